@@ -1,0 +1,252 @@
+//! The one error type of the library: what kind, whether a retry can help, what was being done.
+//!
+//! Not here: how an error is printed (`cli/`), and which HTTP answer is which kind (`registry/`).
+
+use std::fmt;
+use std::time::Duration;
+
+/// Short for a result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// What a caller can decide by. Each kind has its own exit code on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument, a file or a statement of the user's is wrong. Nothing was changed.
+    Input,
+    /// A server could not be reached, or did not answer as a registry does.
+    Network,
+    /// A server refused for so long that waiting on made no sense, or a budget of requests is used up.
+    RateLimit,
+    /// Credentials were refused (401, or 403 on credentials).
+    Denied,
+    /// The lake cannot be read or written: disk full, read-only, damaged, or of a newer version.
+    Lake,
+    /// The user, or the one who runs the process, asked it to stop.
+    Interrupted,
+    /// A mistake of this program's own.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The kind in the words of the error's first line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::Input => "bad input",
+            ErrorKind::Network => "network",
+            ErrorKind::RateLimit => "rate limit",
+            ErrorKind::Denied => "access denied",
+            ErrorKind::Lake => "lake",
+            ErrorKind::Interrupted => "interrupted",
+            ErrorKind::Internal => "internal error",
+        }
+    }
+}
+
+/// Whether asking again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request will fail the same way.
+    Never,
+    /// It may succeed later; the caller's own back-off decides when.
+    Later,
+    /// The other side said when.
+    After(Duration),
+}
+
+/// An error: its kind, one sentence, the things it happened to, what to do next, and its cause.
+///
+/// `Display` prints one line; [`Error::report`] prints all of it.
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    doing: Vec<String>,
+    hint: Option<String>,
+    retry: Retry,
+    source: Option<Source>,
+}
+
+impl Error {
+    /// An error of `kind` that says `message`: a clause in lower case, without a final dot.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let inner =
+            Inner { kind, message: message.into(), doing: Vec::new(), hint: None, retry: Retry::Never, source: None };
+        Error { inner: Box::new(inner) }
+    }
+
+    /// Short for [`ErrorKind::Input`].
+    pub fn input(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Input, message)
+    }
+
+    /// Short for [`ErrorKind::Network`] that may be asked again later.
+    pub fn network(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Network, message).retry(Retry::Later)
+    }
+
+    /// Short for [`ErrorKind::Lake`].
+    pub fn lake(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Lake, message)
+    }
+
+    /// Short for [`ErrorKind::Internal`].
+    pub fn internal(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Internal, message)
+    }
+
+    /// Short for [`ErrorKind::Interrupted`].
+    pub fn interrupted() -> Self {
+        Error::new(ErrorKind::Interrupted, "stopped before the end")
+    }
+
+    /// Adds what was being done, outermost last: `"reading the pivots file x.json"`.
+    pub fn doing(mut self, what: impl Into<String>) -> Self {
+        self.inner.doing.push(what.into());
+        self
+    }
+
+    /// Says what the user can do next. The first hint that is set stays.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.inner.hint.get_or_insert(hint.into());
+        self
+    }
+
+    /// Says whether a retry can help.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.inner.retry = retry;
+        self
+    }
+
+    /// Keeps the cause.
+    pub fn source(mut self, source: impl Into<Source>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// The kind, by which callers decide.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// Whether a retry can help.
+    pub fn retryable(&self) -> Retry {
+        self.inner.retry
+    }
+
+    /// The sentence alone, without context.
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// What the user can do next, where it is known.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.inner.hint.as_deref()
+    }
+
+    /// The whole story on several lines: the sentence, what was being done, the causes, the hint.
+    pub fn report(&self) -> String {
+        let mut text = self.inner.message.clone();
+        for what in &self.inner.doing {
+            text.push_str("\n  while ");
+            text.push_str(what);
+        }
+        let mut cause = self.inner.source.as_deref().map(|source| source as &dyn std::error::Error);
+        let mut last = self.inner.message.clone();
+        while let Some(error) = cause {
+            let line = error.to_string();
+            // Libraries repeat their cause's words in their own; one telling is enough.
+            if !last.contains(&line) {
+                text.push_str("\n  because ");
+                text.push_str(&line);
+            }
+            last = line;
+            cause = error.source();
+        }
+        if let Some(hint) = &self.inner.hint {
+            text.push_str("\n  hint: ");
+            text.push_str(hint);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)?;
+        for what in &self.inner.doing {
+            write!(f, ", while {what}")?;
+        }
+        if let Some(source) = &self.inner.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.inner.kind.as_str(), self.report())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// Adds context to any result whose error can become an [`Error`].
+pub trait Context<T> {
+    /// Turns the error into one of `kind` with a lazily made sentence, keeping the cause.
+    fn or_error(self, kind: ErrorKind, message: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Into<Source>> Context<T> for std::result::Result<T, E> {
+    fn or_error(self, kind: ErrorKind, message: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::new(kind, message()).source(source))
+    }
+}
+
+/// Adds what was being done to a result that already has our error.
+pub trait Doing<T> {
+    /// See [`Error::doing`].
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T> Doing<T> for Result<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| error.doing(what()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_why_and_what_next() {
+        let cause = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let error = Error::input("cannot read the pivots file")
+            .doing("starting an ingest")
+            .hint("give a file that exists")
+            .source(cause);
+        assert_eq!(
+            error.report(),
+            "cannot read the pivots file\n  while starting an ingest\n  because no such file\n  hint: give a file that exists"
+        );
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert_eq!(error.to_string(), "cannot read the pivots file, while starting an ingest: no such file");
+    }
+
+    #[test]
+    fn a_cause_that_repeats_its_parent_is_told_once() {
+        let error = Error::lake("disk full").source(std::io::Error::other("disk full"));
+        assert_eq!(error.report(), "disk full");
+    }
+}

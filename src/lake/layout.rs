@@ -1,0 +1,85 @@
+//! Every path of the lake, relative to its root, with `/` between parts. No other file spells one.
+
+use super::{Partition, TableKind};
+
+/// The paths of a lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout;
+
+impl Layout {
+    /// The lake's front page, [`super::LakeInfo`].
+    pub const INFO: &'static str = "all-docs.json";
+
+    /// The paths of one origin.
+    pub fn origin(name: &str) -> OriginLayout {
+        OriginLayout { origin: name.to_owned() }
+    }
+}
+
+/// The paths of one origin of a lake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginLayout {
+    origin: String,
+}
+
+impl OriginLayout {
+    /// The origin's name: its folder and its SQL schema.
+    pub fn name(&self) -> &str {
+        &self.origin
+    }
+
+    /// The partition set, [`super::PartitionSet`].
+    pub fn partition_set(&self) -> String {
+        format!("{}/partitions.json", self.origin)
+    }
+
+    /// The folder of a table's shards.
+    pub fn table(&self, table: TableKind) -> String {
+        format!("{}/{table}", self.origin)
+    }
+
+    /// A shard: one table, one partition.
+    pub fn shard(&self, table: TableKind, partition: &Partition) -> String {
+        format!("{}/{table}/{}.parquet", self.origin, partition.file_stem())
+    }
+
+    /// The folder of all manifests.
+    pub fn manifests(&self) -> String {
+        format!("{}/manifest", self.origin)
+    }
+
+    /// A partition's manifest, [`super::Manifest`].
+    pub fn manifest(&self, partition: &Partition) -> String {
+        format!("{}/manifest/{}.json", self.origin, partition.file_stem())
+    }
+
+    /// The folder of all that is not yet committed.
+    pub fn staging(&self) -> String {
+        format!("{}/staging", self.origin)
+    }
+
+    /// The folder of what one partition has staged.
+    pub fn partition_staging(&self, partition: &Partition) -> String {
+        format!("{}/staging/{}", self.origin, partition.file_stem())
+    }
+
+    /// A new shard that waits for its commit.
+    pub fn staged_shard(&self, table: TableKind, partition: &Partition) -> String {
+        format!("{}/staging/{}/{table}.parquet", self.origin, partition.file_stem())
+    }
+
+    /// The commit that is under way: the manifest that will be true once every staged shard is in its place.
+    pub fn commit_intent(&self, partition: &Partition) -> String {
+        format!("{}/staging/{}/commit.json", self.origin, partition.file_stem())
+    }
+
+    /// The rows of a first scan, from which the partition set is derived.
+    pub fn scan_spool(&self) -> String {
+        format!("{}/staging/scan.parquet", self.origin)
+    }
+
+    /// What the process that works on this origin says of itself.
+    pub fn run_status(&self) -> String {
+        format!("{}/staging/run.json", self.origin)
+    }
+}

@@ -1,0 +1,31 @@
+//! A manifest: what one partition holds. Written last, so it is also the checkpoint.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Partition, ShardMeta};
+
+/// What one partition of an origin holds. A package's own package.json is never called so here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`crate::lake::FORMAT_VERSION`] when it was written.
+    pub format_version: u32,
+    /// The tool's version that wrote it.
+    pub tool_version: String,
+    /// The partition.
+    pub partition: Partition,
+    /// When, RFC 3339 in UTC.
+    pub written_at: String,
+    /// Its shards by table name. A table that is not listed has no shard.
+    pub shards: BTreeMap<String, ShardMeta>,
+    /// How many names ended in which outcome.
+    pub outcomes: BTreeMap<String, u64>,
+}
+
+impl Manifest {
+    /// Rows of a table, 0 where it has no shard.
+    pub fn rows(&self, table: super::TableKind) -> u64 {
+        self.shards.get(table.as_str()).map_or(0, |shard| shard.rows)
+    }
+}

@@ -1,0 +1,23 @@
+//! The lake's own words: pivots, partitions, tables, manifests, and where each of its files lies.
+//!
+//! Pure data. Who reads and writes the files is `store/`; how a shard is encoded is `shard/`.
+
+mod catalog;
+mod layout;
+mod manifest;
+mod partition;
+mod shard_meta;
+mod table_kind;
+
+pub use catalog::{LakeInfo, OriginInfo};
+pub use layout::{Layout, OriginLayout};
+pub use manifest::Manifest;
+pub use partition::{Partition, PartitionSet, hex_key};
+pub use shard_meta::ShardMeta;
+pub use table_kind::TableKind;
+
+/// The format of the lake's files. A lake of a greater number is refused; it was made by a newer tool.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The tool that writes, as it stands in manifests.
+pub const TOOL_VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,157 @@
+//! A partition: a half-open range of names that is stored by itself; and the ordered set of them that covers all names.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Longest file stem that is written out in full. File systems allow 255 bytes, suffixes included; boundaries that
+/// were derived are far shorter, but a pivots file may name anything.
+const MAX_STEM_BYTES: usize = 200;
+
+/// Names from `start` (inclusive) to `end` (exclusive), by bytes. `None` is an open end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Partition {
+    /// The least name that belongs to it.
+    pub start: Option<String>,
+    /// The least name above it.
+    pub end: Option<String>,
+}
+
+impl Partition {
+    /// The partition of all names.
+    pub const ALL: Partition = Partition { start: None, end: None };
+
+    /// Whether `name` lies in it.
+    pub fn contains(&self, name: &str) -> bool {
+        self.start.as_deref().is_none_or(|start| start <= name) && self.is_below_end(name)
+    }
+
+    /// Whether `name` lies below its end.
+    pub fn is_below_end(&self, name: &str) -> bool {
+        self.end.as_deref().is_none_or(|end| name < end)
+    }
+
+    /// The file name of its shards without suffix: `hex(start)-hex(end)`, `_` for an open end. Where that would be
+    /// longer than a file system allows, each end is the hex of its first 24 bytes, `~`, and 16 digits of its SHA-256.
+    pub fn file_stem(&self) -> String {
+        let full = format!("{}-{}", hex_end(self.start.as_deref()), hex_end(self.end.as_deref()));
+        if full.len() <= MAX_STEM_BYTES {
+            return full;
+        }
+        format!("{}-{}", short_end(self.start.as_deref()), short_end(self.end.as_deref()))
+    }
+
+    /// The key by which work items and caches name it: `v1:partition:{origin}:{hex(start)}:{hex(end)}`.
+    pub fn key(&self, origin: &str) -> String {
+        format!("v1:partition:{origin}:{}:{}", hex_end(self.start.as_deref()), hex_end(self.end.as_deref()))
+    }
+}
+
+impl std::fmt::Display for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.start {
+            Some(start) => write!(f, "[{start:?}, ")?,
+            None => f.write_str("[start, ")?,
+        }
+        match &self.end {
+            Some(end) => write!(f, "{end:?})"),
+            None => f.write_str("end)"),
+        }
+    }
+}
+
+/// Lower-case hex of a text's UTF-8 bytes, as keys and file names spell it.
+pub fn hex_key(text: &str) -> String {
+    hex(text.as_bytes())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+fn hex_end(end: Option<&str>) -> String {
+    end.map_or_else(|| "_".to_owned(), hex_key)
+}
+
+fn short_end(end: Option<&str>) -> String {
+    let Some(end) = end else { return "_".to_owned() };
+    let head = &end.as_bytes()[..end.len().min(24)];
+    format!("{}~{}", hex(head), &hex(&Sha256::digest(end.as_bytes()))[..16])
+}
+
+/// The partitions of an origin, in order and without gaps: N boundaries make N+1 partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionSet {
+    /// [`crate::lake::FORMAT_VERSION`] when it was written.
+    pub format_version: u32,
+    /// How many rows a partition was meant to have when the set was derived; `None` for ranges taken as they were.
+    pub rows_per_partition: Option<u64>,
+    /// The pivots that the set came from.
+    pub pivots: Vec<String>,
+    /// The inner boundaries, strictly ascending by bytes.
+    pub boundaries: Vec<String>,
+}
+
+impl PartitionSet {
+    /// How many partitions there are: one more than boundaries.
+    pub fn count(&self) -> usize {
+        self.boundaries.len() + 1
+    }
+
+    /// The partition at `index`, counted from 0; an open one above the last boundary.
+    pub fn get(&self, index: usize) -> Partition {
+        let start = index.checked_sub(1).and_then(|before| self.boundaries.get(before)).cloned();
+        Partition { start, end: self.boundaries.get(index).cloned() }
+    }
+
+    /// All partitions in order.
+    pub fn iter(&self) -> impl Iterator<Item = Partition> + '_ {
+        (0..self.count()).map(|index| self.get(index))
+    }
+
+    /// The index of the partition that `name` lies in.
+    pub fn index_of(&self, name: &str) -> usize {
+        self.boundaries.partition_point(|boundary| boundary.as_str() <= name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(boundaries: &[&str]) -> PartitionSet {
+        let boundaries = boundaries.iter().map(|&boundary| boundary.to_owned()).collect();
+        PartitionSet { format_version: 1, rows_per_partition: None, pivots: Vec::new(), boundaries }
+    }
+
+    #[test]
+    fn every_name_lies_in_just_one_partition() {
+        let set = set(&["a", "b"]);
+        for name in ["", "-", "a", "a0", "b", "z", "\u{10ffff}"] {
+            let holders: Vec<_> = set.iter().enumerate().filter(|(_, partition)| partition.contains(name)).collect();
+            assert_eq!(holders.len(), 1, "{name:?}");
+            assert_eq!(holders[0].0, set.index_of(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn stems_and_keys_are_hex_with_open_ends() {
+        let stems: Vec<_> = set(&["a", "b"]).iter().map(|partition| partition.file_stem()).collect();
+        assert_eq!(stems, ["_-61", "61-62", "62-_"]);
+        assert_eq!(set(&["a", "b"]).get(1).key("npm"), "v1:partition:npm:61:62");
+    }
+
+    #[test]
+    fn long_boundaries_make_short_distinct_stems() {
+        let long = "x".repeat(214);
+        let one = Partition { start: Some(long.clone() + "a"), end: Some(long.clone() + "b") };
+        let two = Partition { start: Some(long.clone() + "b"), end: Some(long + "c") };
+        assert!(one.file_stem().len() < 200);
+        assert_ne!(one.file_stem(), two.file_stem());
+    }
+}
