@@ -1,0 +1,134 @@
+//! Atomic, durable puts on a local disk. Not here: any other backend.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// Runs `work` on a thread that may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.or_error(ErrorKind::Internal, || "a disk task died".to_owned())?
+}
+
+pub(super) async fn get(path: PathBuf) -> Result<Option<Bytes>> {
+    blocking(move || match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(disk_error("read", &path, error)),
+    })
+    .await
+}
+
+pub(super) async fn put(root: Arc<PathBuf>, path: String, bytes: Bytes) -> Result<()> {
+    blocking(move || {
+        let target = root.join(&path);
+        let folder = parent(&target);
+        create_folder(folder)?;
+        let mut staged = tempfile::Builder::new()
+            .prefix(".put-")
+            .tempfile_in(folder)
+            .map_err(|error| disk_error("write", &target, error))?;
+        staged
+            .write_all(&bytes)
+            .and_then(|()| staged.as_file().sync_all())
+            .map_err(|error| disk_error("write", &target, error))?;
+        staged.persist(&target).map_err(|error| disk_error("write", &target, error.error))?;
+        sync_folder(folder)
+    })
+    .await
+}
+
+pub(super) async fn promote(root: Arc<PathBuf>, from: String, to: String) -> Result<bool> {
+    blocking(move || {
+        let (from, to) = (root.join(from), root.join(to));
+        create_folder(parent(&to))?;
+        match std::fs::rename(&from, &to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !from.exists() => return Ok(false),
+            Err(error) => return Err(disk_error("write", &to, error)),
+        }
+        sync_folder(parent(&to))?;
+        Ok(true)
+    })
+    .await
+}
+
+pub(super) async fn delete(path: PathBuf) -> Result<()> {
+    blocking(move || match std::fs::remove_file(&path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(disk_error("delete", &path, error)),
+    })
+    .await
+}
+
+pub(super) async fn delete_folder(path: PathBuf) -> Result<()> {
+    blocking(move || match std::fs::remove_dir_all(&path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(disk_error("delete", &path, error)),
+    })
+    .await
+}
+
+pub(super) async fn list(root: Arc<PathBuf>, folder: String) -> Result<Vec<String>> {
+    blocking(move || {
+        let mut paths = Vec::new();
+        let mut folders = vec![root.join(folder)];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(disk_error("list", &folder, error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|error| disk_error("list", &folder, error))?;
+                let path = entry.path();
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(path);
+                } else if let Some(relative) = path.strip_prefix(root.as_path()).ok().and_then(Path::to_str) {
+                    paths.push(relative.to_owned());
+                }
+            }
+        }
+        Ok(paths)
+    })
+    .await
+}
+
+/// Makes a folder and those above it.
+pub(super) fn create_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|error| disk_error("create the folder", folder, error))
+}
+
+/// The folder that a path lies in.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+/// Makes a rename or a new name in `folder` durable.
+fn sync_folder(folder: &Path) -> Result<()> {
+    std::fs::File::open(folder).and_then(|handle| handle.sync_all()).map_err(|error| disk_error("sync", folder, error))
+}
+
+/// An error of the disk, with what a person can do about the usual ones.
+pub(super) fn disk_error(verb: &str, path: &Path, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("free some space and run the same command again: what is committed stays, the rest is fetched again")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some("give a folder that this user may write to with --lake")
+        }
+        io::ErrorKind::NotADirectory => Some("a part of that path is a file; give a folder with --lake"),
+        _ => None,
+    };
+    let lake_error = Error::lake(format!("cannot {verb} {}", path.display())).source(error);
+    match hint {
+        Some(hint) => lake_error.hint(hint),
+        None => lake_error,
+    }
+}
