@@ -73,6 +73,19 @@ impl OriginLayout {
         format!("{}/staging/{}/commit.json", self.origin, partition.file_stem())
     }
 
+    /// A segment of answers that a run fetched and that are not committed yet.
+    pub fn staged_answers(&self, partition: &Partition, run: u32, segment: u32) -> String {
+        format!("{}/answers-{run:06}-{segment:06}.zst", self.partition_staging(partition))
+    }
+
+    /// The run and segment numbers of a path that [`OriginLayout::staged_answers`] made.
+    pub fn parse_staged_answers(&self, path: &str) -> Option<(u32, u32)> {
+        let (_, file) = path.rsplit_once('/')?;
+        let numbers = file.strip_prefix("answers-")?.strip_suffix(".zst")?;
+        let (run, segment) = numbers.split_once('-')?;
+        Some((run.parse().ok()?, segment.parse().ok()?))
+    }
+
     /// The rows of a first scan, from which the partition set is derived.
     pub fn scan_spool(&self) -> String {
         format!("{}/staging/scan.parquet", self.origin)

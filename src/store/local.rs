@@ -99,6 +99,15 @@ pub(super) async fn list(root: Arc<PathBuf>, folder: String) -> Result<Vec<Strin
     .await
 }
 
+pub(super) async fn any_entry(root: Arc<PathBuf>) -> Result<Option<String>> {
+    blocking(move || match std::fs::read_dir(root.as_path()) {
+        Ok(mut entries) => Ok(entries.next().and_then(|entry| Some(entry.ok()?.file_name().to_string_lossy().into()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(disk_error("read", &root, error)),
+    })
+    .await
+}
+
 /// Makes a folder and those above it.
 pub(super) fn create_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| disk_error("create the folder", folder, error))

@@ -170,6 +170,14 @@ impl Store {
         Ok(paths)
     }
 
+    /// The name of anything that lies in the root; `None` where it is empty or does not exist.
+    pub async fn any_entry(&self) -> Result<Option<String>> {
+        match &self.backend {
+            Backend::Local(root) => local::any_entry(Arc::clone(root)).await,
+            Backend::Memory(_) => Ok(self.list("").await?.into_iter().next()),
+        }
+    }
+
     /// A file to write a staged object into, from a thread that may block.
     pub fn stage(&self, path: &str) -> Result<StagedFile> {
         StagedFile::create(self, path)

@@ -82,6 +82,16 @@ impl ShardFile {
     }
 }
 
+impl ShardFile {
+    /// The whole object from its beginning, as a stream of bytes.
+    pub fn into_read(self) -> Box<dyn io::Read + Send> {
+        match self {
+            ShardFile::Local(file) => Box::new(file),
+            ShardFile::Bytes(bytes) => Box::new(io::Cursor::new(bytes)),
+        }
+    }
+}
+
 impl Length for ShardFile {
     fn len(&self) -> u64 {
         match self {

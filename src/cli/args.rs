@@ -1,0 +1,175 @@
+//! What was typed: flags and environment, parsed and nothing more.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// The npm registry as columns: crawl it into a lake of Parquet, ask it in SQL.
+#[derive(Debug, Parser)]
+#[command(
+    name = "all-docs",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = "Settings: a flag wins over its environment variable, that over all-docs.toml in the current folder \
+                  (members: lake, origin, registry, pivots, concurrency, rate, partition-rows), that over the default.\n\n\
+                  Exit codes: 0 done · 1 failed · 2 bad arguments or input · 3 network · 4 lake · 5 rate limit would \
+                  not lift · 6 done, but not complete (the table outcomes says which names and why) · 130 interrupted."
+)]
+pub(super) struct Args {
+    /// Where the lake lies: a folder or a file:// URL [default: lake]
+    #[arg(long, global = true, value_name = "PLACE", env = "ALL_DOCS_LAKE")]
+    pub(super) lake: Option<String>,
+    /// A settings file instead of ./all-docs.toml
+    #[arg(long, global = true, value_name = "FILE", env = "ALL_DOCS_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// Print results and errors only: no notes, no progress
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Crawl a registry into a lake, or bring a lake up to date
+    Ingest(IngestArgs),
+    /// Ask a lake in SQL
+    #[cfg(feature = "query")]
+    Query(QueryArgs),
+    /// Say what a lake holds, and what a running ingest is doing
+    Status(StatusArgs),
+    /// Serve the sample registry on loopback: a small npm that can change and misbehave
+    Sample(SampleArgs),
+}
+
+/// Which documents an ingest fetches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Packuments {
+    /// The full packuments.
+    Full,
+    /// The smaller install-v1 form; columns that it cannot know are null.
+    Abbreviated,
+    /// None: only the table docs is made.
+    None,
+}
+
+/// How the lake's partition set is made on its first ingest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Partitions {
+    /// Join small ranges and cut large ones, to about --partition-rows rows each.
+    Derived,
+    /// Take the ranges of the pivots as they are.
+    Exact,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Pivots say how the name space is scanned: N keys make N+1 ranges, each paged to its end. The file is a JSON array, one \
+key a line, or JavaScript (module.exports = […], export default […], export const pivots = […], computed code included); \
+a leading or trailing null is an open end.
+
+Examples:
+  all-docs ingest --pivots examples/pivots.json --origin sample --lake lake
+  all-docs ingest --pivots pivots.js                     the public npm registry, into ./lake
+  all-docs ingest --pivots pivots.js --packuments none   names and revisions only: some 450 requests
+  all-docs ingest --pivots pivots.js --names list.txt    documents of these packages only
+  all-docs ingest --pivots pivots.js --dry-run           what would be fetched, and why")]
+pub(super) struct IngestArgs {
+    /// The pivots file
+    #[arg(long, value_name = "FILE", env = "ALL_DOCS_PIVOTS")]
+    pub(super) pivots: Option<PathBuf>,
+    /// Where to read: npm, sample (a built-in registry on loopback), or the URL of one server for everything
+    /// [default: npm]
+    #[arg(long, value_name = "npm|sample|URL", env = "ALL_DOCS_ORIGIN")]
+    pub(super) origin: Option<String>,
+    /// Fetch packuments from this URL instead of the origin's own
+    #[arg(long, value_name = "URL", env = "ALL_DOCS_REGISTRY")]
+    pub(super) registry: Option<String>,
+    /// Which documents to fetch
+    #[arg(long, value_enum, default_value_t = Packuments::Full)]
+    pub(super) packuments: Packuments,
+    /// Fetch the documents of these names only: a JSON array, or a name (or name@version) a line with # comments
+    #[arg(long, value_name = "FILE")]
+    pub(super) names: Option<PathBuf>,
+    /// How the partition set of a new lake is made; an existing lake keeps its own
+    #[arg(long, value_enum, default_value_t = Partitions::Derived)]
+    pub(super) partitions: Partitions,
+    /// Rows a partition of a new lake should have [default: 10000]
+    #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) partition_rows: Option<u64>,
+    /// Say what would be fetched and rewritten, and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Ask for every selected document again, by its ETag: one that did not change costs no body
+    #[arg(long)]
+    pub(super) refresh: bool,
+    /// Most requests under way per host [default: 64 for packuments, 4 for pages]
+    #[arg(long, value_name = "N", env = "ALL_DOCS_CONCURRENCY", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) concurrency: Option<u32>,
+    /// Most requests per second and host [default: what is known to be tolerated; none for loopback]
+    #[arg(long, value_name = "N", env = "ALL_DOCS_RATE", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) rate: Option<u32>,
+    /// Packages of the built-in sample registry (with --origin sample)
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(super) packages: usize,
+    /// Print the summary as JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[cfg(feature = "query")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every table is there under its own name, and under its origin: versions, npm.versions. `show tables` lists them, \
+`describe versions` their columns. JSON: json_get_str(json, 'readme'), json->'versions', over packuments.json.
+
+Examples:
+  all-docs query 'select count(*) from packages'
+  all-docs query \"select dependency, count(*) as dependents from dependencies where is_latest and kind = 'prod' group by 1 order by 2 desc limit 10\"
+  all-docs query 'select * from versions' --format parquet --output versions.parquet")]
+pub(super) struct QueryArgs {
+    /// One SQL statement
+    #[arg(value_name = "SQL")]
+    pub(super) sql: String,
+    /// How the answer is written: table, csv, json, ndjson, parquet [default: table; by --output's suffix]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<String>,
+    /// Write the answer to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Show how the statement would be answered, and do not answer it
+    #[arg(long)]
+    pub(super) explain: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// Print it as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  all-docs sample --packages 5000 --port 4873
+  all-docs sample --from packuments.ndjson.zst
+  all-docs sample --faults faults.json          refusals, cut bodies and the like, as the file scripts them")]
+pub(super) struct SampleArgs {
+    /// The port on 127.0.0.1; 0 takes a free one and says which
+    #[arg(long, value_name = "PORT", default_value_t = 4873)]
+    pub(super) port: u16,
+    /// How many packages the made-up registry has
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(super) packages: usize,
+    /// What the made-up registry is made from: the same seed and number make the same registry
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Serve these packuments instead: NDJSON files, plain, .gz or .zst
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(super) from: Vec<PathBuf>,
+    /// A script of faults to play
+    #[arg(long, value_name = "FILE")]
+    pub(super) faults: Option<PathBuf>,
+}

@@ -1,0 +1,44 @@
+//! Exit codes, and which error has which. They are part of the command line's contract.
+
+use std::process::ExitCode;
+
+use crate::error::{Error, ErrorKind};
+
+/// What the process says to its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    /// Done.
+    Done = 0,
+    /// A mistake of this program's own.
+    Failed = 1,
+    /// Bad arguments or input.
+    Input = 2,
+    /// A server could not be reached or refused us.
+    Network = 3,
+    /// The lake could not be read or written.
+    Lake = 4,
+    /// A rate limit would not lift, or a budget is used up.
+    RateLimit = 5,
+    /// Done, but some names have no document; the table `outcomes` says which and why.
+    Incomplete = 6,
+    /// Stopped by the user.
+    Interrupted = 130,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        ExitCode::from(code as u8)
+    }
+}
+
+/// The code of an error.
+pub(super) fn code_of(error: &Error) -> Code {
+    match error.kind() {
+        ErrorKind::Input => Code::Input,
+        ErrorKind::Network | ErrorKind::Denied => Code::Network,
+        ErrorKind::Lake => Code::Lake,
+        ErrorKind::RateLimit => Code::RateLimit,
+        ErrorKind::Interrupted => Code::Interrupted,
+        _ => Code::Failed,
+    }
+}

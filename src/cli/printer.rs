@@ -1,0 +1,78 @@
+//! The one place that prints. Results go to standard output, all else to standard error.
+#![allow(clippy::print_stderr)]
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::MultiProgress;
+
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// Prints for one process. Cheap to clone; clones share the terminal.
+#[derive(Clone)]
+pub(super) struct Printer {
+    quiet: bool,
+    bars: MultiProgress,
+}
+
+impl Printer {
+    /// A printer; a quiet one prints results and errors only.
+    pub(super) fn new(quiet: bool) -> Self {
+        Printer { quiet, bars: MultiProgress::new() }
+    }
+
+    /// Whether notes and progress are wanted.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether somebody sees standard error as a terminal.
+    pub(super) fn stderr_is_terminal(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// Whether results go to a terminal, and how wide it is in columns.
+    pub(super) fn stdout_width(&self) -> Option<u16> {
+        if !io::stdout().is_terminal() {
+            return None;
+        }
+        let (_, columns) = console_size();
+        Some(columns)
+    }
+
+    /// The progress bars, which notes must not tear.
+    pub(super) fn bars(&self) -> &MultiProgress {
+        &self.bars
+    }
+
+    /// A line on standard error, unless quiet.
+    pub(super) fn note(&self, line: &str) {
+        if !self.quiet {
+            self.bars.suspend(|| eprintln!("{line}"));
+        }
+    }
+
+    /// A warning on standard error, also when quiet.
+    pub(super) fn warn(&self, line: &str) {
+        self.bars.suspend(|| eprintln!("warning: {line}"));
+    }
+
+    /// An error with all that is known of it.
+    pub(super) fn error(&self, error: &Error) {
+        self.bars.suspend(|| eprintln!("error: {}", error.report()));
+    }
+
+    /// A result on standard output. A reader that closed the pipe is no error.
+    pub(super) fn result(&self, text: &str) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(error).or_error(ErrorKind::Internal, || "cannot write to standard output".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn console_size() -> (u16, u16) {
+    console::Term::stdout().size()
+}

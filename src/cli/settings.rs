@@ -1,0 +1,115 @@
+//! Settings: flag, then environment, then `all-docs.toml`, then default.
+//!
+//! clap answers for flags and environment; this file reads the settings file and says what applies.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::args::Args;
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// The settings file that is looked for in the current folder.
+const SETTINGS_FILE: &str = "all-docs.toml";
+/// Where the lake lies when nobody says.
+const DEFAULT_LAKE: &str = "lake";
+
+/// `all-docs.toml`: each member as the flag of the same name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct SettingsFile {
+    lake: Option<String>,
+    origin: Option<String>,
+    registry: Option<String>,
+    pivots: Option<String>,
+    concurrency: Option<u32>,
+    rate: Option<u32>,
+    partition_rows: Option<u64>,
+}
+
+/// What applies, after all places were asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    lake: Option<String>,
+    file: SettingsFile,
+}
+
+impl Settings {
+    /// Reads `--config`, else `all-docs.toml` where it exists.
+    pub(super) fn load(args: &Args) -> Result<Settings> {
+        let (path, is_asked_for) = match &args.config {
+            Some(path) => (path.as_path(), true),
+            None => (Path::new(SETTINGS_FILE), false),
+        };
+        let file = match std::fs::read_to_string(path) {
+            Ok(text) => parse(&text, path)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_asked_for => SettingsFile::default(),
+            Err(error) => {
+                return Err(Error::input(format!("cannot read the settings file {}", path.display())).source(error));
+            }
+        };
+        Ok(Settings { lake: args.lake.clone(), file })
+    }
+
+    /// Where the lake lies.
+    pub(super) fn lake(&self) -> &str {
+        self.lake.as_deref().or(self.file.lake.as_deref()).unwrap_or(DEFAULT_LAKE)
+    }
+
+    /// The origin: `npm` where nobody says.
+    pub(super) fn origin<'a>(&'a self, flag: Option<&'a str>) -> &'a str {
+        flag.or(self.file.origin.as_deref()).unwrap_or("npm")
+    }
+
+    /// Where packuments are fetched, if not where the origin says.
+    pub(super) fn registry<'a>(&'a self, flag: Option<&'a str>) -> Option<&'a str> {
+        flag.or(self.file.registry.as_deref())
+    }
+
+    /// The pivots file.
+    pub(super) fn pivots<'a>(&'a self, flag: Option<&'a Path>) -> Option<&'a Path> {
+        flag.or(self.file.pivots.as_deref().map(Path::new))
+    }
+
+    /// The ceiling of requests under way per host.
+    pub(super) fn concurrency(&self, flag: Option<u32>) -> Option<u32> {
+        flag.or(self.file.concurrency)
+    }
+
+    /// The ceiling of requests per second and host.
+    pub(super) fn rate(&self, flag: Option<u32>) -> Option<u32> {
+        flag.or(self.file.rate)
+    }
+
+    /// Rows a partition.
+    pub(super) fn partition_rows(&self, flag: Option<u64>) -> Option<u64> {
+        flag.or(self.file.partition_rows)
+    }
+}
+
+fn parse(text: &str, path: &Path) -> Result<SettingsFile> {
+    toml::from_str(text)
+        .or_error(ErrorKind::Input, || format!("the settings file {} is not understood", path.display()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file = parse("lake = \"from-file\"\nrate = 5\n", Path::new("x.toml")).unwrap();
+        let settings = Settings { lake: None, file: file.clone() };
+        assert_eq!((settings.lake(), settings.rate(Some(7)), settings.rate(None)), ("from-file", Some(7), Some(5)));
+        assert_eq!(Settings { lake: Some("flag".to_owned()), file }.lake(), "flag");
+        assert_eq!(Settings { lake: None, file: SettingsFile::default() }.lake(), DEFAULT_LAKE);
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_named() {
+        let error = parse("lakes = \"x\"", Path::new("x.toml")).unwrap_err();
+        assert!(error.report().contains("lakes"), "{}", error.report());
+        assert_eq!(error.kind(), ErrorKind::Input);
+    }
+}

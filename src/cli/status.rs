@@ -1,0 +1,77 @@
+//! `all-docs status`: what a lake holds, also while another process works on it.
+
+use super::args::StatusArgs;
+use super::exit::Code;
+use super::log;
+use super::printer::Printer;
+use super::settings::Settings;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::pipeline::{OriginStatus, lake_status};
+use crate::store::Store;
+
+pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
+    let store = Store::open(settings.lake())?;
+    let Some(origins) = lake_status(&store).await? else { return Err(no_lake(settings.lake())) };
+    if args.json {
+        let text = serde_json::to_string_pretty(&origins)
+            .or_error(ErrorKind::Internal, || "the status cannot be spelled as JSON".to_owned())?;
+        printer.result(&format!("{text}\n"))?;
+        return Ok(Code::Done);
+    }
+    let mut text = format!("lake {}\n", store.location());
+    for origin in &origins {
+        text.push_str(&describe(origin, jiff::Timestamp::now().as_second()));
+    }
+    printer.result(&text)?;
+    Ok(Code::Done)
+}
+
+/// That there is no lake, and how to make one.
+pub(super) fn no_lake(place: &str) -> Error {
+    Error::lake(format!("there is no lake at {place}"))
+        .hint(format!("make one: all-docs ingest --pivots examples/pivots.json --origin sample --lake {place}"))
+}
+
+fn describe(origin: &OriginStatus, now_s: i64) -> String {
+    let count = log::count;
+    let mut lines = vec![format!("\norigin {} ({})", origin.origin, origin.registry_url)];
+    match origin.partitions_total {
+        None => lines.push("  the first scan has not ended".to_owned()),
+        Some(total) => {
+            lines.push(format!("  {} of {} partitions committed", count(origin.partitions_committed), count(total)));
+        }
+    }
+    if let Some((oldest, newest)) = &origin.written {
+        lines.push(format!("  written {oldest} to {newest}"));
+    }
+    match &origin.run {
+        Some(run) if run.is_alive(now_s) => lines.push(format!(
+            "  an ingest is running (process {}, for {}): {}/{} partitions, {} rows listed, {} packuments, {}",
+            run.process_id,
+            log::duration(std::time::Duration::from_secs(now_s.saturating_sub(run.started_at_s).unsigned_abs())),
+            count(run.counts.partitions_done),
+            count(run.counts.partitions_total),
+            count(run.counts.rows_scanned),
+            count(run.counts.packuments_done),
+            log::bytes(run.counts.document_bytes),
+        )),
+        Some(run) => lines.push(format!(
+            "  an ingest died (process {}); run the same command again to go on where it stopped",
+            run.process_id
+        )),
+        None if origin.partitions_staged > 0 => {
+            lines.push(format!("  {} partitions have something in staging", count(origin.partitions_staged)));
+        }
+        None => {}
+    }
+    let widest = origin.tables_in_order().map(|(_, table)| count(table.rows).len()).max().unwrap_or(0);
+    for (name, table) in origin.tables_in_order() {
+        lines.push(format!("  {name:<13} {:>widest$} rows  {:>9}", count(table.rows), log::bytes(table.size_bytes)));
+    }
+    if !origin.outcomes.is_empty() {
+        let outcomes: Vec<String> = origin.outcomes.iter().map(|(name, n)| format!("{} {name}", count(*n))).collect();
+        lines.push(format!("  outcomes: {}", outcomes.join(", ")));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}

@@ -1,0 +1,175 @@
+//! Commit: a partition's staged shards take their places, and then its manifest says so.
+//!
+//! The order is the whole point. New shards are durable in staging; then the *intent*, the manifest to be, is durable
+//! there too; then each shard is moved to its place by one atomic put; then the manifest is written; then staging goes.
+//! A process that dies before the intent has changed no table. One that dies after it is rolled forward by
+//! [`recover`], without asking the registry for anything. Not here: what is in the shards.
+
+use bytes::Bytes;
+
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, TableKind};
+use crate::store::Store;
+
+/// The order in which tables take their new shards: what the next ingest compares by (`outcomes`, then `docs`) last.
+const PROMOTION_ORDER: [TableKind; 12] = [
+    TableKind::Packuments,
+    TableKind::Packages,
+    TableKind::Versions,
+    TableKind::Dependencies,
+    TableKind::DistTags,
+    TableKind::Maintainers,
+    TableKind::Scripts,
+    TableKind::Stars,
+    TableKind::Unpublished,
+    TableKind::Quirks,
+    TableKind::Outcomes,
+    TableKind::Docs,
+];
+
+/// Puts a partition's staged shards in their places and writes `manifest`, which names them and those that stay.
+pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<()> {
+    let partition = &manifest.partition;
+    let doing = || format!("committing the partition {partition} of {}", layout.name());
+    let text = to_json(manifest)?;
+    store.put(&layout.commit_intent(partition), text).await.doing(doing)?;
+    roll_forward(store, layout, manifest).await.doing(doing)
+}
+
+/// Ends every commit that a dead process left half done. Answers how many partitions were rolled forward.
+pub async fn recover(store: &Store, layout: &OriginLayout) -> Result<usize> {
+    let mut recovered = 0;
+    for path in store.list(&layout.staging()).await? {
+        if !path.ends_with("/commit.json") {
+            continue;
+        }
+        let Some(text) = store.get(&path).await? else { continue };
+        let manifest: Manifest =
+            serde_json::from_slice(&text).or_error(ErrorKind::Lake, || format!("{path} is damaged"))?;
+        roll_forward(store, layout, &manifest)
+            .await
+            .doing(|| format!("rolling forward the interrupted commit of {}", manifest.partition))?;
+        recovered += 1;
+    }
+    Ok(recovered)
+}
+
+async fn roll_forward(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<()> {
+    let partition = &manifest.partition;
+    for table in PROMOTION_ORDER {
+        if manifest.shards.contains_key(table.as_str()) {
+            // One that is not staged keeps its old shard, or was moved before the process died.
+            store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;
+        }
+    }
+    store.put(&layout.manifest(partition), to_json(manifest)?).await?;
+    store.delete_folder(&layout.partition_staging(partition)).await
+}
+
+/// The manifest of a partition, `None` where it was never committed.
+pub async fn read_manifest(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<Option<Manifest>> {
+    match store.get(&layout.manifest(partition)).await? {
+        Some(text) => parse_manifest(&layout.manifest(partition), &text).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Every manifest of an origin, in the order of their file names.
+pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<Manifest>> {
+    let mut manifests = Vec::new();
+    for path in store.list(&layout.manifests()).await? {
+        if path.ends_with(".json") {
+            if let Some(text) = store.get(&path).await? {
+                manifests.push(parse_manifest(&path, &text)?);
+            }
+        }
+    }
+    Ok(manifests)
+}
+
+fn parse_manifest(path: &str, text: &Bytes) -> Result<Manifest> {
+    let manifest: Manifest = serde_json::from_slice(text)
+        .or_error(ErrorKind::Lake, || format!("the manifest {path} is damaged"))
+        .map_err(|error| error.hint("delete that manifest: the next ingest makes the partition anew"))?;
+    if manifest.format_version > FORMAT_VERSION {
+        return Err(Error::lake(format!("{path} was written by a newer version of all-docs"))
+            .hint("update all-docs, or ingest into a new lake"));
+    }
+    Ok(manifest)
+}
+
+fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(manifest)
+        .or_error(ErrorKind::Internal, || "a manifest cannot be spelled as JSON".to_owned())?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::lake::{Layout, ShardMeta};
+
+    fn manifest(tables: &[TableKind]) -> Manifest {
+        let meta = ShardMeta { rows: 1, size_bytes: 3, sha256: String::new() };
+        Manifest {
+            format_version: FORMAT_VERSION,
+            tool_version: "0".to_owned(),
+            partition: Partition::ALL,
+            written_at: "2026-01-01T00:00:00Z".to_owned(),
+            shards: tables.iter().map(|table| (table.to_string(), meta.clone())).collect(),
+            outcomes: BTreeMap::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_moves_what_is_staged_and_keeps_the_rest() {
+        let (store, layout) = (Store::memory(), Layout::origin("npm"));
+        store.put(&layout.shard(TableKind::Versions, &Partition::ALL), "old").await.unwrap();
+        store.put(&layout.staged_shard(TableKind::Docs, &Partition::ALL), "new").await.unwrap();
+        commit(&store, &layout, &manifest(&[TableKind::Docs, TableKind::Versions])).await.unwrap();
+        assert_eq!(
+            store.list("").await.unwrap(),
+            ["npm/docs/_-_.parquet", "npm/manifest/_-_.json", "npm/versions/_-_.parquet"]
+        );
+        assert_eq!(read_manifests(&store, &layout).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_died_anywhere_after_its_intent_is_rolled_forward() {
+        let tables = [TableKind::Packages, TableKind::Outcomes, TableKind::Docs];
+        for moved_before_death in 0..=tables.len() {
+            let (store, layout) = (Store::memory(), Layout::origin("npm"));
+            for (index, table) in tables.into_iter().enumerate() {
+                store.put(&layout.shard(table, &Partition::ALL), "old").await.unwrap();
+                let staged = layout.staged_shard(table, &Partition::ALL);
+                store.put(&staged, "new").await.unwrap();
+                if index < moved_before_death {
+                    store.promote(&staged, &layout.shard(table, &Partition::ALL)).await.unwrap();
+                }
+            }
+            let text = to_json(&manifest(&tables)).unwrap();
+            store.put(&layout.commit_intent(&Partition::ALL), text).await.unwrap();
+            assert_eq!(recover(&store, &layout).await.unwrap(), 1);
+            for table in tables {
+                let shard = store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap();
+                assert_eq!(shard, "new", "{table} after {moved_before_death} moves");
+            }
+            assert!(store.list("npm/staging").await.unwrap().is_empty());
+            assert_eq!(recover(&store, &layout).await.unwrap(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_manifest_of_a_newer_version_is_refused() {
+        let (store, layout) = (Store::memory(), Layout::origin("npm"));
+        let mut newer = manifest(&[]);
+        newer.format_version += 1;
+        store.put(&layout.manifest(&Partition::ALL), to_json(&newer).unwrap()).await.unwrap();
+        let error = read_manifest(&store, &layout, &Partition::ALL).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lake);
+    }
+}

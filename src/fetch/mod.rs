@@ -1,0 +1,69 @@
+//! Fetch: names in, documents out, many requests at a time, results in the order of the names.
+//!
+//! Memory is bounded by [`ByteBudget`], not by the number of requests. Not here: limits, retries and what an answer
+//! means (`registry/`), and columns (`table/`).
+
+mod budget;
+mod staging;
+
+use futures::stream::{self, Stream, StreamExt};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::error::{Context, ErrorKind, Result};
+use crate::npm::{PackageName, Representation, Revision, Validators};
+use crate::registry::{PackumentRequest, Registry, RequestFailure, Response};
+
+pub use budget::{ByteBudget, Lane, Share};
+pub use staging::{StagedAnswers, StagingWriter};
+
+/// A name to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchItem {
+    /// Whose document.
+    pub name: PackageName,
+    /// The revision that the registry announced for it.
+    pub announced_rev: Revision,
+    /// What the lake holds of it, to make the request conditional.
+    pub validators: Option<Validators>,
+}
+
+/// What became of one item.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The item.
+    pub item: FetchItem,
+    /// The registry's answer, or why there is none.
+    pub response: std::result::Result<Response, RequestFailure>,
+    /// When the answer was complete, µs since 1970 in UTC.
+    pub fetched_at_us: i64,
+    /// The document's share of the memory budget; freed when this is dropped.
+    pub share: Share,
+}
+
+/// Asks for every item, `concurrency` at a time, and yields the results in the order of the items.
+///
+/// Each request runs as its own task, so that decompression spreads over the cores. Dropping the stream ends them all.
+/// A failure of one request is a value; the stream itself fails only when a task dies.
+pub fn fetch(
+    registry: Registry,
+    representation: Representation,
+    items: impl Iterator<Item = FetchItem> + Send + 'static,
+    lane: Lane,
+    concurrency: usize,
+) -> impl Stream<Item = Result<Fetched>> + Send {
+    stream::iter(items)
+        .map(move |item| {
+            let registry = registry.clone();
+            // The share is taken here, in the order of the items: the lane lets the oldest one proceed at all times.
+            let share = lane.open_share();
+            let task = AbortOnDropHandle::new(tokio::spawn(async move {
+                let request =
+                    PackumentRequest { name: item.name.clone(), representation, validators: item.validators.clone() };
+                let response = registry.packument(&request, &share).await;
+                let fetched_at_us = jiff::Timestamp::now().as_microsecond();
+                Fetched { item, response, fetched_at_us, share }
+            }));
+            async move { task.await.or_error(ErrorKind::Internal, || "a request's task died".to_owned()) }
+        })
+        .buffered(concurrency.max(1))
+}

@@ -1,0 +1,284 @@
+//! Build: one partition's documents become its staged shards, on one thread that may block.
+//!
+//! Everything that costs cores happens here: decoding, columns, the merge with the previous shards, Parquet. The thread
+//! is fed through a bounded channel, so it is never ahead of the network and the network is never far ahead of it.
+//! Not here: which documents to ask for (`plan`), and the order in which shards become visible (`commit`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use tokio::sync::mpsc::Receiver;
+
+use super::plan::PartitionPlan;
+use super::progress::Progress;
+use crate::error::{Doing, Error, Result};
+use crate::fetch::Fetched;
+use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, ShardMeta, TOOL_VERSION, TableKind};
+use crate::npm::{Answer, DocRow, Document, Outcome};
+use crate::registry::{Response, RequestFailure};
+use crate::shard::{ShardMerge, ShardReader, ShardWriter};
+use crate::store::{ShardFile, StagedFile, Store};
+use crate::table::{DocsBuilder, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
+
+/// Columns are handed to the writers when they hold this many bytes …
+const FLUSH_BYTES: usize = 8 << 20;
+/// … or this many documents, whichever is first: it bounds memory, and changes no byte of a shard.
+const FLUSH_DOCUMENTS: usize = 512;
+/// Rows of `docs` that are handed to its writer at once.
+const DOCS_BATCH_ROWS: usize = 8_192;
+
+/// What a partition's build needs to know.
+pub(super) struct PartitionJob {
+    pub(super) store: Store,
+    pub(super) layout: OriginLayout,
+    pub(super) partition: Partition,
+    /// The rows of `_all_docs`, ascending.
+    pub(super) rows: Vec<DocRow>,
+    pub(super) plan: PartitionPlan,
+    /// What the partition held before.
+    pub(super) previous: Option<Manifest>,
+    /// The previous shards of the tables that are merged, opened.
+    pub(super) previous_shards: BTreeMap<TableKind, ShardFile>,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// Builds the shards that change and leaves them durable in staging. Answers the manifest that will be true after the
+/// commit. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came.
+pub(super) fn build(job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Manifest> {
+    let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
+    let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
+    if job.plan.writes_documents() {
+        let mut documents = DocumentShards::open(&job)?;
+        let mut awaited = job.plan.fetch.len();
+        while awaited > 0 {
+            let Some(answer) = fetched.blocking_recv() else { return Err(Error::interrupted()) };
+            documents.take(answer)?;
+            awaited -= 1;
+        }
+        for (table, meta) in documents.finish(&job.progress)? {
+            shards.insert(table.to_string(), meta);
+        }
+        outcomes = count_outcomes(&job)?;
+    }
+    if job.plan.writes_docs() {
+        shards.insert(TableKind::Docs.to_string(), write_docs(&job)?);
+    }
+    Ok(Manifest {
+        format_version: FORMAT_VERSION,
+        tool_version: TOOL_VERSION.to_owned(),
+        partition: job.partition.clone(),
+        written_at: jiff::Timestamp::now().to_string(),
+        shards,
+        outcomes,
+    })
+}
+
+fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
+    let mut writer = ShardWriter::new(TableKind::Docs, stage(job, TableKind::Docs)?)?;
+    let mut builder = DocsBuilder::new();
+    for rows in job.rows.chunks(DOCS_BATCH_ROWS) {
+        for row in rows {
+            builder.push(row.name.as_str(), row.rev.as_str());
+        }
+        writer.write(&builder.take_batch()?)?;
+    }
+    let (staged, meta) = writer.finish()?;
+    staged.finish()?;
+    note_written(&job.progress, &meta);
+    Ok(meta)
+}
+
+fn stage(job: &PartitionJob, table: TableKind) -> Result<StagedFile> {
+    job.store.stage(&job.layout.staged_shard(table, &job.partition))
+}
+
+fn note_written(progress: &Progress, meta: &ShardMeta) {
+    Progress::add(&progress.shard_bytes, meta.size_bytes);
+    Progress::add(&progress.rows_written, meta.rows);
+}
+
+/// Reads the new `outcomes` shard back: the counts cover rows that were carried over as well.
+fn count_outcomes(job: &PartitionJob) -> Result<BTreeMap<String, u64>> {
+    let path = job.layout.staged_shard(TableKind::Outcomes, &job.partition);
+    let file = futures::executor::block_on(job.store.open_shard(&path))?
+        .ok_or_else(|| Error::lake(format!("{path} vanished from staging")))?;
+    let mut counts = BTreeMap::new();
+    for batch in ShardReader::open(TableKind::Outcomes, file, &schema(TableKind::Outcomes))? {
+        for held in crate::shard::held_outcomes(&batch?)? {
+            *counts.entry(held.outcome.as_str().to_owned()).or_insert(0) += 1;
+        }
+    }
+    Ok(counts)
+}
+
+/// The shards of the document tables and of `outcomes`, under way together in name order.
+struct DocumentShards<'a> {
+    job: &'a PartitionJob,
+    tables: DocumentTables,
+    outcomes: OutcomesBuilder,
+    merges: BTreeMap<TableKind, ShardMerge<StagedFile>>,
+    /// Names whose rows in the document tables are decided since the last flush: replaced, or dropped.
+    decided: Vec<String>,
+    /// Names whose row in `outcomes` is decided since the last flush.
+    answered: Vec<String>,
+    /// How many of the removed names have passed.
+    removed_passed: usize,
+}
+
+impl<'a> DocumentShards<'a> {
+    fn open(job: &'a PartitionJob) -> Result<Self> {
+        let mut merges = BTreeMap::new();
+        for table in TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes]) {
+            let previous = match job.previous_shards.get(&table) {
+                Some(file) => Some(ShardReader::open(table, file.try_clone()?, &schema(table))?),
+                None => None,
+            };
+            merges.insert(table, ShardMerge::new(ShardWriter::new(table, stage(job, table)?)?, previous));
+        }
+        Ok(DocumentShards {
+            job,
+            tables: DocumentTables::new(),
+            outcomes: OutcomesBuilder::new(),
+            merges,
+            decided: Vec::new(),
+            answered: Vec::new(),
+            removed_passed: 0,
+        })
+    }
+
+    /// Takes the next answer in name order.
+    fn take(&mut self, fetched: Fetched) -> Result<()> {
+        let name = fetched.item.name.as_str();
+        self.pass_removed(Some(name));
+        let progress = &self.job.progress;
+        Progress::add(&progress.packuments_done, 1);
+        let mut row = OutcomeRow {
+            name,
+            rev: fetched.item.announced_rev.as_str(),
+            outcome: Outcome::Failed,
+            http_status: None,
+            etag: None,
+            last_modified: None,
+            attempts: 0,
+            fetched_at_us: fetched.fetched_at_us,
+            detail: None,
+        };
+        let mut replaces = true;
+        let decoded;
+        match &fetched.response {
+            Ok(response) => {
+                row.http_status = Some(response.http_status);
+                row.attempts = response.attempts;
+                match &response.answer {
+                    Answer::Fresh(document) => {
+                        Progress::add(&progress.packuments_fresh, 1);
+                        Progress::add(&progress.document_bytes, document.bytes.len() as u64);
+                        row.etag = document.validators.etag.as_deref();
+                        row.last_modified = document.validators.last_modified.as_deref();
+                        decoded = self.tables.push(DocumentInput {
+                            name,
+                            announced_rev: fetched.item.announced_rev.as_str(),
+                            representation: document.representation,
+                            bytes: &document.bytes,
+                        });
+                        row.detail = decoded.detail.as_deref();
+                        row.outcome = match &decoded.rev {
+                            Some(rev) if rev.is_older_than(&fetched.item.announced_rev) => Outcome::Stale,
+                            _ => decoded.outcome,
+                        };
+                    }
+                    Answer::NotModified => {
+                        replaces = false;
+                        Progress::add(&progress.packuments_not_modified, 1);
+                        row.outcome = self.job.plan.held_outcome(name).unwrap_or(Outcome::Present);
+                        let validators = fetched.item.validators.as_ref();
+                        row.etag = validators.and_then(|validators| validators.etag.as_deref());
+                        row.last_modified = validators.and_then(|validators| validators.last_modified.as_deref());
+                    }
+                    Answer::Gone { status } => {
+                        row.outcome = if *status == 451 { Outcome::Blocked } else { Outcome::NotFound };
+                    }
+                }
+            }
+            Err(failure) => {
+                // What the lake holds of it stays: a failure is no statement about the package.
+                replaces = false;
+                row.outcome = failure.outcome;
+                row.http_status = failure.http_status;
+                row.attempts = failure.attempts;
+                row.detail = Some(failure.error.message());
+            }
+        }
+        let counter = match row.outcome {
+            Outcome::NotFound | Outcome::Blocked => Some(&progress.packuments_gone),
+            Outcome::Malformed => Some(&progress.packuments_malformed),
+            Outcome::Stale => Some(&progress.packuments_stale),
+            Outcome::Failed | Outcome::Oversize => Some(&progress.packuments_failed),
+            Outcome::Present | Outcome::Tombstone => None,
+        };
+        if let Some(counter) = counter {
+            Progress::add(counter, 1);
+        }
+        self.outcomes.push(&row);
+        self.answered.push(name.to_owned());
+        if replaces {
+            self.decided.push(name.to_owned());
+        }
+        if self.answered.len() >= FLUSH_DOCUMENTS || self.tables.buffered_bytes() >= FLUSH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Drops the rows of removed names below `name`; of all that are left for `None`.
+    fn pass_removed(&mut self, name: Option<&str>) {
+        let removed = &self.job.plan.removed;
+        while let Some(gone) = removed.get(self.removed_passed) {
+            if name.is_some_and(|name| gone.as_str() >= name) {
+                return;
+            }
+            self.decided.push(gone.as_str().to_owned());
+            self.answered.push(gone.as_str().to_owned());
+            self.removed_passed += 1;
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let decided: Vec<&str> = self.decided.iter().map(String::as_str).collect();
+        for (table, rows) in self.tables.take_batches()? {
+            replace(&mut self.merges, table, &decided, &rows)?;
+        }
+        let answered: Vec<&str> = self.answered.iter().map(String::as_str).collect();
+        let rows = self.outcomes.take_batch()?;
+        replace(&mut self.merges, TableKind::Outcomes, &answered, &rows)?;
+        self.decided.clear();
+        self.answered.clear();
+        Ok(())
+    }
+
+    fn finish(mut self, progress: &Progress) -> Result<Vec<(TableKind, ShardMeta)>> {
+        self.pass_removed(None);
+        self.flush()?;
+        let mut metas = Vec::new();
+        for (table, merge) in self.merges {
+            let (staged, meta) = merge.finish().doing(|| format!("writing the shard of {table}"))?;
+            staged.finish()?;
+            note_written(progress, &meta);
+            metas.push((table, meta));
+        }
+        Ok(metas)
+    }
+}
+
+fn replace(
+    merges: &mut BTreeMap<TableKind, ShardMerge<StagedFile>>,
+    table: TableKind,
+    names: &[&str],
+    rows: &RecordBatch,
+) -> Result<()> {
+    match merges.get_mut(&table) {
+        Some(merge) => merge.replace(names, rows).doing(|| format!("writing the shard of {table}")),
+        None => Err(Error::internal(format!("no shard of {table} is open"))),
+    }
+}

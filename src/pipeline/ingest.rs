@@ -1,0 +1,315 @@
+//! Ingest: the wiring of the river, from pivots to committed partitions.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use futures::{StreamExt, TryStreamExt};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::build::{PartitionJob, build};
+use super::open::open_lake;
+use super::partitions::{self, PartitionMode};
+use super::plan::{PartitionPlan, Selection, Wanted, open_previous, plan};
+use super::progress::Progress;
+use super::run::RunReporter;
+use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
+use crate::commit::{commit, read_manifest, recover};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::fetch::{ByteBudget, Fetched, fetch};
+use crate::lake::pivots::Pivots;
+use crate::lake::{Layout, OriginInfo, OriginLayout, Partition, PartitionSet, TableKind};
+use crate::npm::{DocRow, Representation};
+use crate::registry::Registry;
+use crate::store::Store;
+
+/// Partitions that are planned, fetched and built at once beyond one per core: they keep the network busy while
+/// others end. Each costs the memory of its writers, some 60 MB.
+const EXTRA_PARTITIONS: usize = 1;
+/// Documents between the network and a partition's builder: enough to ride out a row group's compression.
+const FETCHED_CAPACITY: usize = 16;
+/// Bytes of bodies in memory over all partitions.
+const DOCUMENT_BYTES_IN_FLIGHT: u64 = 64 << 20;
+/// Requests for documents that a partition keeps under way; the limiter of the host decides how many are sent.
+const REQUESTS_PER_PARTITION: usize = 64;
+/// Names in a row that get no answer at all before the run stops: the network is gone, not a package.
+const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
+/// Names that a dry run shows of each partition.
+const DRY_RUN_NAMES: usize = 5;
+/// Unlisted names that a summary shows.
+const UNLISTED_NAMES_SHOWN: usize = 10;
+
+/// What an ingest is to do.
+#[derive(Debug, Clone)]
+pub struct IngestOptions {
+    /// The lake.
+    pub store: Store,
+    /// The registry.
+    pub registry: Registry,
+    /// The addresses to enter on the lake's front page.
+    pub origin_info: OriginInfo,
+    /// How the name space is scanned.
+    pub pivots: Pivots,
+    /// How a new lake's partition set is made.
+    pub partitions: PartitionMode,
+    /// Which form of documents to fetch; `None` for names and revisions only.
+    pub representation: Option<Representation>,
+    /// Whose documents to fetch.
+    pub selection: Selection,
+    /// Ask again for documents that are held at the announced revision.
+    pub refresh: bool,
+    /// Plan only.
+    pub dry_run: bool,
+}
+
+/// Brings a lake to what a registry lists: scans it, compares, fetches what differs, and commits partition by
+/// partition. `stop` ends it early and cleanly: what is committed stays, and the summary says so.
+pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
+    let started = Instant::now();
+    let layout = Layout::origin(&options.registry.origin().name);
+    options.registry.info().await?;
+    if !options.dry_run {
+        open_lake(&options.store, layout.name(), &options.origin_info).await?;
+    }
+    let commits_recovered = if options.dry_run { 0 } else { recover(&options.store, &layout).await? as u64 };
+    let reporter = (!options.dry_run)
+        .then(|| RunReporter::start(options.store.clone(), layout.clone(), Arc::clone(&progress)));
+    let river = Arc::new(River::new(options, layout, Arc::clone(&progress)));
+    let outcome = stop.run_until_cancelled(river.flow()).await;
+    // Commits that have begun run to their end, whatever became of the rest.
+    river.commits.close();
+    river.commits.wait().await;
+    if let Some(reporter) = reporter {
+        reporter.end().await?;
+    }
+    let interrupted = match outcome {
+        Some(result) => result.map(|()| false)?,
+        None => true,
+    };
+    Ok(river.summary(interrupted, commits_recovered, started))
+}
+
+/// One ingest under way.
+struct River {
+    options: IngestOptions,
+    layout: OriginLayout,
+    wanted: Wanted,
+    progress: Arc<Progress>,
+    budget: ByteBudget,
+    commits: TaskTracker,
+    unanswered_in_a_row: AtomicU64,
+    notes: Mutex<Notes>,
+}
+
+/// What the summary says beyond the counters.
+#[derive(Default)]
+struct Notes {
+    scan: ScanSummary,
+    unlisted_names: Vec<String>,
+    unlisted_count: u64,
+    overgrown: Vec<(String, u64)>,
+    plan: Vec<PlannedPartition>,
+}
+
+impl River {
+    fn new(options: IngestOptions, layout: OriginLayout, progress: Arc<Progress>) -> River {
+        let wanted = Wanted {
+            representation: options.representation,
+            selection: options.selection.clone(),
+            refresh: options.refresh,
+        };
+        River {
+            options,
+            layout,
+            wanted,
+            progress,
+            budget: ByteBudget::new(DOCUMENT_BYTES_IN_FLIGHT),
+            commits: TaskTracker::new(),
+            unanswered_in_a_row: AtomicU64::new(0),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// scan → cut into partitions → each: plan → fetch → build → commit.
+    async fn flow(self: &Arc<Self>) -> Result<()> {
+        let scan = partitions::Scan::start(&self.options, &self.layout, Arc::clone(&self.progress)).await?;
+        let set = Arc::clone(scan.partition_set());
+        self.progress.partitions_total.store(set.count() as u64, Ordering::Relaxed);
+        let at_once = std::thread::available_parallelism().map_or(2, usize::from) + EXTRA_PARTITIONS;
+        let report = scan.report();
+        scan.into_partitions()
+            .map_ok(|(index, rows)| Arc::clone(self).partition(Arc::clone(&set), index, rows))
+            .try_buffer_unordered(at_once)
+            .try_collect::<Vec<()>>()
+            .await?;
+        self.with_notes(|notes| notes.scan = report.summary());
+        Ok(())
+    }
+
+    async fn partition(self: Arc<Self>, set: Arc<PartitionSet>, index: usize, rows: Vec<DocRow>) -> Result<()> {
+        let partition = set.get(index);
+        let row_count = rows.len() as u64;
+        if set.rows_per_partition.is_some_and(|rows| row_count > rows * 2) {
+            self.with_notes(|notes| notes.overgrown.push((partition.file_stem(), row_count)));
+        }
+        let previous = match self.options.dry_run && !self.lake_exists().await? {
+            true => None,
+            false => read_manifest(&self.options.store, &self.layout, &partition).await?,
+        };
+        let river = Arc::clone(&self);
+        let job = blocking(move || river.prepare(partition, previous, rows)).await?;
+        self.note_plan(&job);
+        if self.options.dry_run || job.plan.is_unchanged() {
+            if !self.options.dry_run {
+                Progress::add(&self.progress.partitions_unchanged, 1);
+            }
+            Progress::add(&self.progress.partitions_done, 1);
+            return Ok(());
+        }
+        let manifest = self.fetch_and_build(job).await?;
+        let river = Arc::clone(&self);
+        let committed = self.commits.spawn(async move { commit(&river.options.store, &river.layout, &manifest).await });
+        committed.await.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
+        Progress::add(&self.progress.partitions_done, 1);
+        Ok(())
+    }
+
+    async fn lake_exists(&self) -> Result<bool> {
+        Ok(super::open::read_lake(&self.options.store).await?.is_some())
+    }
+
+    /// Plans a partition and opens what it held. Blocks.
+    fn prepare(
+        &self,
+        partition: Partition,
+        previous: Option<crate::lake::Manifest>,
+        rows: Vec<DocRow>,
+    ) -> Result<PartitionJob> {
+        let (store, layout) = (&self.options.store, &self.layout);
+        let plan = plan(store, layout, &partition, previous.as_ref(), &rows, &self.wanted)?;
+        let mut previous_shards = BTreeMap::new();
+        if plan.writes_documents() {
+            for table in TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes]) {
+                if let Some(file) = open_previous(store, layout, previous.as_ref(), &partition, table)? {
+                    previous_shards.insert(table, file);
+                }
+            }
+        }
+        Ok(PartitionJob {
+            store: store.clone(),
+            layout: layout.clone(),
+            partition,
+            rows,
+            plan,
+            previous,
+            previous_shards,
+            progress: Arc::clone(&self.progress),
+        })
+    }
+
+    /// Runs the requests and the builder of one partition side by side, until both have ended.
+    async fn fetch_and_build(&self, mut job: PartitionJob) -> Result<crate::lake::Manifest> {
+        let items = std::mem::take(&mut job.fetch_items);
+        let (sender, receiver) = mpsc::channel(FETCHED_CAPACITY);
+        let builder = tokio::task::spawn_blocking(move || build(job, receiver));
+        let representation = self.wanted.representation.unwrap_or_default();
+        let lane = self.budget.lane();
+        let mut answers =
+            fetch(self.options.registry.clone(), representation, items.into_iter(), lane, REQUESTS_PER_PARTITION);
+        while let Some(fetched) = answers.try_next().await? {
+            self.check_fatal(&fetched)?;
+            if sender.send(fetched).await.is_err() {
+                // The builder has ended early; its error is the story.
+                break;
+            }
+        }
+        drop(sender);
+        builder.await.or_error(ErrorKind::Internal, || "a partition's builder died".to_owned())?
+    }
+
+    /// A failure that says something about the whole run, not about one name, ends the run.
+    fn check_fatal(&self, fetched: &Fetched) -> Result<()> {
+        let Err(failure) = &fetched.response else {
+            self.unanswered_in_a_row.store(0, Ordering::Relaxed);
+            return Ok(());
+        };
+        let name = &fetched.item.name;
+        match failure.error.kind() {
+            ErrorKind::Denied | ErrorKind::RateLimit | ErrorKind::Interrupted => {
+                return Err(failure.error.duplicate().doing(format!("fetching {name}")));
+            }
+            _ => {}
+        }
+        if failure.http_status.is_none() && failure.outcome == crate::npm::Outcome::Failed {
+            let unanswered = self.unanswered_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+            if unanswered >= MAX_UNANSWERED_IN_A_ROW {
+                return Err(Error::network(format!("the registry gave no answer for {unanswered} names in a row"))
+                    .hint("see whether it is up; the same command goes on where this one stopped"));
+            }
+        }
+        Ok(())
+    }
+
+    fn note_plan(&self, job: &PartitionJob) {
+        let plan = &job.plan;
+        let progress = &self.progress;
+        Progress::add(&progress.names_added, plan.added_count);
+        Progress::add(&progress.names_changed, plan.changed_count);
+        Progress::add(&progress.names_removed, plan.removed.len() as u64);
+        Progress::add(&progress.packuments_planned, plan.fetch.len() as u64);
+        self.with_notes(|notes| {
+            notes.unlisted_count += plan.unlisted.len() as u64;
+            for name in &plan.unlisted {
+                if notes.unlisted_names.len() < UNLISTED_NAMES_SHOWN {
+                    notes.unlisted_names.push(name.to_string());
+                }
+            }
+            if self.options.dry_run && !plan.is_unchanged() {
+                notes.plan.push(planned(job));
+            }
+        });
+    }
+
+    fn with_notes<T>(&self, change: impl FnOnce(&mut Notes) -> T) -> T {
+        change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn summary(&self, interrupted: bool, commits_recovered: u64, started: Instant) -> IngestSummary {
+        let notes = self.with_notes(std::mem::take);
+        IngestSummary {
+            origin: self.layout.name().to_owned(),
+            lake: self.options.store.location(),
+            dry_run: self.options.dry_run,
+            interrupted,
+            counts: self.progress.snapshot(),
+            requests: self.options.registry.statistics().requests,
+            elapsed: started.elapsed(),
+            scan: notes.scan,
+            commits_recovered,
+            unlisted_names: notes.unlisted_names,
+            unlisted_count: notes.unlisted_count,
+            overgrown: notes.overgrown,
+            plan: notes.plan,
+        }
+    }
+}
+
+fn planned(job: &PartitionJob) -> PlannedPartition {
+    let plan: &PartitionPlan = &job.plan;
+    PlannedPartition {
+        partition: job.partition.file_stem(),
+        rows: job.rows.len() as u64,
+        added: plan.added_count,
+        changed: plan.changed_count,
+        removed: plan.removed.len() as u64,
+        fetch: plan.fetch.len() as u64,
+        names: plan.fetch.iter().take(DRY_RUN_NAMES).map(|item| item.name.to_string()).collect(),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.or_error(ErrorKind::Internal, || "a partition's plan died".to_owned())?
+}

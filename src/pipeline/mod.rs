@@ -1,0 +1,23 @@
+//! The river, put together: pivots → scan → diff → fetch → table → shard → commit.
+//!
+//! One function, [`ingest`], is the whole wiring; every bound on what is under way at once is a constant below. The
+//! stages know nothing of each other. Not here: printing, arguments, and what a stage does inside.
+
+mod build;
+mod ingest;
+mod open;
+mod partitions;
+mod plan;
+mod progress;
+mod run;
+mod status;
+mod summary;
+
+pub use ingest::{IngestOptions, ingest};
+pub use open::{open_lake, read_lake};
+pub use partitions::PartitionMode;
+pub use plan::Selection;
+pub use progress::{Progress, ProgressSnapshot};
+pub use run::RunStatus;
+pub use status::{OriginStatus, TableStatus, lake_status};
+pub use summary::{IngestSummary, PlannedPartition, ScanSummary};

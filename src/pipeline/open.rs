@@ -1,0 +1,57 @@
+//! Opening a lake: its front page is read, or written if there is none yet.
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::{FORMAT_VERSION, LakeInfo, Layout, OriginInfo, TOOL_VERSION};
+use crate::store::Store;
+
+/// The lake's front page; `None` where there is no lake.
+///
+/// Fails with [`ErrorKind::Lake`] when the folder holds something else, or a lake of a newer version.
+pub async fn read_lake(store: &Store) -> Result<Option<LakeInfo>> {
+    let Some(text) = store.get(Layout::INFO).await? else { return Ok(None) };
+    let info: LakeInfo = serde_json::from_slice(&text)
+        .or_error(ErrorKind::Lake, || format!("{} in {} is damaged", Layout::INFO, store.location()))?;
+    if info.format_version > FORMAT_VERSION {
+        let (found, own) = (info.format_version, FORMAT_VERSION);
+        return Err(Error::lake(format!(
+            "the lake {} has format {found}, and this all-docs knows {own}",
+            store.location()
+        ))
+        .hint("update all-docs, or ingest into a new lake"));
+    }
+    Ok(Some(info))
+}
+
+/// Opens the lake for an ingest of `origin`: makes it where there is none, and enters the origin on its front page.
+///
+/// A folder that holds other things is refused, so that a mistyped path fills nobody's home with shards.
+pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result<LakeInfo> {
+    let mut info = match read_lake(store).await? {
+        Some(info) => info,
+        None => {
+            if let Some(stranger) = store.any_entry().await? {
+                return Err(Error::lake(format!(
+                    "{} is no lake, and not empty: it holds {stranger}",
+                    store.location()
+                ))
+                .hint("give an empty or a new folder with --lake"));
+            }
+            LakeInfo {
+                format_version: FORMAT_VERSION,
+                tool_version: TOOL_VERSION.to_owned(),
+                default_origin: origin.to_owned(),
+                origins: Default::default(),
+            }
+        }
+    };
+    if info.origins.get(origin) == Some(urls) {
+        return Ok(info);
+    }
+    info.origins.insert(origin.to_owned(), urls.clone());
+    info.tool_version = TOOL_VERSION.to_owned();
+    let mut text = serde_json::to_vec_pretty(&info)
+        .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
+    text.push(b'\n');
+    store.put(Layout::INFO, text).await?;
+    Ok(info)
+}

@@ -1,0 +1,81 @@
+//! Progress: counters that every stage adds to and anybody may read. Not here: how they are shown (`cli/`).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// The counters of one run; shared by all of its tasks.
+        #[derive(Debug, Default)]
+        pub struct Progress {
+            $($(#[$doc])* pub $name: AtomicU64,)*
+        }
+
+        /// The counters at one moment.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct ProgressSnapshot {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Progress {
+            /// The counters now. They are read one after the other, so they may differ by what happens meanwhile.
+            pub fn snapshot(&self) -> ProgressSnapshot {
+                ProgressSnapshot { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Ranges that the pivots make.
+    ranges_total,
+    /// Ranges read to their end.
+    ranges_scanned,
+    /// Rows of `_all_docs` read.
+    rows_scanned,
+    /// Documents the registry says it has.
+    rows_expected,
+    /// Partitions of the lake.
+    partitions_total,
+    /// Partitions that are as the registry is: committed, or found unchanged.
+    partitions_done,
+    /// Partitions found unchanged, of which no shard was rewritten.
+    partitions_unchanged,
+    /// Names added since the last ingest.
+    names_added,
+    /// Names at another revision than at the last ingest.
+    names_changed,
+    /// Names that are gone since the last ingest.
+    names_removed,
+    /// Documents that are to be fetched, as far as the plan has come.
+    packuments_planned,
+    /// Requests for documents that ended, well or not.
+    packuments_done,
+    /// Documents received.
+    packuments_fresh,
+    /// Documents that had not changed (304).
+    packuments_not_modified,
+    /// Names without a document: not found or blocked.
+    packuments_gone,
+    /// Documents that are no packument.
+    packuments_malformed,
+    /// Documents older than announced.
+    packuments_stale,
+    /// Names whose request failed for good, or whose document is too large.
+    packuments_failed,
+    /// Bytes of documents received, after content decoding.
+    document_bytes,
+    /// Bytes of shards written.
+    shard_bytes,
+    /// Rows written over all tables.
+    rows_written,
+}
+
+impl Progress {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,79 @@
+//! What a running ingest tells other processes: a small file in staging, replaced every second, gone at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::progress::{Progress, ProgressSnapshot};
+use crate::error::Result;
+use crate::lake::OriginLayout;
+use crate::store::Store;
+
+/// How often the file is replaced: often enough that `status` looks alive, and costs a disk nothing.
+const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
+/// A status that is older than this belongs to a process that died.
+const STALE_AFTER_SECONDS: i64 = 15;
+
+/// What a process says of the ingest that it is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStatus {
+    /// The process's id on its machine.
+    pub process_id: u32,
+    /// When it began, seconds since 1970.
+    pub started_at_s: i64,
+    /// When this was written, seconds since 1970.
+    pub updated_at_s: i64,
+    /// Its counters.
+    pub counts: ProgressSnapshot,
+}
+
+impl RunStatus {
+    /// Reads the status of an origin's run; `None` where none is on record. A damaged one counts as none: it is only news.
+    pub async fn read(store: &Store, layout: &OriginLayout) -> Result<Option<RunStatus>> {
+        Ok(store.get(&layout.run_status()).await?.and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
+    /// Whether its process was alive a moment before `now_s`.
+    pub fn is_alive(&self, now_s: i64) -> bool {
+        now_s - self.updated_at_s <= STALE_AFTER_SECONDS
+    }
+}
+
+/// Writes the status until it is dropped; [`RunReporter::end`] also removes it.
+pub(super) struct RunReporter {
+    store: Store,
+    layout: OriginLayout,
+    task: AbortOnDropHandle<()>,
+}
+
+impl RunReporter {
+    pub(super) fn start(store: Store, layout: OriginLayout, progress: Arc<Progress>) -> RunReporter {
+        let started_at_s = jiff::Timestamp::now().as_second();
+        let (task_store, task_layout) = (store.clone(), layout.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                let status = RunStatus {
+                    process_id: std::process::id(),
+                    started_at_s,
+                    updated_at_s: jiff::Timestamp::now().as_second(),
+                    counts: progress.snapshot(),
+                };
+                if let Ok(text) = serde_json::to_vec(&status) {
+                    // News only: a disk that is full will stop the run where it matters.
+                    let _ = task_store.put(&task_layout.run_status(), text).await;
+                }
+                tokio::time::sleep(UPDATE_INTERVAL).await;
+            }
+        });
+        RunReporter { store, layout, task: AbortOnDropHandle::new(task) }
+    }
+
+    pub(super) async fn end(self) -> Result<()> {
+        self.task.abort();
+        // The task may be inside a put; its file must not come back after the delete.
+        let _ = self.task.await;
+        self.store.delete(&self.layout.run_status()).await
+    }
+}

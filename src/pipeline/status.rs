@@ -1,0 +1,111 @@
+//! Status: what a lake holds by its manifests, and what a running ingest says of itself. Reads no shard.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::open::read_lake;
+use super::run::RunStatus;
+use crate::commit::read_manifests;
+use crate::error::{Context, ErrorKind, Result};
+use crate::lake::{Layout, OriginLayout, PartitionSet, TableKind};
+use crate::store::Store;
+
+/// What one origin of a lake holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct OriginStatus {
+    /// The origin's name.
+    pub origin: String,
+    /// Where its rows came from.
+    pub replicate_url: String,
+    /// Where its documents came from.
+    pub registry_url: String,
+    /// How many partitions there are; `None` before the first scan has ended.
+    pub partitions_total: Option<u64>,
+    /// How many have a manifest.
+    pub partitions_committed: u64,
+    /// Rows and bytes of each table.
+    pub tables: BTreeMap<String, TableStatus>,
+    /// How many names ended in which outcome.
+    pub outcomes: BTreeMap<String, u64>,
+    /// When the oldest and the newest manifest were written, RFC 3339.
+    pub written: Option<(String, String)>,
+    /// Partitions with something in staging: a run is under way, or one died.
+    pub partitions_staged: u64,
+    /// What a running ingest says of itself.
+    pub run: Option<RunStatus>,
+}
+
+/// What one table holds.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct TableStatus {
+    /// Shards.
+    pub shards: u64,
+    /// Rows over all shards.
+    pub rows: u64,
+    /// Bytes over all shards.
+    pub size_bytes: u64,
+}
+
+/// What a lake holds, origin by origin; `None` where there is no lake.
+pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
+    let Some(info) = read_lake(store).await? else { return Ok(None) };
+    let mut origins = Vec::new();
+    for (name, urls) in info.origins {
+        let layout = Layout::origin(&name);
+        let manifests = read_manifests(store, &layout).await?;
+        let mut status = OriginStatus {
+            origin: name,
+            replicate_url: urls.replicate_url,
+            registry_url: urls.registry_url,
+            partitions_total: read_partition_set(store, &layout).await?.map(|set| set.count() as u64),
+            partitions_committed: manifests.len() as u64,
+            tables: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            written: None,
+            partitions_staged: staged_partitions(store, &layout).await?,
+            run: RunStatus::read(store, &layout).await?,
+        };
+        for manifest in &manifests {
+            for (table, shard) in &manifest.shards {
+                let table = status.tables.entry(table.clone()).or_default();
+                table.shards += 1;
+                table.rows += shard.rows;
+                table.size_bytes += shard.size_bytes;
+            }
+            for (outcome, count) in &manifest.outcomes {
+                *status.outcomes.entry(outcome.clone()).or_insert(0) += count;
+            }
+        }
+        let times = manifests.iter().map(|manifest| &manifest.written_at);
+        status.written = times.clone().min().cloned().zip(times.max().cloned());
+        origins.push(status);
+    }
+    Ok(Some(origins))
+}
+
+/// The partition set of an origin; `None` before its first scan has ended.
+pub(super) async fn read_partition_set(store: &Store, layout: &OriginLayout) -> Result<Option<PartitionSet>> {
+    let path = layout.partition_set();
+    let Some(text) = store.get(&path).await? else { return Ok(None) };
+    serde_json::from_slice(&text).map(Some).or_error(ErrorKind::Lake, || format!("{path} is damaged"))
+}
+
+async fn staged_partitions(store: &Store, layout: &OriginLayout) -> Result<u64> {
+    let prefix = format!("{}/", layout.staging());
+    let mut partitions: Vec<String> = Vec::new();
+    for path in store.list(&layout.staging()).await? {
+        if let Some((partition, _)) = path.strip_prefix(&prefix).and_then(|rest| rest.split_once('/')) {
+            partitions.push(partition.to_owned());
+        }
+    }
+    partitions.dedup();
+    Ok(partitions.len() as u64)
+}
+
+impl OriginStatus {
+    /// The tables in the order of the documentation.
+    pub fn tables_in_order(&self) -> impl Iterator<Item = (&'static str, &TableStatus)> {
+        TableKind::ALL.into_iter().filter_map(|kind| Some((kind.as_str(), self.tables.get(kind.as_str())?)))
+    }
+}

@@ -1,0 +1,125 @@
+//! The merge of an update: rows of unchanged names are carried over from the previous shard, in name order, and the
+//! new rows stand between them. The result has the rows of a fresh ingest, so the writer makes the same bytes of it.
+
+use std::io::Write;
+
+use arrow::array::RecordBatch;
+
+use super::reader::{ShardReader, text_column};
+use super::writer::ShardWriter;
+use crate::error::Result;
+use crate::lake::ShardMeta;
+
+/// A shard under way: new rows come in name order, old ones are taken from the previous shard as the names pass.
+pub struct ShardMerge<W: Write + Send> {
+    old: Option<OldRows>,
+    writer: ShardWriter<W>,
+}
+
+impl<W: Write + Send> ShardMerge<W> {
+    /// Merges into `writer`; without a previous shard all rows are new.
+    pub fn new(writer: ShardWriter<W>, previous: Option<ShardReader>) -> Self {
+        let old = previous.map(|reader| OldRows { reader, batch: None });
+        ShardMerge { old, writer }
+    }
+
+    /// Writes the rows of some names. `names` are all names that are decided by this call, ascending, with or without
+    /// rows: their old rows are dropped. `rows` are their new rows, sorted by the column `name`. Calls come in name order.
+    pub fn replace(&mut self, names: &[&str], rows: &RecordBatch) -> Result<()> {
+        let mut written = 0;
+        if self.old.is_some() {
+            let new_names = text_column(rows, "name")?;
+            for name in names {
+                // Rows of this call below the next old row go out together: most names have no old rows around them.
+                let carries = self.has_old_rows_up_to(name)?;
+                if carries {
+                    let below = partition_point(written, rows.num_rows(), |row| new_names.value(row) < *name);
+                    self.write_slice(rows, written, below)?;
+                    written = below;
+                    self.carry_below(Some(name))?;
+                    self.drop_rows_of(name)?;
+                }
+            }
+        }
+        self.write_slice(rows, written, rows.num_rows())
+    }
+
+    /// Carries over what is left of the previous shard and ends the file.
+    pub fn finish(mut self) -> Result<(W, ShardMeta)> {
+        self.carry_below(None)?;
+        self.writer.finish()
+    }
+
+    fn write_slice(&mut self, rows: &RecordBatch, from: usize, to: usize) -> Result<()> {
+        match to - from {
+            0 => Ok(()),
+            count if count == rows.num_rows() => self.writer.write(rows),
+            count => self.writer.write(&rows.slice(from, count)),
+        }
+    }
+
+    /// Whether the next old row's name is not above `name`.
+    fn has_old_rows_up_to(&mut self, name: &str) -> Result<bool> {
+        let Some(old) = &mut self.old else { return Ok(false) };
+        let Some(batch) = old.current()? else { return Ok(false) };
+        Ok(text_column(batch, "name")?.value(0) <= name)
+    }
+
+    /// Copies old rows whose name is below `name`; all of them for `None`.
+    fn carry_below(&mut self, name: Option<&str>) -> Result<()> {
+        let Some(old) = &mut self.old else { return Ok(()) };
+        while let Some(rows) = old.take_while(|old_name| name.is_none_or(|name| old_name < name))? {
+            self.writer.write(&rows)?;
+        }
+        Ok(())
+    }
+
+    fn drop_rows_of(&mut self, name: &str) -> Result<()> {
+        let Some(old) = &mut self.old else { return Ok(()) };
+        while old.take_while(|old_name| old_name == name)?.is_some() {}
+        Ok(())
+    }
+}
+
+/// The previous shard's rows that have not passed yet.
+struct OldRows {
+    reader: ShardReader,
+    batch: Option<RecordBatch>,
+}
+
+impl OldRows {
+    /// The rows at hand, never an empty batch; `None` at the end.
+    fn current(&mut self) -> Result<Option<&RecordBatch>> {
+        while self.batch.as_ref().is_none_or(|batch| batch.num_rows() == 0) {
+            match self.reader.next().transpose()? {
+                Some(batch) => self.batch = Some(batch),
+                None => return Ok(None),
+            }
+        }
+        Ok(self.batch.as_ref())
+    }
+
+    /// Takes the rows at the front whose name satisfies `belongs`, as far as they lie in one batch; `None` when the
+    /// next row's name does not.
+    fn take_while(&mut self, belongs: impl Fn(&str) -> bool) -> Result<Option<RecordBatch>> {
+        let Some(batch) = self.current()? else { return Ok(None) };
+        let names = text_column(batch, "name")?;
+        let count = partition_point(0, batch.num_rows(), |row| belongs(names.value(row)));
+        if count == 0 {
+            return Ok(None);
+        }
+        let taken = batch.slice(0, count);
+        self.batch = Some(batch.slice(count, batch.num_rows() - count));
+        Ok(Some(taken))
+    }
+}
+
+/// The first row from `from` on that does not satisfy `is_before`; rows that do come first.
+fn partition_point(from: usize, to: usize, is_before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (from, to);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}

@@ -1,0 +1,12 @@
+//! Shards: one file of one table for one partition, Parquet in and out, and the merge of an update.
+//!
+//! A Zarr shard is another thing and always called so. Not here: what the columns are (`table/`), and when a shard
+//! counts (`commit`).
+
+mod merge;
+mod reader;
+mod writer;
+
+pub use merge::ShardMerge;
+pub use reader::{HeldOutcome, ShardReader, doc_rows, held_outcomes};
+pub use writer::ShardWriter;

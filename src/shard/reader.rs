@@ -1,0 +1,89 @@
+//! Reading a committed shard back, in order, in constant memory. Not here: SQL over shards (`query/`).
+
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::TableKind;
+use crate::npm::{DocRow, Outcome, PackageName, Revision, Validators};
+use crate::store::ShardFile;
+
+/// Rows of a batch that is read back: few enough that a batch of documents stays small in memory.
+const READ_BATCH_ROWS: usize = 1_024;
+/// The same for tables whose rows are whole documents.
+const READ_BATCH_DOCUMENTS: usize = 32;
+
+/// A shard's batches in file order.
+pub struct ShardReader {
+    kind: TableKind,
+    reader: ParquetRecordBatchReader,
+}
+
+impl ShardReader {
+    /// Opens a shard of `kind`. Fails when the file is no Parquet, or its columns are not those of `schema`.
+    pub fn open(kind: TableKind, file: ShardFile, schema: &SchemaRef) -> Result<ShardReader> {
+        let batch_rows = if kind == TableKind::Packuments { READ_BATCH_DOCUMENTS } else { READ_BATCH_ROWS };
+        let damaged = || format!("a shard of {kind} cannot be read");
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
+        if builder.schema().fields() != schema.fields() {
+            return Err(Error::lake(format!("a shard of {kind} has other columns than this version writes"))
+                .hint("ingest into a new lake, or use the version of all-docs that wrote this one"));
+        }
+        let reader = builder.with_batch_size(batch_rows).build().or_error(ErrorKind::Lake, damaged)?;
+        Ok(ShardReader { kind, reader })
+    }
+}
+
+impl Iterator for ShardReader {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let kind = self.kind;
+        self.reader.next().map(|batch| batch.or_error(ErrorKind::Lake, || format!("a shard of {kind} is damaged")))
+    }
+}
+
+/// The rows of a `docs` batch.
+pub fn doc_rows(batch: &RecordBatch) -> Result<Vec<DocRow>> {
+    let (names, revs) = (text_column(batch, "name")?, text_column(batch, "rev")?);
+    let row = |index| DocRow { name: PackageName::new(names.value(index)), rev: Revision::new(revs.value(index)) };
+    Ok((0..batch.num_rows()).map(row).collect())
+}
+
+/// What the lake holds for a name: a row of `outcomes`, as far as the next ingest needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldOutcome {
+    /// Whose.
+    pub name: PackageName,
+    /// The revision that had been announced when it was fetched.
+    pub rev: Revision,
+    /// What became of the request.
+    pub outcome: Outcome,
+    /// What to make the next request conditional with.
+    pub validators: Validators,
+}
+
+/// The rows of an `outcomes` batch.
+pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
+    let (names, revs) = (text_column(batch, "name")?, text_column(batch, "rev")?);
+    let (outcomes, etags) = (text_column(batch, "outcome")?, text_column(batch, "etag")?);
+    let last_modified = text_column(batch, "last_modified")?;
+    let optional = |column: &StringArray, index| column.is_valid(index).then(|| column.value(index).to_owned());
+    let row = |index| HeldOutcome {
+        name: PackageName::new(names.value(index)),
+        rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
+        // An outcome of a newer version of the tool is asked for again.
+        outcome: Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed),
+        validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
+    };
+    Ok((0..batch.num_rows()).map(row).collect())
+}
+
+/// A column of text by name.
+pub(super) fn text_column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray> {
+    batch
+        .column_by_name(name)
+        .and_then(|column| column.as_string_opt::<i32>())
+        .ok_or_else(|| Error::lake(format!("a shard has no text column {name}")))
+}
