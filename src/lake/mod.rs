@@ -3,16 +3,20 @@
 //! Pure data. Who reads and writes the files is `store/`; how a shard is encoded is `shard/`.
 
 mod catalog;
+mod derive;
 mod layout;
 mod manifest;
 mod partition;
+mod pivots;
 mod shard_meta;
 mod table_kind;
 
 pub use catalog::{LakeInfo, OriginInfo};
+pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact_partition_set};
 pub use layout::{Layout, OriginLayout};
 pub use manifest::Manifest;
 pub use partition::{Partition, PartitionSet, hex_key};
+pub use pivots::Pivots;
 pub use shard_meta::ShardMeta;
 pub use table_kind::TableKind;
 

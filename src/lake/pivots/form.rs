@@ -1,0 +1,75 @@
+//! Which form a pivots file has, and the reading of its plainest: one key a line. Code is evaluated in `engine`.
+
+use super::Element;
+
+/// How a pivots file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One key a line.
+    Lines,
+    /// JSON, a literal, or JavaScript: each of them is evaluated.
+    Code,
+}
+
+/// Suffixes of files that are code, whatever they hold.
+const CODE_SUFFIXES: [&str; 6] = [".json", ".json5", ".jsonc", ".js", ".mjs", ".cjs"];
+
+/// How a line of code can begin and a key cannot: names hold no blanks and no brackets.
+const CODE_STARTS: [&str; 16] = [
+    "[",
+    "(",
+    "{",
+    "//",
+    "/*",
+    "'use strict'",
+    "\"use strict\"",
+    "module.exports",
+    "exports.",
+    "export ",
+    "export{",
+    "import ",
+    "const ",
+    "let ",
+    "var ",
+    "function ",
+];
+
+impl Form {
+    /// By the suffix of `file_name`, and for any other suffix by how the lines of `text` begin.
+    pub(super) fn of(text: &str, file_name: &str) -> Form {
+        let file_name = file_name.to_ascii_lowercase();
+        if CODE_SUFFIXES.iter().any(|suffix| file_name.ends_with(suffix)) {
+            return Form::Code;
+        }
+        let is_code = |line: &str| CODE_STARTS.iter().any(|start| line.trim_start().starts_with(start));
+        if text.lines().any(is_code) { Form::Code } else { Form::Lines }
+    }
+}
+
+/// The keys of a file with one key a line, and the number of each one's line, counted from 1.
+///
+/// A first or last line `null` is an open end. Elsewhere it is the key `null`, which is a package's name.
+pub(super) fn read_lines(text: &str) -> (Vec<Element>, Vec<usize>) {
+    let mut keys = Vec::new();
+    let mut line_numbers = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let key = without_comment(line).trim();
+        if !key.is_empty() {
+            keys.push(key);
+            line_numbers.push(index + 1);
+        }
+    }
+    let last = keys.len().saturating_sub(1);
+    let elements = keys.iter().enumerate().map(|(index, &key)| match key {
+        "null" if index == 0 || index == last => Element::Null,
+        key => Element::Text(key.to_owned()),
+    });
+    (elements.collect(), line_numbers)
+}
+
+/// The line up to a `#` that begins it or follows a blank.
+fn without_comment(line: &str) -> &str {
+    let is_comment = |at: usize| line[..at].chars().next_back().is_none_or(char::is_whitespace);
+    let comment = line.match_indices('#').find(|(at, _)| is_comment(*at));
+    comment.map_or(line, |(at, _)| &line[..at])
+}
