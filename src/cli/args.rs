@@ -1,5 +1,6 @@
 //! What was typed: flags and environment, parsed and nothing more.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -96,8 +97,8 @@ pub(super) struct IngestArgs {
     #[arg(long, value_enum, default_value_t = Partitions::Derived)]
     pub(super) partitions: Partitions,
     /// Rows a partition of a new lake should have [default: 10000]
-    #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) partition_rows: Option<u64>,
+    #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS", value_parser = clap::value_parser!(NonZeroU64))]
+    pub(super) partition_rows: Option<NonZeroU64>,
     /// Say what would be fetched and rewritten, and do nothing
     #[arg(long)]
     pub(super) dry_run: bool,

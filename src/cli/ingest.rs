@@ -1,5 +1,6 @@
 //! `all-docs ingest`: from arguments to a run, and from its summary to words.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,14 +16,15 @@ use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::OriginInfo;
 use crate::lake::pivots::Pivots;
 use crate::npm::{PackageName, Representation};
-use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Selection, ingest};
+use crate::diff::Selection;
+use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{SampleOptions, SampleServer, World};
 use crate::store::Store;
 
 /// Rows a partition is meant to have: some 450 partitions for all of npm, files of a size that tools like, and a
 /// restart that repeats little.
-const DEFAULT_PARTITION_ROWS: u64 = 10_000;
+const DEFAULT_PARTITION_ROWS: NonZeroU64 = NonZeroU64::new(10_000).unwrap();
 /// The origin that is a server of our own on loopback.
 const SAMPLE: &str = "sample";
 
@@ -63,11 +65,10 @@ pub(super) async fn run(args: IngestArgs, settings: &Settings, printer: &Printer
             },
         },
         representation: match args.packuments {
-            Packuments::Full => Some(Representation::Full),
-            Packuments::Abbreviated => Some(Representation::Abbreviated),
-            Packuments::None => None,
+            Packuments::Full | Packuments::None => Representation::Full,
+            Packuments::Abbreviated => Representation::Abbreviated,
         },
-        selection,
+        selection: if args.packuments == Packuments::None { Selection::None } else { selection },
         refresh: args.refresh,
         dry_run: args.dry_run,
     };
@@ -105,7 +106,7 @@ fn read_names(path: &Path) -> Result<Selection> {
     if names.is_empty() {
         return Err(Error::input("the file holds no name").doing(doing()));
     }
-    Ok(Selection::of(names))
+    Ok(Selection::Names(names.into_iter().collect()))
 }
 
 fn parse_names(text: &str) -> Result<Vec<PackageName>> {
@@ -237,11 +238,8 @@ fn tell_problems(printer: &Printer, summary: &IngestSummary) {
     for warning in &summary.scan.warnings {
         printer.warn(warning);
     }
-    if summary.scan.missing_rows() > 0 {
-        printer.warn(&format!(
-            "the registry says that it has {} more names than it listed",
-            log::count(summary.scan.missing_rows())
-        ));
+    if let Some(missing @ 1..) = summary.scan.missing_rows {
+        printer.warn(&format!("the registry says that it has {} more names than it listed", log::count(missing)));
     }
     for (partition, rows) in &summary.overgrown {
         printer.warn(&format!("the partition {partition} has grown to {} rows, past twice its size", log::count(*rows)));

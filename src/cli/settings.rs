@@ -2,6 +2,7 @@
 //!
 //! clap answers for flags and environment; this file reads the settings file and says what applies.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -24,7 +25,7 @@ struct SettingsFile {
     pivots: Option<String>,
     concurrency: Option<u32>,
     rate: Option<u32>,
-    partition_rows: Option<u64>,
+    partition_rows: Option<NonZeroU64>,
 }
 
 /// What applies, after all places were asked.
@@ -82,7 +83,7 @@ impl Settings {
     }
 
     /// Rows a partition.
-    pub(super) fn partition_rows(&self, flag: Option<u64>) -> Option<u64> {
+    pub(super) fn partition_rows(&self, flag: Option<NonZeroU64>) -> Option<NonZeroU64> {
         flag.or(self.file.partition_rows)
     }
 }

@@ -118,6 +118,11 @@ impl StagingWriter {
         Ok(())
     }
 
+    /// Makes what was appended durable, as far as there is any.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.answers == 0 { Ok(()) } else { self.put_segment() }
+    }
+
     fn put_segment(&mut self) -> Result<()> {
         let encoder = std::mem::replace(&mut self.encoder, new_encoder()?);
         let segment =

@@ -13,10 +13,10 @@ use tokio::sync::mpsc::Receiver;
 use super::plan::PartitionPlan;
 use super::progress::Progress;
 use crate::error::{Doing, Error, Result};
-use crate::fetch::Fetched;
+use crate::fetch::{FetchItem, Fetched, StagedAnswers, StagingWriter};
 use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, ShardMeta, TOOL_VERSION, TableKind};
-use crate::npm::{Answer, DocRow, Document, Outcome};
-use crate::registry::{Response, RequestFailure};
+use crate::npm::{Answer, DocRow, Outcome, Representation};
+use crate::registry::{RequestFailure, Response};
 use crate::shard::{ShardMerge, ShardReader, ShardWriter};
 use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::{DocsBuilder, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
@@ -36,25 +36,42 @@ pub(super) struct PartitionJob {
     /// The rows of `_all_docs`, ascending.
     pub(super) rows: Vec<DocRow>,
     pub(super) plan: PartitionPlan,
+    /// What is asked for.
+    pub(super) representation: Representation,
     /// What the partition held before.
     pub(super) previous: Option<Manifest>,
+    /// What an earlier run fetched and did not commit.
+    pub(super) staged: StagedAnswers,
     /// The previous shards of the tables that are merged, opened.
     pub(super) previous_shards: BTreeMap<TableKind, ShardFile>,
     pub(super) progress: Arc<Progress>,
 }
 
 /// Builds the shards that change and leaves them durable in staging. Answers the manifest that will be true after the
-/// commit. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came.
-pub(super) fn build(job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Manifest> {
+/// commit. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came; what
+/// came by then is staged.
+pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Manifest> {
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
     if job.plan.writes_documents() {
+        let mut staged = std::mem::take(&mut job.staged);
+        let (store, layout, partition) = (&job.store, &job.layout, &job.partition);
+        let mut staging = StagingWriter::new(store, layout, partition, job.representation, &staged)?;
         let mut documents = DocumentShards::open(&job)?;
-        let mut awaited = job.plan.fetch.len();
-        while awaited > 0 {
-            let Some(answer) = fetched.blocking_recv() else { return Err(Error::interrupted()) };
-            documents.take(answer)?;
-            awaited -= 1;
+        for item in &job.plan.fetch {
+            if staged.has(item, job.representation) {
+                let (response, fetched_at_us) = staged.take(item)?;
+                documents.take(item, &Ok(response), fetched_at_us)?;
+                continue;
+            }
+            let Some(answer) = fetched.blocking_recv() else {
+                staging.flush()?;
+                return Err(Error::interrupted());
+            };
+            if let Ok(response) = &answer.response {
+                staging.append(item, response, answer.fetched_at_us)?;
+            }
+            documents.take(item, &answer.response, answer.fetched_at_us)?;
         }
         for (table, meta) in documents.finish(&job.progress)? {
             shards.insert(table.to_string(), meta);
@@ -79,7 +96,7 @@ fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
     let mut builder = DocsBuilder::new();
     for rows in job.rows.chunks(DOCS_BATCH_ROWS) {
         for row in rows {
-            builder.push(row.name.as_str(), row.rev.as_str());
+            builder.push(row);
         }
         writer.write(&builder.take_batch()?)?;
     }
@@ -148,25 +165,30 @@ impl<'a> DocumentShards<'a> {
     }
 
     /// Takes the next answer in name order.
-    fn take(&mut self, fetched: Fetched) -> Result<()> {
-        let name = fetched.item.name.as_str();
+    fn take(
+        &mut self,
+        item: &FetchItem,
+        response: &Result<Response, RequestFailure>,
+        fetched_at_us: i64,
+    ) -> Result<()> {
+        let name = item.name.as_str();
         self.pass_removed(Some(name));
         let progress = &self.job.progress;
         Progress::add(&progress.packuments_done, 1);
         let mut row = OutcomeRow {
             name,
-            rev: fetched.item.announced_rev.as_str(),
+            rev: Some(item.announced_rev.as_str()),
             outcome: Outcome::Failed,
             http_status: None,
             etag: None,
             last_modified: None,
             attempts: 0,
-            fetched_at_us: fetched.fetched_at_us,
+            fetched_at_micros: Some(fetched_at_us),
             detail: None,
         };
         let mut replaces = true;
         let decoded;
-        match &fetched.response {
+        match response {
             Ok(response) => {
                 row.http_status = Some(response.http_status);
                 row.attempts = response.attempts;
@@ -178,21 +200,21 @@ impl<'a> DocumentShards<'a> {
                         row.last_modified = document.validators.last_modified.as_deref();
                         decoded = self.tables.push(DocumentInput {
                             name,
-                            announced_rev: fetched.item.announced_rev.as_str(),
+                            announced_rev: item.announced_rev.as_str(),
                             representation: document.representation,
                             bytes: &document.bytes,
                         });
                         row.detail = decoded.detail.as_deref();
                         row.outcome = match &decoded.rev {
-                            Some(rev) if rev.is_older_than(&fetched.item.announced_rev) => Outcome::Stale,
+                            Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
                             _ => decoded.outcome,
                         };
                     }
                     Answer::NotModified => {
                         replaces = false;
                         Progress::add(&progress.packuments_not_modified, 1);
-                        row.outcome = self.job.plan.held_outcome(name).unwrap_or(Outcome::Present);
-                        let validators = fetched.item.validators.as_ref();
+                        row.outcome = self.job.plan.held_outcome(&item.name).unwrap_or(Outcome::Present);
+                        let validators = item.validators.as_ref();
                         row.etag = validators.and_then(|validators| validators.etag.as_deref());
                         row.last_modified = validators.and_then(|validators| validators.last_modified.as_deref());
                     }
@@ -204,7 +226,7 @@ impl<'a> DocumentShards<'a> {
             Err(failure) => {
                 // What the lake holds of it stays: a failure is no statement about the package.
                 replaces = false;
-                row.outcome = failure.outcome;
+                row.outcome = failure.outcome.unwrap_or(Outcome::Failed);
                 row.http_status = failure.http_status;
                 row.attempts = failure.attempts;
                 row.detail = Some(failure.error.message());
@@ -233,7 +255,7 @@ impl<'a> DocumentShards<'a> {
 
     /// Drops the rows of removed names below `name`; of all that are left for `None`.
     fn pass_removed(&mut self, name: Option<&str>) {
-        let removed = &self.job.plan.removed;
+        let removed = &self.job.plan.dropped;
         while let Some(gone) = removed.get(self.removed_passed) {
             if name.is_some_and(|name| gone.as_str() >= name) {
                 return;

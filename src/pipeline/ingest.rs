@@ -12,17 +12,19 @@ use tokio_util::task::TaskTracker;
 
 use super::build::{PartitionJob, build};
 use super::open::open_lake;
-use super::partitions::{self, PartitionMode};
-use super::plan::{PartitionPlan, Selection, Wanted, open_previous, plan};
+use super::listing::{Listing, PartitionMode};
+use super::plan::{PartitionPlan, Previous, Wanted, plan};
 use super::progress::Progress;
 use super::run::RunReporter;
+use super::status::read_partition_set;
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
 use crate::commit::{commit, read_manifest, recover};
+use crate::diff::Selection;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::fetch::{ByteBudget, Fetched, fetch};
+use crate::fetch::{ByteBudget, FetchItem, Fetched, StagedAnswers, fetch};
 use crate::lake::pivots::Pivots;
-use crate::lake::{Layout, OriginInfo, OriginLayout, Partition, PartitionSet, TableKind};
-use crate::npm::{DocRow, Representation};
+use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, TableKind};
+use crate::npm::{DocRow, Outcome, Representation};
 use crate::registry::Registry;
 use crate::store::Store;
 
@@ -55,9 +57,9 @@ pub struct IngestOptions {
     pub pivots: Pivots,
     /// How a new lake's partition set is made.
     pub partitions: PartitionMode,
-    /// Which form of documents to fetch; `None` for names and revisions only.
-    pub representation: Option<Representation>,
-    /// Whose documents to fetch.
+    /// Which form of documents to fetch.
+    pub representation: Representation,
+    /// Whose documents to fetch; [`Selection::None`] for names and revisions only.
     pub selection: Selection,
     /// Ask again for documents that are held at the announced revision.
     pub refresh: bool,
@@ -135,18 +137,45 @@ impl River {
 
     /// scan → cut into partitions → each: plan → fetch → build → commit.
     async fn flow(self: &Arc<Self>) -> Result<()> {
-        let scan = partitions::Scan::start(&self.options, &self.layout, Arc::clone(&self.progress)).await?;
-        let set = Arc::clone(scan.partition_set());
+        let options = &self.options;
+        // A dry run writes nothing into the lake, so its spool lies elsewhere.
+        let elsewhere = match options.dry_run {
+            true => Some(tempfile::tempdir().or_error(ErrorKind::Lake, || "cannot make a temporary folder".to_owned())?),
+            false => None,
+        };
+        let spool_store = match &elsewhere {
+            Some(folder) => Store::open(&folder.path().to_string_lossy())?,
+            None => options.store.clone(),
+        };
+        let listing =
+            Listing::scan(&options.registry, &options.pivots, &spool_store, &self.layout, &self.progress).await?;
+        self.with_notes(|notes| notes.scan = listing.summary.clone());
+        let set = Arc::new(self.partition_set(&listing).await?);
         self.progress.partitions_total.store(set.count() as u64, Ordering::Relaxed);
         let at_once = std::thread::available_parallelism().map_or(2, usize::from) + EXTRA_PARTITIONS;
-        let report = scan.report();
-        scan.into_partitions()
+        listing
+            .into_partitions(Arc::clone(&set))
             .map_ok(|(index, rows)| Arc::clone(self).partition(Arc::clone(&set), index, rows))
             .try_buffer_unordered(at_once)
             .try_collect::<Vec<()>>()
             .await?;
-        self.with_notes(|notes| notes.scan = report.summary());
-        Ok(())
+        spool_store.delete(&self.layout.scan_spool()).await
+    }
+
+    /// The lake's own partition set; on the first ingest it is made from the listing, and kept.
+    async fn partition_set(&self, listing: &Listing) -> Result<PartitionSet> {
+        let (store, layout) = (&self.options.store, &self.layout);
+        if let Some(set) = read_partition_set(store, layout).await? {
+            return Ok(set);
+        }
+        let set = listing.derive(&self.options.pivots, self.options.partitions).await?;
+        if !self.options.dry_run {
+            let mut text = serde_json::to_vec_pretty(&set)
+                .or_error(ErrorKind::Internal, || "the partition set cannot be spelled as JSON".to_owned())?;
+            text.push(b'\n');
+            store.put(&layout.partition_set(), text).await?;
+        }
+        Ok(set)
     }
 
     async fn partition(self: Arc<Self>, set: Arc<PartitionSet>, index: usize, rows: Vec<DocRow>) -> Result<()> {
@@ -155,16 +184,15 @@ impl River {
         if set.rows_per_partition.is_some_and(|rows| row_count > rows * 2) {
             self.with_notes(|notes| notes.overgrown.push((partition.file_stem(), row_count)));
         }
-        let previous = match self.options.dry_run && !self.lake_exists().await? {
-            true => None,
-            false => read_manifest(&self.options.store, &self.layout, &partition).await?,
-        };
+        let previous = read_manifest(&self.options.store, &self.layout, &partition).await?;
         let river = Arc::clone(&self);
         let job = blocking(move || river.prepare(partition, previous, rows)).await?;
         self.note_plan(&job);
         if self.options.dry_run || job.plan.is_unchanged() {
             if !self.options.dry_run {
                 Progress::add(&self.progress.partitions_unchanged, 1);
+                // What an earlier run staged and nobody wants any more.
+                self.options.store.delete_folder(&self.layout.partition_staging(&job.partition)).await?;
             }
             Progress::add(&self.progress.partitions_done, 1);
             return Ok(());
@@ -177,50 +205,55 @@ impl River {
         Ok(())
     }
 
-    async fn lake_exists(&self) -> Result<bool> {
-        Ok(super::open::read_lake(&self.options.store).await?.is_some())
-    }
-
     /// Plans a partition and opens what it held. Blocks.
     fn prepare(
         &self,
         partition: Partition,
-        previous: Option<crate::lake::Manifest>,
+        previous: Option<Manifest>,
         rows: Vec<DocRow>,
     ) -> Result<PartitionJob> {
-        let (store, layout) = (&self.options.store, &self.layout);
-        let plan = plan(store, layout, &partition, previous.as_ref(), &rows, &self.wanted)?;
+        let (store, layout) = (self.options.store.clone(), self.layout.clone());
+        let before =
+            Previous { store: &store, layout: &layout, partition: &partition, manifest: previous.as_ref() };
+        let plan = plan(&before, &rows, &self.wanted)?;
         let mut previous_shards = BTreeMap::new();
-        if plan.writes_documents() {
+        let mut staged = StagedAnswers::default();
+        if plan.writes_documents() && !self.options.dry_run {
             for table in TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes]) {
-                if let Some(file) = open_previous(store, layout, previous.as_ref(), &partition, table)? {
+                if let Some(file) = before.open(table)? {
                     previous_shards.insert(table, file);
                 }
             }
+            staged = StagedAnswers::open(&store, &layout, &partition)?;
         }
+        let representation = self.wanted.representation;
+        let progress = Arc::clone(&self.progress);
         Ok(PartitionJob {
-            store: store.clone(),
-            layout: layout.clone(),
+            store,
+            layout,
             partition,
             rows,
             plan,
+            representation,
             previous,
+            staged,
             previous_shards,
-            progress: Arc::clone(&self.progress),
+            progress,
         })
     }
 
     /// Runs the requests and the builder of one partition side by side, until both have ended.
-    async fn fetch_and_build(&self, mut job: PartitionJob) -> Result<crate::lake::Manifest> {
-        let items = std::mem::take(&mut job.fetch_items);
+    async fn fetch_and_build(&self, job: PartitionJob) -> Result<Manifest> {
+        let representation = job.representation;
+        let is_staged = |item: &&FetchItem| job.staged.has(item, representation);
+        let items: Vec<FetchItem> = job.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect();
         let (sender, receiver) = mpsc::channel(FETCHED_CAPACITY);
         let builder = tokio::task::spawn_blocking(move || build(job, receiver));
-        let representation = self.wanted.representation.unwrap_or_default();
         let lane = self.budget.lane();
         let mut answers =
             fetch(self.options.registry.clone(), representation, items.into_iter(), lane, REQUESTS_PER_PARTITION);
         while let Some(fetched) = answers.try_next().await? {
-            self.check_fatal(&fetched)?;
+            let fetched = self.check_fatal(fetched)?;
             if sender.send(fetched).await.is_err() {
                 // The builder has ended early; its error is the story.
                 break;
@@ -231,34 +264,34 @@ impl River {
     }
 
     /// A failure that says something about the whole run, not about one name, ends the run.
-    fn check_fatal(&self, fetched: &Fetched) -> Result<()> {
-        let Err(failure) = &fetched.response else {
-            self.unanswered_in_a_row.store(0, Ordering::Relaxed);
-            return Ok(());
-        };
-        let name = &fetched.item.name;
-        match failure.error.kind() {
-            ErrorKind::Denied | ErrorKind::RateLimit | ErrorKind::Interrupted => {
-                return Err(failure.error.duplicate().doing(format!("fetching {name}")));
+    fn check_fatal(&self, mut fetched: Fetched) -> Result<Fetched> {
+        let failure = match fetched.response {
+            Err(failure) if failure.outcome.is_none() => {
+                return Err(failure.error.doing(format!("fetching {}", fetched.item.name)));
             }
-            _ => {}
-        }
-        if failure.http_status.is_none() && failure.outcome == crate::npm::Outcome::Failed {
+            Err(failure) => failure,
+            Ok(_) => {
+                self.unanswered_in_a_row.store(0, Ordering::Relaxed);
+                return Ok(fetched);
+            }
+        };
+        if failure.http_status.is_none() && failure.outcome == Some(Outcome::Failed) {
             let unanswered = self.unanswered_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
             if unanswered >= MAX_UNANSWERED_IN_A_ROW {
                 return Err(Error::network(format!("the registry gave no answer for {unanswered} names in a row"))
                     .hint("see whether it is up; the same command goes on where this one stopped"));
             }
         }
-        Ok(())
+        fetched.response = Err(failure);
+        Ok(fetched)
     }
 
     fn note_plan(&self, job: &PartitionJob) {
         let plan = &job.plan;
         let progress = &self.progress;
-        Progress::add(&progress.names_added, plan.added_count);
-        Progress::add(&progress.names_changed, plan.changed_count);
-        Progress::add(&progress.names_removed, plan.removed.len() as u64);
+        Progress::add(&progress.names_added, plan.counts.added);
+        Progress::add(&progress.names_changed, plan.counts.changed);
+        Progress::add(&progress.names_removed, plan.counts.removed);
         Progress::add(&progress.packuments_planned, plan.fetch.len() as u64);
         self.with_notes(|notes| {
             notes.unlisted_count += plan.unlisted.len() as u64;
@@ -302,9 +335,9 @@ fn planned(job: &PartitionJob) -> PlannedPartition {
     PlannedPartition {
         partition: job.partition.file_stem(),
         rows: job.rows.len() as u64,
-        added: plan.added_count,
-        changed: plan.changed_count,
-        removed: plan.removed.len() as u64,
+        added: plan.counts.added,
+        changed: plan.counts.changed,
+        removed: plan.counts.removed,
         fetch: plan.fetch.len() as u64,
         names: plan.fetch.iter().take(DRY_RUN_NAMES).map(|item| item.name.to_string()).collect(),
     }

@@ -5,8 +5,8 @@
 
 mod build;
 mod ingest;
+mod listing;
 mod open;
-mod partitions;
 mod plan;
 mod progress;
 mod run;
@@ -15,8 +15,7 @@ mod summary;
 
 pub use ingest::{IngestOptions, ingest};
 pub use open::{open_lake, read_lake};
-pub use partitions::PartitionMode;
-pub use plan::Selection;
+pub use listing::PartitionMode;
 pub use progress::{Progress, ProgressSnapshot};
 pub use run::RunStatus;
 pub use status::{OriginStatus, TableStatus, lake_status};

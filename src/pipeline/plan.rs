@@ -2,55 +2,21 @@
 //!
 //! It reads shards, so it runs on a thread that may block. It asks the registry for nothing and writes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::diff::{self, Diff};
+use crate::diff::{ChangeCounts, Known, Selection, Step, diff, plan_fetch};
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::{Manifest, OriginLayout, Partition, TableKind};
-use crate::npm::{ChangeKind, DocRow, Outcome, PackageName, Representation};
-use crate::shard::{HeldOutcome, ShardReader, doc_rows, held_outcomes, held_representations};
+use crate::npm::{DocRow, Outcome, PackageName, Representation};
+use crate::shard::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
 use crate::store::{ShardFile, Store};
 use crate::table::schema;
-
-/// Which names an ingest fetches the documents of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selection {
-    /// All that the registry lists.
-    All,
-    /// These, ascending and without duplicates.
-    Names(Vec<PackageName>),
-}
-
-impl Selection {
-    /// The selection of these names in any order.
-    pub fn of(mut names: Vec<PackageName>) -> Selection {
-        names.sort_unstable();
-        names.dedup();
-        Selection::Names(names)
-    }
-
-    /// Whether `name` is selected.
-    pub fn contains(&self, name: &PackageName) -> bool {
-        match self {
-            Selection::All => true,
-            Selection::Names(names) => names.binary_search(name).is_ok(),
-        }
-    }
-
-    /// The selected names of a partition that are not among its `rows`; none where everything is selected.
-    fn missing_from(&self, partition: &Partition, rows: &[DocRow]) -> Vec<PackageName> {
-        let Selection::Names(names) = self else { return Vec::new() };
-        let is_listed = |name: &PackageName| rows.binary_search_by(|row| row.name.cmp(name)).is_ok();
-        names.iter().filter(|name| partition.contains(name.as_str()) && !is_listed(name)).cloned().collect()
-    }
-}
 
 /// What is wanted of every partition.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    /// Which form of documents; `None` for names and revisions only.
-    pub(super) representation: Option<Representation>,
+    pub(super) representation: Representation,
     pub(super) selection: Selection,
     /// Whether documents that are held at the announced revision are asked for again.
     pub(super) refresh: bool,
@@ -61,30 +27,29 @@ pub(super) struct Wanted {
 pub(super) struct PartitionPlan {
     /// Documents to ask for, ascending.
     pub(super) fetch: Vec<FetchItem>,
-    /// Names that the registry no longer lists, ascending.
-    pub(super) removed: Vec<PackageName>,
-    /// Names that it lists now and did not before.
-    pub(super) added_count: u64,
-    /// Names at another revision than before.
-    pub(super) changed_count: u64,
+    /// Names whose rows and outcome end here: the registry no longer lists them. Ascending.
+    pub(super) dropped: Vec<PackageName>,
+    /// What the new listing changes.
+    pub(super) counts: ChangeCounts,
     /// Selected names that the registry does not list.
     pub(super) unlisted: Vec<PackageName>,
     has_docs: bool,
     has_documents: bool,
     wants_documents: bool,
+    /// What the lake holds of the names that are asked for conditionally.
     held: HashMap<PackageName, Outcome>,
 }
 
 impl PartitionPlan {
     /// Whether the table `docs` gets a new shard.
     pub(super) fn writes_docs(&self) -> bool {
-        !self.has_docs || self.added_count + self.changed_count > 0 || !self.removed.is_empty()
+        !self.has_docs || !self.counts.is_empty()
     }
 
     /// Whether the document tables and `outcomes` get new shards.
     pub(super) fn writes_documents(&self) -> bool {
         let first_documents = self.wants_documents && !self.has_documents;
-        first_documents || !self.fetch.is_empty() || (self.has_documents && !self.removed.is_empty())
+        first_documents || !self.fetch.is_empty() || !self.dropped.is_empty()
     }
 
     /// Whether the partition is as the registry is.
@@ -93,88 +58,132 @@ impl PartitionPlan {
     }
 
     /// What the lake holds for a name that is asked for conditionally.
-    pub(super) fn held_outcome(&self, name: &str) -> Option<Outcome> {
+    pub(super) fn held_outcome(&self, name: &PackageName) -> Option<Outcome> {
         self.held.get(name).copied()
     }
 }
 
-/// Opens the previous shard of a table, where the manifest says that there is one.
-pub(super) fn open_previous(
-    store: &Store,
-    layout: &OriginLayout,
-    manifest: Option<&Manifest>,
-    partition: &Partition,
-    table: TableKind,
-) -> Result<Option<ShardFile>> {
-    if !manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str())) {
-        return Ok(None);
+/// A partition as it was at its last commit.
+pub(super) struct Previous<'a> {
+    pub(super) store: &'a Store,
+    pub(super) layout: &'a OriginLayout,
+    pub(super) partition: &'a Partition,
+    pub(super) manifest: Option<&'a Manifest>,
+}
+
+impl Previous<'_> {
+    /// Opens the shard of a table; `None` where the manifest names none.
+    pub(super) fn open(&self, table: TableKind) -> Result<Option<ShardFile>> {
+        if !self.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str())) {
+            return Ok(None);
+        }
+        let path = self.layout.shard(table, self.partition);
+        match futures::executor::block_on(self.store.open_shard(&path))? {
+            Some(file) => Ok(Some(file)),
+            None => Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(format!(
+                "delete {}: the next ingest makes the partition anew",
+                self.layout.manifest(self.partition)
+            ))),
+        }
     }
-    let path = layout.shard(table, partition);
-    match futures::executor::block_on(store.open_shard(&path))? {
-        Some(file) => Ok(Some(file)),
-        None => Err(Error::lake(format!("the shard {path} is gone, but its manifest names it"))
-            .hint(format!("delete {}: the next ingest makes the partition anew", layout.manifest(partition)))),
+
+    /// Opens the shard of a table for reading in order.
+    pub(super) fn read(&self, table: TableKind) -> Result<Option<ShardReader>> {
+        let Some(file) = self.open(table)? else { return Ok(None) };
+        ShardReader::open(table, file, &schema(table)).map(Some)
+    }
+
+    fn doc_rows(&self) -> Result<Vec<DocRow>> {
+        let mut rows = Vec::new();
+        for batch in self.read(TableKind::Docs)?.into_iter().flatten() {
+            rows.extend(doc_rows(&batch?)?);
+        }
+        Ok(rows)
+    }
+
+    fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
+        let mut held = Vec::new();
+        for batch in self.read(TableKind::Outcomes)?.into_iter().flatten() {
+            held.extend(held_outcomes(&batch?)?);
+        }
+        Ok(held)
     }
 }
 
 /// Compares what the registry lists with what the partition held.
-pub(super) fn plan(
-    store: &Store,
-    layout: &OriginLayout,
-    partition: &Partition,
-    previous: Option<&Manifest>,
-    rows: &[DocRow],
-    wanted: &Wanted,
-) -> Result<PartitionPlan> {
-    let open = |table| open_previous(store, layout, previous, partition, table);
-    let mut old_rows = Vec::new();
-    let docs = open(TableKind::Docs)?;
-    let has_docs = docs.is_some();
-    if let Some(file) = docs {
-        for batch in ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs))? {
-            old_rows.extend(doc_rows(&batch?)?);
-        }
+pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) -> Result<PartitionPlan> {
+    let comparing = || format!("comparing the partition {} with what the registry lists", previous.partition);
+    let mut counts = ChangeCounts::default();
+    let old_rows = previous.doc_rows()?;
+    for change in diff(old_rows.into_iter().map(Ok), rows.iter().cloned().map(Ok)) {
+        counts.add(change.doing(comparing)?.kind);
     }
-    let (mut added_count, mut changed_count, mut removed) = (0, 0, Vec::new());
-    for change in Diff::new(old_rows.iter(), rows.iter()) {
-        let change = change.doing(|| format!("comparing the partition {partition} with what the registry lists"))?;
-        match change.kind {
-            ChangeKind::Added => added_count += 1,
-            ChangeKind::Changed => changed_count += 1,
-            ChangeKind::Removed => removed.push(change.name),
-        }
-    }
-    let has_documents = previous.is_some_and(|manifest| manifest.shards.contains_key(TableKind::Outcomes.as_str()));
+    let names_table = |table: TableKind| {
+        previous.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str()))
+    };
     let mut plan = PartitionPlan {
         fetch: Vec::new(),
-        removed,
-        added_count,
-        changed_count,
-        unlisted: wanted.selection.missing_from(partition, rows),
-        has_docs,
-        has_documents,
-        wants_documents: wanted.representation.is_some(),
+        dropped: Vec::new(),
+        counts,
+        unlisted: unlisted(&wanted.selection, previous.partition, rows),
+        has_docs: names_table(TableKind::Docs),
+        has_documents: names_table(TableKind::Outcomes),
+        wants_documents: wanted.selection != Selection::None,
         held: HashMap::new(),
     };
-    if let Some(representation) = wanted.representation {
-        let held = read_held(store, layout, previous, partition)?;
-        plan_fetch(&mut plan, rows, held, representation, wanted)?;
+    let abbreviated = match previous.open(TableKind::Packuments)? {
+        Some(file) if wanted.representation == Representation::Full => abbreviated_names(file)?,
+        _ => HashSet::new(),
+    };
+    let held = previous.outcomes()?;
+    let known = held.iter().map(|held| Ok(known(held, &abbreviated)));
+    for step in plan_fetch(rows.iter().cloned().map(Ok), known, &wanted.selection, wanted.representation) {
+        let step = step.doing(comparing)?;
+        let row = step.row;
+        match step.step {
+            Step::Fetch(_) => {
+                plan.fetch.push(FetchItem { name: row.name, announced_rev: row.rev, validators: None });
+            }
+            Step::Carry if wanted.refresh && wanted.selection.contains(&row.name) => {
+                plan.revalidate(row, &held, &abbreviated);
+            }
+            Step::Carry | Step::Leave => {}
+            Step::Drop => plan.dropped.push(row.name),
+        }
     }
     Ok(plan)
 }
 
-/// What the lake holds of each name that was asked for before, ascending.
-fn read_held(
-    store: &Store,
-    layout: &OriginLayout,
-    previous: Option<&Manifest>,
-    partition: &Partition,
-) -> Result<Vec<HeldOutcome>> {
-    let mut held = Vec::new();
-    if let Some(file) = open_previous(store, layout, previous, partition, TableKind::Outcomes)? {
-        for batch in ShardReader::open(TableKind::Outcomes, file, &schema(TableKind::Outcomes))? {
-            held.extend(held_outcomes(&batch?)?);
+impl PartitionPlan {
+    /// Asks again for a document that is held, conditionally where the registry gave an ETag.
+    fn revalidate(&mut self, row: DocRow, held: &[HeldOutcome], abbreviated: &HashSet<PackageName>) {
+        let found = held.binary_search_by(|outcome| outcome.name.cmp(&row.name)).ok().and_then(|at| held.get(at));
+        let mut validators = None;
+        if let Some(found) = found {
+            // An ETag belongs to one form of a document; it says nothing about the other.
+            if found.outcome.has_document() && !abbreviated.contains(&row.name) && found.validators.etag.is_some() {
+                validators = Some(found.validators.clone());
+                self.held.insert(row.name.clone(), found.outcome);
+            }
         }
+        self.fetch.push(FetchItem { name: row.name, announced_rev: row.rev, validators });
     }
-    Ok(held)
+}
+
+fn known(held: &HeldOutcome, abbreviated: &HashSet<PackageName>) -> Known {
+    let representation = match held.outcome.has_document() {
+        true if abbreviated.contains(&held.name) => Some(Representation::Abbreviated),
+        true => Some(Representation::Full),
+        false => None,
+    };
+    Known { name: held.name.clone(), rev: held.rev.clone(), outcome: held.outcome, representation }
+}
+
+/// The selected names of a partition that the registry does not list; none where everything is selected.
+fn unlisted(selection: &Selection, partition: &Partition, rows: &[DocRow]) -> Vec<PackageName> {
+    let Selection::Names(names) = selection else { return Vec::new() };
+    let is_listed = |name: &PackageName| rows.binary_search_by(|row| row.name.cmp(name)).is_ok();
+    let from = PackageName::new(partition.start.clone().unwrap_or_default());
+    let in_partition = names.range(from..).take_while(|name| partition.is_below_end(name.as_str()));
+    in_partition.filter(|name| !is_listed(name)).cloned().collect()
 }

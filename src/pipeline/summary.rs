@@ -54,16 +54,10 @@ pub struct ScanSummary {
     pub listed: u64,
     /// `total_rows` of the first page and of the last.
     pub total_rows: Option<(u64, u64)>,
+    /// How many rows fewer were listed than the registry says it has; `None` where it does not say.
+    pub missing_rows: Option<u64>,
     /// Sentences about rows out of order, repeated, outside their range or unusable.
     pub warnings: Vec<String>,
-}
-
-impl ScanSummary {
-    /// How many rows fewer were listed than the registry says it has, beyond what changed while it was read.
-    pub fn missing_rows(&self) -> u64 {
-        let least = self.total_rows.map_or(0, |(first, last)| first.min(last));
-        least.saturating_sub(self.listed)
-    }
 }
 
 /// What a dry run says of one partition.

@@ -8,5 +8,5 @@ mod reader;
 mod writer;
 
 pub use merge::ShardMerge;
-pub use reader::{HeldOutcome, ShardReader, doc_rows, held_outcomes};
+pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
 pub use writer::ShardWriter;

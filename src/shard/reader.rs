@@ -1,12 +1,15 @@
 //! Reading a committed shard back, in order, in constant memory. Not here: SQL over shards (`query/`).
 
+use std::collections::HashSet;
+
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::TableKind;
-use crate::npm::{DocRow, Outcome, PackageName, Revision, Validators};
+use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision, Validators};
 use crate::store::ShardFile;
 
 /// Rows of a batch that is read back: few enough that a batch of documents stays small in memory.
@@ -78,6 +81,22 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
         validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
     };
     Ok((0..batch.num_rows()).map(row).collect())
+}
+
+/// The names of a `packuments` shard whose document is of the abbreviated form.
+pub fn abbreviated_names(file: ShardFile) -> Result<HashSet<PackageName>> {
+    let damaged = || "a shard of packuments cannot be read".to_owned();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
+    let columns = ProjectionMask::columns(builder.parquet_schema(), ["name", "representation"]);
+    let reader = builder.with_projection(columns).build().or_error(ErrorKind::Lake, damaged)?;
+    let mut found = HashSet::new();
+    for batch in reader {
+        let batch = batch.or_error(ErrorKind::Lake, damaged)?;
+        let (names, forms) = (text_column(&batch, "name")?, text_column(&batch, "representation")?);
+        let abbreviated = (0..batch.num_rows()).filter(|&row| forms.value(row) == Representation::Abbreviated.as_str());
+        found.extend(abbreviated.map(|row| PackageName::new(names.value(row))));
+    }
+    Ok(found)
 }
 
 /// A column of text by name.

@@ -27,8 +27,7 @@ pub(super) async fn put(root: Arc<PathBuf>, path: String, bytes: Bytes) -> Resul
         let target = root.join(&path);
         let folder = parent(&target);
         create_folder(folder)?;
-        let mut staged = tempfile::Builder::new()
-            .prefix(".put-")
+        let mut staged = readable_by_others(tempfile::Builder::new().prefix(".put-"))
             .tempfile_in(folder)
             .map_err(|error| disk_error("write", &target, error))?;
         staged
@@ -106,6 +105,16 @@ pub(super) async fn any_entry(root: Arc<PathBuf>) -> Result<Option<String>> {
         Err(error) => Err(disk_error("read", &root, error)),
     })
     .await
+}
+
+/// Temporary files are private by default; a lake's files are as readable as any other that its owner makes.
+fn readable_by_others<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a mut tempfile::Builder<'b, 'b> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder
 }
 
 /// Makes a folder and those above it.

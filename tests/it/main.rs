@@ -1,1 +1,18 @@
 //! The integration tests: one binary, because each one links all of DataFusion.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+/// What the tests stand on: a registry, a lake, the binary.
+mod support;
+
+/// The law of the rooms.
+mod layering;
+/// Ingest through the library: what the lake holds, and what the registry saw.
+mod ingest;
+/// The faults of the system that this one replaces, each by name.
+mod predecessor;
+/// A process that dies, at scripted and at random moments.
+mod crash;
+/// The binary: exit codes, errors, output.
+mod face;
+/// Python, DuckDB and pandas reading what we wrote.
+mod readers;

@@ -1,0 +1,214 @@
+//! Listing: all that the registry lists, scanned into a spool and given back partition by partition.
+//!
+//! The scan runs to its end before anything is compared: only then are the rows counted, checked against the registry's
+//! own count, and cut into the partitions of a new lake; and only then is it known which rows the server listed out of
+//! its own order. The spool is a file in staging, so memory does not grow with the registry.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc;
+
+use super::progress::Progress;
+use super::summary::ScanSummary;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::pivots::Pivots;
+use crate::lake::{Derivation, OriginLayout, PartitionSet, TableKind, exact_partition_set};
+use crate::npm::{DocRow, Page, PageQuery};
+use crate::registry::Registry;
+use crate::scan::{PageSource, ScanOptions, ScanReport, scan_all, with_misplaced};
+use crate::shard::{ShardReader, ShardWriter, doc_rows};
+use crate::store::Store;
+use crate::table::{DocsBuilder, schema};
+
+/// Pages between the scan and the spool.
+const PAGES_CAPACITY: usize = 4;
+/// Partitions' rows that are read ahead of their plans.
+const PARTITIONS_CAPACITY: usize = 1;
+
+/// How a new lake's partition set is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionMode {
+    /// Small ranges join and large ones are cut, to about this many rows each.
+    Derived {
+        /// Rows a partition.
+        rows_per_partition: NonZeroU64,
+    },
+    /// The ranges of the pivots as they are.
+    Exact,
+}
+
+/// The registry as a source of pages.
+struct Pages(Registry);
+
+impl PageSource for Pages {
+    async fn page(&self, query: &PageQuery) -> Result<Page> {
+        self.0.page(query).await
+    }
+}
+
+/// A finished scan.
+pub(super) struct Listing {
+    spool: Spool,
+    /// What the scan says of the registry.
+    pub(super) summary: ScanSummary,
+}
+
+/// The rows of a scan on disk, and those that came out of their place.
+#[derive(Clone)]
+struct Spool {
+    store: Store,
+    path: String,
+    misplaced: Vec<DocRow>,
+}
+
+impl Listing {
+    /// Scans all ranges of `pivots` into a spool in `store`.
+    pub(super) async fn scan(
+        registry: &Registry,
+        pivots: &Pivots,
+        store: &Store,
+        layout: &OriginLayout,
+        progress: &Arc<Progress>,
+    ) -> Result<Listing> {
+        let path = layout.scan_spool();
+        let (sender, receiver) = mpsc::channel::<Vec<DocRow>>(PAGES_CAPACITY);
+        let (spool_store, spool_path) = (store.clone(), path.clone());
+        let writer = tokio::task::spawn_blocking(move || write_spool(&spool_store, &spool_path, receiver));
+        let ranges: Vec<_> = pivots.ranges().collect();
+        Progress::add(&progress.ranges_total, ranges.len() as u64);
+        let mut scan = scan_all(Arc::new(Pages(registry.clone())), ranges, ScanOptions::default());
+        while let Some(page) = scan.try_next().await? {
+            Progress::add(&progress.rows_scanned, page.rows.len() as u64);
+            Progress::add(&progress.ranges_scanned, u64::from(page.is_last));
+            if let Some(total) = page.total_rows {
+                progress.rows_expected.store(total, std::sync::atomic::Ordering::Relaxed);
+            }
+            if !page.rows.is_empty() && sender.send(page.rows).await.is_err() {
+                // The writer has ended early; its error is the story.
+                break;
+            }
+        }
+        drop(sender);
+        writer.await.or_error(ErrorKind::Internal, || "the writer of the spool died".to_owned())??;
+        let report = scan.into_report();
+        let summary = summarize(&report);
+        let spool = Spool { store: store.clone(), path, misplaced: report.misplaced };
+        Ok(Listing { spool, summary })
+    }
+
+    /// Makes the partition set of a new lake from what was listed.
+    pub(super) async fn derive(&self, pivots: &Pivots, mode: PartitionMode) -> Result<PartitionSet> {
+        let PartitionMode::Derived { rows_per_partition } = mode else { return Ok(exact_partition_set(pivots)) };
+        let (spool, pivots) = (self.spool.clone(), pivots.clone());
+        let derive = move || {
+            let mut rows_by_range = vec![0; pivots.range_count()];
+            let mut range = 0;
+            for row in spool.rows()? {
+                let name = row?.name;
+                while pivots.keys().get(range).is_some_and(|end| name.as_str() >= end.as_str()) {
+                    range += 1;
+                }
+                rows_by_range[range] += 1;
+            }
+            let mut derivation = Derivation::new(&pivots, &rows_by_range, rows_per_partition)?;
+            for row in spool.rows()? {
+                derivation.push(row?.name.as_str())?;
+            }
+            derivation.finish()
+        };
+        tokio::task::spawn_blocking(derive)
+            .await
+            .or_error(ErrorKind::Internal, || "deriving the partitions died".to_owned())?
+    }
+
+    /// The rows of each partition of `set` in order, also of those without rows.
+    pub(super) fn into_partitions(self, set: Arc<PartitionSet>) -> impl Stream<Item = Result<(usize, Vec<DocRow>)>> {
+        let (sender, receiver) = mpsc::channel(PARTITIONS_CAPACITY);
+        let cutter = tokio::task::spawn_blocking(move || {
+            // A receiver that is gone means that the run has ended; nobody is left to tell.
+            if let Err(error) = cut(&self.spool, &set, &sender) {
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        let rows = stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
+        rows.chain(stream::once(cutter).filter_map(|ended| async move {
+            ended.err().map(|error| Err(Error::internal("cutting the listing into partitions died").source(error)))
+        }))
+    }
+}
+
+type Rows = Result<(usize, Vec<DocRow>)>;
+
+fn cut(spool: &Spool, set: &PartitionSet, sender: &mpsc::Sender<Rows>) -> Result<()> {
+    let mut index = 0;
+    let mut rows = Vec::new();
+    for row in spool.rows()? {
+        let row = row?;
+        while set.boundaries.get(index).is_some_and(|end| row.name.as_str() >= end.as_str()) {
+            if sender.blocking_send(Ok((index, std::mem::take(&mut rows)))).is_err() {
+                return Ok(());
+            }
+            index += 1;
+        }
+        rows.push(row);
+    }
+    while index < set.count() {
+        if sender.blocking_send(Ok((index, std::mem::take(&mut rows)))).is_err() {
+            return Ok(());
+        }
+        index += 1;
+    }
+    Ok(())
+}
+
+fn write_spool(store: &Store, path: &str, mut pages: mpsc::Receiver<Vec<DocRow>>) -> Result<()> {
+    let mut writer = ShardWriter::new(TableKind::Docs, store.stage(path)?)?;
+    let mut builder = DocsBuilder::new();
+    while let Some(rows) = pages.blocking_recv() {
+        for row in &rows {
+            builder.push(row);
+        }
+        writer.write(&builder.take_batch()?)?;
+    }
+    let (staged, _) = writer.finish()?;
+    staged.finish()
+}
+
+impl Spool {
+    /// All rows in the order of their names.
+    fn rows(&self) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
+        let file = futures::executor::block_on(self.store.open_shard(&self.path))?
+            .ok_or_else(|| Error::lake(format!("{} vanished", self.path)))?;
+        let reader = ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs))?;
+        let rows = reader.flat_map(|batch| match batch.and_then(|batch| doc_rows(&batch)) {
+            Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        });
+        Ok(with_misplaced(rows, self.misplaced.clone()))
+    }
+}
+
+fn summarize(report: &ScanReport) -> ScanSummary {
+    let oddities = &report.oddities;
+    let mut warnings = Vec::new();
+    let told = [
+        (oddities.out_of_order, "rows came out of order and were sorted in"),
+        (oddities.repeated, "rows came twice and were kept once"),
+        (oddities.outside_range, "rows came outside the range that was asked for"),
+        (oddities.unusable, "rows had no id or no revision and were left out"),
+    ];
+    for (count, what) in told {
+        if count > 0 {
+            warnings.push(format!("{count} {what}"));
+        }
+    }
+    warnings.extend(oddities.examples.iter().map(|example| format!("for example, {example}")));
+    ScanSummary {
+        listed: report.listed_rows(),
+        total_rows: report.total_rows_at_first.zip(report.total_rows_at_last),
+        missing_rows: report.missing_rows(),
+        warnings,
+    }
+}

@@ -1,0 +1,95 @@
+//! A process that dies: what it fetched is not asked for again, and a rerun ends in the bytes of an undisturbed one.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use all_docs::lake::TableKind;
+use all_docs::pipeline::{IngestSummary, Progress, ingest};
+use all_docs::sample::World;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Env, all_docs, assert_same_lake, packument_of, run};
+
+const PACKAGES: usize = 400;
+/// What a killed process may have asked for in vain: requests in flight, answers between network and disk, and a segment
+/// that was not full, of each partition under way.
+const MOST_REPEATED: usize = 3 * (64 + 16 + 64);
+
+fn pivots() -> Vec<&'static str> {
+    vec!["@m", "b", "e", "k", "p", "t"]
+}
+
+/// Stops the run when `packuments` answers have been taken.
+async fn stop_after(env: &Env, packuments: u64) -> IngestSummary {
+    let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+    let watch = {
+        let (progress, stop) = (Arc::clone(&progress), stop.clone());
+        tokio::spawn(async move {
+            while progress.snapshot().packuments_done < packuments {
+                tokio::task::yield_now().await;
+            }
+            stop.cancel();
+        })
+    };
+    let summary = ingest(env.options(&pivots()), progress, stop).await.unwrap();
+    watch.abort();
+    summary
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_run_keeps_what_it_fetched_and_the_next_one_ends_in_the_same_bytes() {
+    let quiet = Env::new(World::seeded(21, PACKAGES));
+    quiet.ingest(&pivots()).await;
+    for packuments in [1, 70, 150, 390] {
+        let env = Env::new(World::seeded(21, PACKAGES));
+        let summary = stop_after(&env, packuments).await;
+        let first = env.packuments_asked();
+        let rerun = run(env.options(&pivots())).await.unwrap();
+        assert!(!rerun.interrupted);
+        let repeated = env.packuments_asked().iter().filter(|name| first.contains(name)).count();
+        assert!(repeated <= MOST_REPEATED, "{repeated} of {} requests were repeated", first.len());
+        assert_same_lake(&env.lake(), &quiet.lake());
+        if summary.interrupted {
+            assert!(first.len() < PACKAGES + 10);
+        }
+    }
+}
+
+/// Kills the real process with SIGKILL when the registry has seen so many documents asked for, then runs it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_is_resumed_by_the_next_one() {
+    let quiet = Env::new(World::seeded(22, PACKAGES));
+    quiet.ingest(&pivots()).await;
+    let file = quiet.folder.path().join("pivots.json");
+    std::fs::write(&file, serde_json::to_string(&pivots()).unwrap()).unwrap();
+    let mut kills = 0;
+    for requests in [3, 60, 130, 200, 260, 330, 380, 399] {
+        let env = Env::new(World::seeded(22, PACKAGES));
+        let command = |env: &Env| {
+            let mut command = all_docs(env.folder.path());
+            command.args(["ingest", "--quiet", "--partitions", "exact", "--origin", env.server.url(), "--lake"]);
+            command.arg(env.lake()).arg("--pivots").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+        };
+        let mut child = command(&env).spawn().unwrap();
+        let asked = || env.server.requests().iter().filter(|request| packument_of(request).is_some()).count();
+        while asked() < requests && child.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        kills += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let first = env.packuments_asked();
+        let status = command(&env).status().unwrap();
+        assert!(matches!(status.code(), Some(0 | 6)), "{status}");
+        let repeated = env.packuments_asked().iter().filter(|name| first.contains(name)).count();
+        assert!(repeated <= MOST_REPEATED, "{repeated} of {} requests were repeated", first.len());
+        // The binary names its origin after the address; the rows are what must be the same.
+        let folder = std::fs::read_dir(env.lake()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+        std::fs::rename(folder.unwrap(), env.lake().join("sample")).unwrap();
+        assert_same_lake(&env.lake(), &quiet.lake());
+        assert_eq!(env.names(TableKind::Docs), quiet.names(TableKind::Docs));
+    }
+    assert!(kills > 0, "no process was alive when it should be killed");
+}

@@ -1,0 +1,147 @@
+//! The faults of the system that this one replaces. Each has a test by name; the numbers are those of its list.
+
+use all_docs::lake::TableKind;
+use all_docs::npm::Representation;
+use all_docs::pipeline::PartitionMode;
+use all_docs::sample::{Action, Fault, FaultScript, World};
+use arrow::array::AsArray;
+
+use crate::support::{Env, lake_bytes, run};
+
+fn world_of(names: &[&str]) -> World {
+    let mut world = World::new();
+    world.add_names(names);
+    world
+}
+
+/// 1: a range with more than 10,000 rows was cut silently.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_1_a_range_of_more_than_a_page_is_listed_to_its_end() {
+    let mut world = World::new();
+    let names: Vec<String> = (0..25_000).map(|n| format!("many-{n:05}")).collect();
+    world.add_names(&names);
+    let env = Env::new(world);
+    let mut options = env.options(&["m", "n"]);
+    options.selection = all_docs::diff::Selection::None;
+    let summary = run(options).await.unwrap();
+    assert_eq!(summary.counts.rows_scanned, 25_000);
+    assert_eq!(summary.scan.missing_rows, Some(0));
+    assert_eq!(env.names(TableKind::Docs), names);
+}
+
+/// 2: N pivots made N-1 ranges, so that names before the first and after the last pivot were never seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_2_names_outside_the_outermost_pivots_are_seen() {
+    let env = Env::new(world_of(&["!first", "-", "m", "zzz", "~last", "\u{10000}"]));
+    env.ingest(&["a", "n"]).await;
+    assert_eq!(env.names(TableKind::Docs), ["!first", "-", "m", "zzz", "~last", "\u{10000}"]);
+    assert_eq!(env.names(TableKind::Packages).len(), 6);
+}
+
+/// 3: a name equal to a pivot appeared in two ranges.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_3_a_name_equal_to_a_pivot_is_listed_once() {
+    let env = Env::new(world_of(&["a", "b", "c"]));
+    let summary = env.ingest(&["a", "b", "c"]).await;
+    assert_eq!(summary.counts.rows_scanned, 3);
+    for table in [TableKind::Docs, TableKind::Packuments, TableKind::Packages] {
+        assert_eq!(env.names(table), ["a", "b", "c"], "{table}");
+    }
+}
+
+/// 4: an entry with an ETag counted as valid for ever, and `--refresh` did nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_4_an_upstream_change_is_seen_and_a_refresh_revalidates() {
+    let env = Env::new(world_of(&["a", "b", "c"]));
+    env.ingest(&["b"]).await;
+    env.packuments_asked();
+    env.server.world().publish("b", "9.9.9");
+    env.ingest(&["b"]).await;
+    assert_eq!(env.packuments_asked(), ["b"]);
+    let versions = env.texts(TableKind::Versions, "version");
+    assert!(versions.contains(&Some("9.9.9".to_owned())), "{versions:?}");
+
+    let before = lake_bytes(&env.lake());
+    let mut options = env.options(&["b"]);
+    options.refresh = true;
+    let summary = run(options).await.unwrap();
+    assert_eq!(summary.counts.packuments_not_modified, 3);
+    assert_eq!(summary.counts.document_bytes, 0, "a document that did not change costs no body");
+    let requests = env.server.requests();
+    let conditional = requests.iter().filter(|request| request.if_none_match.is_some()).count();
+    assert_eq!(conditional, 3);
+    assert_eq!(lake_bytes(&env.lake()), before);
+}
+
+/// 5: the first 429 ended the run and dropped answers already received; `Retry-After` was ignored.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_5_a_refusal_delays_the_run_and_loses_nothing() {
+    let env = Env::new(World::seeded(7, 60));
+    let quiet = Env::new(World::seeded(7, 60));
+    let refusal = Fault::any(Action::too_many_requests("0")).every(5).times(12);
+    env.server.set_faults(FaultScript::of([refusal]));
+    let summary = env.ingest(&["m"]).await;
+    assert!(summary.counts.packuments_failed == 0, "{:?}", summary.counts);
+    quiet.ingest(&["m"]).await;
+    crate::support::assert_same_lake(&env.lake(), &quiet.lake());
+}
+
+/// 6: attempts were counted twice, 401 did not stop the run, 404 counted as fetched.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_6_attempts_are_counted_once_and_refused_credentials_stop_the_run() {
+    let env = Env::new(world_of(&["a", "b", "c"]));
+    env.server.set_faults(FaultScript::of([
+        Fault::packument("a", Action::status(503)).times(2),
+        Fault::packument("b", Action::status(404)),
+    ]));
+    let summary = env.ingest(&[]).await;
+    assert!(!summary.is_complete());
+    assert_eq!(env.texts(TableKind::Outcomes, "outcome"), ["present", "not_found", "present"].map(|o| Some(o.to_owned())));
+    let batches = env.table(TableKind::Outcomes);
+    let attempts = batches[0].column_by_name("attempts").unwrap().as_primitive::<arrow::datatypes::Int32Type>();
+    assert_eq!(attempts.values().to_vec(), [3, 1, 1]);
+    assert_eq!(env.names(TableKind::Packages), ["a", "c"]);
+
+    let denied = Env::new(world_of(&["a", "b", "c"]));
+    denied.server.set_faults(FaultScript::of([Fault::packument("b", Action::status(401))]));
+    let error = run(denied.options(&[])).await.unwrap_err();
+    assert_eq!(error.kind(), all_docs::error::ErrorKind::Denied, "{error:?}");
+}
+
+/// 8: a bloom filter on keys made a process miss entries that it did not write itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_8_another_process_fetches_nothing_that_the_lake_holds() {
+    let env = Env::new(World::seeded(3, 120));
+    env.ingest(&["c", "p"]).await;
+    let before = lake_bytes(&env.lake());
+    env.packuments_asked();
+    env.ingest(&["c", "p"]).await;
+    assert_eq!(env.packuments_asked(), Vec::<String>::new());
+    assert_eq!(lake_bytes(&env.lake()), before, "an unchanged registry rewrites no shard");
+}
+
+/// 9: the original bytes of a document were lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_9_a_document_is_kept_byte_for_byte() {
+    let odd = "{ \"name\":\"a\",\t\"_id\":\"a\",\n \"_rev\":\"1-x\", \"big\":1e400, \"dup\":1,\"dup\":2, \"s\":\"\\ud800\" }";
+    let mut world = world_of(&["b"]);
+    world.put_raw("a", "1-x", odd.to_owned());
+    let env = Env::new(world);
+    env.ingest(&[]).await;
+    assert_eq!(env.texts(TableKind::Packuments, "json")[0].as_deref(), Some(odd));
+    let served = env.server.world().document("b").unwrap();
+    assert_eq!(env.texts(TableKind::Packuments, "json")[1].as_deref().map(str::as_bytes), Some(served.as_ref()));
+}
+
+/// 12: its mock registry invented rows from the request's start key, so that its tests could not see 1 to 3.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_12_the_sample_registry_lists_what_it_holds_and_nothing_else() {
+    let env = Env::new(world_of(&["a", "b", "c"]));
+    let mut options = env.options(&["0", "aa", "bb", "x"]);
+    options.partitions = PartitionMode::Exact;
+    options.representation = Representation::Abbreviated;
+    run(options).await.unwrap();
+    assert_eq!(env.names(TableKind::Docs), ["a", "b", "c"]);
+    let listed: Vec<_> = env.server.world().names().map(str::to_owned).collect();
+    assert_eq!(listed, ["a", "b", "c"]);
+}

@@ -1,0 +1,51 @@
+//! Real tools reading what we wrote: Python's own JSON decoders, DuckDB, pandas and pyarrow.
+
+use all_docs::lake::TableKind;
+use all_docs::sample::World;
+
+use crate::support::{Env, python, run, run_python, shared_corpus};
+
+/// 878 real packuments, and a range that holds more than 10,000 generated names beside them.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_agrees_with_an_independent_reading_of_the_same_documents() {
+    let (Some(corpus), Some(python)) = (shared_corpus(), python()) else { return };
+    let file = corpus.join("packuments.ndjson.zst");
+    let mut world = World::from_ndjson(&[&file]).unwrap();
+    let names: Vec<String> = (0..12_000).map(|n| format!("generated-{n:05}")).collect();
+    world.add_names(&names);
+    let env = Env::new(world);
+    let mut options = env.options(&["@babel", "c", "g", "generated-", "i", "q"]);
+    options.partitions =
+        all_docs::pipeline::PartitionMode::Derived { rows_per_partition: std::num::NonZeroU64::new(2_000).unwrap() };
+    let summary = run(options).await.unwrap();
+    assert_eq!(summary.counts.rows_scanned, 12_878);
+    assert_eq!(env.names(TableKind::Packages).len(), 12_878);
+
+    let served = env.folder.path().join("served.ndjson");
+    let mut text = Vec::new();
+    let world = env.server.world();
+    let all: Vec<String> = world.names().map(str::to_owned).collect();
+    for name in &all {
+        text.extend_from_slice(&world.document(name).unwrap());
+        text.push(b'\n');
+    }
+    drop(world);
+    std::fs::write(&served, text).unwrap();
+    let origin = env.lake().join("sample");
+    let told = run_python(&python, "check_tables.py", &[served.to_str().unwrap(), origin.to_str().unwrap()]);
+    assert!(told.contains("versions"), "{told}");
+}
+
+/// The README's ways to read a lake: a plain glob, with each of the tools, types and nulls included.
+#[tokio::test(flavor = "multi_thread")]
+async fn duckdb_pandas_and_pyarrow_read_each_table_by_a_plain_glob() {
+    let Some(python) = python() else { return };
+    let mut world = World::seeded(31, 300);
+    world.add_odd_documents();
+    let env = Env::new(world);
+    env.ingest(&["@k", "c", "m"]).await;
+    let told = run_python(&python, "read_lake.py", &[env.lake().join("sample").to_str().unwrap()]);
+    for table in TableKind::ALL {
+        assert!(told.contains(table.as_str()), "{told}");
+    }
+}

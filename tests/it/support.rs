@@ -1,0 +1,215 @@
+//! What the tests stand on: a sample registry, a lake in a temporary folder, the library's ingest and the real binary.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use all_docs::diff::Selection;
+use all_docs::error::Result;
+use all_docs::lake::pivots::Pivots;
+use all_docs::lake::{OriginInfo, TableKind};
+use all_docs::npm::Representation;
+use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
+use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
+use all_docs::sample::{Options, RecordedRequest, SampleServer, World};
+use all_docs::store::Store;
+use arrow::array::RecordBatch;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tokio_util::sync::CancellationToken;
+
+/// The name under which the tests' registry stands in the lake.
+pub const ORIGIN: &str = "sample";
+
+/// A registry and a lake.
+pub struct Env {
+    pub server: SampleServer,
+    pub folder: tempfile::TempDir,
+}
+
+impl Env {
+    pub fn new(world: World) -> Env {
+        let server = SampleServer::start(world, Options::default()).unwrap();
+        Env { server, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn lake(&self) -> PathBuf {
+        self.folder.path().join("lake")
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(self.lake().to_str().unwrap()).unwrap()
+    }
+
+    pub fn registry(&self) -> Registry {
+        let mut origin = Origin::parse(self.server.url(), None).unwrap();
+        origin.name = ORIGIN.to_owned();
+        let config = RegistryConfig::for_origin(&origin);
+        Registry::new(origin, config, Credentials::default()).unwrap()
+    }
+
+    /// An ingest of everything, with these pivots.
+    pub fn options(&self, pivots: &[&str]) -> IngestOptions {
+        IngestOptions {
+            store: self.store(),
+            registry: self.registry(),
+            origin_info: OriginInfo { replicate_url: ORIGIN.to_owned(), registry_url: ORIGIN.to_owned() },
+            pivots: Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap(),
+            partitions: PartitionMode::Exact,
+            representation: Representation::Full,
+            selection: Selection::All,
+            refresh: false,
+            dry_run: false,
+        }
+    }
+
+    /// Ingests, and fails the test when the ingest fails.
+    pub async fn ingest(&self, pivots: &[&str]) -> IngestSummary {
+        run(self.options(pivots)).await.unwrap()
+    }
+
+    /// The names whose documents were asked for since the last call, in the order of the requests.
+    pub fn packuments_asked(&self) -> Vec<String> {
+        let requests = self.server.requests();
+        self.server.clear_requests();
+        requests.iter().filter_map(packument_of).collect()
+    }
+
+    /// All rows of a table over all of its shards, one batch a read batch, shards in the order of their names.
+    pub fn table(&self, table: TableKind) -> Vec<RecordBatch> {
+        read_table(&self.lake(), table)
+    }
+
+    /// A column of text over a whole table.
+    pub fn texts(&self, table: TableKind, column: &str) -> Vec<Option<String>> {
+        texts(&self.table(table), column)
+    }
+
+    /// The names in a table.
+    pub fn names(&self, table: TableKind) -> Vec<String> {
+        self.texts(table, "name").into_iter().map(Option::unwrap).collect()
+    }
+}
+
+/// Runs an ingest to its end.
+pub async fn run(options: IngestOptions) -> Result<IngestSummary> {
+    ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await
+}
+
+/// The package that a request asked for; `None` for pages and the like.
+pub fn packument_of(request: &RecordedRequest) -> Option<String> {
+    let path = request.path.strip_prefix('/')?;
+    let is_page = path.is_empty() || path.starts_with('_') || path.starts_with("registry") || path.starts_with("-/");
+    (!is_page).then(|| percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned())
+}
+
+pub fn read_table(lake: &Path, table: TableKind) -> Vec<RecordBatch> {
+    let folder = lake.join(ORIGIN).join(table.as_str());
+    let mut shards: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    shards.sort();
+    let mut batches = Vec::new();
+    for shard in shards {
+        let file = std::fs::File::open(shard).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        batches.extend(reader.map(|batch| batch.unwrap()));
+    }
+    batches
+}
+
+pub fn texts(batches: &[RecordBatch], column: &str) -> Vec<Option<String>> {
+    use arrow::array::{Array, AsArray};
+    let mut values = Vec::new();
+    for batch in batches {
+        let array = batch.column_by_name(column).unwrap().as_string::<i32>();
+        values.extend((0..array.len()).map(|row| array.is_valid(row).then(|| array.value(row).to_owned())));
+    }
+    values
+}
+
+/// Every file of a lake with its bytes, but for those that carry times and attempts: manifests, `outcomes`, `all-docs.json`.
+pub fn lake_bytes(lake: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut pending = vec![lake.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(lake).unwrap().to_str().unwrap().to_owned();
+            let carries_times = ["/manifest/", "/outcomes/", "all-docs.json"].iter().any(|part| name.contains(part));
+            if !carries_times {
+                files.insert(name, std::fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Fails with the names of the files that differ.
+pub fn assert_same_lake(one: &Path, other: &Path) {
+    let (one, other) = (lake_bytes(one), lake_bytes(other));
+    assert!(!one.is_empty(), "the lake is empty");
+    let names: Vec<_> = one.keys().collect();
+    assert_eq!(names, other.keys().collect::<Vec<_>>(), "the lakes hold other files");
+    let differing: Vec<_> = one.iter().filter(|(name, bytes)| other[*name] != **bytes).map(|(name, _)| name).collect();
+    assert!(differing.is_empty(), "these files differ: {differing:?}");
+}
+
+/// The binary, with a clean environment of its own settings.
+pub fn all_docs(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_all-docs"));
+    command.current_dir(folder);
+    for name in ["ALL_DOCS_LAKE", "ALL_DOCS_ORIGIN", "ALL_DOCS_PIVOTS", "ALL_DOCS_CONFIG", "ALL_DOCS_REGISTRY"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the binary to its end.
+pub fn run_binary(folder: &Path, arguments: &[&str]) -> Output {
+    all_docs(folder).args(arguments).output().unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The folder of real documents; `None`, said aloud, where it is absent. CI fails then, unless it says otherwise.
+pub fn shared_corpus() -> Option<PathBuf> {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let shared = std::env::var_os("ALL_DOCS_SHARED").map_or(default, PathBuf::from);
+    let corpus = shared.join("corpus");
+    if corpus.join("packuments.ndjson.zst").exists() {
+        return Some(corpus);
+    }
+    let required = std::env::var_os("ALL_DOCS_REQUIRE_TOOLS").is_some();
+    assert!(!required || std::env::var_os("ALL_DOCS_ALLOW_NO_CORPUS").is_some(), "no corpus at {}", corpus.display());
+    eprintln!("skipped: no real packuments at {}; set ALL_DOCS_SHARED", corpus.display());
+    None
+}
+
+/// A Python with DuckDB, pandas and pyarrow; `None`, said aloud, where there is none. CI fails then.
+pub fn python() -> Option<PathBuf> {
+    match std::env::var_os("ALL_DOCS_PYTHON") {
+        Some(python) => Some(PathBuf::from(python)),
+        None => {
+            assert!(std::env::var_os("ALL_DOCS_REQUIRE_TOOLS").is_none(), "ALL_DOCS_PYTHON is not set");
+            eprintln!("skipped: set ALL_DOCS_PYTHON to a Python with tests/tools/requirements.txt installed");
+            None
+        }
+    }
+}
+
+/// Runs a script of `tests/tools` and fails with what it printed when it fails.
+pub fn run_python(python: &Path, script: &str, arguments: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools").join(script);
+    let output = Command::new(python).arg(script).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}\n{}", stdout(&output), stderr(&output));
+    stdout(&output)
+}
