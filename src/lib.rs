@@ -8,3 +8,6 @@
 pub mod error;
 pub mod lake;
 pub mod npm;
+
+// beside: a registry of our own
+pub mod sample;
