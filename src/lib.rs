@@ -6,8 +6,28 @@
 
 // words: no I/O, no async
 pub mod error;
-pub mod lake;
 pub mod npm;
+pub mod lake;
 
 // doors: each knows one outside world
+pub mod registry;
 pub mod store;
+
+// stages: one step each
+pub mod scan;
+pub mod diff;
+pub mod fetch;
+pub mod table;
+pub mod shard;
+pub mod commit;
+
+// runs: put stages together, or read the result
+pub mod pipeline;
+#[cfg(feature = "query")]
+pub mod query;
+
+// beside: a registry on loopback that imports nothing of ours
+pub mod sample;
+
+// face: the only room that prints or reads the environment
+pub mod cli;

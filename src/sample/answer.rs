@@ -1,0 +1,74 @@
+//! An HTTP answer before it is sent, and the few bodies that npm and its front always send alike.
+//!
+//! Not here: which answer is right (`packument.rs`, `server.rs`) and how it travels (`server.rs`).
+
+use bytes::Bytes;
+
+/// Status, headers and body.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Bytes,
+}
+
+pub(super) const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=UTF-8";
+
+impl Answer {
+    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
+        Answer { status, headers: vec![("content-type", content_type.to_owned())], body: body.into() }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// What the replication host says of a request that it does not support: a JSON string.
+    pub(super) fn bad_request() -> Self {
+        Answer::new(400, JSON, "\"Bad Request\"")
+    }
+
+    /// What the replication host says of a single document: a JSON string.
+    pub(super) fn no_documents_here() -> Self {
+        Answer::new(404, JSON, "\"Not Found\"")
+    }
+
+    /// What the registry host says of a package that it does not have.
+    pub(super) fn not_found() -> Self {
+        Answer::new(404, JSON, r#"{"error":"Not found"}"#)
+    }
+
+    /// What the registry host says of an address below `/-/` that it does not have.
+    pub(super) fn no_such_resource(path: &str) -> Self {
+        let message = super::json::quoted(&format!("{path} does not exist"));
+        Answer::new(404, JSON, format!(r#"{{"code":"ResourceNotFound","message":{message}}}"#))
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Answer::new(405, JSON, r#"{"error":"method_not_allowed","reason":"Only GET,HEAD allowed"}"#)
+    }
+
+    pub(super) fn unavailable_for_legal_reasons() -> Self {
+        Answer::new(451, JSON, r#"{"error":"Unavailable For Legal Reasons"}"#)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        Answer::new(401, JSON, r#"{"error":"You must be logged in."}"#).with("www-authenticate", "Bearer")
+    }
+
+    /// A page of the front in the registry's place, in HTML whatever was accepted.
+    pub(super) fn front_page(status: u16) -> Self {
+        let (title, text) = match status {
+            200 => ("npm", "Please enable JavaScript to continue."),
+            403 => ("Attention Required!", "Sorry, you have been blocked"),
+            429 => ("Access denied", "Error 1015. You are being rate limited."),
+            _ => ("Server error", "The web server reported an error."),
+        };
+        let body = format!(
+            "<!doctype html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
+        );
+        Answer::new(status, HTML, body)
+    }
+}

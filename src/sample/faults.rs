@@ -1,0 +1,299 @@
+//! The words of a fault script: which requests are hit, how often, and with what. Read from TOML or JSON, or built.
+//!
+//! Not here: counting requests against a script (`fault_play.rs`), and sending what it says (`server.rs`).
+
+use serde::{Deserialize, Serialize};
+
+use super::error::SampleError;
+
+/// What goes wrong at a sample registry: limits of its capacity, and faults in the order in which they are tried.
+///
+/// In TOML, all members optional:
+/// ```toml
+/// seed = 1                        # of the probabilities
+/// requests_per_second = 50.0      # more are answered 429
+/// ban_seconds = 60.0              # since the start, everything is answered 429
+/// retry_after = "0"               # of those two; text, or { date_in_seconds = 5 }
+///
+/// [[faults]]
+/// kind = "packument"              # page, changes, packument, root, other; else any
+/// path_prefix = "/@types"         # of the path as it was sent
+/// package = "lodash"
+/// every = 10                      # or nth = 3, or probability = 0.3; else always
+/// times = 2                       # and then no more
+/// action = { status = { code = 503 } }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FaultScript {
+    /// Seed of the probabilities.
+    pub seed: u64,
+    /// Requests that are answered in a second; what comes above is answered 429.
+    pub requests_per_second: Option<f64>,
+    /// How long after the start of the script every request is answered 429.
+    pub ban_seconds: Option<f64>,
+    /// `Retry-After` of those two; npm has sent `0` since November 2025, which is the default.
+    pub retry_after: Option<RetryAfter>,
+    /// The first that hits a request is played.
+    pub faults: Vec<Fault>,
+}
+
+/// One fault: which requests, when, what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// What the request is aimed at; none is everything.
+    #[serde(default)]
+    pub kind: Option<Kind>,
+    /// How its path begins, as it was sent.
+    #[serde(default)]
+    pub path_prefix: Option<String>,
+    /// The package that it names, in clear.
+    #[serde(default)]
+    pub package: Option<String>,
+    /// Which of the requests that match so far.
+    #[serde(flatten)]
+    pub when: When,
+    /// How often it is played; none is for ever.
+    #[serde(default)]
+    pub times: Option<u64>,
+    /// What happens.
+    pub action: Action,
+}
+
+/// Which of the requests that match: all of the members that are given must agree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct When {
+    /// Only this one, counted from 1.
+    pub nth: Option<u64>,
+    /// Each one whose count is a multiple of this.
+    pub every: Option<u64>,
+    /// By chance, 0 to 1. The chance depends on the address and on how often it was asked before, not on the order
+    /// in which requests of different addresses arrive.
+    pub probability: Option<f64>,
+}
+
+/// What a request is aimed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A page of `_all_docs`.
+    Page,
+    /// A page of `_changes`.
+    Changes,
+    /// A packument, in whichever form.
+    Packument,
+    /// The registry's own description.
+    Root,
+    /// Anything else.
+    Other,
+}
+
+/// What happens to a request that a fault hits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Action {
+    /// This status with a page of the front in HTML; with a `body`, that in its place.
+    Status {
+        /// 429, 403, 500, 502, 503, 520 to 527, …
+        code: u16,
+        /// The header `Retry-After`.
+        #[serde(default)]
+        retry_after: Option<RetryAfter>,
+        /// Another body.
+        #[serde(default)]
+        body: Option<String>,
+    },
+    /// 200 with a page of HTML.
+    HtmlWith200,
+    /// 200 with this body as JSON, whatever it is.
+    Body(String),
+    /// The right answer, and the connection is lost within its body.
+    CutBody {
+        /// How many bytes of the body, encoded as sent, still come.
+        at_byte: usize,
+        /// How its end was announced.
+        #[serde(default)]
+        framing: Framing,
+    },
+    /// The right answer, slowly.
+    Slow {
+        /// The wait before the first byte.
+        #[serde(default)]
+        before_headers_ms: u64,
+        /// The wait before each further chunk of the body.
+        #[serde(default)]
+        between_chunks_ms: u64,
+        /// The size of such a chunk.
+        #[serde(default = "default_chunk_bytes")]
+        chunk_bytes: usize,
+    },
+    /// The document before its last change, as registries serve that lag behind their feed.
+    Stale,
+    /// The document of another package, or of the next one when none is named.
+    WrongName {
+        /// The other package.
+        #[serde(default)]
+        package: Option<String>,
+    },
+    /// 304 without having been asked conditionally.
+    #[serde(rename = "unasked-304")]
+    Unasked304,
+    /// 401, as for a token that is not known.
+    #[serde(rename = "unauthorized-401")]
+    Unauthorized401,
+    /// 302 to another address.
+    Redirect {
+        /// The header `Location`.
+        location: String,
+    },
+}
+
+/// How the end of a body that is cut was announced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framing {
+    /// A `Content-Length` that is larger than what comes.
+    #[default]
+    ContentLength,
+    /// Chunks without the last, empty one.
+    Chunked,
+}
+
+/// A `Retry-After` header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RetryAfter {
+    /// This text: seconds, a date, or nonsense.
+    Text(String),
+    /// The HTTP date that is so far from now.
+    Date {
+        /// Seconds from the time of the answer, back when negative.
+        date_in_seconds: i64,
+    },
+}
+
+fn default_chunk_bytes() -> usize {
+    1024
+}
+
+impl FaultScript {
+    /// Reads a script: JSON when it begins with a brace, else TOML.
+    ///
+    /// # Errors
+    /// [`SampleError::FaultScript`] with the place of what is not understood.
+    pub fn parse(text: &str) -> Result<Self, SampleError> {
+        let failed = |detail: String| SampleError::FaultScript { detail };
+        if text.trim_start().starts_with('{') {
+            serde_json::from_str(text).map_err(|error| failed(error.to_string()))
+        } else {
+            toml::from_str(text).map_err(|error| failed(error.to_string()))
+        }
+    }
+
+    /// A script of these faults alone.
+    pub fn of(faults: impl IntoIterator<Item = Fault>) -> Self {
+        FaultScript { faults: faults.into_iter().collect(), ..FaultScript::default() }
+    }
+}
+
+impl Fault {
+    /// A fault that always hits every request.
+    pub fn any(action: Action) -> Self {
+        Fault { kind: None, path_prefix: None, package: None, when: When::default(), times: None, action }
+    }
+
+    /// A fault that always hits every request of a kind.
+    pub fn on(kind: Kind, action: Action) -> Self {
+        Fault { kind: Some(kind), ..Fault::any(action) }
+    }
+
+    /// A fault that always hits one package's packument.
+    pub fn packument(package: &str, action: Action) -> Self {
+        Fault { package: Some(package.to_owned()), ..Fault::on(Kind::Packument, action) }
+    }
+
+    /// Only so often, and then no more.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    /// Only the request with this number among those that match, counted from 1.
+    #[must_use]
+    pub fn nth(mut self, nth: u64) -> Self {
+        self.when.nth = Some(nth);
+        self
+    }
+
+    /// Only every so many-th request among those that match.
+    #[must_use]
+    pub fn every(mut self, every: u64) -> Self {
+        self.when.every = Some(every);
+        self
+    }
+
+    /// Only by chance, 0 to 1; see [`When::probability`].
+    #[must_use]
+    pub fn probability(mut self, probability: f64) -> Self {
+        self.when.probability = Some(probability);
+        self
+    }
+}
+
+impl Action {
+    /// A status with a page of the front, without `Retry-After`.
+    pub fn status(code: u16) -> Self {
+        Action::Status { code, retry_after: None, body: None }
+    }
+
+    /// 429 with `Retry-After` as this text.
+    pub fn too_many_requests(retry_after: &str) -> Self {
+        Action::Status { code: 429, retry_after: Some(RetryAfter::Text(retry_after.to_owned())), body: None }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toml_and_json_say_the_same() {
+        let from_toml = FaultScript::parse(
+            r#"
+            requests_per_second = 50.0
+            retry_after = { date_in_seconds = 5 }
+            [[faults]]
+            kind = "packument"
+            every = 10
+            times = 2
+            action = { status = { code = 429, retry_after = "1" } }
+            [[faults]]
+            action = "unasked-304"
+            "#,
+        );
+        let from_json = FaultScript::parse(
+            r#"{"requests_per_second": 50.0, "retry_after": {"date_in_seconds": 5}, "faults": [
+            {"kind": "packument", "every": 10, "times": 2, "action": {"status": {"code": 429, "retry_after": "1"}}},
+            {"action": "unasked-304"}]}"#,
+        );
+        let mut built = FaultScript::of([
+            Fault::on(Kind::Packument, Action::too_many_requests("1")).every(10).times(2),
+            Fault::any(Action::Unasked304),
+        ]);
+        built.requests_per_second = Some(50.0);
+        built.retry_after = Some(RetryAfter::Date { date_in_seconds: 5 });
+        assert_eq!(from_toml.unwrap(), built);
+        assert_eq!(from_json.unwrap(), built);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error() {
+        for text in ["[[faults]]\naction = \"explode\"", "ban = 1", "{\"faults\": 1}", "[[faults]]\nkind = \"page\""] {
+            assert!(matches!(FaultScript::parse(text), Err(SampleError::FaultScript { .. })), "{text}");
+        }
+    }
+}

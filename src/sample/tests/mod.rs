@@ -1,0 +1,31 @@
+//! A server and its world as a client meets them.
+#![allow(clippy::unwrap_used)]
+
+mod editing;
+mod faults;
+mod http;
+mod oracle;
+
+use super::*;
+
+/// A world of three packages with small documents and one that is scoped.
+fn small_world() -> World {
+    let mut world = World::new();
+    world.add_names(["b", "@s/p", "a", "-"]);
+    world
+}
+
+fn serve(world: World) -> SampleServer {
+    SampleServer::start(world, Options::default()).unwrap()
+}
+
+/// A client that asks for exactly what a test says: no redirects, no decompression, no pool across runtimes.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_gzip().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
+async fn get(server: &SampleServer, path: &str) -> (u16, String) {
+    let answer =
+        client().get(format!("{}{path}", server.url())).header("accept", "application/json").send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
