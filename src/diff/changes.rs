@@ -95,13 +95,17 @@ mod tests {
         let now = list(&[("@a/b", "2-a"), ("lodash", "1-b"), ("new", "1-a"), ("same", "2-a")]);
         let changes: Result<Vec<_>> = diff(before, now).collect();
         let changes = changes.unwrap();
-        let told: Vec<_> = changes.iter().map(|change| (change.name.as_str(), change.rev.as_str(), change.kind)).collect();
-        assert_eq!(told, [
-            ("@a/b", "2-a", ChangeKind::Changed),
-            ("gone", "4-a", ChangeKind::Removed),
-            ("lodash", "1-b", ChangeKind::Changed),
-            ("new", "1-a", ChangeKind::Added),
-        ]);
+        let told: Vec<_> =
+            changes.iter().map(|change| (change.name.as_str(), change.rev.as_str(), change.kind)).collect();
+        assert_eq!(
+            told,
+            [
+                ("@a/b", "2-a", ChangeKind::Changed),
+                ("gone", "4-a", ChangeKind::Removed),
+                ("lodash", "1-b", ChangeKind::Changed),
+                ("new", "1-a", ChangeKind::Added),
+            ]
+        );
         let mut counts = ChangeCounts::default();
         changes.iter().for_each(|change| counts.add(change.kind));
         assert_eq!(counts, ChangeCounts { added: 1, changed: 2, removed: 1 });

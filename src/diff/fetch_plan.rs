@@ -165,8 +165,7 @@ mod tests {
     fn a_settled_outcome_at_the_announced_revision_is_not_asked_for_again() {
         for outcome in Outcome::ALL {
             let before = known("a", "2-x", outcome, None);
-            let expected =
-                if outcome.is_settled() { Step::Carry } else { Step::Fetch(FetchReason::Unsettled) };
+            let expected = if outcome.is_settled() { Step::Carry } else { Step::Fetch(FetchReason::Unsettled) };
             assert_eq!(step(Some(("a", "2-x")), Some(before.clone()), &Selection::All, FULL), expected);
             let revised = step(Some(("a", "3-x")), Some(before), &Selection::All, FULL);
             assert_eq!(revised, Step::Fetch(FetchReason::Revised), "{outcome:?}");

@@ -190,7 +190,10 @@ fn code_that_needs_too_much_memory_is_refused() {
         "Array.from({ length: 1e9 }, (_, i) => `a${i}`)",
     ] {
         let refusal = refusal_within(text, "p.js", Limits { interrupts: 100_000, ..SMALL });
-        assert!(["MB of memory", "invalid", "string too long"].iter().any(|why| refusal.contains(why)), "{text}: {refusal}");
+        assert!(
+            ["MB of memory", "invalid", "string too long"].iter().any(|why| refusal.contains(why)),
+            "{text}: {refusal}"
+        );
     }
     let nested = "[".repeat(200_000);
     assert!(refusal_within(&nested, "p.json", SMALL).contains("cannot be evaluated"));
