@@ -8,3 +8,6 @@
 pub mod error;
 pub mod lake;
 pub mod npm;
+
+// doors: each knows one outside world
+pub mod registry;
