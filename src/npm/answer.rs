@@ -49,7 +49,7 @@ pub enum Answer<T> {
     Fresh(T),
     /// 304 to a conditional request: what the lake has is right.
     NotModified,
-    /// The registry has no document to give: 404, 410 (`not_found`), 451 (`blocked`).
+    /// The registry has no document to give: 404, 410 (`not_found`); 451, 403 to one without credentials (`blocked`).
     Gone {
         /// The HTTP status.
         status: u16,

@@ -5,9 +5,11 @@
 mod answer;
 mod change;
 mod doc_row;
+pub(crate) mod json_element;
 mod name;
 mod outcome;
 mod page;
+mod page_decoder;
 mod revision;
 
 pub use answer::{Answer, Document, Representation, Validators};
@@ -16,4 +18,5 @@ pub use doc_row::DocRow;
 pub use name::PackageName;
 pub use outcome::Outcome;
 pub use page::{MAX_PAGE_ROWS, Page, PageQuery};
+pub use page_decoder::PageDecoder;
 pub use revision::Revision;

@@ -25,6 +25,7 @@ pub struct Page {
     pub offset: Option<u64>,
     /// The rows as they came: neither sorted nor checked.
     pub rows: Vec<DocRow>,
-    /// Rows that had no id of type string, or no revision; they cannot be used, only counted.
+    /// Rows that the body had beside `rows`: without a revision or an id that is Unicode text, or a `_design/` document.
+    /// They cannot be used, only counted. Whether a page is full is a question to both counts.
     pub unusable_rows: u64,
 }

@@ -1,0 +1,227 @@
+//! What an answer means: the one place that turns status, headers, first bytes and faults of the connection into a verdict.
+//!
+//! Not here: how long to wait (`retry`), and what the limiter makes of it (`limiter`).
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+
+use crate::error::ErrorKind;
+
+/// What came of one attempt, as far as its meaning depends on it.
+#[derive(Debug)]
+pub(super) enum Evidence<'a> {
+    /// The server answered.
+    Answered {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The headers.
+        headers: &'a HeaderMap,
+        /// The first bytes of the decoded body; all of it where it is short.
+        body_start: &'a [u8],
+        /// Whether the request was conditional, so that 304 is an answer to it.
+        conditional: bool,
+        /// Whether credentials were sent.
+        authorized: bool,
+    },
+    /// The exchange failed, or what was exchanged cannot be the answer to this request.
+    Failed(&'a Fault),
+}
+
+/// How an exchange can fail although the server is not known to have refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No connection: name not found, connection refused, TLS failed.
+    Unreachable(String),
+    /// Nothing came for too long, or the whole took too long.
+    TimedOut,
+    /// The connection broke, or the body ended before its length or its end.
+    Cut(String),
+    /// The body is not encoded as its headers say.
+    Garbled(String),
+    /// A packument of another name.
+    OtherName(String),
+    /// JSON, but no page or no database information.
+    OtherKind(String),
+    /// A redirect that must not be followed.
+    Redirect(String),
+    /// More decoded bytes than a document may have.
+    Oversize {
+        /// The limit that was passed.
+        limit_bytes: u64,
+    },
+}
+
+/// What an answer means for the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The body is the answer, as far as its first bytes tell.
+    Done,
+    /// What the caller has is right.
+    NotModified,
+    /// The registry has no document to give.
+    Gone,
+    /// The registry must not or will not give the document, to anyone.
+    Blocked,
+    /// Not an answer. Ask again.
+    Retry {
+        /// Whose fault it seems, for the limiter.
+        pressure: Pressure,
+        /// When the server said to come back.
+        retry_after: Option<Duration>,
+        /// Whether the server seems to be something else than a registry, rather than in trouble.
+        stranger: bool,
+        /// Whether caches on the way must be passed by.
+        past_caches: bool,
+        /// Why, as a clause.
+        reason: String,
+    },
+    /// Asking again would not help.
+    Fatal {
+        /// The error's kind. `Denied` stops the run; any other only this request.
+        kind: ErrorKind,
+        /// Whether the document is too large, which is a fact about it and not a failure.
+        oversize: bool,
+        /// Why, as a clause.
+        reason: String,
+    },
+}
+
+/// What a failed attempt says about the load on the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pressure {
+    /// Nothing.
+    None,
+    /// It could not keep up, or could not be reached.
+    Overloaded,
+    /// It asked for fewer requests.
+    Refused,
+}
+
+/// The verdict on one attempt (npm-facts A.5, A.6).
+pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
+    let (status, headers, body_start, conditional, authorized) = match *evidence {
+        Evidence::Failed(fault) => return classify_fault(fault),
+        Evidence::Answered { status, headers, body_start, conditional, authorized } => {
+            (status, headers, body_start, conditional, authorized)
+        }
+    };
+    let retry_after = retry_after(headers, SystemTime::now());
+    match status.as_u16() {
+        200 if looks_like_json(body_start) => Verdict::Done,
+        // A block page or a login page in the place of an answer.
+        200 => {
+            stranger(Pressure::Overloaded, format!("status 200 with {} instead of JSON", content(headers, body_start)))
+        }
+        304 if conditional => Verdict::NotModified,
+        304 => Verdict::Retry {
+            pressure: Pressure::None,
+            retry_after: None,
+            stranger: false,
+            past_caches: true,
+            reason: "status 304 to a request without conditions".to_owned(),
+        },
+        404 | 410 => Verdict::Gone,
+        451 => Verdict::Blocked,
+        401 => denied("status 401: the registry wants credentials that it accepts", body_start),
+        403 if !looks_like_json(body_start) => {
+            retry(Pressure::Refused, retry_after, format!("status 403 with {}", content(headers, body_start)))
+        }
+        403 if authorized => denied("status 403: the registry refuses these credentials", body_start),
+        403 => Verdict::Blocked,
+        429 => retry(Pressure::Refused, retry_after, "status 429: too many requests".to_owned()),
+        503 => {
+            // With a time it is a refusal; a bare one is as often a passing fault behind a load balancer.
+            let pressure = if retry_after.is_some() { Pressure::Refused } else { Pressure::Overloaded };
+            retry(pressure, retry_after, "status 503: the server is not available".to_owned())
+        }
+        // These are about one document or one fault more often than about load.
+        500 | 501 | 505 => retry(Pressure::None, retry_after, format!("status {status}")),
+        500..=599 => retry(Pressure::Overloaded, retry_after, format!("status {status}")),
+        408 | 425 => retry(Pressure::Overloaded, retry_after, format!("status {status}")),
+        421 => retry(Pressure::None, retry_after, format!("status {status}")),
+        code if (100..300).contains(&code) => stranger(Pressure::None, format!("the unexpected status {status}")),
+        _ => fatal(ErrorKind::Network, format!("status {status}{}", quoted(body_start))),
+    }
+}
+
+fn classify_fault(fault: &Fault) -> Verdict {
+    match fault {
+        Fault::Unreachable(why) => retry(Pressure::Overloaded, None, format!("the server cannot be reached: {why}")),
+        Fault::TimedOut => retry(Pressure::Overloaded, None, "the server stayed silent for too long".to_owned()),
+        Fault::Cut(why) => retry(Pressure::None, None, format!("the answer broke off: {why}")),
+        Fault::Garbled(why) => retry(Pressure::None, None, format!("the answer is garbled: {why}")),
+        Fault::OtherName(found) => {
+            let found: String = found.chars().take(200).collect();
+            let reason = format!("the answer is the document of {found:?}");
+            Verdict::Retry { pressure: Pressure::None, retry_after: None, stranger: false, past_caches: true, reason }
+        }
+        Fault::OtherKind(why) => stranger(Pressure::None, why.clone()),
+        Fault::Redirect(why) => fatal(ErrorKind::Network, why.clone()),
+        Fault::Oversize { limit_bytes } => Verdict::Fatal {
+            kind: ErrorKind::Network,
+            oversize: true,
+            reason: format!("the document is larger than {limit_bytes} bytes"),
+        },
+    }
+}
+
+fn retry(pressure: Pressure, retry_after: Option<Duration>, reason: String) -> Verdict {
+    Verdict::Retry { pressure, retry_after, stranger: false, past_caches: false, reason }
+}
+
+fn stranger(pressure: Pressure, reason: String) -> Verdict {
+    Verdict::Retry { pressure, retry_after: None, stranger: true, past_caches: true, reason }
+}
+
+fn fatal(kind: ErrorKind, reason: String) -> Verdict {
+    Verdict::Fatal { kind, oversize: false, reason }
+}
+
+fn denied(reason: &str, body_start: &[u8]) -> Verdict {
+    fatal(ErrorKind::Denied, format!("{reason}{}", quoted(body_start)))
+}
+
+/// When a `Retry-After`, in seconds or as an HTTP date, says to come back; zero for a date that has passed.
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        // Anything that is no number of seconds says nothing; what is endless is cut to the cap later.
+        return (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(1e9)));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// Whether what a body begins with can be JSON: any value, white space and a byte order mark before it allowed.
+fn looks_like_json(body_start: &[u8]) -> bool {
+    let text = body_start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body_start).trim_ascii_start();
+    matches!(text.first(), Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
+}
+
+/// What a body that is no JSON is, for a message.
+fn content(headers: &HeaderMap, body_start: &[u8]) -> String {
+    let text = body_start.trim_ascii_start();
+    if text.is_empty() {
+        return "an empty body".to_owned();
+    }
+    if text.starts_with(b"<") {
+        return "a page of HTML".to_owned();
+    }
+    match headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) {
+        Some(content_type) => format!("{content_type:?}"),
+        None => "something".to_owned(),
+    }
+}
+
+/// The server's own words, where they are short and plain, to put after a status.
+fn quoted(body_start: &[u8]) -> String {
+    match std::str::from_utf8(body_start).map(str::trim) {
+        Ok(text) if !text.is_empty() && text.len() <= 200 && !text.contains(char::is_control) => format!(" ({text})"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+#![allow(clippy::unwrap_used)]
+
+use reqwest::header::HeaderValue;
+
+use super::*;
+
+fn answered(status: u16, body: &str, conditional: bool, authorized: bool) -> Verdict {
+    let headers = HeaderMap::new();
+    let status = StatusCode::from_u16(status).unwrap();
+    classify(&Evidence::Answered { status, headers: &headers, body_start: body.as_bytes(), conditional, authorized })
+}
+
+fn pressure(verdict: &Verdict) -> Option<Pressure> {
+    match verdict {
+        Verdict::Retry { pressure, .. } => Some(*pressure),
+        _ => None,
+    }
+}
+
+const BLOCK_PAGE: &str = "<!doctype html><title>Access denied | used Cloudflare to restrict access</title>";
+
+#[test]
+fn statements_about_a_name_are_few() {
+    assert_eq!(answered(200, " {\"name\":\"a\"}", false, false), Verdict::Done);
+    assert_eq!(answered(304, "", true, false), Verdict::NotModified);
+    assert_eq!(answered(404, "\"Not Found\"", false, false), Verdict::Gone);
+    assert_eq!(answered(410, "", false, false), Verdict::Gone);
+    assert_eq!(answered(451, "{}", false, false), Verdict::Blocked);
+    assert_eq!(answered(403, "{\"error\":\"no\"}", false, false), Verdict::Blocked);
+}
+
+#[test]
+fn refusals_and_faults_are_asked_again() {
+    for (status, body, expected) in [
+        (429, BLOCK_PAGE, Pressure::Refused),
+        (403, BLOCK_PAGE, Pressure::Refused),
+        (403, "", Pressure::Refused),
+        (503, "", Pressure::Overloaded),
+        (500, "{\"error\":\"x\"}", Pressure::None),
+        (502, "", Pressure::Overloaded),
+        (504, "", Pressure::Overloaded),
+        (520, "", Pressure::Overloaded),
+        (522, BLOCK_PAGE, Pressure::Overloaded),
+        (527, "", Pressure::Overloaded),
+        (408, "", Pressure::Overloaded),
+        (200, BLOCK_PAGE, Pressure::Overloaded),
+        (200, "", Pressure::Overloaded),
+        (200, "Service busy", Pressure::Overloaded),
+        (204, "", Pressure::None),
+        (206, "{}", Pressure::None),
+        (304, "", Pressure::None),
+    ] {
+        assert_eq!(pressure(&answered(status, body, false, false)), Some(expected), "{status} {body}");
+    }
+}
+
+#[test]
+fn a_503_that_names_a_time_is_a_refusal() {
+    let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("3"))]);
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let evidence =
+        Evidence::Answered { status, headers: &headers, body_start: b"", conditional: false, authorized: false };
+    let Verdict::Retry { pressure, retry_after, .. } = classify(&evidence) else { panic!("not retried") };
+    assert_eq!((pressure, retry_after), (Pressure::Refused, Some(Duration::from_secs(3))));
+}
+
+#[test]
+fn an_unasked_304_goes_past_caches() {
+    assert!(matches!(answered(304, "", false, false), Verdict::Retry { past_caches: true, .. }));
+}
+
+#[test]
+fn refused_credentials_stop_the_run() {
+    for verdict in [
+        answered(401, "{}", false, false),
+        answered(401, BLOCK_PAGE, false, true),
+        answered(403, "{\"error\":\"forbidden\"}", false, true),
+    ] {
+        assert!(matches!(verdict, Verdict::Fatal { kind: ErrorKind::Denied, .. }), "{verdict:?}");
+    }
+    assert_eq!(pressure(&answered(403, BLOCK_PAGE, false, true)), Some(Pressure::Refused));
+}
+
+#[test]
+fn what_the_server_will_not_understand_is_not_asked_again() {
+    for status in [400, 405, 406, 414, 300] {
+        let verdict = answered(status, "\"Bad Request\"", false, false);
+        let Verdict::Fatal { kind, reason, .. } = verdict else { panic!("{status}") };
+        assert_eq!(kind, ErrorKind::Network);
+        assert!(reason.contains("Bad Request"), "{reason}");
+    }
+}
+
+#[test]
+fn faults_of_the_connection_are_asked_again() {
+    let cut = Fault::Cut("x".to_owned());
+    assert_eq!(pressure(&classify(&Evidence::Failed(&cut))), Some(Pressure::None));
+    assert_eq!(pressure(&classify(&Evidence::Failed(&Fault::TimedOut))), Some(Pressure::Overloaded));
+    let other = Fault::OtherName("left-pad".to_owned());
+    assert!(matches!(classify(&Evidence::Failed(&other)), Verdict::Retry { past_caches: true, .. }));
+    let oversize = Fault::Oversize { limit_bytes: 1 };
+    assert!(matches!(classify(&Evidence::Failed(&oversize)), Verdict::Fatal { oversize: true, .. }));
+}
+
+#[test]
+fn retry_after_is_seconds_or_a_date() {
+    let now = httpdate::parse_http_date("Sun, 01 Nov 2026 10:00:00 GMT").unwrap();
+    for (text, seconds) in [
+        ("0", Some(0)),
+        ("120", Some(120)),
+        (" 7 ", Some(7)),
+        ("1e300", Some(1_000_000_000)),
+        ("Sun, 01 Nov 2026 10:02:00 GMT", Some(120)),
+        ("Sunday, 01-Nov-26 10:02:00 GMT", Some(120)),
+        ("Sun, 01 Nov 2020 10:02:00 GMT", Some(0)),
+        ("-5", None),
+        ("NaN", None),
+        ("soon", None),
+        ("", None),
+    ] {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
+        assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text:?}");
+    }
+    assert_eq!(retry_after(&HeaderMap::new(), now), None);
+}

@@ -1,0 +1,329 @@
+//! The registry as the rest of the program asks it: its information, its pages, its packuments.
+//!
+//! Each question is a loop of attempts: wait at the gate, take from the budget, ask, and either have an answer or know how
+//! long to wait. What an answer means is in `classify`, how one request goes over the wire in `exchange`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use super::budget::{BudgetSnapshot, RequestBudget, month_of};
+use super::classify::{Evidence, Fault, classify};
+use super::config::RegistryConfig;
+use super::credentials::Credentials;
+use super::database_info::DatabaseInfo;
+use super::exchange::{Question, Reply, Wire};
+use super::failure::RequestFailure;
+use super::identity::{claimed_name, is_closed};
+use super::limiter::gate::{Gate, GateStatus, Permit};
+use super::origin::{Origin, host_of};
+use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
+use super::retry::{Attempts, Failed};
+use super::statistics::{Statistics, add};
+use crate::error::{Context, Error, ErrorKind, Result, Retry};
+use crate::npm::{Answer, Document, Outcome, PackageName, Page, PageDecoder, PageQuery, Validators};
+
+/// The largest root document that is read: npm's has 100 bytes.
+const MAX_INFO_BYTES: usize = 1 << 20;
+
+/// The most memory that a server's word alone reserves.
+const MAX_RESERVED_BYTES: usize = 1 << 20;
+
+const JSON: &str = "application/json";
+
+/// A registry. Clones share connections, limits, budget and counters.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    origin: Origin,
+    config: RegistryConfig,
+    wire: Wire,
+    replicate: Gate,
+    registry: Gate,
+    budget: Mutex<RequestBudget>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("origin", &self.inner.origin).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Prepares to ask `origin`. Sends nothing. Needs a tokio runtime with time and I/O when it is asked something.
+    ///
+    /// Fails, of kind Input, for a user agent that cannot stand in a header.
+    pub fn new(origin: Origin, config: RegistryConfig, credentials: Credentials) -> Result<Registry> {
+        let wire = Wire::new(&config, [&origin.replicate_url, &origin.registry_url], credentials)?;
+        let (replicate_host, registry_host) = (host_of(&origin.replicate_url), host_of(&origin.registry_url));
+        let registry = Gate::new(registry_host.clone(), config.registry.clone());
+        let replicate = if replicate_host == registry_host {
+            registry.clone()
+        } else {
+            Gate::new(replicate_host, config.replicate.clone())
+        };
+        let budget = Mutex::new(RequestBudget::new(config.monthly_budget));
+        Ok(Registry { inner: Arc::new(Inner { origin, config, wire, replicate, registry, budget }) })
+    }
+
+    /// What is asked.
+    pub fn origin(&self) -> &Origin {
+        &self.inner.origin
+    }
+
+    /// What was exchanged so far.
+    pub fn statistics(&self) -> Statistics {
+        self.inner.wire.counters.read()
+    }
+
+    /// How the gates stand: of `_all_docs`, then of packuments. The same one twice where both are one host.
+    pub fn gates(&self) -> [GateStatus; 2] {
+        [self.inner.replicate.status(), self.inner.registry.status()]
+    }
+
+    /// The requests of this month by host, to be kept in the lake.
+    pub fn budget_snapshot(&self) -> BudgetSnapshot {
+        self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).snapshot()
+    }
+
+    /// Takes counts that were kept in the lake by an earlier run.
+    pub fn restore_budget(&self, kept: &BudgetSnapshot) {
+        self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).restore(kept);
+    }
+
+    /// Asks for the registry's information about itself: the first thing to ask, since it also tells whether the origin
+    /// is a registry at all.
+    ///
+    /// Fails, of kind Network with a hint, where there is no registry; else as [`Registry::page`] does.
+    pub async fn info(&self) -> Result<DatabaseInfo> {
+        let url = &self.inner.origin.replicate_url;
+        let doing = || format!("asking {url} what it is");
+        let mut attempts = Attempts::new(&self.inner.config);
+        loop {
+            let permit = self.enter(&self.inner.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
+            let failed = match self.info_once(url, &attempts, &permit).await {
+                Ok(Some(info)) => return Ok(info),
+                Ok(None) => return Err(no_database(url).doing(doing())),
+                Err(failed) => failed,
+            };
+            drop(permit);
+            self.pause(&mut attempts, failed).await.map_err(|failure| failure.doing(doing).error)?;
+        }
+    }
+
+    /// Asks for one page of `_all_docs`.
+    ///
+    /// Fails when all attempts are used up or asking again is no use (kind Network), when the host refused for too long or
+    /// the month's budget is spent (RateLimit), or when credentials were refused (Denied).
+    pub async fn page(&self, query: &PageQuery) -> Result<Page> {
+        let url = page_url(&self.inner.origin.replicate_url, query)?;
+        let doing = || format!("asking for {url}");
+        let mut attempts = Attempts::new(&self.inner.config);
+        loop {
+            let permit = self.enter(&self.inner.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
+            let failed = match self.page_once(&url, query.limit, &attempts, &permit).await {
+                Ok(Some(page)) => return Ok(page),
+                Ok(None) => return Err(no_database(&self.inner.origin.replicate_url).doing(doing())),
+                Err(failed) => failed,
+            };
+            drop(permit);
+            self.pause(&mut attempts, failed).await.map_err(|failure| failure.doing(doing).error)?;
+        }
+    }
+
+    /// Asks for one packument. `gate` is told of the body's decoded bytes before they are kept.
+    ///
+    /// A name that no URL can ask for is never sent: a failure with outcome Blocked.
+    pub async fn packument<G: BodyGate>(
+        &self,
+        request: &PackumentRequest,
+        gate: &G,
+    ) -> Result<Response, RequestFailure> {
+        let doing =
+            || format!("asking {} for the packument of {:?}", self.inner.registry.host(), request.name.as_str());
+        let url =
+            packument_url(&self.inner.origin.registry_url, &request.name).map_err(|failure| failure.doing(doing))?;
+        let mut attempts = Attempts::new(&self.inner.config);
+        loop {
+            let permit =
+                self.enter(&self.inner.registry, &mut attempts).await.map_err(|failure| failure.doing(doing))?;
+            let failed = match self.packument_once(&url, request, gate, &attempts, &permit).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            drop(permit);
+            self.pause(&mut attempts, failed).await.map_err(|failure| failure.doing(doing))?;
+        }
+    }
+
+    /// Waits for the right to send one request.
+    async fn enter(&self, gate: &Gate, attempts: &mut Attempts) -> Result<Permit, RequestFailure> {
+        let stops = |error, attempts: &Attempts| RequestFailure::stops_the_run(error, attempts.made());
+        let permit = gate.enter().await.map_err(|error| stops(error, attempts))?;
+        let month = month_of(jiff::Timestamp::now());
+        let taken = self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).take(gate.host(), &month);
+        taken.map_err(|error| stops(error, attempts))?;
+        if attempts.made() > 0 {
+            add(&self.inner.wire.counters.retries, 1);
+        }
+        attempts.begin();
+        Ok(permit)
+    }
+
+    /// Waits before the next attempt, without a place among the requests in flight.
+    async fn pause(&self, attempts: &mut Attempts, failed: Failed) -> Result<(), RequestFailure> {
+        let pause = attempts.after(failed, fastrand::f64(), self.inner.wire.is_known())?;
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        Ok(())
+    }
+
+    async fn info_once(&self, url: &Url, attempts: &Attempts, permit: &Permit) -> Result<Option<DatabaseInfo>, Failed> {
+        let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
+        let Reply::Document { mut body, first_piece, .. } = self.inner.wire.ask(&question, permit).await? else {
+            return Ok(None);
+        };
+        let mut whole = first_piece;
+        while whole.len() <= MAX_INFO_BYTES {
+            match body.next().await.map_err(faulty)? {
+                Some(piece) => whole.extend_from_slice(piece),
+                None => return DatabaseInfo::decode(&whole).map(Some).map_err(|why| faulty(Fault::OtherKind(why))),
+            }
+        }
+        Err(faulty(Fault::OtherKind(format!("its root is larger than {MAX_INFO_BYTES} bytes"))))
+    }
+
+    async fn page_once(
+        &self,
+        url: &Url,
+        limit: u32,
+        attempts: &Attempts,
+        permit: &Permit,
+    ) -> Result<Option<Page>, Failed> {
+        let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
+        let Reply::Document { mut body, first_piece, .. } = self.inner.wire.ask(&question, permit).await? else {
+            return Ok(None);
+        };
+        let no_page = |error: Error| faulty(Fault::OtherKind(error.message().to_owned()));
+        let mut decoder = PageDecoder::new(limit);
+        decoder.feed(&first_piece).map_err(no_page)?;
+        while let Some(piece) = body.next().await.map_err(faulty)? {
+            decoder.feed(piece).map_err(no_page)?;
+        }
+        decoder.finish().map(Some).map_err(no_page)
+    }
+
+    async fn packument_once<G: BodyGate>(
+        &self,
+        url: &Url,
+        request: &PackumentRequest,
+        gate: &G,
+        attempts: &Attempts,
+        permit: &Permit,
+    ) -> Result<Response, Failed> {
+        let question = Question {
+            url,
+            accept: accept(request.representation),
+            validators: request.validators.as_ref(),
+            past_caches: attempts.past_caches(),
+        };
+        let limit_bytes = self.inner.config.max_document_bytes;
+        let (answer, http_status, validators) = match self.inner.wire.ask(&question, permit).await? {
+            Reply::Document { mut body, first_piece, validators } => {
+                let expected = body.expected_bytes().unwrap_or_default();
+                if expected > limit_bytes {
+                    return Err(faulty(Fault::Oversize { limit_bytes }));
+                }
+                let mut grown = Grown::new(gate);
+                let mut document =
+                    Vec::with_capacity(usize::try_from(expected).unwrap_or_default().min(MAX_RESERVED_BYTES));
+                grown.grow(first_piece.len() as u64).await;
+                document.extend_from_slice(&first_piece);
+                drop(first_piece);
+                while let Some(piece) = body.next().await.map_err(faulty)? {
+                    if (document.len() + piece.len()) as u64 > limit_bytes {
+                        return Err(faulty(Fault::Oversize { limit_bytes }));
+                    }
+                    grown.grow(piece.len() as u64).await;
+                    document.extend_from_slice(piece);
+                }
+                check(&document, &request.name)?;
+                grown.keep();
+                // What was reserved beyond the end would be memory that no gate knows of.
+                let bytes = Bytes::from(document.into_boxed_slice());
+                let representation = request.representation;
+                (Answer::Fresh(Document { bytes, representation, validators: validators.clone() }), 200, validators)
+            }
+            Reply::NotModified { validators } => {
+                let asked = request.validators.clone().unwrap_or_default();
+                let etag = validators.etag.or(asked.etag);
+                let last_modified = validators.last_modified.or(asked.last_modified);
+                (Answer::NotModified, 304, Validators { etag, last_modified })
+            }
+            Reply::Gone { status } => (Answer::Gone { status }, status, Validators::default()),
+        };
+        Ok(Response { answer, http_status, attempts: attempts.made(), validators })
+    }
+}
+
+/// A packument must be whole, and of the name that was asked for. Whether it is sound is not asked here: what cannot be
+/// read is kept, and said to be malformed.
+fn check(document: &[u8], name: &PackageName) -> Result<(), Failed> {
+    if !is_closed(document) {
+        return Err(faulty(Fault::Cut("the document does not end with a brace".to_owned())));
+    }
+    match claimed_name(document) {
+        Some(found) if found != name.as_str() => Err(faulty(Fault::OtherName(found.into_owned()))),
+        _ => Ok(()),
+    }
+}
+
+fn faulty(fault: Fault) -> Failed {
+    let http_status = Some(200);
+    Failed { verdict: classify(&Evidence::Failed(&fault)), http_status }
+}
+
+fn no_database(url: &Url) -> Error {
+    Error::new(ErrorKind::Network, format!("there is no registry database at {url}"))
+        .retry(Retry::Never)
+        .hint("an origin must serve its information at this URL and _all_docs below it, as npm's replication host and CouchDB do")
+}
+
+/// Keys are JSON strings; everything but letters and digits is escaped, which no server can take amiss.
+fn page_url(base: &Url, query: &PageQuery) -> Result<Url> {
+    let key = |text: &str| {
+        let json = serde_json::Value::from(text).to_string();
+        utf8_percent_encode(&json, NON_ALPHANUMERIC).to_string()
+    };
+    let mut url =
+        base.join("_all_docs").or_error(ErrorKind::Input, || format!("no pages can be asked for below {base}"))?;
+    let mut text = format!("limit={}", query.limit);
+    if let Some(start) = &query.start {
+        text.push_str(&format!("&startkey={}", key(start)));
+    }
+    if let Some(end) = &query.end {
+        text.push_str(&format!("&endkey={}&inclusive_end=false", key(end)));
+    }
+    url.set_query(Some(&text));
+    Ok(url)
+}
+
+fn packument_url(base: &Url, name: &PackageName) -> Result<Url, RequestFailure> {
+    let blocked = |why: &str| RequestFailure {
+        error: Error::input(why).retry(Retry::Never),
+        attempts: 0,
+        http_status: None,
+        outcome: Some(Outcome::Blocked),
+    };
+    let segment = name.path_segment().ok_or_else(|| blocked("a URL with this name would reach another resource"))?;
+    Url::parse(&format!("{base}{segment}")).map_err(|_| blocked("this name makes no URL"))
+}
+
+#[cfg(test)]
+mod tests;

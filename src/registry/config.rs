@@ -1,0 +1,139 @@
+//! What a user or a test can set about the way a registry is asked, with the reason for each default.
+//!
+//! Facts about npm's servers are from measurements of others, 2025 and 2026, collected with this project's design.
+
+use std::time::Duration;
+
+use super::Origin;
+use super::origin::is_loopback;
+
+/// How the servers of an origin are asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegistryConfig {
+    /// `User-Agent` of each request. The default names the program and its version; one who crawls much should add a
+    /// way to be reached.
+    pub user_agent: String,
+    /// Limits for the host of `_all_docs`.
+    pub replicate: HostLimits,
+    /// Limits for the host of packuments. Where one host is both, these hold.
+    pub registry: HostLimits,
+    /// How often one request is sent at most, the first time included. 8: with the default pauses that is half a
+    /// minute of faults in the mean, longer than a restart of a server behind a load balancer takes.
+    pub max_attempts: u32,
+    /// The longest pause before the second attempt; it doubles with each attempt. The pause is drawn evenly from zero
+    /// to that ("full jitter"), so that what failed together does not come back together. 500 ms.
+    pub retry_pause: Duration,
+    /// The longest pause between two attempts. 30 s: a single name is not worth holding a place for longer.
+    pub retry_pause_cap: Duration,
+    /// Time to open a connection, name look-up and TLS included. 10 s.
+    pub connect_timeout: Duration,
+    /// The longest silence, before the first byte of an answer and between two pieces of its body. 60 s: the largest
+    /// packuments take their server many seconds to begin.
+    pub silence_timeout: Duration,
+    /// The longest that one answer may take from request to last byte, time in which we did not read excepted. 10 min: it
+    /// stops servers that send a byte now and then.
+    pub answer_timeout: Duration,
+    /// The largest document, decoded. 256 MiB: the largest known is above 100 MB; it guards against bodies without end
+    /// and against small bodies that inflate without end.
+    pub max_document_bytes: u64,
+    /// How many redirects are followed for one request. 3: a host moved, and a CDN behind it.
+    pub max_redirects: u32,
+    /// Requests per host and calendar month (UTC), `None` for no limit. 4 million: npm's terms call 5 million by one party
+    /// unreasonable, and others on the same network install packages too.
+    pub monthly_budget: Option<u64>,
+}
+
+/// What is asked of one host at most, and how its refusals are taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostLimits {
+    /// Requests in flight at most, bodies being read included.
+    pub max_concurrency: u32,
+    /// Requests per second at most, `None` for as many as the concurrency allows.
+    pub max_requests_per_second: Option<f64>,
+    /// Refusals do not push the rate below this.
+    pub min_requests_per_second: f64,
+    /// The shortest time that the gate is closed after a refusal, whatever `Retry-After` says; it doubles with each
+    /// refusal that follows without a good answer between.
+    pub closed_floor: Duration,
+    /// The longest, whatever `Retry-After` says: then a single request asks whether the ban has ended.
+    pub closed_cap: Duration,
+    /// How long a host may go without one good answer before waiting on makes no sense and the run stops.
+    pub patience: Duration,
+}
+
+impl HostLimits {
+    /// For the host of `_all_docs` and `_changes`: 8 in flight, 20 a second. 30 at once were answered without a refusal;
+    /// all names are 450 requests of about 0.4 s, so 8 read them in under half a minute, and more would gain nothing.
+    pub fn replicate() -> Self {
+        HostLimits { max_concurrency: 8, max_requests_per_second: Some(20.0), ..HostLimits::registry() }
+    }
+
+    /// For the host of packuments: 64 in flight, 200 a second. 64 in flight were seen to give 227 answers a second with
+    /// no refusal; whole crawls by others ran at 50 to 120 a second. The gate closes for a second at least, since
+    /// `Retry-After: 0` is what npm's front sends with a ban, and for 15 minutes at most.
+    pub fn registry() -> Self {
+        HostLimits {
+            max_concurrency: 64,
+            max_requests_per_second: Some(200.0),
+            min_requests_per_second: 1.0,
+            closed_floor: Duration::from_secs(1),
+            closed_cap: Duration::from_secs(15 * 60),
+            patience: Duration::from_secs(30 * 60),
+        }
+    }
+
+    /// For a server on this machine: 64 in flight, no limit to the rate, and a gate that closes for 20 ms at least. It
+    /// is the user's own, and refuses in tests only.
+    pub fn loopback() -> Self {
+        HostLimits {
+            max_concurrency: 64,
+            max_requests_per_second: None,
+            min_requests_per_second: 20.0,
+            closed_floor: Duration::from_millis(20),
+            closed_cap: Duration::from_secs(60),
+            patience: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+impl Default for RegistryConfig {
+    /// For public servers.
+    fn default() -> Self {
+        RegistryConfig {
+            user_agent: concat!("all-docs/", env!("CARGO_PKG_VERSION")).to_owned(),
+            replicate: HostLimits::replicate(),
+            registry: HostLimits::registry(),
+            max_attempts: 8,
+            retry_pause: Duration::from_millis(500),
+            retry_pause_cap: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            silence_timeout: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(10 * 60),
+            max_document_bytes: 256 << 20,
+            max_redirects: 3,
+            monthly_budget: Some(4_000_000),
+        }
+    }
+}
+
+impl RegistryConfig {
+    /// The default for this origin: a server on this machine gets [`HostLimits::loopback`], shorter pauses, and, where
+    /// both halves are on it, no budget.
+    pub fn for_origin(origin: &Origin) -> Self {
+        let mut config = RegistryConfig::default();
+        let (replicate_is_here, registry_is_here) =
+            (is_loopback(&origin.replicate_url), is_loopback(&origin.registry_url));
+        if replicate_is_here {
+            config.replicate = HostLimits::loopback();
+        }
+        if registry_is_here {
+            config.registry = HostLimits::loopback();
+            config.retry_pause = Duration::from_millis(50);
+            config.retry_pause_cap = Duration::from_secs(2);
+        }
+        if replicate_is_here && registry_is_here {
+            config.monthly_budget = None;
+        }
+        config
+    }
+}

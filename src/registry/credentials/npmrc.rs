@@ -1,0 +1,130 @@
+//! The text of `.npmrc` files: lines of `key = value`, with `${NAME}` for variables.
+//!
+//! Only what a reader of registries needs: secrets by host and path, and registries by scope. The rest is npm's own.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use super::{Credentials, Place, basic, basic_from_parts, bearer};
+
+/// The fields of one place, as far as they are given.
+#[derive(Default)]
+struct Fields {
+    token: Option<String>,
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+}
+
+pub(super) fn read<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Credentials {
+    let mut credentials = Credentials::default();
+    let mut places: BTreeMap<Place, Fields> = BTreeMap::new();
+    for text in texts {
+        for (key, value) in text.lines().filter_map(line) {
+            let (key, value) = match (expand(key, variable), expand(value, variable)) {
+                (Ok(key), Ok(value)) => (key, value),
+                (Err(unknown), _) | (_, Err(unknown)) => {
+                    // npm would send the text `${NAME}` itself; that is never what is meant.
+                    if key.starts_with("//") || key.starts_with('@') {
+                        credentials.notes.push(format!("{}: the variable {unknown} is not set", field_of(key)));
+                    }
+                    continue;
+                }
+            };
+            take(&key, value, &mut places, &mut credentials);
+        }
+    }
+    for (place, fields) in places {
+        let authorization = match &fields {
+            Fields { token: Some(token), .. } => bearer(token),
+            Fields { auth: Some(auth), .. } => basic(auth),
+            Fields { username: Some(username), password: Some(password), .. } => basic_from_parts(username, password),
+            _ => None,
+        };
+        match authorization {
+            Some(authorization) => credentials.insert(place, authorization),
+            None => {
+                credentials.notes.push(format!("what is given for {}{} makes no credentials", place.host, place.path))
+            }
+        }
+    }
+    credentials
+}
+
+fn take(key: &str, value: String, places: &mut BTreeMap<Place, Fields>, credentials: &mut Credentials) {
+    if let Some(scope) = key.strip_prefix('@').and_then(|rest| rest.strip_suffix(":registry")) {
+        match Url::parse(&value) {
+            Ok(url) => {
+                credentials.scopes.insert(scope.to_owned(), url);
+            }
+            Err(_) => credentials.notes.push(format!("{key}: its value is no URL")),
+        }
+        return;
+    }
+    if matches!(key, "_auth" | "_authToken" | "_password") {
+        credentials
+            .notes
+            .push(format!("{key}: not used, for it does not say which host it is for; write //host/:{key}="));
+        return;
+    }
+    let Some((place, field)) = key.strip_prefix("//").and_then(|rest| rest.rsplit_once(':')) else { return };
+    // The scheme only helps to read host and path; secrets are not bound to it.
+    let Ok(url) = Url::parse(&format!("https://{place}")) else {
+        credentials.notes.push(format!("//{place}: no host and path"));
+        return;
+    };
+    let fields = match field {
+        "_authToken" | "_auth" | "username" | "_password" => places.entry(Place::of(&url)).or_default(),
+        // Certificates and keys (`certfile`, `keyfile`), mail addresses.
+        _ => return,
+    };
+    match field {
+        "_authToken" => fields.token = Some(value),
+        "_auth" => fields.auth = Some(value),
+        "username" => fields.username = Some(value),
+        _ => fields.password = Some(value),
+    }
+}
+
+/// Key and value of a line; `None` for a comment, a section and an empty line.
+fn line(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim_start_matches('\u{feff}').trim();
+    if line.is_empty() || line.starts_with([';', '#', '[']) {
+        return None;
+    }
+    let (key, value) = line.split_once('=')?;
+    Some((unquoted(key.trim()), unquoted(value.trim())))
+}
+
+fn unquoted(text: &str) -> &str {
+    let without = |quote: char| text.strip_prefix(quote).and_then(|inner| inner.strip_suffix(quote));
+    without('"').or_else(|| without('\'')).unwrap_or(text)
+}
+
+/// Puts in what `${NAME}` stands for; `${NAME?}` stands for nothing where NAME is not set. The error is the name that is not.
+fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, tail)) = after.split_once('}') else { break };
+        expanded.push_str(before);
+        let (name, optional) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
+        match variable(name) {
+            Some(value) => expanded.push_str(&value),
+            None if optional => {}
+            None => return Err(name.to_owned()),
+        }
+        rest = tail;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+/// A key as it may be shown. Keys hold no secrets, unless a line was written wrongly: no more than its beginning.
+fn field_of(key: &str) -> String {
+    key.chars().take(80).collect()
+}

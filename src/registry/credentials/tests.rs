@@ -1,0 +1,87 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn read(text: &str) -> Credentials {
+    Credentials::from_npmrc([text], |name| (name == "TOKEN").then(|| "from-variable".to_owned()))
+}
+
+fn sent(credentials: &Credentials, url: &str) -> Option<String> {
+    let value = credentials.authorization_for(&Url::parse(url).unwrap())?;
+    assert!(value.is_sensitive());
+    Some(value.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_token_goes_to_its_host_and_path_only() {
+    let credentials = read("//npm.example.com/team/:_authToken=abc");
+    assert_eq!(sent(&credentials, "https://npm.example.com/team/lodash").as_deref(), Some("Bearer abc"));
+    assert_eq!(sent(&credentials, "https://NPM.example.com:443/team").as_deref(), Some("Bearer abc"));
+    for elsewhere in [
+        "https://npm.example.com/",
+        "https://npm.example.com/teams/lodash",
+        "https://npm.example.com/team/../lodash",
+        "https://npm.example.com/team/%2e%2e/lodash",
+        "https://npm.example.com:8443/team/lodash",
+        "https://npm.example.com.evil.org/team/lodash",
+        "https://evil.org/npm.example.com/team/lodash",
+        "https://npm.example.com@evil.org/team/lodash",
+    ] {
+        assert_eq!(sent(&credentials, elsewhere), None, "{elsewhere}");
+    }
+}
+
+#[test]
+fn the_longest_path_wins_and_later_files_replace_earlier_ones() {
+    let user = "//a.b/:_authToken=wide\n//a.b/x/:_authToken=narrow\n";
+    let project = "//a.b/x/:_authToken = project\r\n";
+    let credentials = Credentials::from_npmrc([user, project], |_| None);
+    assert_eq!(sent(&credentials, "https://a.b/y").as_deref(), Some("Bearer wide"));
+    assert_eq!(sent(&credentials, "https://a.b/x/y").as_deref(), Some("Bearer project"));
+}
+
+#[test]
+fn every_form_of_secret_is_read() {
+    let credentials = read(concat!(
+        "; a comment\n# another\n[section]\nregistry=https://a.b/\n",
+        "//t.b/:_authToken=\"${TOKEN}\"\n//a.b/:_auth=dXNlcjpwdw==\n",
+        "//p.b:8080/:username=me\n//p.b:8080/:_password=c2VjcmV0\n//p.b:8080/:email=me@x\n",
+        "//o.b/:_authToken=x${NONE?}y\n@s:registry=https://s.b/npm\n",
+    ));
+    assert_eq!(sent(&credentials, "https://t.b/x").as_deref(), Some("Bearer from-variable"));
+    assert_eq!(sent(&credentials, "https://a.b/x").as_deref(), Some("Basic dXNlcjpwdw=="));
+    assert_eq!(sent(&credentials, "http://p.b:8080/x").as_deref(), Some("Basic bWU6c2VjcmV0"));
+    assert_eq!(sent(&credentials, "https://o.b/x").as_deref(), Some("Bearer xy"));
+    assert_eq!(credentials.scope_registry("s").map(Url::as_str), Some("https://s.b/npm"));
+    assert_eq!(credentials.scope_registry("t"), None);
+    assert!(credentials.notes().is_empty(), "{:?}", credentials.notes());
+}
+
+#[test]
+fn what_is_of_no_use_is_said_without_its_value() {
+    let credentials = read(concat!(
+        "//a.b/:_authToken=${MISSING}\n_authToken=sesame\n_auth=sesame\n//c.b/:username=me\n",
+        "@s:registry=sesame\n//d.b/:_authToken=\n//:_authToken=sesame\n//e.b/:_authToken=ses\u{1}ame\nnonsense\n",
+    ));
+    assert_eq!(credentials.entries.len(), 0);
+    assert_eq!(credentials.notes().len(), 8, "{:?}", credentials.notes());
+    assert!(credentials.notes()[0].contains("MISSING"));
+    assert!(!format!("{:?}", credentials.notes()).contains("sesame"));
+}
+
+#[test]
+fn npm_token_is_for_npms_own_host_only() {
+    let credentials = Credentials::none().with_npm_token("npm_abc\n").unwrap();
+    let registry = npm_token_url().unwrap();
+    assert_eq!(sent(&credentials, registry.join("lodash").unwrap().as_str()).as_deref(), Some("Bearer npm_abc"));
+    assert_eq!(sent(&credentials, "https://mirror.example.com/lodash"), None);
+    assert_eq!(sent(&credentials, "http://127.0.0.1:4873/lodash"), None);
+    assert!(Credentials::none().with_npm_token("a\nb").is_err());
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let credentials = read("//a.b/:_authToken=sesame").with_npm_token("sesame").unwrap();
+    let printed = format!("{credentials:?} {credentials:#?}");
+    assert!(printed.contains("a.b") && !printed.contains("sesame"), "{printed}");
+}

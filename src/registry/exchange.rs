@@ -1,0 +1,248 @@
+//! One request over HTTP, redirects followed, up to the headers of its answer.
+//!
+//! Not here: what the answer means (`classify`), and whether it is asked for again (`retry`).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LOCATION,
+};
+use tokio::time::Instant;
+use url::Url;
+
+use super::body::{Body, innermost};
+use super::classify::{Evidence, Fault, Pressure, Verdict, classify};
+use super::config::RegistryConfig;
+use super::credentials::Credentials;
+use super::limiter::Observation;
+use super::limiter::gate::Permit;
+use super::origin::is_loopback;
+use super::retry::Failed;
+use super::statistics::{Counters, add};
+use crate::error::{Context, ErrorKind, Result};
+use crate::npm::Validators;
+
+/// How much of a body that is no answer is looked at, and so drained that its connection can be used again. Block pages
+/// are some 5 KB.
+const LOOK_BYTES: usize = 16 << 10;
+
+/// What is asked.
+pub(super) struct Question<'a> {
+    pub(super) url: &'a Url,
+    /// The one media type that is accepted.
+    pub(super) accept: &'static str,
+    pub(super) validators: Option<&'a Validators>,
+    /// Whether caches on the way must ask the server itself.
+    pub(super) past_caches: bool,
+}
+
+/// An answer that is one, its body not yet read.
+pub(super) enum Reply<'a> {
+    Document {
+        body: Body<'a>,
+        first_piece: Vec<u8>,
+        validators: Validators,
+    },
+    NotModified {
+        validators: Validators,
+    },
+    /// No document to be had, by this status.
+    Gone {
+        status: u16,
+    },
+}
+
+/// The HTTP client of an origin, with what every request of it shares.
+pub(super) struct Wire {
+    client: reqwest::Client,
+    credentials: Credentials,
+    silence_timeout: Duration,
+    answer_timeout: Duration,
+    max_redirects: u32,
+    pub(super) counters: Counters,
+    known: AtomicBool,
+}
+
+impl Wire {
+    pub(super) fn new(config: &RegistryConfig, urls: [&Url; 2], credentials: Credentials) -> Result<Self> {
+        // One connection per request in flight: HTTP/1.1 with some 50 connections was found to be faster against npm's
+        // registry than HTTP/2 on one, where a single slow body holds up the others.
+        let mut builder = reqwest::Client::builder()
+            .user_agent(&config.user_agent)
+            .http1_only()
+            .no_gzip()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(config.connect_timeout)
+            .pool_max_idle_per_host(config.registry.max_concurrency.max(config.replicate.max_concurrency) as usize);
+        if urls.into_iter().all(is_loopback) {
+            // A proxy elsewhere would look for the server on its own machine.
+            builder = builder.no_proxy();
+        }
+        let client = builder
+            .build()
+            .or_error(ErrorKind::Input, || format!("no HTTP client with the user agent {:?}", config.user_agent))?;
+        Ok(Wire {
+            client,
+            credentials,
+            silence_timeout: config.silence_timeout,
+            answer_timeout: config.answer_timeout,
+            max_redirects: config.max_redirects,
+            counters: Counters::default(),
+            known: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether this registry has ever given a useful answer.
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    /// Sends one request, and tells the permit what it met.
+    pub(super) async fn ask(&self, question: &Question<'_>, permit: &Permit) -> Result<Reply<'_>, Failed> {
+        let began = Instant::now();
+        let (response, authorized) = match self.send(question).await {
+            Ok(answer) => answer,
+            Err(fault) => {
+                let verdict = classify(&Evidence::Failed(&fault));
+                return Err(self.failed(verdict, None, permit, began.elapsed()));
+            }
+        };
+        // To the first byte only: bodies differ too much in size to tell anything by their time.
+        let latency = began.elapsed();
+        let status = response.status();
+        let headers = response.headers().clone();
+        let time_left = self.answer_timeout.saturating_sub(latency);
+        let mut body = Body::new(response, &self.counters, self.silence_timeout, time_left);
+        let mut first_piece = Vec::new();
+        let mut rest = None;
+        if status.as_u16() == 200 {
+            match body.next().await {
+                Ok(piece) => first_piece.extend_from_slice(piece.unwrap_or_default()),
+                Err(fault) => {
+                    let verdict = classify(&Evidence::Failed(&fault));
+                    return Err(self.failed(verdict, Some(200), permit, latency));
+                }
+            }
+            rest = Some(body);
+        } else {
+            first_piece = body.beginning(LOOK_BYTES).await;
+        }
+        let evidence = Evidence::Answered {
+            status,
+            headers: &headers,
+            body_start: &first_piece,
+            conditional: question.validators.is_some_and(is_conditional),
+            authorized,
+        };
+        let validators = validators_of(&headers);
+        let reply = match (classify(&evidence), rest) {
+            (Verdict::Done, Some(body)) => Reply::Document { body, first_piece, validators },
+            (Verdict::NotModified, _) => {
+                add(&self.counters.not_modified, 1);
+                Reply::NotModified { validators }
+            }
+            (Verdict::Gone | Verdict::Blocked, _) => Reply::Gone { status: status.as_u16() },
+            (verdict, _) => return Err(self.failed(verdict, Some(status.as_u16()), permit, latency)),
+        };
+        self.known.store(true, Ordering::Relaxed);
+        permit.observe(Observation::Good { latency });
+        Ok(reply)
+    }
+
+    /// Tells the permit of what is no answer, and counts it.
+    fn failed(&self, verdict: Verdict, http_status: Option<u16>, permit: &Permit, latency: Duration) -> Failed {
+        let observation = match &verdict {
+            Verdict::Retry { pressure: Pressure::Refused, retry_after, .. } => {
+                add(&self.counters.refusals, 1);
+                Observation::Refused { retry_after: *retry_after }
+            }
+            Verdict::Retry { pressure: Pressure::Overloaded, .. } => Observation::Overloaded,
+            Verdict::Retry { pressure: Pressure::None, .. } | Verdict::Fatal { .. } => Observation::Neutral,
+            _ => Observation::Good { latency },
+        };
+        permit.observe(observation);
+        Failed { verdict, http_status }
+    }
+
+    /// Sends, follows redirects, and says whether credentials went to the server that answered.
+    async fn send(&self, question: &Question<'_>) -> Result<(reqwest::Response, bool), Fault> {
+        let mut url = question.url.clone();
+        for _ in 0..=self.max_redirects {
+            let mut request = self
+                .client
+                .get(url.clone())
+                .header(ACCEPT, question.accept)
+                .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            if let Some(validators) = question.validators {
+                request = request.headers(conditions(validators));
+            }
+            if question.past_caches {
+                request = request.header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            }
+            // Looked up anew for each hop: a redirect to another host or path must not take a secret along.
+            let authorization = self.credentials.authorization_for(&url);
+            if let Some(authorization) = authorization {
+                request = request.header(AUTHORIZATION, authorization.clone());
+            }
+            add(&self.counters.requests, 1);
+            let response = match tokio::time::timeout(self.silence_timeout, request.send()).await {
+                Err(_) => return Err(Fault::TimedOut),
+                Ok(Err(error)) => return Err(fault_of(&error)),
+                Ok(Ok(response)) => response,
+            };
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok((response, authorization.is_some()));
+            }
+            url = redirected(&url, response.headers())?;
+        }
+        Err(Fault::Redirect(format!("it redirects more than {} times", self.max_redirects)))
+    }
+}
+
+fn redirected(from: &Url, headers: &HeaderMap) -> Result<Url, Fault> {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let Some(to) = location.and_then(|location| from.join(location).ok()) else {
+        return Err(Fault::Redirect("it redirects without a location that is a URL".to_owned()));
+    };
+    if !matches!(to.scheme(), "http" | "https") || (from.scheme() == "https" && to.scheme() != "https") {
+        return Err(Fault::Redirect(format!("it redirects from {} to {}", from.scheme(), to.scheme())));
+    }
+    if is_loopback(&to) && !is_loopback(from) {
+        return Err(Fault::Redirect("it redirects to this machine".to_owned()));
+    }
+    Ok(to)
+}
+
+fn fault_of(error: &reqwest::Error) -> Fault {
+    if error.is_timeout() {
+        Fault::TimedOut
+    } else if error.is_connect() {
+        Fault::Unreachable(innermost(error))
+    } else {
+        Fault::Cut(innermost(error))
+    }
+}
+
+fn is_conditional(validators: &Validators) -> bool {
+    !conditions(validators).is_empty()
+}
+
+/// The headers that make a request conditional. The date alone is used only where there is no tag: npm ignores it.
+fn conditions(validators: &Validators) -> HeaderMap {
+    let value = |text: &Option<String>| text.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+    let mut headers = HeaderMap::new();
+    if let Some(etag) = value(&validators.etag) {
+        headers.insert(IF_NONE_MATCH, etag);
+    } else if let Some(date) = value(&validators.last_modified) {
+        headers.insert(IF_MODIFIED_SINCE, date);
+    }
+    headers
+}
+
+fn validators_of(headers: &HeaderMap) -> Validators {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
+    Validators { etag: text(reqwest::header::ETAG), last_modified: text(reqwest::header::LAST_MODIFIED) }
+}

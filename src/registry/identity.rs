@@ -1,0 +1,80 @@
+//! Whose document a body claims to be, from its first members, without decoding the rest.
+
+use std::borrow::Cow;
+
+use crate::npm::json_element::{ElementEnd, white_space};
+
+/// The name in the first of the members `_id` and `name` that is a string; `None` where there is none, or the body is no
+/// JSON object. npm's documents begin with them, so little is looked at.
+pub(super) fn claimed_name(document: &[u8]) -> Option<Cow<'_, str>> {
+    let mut rest = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)).strip_prefix(b"{")?;
+    loop {
+        rest = skip(rest);
+        let key = element(rest)?;
+        if !key.starts_with(b"\"") {
+            return None;
+        }
+        rest = skip(rest.get(key.len()..)?).strip_prefix(b":")?;
+        rest = skip(rest);
+        let value = element(rest)?;
+        if matches!(key, b"\"_id\"" | b"\"name\"") && value.starts_with(b"\"") {
+            return text(value);
+        }
+        rest = skip(rest.get(value.len()..)?).strip_prefix(b",")?;
+    }
+}
+
+/// Whether the last character closes an object. A body whose end the protocol does not tell ends anywhere when the
+/// connection breaks.
+pub(super) fn is_closed(document: &[u8]) -> bool {
+    document.trim_ascii_end().ends_with(b"}")
+}
+
+fn skip(bytes: &[u8]) -> &[u8] {
+    bytes.get(white_space(bytes)..).unwrap_or_default()
+}
+
+fn element(bytes: &[u8]) -> Option<&[u8]> {
+    let length = ElementEnd::default().find(bytes)?;
+    bytes.get(..length).filter(|element| !element.is_empty())
+}
+
+/// `None` for a string that is not Unicode text: what it names cannot be compared.
+fn text(string: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = string.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if inner.contains(&b'\\') {
+        return serde_json::from_slice::<String>(string).ok().map(Cow::Owned);
+    }
+    std::str::from_utf8(inner).ok().map(Cow::Borrowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_name_counts() {
+        for (document, name) in [
+            (r#"{"_id":"a","name":"b"}"#, Some("a")),
+            (r#" { "versions" : {"1.0.0":{"name":"x"}} , "name" : "@s/\u0062" } "#, Some("@s/b")),
+            (r#"{"_id":null,"name":7,"x":1}"#, None),
+            (r#"{"_id":12,"name":"b"}"#, Some("b")),
+            (r#"{"name":"\ud800"}"#, None),
+            (r#"{"versions":{"name":"x""#, None),
+            ("[]", None),
+            ("{}", None),
+            ("", None),
+            ("{,}", None),
+            (r#"{"a"1}"#, None),
+        ] {
+            assert_eq!(claimed_name(document.as_bytes()).as_deref(), name, "{document}");
+        }
+    }
+
+    #[test]
+    fn a_cut_document_is_not_closed() {
+        assert!(is_closed(b"{\"a\":1}\r\n"));
+        assert!(!is_closed(b"{\"a\":{"));
+        assert!(!is_closed(b""));
+    }
+}

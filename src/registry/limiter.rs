@@ -1,0 +1,307 @@
+//! The controller of one host: how many requests may be in flight, how many may leave in a second, and when none may.
+//!
+//! Pure: it has no clock, no chance and no task of its own; instants and random fractions are handed in. The part that
+//! waits is `limiter/gate.rs`. What an answer means is decided in `classify`.
+//!
+//! Concurrency begins small, doubles per round trip until the first sign of strain, then grows by one per round trip and
+//! shrinks by a fifth when latency grows or answers fail. The rate is bounded by the ceiling alone until the host refuses;
+//! from then on it is learned (`pace`), since a host that counts requests per second tells nothing through latency.
+
+pub(super) mod gate;
+mod latency;
+mod pace;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use latency::LatencyWatch;
+use pace::{Pace, RateMeter};
+
+use super::config::HostLimits;
+
+/// Requests in flight at the start, and the least that growing latency or failing answers reduce them to. A refusal goes
+/// down to one.
+const GENTLE_CONCURRENCY: f64 = 4.0;
+
+/// What is left of the concurrency after a sign of strain.
+const SHRINK: f64 = 0.8;
+
+/// A request may leave this much before its turn: timers wake to the millisecond, and what they lose is caught up.
+const PACE_TOLERANCE: Duration = Duration::from_millis(5);
+
+/// Failed answers are judged by their share in this many answers at least, so that a single fault is no sign of load.
+const MIN_ANSWERS_TO_JUDGE: u32 = 20;
+
+/// The share of failed answers that is a sign of load.
+const FAILED_SHARE: f64 = 0.1;
+
+/// A closed gate opens up to this part of its time later, so that many clients do not come back at once.
+const RELEASE_JITTER: f64 = 0.25;
+
+/// What the controller says to one who wants to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Send now. A probe is the one request that asks whether a refusal still holds.
+    Go { probe: bool },
+    /// Ask again at this instant.
+    At(Instant),
+    /// Ask again when a request has ended.
+    WhenReleased,
+    /// The host has not given one good answer for as long as patience lasts.
+    GivenUp {
+        /// Whether it refused, rather than failed to answer.
+        refused: bool,
+    },
+}
+
+/// What one request met, as far as the limiter cares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Observation {
+    /// A useful answer, whose first byte took this long.
+    Good { latency: Duration },
+    /// The host asked for fewer requests.
+    Refused { retry_after: Option<Duration> },
+    /// The host could not keep up, or could not be reached.
+    Overloaded,
+    /// An answer that says nothing about load.
+    Neutral,
+}
+
+/// The state of one host.
+#[derive(Debug)]
+pub(super) struct Controller {
+    limits: HostLimits,
+    in_flight: u32,
+    probe_in_flight: bool,
+    concurrency: f64,
+    slow_start: bool,
+    /// The instant that the next request is due at, by the rate.
+    next_due: Option<Instant>,
+    pace: Option<Pace>,
+    meter: RateMeter,
+    latency: LatencyWatch,
+    closed_until: Option<Instant>,
+    /// Whether the gate has been closed and no good answer has come since: one request at a time.
+    probing: bool,
+    closings_in_a_row: u32,
+    /// The last time that something was reduced. What was sent before it tells of the time before it.
+    reduced_at: Option<Instant>,
+    answers: u32,
+    failed_answers: u32,
+    trouble: Option<Trouble>,
+}
+
+/// A time without one good answer.
+#[derive(Debug, Clone, Copy)]
+struct Trouble {
+    since: Instant,
+    last_at: Instant,
+    given_up: bool,
+    refused: bool,
+}
+
+impl Controller {
+    pub(super) fn new(limits: HostLimits) -> Self {
+        Controller {
+            concurrency: GENTLE_CONCURRENCY.min(limits.max_concurrency.into()).max(1.0),
+            limits,
+            in_flight: 0,
+            probe_in_flight: false,
+            slow_start: true,
+            next_due: None,
+            pace: None,
+            meter: RateMeter::default(),
+            latency: LatencyWatch::default(),
+            closed_until: None,
+            probing: false,
+            closings_in_a_row: 0,
+            reduced_at: None,
+            answers: 0,
+            failed_answers: 0,
+            trouble: None,
+        }
+    }
+
+    /// Whether one more request may leave now. After `Go` it counts as in flight until [`Controller::leave`].
+    pub(super) fn admit(&mut self, now: Instant) -> Admission {
+        if let Some(until) = self.closed_until {
+            if now < until {
+                return match self.trouble {
+                    Some(Trouble { given_up: true, refused, .. }) => Admission::GivenUp { refused },
+                    _ => Admission::At(until),
+                };
+            }
+            self.closed_until = None;
+            self.probing = true;
+            self.meter.restart(now);
+        }
+        if self.probing && self.probe_in_flight || self.in_flight >= self.allowed() {
+            return Admission::WhenReleased;
+        }
+        if let Some(rate) = self.rate(now) {
+            let due = self.next_due.unwrap_or(now);
+            let earliest = due.checked_sub(PACE_TOLERANCE).unwrap_or(due);
+            if now < earliest {
+                return Admission::At(earliest);
+            }
+            self.next_due = Some(due.max(now) + Duration::from_secs_f64(rate.recip()));
+        }
+        self.in_flight += 1;
+        self.probe_in_flight = self.probing;
+        Admission::Go { probe: self.probing }
+    }
+
+    /// A request has ended: its body is drained, or it was given up.
+    pub(super) fn leave(&mut self, probe: bool) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if probe {
+            self.probe_in_flight = false;
+        }
+    }
+
+    /// Takes what a request that was sent at `sent_at` met. `jitter` is a random fraction, 0 to 1.
+    pub(super) fn observe(&mut self, sent_at: Instant, now: Instant, observation: Observation, jitter: f64) {
+        let is_news = self.reduced_at.is_none_or(|reduced_at| sent_at >= reduced_at);
+        match observation {
+            Observation::Good { latency } => {
+                self.answered(now, is_news);
+                self.meter.count(now);
+                self.answers += 1;
+                self.latency.sample(now, latency, is_news);
+                if self.latency.is_strained() {
+                    self.shrink(now);
+                } else if is_news && self.latency.is_at_ease() {
+                    self.grow();
+                }
+            }
+            Observation::Neutral => self.answered(now, is_news),
+            Observation::Refused { retry_after } => {
+                self.troubled(now, true);
+                self.close(now, retry_after, jitter, is_news);
+            }
+            Observation::Overloaded => {
+                self.troubled(now, false);
+                self.answers += 1;
+                self.failed_answers += 1;
+            }
+        }
+        self.judge_failures(now);
+    }
+
+    /// How long the gate stays closed from now, if it is closed.
+    pub(super) fn closed_for(&self, now: Instant) -> Option<Duration> {
+        self.closed_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
+    /// How many requests are in flight.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// How many requests may be in flight at present.
+    pub(super) fn allowed(&self) -> u32 {
+        // The whole part; it lies between 1 and a u32.
+        (self.concurrency as u32).clamp(1, self.limits.max_concurrency.max(1))
+    }
+
+    /// Requests per second at present, where they are bounded.
+    pub(super) fn rate(&self, now: Instant) -> Option<f64> {
+        let learned = self.pace.as_ref().map(|pace| pace.at(now).max(self.limits.min_requests_per_second.max(0.001)));
+        let ceiling = self.limits.max_requests_per_second.map(|ceiling| ceiling.max(0.001));
+        match (learned, ceiling) {
+            (Some(learned), Some(ceiling)) => Some(learned.min(ceiling)),
+            (learned, ceiling) => learned.or(ceiling),
+        }
+    }
+
+    /// The host answered, whatever it said.
+    fn answered(&mut self, now: Instant, is_news: bool) {
+        // An answer to what was sent before the gate closed does not say that it may open.
+        if self.closed_until.is_some() || (self.probing && !is_news) {
+            return;
+        }
+        let trouble = self.trouble.take();
+        if !self.probing {
+            return;
+        }
+        self.probing = false;
+        self.closings_in_a_row = 0;
+        if let (Some(pace), Some(trouble)) = (&mut self.pace, trouble) {
+            pace.resume(now, now.saturating_duration_since(trouble.since));
+        }
+    }
+
+    fn troubled(&mut self, now: Instant, refused: bool) {
+        let fresh = Trouble { since: now, last_at: now, given_up: false, refused };
+        let trouble = self.trouble.get_or_insert(fresh);
+        if now.saturating_duration_since(trouble.last_at) >= self.limits.patience {
+            // Nobody asked for a long time; that is no trouble of the host's.
+            *trouble = fresh;
+        }
+        trouble.last_at = now;
+        trouble.refused = refused;
+        trouble.given_up = now.saturating_duration_since(trouble.since) >= self.limits.patience;
+        if trouble.given_up {
+            let until = now + self.limits.closed_floor;
+            self.closed_until = Some(self.closed_until.map_or(until, |closed| closed.max(until)));
+        }
+    }
+
+    fn close(&mut self, now: Instant, retry_after: Option<Duration>, jitter: f64, is_news: bool) {
+        // What was sent before the gate closed is part of the same closing.
+        let doublings = if is_news { self.closings_in_a_row } else { self.closings_in_a_row.saturating_sub(1) };
+        let doubled = self.limits.closed_floor.saturating_mul(1 << doublings.min(20));
+        let asked = retry_after.unwrap_or_default().max(doubled).min(self.limits.closed_cap);
+        let until = now + asked.mul_f64(1.0 + RELEASE_JITTER * jitter.clamp(0.0, 1.0));
+        let until = self.closed_until.map_or(until, |closed| closed.max(until));
+        self.closed_until = Some(until);
+        if !is_news {
+            return;
+        }
+        self.closings_in_a_row += 1;
+        let failed_again = self.probing;
+        self.reduced_at = Some(now);
+        self.latency.forget_recent();
+        if failed_again {
+            // Only the probe was sent: it says nothing new about how many would be too many.
+            return;
+        }
+        let current = self.rate(now);
+        let measured = self.meter.rate(now);
+        self.pace = Pace::after_refusal(self.pace.as_ref(), measured, current, until);
+        // Without a measure of the rate, concurrency has to find the way up again.
+        self.slow_start = self.pace.is_none();
+        self.concurrency = (self.concurrency.min(self.in_flight.into()) * SHRINK).max(1.0);
+    }
+
+    fn judge_failures(&mut self, now: Instant) {
+        if self.answers < MIN_ANSWERS_TO_JUDGE.max(self.allowed()) {
+            return;
+        }
+        if f64::from(self.failed_answers) > f64::from(self.answers) * FAILED_SHARE {
+            self.shrink(now);
+        }
+        (self.answers, self.failed_answers) = (0, 0);
+    }
+
+    fn shrink(&mut self, now: Instant) {
+        self.reduced_at = Some(now);
+        self.slow_start = false;
+        self.latency.forget_recent();
+        if self.concurrency > GENTLE_CONCURRENCY {
+            self.concurrency = (self.concurrency * SHRINK).max(GENTLE_CONCURRENCY);
+        }
+    }
+
+    fn grow(&mut self) {
+        // What is not used was not tried, so it is no reason to allow more.
+        if f64::from(self.in_flight) < self.concurrency * 0.8 {
+            return;
+        }
+        let step = if self.slow_start { 1.0 } else { self.concurrency.recip() };
+        self.concurrency = (self.concurrency + step).min(self.limits.max_concurrency.into());
+    }
+}

@@ -1,0 +1,140 @@
+//! The gate of one host: where requests wait for the controller's word.
+//!
+//! Not here: any decision. Those who wait stand in one queue, and only its head talks to the controller, so waking costs
+//! the same for one as for thousands.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore};
+
+use super::{Admission, Controller, Observation};
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::registry::config::HostLimits;
+
+/// Shared by all that ask one host.
+#[derive(Debug, Clone)]
+pub(in crate::registry) struct Gate {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    host: String,
+    patience: Duration,
+    controller: Mutex<Controller>,
+    /// One permit: the head of the queue has it.
+    turnstile: Semaphore,
+    /// Told when a request ends or an observation may have changed the answer.
+    changed: Notify,
+}
+
+impl Shared {
+    fn controller(&self) -> MutexGuard<'_, Controller> {
+        // A panic elsewhere leaves counters that are at worst off by one.
+        self.controller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is seen of a gate from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateStatus {
+    /// Host and port.
+    pub host: String,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Requests that may be in flight at present.
+    pub concurrency: u32,
+    /// Requests per second at present, where they are bounded.
+    pub requests_per_second: Option<f64>,
+    /// How long no request leaves, if so.
+    pub closed_for: Option<Duration>,
+}
+
+impl Gate {
+    pub(in crate::registry) fn new(host: String, limits: HostLimits) -> Self {
+        let patience = limits.patience;
+        let controller = Mutex::new(Controller::new(limits));
+        let shared = Shared { host, patience, controller, turnstile: Semaphore::new(1), changed: Notify::new() };
+        Gate { shared: Arc::new(shared) }
+    }
+
+    /// Waits until a request may leave. The permit must live until the answer's body is drained.
+    ///
+    /// Fails when the host has given no good answer for as long as patience lasts: of kind RateLimit if it refused,
+    /// Network if it was silent.
+    pub(in crate::registry) async fn enter(&self) -> Result<Permit> {
+        let _head =
+            self.shared.turnstile.acquire().await.map_err(|_| Error::internal("the gate of a host was closed"))?;
+        loop {
+            let now = now();
+            // The guard must not live into the wait.
+            let admission = self.shared.controller().admit(now);
+            match admission {
+                Admission::Go { probe } => return Ok(Permit { shared: self.shared.clone(), sent_at: now, probe }),
+                // A refusal may close the gate for longer meanwhile; that is found on waking.
+                Admission::At(instant) => tokio::time::sleep_until(instant.into()).await,
+                Admission::WhenReleased => self.shared.changed.notified().await,
+                Admission::GivenUp { refused } => return Err(self.given_up(refused)),
+            }
+        }
+    }
+
+    /// How the gate stands.
+    pub(in crate::registry) fn status(&self) -> GateStatus {
+        let now = now();
+        let controller = self.shared.controller();
+        GateStatus {
+            host: self.shared.host.clone(),
+            in_flight: controller.in_flight(),
+            concurrency: controller.allowed(),
+            requests_per_second: controller.rate(now),
+            closed_for: controller.closed_for(now),
+        }
+    }
+
+    /// Host and port.
+    pub(in crate::registry) fn host(&self) -> &str {
+        &self.shared.host
+    }
+
+    fn given_up(&self, refused: bool) -> Error {
+        let (host, minutes) = (self.host(), self.shared.patience.as_secs_f64() / 60.0);
+        if refused {
+            Error::new(ErrorKind::RateLimit, format!("{host} has refused every request for {minutes:.0} minutes"))
+                .retry(Retry::Later)
+                .hint("run the same command again later, or with a lower --rate; what is in the lake is not asked for again")
+        } else {
+            Error::network(format!("{host} has given no good answer for {minutes:.0} minutes"))
+                .hint("check the network and the server, then run the same command again")
+        }
+    }
+}
+
+/// The right to have one request in flight.
+#[derive(Debug)]
+pub(in crate::registry) struct Permit {
+    shared: Arc<Shared>,
+    sent_at: Instant,
+    probe: bool,
+}
+
+impl Permit {
+    /// Tells the controller what the request met. At most once.
+    pub(in crate::registry) fn observe(&self, observation: Observation) {
+        self.shared.controller().observe(self.sent_at, now(), observation, fastrand::f64());
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.shared.controller().leave(self.probe);
+        self.shared.changed.notify_one();
+    }
+}
+
+/// By tokio's clock, which tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

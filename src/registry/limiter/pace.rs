@@ -1,0 +1,101 @@
+//! The rate that a host was found to bear, once it has refused.
+
+use std::time::{Duration, Instant};
+
+/// How long the rate takes to come back to where the host refused: a refusal or two in half a minute are under 1 % of
+/// what even a host of 5 requests per second answers in it.
+const RECOVERY: Duration = Duration::from_secs(30);
+
+/// A ban makes the next try as much rarer: at most one part in twenty of the time is spent banned.
+const RECOVERY_PER_OUTAGE: u32 = 20;
+
+/// How far the rate drops below where the host refused.
+const DROP: f64 = 0.1;
+
+/// How far it drops when the host refuses again soon: the measure was far too high, as after a burst that was allowed.
+const STEEP_DROP: f64 = 0.3;
+
+/// What is soon.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The span that the meter measures in; it remembers one span and the one under way.
+const SPAN: Duration = Duration::from_secs(2);
+
+/// A measure over less than this is none.
+const MIN_MEASURE: Duration = Duration::from_millis(200);
+
+/// The cubic of TCP CUBIC: quickly back to near the rate at which the host refused, long just below it, then slowly and
+/// ever faster above it, since a host may have become faster.
+#[derive(Debug, Clone)]
+pub(super) struct Pace {
+    knee_per_second: f64,
+    drop: f64,
+    since: Instant,
+    recovery: Duration,
+}
+
+impl Pace {
+    /// The pace after a refusal that closed the gate until `opens_at`, from what was measured and what was allowed;
+    /// `None` if neither is known.
+    pub(super) fn after_refusal(
+        previous: Option<&Pace>,
+        measured: Option<f64>,
+        allowed: Option<f64>,
+        opens_at: Instant,
+    ) -> Option<Pace> {
+        let knee_per_second = match (measured, allowed) {
+            (Some(measured), Some(allowed)) => measured.min(allowed),
+            (Some(rate), None) | (None, Some(rate)) => rate,
+            (None, None) => return None,
+        };
+        let again_soon = previous.is_some_and(|previous| opens_at.saturating_duration_since(previous.since) < SOON);
+        let drop = if again_soon { STEEP_DROP } else { DROP };
+        Some(Pace { knee_per_second, drop, since: opens_at, recovery: RECOVERY })
+    }
+
+    /// The gate is open again, after this long without a good answer.
+    pub(super) fn resume(&mut self, now: Instant, outage: Duration) {
+        self.since = now;
+        self.recovery = RECOVERY.max(outage.saturating_mul(RECOVERY_PER_OUTAGE));
+    }
+
+    /// Requests per second at this instant.
+    pub(super) fn at(&self, now: Instant) -> f64 {
+        let progress = now.saturating_duration_since(self.since).as_secs_f64() / self.recovery.as_secs_f64();
+        self.knee_per_second * (1.0 - self.drop * (1.0 - progress).powi(3))
+    }
+}
+
+/// Counts good answers per second while the gate is open.
+#[derive(Debug, Default)]
+pub(super) struct RateMeter {
+    started_at: Option<Instant>,
+    count: u32,
+    before: (u32, Duration),
+}
+
+impl RateMeter {
+    /// Forgets all: the gate was closed.
+    pub(super) fn restart(&mut self, now: Instant) {
+        *self = RateMeter { started_at: Some(now), ..RateMeter::default() };
+    }
+
+    /// Counts one answer.
+    pub(super) fn count(&mut self, now: Instant) {
+        let started_at = *self.started_at.get_or_insert(now);
+        let span = now.saturating_duration_since(started_at);
+        if span >= SPAN {
+            self.before = (self.count, span);
+            self.count = 0;
+            self.started_at = Some(now);
+        }
+        self.count += 1;
+    }
+
+    /// Good answers per second of late, where enough time was measured.
+    pub(super) fn rate(&self, now: Instant) -> Option<f64> {
+        let span = now.saturating_duration_since(self.started_at?) + self.before.1;
+        let count = self.count + self.before.0;
+        (span >= MIN_MEASURE && count > 0).then(|| f64::from(count) / span.as_secs_f64())
+    }
+}

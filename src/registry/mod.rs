@@ -1,0 +1,32 @@
+//! The door to registries: asks npm, a mirror or a CouchDB for pages and packuments, with manners.
+//!
+//! Refusal is data: one function says what an answer means (`classify`), and from it follow both whether the request is
+//! repeated (`retry`) and how fast all others may go (`limiter`). Not here: which names are asked for, and what is done
+//! with their documents.
+
+mod body;
+mod budget;
+mod classify;
+mod client;
+mod config;
+mod credentials;
+mod database_info;
+mod exchange;
+mod failure;
+mod identity;
+mod limiter;
+mod origin;
+mod packument;
+mod retry;
+mod statistics;
+
+pub use budget::{BudgetSnapshot, MonthCount, RequestBudget};
+pub use client::Registry;
+pub use config::{HostLimits, RegistryConfig};
+pub use credentials::Credentials;
+pub use database_info::DatabaseInfo;
+pub use failure::RequestFailure;
+pub use limiter::gate::GateStatus;
+pub use origin::Origin;
+pub use packument::{BodyGate, PackumentRequest, Response};
+pub use statistics::Statistics;

@@ -1,0 +1,184 @@
+//! An origin: the registry that is read, its name in the lake, and where its two halves answer.
+//!
+//! The only file that names npm's hosts.
+
+use url::{Host, Url};
+
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// npm's name in lakes and in SQL.
+const NPM_NAME: &str = "npm";
+
+/// Database information at this URL, `_all_docs` and `_changes` below it (npm-facts A.2).
+const NPM_REPLICATE_URL: &str = "https://replicate.npmjs.com/registry/";
+
+/// Packuments below this URL (npm-facts A.5).
+const NPM_REGISTRY_URL: &str = "https://registry.npmjs.org/";
+
+/// Stands before the name of an origin that would begin with a digit, or be taken for npm.
+const NAME_PREFIX: &str = "at_";
+
+/// Where documents come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its folder in the lake and its schema in SQL: `[a-z0-9_]+`, beginning with a letter.
+    pub name: String,
+    /// The database: information at this URL itself, `_all_docs` below it. Ends with a slash.
+    pub replicate_url: Url,
+    /// Packuments are below it. Ends with a slash.
+    pub registry_url: Url,
+}
+
+impl Origin {
+    /// npm's public registry.
+    pub fn npm() -> Result<Origin> {
+        Origin::parse(NPM_NAME, None)
+    }
+
+    /// Reads what a user gives as an origin: `npm`, or the URL of one server that has both documents and packuments.
+    /// `registry` is another URL for the packuments. An URL of npm's own hosts means `npm`.
+    ///
+    /// Fails, of kind Input, for what is no http or https URL, and for an URL with credentials, query or fragment.
+    pub fn parse(text: &str, registry: Option<&str>) -> Result<Origin> {
+        let mut origin = if text == NPM_NAME {
+            let (replicate_url, registry_url) = (parse_url(NPM_REPLICATE_URL)?, parse_url(NPM_REGISTRY_URL)?);
+            Origin { name: NPM_NAME.to_owned(), replicate_url, registry_url }
+        } else {
+            let url = parse_url(text)?;
+            if is_npm_host(&url) {
+                return Origin::parse(NPM_NAME, registry);
+            }
+            Origin { name: name_of(&url), replicate_url: url.clone(), registry_url: url }
+        };
+        if let Some(registry) = registry {
+            origin.registry_url = parse_url(registry)?;
+        }
+        Ok(origin)
+    }
+}
+
+/// The URL that `NPM_TOKEN` is for.
+pub(super) fn npm_token_url() -> Result<Url> {
+    parse_url(NPM_REGISTRY_URL)
+}
+
+/// Whether a server runs on this machine: then it is the user's own, and no public manners are owed to it.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(domain)) => domain == "localhost" || domain.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+/// Host and port of a URL, as limits and budgets are counted by.
+pub(super) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn is_npm_host(url: &Url) -> bool {
+    [NPM_REPLICATE_URL, NPM_REGISTRY_URL]
+        .iter()
+        .any(|known| Url::parse(known).is_ok_and(|known| known.host() == url.host() && known.port() == url.port()))
+}
+
+fn parse_url(text: &str) -> Result<Url> {
+    const HINT: &str = "an origin is `npm` or a URL such as https://registry.example.com";
+    let mut url = Url::parse(text)
+        .or_error(ErrorKind::Input, || format!("{text:?} is neither `npm` nor a URL"))
+        .map_err(|error| error.hint(HINT))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        // Not shown again: it would end in logs and in the lake.
+        return Err(Error::input("the URL of an origin holds a user name or a password")
+            .hint("put credentials into .npmrc, as //host/path/:_authToken=…"));
+    }
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(Error::input(format!("{text:?} is no http or https URL")).hint(HINT));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Error::input(format!("{text:?} has a query or a fragment")).hint(HINT));
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// Host, port where it is not the scheme's, and path, folded to `[a-z0-9_]`.
+fn name_of(url: &Url) -> String {
+    let mut name = String::new();
+    for character in format!("{}/{}", host_of(url), url.path()).chars() {
+        match character.to_ascii_lowercase() {
+            plain @ ('a'..='z' | '0'..='9') => name.push(plain),
+            _ if name.is_empty() || name.ends_with('_') => {}
+            _ => name.push('_'),
+        }
+    }
+    let name = name.trim_end_matches('_');
+    if name == NPM_NAME || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
+        return format!("{NAME_PREFIX}{name}");
+    }
+    name.to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn npm_has_two_hosts_and_a_registry_can_be_chosen() {
+        let npm = Origin::npm().unwrap();
+        assert_eq!(npm.replicate_url.join("_all_docs").unwrap().path(), "/registry/_all_docs");
+        assert_ne!(npm.replicate_url.host(), npm.registry_url.host());
+        let mirrored = Origin::parse("npm", Some("http://localhost:4873/npm")).unwrap();
+        assert_eq!((mirrored.name.as_str(), mirrored.replicate_url.clone()), ("npm", npm.replicate_url.clone()));
+        assert_eq!(mirrored.registry_url.as_str(), "http://localhost:4873/npm/");
+        assert_eq!(Origin::parse("https://registry.npmjs.org", None).unwrap(), npm);
+    }
+
+    #[test]
+    fn a_url_is_one_server_and_folds_to_a_name() {
+        for (url, name) in [
+            ("https://Registry.Example.com", "registry_example_com"),
+            ("https://registry.example.com:443/", "registry_example_com"),
+            ("http://127.0.0.1:5984/registry", "at_127_0_0_1_5984_registry"),
+            ("http://[::1]:80/a/-/B", "at_1_a_b"),
+            ("http://npm/", "at_npm"),
+        ] {
+            let origin = Origin::parse(url, None).unwrap();
+            assert_eq!(origin.name, name, "{url}");
+            assert_eq!(origin.replicate_url, origin.registry_url);
+            assert!(origin.registry_url.path().ends_with('/'));
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_an_input_error_that_keeps_secrets() {
+        for text in ["", "nmp", "ftp://x/", "http://", "https://x/?a=1", "https://x/#y", "file:///etc"] {
+            let error = Origin::parse(text, None).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Input, "{text:?}");
+            assert!(error.hint_text().is_some(), "{text:?}");
+        }
+        let error = Origin::parse("https://me:secret@x/", None).unwrap_err();
+        assert!(!error.report().contains("secret"));
+    }
+
+    #[test]
+    fn this_machine_is_known() {
+        for (url, expected) in [
+            ("http://127.9.0.1:1/", true),
+            ("http://[::1]/", true),
+            ("http://localhost/", true),
+            ("http://localhost.example.com/", false),
+            ("https://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Counts the attempts of one request and says how long to wait before the next.
+//!
+//! Not here: whether an answer is worth another attempt (`classify`), and when the host as a whole may be asked (`limiter`).
+
+use std::time::Duration;
+
+use super::classify::Verdict;
+use super::config::RegistryConfig;
+use super::failure::RequestFailure;
+use crate::error::{Error, ErrorKind, Retry};
+use crate::npm::Outcome;
+
+/// Attempts at what seems to be no registry at all, or cannot be reached and never was: a mistyped URL, most likely, and
+/// the user waits for the answer.
+const ATTEMPTS_AT_A_STRANGER: u32 = 3;
+
+/// The attempts of one request: counted here and nowhere else.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    made: u32,
+    max: u32,
+    pause: Duration,
+    pause_cap: Duration,
+    past_caches: bool,
+}
+
+/// One attempt that was no answer.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// What it means.
+    pub(super) verdict: Verdict,
+    /// The HTTP status, where there was one.
+    pub(super) http_status: Option<u16>,
+}
+
+impl Attempts {
+    pub(super) fn new(config: &RegistryConfig) -> Self {
+        Attempts {
+            made: 0,
+            max: config.max_attempts.max(1),
+            pause: config.retry_pause,
+            pause_cap: config.retry_pause_cap,
+            past_caches: false,
+        }
+    }
+
+    /// A request is about to be sent.
+    pub(super) fn begin(&mut self) {
+        self.made += 1;
+    }
+
+    /// How many requests were sent.
+    pub(super) fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// Whether the next request should ask caches not to answer.
+    pub(super) fn past_caches(&self) -> bool {
+        self.past_caches
+    }
+
+    /// The pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1; `known` says
+    /// whether this host has ever given a useful answer.
+    pub(super) fn after(&mut self, failed: Failed, fraction: f64, known: bool) -> Result<Duration, RequestFailure> {
+        let Failed { verdict, http_status } = failed;
+        let (stranger, reason) = match verdict {
+            Verdict::Retry { stranger, past_caches, reason, .. } => {
+                self.past_caches |= past_caches;
+                (stranger, reason)
+            }
+            Verdict::Fatal { kind, oversize, reason } => {
+                let outcome = match kind {
+                    _ if oversize => Some(Outcome::Oversize),
+                    ErrorKind::Denied => None,
+                    _ => Some(Outcome::Failed),
+                };
+                let mut error = Error::new(kind, reason).retry(Retry::Never);
+                if kind == ErrorKind::Denied {
+                    error = error.hint("put a token for this registry into .npmrc, as //host/path/:_authToken=…");
+                }
+                return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
+            }
+            // Answers never come here; were one to, the request has failed rather than the program.
+            answer @ (Verdict::Done | Verdict::NotModified | Verdict::Gone | Verdict::Blocked) => {
+                let error = Error::internal(format!("an answer was taken for a failure: {answer:?}"));
+                return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
+            }
+        };
+        let max = if stranger && !known { self.max.min(ATTEMPTS_AT_A_STRANGER) } else { self.max };
+        if self.made >= max {
+            let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
+            let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));
+            if stranger && !known {
+                error = error.hint("check the URL of the origin: it must be a registry that serves _all_docs");
+            }
+            return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
+        }
+        // 2^20 pauses are more than any cap.
+        let longest = self.pause.saturating_mul(1 << (self.made.saturating_sub(1)).min(20)).min(self.pause_cap);
+        Ok(longest.mul_f64(fraction.clamp(0.0, 1.0)))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::classify::{Evidence, Fault, classify};
+    use super::*;
+
+    fn failed(fault: &Fault) -> Failed {
+        Failed { verdict: classify(&Evidence::Failed(fault)), http_status: None }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_cap_and_attempts_end() {
+        let config = RegistryConfig {
+            max_attempts: 6,
+            retry_pause: Duration::from_millis(100),
+            retry_pause_cap: Duration::from_millis(500),
+            ..RegistryConfig::default()
+        };
+        let mut attempts = Attempts::new(&config);
+        let mut pauses = Vec::new();
+        let failure = loop {
+            attempts.begin();
+            match attempts.after(failed(&Fault::TimedOut), 1.0, true) {
+                Ok(pause) => pauses.push(pause.as_millis()),
+                Err(failure) => break failure,
+            }
+        };
+        assert_eq!(pauses, [100, 200, 400, 500, 500]);
+        assert_eq!((failure.attempts, failure.outcome), (6, Some(Outcome::Failed)));
+        assert_eq!(failure.error.kind(), ErrorKind::Network);
+        assert!(failure.error.message().contains("6 times"), "{}", failure.error);
+    }
+
+    #[test]
+    fn the_pause_is_drawn_from_all_of_its_range() {
+        let mut attempts = Attempts::new(&RegistryConfig::default());
+        attempts.begin();
+        assert_eq!(attempts.after(failed(&Fault::TimedOut), 0.0, true).unwrap(), Duration::ZERO);
+        assert_eq!(attempts.after(failed(&Fault::TimedOut), 0.5, true).unwrap(), Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_stranger_is_given_up_soon_and_a_known_registry_is_not() {
+        let fault = Fault::OtherKind("it says hello".to_owned());
+        for (known, expected) in [(false, 3), (true, 8)] {
+            let mut attempts = Attempts::new(&RegistryConfig::default());
+            let failure = loop {
+                attempts.begin();
+                if let Err(failure) = attempts.after(failed(&fault), 0.0, known) {
+                    break failure;
+                }
+            };
+            assert_eq!(failure.attempts, expected);
+            assert_eq!(failure.error.hint_text().is_some(), !known);
+        }
+    }
+}
