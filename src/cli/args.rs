@@ -80,13 +80,8 @@ pub(super) struct IngestArgs {
     /// The pivots file
     #[arg(long, value_name = "FILE", env = "ALL_DOCS_PIVOTS")]
     pub(super) pivots: Option<PathBuf>,
-    /// Where to read: npm, sample (a built-in registry on loopback), or the URL of one server for everything
-    /// [default: npm]
-    #[arg(long, value_name = "npm|sample|URL", env = "ALL_DOCS_ORIGIN")]
-    pub(super) origin: Option<String>,
-    /// Fetch packuments from this URL instead of the origin's own
-    #[arg(long, value_name = "URL", env = "ALL_DOCS_REGISTRY")]
-    pub(super) registry: Option<String>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
     /// Which documents to fetch
     #[arg(long, value_enum, default_value_t = Packuments::Full)]
     pub(super) packuments: Packuments,
@@ -97,7 +92,7 @@ pub(super) struct IngestArgs {
     #[arg(long, value_enum, default_value_t = Partitions::Derived)]
     pub(super) partitions: Partitions,
     /// Rows a partition of a new lake should have [default: 10000]
-    #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS", value_parser = clap::value_parser!(NonZeroU64))]
+    #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS")]
     pub(super) partition_rows: Option<NonZeroU64>,
     /// Say what would be fetched and rewritten, and do nothing
     #[arg(long)]
@@ -105,18 +100,40 @@ pub(super) struct IngestArgs {
     /// Ask for every selected document again, by its ETag: one that did not change costs no body
     #[arg(long)]
     pub(super) refresh: bool,
-    /// Most requests under way per host [default: 64 for packuments, 4 for pages]
-    #[arg(long, value_name = "N", env = "ALL_DOCS_CONCURRENCY", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) concurrency: Option<u32>,
-    /// Most requests per second and host [default: what is known to be tolerated; none for loopback]
-    #[arg(long, value_name = "N", env = "ALL_DOCS_RATE", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) rate: Option<u32>,
-    /// Packages of the built-in sample registry (with --origin sample)
-    #[arg(long, value_name = "N", default_value_t = 2_000)]
-    pub(super) packages: usize,
     /// Print the summary as JSON on standard output
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Where to read, and with which manners.
+#[derive(Debug, clap::Args)]
+pub(super) struct RegistryArgs {
+    /// Where to read: npm, sample (a built-in registry on loopback), or the URL of one server for everything
+    /// [default: npm]
+    #[arg(long, value_name = "npm|sample|URL", env = "ALL_DOCS_ORIGIN")]
+    pub(super) origin: Option<String>,
+    /// Fetch packuments from this URL instead of the origin's own
+    #[arg(long, value_name = "URL", env = "ALL_DOCS_REGISTRY")]
+    pub(super) registry: Option<String>,
+    /// Most requests under way per host [default: 64 for packuments, 8 for pages]
+    #[arg(long, value_name = "N", env = "ALL_DOCS_CONCURRENCY", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) concurrency: Option<u32>,
+    /// Most requests per second and host [default: 200 for packuments, 20 for pages, no limit on this machine]
+    #[arg(long, value_name = "N", env = "ALL_DOCS_RATE", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) rate: Option<u32>,
+    /// Most requests per host and calendar month, counted in the lake; then the run stops [default: 4000000, none on
+    /// this machine]
+    #[arg(long, value_name = "N", env = "ALL_DOCS_MONTHLY_BUDGET")]
+    pub(super) monthly_budget: Option<NonZeroU64>,
+    /// Largest document, decoded; a larger one is the outcome oversize [default: 268435456]
+    #[arg(long, value_name = "BYTES", env = "ALL_DOCS_MAX_DOCUMENT_BYTES")]
+    pub(super) max_document_bytes: Option<NonZeroU64>,
+    /// The user's .npmrc with credentials, instead of ~/.npmrc; ./.npmrc and NPM_TOKEN are read as well
+    #[arg(long, value_name = "FILE", env = "NPM_CONFIG_USERCONFIG")]
+    pub(super) userconfig: Option<PathBuf>,
+    /// Packages of the built-in sample registry (with --origin sample)
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(super) packages: usize,
 }
 
 #[cfg(feature = "query")]

@@ -1,6 +1,5 @@
 //! `all-docs ingest`: from arguments to a run, and from its summary to words.
 
-use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,23 +9,15 @@ use super::args::{IngestArgs, Packuments, Partitions};
 use super::exit::Code;
 use super::log;
 use super::meter::Meter;
+use super::origin;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::OriginInfo;
-use crate::lake::pivots::Pivots;
+use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Pivots};
 use crate::npm::{PackageName, Representation};
 use crate::diff::Selection;
 use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
-use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
-use crate::sample::{SampleOptions, SampleServer, World};
 use crate::store::Store;
-
-/// Rows a partition is meant to have: some 450 partitions for all of npm, files of a size that tools like, and a
-/// restart that repeats little.
-const DEFAULT_PARTITION_ROWS: NonZeroU64 = NonZeroU64::new(10_000).unwrap();
-/// The origin that is a server of our own on loopback.
-const SAMPLE: &str = "sample";
 
 pub(super) async fn run(args: IngestArgs, settings: &Settings, printer: &Printer, stop: CancellationToken) -> Result<Code> {
     let Some(pivots_path) = settings.pivots(args.pivots.as_deref()) else {
@@ -39,29 +30,16 @@ pub(super) async fn run(args: IngestArgs, settings: &Settings, printer: &Printer
         None => Selection::All,
     };
     let store = Store::open(settings.lake())?;
-    let origin_text = settings.origin(args.origin.as_deref()).to_owned();
-    let sample = match origin_text.as_str() {
-        SAMPLE => Some(start_sample(args.packages, printer).await?),
-        _ => None,
-    };
-    let registry = open_registry(&args, settings, &origin_text, sample.as_ref())?;
-    let origin_info = match &sample {
-        // Its port is another one each time; the lake need not remember it.
-        Some(_) => OriginInfo { replicate_url: SAMPLE.to_owned(), registry_url: SAMPLE.to_owned() },
-        None => OriginInfo {
-            replicate_url: registry.origin().replicate_url.to_string(),
-            registry_url: registry.origin().registry_url.to_string(),
-        },
-    };
+    let origin = origin::open(&args.registry, settings, printer).await?;
     let options = IngestOptions {
         store,
-        registry,
-        origin_info,
+        registry: origin.registry.clone(),
+        origin_info: origin.info.clone(),
         pivots,
         partitions: match args.partitions {
             Partitions::Exact => PartitionMode::Exact,
             Partitions::Derived => PartitionMode::Derived {
-                rows_per_partition: settings.partition_rows(args.partition_rows).unwrap_or(DEFAULT_PARTITION_ROWS),
+                rows_per_partition: settings.partition_rows(args.partition_rows).unwrap_or(DEFAULT_ROWS_PER_PARTITION),
             },
         },
         representation: match args.packuments {
@@ -76,7 +54,7 @@ pub(super) async fn run(args: IngestArgs, settings: &Settings, printer: &Printer
     let meter = Meter::start(printer, Arc::clone(&progress));
     let result = ingest(options, progress, stop).await;
     drop(meter);
-    let summary = result.doing(|| format!("ingesting {origin_text} into {}", settings.lake()))?;
+    let summary = result.doing(|| format!("ingesting {} into {}", origin.info.registry_url, settings.lake()))?;
     if args.json {
         let text = serde_json::to_string_pretty(&summary)
             .or_error(ErrorKind::Internal, || "the summary cannot be spelled as JSON".to_owned())?;
@@ -117,42 +95,6 @@ fn parse_names(text: &str) -> Result<Vec<PackageName>> {
     }
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim());
     Ok(lines.filter(|line| !line.is_empty()).map(PackageName::from_spec).collect())
-}
-
-async fn start_sample(packages: usize, printer: &Printer) -> Result<SampleServer> {
-    let world = tokio::task::spawn_blocking(move || World::seeded(1, packages))
-        .await
-        .or_error(ErrorKind::Internal, || "making the sample registry died".to_owned())?;
-    let options = SampleOptions { port: 0, ..SampleOptions::default() };
-    let server = SampleServer::start(world, options)
-        .await
-        .or_error(ErrorKind::Input, || "cannot start the sample registry on loopback".to_owned())?;
-    printer.note(&format!("the sample registry: {} packages at {}", log::count(packages as u64), server.url()));
-    Ok(server)
-}
-
-fn open_registry(
-    args: &IngestArgs,
-    settings: &Settings,
-    origin_text: &str,
-    sample: Option<&SampleServer>,
-) -> Result<Registry> {
-    let registry_url = settings.registry(args.registry.as_deref());
-    let mut origin = match sample {
-        Some(server) => Origin::parse(server.url(), registry_url)?,
-        None => Origin::parse(origin_text, registry_url)?,
-    };
-    if sample.is_some() {
-        origin.name = SAMPLE.to_owned();
-    }
-    let mut config = RegistryConfig::default();
-    if let Some(concurrency) = settings.concurrency(args.concurrency) {
-        config = config.with_concurrency(concurrency);
-    }
-    if let Some(rate) = settings.rate(args.rate) {
-        config = config.with_rate(rate);
-    }
-    Registry::new(origin, config, Credentials::default())
 }
 
 /// The summary in words: what was read, written, skipped, failed, how long; then whatever a person should look at.

@@ -5,6 +5,7 @@ mod exit;
 mod ingest;
 mod log;
 mod meter;
+mod origin;
 mod printer;
 #[cfg(feature = "query")]
 mod query;

@@ -95,6 +95,16 @@ impl BodyGate for Share {
             freed.await;
         }
     }
+
+    fn shrink(&self, bytes: u64) {
+        let shared = &self.lane.shared;
+        {
+            let mut used_bytes = shared.used_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            *used_bytes = used_bytes.saturating_sub(bytes);
+            self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        shared.freed.notify_waiters();
+    }
 }
 
 impl Drop for Share {

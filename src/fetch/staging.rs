@@ -87,12 +87,12 @@ impl StagingWriter {
 
     /// Appends an answer; durable at the latest when its segment is full.
     pub fn append(&mut self, item: &FetchItem, response: &Response, fetched_at_us: i64) -> Result<()> {
-        let no_validators = Validators::default();
-        let (kind, body, validators) = match &response.answer {
-            Answer::Fresh(document) => (Kind::Fresh, document.bytes.as_ref(), &document.validators),
-            Answer::NotModified => (Kind::NotModified, [].as_slice(), &no_validators),
-            Answer::Gone { .. } => (Kind::Gone, [].as_slice(), &no_validators),
+        let (kind, body) = match &response.answer {
+            Answer::Fresh(document) => (Kind::Fresh, document.bytes.as_ref()),
+            Answer::NotModified => (Kind::NotModified, [].as_slice()),
+            Answer::Gone { .. } => (Kind::Gone, [].as_slice()),
         };
+        let validators = &response.validators;
         let header = Header {
             name: item.name.as_str().to_owned(),
             announced_rev: item.announced_rev.as_str().to_owned(),
@@ -215,11 +215,11 @@ impl Header {
         let representation = if self.abbreviated { Representation::Abbreviated } else { Representation::Full };
         let validators = Validators { etag: self.etag, last_modified: self.last_modified };
         let answer = match self.kind {
-            Kind::Fresh => Answer::Fresh(Document { bytes: body, representation, validators }),
+            Kind::Fresh => Answer::Fresh(Document { bytes: body, representation, validators: validators.clone() }),
             Kind::NotModified => Answer::NotModified,
             Kind::Gone => Answer::Gone { status: self.http_status },
         };
-        Response { answer, http_status: self.http_status, attempts: self.attempts }
+        Response { answer, http_status: self.http_status, attempts: self.attempts, validators }
     }
 }
 

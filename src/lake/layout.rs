@@ -9,6 +9,8 @@ pub struct Layout;
 impl Layout {
     /// The lake's front page, [`super::LakeInfo`].
     pub const INFO: &'static str = "all-docs.json";
+    /// How many requests each host was sent this month.
+    pub const REQUESTS: &'static str = "requests.json";
 
     /// The paths of one origin.
     pub fn origin(name: &str) -> OriginLayout {

@@ -192,12 +192,12 @@ impl<'a> DocumentShards<'a> {
             Ok(response) => {
                 row.http_status = Some(response.http_status);
                 row.attempts = response.attempts;
+                row.etag = response.validators.etag.as_deref();
+                row.last_modified = response.validators.last_modified.as_deref();
                 match &response.answer {
                     Answer::Fresh(document) => {
                         Progress::add(&progress.packuments_fresh, 1);
                         Progress::add(&progress.document_bytes, document.bytes.len() as u64);
-                        row.etag = document.validators.etag.as_deref();
-                        row.last_modified = document.validators.last_modified.as_deref();
                         decoded = self.tables.push(DocumentInput {
                             name,
                             announced_rev: item.announced_rev.as_str(),
@@ -214,9 +214,6 @@ impl<'a> DocumentShards<'a> {
                         replaces = false;
                         Progress::add(&progress.packuments_not_modified, 1);
                         row.outcome = self.job.plan.held_outcome(&item.name).unwrap_or(Outcome::Present);
-                        let validators = item.validators.as_ref();
-                        row.etag = validators.and_then(|validators| validators.etag.as_deref());
-                        row.last_modified = validators.and_then(|validators| validators.last_modified.as_deref());
                     }
                     Answer::Gone { status } => {
                         row.outcome = if *status == 451 { Outcome::Blocked } else { Outcome::NotFound };

@@ -15,14 +15,14 @@ use super::open::open_lake;
 use super::listing::{Listing, PartitionMode};
 use super::plan::{PartitionPlan, Previous, Wanted, plan};
 use super::progress::Progress;
-use super::run::RunReporter;
+use super::run::{RunReporter, restore_budget};
 use super::status::read_partition_set;
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
 use crate::commit::{commit, read_manifest, recover};
 use crate::diff::Selection;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::fetch::{ByteBudget, FetchItem, Fetched, StagedAnswers, fetch};
-use crate::lake::pivots::Pivots;
+use crate::lake::Pivots;
 use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, TableKind};
 use crate::npm::{DocRow, Outcome, Representation};
 use crate::registry::Registry;
@@ -72,13 +72,16 @@ pub struct IngestOptions {
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
     let started = Instant::now();
     let layout = Layout::origin(&options.registry.origin().name);
+    restore_budget(&options.store, &options.registry).await?;
     options.registry.info().await?;
     if !options.dry_run {
         open_lake(&options.store, layout.name(), &options.origin_info).await?;
     }
     let commits_recovered = if options.dry_run { 0 } else { recover(&options.store, &layout).await? as u64 };
     let reporter = (!options.dry_run)
-        .then(|| RunReporter::start(options.store.clone(), layout.clone(), Arc::clone(&progress)));
+        .then(|| {
+        RunReporter::start(options.store.clone(), layout.clone(), options.registry.clone(), Arc::clone(&progress))
+    });
     let river = Arc::new(River::new(options, layout, Arc::clone(&progress)));
     let outcome = stop.run_until_cancelled(river.flow()).await;
     // Commits that have begun run to their end, whatever became of the rest.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::progress::Progress;
 use super::summary::ScanSummary;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::pivots::Pivots;
+use crate::lake::Pivots;
 use crate::lake::{Derivation, OriginLayout, PartitionSet, TableKind, exact_partition_set};
 use crate::npm::{DocRow, Page, PageQuery};
 use crate::registry::Registry;

@@ -1,4 +1,5 @@
-//! What a running ingest tells other processes: a small file in staging, replaced every second, gone at the end.
+//! What a running ingest leaves on record while it runs: its status for other processes, a small file in staging that
+//! is gone at the end; and the lake's count of requests per host and month, which stays.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::progress::{Progress, ProgressSnapshot};
-use crate::error::Result;
-use crate::lake::OriginLayout;
+use crate::error::{Context, ErrorKind, Result};
+use crate::lake::{Layout, OriginLayout};
+use crate::registry::{BudgetSnapshot, Registry};
 use crate::store::Store;
 
 /// How often the file is replaced: often enough that `status` looks alive, and costs a disk nothing.
@@ -45,13 +47,37 @@ impl RunStatus {
 pub(super) struct RunReporter {
     store: Store,
     layout: OriginLayout,
+    registry: Registry,
     task: AbortOnDropHandle<()>,
 }
 
+/// Takes the month's count of requests that earlier runs left in the lake.
+pub(super) async fn restore_budget(store: &Store, registry: &Registry) -> Result<()> {
+    if let Some(text) = store.get(Layout::REQUESTS).await? {
+        let counts: BudgetSnapshot = serde_json::from_slice(&text)
+            .or_error(ErrorKind::Lake, || format!("{} is damaged", Layout::REQUESTS))
+            .map_err(|error| error.hint("delete it: this month's requests are then counted from zero"))?;
+        registry.restore_budget(&counts);
+    }
+    Ok(())
+}
+
+async fn keep_budget(store: &Store, registry: &Registry) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(&registry.budget_snapshot())
+        .or_error(ErrorKind::Internal, || "the count of requests cannot be spelled as JSON".to_owned())?;
+    text.push(b'\n');
+    store.put(Layout::REQUESTS, text).await
+}
+
 impl RunReporter {
-    pub(super) fn start(store: Store, layout: OriginLayout, progress: Arc<Progress>) -> RunReporter {
+    pub(super) fn start(
+        store: Store,
+        layout: OriginLayout,
+        registry: Registry,
+        progress: Arc<Progress>,
+    ) -> RunReporter {
         let started_at_s = jiff::Timestamp::now().as_second();
-        let (task_store, task_layout) = (store.clone(), layout.clone());
+        let (task_store, task_layout, task_registry) = (store.clone(), layout.clone(), registry.clone());
         let task = tokio::spawn(async move {
             loop {
                 let status = RunStatus {
@@ -64,16 +90,18 @@ impl RunReporter {
                     // News only: a disk that is full will stop the run where it matters.
                     let _ = task_store.put(&task_layout.run_status(), text).await;
                 }
+                let _ = keep_budget(&task_store, &task_registry).await;
                 tokio::time::sleep(UPDATE_INTERVAL).await;
             }
         });
-        RunReporter { store, layout, task: AbortOnDropHandle::new(task) }
+        RunReporter { store, layout, registry, task: AbortOnDropHandle::new(task) }
     }
 
     pub(super) async fn end(self) -> Result<()> {
         self.task.abort();
         // The task may be inside a put; its file must not come back after the delete.
         let _ = self.task.await;
+        keep_budget(&self.store, &self.registry).await?;
         self.store.delete(&self.layout.run_status()).await
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use all_docs::diff::Selection;
 use all_docs::error::Result;
-use all_docs::lake::pivots::Pivots;
+use all_docs::lake::Pivots;
 use all_docs::lake::{OriginInfo, TableKind};
 use all_docs::npm::Representation;
 use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};

@@ -1,0 +1,104 @@
+//! From arguments, `.npmrc` files and the environment to an open registry.
+
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+
+use super::args::RegistryArgs;
+use super::printer::Printer;
+use super::settings::Settings;
+use super::log;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::OriginInfo;
+use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
+use crate::sample::{Options, SampleServer, World};
+
+/// The origin that is a server of our own on loopback.
+const SAMPLE: &str = "sample";
+/// What the built-in sample registry is made from: always the same, so that the README's numbers hold.
+const SAMPLE_SEED: u64 = 1;
+
+/// A registry that is ready to be asked, and what keeps it alive.
+pub(super) struct OpenOrigin {
+    pub(super) registry: Registry,
+    /// The addresses as the lake remembers them.
+    pub(super) info: OriginInfo,
+    _sample: Option<SampleServer>,
+}
+
+/// Opens the origin that the arguments and settings name; starts the sample registry if it is that.
+pub(super) async fn open(args: &RegistryArgs, settings: &Settings, printer: &Printer) -> Result<OpenOrigin> {
+    let text = settings.origin(args.origin.as_deref());
+    let registry_url = settings.registry(args.registry.as_deref());
+    let sample = if text == SAMPLE { Some(start_sample(args.packages, printer).await?) } else { None };
+    let mut origin = Origin::parse(sample.as_ref().map_or(text, SampleServer::url), registry_url)?;
+    let info = match &sample {
+        // Its port is another one each time; the lake need not remember it.
+        Some(_) => {
+            SAMPLE.clone_into(&mut origin.name);
+            OriginInfo { replicate_url: SAMPLE.to_owned(), registry_url: SAMPLE.to_owned() }
+        }
+        None => OriginInfo {
+            replicate_url: origin.replicate_url.to_string(),
+            registry_url: origin.registry_url.to_string(),
+        },
+    };
+    let config = config(args, settings, &origin);
+    let credentials = credentials(args.userconfig.as_deref())?;
+    for note in credentials.notes() {
+        printer.warn(note);
+    }
+    let registry = Registry::new(origin, config, credentials)?;
+    Ok(OpenOrigin { registry, info, _sample: sample })
+}
+
+async fn start_sample(packages: usize, printer: &Printer) -> Result<SampleServer> {
+    let start = move || SampleServer::start(World::seeded(SAMPLE_SEED, packages), Options::default());
+    let server = tokio::task::spawn_blocking(start)
+        .await
+        .or_error(ErrorKind::Internal, || "making the sample registry died".to_owned())?
+        .or_error(ErrorKind::Input, || "cannot start the sample registry on loopback".to_owned())?;
+    printer.note(&format!("the sample registry: {} packages at {}", log::count(packages as u64), server.url()));
+    Ok(server)
+}
+
+fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> RegistryConfig {
+    let mut config = RegistryConfig::for_origin(origin);
+    for limits in [&mut config.replicate, &mut config.registry] {
+        if let Some(concurrency) = settings.concurrency(args.concurrency) {
+            limits.max_concurrency = concurrency;
+        }
+        if let Some(rate) = settings.rate(args.rate) {
+            limits.max_requests_per_second = Some(f64::from(rate));
+        }
+    }
+    if let Some(bytes) = args.max_document_bytes {
+        config.max_document_bytes = bytes.get();
+    }
+    if let Some(requests) = args.monthly_budget {
+        config.monthly_budget = Some(requests).map(NonZeroU64::get);
+    }
+    config
+}
+
+/// The credentials of the user's `.npmrc`, of the project's, and of `NPM_TOKEN`; the later ones win.
+fn credentials(userconfig: Option<&Path>) -> Result<Credentials> {
+    let user_file = match userconfig {
+        Some(path) => Some((path.to_owned(), true)),
+        None => std::env::home_dir().map(|home| (home.join(".npmrc"), false)),
+    };
+    let mut texts = Vec::new();
+    for (path, is_asked_for) in user_file.into_iter().chain([(PathBuf::from(".npmrc"), false)]) {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => texts.push(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_asked_for => {}
+            Err(error) => {
+                return Err(Error::input(format!("cannot read the credentials in {}", path.display())).source(error));
+            }
+        }
+    }
+    let credentials = Credentials::from_npmrc(texts.iter().map(String::as_str), |name| std::env::var(name).ok());
+    match std::env::var("NPM_TOKEN") {
+        Ok(token) if !token.is_empty() => credentials.with_npm_token(&token),
+        _ => Ok(credentials),
+    }
+}
