@@ -8,3 +8,7 @@
 pub mod error;
 pub mod lake;
 pub mod npm;
+
+// stages: one step each
+pub mod shard;
+pub mod table;

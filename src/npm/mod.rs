@@ -5,15 +5,23 @@
 mod answer;
 mod change;
 mod doc_row;
+pub mod json;
 mod name;
 mod outcome;
+pub mod packument;
+mod packument_outline;
 mod page;
+pub mod person;
+pub mod quirk;
 mod revision;
+pub mod semver;
+pub mod timestamp;
 
 pub use answer::{Answer, Document, Representation, Validators};
 pub use change::{Change, ChangeKind};
 pub use doc_row::DocRow;
-pub use name::PackageName;
+pub use name::{PackageName, scope};
 pub use outcome::Outcome;
 pub use page::{MAX_PAGE_ROWS, Page, PageQuery};
-pub use revision::Revision;
+pub use quirk::QuirkCode;
+pub use revision::{Revision, generation};
