@@ -98,7 +98,7 @@ fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
         for row in rows {
             builder.push(row);
         }
-        writer.write(&builder.take_batch()?)?;
+        writer.write(builder.take_batch()?)?;
     }
     let (staged, meta) = writer.finish()?;
     staged.finish()?;
@@ -155,7 +155,7 @@ impl<'a> DocumentShards<'a> {
         }
         Ok(DocumentShards {
             job,
-            tables: DocumentTables::new(),
+            tables: DocumentTables::new(true),
             outcomes: OutcomesBuilder::new(),
             merges,
             decided: Vec::new(),
@@ -264,13 +264,18 @@ impl<'a> DocumentShards<'a> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let decided: Vec<&str> = self.decided.iter().map(String::as_str).collect();
+        let mut batches: BTreeMap<TableKind, Vec<RecordBatch>> = BTreeMap::new();
         for (table, rows) in self.tables.take_batches()? {
-            replace(&mut self.merges, table, &decided, &rows)?;
+            batches.entry(table).or_default().push(rows);
         }
+        batches.insert(TableKind::Outcomes, vec![self.outcomes.take_batch()?]);
+        let decided: Vec<&str> = self.decided.iter().map(String::as_str).collect();
         let answered: Vec<&str> = self.answered.iter().map(String::as_str).collect();
-        let rows = self.outcomes.take_batch()?;
-        replace(&mut self.merges, TableKind::Outcomes, &answered, &rows)?;
+        for (table, merge) in &mut self.merges {
+            let names = if *table == TableKind::Outcomes { &answered } else { &decided };
+            let rows = batches.remove(table).unwrap_or_default();
+            merge.replace(names, rows).doing(|| format!("writing the shard of {table}"))?;
+        }
         self.decided.clear();
         self.answered.clear();
         Ok(())
@@ -287,17 +292,5 @@ impl<'a> DocumentShards<'a> {
             metas.push((table, meta));
         }
         Ok(metas)
-    }
-}
-
-fn replace(
-    merges: &mut BTreeMap<TableKind, ShardMerge<StagedFile>>,
-    table: TableKind,
-    names: &[&str],
-    rows: &RecordBatch,
-) -> Result<()> {
-    match merges.get_mut(&table) {
-        Some(merge) => merge.replace(names, rows).doing(|| format!("writing the shard of {table}")),
-        None => Err(Error::internal(format!("no shard of {table} is open"))),
     }
 }

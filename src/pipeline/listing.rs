@@ -170,7 +170,7 @@ fn write_spool(store: &Store, path: &str, mut pages: mpsc::Receiver<Vec<DocRow>>
         for row in &rows {
             builder.push(row);
         }
-        writer.write(&builder.take_batch()?)?;
+        writer.write(builder.take_batch()?)?;
     }
     let (staged, _) = writer.finish()?;
     staged.finish()

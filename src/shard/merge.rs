@@ -1,6 +1,7 @@
 //! The merge of an update: rows of unchanged names are carried over from the previous shard, in name order, and the
 //! new rows stand between them. The result has the rows of a fresh ingest, so the writer makes the same bytes of it.
 
+use std::collections::VecDeque;
 use std::io::Write;
 
 use arrow::array::RecordBatch;
@@ -24,38 +25,29 @@ impl<W: Write + Send> ShardMerge<W> {
     }
 
     /// Writes the rows of some names. `names` are all names that are decided by this call, ascending, with or without
-    /// rows: their old rows are dropped. `rows` are their new rows, sorted by the column `name`. Calls come in name order.
-    pub fn replace(&mut self, names: &[&str], rows: &RecordBatch) -> Result<()> {
-        let mut written = 0;
+    /// rows: their old rows are dropped. `batches` are their new rows, sorted by the column `name`, in any number of
+    /// batches. Calls come in the order of names.
+    pub fn replace(&mut self, names: &[&str], batches: Vec<RecordBatch>) -> Result<()> {
+        let mut new = NewRows { batches: batches.into() };
         if self.old.is_some() {
-            let new_names = text_column(rows, "name")?;
             for name in names {
-                // Rows of this call below the next old row go out together: most names have no old rows around them.
-                let carries = self.has_old_rows_up_to(name)?;
-                if carries {
-                    let below = partition_point(written, rows.num_rows(), |row| new_names.value(row) < *name);
-                    self.write_slice(rows, written, below)?;
-                    written = below;
+                // New rows below the next old one go out together: most names have no old rows before them.
+                if self.has_old_rows_up_to(name)? {
+                    while let Some(rows) = new.take_below(name)? {
+                        self.writer.write(rows)?;
+                    }
                     self.carry_below(Some(name))?;
                     self.drop_rows_of(name)?;
                 }
             }
         }
-        self.write_slice(rows, written, rows.num_rows())
+        new.batches.into_iter().try_for_each(|rows| self.writer.write(rows))
     }
 
     /// Carries over what is left of the previous shard and ends the file.
     pub fn finish(mut self) -> Result<(W, ShardMeta)> {
         self.carry_below(None)?;
         self.writer.finish()
-    }
-
-    fn write_slice(&mut self, rows: &RecordBatch, from: usize, to: usize) -> Result<()> {
-        match to - from {
-            0 => Ok(()),
-            count if count == rows.num_rows() => self.writer.write(rows),
-            count => self.writer.write(&rows.slice(from, count)),
-        }
     }
 
     /// Whether the next old row's name is not above `name`.
@@ -69,7 +61,7 @@ impl<W: Write + Send> ShardMerge<W> {
     fn carry_below(&mut self, name: Option<&str>) -> Result<()> {
         let Some(old) = &mut self.old else { return Ok(()) };
         while let Some(rows) = old.take_while(|old_name| name.is_none_or(|name| old_name < name))? {
-            self.writer.write(&rows)?;
+            self.writer.write(rows)?;
         }
         Ok(())
     }
@@ -78,6 +70,24 @@ impl<W: Write + Send> ShardMerge<W> {
         let Some(old) = &mut self.old else { return Ok(()) };
         while old.take_while(|old_name| old_name == name)?.is_some() {}
         Ok(())
+    }
+}
+
+/// The new rows that are not written yet.
+struct NewRows {
+    batches: VecDeque<RecordBatch>,
+}
+
+impl NewRows {
+    /// Takes the rows at the front whose name is below `name`, as far as they lie in one batch.
+    fn take_below(&mut self, name: &str) -> Result<Option<RecordBatch>> {
+        let Some(batch) = self.batches.pop_front() else { return Ok(None) };
+        let names = text_column(&batch, "name")?;
+        let count = partition_point(batch.num_rows(), |row| names.value(row) < name);
+        if count < batch.num_rows() {
+            self.batches.push_front(batch.slice(count, batch.num_rows() - count));
+        }
+        Ok((count > 0).then(|| batch.slice(0, count)))
     }
 }
 
@@ -104,7 +114,7 @@ impl OldRows {
     fn take_while(&mut self, belongs: impl Fn(&str) -> bool) -> Result<Option<RecordBatch>> {
         let Some(batch) = self.current()? else { return Ok(None) };
         let names = text_column(batch, "name")?;
-        let count = partition_point(0, batch.num_rows(), |row| belongs(names.value(row)));
+        let count = partition_point(batch.num_rows(), |row| belongs(names.value(row)));
         if count == 0 {
             return Ok(None);
         }
@@ -114,9 +124,9 @@ impl OldRows {
     }
 }
 
-/// The first row from `from` on that does not satisfy `is_before`; rows that do come first.
-fn partition_point(from: usize, to: usize, is_before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (from, to);
+/// The first of `rows` rows that does not satisfy `is_before`; rows that do come first.
+fn partition_point(rows: usize, is_before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, rows);
     while low < high {
         let middle = low + (high - low) / 2;
         if is_before(middle) { low = middle + 1 } else { high = middle }

@@ -4,6 +4,7 @@
 //! counts (`commit`).
 
 mod merge;
+mod properties;
 mod reader;
 mod writer;
 

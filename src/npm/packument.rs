@@ -1,0 +1,188 @@
+//! Where everything stands in a packument: its members, its versions, and each version's members, as offsets into
+//! its text. Nothing is copied and nothing is interpreted. Not here: the walk that fills it (`packument_outline`).
+
+/// A stretch of a document's text, in bytes. Documents are below 4 GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset after the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The text of this span.
+    #[inline]
+    pub fn of(self, text: &str) -> &str {
+        text.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// How many bytes it has.
+    pub fn size_bytes(self) -> u32 {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+macro_rules! members {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $key:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum $name {
+            $(#[doc = concat!("`", $key, "`")] $variant),+
+        }
+
+        impl $name {
+            /// How many there are.
+            pub const COUNT: usize = [$($key),+].len();
+
+            /// The member of that name, if a column needs it.
+            pub fn of_key(key: &str) -> Option<Self> {
+                match key {
+                    $($key => Some($name::$variant),)+
+                    _ => None,
+                }
+            }
+
+            /// Its name in the document.
+            pub fn key(self) -> &'static str {
+                match self { $($name::$variant => $key),+ }
+            }
+        }
+    };
+}
+
+members! {
+    /// The members of a document that columns are made of.
+    DocumentMember {
+        Id = "_id",
+        Rev = "_rev",
+        Name = "name",
+        Description = "description",
+        DistTags = "dist-tags",
+        Tags = "tags",
+        Versions = "versions",
+        Time = "time",
+        Modified = "modified",
+        Users = "users",
+        Maintainers = "maintainers",
+        License = "license",
+        Licenses = "licenses",
+        Licence = "licence",
+        Homepage = "homepage",
+        Repository = "repository",
+        Repositories = "repositories",
+        Bugs = "bugs",
+        Author = "author",
+        Keywords = "keywords",
+        ReadmeFilename = "readmeFilename",
+    }
+}
+
+members! {
+    /// The members of a version that columns are made of.
+    VersionMember {
+        Version = "version",
+        Description = "description",
+        Dist = "dist",
+        NpmUser = "_npmUser",
+        NpmVersion = "_npmVersion",
+        NodeVersion = "_nodeVersion",
+        GitHead = "gitHead",
+        License = "license",
+        Licenses = "licenses",
+        Licence = "licence",
+        Deprecated = "deprecated",
+        Main = "main",
+        Type = "type",
+        Types = "types",
+        Typings = "typings",
+        HasInstallScript = "hasInstallScript",
+        HasShrinkwrap = "_hasShrinkwrap",
+        Engines = "engines",
+        Os = "os",
+        Cpu = "cpu",
+        Libc = "libc",
+        Bin = "bin",
+        Scripts = "scripts",
+        Directories = "directories",
+        Dependencies = "dependencies",
+        DevDependencies = "devDependencies",
+        PeerDependencies = "peerDependencies",
+        PeerDependenciesMeta = "peerDependenciesMeta",
+        OptionalDependencies = "optionalDependencies",
+        BundleDependencies = "bundleDependencies",
+        BundledDependencies = "bundledDependencies",
+    }
+}
+
+/// One member of a version's object.
+///
+/// Versions of a package repeat each other. A key or a value that is byte for byte that of the version before has
+/// the span of its first occurrence, so equal spans mean equal text, and what was made of it can be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// The key, between its quotes.
+    pub key: Span,
+    /// The value's text.
+    pub value: Span,
+    /// Which member it is, if a column needs it.
+    pub member: Option<VersionMember>,
+    /// Whether the value is a string without escapes.
+    pub plain_string: bool,
+}
+
+/// One entry of `versions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionOutline {
+    /// Its key, between the quotes.
+    pub key: Span,
+    /// The entry's text.
+    pub value: Span,
+    /// Its members, as a range of [`Outline::members`]; `None` if it is not an object.
+    pub members: Option<(u32, u32)>,
+}
+
+/// A value that a later one of the same key replaced, as in JavaScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// The key of the version that it stood in; `None` for a member of the document or a whole version.
+    pub version: Option<Span>,
+    /// The key that came again, between its quotes.
+    pub key: Span,
+    /// The value that was replaced.
+    pub value: Span,
+}
+
+/// The outline of one document. Its buffers are reused from document to document.
+#[derive(Debug, Default)]
+pub struct Outline {
+    pub(super) document: [Option<Span>; DocumentMember::COUNT],
+    pub(super) versions: Vec<VersionOutline>,
+    pub(super) members: Vec<Member>,
+    pub(super) replaced: Vec<Replaced>,
+}
+
+impl Outline {
+    /// The text of a member of the document; `None` if it is absent or `null`.
+    pub fn member<'t>(&self, text: &'t str, member: DocumentMember) -> Option<&'t str> {
+        let raw = self.document.get(member as usize).copied().flatten()?.of(text);
+        (raw != "null").then_some(raw)
+    }
+
+    /// The entries of `versions`, each key once, in the order of the document.
+    pub fn versions(&self) -> &[VersionOutline] {
+        &self.versions
+    }
+
+    /// The members of a version, each key once.
+    pub fn members(&self, version: &VersionOutline) -> &[Member] {
+        let (start, end) = version.members.unwrap_or_default();
+        self.members.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    /// The values that a later one replaced.
+    pub fn replaced(&self) -> &[Replaced] {
+        &self.replaced
+    }
+}

@@ -1,0 +1,235 @@
+//! The one walk over a packument that checks its JSON and notes where everything stands.
+//!
+//! What makes it fast: a version mostly repeats the one before it. Each key and value is first compared with what
+//! stood there last time, which is many times faster than scanning it for its end; only what differs is scanned.
+
+use std::borrow::Cow;
+
+use hashbrown::HashMap;
+
+use super::json::{Cursor, JsonError, JsonProblem, Kind, RawString};
+use super::packument::{DocumentMember, Member, Outline, Replaced, Span, VersionMember, VersionOutline};
+
+/// A member key that has not been seen in the version before.
+const NOT_FOUND: usize = usize::MAX;
+
+impl Outline {
+    /// Reads the outline of a document. Fails where it is not JSON, or not an object; the outline is then of no use.
+    pub fn read(&mut self, text: &str) -> Result<(), JsonError> {
+        self.document = [None; DocumentMember::COUNT];
+        self.versions.clear();
+        self.members.clear();
+        self.replaced.clear();
+        if u32::try_from(text.len()).is_err() {
+            return Err(JsonError { offset: 0, problem: JsonProblem::Expected("a document below 4 GiB") });
+        }
+        let mut cursor = Cursor::new(text);
+        cursor.enter_object()?;
+        let mut first = true;
+        while let Some(key) = cursor.next_key(&mut first)? {
+            let key_span = key_span(&cursor, text, key);
+            let member = DocumentMember::of_key(&key.unescape().text);
+            cursor.peek()?;
+            let start = cursor.position();
+            if member == Some(DocumentMember::Versions) {
+                self.versions.clear();
+                self.members.clear();
+            }
+            if member == Some(DocumentMember::Versions) && cursor.peek_kind()? == Kind::Object {
+                self.read_versions(text, &mut cursor)?;
+            } else {
+                cursor.value()?;
+            }
+            let Some(slot) = member.and_then(|member| self.document.get_mut(member as usize)) else { continue };
+            if let Some(value) = slot.replace(span(start, cursor.position())) {
+                self.replaced.push(Replaced { version: None, key: key_span, value });
+            }
+        }
+        cursor.finish()?;
+        self.settle_repeated_versions(text);
+        Ok(())
+    }
+
+    fn read_versions(&mut self, text: &str, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
+        cursor.enter_object()?;
+        let mut first = true;
+        // The members of the last version that was an object.
+        let mut before = (0, 0);
+        while let Some(key) = cursor.next_key(&mut first)? {
+            let key = key_span(cursor, text, key);
+            cursor.peek()?;
+            let start = cursor.position();
+            let mut members = None;
+            if cursor.peek_kind()? == Kind::Object {
+                let from = self.members.len();
+                self.read_version(text, cursor, key, before)?;
+                before = (from, self.members.len());
+                members = Some((from as u32, self.members.len() as u32));
+            } else {
+                cursor.value()?;
+            }
+            self.versions.push(VersionOutline { key, value: span(start, cursor.position()), members });
+        }
+        Ok(())
+    }
+
+    /// Reads the members of one version. `before` is the range of the members of the version before it.
+    fn read_version(
+        &mut self,
+        text: &str,
+        cursor: &mut Cursor<'_>,
+        version: Span,
+        before: (usize, usize),
+    ) -> Result<(), JsonError> {
+        let bytes = text.as_bytes();
+        cursor.enter_object()?;
+        let from = self.members.len();
+        let mut first = true;
+        let mut expected = before.0;
+        // Whether each key so far was found in the version before, in its order: then none can have come twice.
+        let mut in_order = true;
+        while cursor.next_element(b'}', &mut first, "`,` or `}`")? {
+            cursor.peek()?;
+            let mut found = NOT_FOUND;
+            let mut guess = None;
+            if expected < before.1 {
+                guess = self.members.get(expected).copied();
+            }
+            let key;
+            let mut member;
+            match guess {
+                Some(like) if key_repeats(bytes, cursor.position(), like.key) => {
+                    found = expected;
+                    key = like.key;
+                    member = like;
+                    cursor.advance(key.size_bytes() as usize + 2);
+                }
+                _ => {
+                    let raw = cursor.string()?;
+                    let own = key_span_before(cursor, raw);
+                    let earlier = self.members.get(expected..before.1).unwrap_or_default();
+                    let mut at = earlier.iter().position(|like| like.key.of(text) == raw.inner).map(|at| at + expected);
+                    if at.is_none() {
+                        let earlier = self.members.get(before.0..expected).unwrap_or_default();
+                        at = earlier.iter().position(|like| like.key.of(text) == raw.inner).map(|at| at + before.0);
+                        in_order = false;
+                    }
+                    match at.and_then(|at| self.members.get(at).map(|like| (at, *like))) {
+                        Some((at, like)) => {
+                            found = at;
+                            key = like.key;
+                            member = like;
+                        }
+                        None => {
+                            key = own;
+                            let known = VersionMember::of_key(&raw.unescape().text);
+                            member = Member { key, value: Span::default(), member: known, plain_string: false };
+                        }
+                    }
+                }
+            }
+            cursor.colon()?;
+            let first_byte = cursor.peek()?;
+            let start = cursor.position();
+            let like = member.value;
+            if found != NOT_FOUND && value_repeats(bytes, start, like) {
+                cursor.advance(like.size_bytes() as usize);
+            } else if first_byte == b'"' {
+                let string = cursor.string()?;
+                member.plain_string = !string.escaped;
+                member.value = span(start, cursor.position());
+            } else {
+                cursor.value()?;
+                member.plain_string = false;
+                member.value = span(start, cursor.position());
+            }
+            if found != NOT_FOUND {
+                expected = found + 1;
+            }
+            let twin = if in_order { None } else { self.twin(text, from, key) };
+            match twin.and_then(|twin| self.members.get_mut(twin)) {
+                Some(twin) => {
+                    self.replaced.push(Replaced { version: Some(version), key, value: twin.value });
+                    *twin = member;
+                }
+                None => self.members.push(member),
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of a member from `from` on that has the same key.
+    fn twin(&self, text: &str, from: usize, key: Span) -> Option<usize> {
+        let key = key.of(text);
+        let own = self.members.get(from..)?;
+        own.iter().position(|member| member.key.of(text) == key).map(|at| at + from)
+    }
+
+    /// Keeps of versions with the same key the last one, at the place of the first.
+    fn settle_repeated_versions(&mut self, text: &str) {
+        let mut first_places: HashMap<Cow<'_, str>, usize> = HashMap::with_capacity(self.versions.len());
+        let mut replacements = Vec::new();
+        for (place, version) in self.versions.iter().enumerate() {
+            match first_places.entry(RawString::of_inner(version.key.of(text)).unescape().text) {
+                hashbrown::hash_map::Entry::Occupied(first) => replacements.push((*first.get(), place)),
+                hashbrown::hash_map::Entry::Vacant(vacant) => {
+                    vacant.insert(place);
+                }
+            }
+        }
+        if replacements.is_empty() {
+            return;
+        }
+        for &(first, place) in &replacements {
+            let Some(last) = self.versions.get(place).copied() else { continue };
+            let Some(slot) = self.versions.get_mut(first) else { continue };
+            self.replaced.push(Replaced { version: None, key: slot.key, value: slot.value });
+            *slot = last;
+        }
+        let mut gone: Vec<usize> = replacements.into_iter().map(|(_, place)| place).collect();
+        gone.reverse();
+        let mut place = 0;
+        self.versions.retain(|_| {
+            let keep = gone.last() != Some(&place);
+            if !keep {
+                gone.pop();
+            }
+            place += 1;
+            keep
+        });
+    }
+}
+
+fn span(start: usize, end: usize) -> Span {
+    Span { start: start as u32, end: end as u32 }
+}
+
+/// Whether the quoted key at `position` is byte for byte the one at `like`.
+#[inline]
+fn key_repeats(bytes: &[u8], position: usize, like: Span) -> bool {
+    // With its quotes, so that a key is not taken for a longer one that begins with it.
+    let quoted = bytes.get(like.start as usize - 1..like.end as usize + 1);
+    quoted.is_some_and(|quoted| bytes.get(position..).is_some_and(|rest| rest.starts_with(quoted)))
+}
+
+/// Whether the value at `position` is byte for byte the one at `like`. Only of values that end by themselves: a
+/// number may go on.
+#[inline]
+fn value_repeats(bytes: &[u8], position: usize, like: Span) -> bool {
+    let Some(value) = bytes.get(like.start as usize..like.end as usize) else { return false };
+    matches!(value.first(), Some(b'"' | b'{' | b'[' | b't' | b'f' | b'n'))
+        && bytes.get(position..).is_some_and(|rest| rest.starts_with(value))
+}
+
+/// The span of a key whose colon was just taken.
+fn key_span(cursor: &Cursor<'_>, text: &str, key: RawString<'_>) -> Span {
+    // The colon may stand after white space; the key's own address says where it is.
+    let end = text.get(..cursor.position()).and_then(|read| read.rfind('"')).unwrap_or_default();
+    span(end - key.inner.len().min(end), end)
+}
+
+/// The span of a string that the cursor stands directly behind.
+fn key_span_before(cursor: &Cursor<'_>, key: RawString<'_>) -> Span {
+    let end = cursor.position() - 1;
+    span(end - key.inner.len().min(end), end)
+}

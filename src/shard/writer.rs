@@ -1,0 +1,127 @@
+//! Batches to the bytes of a shard. The same rows give the same bytes, however they were cut into batches: the writer
+//! cuts them anew at places that depend on the rows alone, and ends a row group at each.
+
+use std::io::Write;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use sha2::{Digest, Sha256};
+
+use super::properties::{DOCUMENT_GROUP_BYTES, group_rows, properties};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::{ShardMeta, TableKind};
+
+/// Writes one shard. Memory is bounded by one row group, before and after encoding.
+pub struct ShardWriter<W: Write + Send> {
+    table: TableKind,
+    schema: SchemaRef,
+    parquet: ArrowWriter<HashingSink<W>>,
+    /// Rows of the row group that is not complete yet.
+    waiting: Vec<RecordBatch>,
+    waiting_rows: usize,
+    waiting_bytes: usize,
+    rows: u64,
+}
+
+impl<W: Write + Send> ShardWriter<W> {
+    /// A writer of a shard of `table` into `sink`. Fails as the sink does.
+    pub fn new(table: TableKind, sink: W) -> Result<Self> {
+        let schema = crate::table::schema(table);
+        let sink = HashingSink { sink, digest: Sha256::new(), size_bytes: 0 };
+        let parquet = ArrowWriter::try_new(sink, schema.clone(), Some(properties(table)))
+            .or_error(ErrorKind::Lake, || format!("cannot begin a shard of {table}"))?;
+        Ok(ShardWriter { table, schema, parquet, waiting: Vec::new(), waiting_rows: 0, waiting_bytes: 0, rows: 0 })
+    }
+
+    /// Adds the rows of `batch`, which has the table's schema and goes on in the order of names. Fails with
+    /// [`ErrorKind::Lake`] as the sink does, with [`ErrorKind::Internal`] if the schema is another.
+    pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        if batch.schema_ref().fields() != self.schema.fields() {
+            return Err(Error::internal(format!("a batch for a shard of {} has other columns", self.table)));
+        }
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let end = self.group_end(&batch, start);
+            let rows = end - start;
+            self.waiting.push(if rows == batch.num_rows() { batch.clone() } else { batch.slice(start, rows) });
+            self.waiting_rows += rows;
+            if self.waiting_rows >= group_rows(self.table) || self.waiting_bytes >= DOCUMENT_GROUP_BYTES {
+                self.write_group()?;
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Where in `batch`, from `start` on, the row group that is waiting is complete, or the batch ends.
+    fn group_end(&mut self, batch: &RecordBatch, start: usize) -> usize {
+        let end = batch.num_rows().min(start + group_rows(self.table) - self.waiting_rows);
+        if self.table != TableKind::Packuments {
+            return end;
+        }
+        for row in start..end {
+            self.waiting_bytes += document_size(batch, row);
+            if self.waiting_bytes >= DOCUMENT_GROUP_BYTES {
+                return row + 1;
+            }
+        }
+        end
+    }
+
+    fn write_group(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let group = match waiting.as_slice() {
+            [] => return Ok(()),
+            [whole] => whole.clone(),
+            parts => concat_batches(&self.schema, parts)
+                .or_error(ErrorKind::Internal, || "cannot join batches of one table".to_owned())?,
+        };
+        let written = self.parquet.write(&group).and_then(|()| self.parquet.flush());
+        written.or_error(ErrorKind::Lake, || format!("cannot write a shard of {}", self.table))?;
+        self.rows += group.num_rows() as u64;
+        self.waiting_rows = 0;
+        self.waiting_bytes = 0;
+        Ok(())
+    }
+
+    /// Ends the file, and gives the sink and what a manifest knows of it. The sink is flushed, not synced.
+    pub fn finish(mut self) -> Result<(W, ShardMeta)> {
+        self.write_group()?;
+        let sink = self.parquet.into_inner();
+        let mut sink = sink.or_error(ErrorKind::Lake, || format!("cannot end a shard of {}", self.table))?;
+        sink.flush().or_error(ErrorKind::Lake, || format!("cannot end a shard of {}", self.table))?;
+        let sha256 = format!("{:x}", sink.digest.finalize());
+        Ok((sink.sink, ShardMeta { rows: self.rows, size_bytes: sink.size_bytes, sha256 }))
+    }
+}
+
+/// Size of the document in a row of `packuments`.
+fn document_size(batch: &RecordBatch, row: usize) -> usize {
+    let text = batch.column_by_name("json").and_then(|column| column.as_string_opt::<i32>());
+    let bytes = batch.column_by_name("bytes").and_then(|column| column.as_binary_opt::<i32>());
+    let text = text.map_or(0, |column| if column.is_valid(row) { column.value(row).len() } else { 0 });
+    let bytes = bytes.map_or(0, |column| if column.is_valid(row) { column.value(row).len() } else { 0 });
+    text + bytes
+}
+
+/// Counts and digests what passes through to the sink.
+struct HashingSink<W> {
+    sink: W,
+    digest: Sha256,
+    size_bytes: u64,
+}
+
+impl<W: Write> Write for HashingSink<W> {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let written = self.sink.write(buffer)?;
+        self.digest.update(buffer.get(..written).unwrap_or(buffer));
+        self.size_bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.sink.flush()
+    }
+}

@@ -1,0 +1,228 @@
+//! The `dependencies` table: one edge from a version to what it depends on.
+
+use std::ops::Range;
+
+use arrow::array::RecordBatch;
+
+use super::column::{BooleanColumn, Column, TextColumn};
+use super::document::record_batch;
+use super::read::{Entry, Reader, member};
+use super::schema::ColumnSpec;
+use super::schema::ColumnType::{Boolean, Text};
+use super::versions::VersionValues;
+use crate::error::Result;
+use crate::lake::TableKind;
+use crate::npm::QuirkCode;
+use crate::npm::json::Kind;
+use crate::npm::packument::{Span, VersionMember};
+
+pub(super) const COLUMNS: &[ColumnSpec] = &[
+    ColumnSpec::required("name", Text, "The package's name."),
+    ColumnSpec::required("version", Text, "The version that depends."),
+    ColumnSpec::required("is_latest", Boolean, "Whether `dist-tags.latest` points to that version."),
+    ColumnSpec::required(
+        "kind",
+        Text,
+        "prod, dev, peer, optional or bundled; the rows of a version are in this order.",
+    ),
+    ColumnSpec::required("dependency", Text, "What it depends on, as the version's document names it."),
+    ColumnSpec::optional(
+        "requirement",
+        Text,
+        "The range, URL, tag or alias that is asked for; null for bundled ones, which name none.",
+    ),
+    ColumnSpec::optional(
+        "optional",
+        Boolean,
+        "Of a peer dependency, whether `peerDependenciesMeta` calls it optional; else null.",
+    ),
+];
+
+/// The kinds in their order, each with the member that it is read from.
+const KINDS: [(&str, VersionMember); 5] = [
+    ("prod", VersionMember::Dependencies),
+    ("dev", VersionMember::DevDependencies),
+    ("peer", VersionMember::PeerDependencies),
+    ("optional", VersionMember::OptionalDependencies),
+    ("bundled", VersionMember::BundleDependencies),
+];
+
+/// The values that the rows of one kind are made of.
+type Sources = [Option<Span>; 3];
+
+/// What the rows of each kind were last made of, within one document.
+#[derive(Debug, Default)]
+pub(super) struct DependencyMemo<'t> {
+    made: [Option<(Sources, Range<usize>)>; KINDS.len()],
+    /// Kept between versions for its memory alone.
+    entries: Vec<Entry<'t>>,
+}
+
+/// Rows of the `dependencies` table.
+#[derive(Debug, Default)]
+pub(super) struct DependenciesTable {
+    name: TextColumn,
+    version: TextColumn,
+    is_latest: BooleanColumn,
+    kind: TextColumn,
+    dependency: TextColumn,
+    requirement: TextColumn,
+    optional: BooleanColumn,
+}
+
+impl DependenciesTable {
+    /// Adds the edges of one version. Where the version repeats the one before it, so do its rows.
+    pub(super) fn push_version<'t>(
+        &mut self,
+        reader: &mut Reader<'_>,
+        values: &VersionValues<'t>,
+        version: &str,
+        is_latest: bool,
+        memo: &mut DependencyMemo<'t>,
+    ) {
+        let before = self.dependency.rows();
+        for ((kind, member), made) in KINDS.into_iter().zip(&mut memo.made) {
+            let Some(sources) = sources_of(values, member) else { continue };
+            let from = self.dependency.rows();
+            match made {
+                Some((made_of, rows)) if *made_of == sources => {
+                    self.dependency.repeat(rows.clone());
+                    self.requirement.repeat(rows.clone());
+                    self.optional.repeat(rows.clone());
+                }
+                _ => {
+                    let quirks = reader.quirks.rows();
+                    if member == VersionMember::BundleDependencies {
+                        self.push_bundled(reader, values);
+                    } else {
+                        self.push_edges(reader, values, member, &mut memo.entries);
+                    }
+                    // What had quirks is read again, so that each version has its own.
+                    let is_clean = reader.quirks.rows() == quirks;
+                    *made = is_clean.then(|| (sources, from..self.dependency.rows()));
+                }
+            }
+            self.kind.push_n(kind, self.dependency.rows() - from);
+        }
+        let rows = self.dependency.rows() - before;
+        self.version.push_n(version, rows);
+        self.is_latest.push_n(Some(is_latest), rows);
+    }
+
+    fn push_edges<'t>(
+        &mut self,
+        reader: &mut Reader<'_>,
+        values: &VersionValues<'t>,
+        member: VersionMember,
+        entries: &mut Vec<Entry<'t>>,
+    ) {
+        let Some(raw) = values.raw(member) else { return };
+        let field = member.key();
+        if Kind::of(raw) != Kind::Object {
+            for (dependency, requirement) in reader.dependency_list(field, raw) {
+                self.dependency.push(&dependency);
+                self.requirement.push_option(requirement.as_deref());
+                self.optional.push((member == VersionMember::PeerDependencies).then_some(false));
+            }
+            return;
+        }
+        reader.object(field, raw, entries);
+        for entry in entries.iter() {
+            self.dependency.push(&entry.key);
+            match entry.string() {
+                Some(requirement) => self.requirement.push(&reader.unescape(field, requirement)),
+                None => {
+                    self.requirement.push_null();
+                    if entry.raw != "null" {
+                        reader.note(&format!("{field}.{}", entry.key), QuirkCode::NotAString, entry.raw);
+                    }
+                }
+            }
+        }
+        if member == VersionMember::PeerDependencies {
+            self.push_optional(reader, values, entries);
+        } else {
+            self.optional.push_n(None, entries.len());
+        }
+    }
+
+    /// Says of each peer in `peers` whether it is optional.
+    fn push_optional(&mut self, reader: &mut Reader<'_>, values: &VersionValues<'_>, peers: &[Entry<'_>]) {
+        let field = VersionMember::PeerDependenciesMeta.key();
+        let metas = reader.entries(field, values.raw(VersionMember::PeerDependenciesMeta)).unwrap_or_default();
+        for peer in peers {
+            let meta = member(&metas, &peer.key);
+            let meta = reader.entries(&format!("{field}.{}", peer.key), meta).unwrap_or_default();
+            let is_optional = reader.boolean(&format!("{field}.{}.optional", peer.key), member(&meta, "optional"));
+            self.optional.push(Some(is_optional.unwrap_or(false)));
+        }
+    }
+
+    fn push_bundled(&mut self, reader: &mut Reader<'_>, values: &VersionValues<'_>) {
+        let mut known = hashbrown::HashSet::new();
+        for member in [VersionMember::BundleDependencies, VersionMember::BundledDependencies] {
+            let Some(raw) = values.raw(member) else { continue };
+            let mut dependencies = Vec::new();
+            if raw == "true"
+                && let Some(all) = values.raw(VersionMember::Dependencies)
+                && Kind::of(all) == Kind::Object
+            {
+                reader.object(VersionMember::Dependencies.key(), all, &mut dependencies);
+            }
+            for name in reader.bundled(member.key(), raw, &dependencies) {
+                if !known.contains(&name) {
+                    self.dependency.push(&name);
+                    self.requirement.push_null();
+                    self.optional.push(None);
+                    known.insert(name);
+                }
+            }
+        }
+    }
+
+    /// Names the rows since the last call: they are all of `package`.
+    pub(super) fn end_package(&mut self, package: &str) {
+        self.name.push_n(package, self.dependency.rows() - self.name.rows());
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.name.rows()
+    }
+
+    pub(super) fn size_bytes(&self) -> usize {
+        let texts = [&self.name, &self.version, &self.kind, &self.dependency, &self.requirement];
+        texts.iter().map(|column| column.size_bytes()).sum()
+    }
+
+    pub(super) fn take_batch(&mut self) -> Result<RecordBatch> {
+        record_batch(
+            TableKind::Dependencies,
+            &mut [
+                &mut self.name,
+                &mut self.version,
+                &mut self.is_latest,
+                &mut self.kind,
+                &mut self.dependency,
+                &mut self.requirement,
+                &mut self.optional,
+            ],
+        )
+    }
+}
+
+/// The spans that the rows of a kind are made of; `None` if there is none.
+fn sources_of(values: &VersionValues<'_>, member: VersionMember) -> Option<Sources> {
+    let span = |member| values.member(member).map(|found| found.value);
+    let sources = match member {
+        VersionMember::PeerDependencies => [Some(span(member)?), span(VersionMember::PeerDependenciesMeta), None],
+        VersionMember::BundleDependencies => {
+            let bundled = [span(member), span(VersionMember::BundledDependencies)];
+            if bundled == [None, None] {
+                return None;
+            }
+            [bundled[0], bundled[1], span(VersionMember::Dependencies)]
+        }
+        _ => [Some(span(member)?), None, None],
+    };
+    Some(sources)
+}

@@ -1,0 +1,319 @@
+//! One document to rows of all tables that are a function of the documents.
+
+use std::borrow::Cow;
+
+use arrow::array::{ArrayRef, RecordBatch};
+
+use super::column::Column;
+use super::dependencies::{DependenciesTable, DependencyMemo};
+use super::dist_tags::DistTagsTable;
+use super::maintainers::MaintainersTable;
+use super::packages::{PackageFacts, PackagesTable};
+use super::packuments::PackumentsTable;
+use super::quirks::QuirksTable;
+use super::read::Reader;
+use super::scripts::{ScriptMemo, ScriptsTable};
+use super::stars::StarsTable;
+use super::times::{Times, publication_order};
+use super::unpublished::UnpublishedTable;
+use super::versions::{FieldsMemo, LatestFacts, VersionFacts, VersionValues, VersionsTable};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::TableKind;
+use crate::npm::json::{Kind, RawString};
+use crate::npm::packument::{DocumentMember, Outline, VersionMember};
+use crate::npm::{Outcome, QuirkCode, Representation, Revision};
+
+/// Rows are made into batches of their own at this size, so that no column of 32-bit offsets can overflow, and a
+/// column that grows is not copied over and over.
+const BATCH_BYTES: usize = 64 << 20;
+
+/// The most that the rows of one document may take, by an upper bound. A document of npm's needs a few times its own
+/// size; one made to blow up (a long name beside a million one-letter dependencies) is malformed.
+const MAX_ROWS_BYTES: usize = 1_900 << 20;
+
+/// The shortest entry of a map: `"":0,`.
+const MIN_ENTRY_BYTES: usize = 5;
+
+/// A document, and what is known of it without looking inside.
+#[derive(Debug, Clone, Copy)]
+pub struct DocumentInput<'a> {
+    /// The name that was asked for. Rows carry this one.
+    pub name: &'a str,
+    /// The revision that was announced.
+    pub announced_rev: &'a str,
+    /// The form that was asked for.
+    pub representation: Representation,
+    /// The document as served.
+    pub bytes: &'a [u8],
+}
+
+/// What a document turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// Present, Tombstone or Malformed.
+    pub outcome: Outcome,
+    /// The document's own `_rev`.
+    pub rev: Option<Revision>,
+    /// The document's own `name`, else `_id`.
+    pub served_name: Option<String>,
+    /// Why it is malformed.
+    pub detail: Option<String>,
+}
+
+/// The rows of documents, table by table, until they are taken as batches. Rows stand in the order of the documents.
+#[derive(Debug, Default)]
+pub struct DocumentTables {
+    keep_raw: bool,
+    outline: Outline,
+    packuments: PackumentsTable,
+    packages: PackagesTable,
+    versions: VersionsTable,
+    dependencies: DependenciesTable,
+    dist_tags: DistTagsTable,
+    maintainers: MaintainersTable,
+    scripts: ScriptsTable,
+    stars: StarsTable,
+    unpublished: UnpublishedTable,
+    quirks: QuirksTable,
+    full: Vec<(TableKind, RecordBatch)>,
+    full_bytes: usize,
+    failure: Option<Error>,
+}
+
+impl DocumentTables {
+    /// Tables without rows. Without `keep_raw` the table `packuments` stays empty.
+    pub fn new(keep_raw: bool) -> Self {
+        DocumentTables { keep_raw, ..DocumentTables::default() }
+    }
+
+    /// Adds the rows of a document. A document that is no packument is malformed: it has a row in `packuments`, none
+    /// elsewhere.
+    pub fn push(&mut self, input: DocumentInput<'_>) -> Decoded {
+        if self.open_bytes() > BATCH_BYTES
+            && let Err(error) = self.close_batches()
+        {
+            self.failure.get_or_insert(error);
+        }
+        let valid_text = std::str::from_utf8(input.bytes).ok();
+        let text = valid_text.map_or_else(|| String::from_utf8_lossy(input.bytes), Cow::Borrowed);
+        // Out of `self` for the time, so that the rows can be borrowed from it while tables change.
+        let mut outline = std::mem::take(&mut self.outline);
+        let decoded = self.push_text(&input, &text, valid_text, &mut outline);
+        self.outline = outline;
+        decoded
+    }
+
+    fn push_text(
+        &mut self,
+        input: &DocumentInput<'_>,
+        text: &str,
+        valid_text: Option<&str>,
+        outline: &mut Outline,
+    ) -> Decoded {
+        let read = outline.read(text).map_err(|error| error.to_string());
+        if let Err(detail) = read.and_then(|()| check(outline, text, input.name)) {
+            if self.keep_raw {
+                self.packuments.push(input.name, input.announced_rev, input.representation, input.bytes, valid_text);
+            }
+            return Decoded { outcome: Outcome::Malformed, rev: None, served_name: None, detail: Some(detail) };
+        }
+        let mut reader = Reader {
+            name: input.name,
+            version: None,
+            has_control_characters: input.bytes.iter().any(|byte| *byte < b' '),
+            quirks: &mut self.quirks,
+        };
+        if valid_text.is_none() {
+            let bad = std::str::from_utf8(input.bytes).map_or_else(|error| error.valid_up_to(), |_| 0);
+            reader.note("json", QuirkCode::InvalidUtf8, text.get(bad..).unwrap_or_default());
+        }
+        let raw = |member| outline.member(text, member);
+        let rev = reader.text("_rev", raw(DocumentMember::Rev));
+        let served_name = reader.text("name", raw(DocumentMember::Name).or_else(|| raw(DocumentMember::Id)));
+        if served_name.as_ref().is_some_and(|served| served != input.name) {
+            let served = raw(DocumentMember::Name).or_else(|| raw(DocumentMember::Id)).unwrap_or_default();
+            reader.note("name", QuirkCode::DiffersFromKey, served);
+        }
+        let row_rev = rev.as_deref().unwrap_or(input.announced_rev);
+        if self.keep_raw {
+            self.packuments.push(input.name, row_rev, input.representation, input.bytes, valid_text);
+        }
+        note_replaced(&mut reader, outline, text);
+
+        let latest = self.dist_tags.push(&mut reader, raw(DocumentMember::DistTags), raw(DocumentMember::Tags));
+        let maintainers = self.maintainers.push(&mut reader, raw(DocumentMember::Maintainers));
+        let star_count = self.stars.push(&mut reader, raw(DocumentMember::Users));
+        if let Some(versions) = raw(DocumentMember::Versions).filter(|raw| Kind::of(raw) != Kind::Object) {
+            reader.note("versions", QuirkCode::NotAnObject, versions);
+        }
+
+        let mut times = Times::read(&mut reader, raw(DocumentMember::Time));
+        let keys: Vec<Cow<'_, str>> = outline
+            .versions()
+            .iter()
+            .map(|version| reader.unescape("versions", RawString::of_inner(version.key.of(text))))
+            .collect();
+        let published_at = times.published_at(&mut reader, &keys);
+        self.unpublished.push(input.name, &times.forgotten(&mut reader, &keys));
+
+        let order = publication_order(&published_at);
+        let mut dependency_memo = DependencyMemo::default();
+        let mut script_memo = ScriptMemo::default();
+        let mut fields_memo = FieldsMemo::default();
+        let mut version_count = 0;
+        let mut latest_facts = LatestFacts::default();
+        for (((version, key), published_at), version_index) in
+            outline.versions().iter().zip(&keys).zip(published_at).zip(order)
+        {
+            reader.version = Some(key);
+            if version.members.is_none() {
+                reader.note("versions", QuirkCode::NotAnObject, version.value.of(text));
+                continue;
+            }
+            let values = VersionValues::new(text, outline.members(version));
+            let is_latest = latest.as_deref() == Some(key);
+            self.dependencies.push_version(&mut reader, &values, key, is_latest, &mut dependency_memo);
+            let runs_on_install = self.scripts.push_version(&mut reader, &values, key, is_latest, &mut script_memo);
+            let facts = VersionFacts {
+                version: key,
+                version_index,
+                is_latest,
+                published_at,
+                representation: input.representation,
+                runs_on_install,
+            };
+            if let Some(facts) = self.versions.push(&mut reader, &values, &facts, &mut fields_memo) {
+                latest_facts = facts;
+            }
+            version_count += 1;
+        }
+        reader.version = None;
+        self.versions.end_package(input.name);
+        self.dependencies.end_package(input.name);
+        self.scripts.end_package(input.name);
+        let facts = PackageFacts {
+            rev: row_rev,
+            representation: input.representation,
+            latest: latest.as_deref(),
+            version_count,
+            maintainers,
+            star_count,
+            deprecated: latest_facts.deprecated.as_deref(),
+            has_install_script: latest_facts.has_install_script,
+        };
+        self.packages.push(&mut reader, outline, text, &times, &facts);
+
+        let is_tombstone = version_count == 0 && times.is_unpublished;
+        Decoded {
+            outcome: if is_tombstone { Outcome::Tombstone } else { Outcome::Present },
+            rev: rev.map(|rev| Revision::from(rev.as_ref())),
+            served_name: served_name.map(Cow::into_owned),
+            detail: None,
+        }
+    }
+
+    /// Bytes that the rows since the last [`DocumentTables::take_batches`] take, about.
+    pub fn buffered_bytes(&self) -> usize {
+        self.full_bytes + self.open_bytes()
+    }
+
+    fn open_bytes(&self) -> usize {
+        self.packuments.size_bytes()
+            + self.packages.size_bytes()
+            + self.versions.size_bytes()
+            + self.dependencies.size_bytes()
+            + self.dist_tags.size_bytes()
+            + self.maintainers.size_bytes()
+            + self.scripts.size_bytes()
+            + self.stars.size_bytes()
+            + self.unpublished.size_bytes()
+            + self.quirks.size_bytes()
+    }
+
+    /// The rows since the last call, in the order of the documents. A table may come in several batches, one without
+    /// rows does not come. Fails only by a mistake of this program's own.
+    pub fn take_batches(&mut self) -> Result<Vec<(TableKind, RecordBatch)>> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        self.close_batches()?;
+        self.full_bytes = 0;
+        Ok(std::mem::take(&mut self.full))
+    }
+
+    fn close_batches(&mut self) -> Result<()> {
+        self.full_bytes += self.open_bytes();
+        let full = &mut self.full;
+        let mut close = |kind, rows: usize, take: &mut dyn FnMut() -> Result<RecordBatch>| -> Result<()> {
+            if rows > 0 {
+                full.push((kind, take()?));
+            }
+            Ok(())
+        };
+        close(TableKind::Packuments, self.packuments.rows(), &mut || self.packuments.take_batch())?;
+        close(TableKind::Packages, self.packages.rows(), &mut || self.packages.take_batch())?;
+        close(TableKind::Versions, self.versions.rows(), &mut || self.versions.take_batch())?;
+        close(TableKind::Dependencies, self.dependencies.rows(), &mut || self.dependencies.take_batch())?;
+        close(TableKind::DistTags, self.dist_tags.rows(), &mut || self.dist_tags.take_batch())?;
+        close(TableKind::Maintainers, self.maintainers.rows(), &mut || self.maintainers.take_batch())?;
+        close(TableKind::Scripts, self.scripts.rows(), &mut || self.scripts.take_batch())?;
+        close(TableKind::Stars, self.stars.rows(), &mut || self.stars.take_batch())?;
+        close(TableKind::Unpublished, self.unpublished.rows(), &mut || self.unpublished.take_batch())?;
+        close(TableKind::Quirks, self.quirks.rows(), &mut || self.quirks.take_batch())
+    }
+}
+
+/// Whether a document that is a JSON object is a packument whose rows can be held.
+fn check(outline: &Outline, text: &str, name: &str) -> Result<(), String> {
+    use DocumentMember::{Id, Name, Time, Versions};
+    if [Id, Name, Time, Versions].into_iter().all(|member| outline.member(text, member).is_none()) {
+        return Err("it has no _id, name, time or versions: no packument".to_owned());
+    }
+    let size = |member| outline.member(text, member).map_or(0, str::len);
+    let mut rows_bytes = (size(DocumentMember::Users) + size(Time)) / MIN_ENTRY_BYTES * name.len();
+    for version in outline.versions() {
+        let maps = outline.members(version).iter().filter(|found| {
+            matches!(
+                found.member,
+                Some(
+                    VersionMember::Scripts
+                        | VersionMember::Dependencies
+                        | VersionMember::DevDependencies
+                        | VersionMember::PeerDependencies
+                        | VersionMember::OptionalDependencies
+                        | VersionMember::BundleDependencies
+                        | VersionMember::BundledDependencies
+                )
+            )
+        });
+        let bytes: usize = maps.map(|found| found.value.size_bytes() as usize).sum();
+        rows_bytes = rows_bytes
+            .saturating_add((bytes / MIN_ENTRY_BYTES).saturating_mul(name.len() + version.key.size_bytes() as usize));
+    }
+    if rows_bytes > MAX_ROWS_BYTES {
+        return Err(format!("its rows could take more than {} MiB", MAX_ROWS_BYTES >> 20));
+    }
+    Ok(())
+}
+
+/// Notes the values that a later one of the same key replaced.
+fn note_replaced(reader: &mut Reader<'_>, outline: &Outline, text: &str) {
+    for replaced in outline.replaced() {
+        let key = RawString::of_inner(replaced.key.of(text)).unescape().text;
+        let version = replaced.version.map(|version| RawString::of_inner(version.of(text)).unescape().text);
+        reader.quirks.push(
+            reader.name,
+            version.as_deref(),
+            Some(&key),
+            QuirkCode::DuplicateKey,
+            replaced.value.of(text),
+        );
+    }
+}
+
+/// A batch of `table` from its columns in the schema's order.
+pub(super) fn record_batch(table: TableKind, columns: &mut [&mut dyn Column]) -> Result<RecordBatch> {
+    let arrays = columns.iter_mut().map(|column| column.finish()).collect::<Result<Vec<ArrayRef>>>()?;
+    RecordBatch::try_new(super::schema(table), arrays)
+        .or_error(ErrorKind::Internal, || format!("the columns of {table} do not fit its schema"))
+}

@@ -1,0 +1,72 @@
+//! The `packuments` table: a document as served, byte for byte.
+
+use arrow::array::RecordBatch;
+
+use super::column::{BytesColumn, Column, NumberColumn, TextColumn};
+use super::document::record_batch;
+use super::schema::ColumnSpec;
+use super::schema::ColumnType::{Bytes, Number, Text};
+use crate::error::Result;
+use crate::lake::TableKind;
+use crate::npm::Representation;
+
+pub(super) const COLUMNS: &[ColumnSpec] = &[
+    ColumnSpec::required("name", Text, "The package's name."),
+    ColumnSpec::required("rev", Text, "The document's `_rev`; the announced one if it has none."),
+    ColumnSpec::required("representation", Text, "full, or abbreviated (the install-v1 form)."),
+    ColumnSpec::required("size_bytes", Number, "The size of the document.").in_unit("bytes"),
+    ColumnSpec::optional("json", Text, "The document as served; null if it is not valid UTF-8."),
+    ColumnSpec::optional("bytes", Bytes, "The document as served, if it is not valid UTF-8."),
+];
+
+/// Rows of the `packuments` table.
+#[derive(Debug, Default)]
+pub(super) struct PackumentsTable {
+    name: TextColumn,
+    rev: TextColumn,
+    representation: TextColumn,
+    size: NumberColumn,
+    json: TextColumn,
+    bytes: BytesColumn,
+}
+
+impl PackumentsTable {
+    /// Adds a document. `text` is the same as `bytes` if they are valid UTF-8.
+    pub(super) fn push(
+        &mut self,
+        name: &str,
+        rev: &str,
+        representation: Representation,
+        bytes: &[u8],
+        text: Option<&str>,
+    ) {
+        self.name.push(name);
+        self.rev.push(rev);
+        self.representation.push(representation.as_str());
+        self.size.push(i64::try_from(bytes.len()).ok());
+        self.json.push_option(text);
+        self.bytes.push(if text.is_none() { Some(bytes) } else { None });
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.name.rows()
+    }
+
+    pub(super) fn size_bytes(&self) -> usize {
+        self.name.size_bytes() + self.rev.size_bytes() + self.json.size_bytes() + self.bytes.size_bytes()
+    }
+
+    pub(super) fn take_batch(&mut self) -> Result<RecordBatch> {
+        record_batch(
+            TableKind::Packuments,
+            &mut [
+                &mut self.name,
+                &mut self.rev,
+                &mut self.representation,
+                &mut self.size,
+                &mut self.json,
+                &mut self.bytes,
+            ],
+        )
+    }
+}

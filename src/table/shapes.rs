@@ -1,0 +1,220 @@
+//! The shapes that a member of a document or of a version may take, and what its columns make of each.
+//!
+//! A documented shape is no quirk (a license as text or `{type}`, a repository as text or object, a person as text or
+//! object, a list of system names as one text); a value read from any other shape is.
+
+use std::borrow::Cow;
+
+use super::read::{Reader, member, read_from};
+use crate::npm::QuirkCode;
+use crate::npm::json::{Kind, RawString};
+use crate::npm::person::Person;
+
+/// The three columns of a repository.
+#[derive(Debug, Default)]
+pub(super) struct Repository<'v> {
+    pub(super) kind: Option<Cow<'v, str>>,
+    pub(super) url: Option<Cow<'v, str>>,
+    pub(super) directory: Option<Cow<'v, str>>,
+}
+
+/// The three columns of a person.
+#[derive(Debug, Default)]
+pub(super) struct PersonColumns<'v> {
+    pub(super) name: Option<Cow<'v, str>>,
+    pub(super) email: Option<Cow<'v, str>>,
+    pub(super) url: Option<Cow<'v, str>>,
+}
+
+impl Reader<'_> {
+    /// One license text of the members `license`, `licenses` and `licence`: of the first that has one.
+    pub(super) fn license<'v>(
+        &mut self,
+        license: Option<&'v str>,
+        licenses: Option<&'v str>,
+        licence: Option<&'v str>,
+    ) -> Option<Cow<'v, str>> {
+        if let Some(text) = self.one_license("license", license) {
+            return Some(text);
+        }
+        if let Some(text) = self.one_license("licenses", licenses) {
+            return Some(text);
+        }
+        let text = self.one_license("licence", licence)?;
+        self.note("licence", QuirkCode::ReadFromOtherMember, licence.unwrap_or_default());
+        Some(text)
+    }
+
+    /// The license of a text, of `{type}`, or of a list of either: `(A OR B)`, as npm asks to write it.
+    fn one_license<'v>(&mut self, field: &str, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
+        let raw = raw?;
+        if Kind::of(raw) != Kind::Array {
+            let text = self.license_item(field, raw);
+            if text.is_none() && Kind::of(raw) != Kind::Null {
+                self.note(field, QuirkCode::NotAString, raw);
+            }
+            return text;
+        }
+        let mut texts = Vec::new();
+        for item in Self::items(raw) {
+            match self.license_item(field, item) {
+                Some(text) => texts.push(text),
+                None => self.note(field, QuirkCode::ItemDropped, item),
+            }
+        }
+        match texts.len() {
+            0 => None,
+            1 => texts.pop(),
+            _ => {
+                self.note(field, QuirkCode::ReadFromList, raw);
+                Some(Cow::Owned(format!("({})", texts.join(" OR "))))
+            }
+        }
+    }
+
+    fn license_item<'v>(&mut self, field: &str, raw: &'v str) -> Option<Cow<'v, str>> {
+        match Kind::of(raw) {
+            Kind::String => Some(self.unescape(field, RawString::of(raw))),
+            Kind::Object => {
+                let entries = self.entries(field, Some(raw))?;
+                let kind = member(&entries, "type").filter(|kind| Kind::of(kind) == Kind::String)?;
+                Some(self.unescape(field, RawString::of(kind)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Text, or the first text of a list.
+    pub(super) fn text_or_first<'v>(&mut self, field: &str, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
+        let list = raw?;
+        if Kind::of(list) != Kind::Array {
+            return self.text(field, raw);
+        }
+        self.note(field, QuirkCode::ReadFromList, list);
+        let first = Self::items(list).into_iter().find(|item| Kind::of(item) == Kind::String)?;
+        Some(self.unescape(field, RawString::of(first)))
+    }
+
+    /// A repository of an object, of a text (its URL), or of the first of a list of either.
+    pub(super) fn repository<'v>(&mut self, field: &str, raw: Option<&'v str>) -> Repository<'v> {
+        let Some(raw) = raw else { return Repository::default() };
+        match Kind::of(raw) {
+            Kind::Null => Repository::default(),
+            Kind::String => Repository { url: self.text(field, Some(raw)), ..Repository::default() },
+            Kind::Array => {
+                self.note(field, QuirkCode::ReadFromList, raw);
+                let mut items = Self::items(raw).into_iter();
+                self.repository(field, items.find(|item| matches!(Kind::of(item), Kind::String | Kind::Object)))
+            }
+            _ => {
+                let entries = self.entries(field, Some(raw)).unwrap_or_default();
+                Repository {
+                    kind: self.text(&format!("{field}.type"), member(&entries, "type")),
+                    url: self.text(&format!("{field}.url"), member(&entries, "url")),
+                    directory: self.text(&format!("{field}.directory"), member(&entries, "directory")),
+                }
+            }
+        }
+    }
+
+    /// The address of a bug tracker: of `{url}`, or a text that is no e-mail address.
+    pub(super) fn bugs_url<'v>(&mut self, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
+        match Kind::of(raw?) {
+            Kind::String => {
+                let text = self.text("bugs", raw)?;
+                if text.contains('@') && !text.contains("://") {
+                    self.note("bugs", QuirkCode::NotAUrl, raw.unwrap_or_default());
+                    return None;
+                }
+                Some(text)
+            }
+            _ => {
+                let entries = self.entries("bugs", raw)?;
+                self.text("bugs.url", member(&entries, "url"))
+            }
+        }
+    }
+
+    /// A person of an object, of a line `Name <email> (url)`, or of the first of a list of either.
+    pub(super) fn person<'v>(&mut self, field: &str, raw: Option<&'v str>) -> PersonColumns<'v> {
+        let Some(raw) = raw else { return PersonColumns::default() };
+        match Kind::of(raw) {
+            Kind::Null => PersonColumns::default(),
+            Kind::String => self.text(field, Some(raw)).map(person_of_line).unwrap_or_default(),
+            Kind::Array => {
+                self.note(field, QuirkCode::ReadFromList, raw);
+                let mut items = Self::items(raw).into_iter();
+                self.person(field, items.find(|item| matches!(Kind::of(item), Kind::String | Kind::Object)))
+            }
+            _ => {
+                let entries = self.entries(field, Some(raw)).unwrap_or_default();
+                PersonColumns {
+                    name: self.text(&format!("{field}.name"), member(&entries, "name")),
+                    email: self.text(&format!("{field}.email"), member(&entries, "email")),
+                    url: self.text(&format!("{field}.url"), member(&entries, "url")),
+                }
+            }
+        }
+    }
+
+    /// Keywords of a list, lists within it flattened, or of one text that commas, else white space, divide.
+    pub(super) fn keywords<'v>(&mut self, raw: Option<&'v str>) -> Option<Vec<Cow<'v, str>>> {
+        let raw = raw?;
+        match Kind::of(raw) {
+            Kind::Null => None,
+            Kind::Array => {
+                let mut words = Vec::new();
+                self.flatten_keywords(raw, &mut words);
+                Some(words)
+            }
+            Kind::String => {
+                self.note("keywords", QuirkCode::ReadFromString, raw);
+                let text = self.text("keywords", Some(raw))?;
+                let divides = if text.contains(',') { |c| c == ',' } else { char::is_whitespace };
+                let words = text.split(divides).map(str::trim).filter(|word| !word.is_empty());
+                Some(words.map(|word| Cow::Owned(word.to_owned())).collect())
+            }
+            _ => {
+                self.note("keywords", QuirkCode::NotAList, raw);
+                None
+            }
+        }
+    }
+
+    fn flatten_keywords<'v>(&mut self, list: &'v str, words: &mut Vec<Cow<'v, str>>) {
+        for item in Self::items(list) {
+            match Kind::of(item) {
+                Kind::String => words.push(self.unescape("keywords", RawString::of(item))),
+                // The depth of a document is bounded, so this recursion is.
+                Kind::Array => {
+                    self.note("keywords", QuirkCode::ReadFromList, item);
+                    self.flatten_keywords(item, words);
+                }
+                _ => self.note("keywords", QuirkCode::ItemDropped, item),
+            }
+        }
+    }
+}
+
+fn person_of_line(line: Cow<'_, str>) -> PersonColumns<'_> {
+    match line {
+        Cow::Borrowed(line) => {
+            let person = Person::parse(line);
+            PersonColumns {
+                name: person.name.map(Cow::Borrowed),
+                email: person.email.map(Cow::Borrowed),
+                url: person.url.map(Cow::Borrowed),
+            }
+        }
+        Cow::Owned(line) => {
+            let person = Person::parse(&line);
+            let own = |part: Option<&str>| part.map(|part| Cow::Owned(part.to_owned()));
+            PersonColumns { name: own(person.name), email: own(person.email), url: own(person.url) }
+        }
+    }
+}
+
+/// The quirk of a value of the wrong kind that rows could still be made of.
+pub(super) fn read_from_raw(raw: &str) -> QuirkCode {
+    read_from(Kind::of(raw))
+}
