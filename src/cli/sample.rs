@@ -27,7 +27,7 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
             [] => World::seeded(args.seed, args.packages),
             files => World::from_ndjson(files)?,
         };
-        let packages = world.counts().documents;
+        let packages = world.counts().packages;
         Ok::<_, SampleError>((SampleServer::start(world, Options { address, faults, ..Options::default() })?, packages))
     };
     let (server, packages) = tokio::task::spawn_blocking(start)

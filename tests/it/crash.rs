@@ -1,15 +1,15 @@
 //! A process that dies: what it fetched is not asked for again, and a rerun ends in the bytes of an undisturbed one.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use all_docs::lake::TableKind;
 use all_docs::pipeline::{IngestSummary, Progress, ingest};
 use all_docs::sample::World;
-use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Env, all_docs, assert_same_lake, packument_of, run};
+use crate::support::{Env, all_docs, assert_same_lake, run};
 
 const PACKAGES: usize = 400;
 /// What a killed process may have asked for in vain: requests in flight, answers between network and disk, and a segment
@@ -73,7 +73,7 @@ async fn a_killed_process_is_resumed_by_the_next_one() {
             command
         };
         let mut child = command(&env).spawn().unwrap();
-        let asked = || env.server.requests().iter().filter(|request| packument_of(request).is_some()).count();
+        let asked = || env.server.requests().iter().filter(|request| request.package.is_some()).count();
         while asked() < requests && child.try_wait().unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

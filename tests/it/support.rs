@@ -12,10 +12,11 @@ use all_docs::lake::{OriginInfo, TableKind};
 use all_docs::npm::Representation;
 use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
-use all_docs::sample::{Options, RecordedRequest, SampleServer, World};
+use all_docs::sample::{Options, SampleServer, World};
 use all_docs::store::Store;
 use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use sha2::Digest;
 use tokio_util::sync::CancellationToken;
 
 /// The name under which the tests' registry stands in the lake.
@@ -68,11 +69,13 @@ impl Env {
         run(self.options(pivots)).await.unwrap()
     }
 
-    /// The names whose documents were asked for since the last call, in the order of the requests.
+    /// The names whose documents were asked for since the last call, sorted, each as often as it was asked for.
     pub fn packuments_asked(&self) -> Vec<String> {
         let requests = self.server.requests();
         self.server.clear_requests();
-        requests.iter().filter_map(packument_of).collect()
+        let mut names: Vec<String> = requests.into_iter().filter_map(|request| request.package).collect();
+        names.sort();
+        names
     }
 
     /// All rows of a table over all of its shards, one batch a read batch, shards in the order of their names.
@@ -96,24 +99,19 @@ pub async fn run(options: IngestOptions) -> Result<IngestSummary> {
     ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await
 }
 
-/// The package that a request asked for; `None` for pages and the like.
-pub fn packument_of(request: &RecordedRequest) -> Option<String> {
-    let path = request.path.strip_prefix('/')?;
-    let is_page = path.is_empty() || path.starts_with('_') || path.starts_with("registry") || path.starts_with("-/");
-    (!is_page).then(|| percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned())
-}
-
 pub fn read_table(lake: &Path, table: TableKind) -> Vec<RecordBatch> {
     let folder = lake.join(ORIGIN).join(table.as_str());
-    let mut shards: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    shards.sort();
-    let mut batches = Vec::new();
-    for shard in shards {
-        let file = std::fs::File::open(shard).unwrap();
+    let mut shards = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = std::fs::File::open(&path).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-        batches.extend(reader.map(|batch| batch.unwrap()));
+        // By the start of the partition: an open one (`_`) comes first.
+        let start = path.file_stem().unwrap().to_str().unwrap().split('-').next().unwrap().replace('_', "");
+        shards.push((start, reader.map(|batch| batch.unwrap()).collect::<Vec<_>>()));
     }
-    batches
+    shards.sort_by(|one, other| one.0.cmp(&other.0));
+    shards.into_iter().flat_map(|(_, batches)| batches).collect()
 }
 
 pub fn texts(batches: &[RecordBatch], column: &str) -> Vec<Option<String>> {
@@ -126,8 +124,8 @@ pub fn texts(batches: &[RecordBatch], column: &str) -> Vec<Option<String>> {
     values
 }
 
-/// Every file of a lake with its bytes, but for those that carry times and attempts: manifests, `outcomes`, `all-docs.json`.
-pub fn lake_bytes(lake: &Path) -> BTreeMap<String, Vec<u8>> {
+/// Every file of a lake with the digest of its bytes, but for those that carry times, attempts and counts of requests.
+pub fn lake_bytes(lake: &Path) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     let mut pending = vec![lake.to_owned()];
     while let Some(folder) = pending.pop() {
@@ -138,9 +136,10 @@ pub fn lake_bytes(lake: &Path) -> BTreeMap<String, Vec<u8>> {
                 continue;
             }
             let name = path.strip_prefix(lake).unwrap().to_str().unwrap().to_owned();
-            let carries_times = ["/manifest/", "/outcomes/", "all-docs.json"].iter().any(|part| name.contains(part));
+            let carries_times = ["/manifest/", "/outcomes/", "all-docs.json", "requests.json"].iter().any(|part| name.contains(part));
             if !carries_times {
-                files.insert(name, std::fs::read(path).unwrap());
+                let digest = sha2::Sha256::digest(std::fs::read(path).unwrap());
+                files.insert(name, digest.iter().map(|byte| format!("{byte:02x}")).collect());
             }
         }
     }
@@ -153,7 +152,7 @@ pub fn assert_same_lake(one: &Path, other: &Path) {
     assert!(!one.is_empty(), "the lake is empty");
     let names: Vec<_> = one.keys().collect();
     assert_eq!(names, other.keys().collect::<Vec<_>>(), "the lakes hold other files");
-    let differing: Vec<_> = one.iter().filter(|(name, bytes)| other[*name] != **bytes).map(|(name, _)| name).collect();
+    let differing: Vec<_> = one.iter().filter(|(name, digest)| other[*name] != **digest).map(|(name, _)| name).collect();
     assert!(differing.is_empty(), "these files differ: {differing:?}");
 }
 

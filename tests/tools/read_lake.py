@@ -34,7 +34,7 @@ for table in TABLES:
     pattern = f"{origin}/{table}/*.parquet"
     files = sorted(glob.glob(pattern))
     assert files, f"{pattern} matches nothing"
-    rows = duckdb.sql(f"select count(*) from '{pattern}'").fetchone()[0]
+    rows = duckdb.sql(f"select count(*) from '{pattern}'").fetchall()[0][0]
     frame = pandas.concat([pandas.read_parquet(file) for file in files], ignore_index=True)
     dataset = pyarrow.dataset.dataset(f"{origin}/{table}", format="parquet")
     assert len(frame) == rows == dataset.count_rows(), (table, len(frame), rows, dataset.count_rows())
@@ -42,7 +42,7 @@ for table in TABLES:
     for column, kind in TYPES.get(table, {}).items():
         assert types[column] == kind, (table, column, types[column], kind)
     for column in types:
-        nulls = duckdb.sql(f"select count(*) from '{pattern}' where \"{column}\" is null").fetchone()[0]
+        nulls = duckdb.sql(f"select count(*) from '{pattern}' where \"{column}\" is null").fetchall()[0][0]
         assert nulls == int(frame[column].isna().sum()), (table, column, nulls, int(frame[column].isna().sum()))
     names = [name for (name,) in duckdb.sql(f"select name from '{pattern}'").fetchall()]
     per_file = [duckdb.sql(f"select name from '{file}'").fetchall() for file in files]
