@@ -8,3 +8,7 @@
 pub mod error;
 pub mod lake;
 pub mod npm;
+
+// runs: put stages together, or read the result
+#[cfg(feature = "query")]
+pub mod query;
