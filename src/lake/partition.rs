@@ -42,6 +42,13 @@ impl Partition {
         format!("{}-{}", short_end(self.start.as_deref()), short_end(self.end.as_deref()))
     }
 
+    /// The range that a file stem tells of, `None` for what is no stem. An end that the stem had to shorten is open
+    /// here, so the range may be wider than the partition, never narrower.
+    pub fn from_file_stem(stem: &str) -> Option<Partition> {
+        let (start, end) = stem.split_once('-')?;
+        Some(Partition { start: stem_end(start)?, end: stem_end(end)? })
+    }
+
     /// The key by which work items and caches name it: `v1:partition:{origin}:{hex(start)}:{hex(end)}`.
     pub fn key(&self, origin: &str) -> String {
         format!("v1:partition:{origin}:{}:{}", hex_end(self.start.as_deref()), hex_end(self.end.as_deref()))
@@ -76,6 +83,20 @@ fn hex(bytes: &[u8]) -> String {
 
 fn hex_end(end: Option<&str>) -> String {
     end.map_or_else(|| "_".to_owned(), hex_key)
+}
+
+/// An end as a stem spells it: `Some(None)` where it is open or was shortened, `None` where it is not one.
+fn stem_end(spelled: &str) -> Option<Option<String>> {
+    if spelled == "_" || spelled.contains('~') {
+        return Some(None);
+    }
+    let (pairs, rest) = spelled.as_bytes().as_chunks::<2>();
+    let bytes: Option<Vec<u8>> = pairs.iter().map(|&[high, low]| Some(nibble(high)? << 4 | nibble(low)?)).collect();
+    if rest.is_empty() { String::from_utf8(bytes?).ok().map(Some) } else { None }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 fn short_end(end: Option<&str>) -> String {
@@ -144,6 +165,20 @@ mod tests {
         let stems: Vec<_> = set(&["a", "b"]).iter().map(|partition| partition.file_stem()).collect();
         assert_eq!(stems, ["_-61", "61-62", "62-_"]);
         assert_eq!(set(&["a", "b"]).get(1).key("npm"), "v1:partition:npm:61:62");
+    }
+
+    #[test]
+    fn a_stem_tells_its_range_and_never_a_narrower_one() {
+        let set = set(&["@scope/a", "b", "\u{e4}"]);
+        for partition in set.iter() {
+            assert_eq!(Partition::from_file_stem(&partition.file_stem()), Some(partition));
+        }
+        let long = Partition { start: Some("x".repeat(214)), end: Some("y".to_owned()) };
+        let told = Partition::from_file_stem(&long.file_stem());
+        assert_eq!(told, Some(Partition { start: None, end: None }));
+        for no_stem in ["", "61", "6-62", "zz-62", "ff-_"] {
+            assert_eq!(Partition::from_file_stem(no_stem), None, "{no_stem}");
+        }
     }
 
     #[test]

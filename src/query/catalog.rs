@@ -1,0 +1,176 @@
+//! The tables of a lake by their SQL names: a schema per origin. Nothing here reads the lake.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::common::TableReference;
+use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
+use datafusion::error::DataFusionError;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use object_store::ObjectStore;
+use object_store::path::Path as ObjectPath;
+
+use crate::lake::{LakeInfo, Layout, TableKind};
+
+use super::shard_table::ShardTable;
+
+/// The engine's name for the lake as a whole: `lake.npm.versions` is the longest name of a table.
+pub(super) const CATALOG: &str = "lake";
+
+/// The key under which a column's field carries its description.
+const DOC_KEY: &str = "doc";
+
+/// The key under which it carries its unit.
+const UNIT_KEY: &str = "unit";
+
+/// A table as a statement can name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableInfo {
+    /// The origin it belongs to: its schema in SQL.
+    pub origin: String,
+    /// Its name within the origin.
+    pub name: &'static str,
+    /// Whether its bare name means this one, because its origin is the lake's default.
+    pub is_default: bool,
+    /// What one row is.
+    pub grain: &'static str,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnInfo {
+    /// Its name.
+    pub name: String,
+    /// Its type as `describe` shows it.
+    pub type_name: String,
+    /// Whether it may be null.
+    pub nullable: bool,
+    /// What it holds, where the table says so.
+    pub doc: Option<String>,
+    /// What a number of it counts, where it counts something.
+    pub unit: Option<String>,
+}
+
+/// Where the shards lie.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) store_url: ObjectStoreUrl,
+    pub(super) root: ObjectPath,
+}
+
+/// All origins of a lake.
+#[derive(Debug)]
+pub(super) struct LakeCatalog {
+    origins: Vec<Arc<OriginSchema>>,
+    default_origin: String,
+}
+
+/// The tables of one origin.
+#[derive(Debug)]
+pub(super) struct OriginSchema {
+    name: String,
+    place: Place,
+}
+
+impl LakeCatalog {
+    pub(super) fn new(place: &Place, info: &LakeInfo) -> Self {
+        let schema = |name: &String| Arc::new(OriginSchema { name: name.clone(), place: place.clone() });
+        LakeCatalog { origins: info.origins.keys().map(schema).collect(), default_origin: info.default_origin.clone() }
+    }
+
+    /// Origins by name, in the order of the alphabet.
+    pub(super) fn origin_names(&self) -> impl Iterator<Item = &str> {
+        self.origins.iter().map(|origin| origin.name.as_str())
+    }
+
+    pub(super) fn default_origin(&self) -> &str {
+        &self.default_origin
+    }
+
+    /// Every table, the default origin's first.
+    pub(super) fn tables(&self) -> Vec<TableInfo> {
+        let (default, others): (Vec<&str>, Vec<&str>) =
+            self.origin_names().partition(|origin| *origin == self.default_origin);
+        let tables_of = |origin: &str| {
+            TableKind::ALL.map(|kind| TableInfo {
+                origin: origin.to_owned(),
+                name: kind.as_str(),
+                is_default: origin == self.default_origin,
+                grain: kind.grain(),
+            })
+        };
+        default.into_iter().chain(others).flat_map(tables_of).collect()
+    }
+
+    /// The table that `reference` means, if the lake has it.
+    pub(super) fn find(&self, reference: &TableReference) -> Option<TableKind> {
+        let origin = reference.schema().unwrap_or(&self.default_origin);
+        let known = self.origin(origin).is_some() && reference.catalog().is_none_or(|catalog| catalog == CATALOG);
+        if known { kind_of(reference.table()) } else { None }
+    }
+
+    pub(super) fn origin(&self, name: &str) -> Option<&Arc<OriginSchema>> {
+        let exact = self.origins.iter().find(|origin| origin.name == name);
+        exact.or_else(|| self.origins.iter().find(|origin| origin.name.eq_ignore_ascii_case(name)))
+    }
+}
+
+impl CatalogProvider for LakeCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        self.origin_names().map(str::to_owned).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        self.origin(name).map(|origin| Arc::clone(origin) as Arc<dyn SchemaProvider>)
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for OriginSchema {
+    fn table_names(&self) -> Vec<String> {
+        TableKind::ALL.iter().map(ToString::to_string).collect()
+    }
+
+    /// A new provider each time, so a statement lists a table's folder once and the next one sees it anew.
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let Some(kind) = kind_of(name) else { return Ok(None) };
+        let mut folder = self.place.root.clone();
+        folder.extend(Layout::origin(&self.name).table(kind).split('/'));
+        Ok(Some(Arc::new(ShardTable::new(self.place.clone(), folder, kind, schema_of(kind)))))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        kind_of(name).is_some()
+    }
+}
+
+fn kind_of(name: &str) -> Option<TableKind> {
+    TableKind::parse(name).or_else(|| TableKind::parse(&name.to_ascii_lowercase()))
+}
+
+/// The columns of a table as the engine reads them. Text is read as views: a comparison then mostly looks at the
+/// first bytes, and a batch may hold more than 2 GB of it.
+pub(super) fn schema_of(kind: TableKind) -> SchemaRef {
+    Arc::new(transform_schema_to_view(&stored_schema(kind)))
+}
+
+/// The columns of a table as they are written.
+pub(super) fn stored_schema(kind: TableKind) -> SchemaRef {
+    crate::table::schema(kind)
+}
+
+/// The columns of a table for a person.
+pub(super) fn columns_of(kind: TableKind) -> Vec<ColumnInfo> {
+    let schema: &Schema = &stored_schema(kind);
+    let column = |field: &arrow::datatypes::FieldRef| ColumnInfo {
+        name: field.name().clone(),
+        type_name: field.data_type().to_string(),
+        nullable: field.is_nullable(),
+        doc: field.metadata().get(DOC_KEY).cloned(),
+        unit: field.metadata().get(UNIT_KEY).cloned(),
+    };
+    schema.fields().iter().map(column).collect()
+}

@@ -1,0 +1,139 @@
+//! What went wrong while a statement ran, in our own kinds of error. What is wrong with a statement is `mistake`.
+
+use std::error::Error as StdError;
+
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use object_store::path::Path as ObjectPath;
+use parquet::errors::ParquetError;
+
+use crate::error::{Error, ErrorKind, Retry};
+
+/// The error for a place that holds no lake: it says how to make one.
+pub fn no_lake(location: &str) -> Error {
+    Error::lake(format!("there is no lake at {location}")).hint(format!(
+        "make one with: all-docs ingest --pivots examples/pivots.json --lake {location}\nor name the folder of one with --lake"
+    ))
+}
+
+/// A shard that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{shard} {fault}")]
+pub(super) struct ShardFault {
+    shard: String,
+    fault: Fault,
+    source: Box<dyn StdError + Send + Sync>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Fault {
+    #[error("vanished while it was read")]
+    Vanished,
+    #[error("was replaced while it was read")]
+    Replaced,
+    #[error("cannot be read")]
+    Unreadable,
+    #[error("is damaged")]
+    Damaged,
+}
+
+impl ShardFault {
+    /// A fault that the store reported.
+    pub(super) fn of_store(shard: &ObjectPath, error: object_store::Error) -> Self {
+        let fault = fault_of(&error);
+        ShardFault { shard: shard.to_string(), fault, source: Box::new(error) }
+    }
+
+    /// A fault met while reading a footer: the store's, or what it gave is none.
+    pub(super) fn of_footer(shard: &ObjectPath, error: DataFusionError) -> Self {
+        let fault = find::<object_store::Error>(&error).map_or(Fault::Damaged, fault_of);
+        ShardFault { shard: shard.to_string(), fault, source: Box::new(error) }
+    }
+}
+
+fn fault_of(error: &object_store::Error) -> Fault {
+    match error {
+        object_store::Error::NotFound { .. } => Fault::Vanished,
+        object_store::Error::Precondition { .. } => Fault::Replaced,
+        // A range past the end: the file is shorter than it was when it was listed.
+        _ if error.to_string().contains("range") => Fault::Damaged,
+        _ => Fault::Unreadable,
+    }
+}
+
+impl From<ShardFault> for ParquetError {
+    fn from(fault: ShardFault) -> Self {
+        ParquetError::External(Box::new(fault))
+    }
+}
+
+/// An error met while a statement ran. `tables` are those that it reads.
+pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
+    const AGAIN: &str = "an ingest is at work on this lake; run the statement again";
+    const VERIFY: &str = "all-docs verify names every shard that is not as its manifest says";
+    if let Some(fault) = find::<ShardFault>(&error) {
+        let (kind, message) = (fault.fault, fault.to_string());
+        let lake_error = Error::lake(message).source(error);
+        return match kind {
+            Fault::Vanished | Fault::Replaced => lake_error.retry(Retry::Later).hint(AGAIN),
+            Fault::Damaged => lake_error.hint(VERIFY),
+            Fault::Unreadable => lake_error,
+        };
+    }
+    if let Some(ours) = find::<object_store::Error>(&error) {
+        return Error::lake(format!("cannot read the lake: {ours}")).source(error);
+    }
+    if find::<ParquetError>(&error).is_some() || matches!(find::<ArrowError>(&error), Some(ArrowError::ParquetError(_)))
+    {
+        let message = format!("a shard of {} cannot be decoded", tables.join(" or "));
+        return Error::lake(message).hint(VERIFY).source(error);
+    }
+    if find::<std::io::Error>(&error).is_some() {
+        return Error::internal("cannot write what does not fit into memory to a temporary file")
+            .hint("free some space in the folder for temporary files, or ask for less")
+            .source(error);
+    }
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => Error::input("the statement needs more memory than it may take")
+            .hint("ask for fewer columns or rows, or group before you join")
+            .source(error),
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) | DataFusionError::NotImplemented(_) => {
+            Error::input(plain_message(&error)).doing("running the statement")
+        }
+        _ => Error::new(ErrorKind::Internal, "the statement failed").source(error),
+    }
+}
+
+/// The first cause of type `T` in an error's chain, itself included.
+pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        // A shared error hides behind its pointer, which is an error of its own.
+        if let Some(shared) = error.downcast_ref::<std::sync::Arc<DataFusionError>>() {
+            return find(shared.as_ref());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// What the engine says, without the name of its error type before it and the back trace behind.
+pub(super) fn plain_message(error: &DataFusionError) -> String {
+    let root = error.find_root();
+    let text = match root {
+        DataFusionError::ArrowError(arrow, _) => arrow.to_string(),
+        other => other.message().into_owned(),
+    };
+    let text = text.split("\n\nbacktrace:").next().unwrap_or_default().trim();
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if letters.as_str().starts_with(|next: char| next.is_lowercase() || next == ' ') => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,178 @@
+//! What is wrong with a statement, in words that help: the nearest name, the place of a syntax error. What goes wrong
+//! while it runs is `failure`.
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{Column, SchemaError, TableReference};
+use datafusion::error::DataFusionError;
+
+use crate::error::{Error, ErrorKind};
+use crate::lake::TableKind;
+
+use super::catalog::{LakeCatalog, schema_of};
+use super::failure::{find, plain_message};
+use super::nearest::nearest;
+
+/// How many names a hint lists before it says only where all of them stand.
+const LISTED_NAMES: usize = 50;
+
+/// Explains a planner's errors by the tables of a lake.
+pub(super) struct Mistakes<'a> {
+    pub(super) catalog: &'a LakeCatalog,
+}
+
+impl Mistakes<'_> {
+    /// The planner's error for a statement that names `references`.
+    pub(super) fn explain(&self, error: DataFusionError, references: &[TableReference]) -> Error {
+        if let Some(SchemaError::FieldNotFound { field, valid_fields }) = find::<SchemaError>(&error) {
+            return self.unknown_column(field, valid_fields, references);
+        }
+        if let Some(SchemaError::AmbiguousReference { field }) = find::<SchemaError>(&error) {
+            return Error::input(format!("more than one table of the statement has a column {:?}", field.name))
+                .hint(format!("say which is meant, as in versions.{}", field.name));
+        }
+        let message = plain_message(&error);
+        let unknown = references.iter().find(|reference| {
+            self.catalog.find(reference).is_none()
+                && message.contains(reference.table())
+                && message.contains("not found")
+        });
+        if let Some(reference) = unknown {
+            return self.unknown_table(reference);
+        }
+        match error.find_root() {
+            DataFusionError::Internal(_) => {
+                Error::new(ErrorKind::Internal, "the statement cannot be planned").source(error)
+            }
+            DataFusionError::ObjectStore(_) => Error::lake("cannot list the lake").source(error),
+            _ => Error::input(message),
+        }
+    }
+
+    fn unknown_table(&self, reference: &TableReference) -> Error {
+        let tables = TableKind::ALL.map(TableKind::as_str);
+        let origins: Vec<&str> = self.catalog.origin_names().collect();
+        if let Some(origin) = reference.schema()
+            && self.catalog.origin(origin).is_none()
+        {
+            let near = nearest(origin, origins.iter().copied());
+            let meant = near.map(|near| format!("did you mean {near}.{}? ", reference.table())).unwrap_or_default();
+            return Error::input(format!("the lake holds no origin {origin:?}"))
+                .hint(format!("{meant}Its origins: {}", origins.join(", ")));
+        }
+        let near = nearest(reference.table(), tables);
+        let meant = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        let made = "a lake has all of them, filled by all-docs ingest";
+        let others: Vec<String> = origins
+            .iter()
+            .filter(|origin| **origin != self.catalog.default_origin())
+            .map(|origin| format!("; those of {origin} as {origin}.versions"))
+            .collect();
+        Error::input(format!("there is no table {:?}", reference.table())).hint(format!(
+            "{meant}Tables: {}{} ({made})",
+            tables.join(", "),
+            others.concat()
+        ))
+    }
+
+    fn unknown_column(&self, field: &Column, valid: &[Column], references: &[TableReference]) -> Error {
+        if let Some(relation) = &field.relation
+            && !valid
+                .iter()
+                .any(|column| column.relation.as_ref().is_some_and(|known| known.table() == relation.table()))
+        {
+            return unknown_relation(field, relation, valid);
+        }
+        let known: Vec<TableKind> = references.iter().filter_map(|reference| self.catalog.find(reference)).collect();
+        let schemas: Vec<(TableKind, SchemaRef)> = known.iter().map(|kind| (*kind, schema_of(*kind))).collect();
+        // Where the planner does not say what it looked through, every column of the statement's tables may be meant.
+        let mut columns: Vec<(String, &str)> = valid
+            .iter()
+            .filter(|column| field.relation.is_none() || field.relation == column.relation)
+            .map(|column| (column.relation.as_ref().map_or("", |relation| relation.table()).to_owned(), column.name()))
+            .collect();
+        if columns.is_empty() {
+            columns = schemas
+                .iter()
+                .flat_map(|(kind, schema)| {
+                    schema.fields().iter().map(|field| (kind.to_string(), field.name().as_str()))
+                })
+                .collect();
+        }
+        let mut tables: Vec<&str> =
+            columns.iter().map(|(table, _)| table.as_str()).filter(|name| !name.is_empty()).collect();
+        tables.dedup();
+        let place = if tables.is_empty() { String::new() } else { format!(" in {}", tables.join(", ")) };
+        let error = Error::input(format!("there is no column {:?}{place}", field.name));
+        let near = nearest(&field.name, columns.iter().map(|(_, column)| *column));
+        let meant = near.map(|near| match columns.iter().find(|(_, column)| *column == near) {
+            Some((table, _)) if !table.is_empty() => format!("did you mean {near}, of {table}? "),
+            _ => format!("did you mean {near}? "),
+        });
+        let elsewhere: Vec<&str> = TableKind::ALL
+            .into_iter()
+            .filter(|kind| !known.contains(kind) && schema_of(*kind).column_with_name(&field.name).is_some())
+            .map(TableKind::as_str)
+            .collect();
+        let meant = meant.unwrap_or_default();
+        let elsewhere = match elsewhere.as_slice() {
+            [] => String::new(),
+            tables => format!("{:?} is a column of {}. ", field.name, tables.join(", ")),
+        };
+        let names: Vec<&str> = columns.iter().map(|(_, column)| *column).collect();
+        error.hint(format!("{meant}{elsewhere}{}", listed("Columns", &names)))
+    }
+}
+
+fn unknown_relation(field: &Column, relation: &TableReference, valid: &[Column]) -> Error {
+    let mut names: Vec<&str> =
+        valid.iter().filter_map(|column| column.relation.as_ref()).map(|known| known.table()).collect();
+    names.dedup();
+    let near = nearest(relation.table(), names.iter().copied());
+    let meant = near.map(|near| format!("did you mean {near}.{}? ", field.name)).unwrap_or_default();
+    Error::input(format!("{:?} is no table or alias of the statement", relation.table()))
+        .hint(format!("{meant}{}", listed("Tables and aliases here", &names)))
+}
+
+fn listed(title: &str, names: &[&str]) -> String {
+    if names.is_empty() || names.len() > LISTED_NAMES {
+        return "describe shows a table's columns: describe versions".to_owned();
+    }
+    format!("{title}: {}", names.join(", "))
+}
+
+/// A statement that is no SQL, with the place where it stops being it.
+pub(super) fn syntax(sql: &str, error: &DataFusionError) -> Error {
+    let message = match error.find_root() {
+        DataFusionError::SQL(parser, _) => parser.to_string(),
+        _ => plain_message(error),
+    };
+    let message = message.strip_prefix("sql parser error: ").unwrap_or(&message);
+    let (what, place) = match message.rsplit_once(" at Line: ") {
+        Some((what, place)) => (what, position(place)),
+        None => (message, None),
+    };
+    let error = Error::input(format!("this is not SQL: {what}"));
+    let error = match place.and_then(|(line, column)| Some((line, column, sql.lines().nth(line.checked_sub(1)?)?))) {
+        Some((line, column, text)) => {
+            error.doing(format!("reading line {line}, column {column}:\n    {}", marked(text, column)))
+        }
+        None => error,
+    };
+    error.hint("as in: select name, version from versions where name = 'left-pad'")
+}
+
+/// Line and column, both from 1, out of the parser's `1, Column: 8`.
+fn position(text: &str) -> Option<(usize, usize)> {
+    let (line, column) = text.split_once(", Column: ")?;
+    let column: String = column.chars().take_while(char::is_ascii_digit).collect();
+    Some((line.trim().parse().ok()?, column.parse().ok()?))
+}
+
+/// A line with a caret under `column`; a long one only around it.
+fn marked(line: &str, column: usize) -> String {
+    const AROUND: usize = 40;
+    let at = column.saturating_sub(1);
+    let from = at.saturating_sub(AROUND);
+    let shown: String = line.chars().skip(from).take(2 * AROUND).collect();
+    format!("{shown}\n    {}^", " ".repeat(at - from))
+}

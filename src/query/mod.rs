@@ -1,0 +1,29 @@
+//! SQL over a lake: one statement in, Arrow batches or a file format out. It only reads.
+//!
+//! A [`Session`] knows the lake's tables by their columns and their folders and opens nothing until a statement names
+//! them. Not here: where a lake lies (`store/`), how its files are written (`shard/`), what is printed (`cli/`).
+
+mod catalog;
+mod failure;
+mod format;
+mod json_value;
+mod mistake;
+mod nearest;
+mod output_columns;
+mod plan_limits;
+mod session;
+mod shard_reader;
+mod shard_table;
+mod statement;
+mod terminal_table;
+mod write;
+
+pub use catalog::{ColumnInfo, TableInfo};
+pub use failure::no_lake;
+pub use format::Format;
+pub use session::{QueryStream, Session, SessionOptions};
+pub use terminal_table::TableOptions;
+pub use write::{Written, write};
+
+#[cfg(test)]
+mod tests;

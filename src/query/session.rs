@@ -1,0 +1,212 @@
+//! A session: a lake that statements can be asked of. The tables are `catalog`, the output formats `write`.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::prelude::SessionContext;
+use futures::{Stream, StreamExt};
+use object_store::ObjectStore;
+use object_store::path::Path as ObjectPath;
+use url::{Position, Url};
+
+use crate::error::{Context, ErrorKind, Result};
+use crate::lake::{LakeInfo, TableKind};
+
+use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, Place, TableInfo, columns_of};
+use super::failure::failure;
+use super::mistake::Mistakes;
+use super::plan_limits::{DOCUMENT_BATCH_ROWS, session_config};
+use super::shard_table::ShardTable;
+use super::statement;
+
+/// What a session may use of the machine.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// Bytes that sorts, joins and groupings may hold; what is more goes to temporary files, or fails where it cannot.
+    /// 4 GB by default: enough to group all versions of npm, and little enough for a laptop. What is only passed
+    /// through is not counted, as it is never held.
+    pub memory_limit_bytes: usize,
+    /// The folder for temporary files; the system's where it is `None`.
+    pub spill_folder: Option<PathBuf>,
+    /// How many parts of a statement run at once; as many as there are cores by default.
+    pub threads: usize,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        SessionOptions { memory_limit_bytes: 4 << 30, spill_folder: None, threads }
+    }
+}
+
+/// A lake that statements can be asked of. Statements of one session may run at the same time.
+pub struct Session {
+    context: SessionContext,
+    catalog: Arc<LakeCatalog>,
+}
+
+/// A statement that is ready to run.
+struct Planned {
+    state: SessionState,
+    logical: LogicalPlan,
+    physical: Arc<dyn ExecutionPlan>,
+    tables: Vec<String>,
+}
+
+impl Session {
+    /// Opens a session on the lake at `root_url`, whose objects `store` holds under the URL's path. Reads nothing: a
+    /// table's folder is listed when a statement names it, a shard is opened when a statement needs it.
+    ///
+    /// Fails with [`ErrorKind::Input`] for a URL that is not the root of a store, and with [`ErrorKind::Internal`] where
+    /// the engine cannot start.
+    pub fn open(
+        store: Arc<dyn ObjectStore>,
+        root_url: &Url,
+        info: &LakeInfo,
+        options: &SessionOptions,
+    ) -> Result<Session> {
+        let not_a_root = || format!("{root_url} is not the root of a lake");
+        let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;
+        let store_url =
+            ObjectStoreUrl::parse(&root_url[..Position::BeforePath]).or_error(ErrorKind::Input, not_a_root)?;
+        let place = Place { store, store_url, root };
+
+        let no_engine = || "the SQL engine does not start".to_owned();
+        let mut runtime =
+            RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(options.memory_limit_bytes)));
+        if let Some(folder) = &options.spill_folder {
+            runtime = runtime.with_temp_file_path(folder);
+        }
+        let runtime = runtime.build_arc().or_error(ErrorKind::Internal, no_engine)?;
+        runtime.register_object_store(place.store_url.as_ref(), Arc::clone(&place.store));
+
+        let config =
+            session_config(options.threads.max(1)).with_default_catalog_and_schema(CATALOG, &info.default_origin);
+        let state =
+            SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime).build();
+        let mut context = SessionContext::new_with_state(state);
+        datafusion_functions_json::register_all(&mut context).or_error(ErrorKind::Internal, no_engine)?;
+        let catalog = Arc::new(LakeCatalog::new(&place, info));
+        context.register_catalog(CATALOG, Arc::clone(&catalog) as _);
+        Ok(Session { context, catalog })
+    }
+
+    /// Runs one statement. Nothing is computed until the stream is read, and then only as fast as it is read.
+    ///
+    /// Fails with [`ErrorKind::Input`] for what is wrong with the statement, and with [`ErrorKind::Lake`] where the
+    /// lake cannot be listed.
+    pub async fn query(&self, sql: &str) -> Result<QueryStream> {
+        let planned = self.plan(sql).await?;
+        let batches = execute_stream(planned.physical, planned.state.task_ctx());
+        let batches = batches.map_err(|error| failure(error, &planned.tables))?;
+        Ok(QueryStream { batches, tables: planned.tables })
+    }
+
+    /// How one statement would run: the logical plan, an empty line, the physical plan. Nothing of it runs.
+    ///
+    /// Fails as [`Session::query`] does.
+    pub async fn explain(&self, sql: &str) -> Result<String> {
+        let planned = self.plan(sql).await?;
+        Ok(format!("{}\n\n{}", planned.logical.display_indent(), displayable(planned.physical.as_ref()).indent(false)))
+    }
+
+    /// Every table that a statement can name, the default origin's first.
+    pub fn tables(&self) -> Vec<TableInfo> {
+        self.catalog.tables()
+    }
+
+    /// The columns of a table by its name within an origin; `None` where there is no such table.
+    pub fn describe(&self, table: &str) -> Option<Vec<ColumnInfo>> {
+        TableKind::parse(&table.to_ascii_lowercase()).map(columns_of)
+    }
+
+    async fn plan(&self, sql: &str) -> Result<Planned> {
+        let statement = statement::parse(sql)?;
+        let mut state = self.context.state();
+        let mistakes = Mistakes { catalog: &self.catalog };
+        let plan = statement::plan(&state, sql, statement, &mistakes).await?;
+        let logical = state.optimize(&plan).map_err(|error| mistakes.explain(error, &[]))?;
+        let reads = reads_of(&logical);
+        if reads.documents {
+            *state.config_mut() = state.config().clone().with_batch_size(DOCUMENT_BATCH_ROWS);
+        }
+        let physical = state.query_planner().create_physical_plan(&logical, &state).await;
+        let physical = physical.map_err(|error| failure(error, &reads.tables))?;
+        Ok(Planned { state, logical, physical, tables: reads.tables })
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("catalog", &self.catalog).finish_non_exhaustive()
+    }
+}
+
+/// What a plan reads.
+#[derive(Default)]
+struct Reads {
+    tables: Vec<String>,
+    /// Whether it reads whole documents.
+    documents: bool,
+}
+
+fn reads_of(plan: &LogicalPlan) -> Reads {
+    let mut reads = Reads::default();
+    let visited = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(table) = provider.downcast_ref::<ShardTable>()
+        {
+            let columns = scan.projected_schema.fields();
+            reads.documents |= table.kind() == TableKind::Packuments
+                && columns.iter().any(|column| matches!(column.name().as_str(), "json" | "bytes"));
+            reads.tables.push(scan.table_name.to_string());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(visited.is_ok());
+    reads.tables.sort_unstable();
+    reads.tables.dedup();
+    reads
+}
+
+/// The rows of a statement, batch by batch.
+pub struct QueryStream {
+    batches: SendableRecordBatchStream,
+    tables: Vec<String>,
+}
+
+impl QueryStream {
+    /// The columns of every batch.
+    pub fn schema(&self) -> SchemaRef {
+        self.batches.schema()
+    }
+}
+
+impl Stream for QueryStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let polled = this.batches.poll_next_unpin(context);
+        polled.map(|batch| batch.map(|batch| batch.map_err(|error| failure(error, &this.tables))))
+    }
+}
+
+impl std::fmt::Debug for QueryStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryStream").field("schema", &self.schema()).finish_non_exhaustive()
+    }
+}

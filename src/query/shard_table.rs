@@ -1,0 +1,248 @@
+//! One table of a lake as the engine scans it: which shards there are, which of them a statement can need, in which
+//! order. Reading one is `shard_reader`.
+//!
+//! A shard's file name tells the range of its names, so a lookup by name opens one file of hundreds, and rows come in
+//! the order of names without a sort. That is why this is not the engine's own listing table, which would have to open
+//! every file to know as much.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PrunableStatistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, ScalarValue, Statistics, internal_datafusion_err, project_schema};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, col};
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use futures::TryStreamExt;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectMeta, ObjectStore};
+use tokio::sync::OnceCell;
+
+use crate::lake::{Partition, TableKind};
+
+use super::catalog::Place;
+use super::plan_limits::FOOTER_GUESS_BYTES;
+use super::shard_reader::ShardReaderFactory;
+
+/// The column that every table is sorted by.
+const SORT_COLUMN: &str = "name";
+
+/// The open end above all names, where the engine wants a value, is this many of the last code point. That one is no
+/// character, so no name begins with even one of it.
+const ABOVE_ALL_NAMES_CHARS: usize = 64;
+
+/// Names in an `in (…)` list up to which each is looked up in the shards' ranges. Checking one costs a comparison a
+/// shard, so thousands still cost less than opening one file.
+const MOST_LISTED_NAMES: usize = 2_000;
+
+/// A table of a lake, for one statement.
+#[derive(Debug)]
+pub(super) struct ShardTable {
+    place: Place,
+    folder: ObjectPath,
+    kind: TableKind,
+    schema: SchemaRef,
+    /// Listed once a statement, also where it names the table twice.
+    listing: OnceCell<Listing>,
+}
+
+/// What lies in a table's folder.
+#[derive(Debug)]
+struct Listing {
+    /// In the order of names.
+    shards: Vec<PartitionedFile>,
+    /// Whether each file is a shard of ours, and so sorted by name.
+    are_sorted: bool,
+}
+
+impl ShardTable {
+    pub(super) fn new(place: Place, folder: ObjectPath, kind: TableKind, schema: SchemaRef) -> Self {
+        ShardTable { place, folder, kind, schema, listing: OnceCell::new() }
+    }
+
+    pub(super) fn kind(&self) -> TableKind {
+        self.kind
+    }
+
+    async fn listing(&self) -> Result<&Listing> {
+        let listing = self.listing.get_or_try_init(|| async {
+            let found: Vec<ObjectMeta> = self.place.store.list(Some(&self.folder)).try_collect().await?;
+            let mut shards: Vec<(Option<Partition>, ObjectMeta)> =
+                found.into_iter().filter_map(|meta| Some((self.range_of(&meta)?, meta))).collect();
+            let are_sorted = shards.iter().all(|(range, _)| range.is_some());
+            let order = |(range, meta): &(Option<Partition>, ObjectMeta)| {
+                (range.as_ref().and_then(|range| range.start.clone()), meta.location.clone())
+            };
+            shards.sort_by_cached_key(order);
+            let shards = shards.into_iter().map(|(range, meta)| self.partitioned_file(range.as_ref(), meta)).collect();
+            Ok::<_, DataFusionError>(Listing { shards, are_sorted })
+        });
+        listing.await
+    }
+
+    /// `None` for a file in this table's folder that is no shard of it; else the range of its names. A Parquet file of
+    /// another name, such as someone's own copy, is of an unknown range: a plain glob would read it too.
+    fn range_of(&self, meta: &ObjectMeta) -> Option<Option<Partition>> {
+        let mut below = meta.location.prefix_match(&self.folder)?;
+        let file_name = below.next()?;
+        let stem = file_name.as_ref().strip_suffix(".parquet")?;
+        let is_shard = below.next().is_none() && meta.size > 0;
+        is_shard.then(|| Partition::from_file_stem(stem))
+    }
+
+    fn partitioned_file(&self, range: Option<&Partition>, meta: ObjectMeta) -> PartitionedFile {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        if let Some(range) = range
+            && let Some((index, field)) = self.schema.column_with_name(SORT_COLUMN)
+            && let Some(column) = statistics.column_statistics.get_mut(index)
+        {
+            let start = range.start.clone().unwrap_or_default();
+            let end = range.end.clone().unwrap_or_else(|| char::MAX.to_string().repeat(ABOVE_ALL_NAMES_CHARS));
+            // They are bounds, not values that occur. The engine prunes by "exact" ones only, and takes them for values
+            // only from a table's or a group's statistics, never from a file's.
+            column.min_value = Precision::Exact(text(field.data_type(), start));
+            column.max_value = Precision::Exact(text(field.data_type(), end));
+        }
+        PartitionedFile::new_from_meta(meta)
+            .with_metadata_size_hint(FOOTER_GUESS_BYTES)
+            .with_statistics(Arc::new(statistics))
+    }
+
+    /// The shards that may hold rows for which all `filters` hold.
+    fn needed(
+        &self,
+        state: &dyn Session,
+        shards: &[PartitionedFile],
+        filters: &[Expr],
+    ) -> Result<Vec<PartitionedFile>> {
+        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(shards.to_vec()) };
+        let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&self.schema))?)?;
+        let predicate = PruningPredicateBuilder::new()
+            .with_file_schema(Arc::clone(&self.schema))
+            .with_max_in_list_size(MOST_LISTED_NAMES)
+            .try_build(filter)?;
+        let known: Vec<Arc<Statistics>> = shards.iter().filter_map(|shard| shard.statistics.clone()).collect();
+        if known.len() != shards.len() {
+            return Err(internal_datafusion_err!("a shard without bounds"));
+        }
+        let kept = predicate.prune(&PrunableStatistics::new(known, Arc::clone(&self.schema)))?;
+        Ok(shards.iter().zip(kept).filter(|(_, kept)| *kept).map(|(shard, _)| shard.clone()).collect())
+    }
+
+    /// The order of the rows within each group of shards. The engine checks that a group's bounds do not overlap.
+    fn by_name(&self, state: &dyn Session) -> Result<LexOrdering> {
+        let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let name = state.create_physical_expr(col(SORT_COLUMN), &schema)?;
+        let order = PhysicalSortExpr::new_default(name).asc().nulls_last();
+        LexOrdering::new([order]).ok_or_else(|| internal_datafusion_err!("an ordering by one column is not empty"))
+    }
+
+    /// Sizes for the planner, which joins the smaller table into memory. Guessed: exact ones would cost a read a shard.
+    fn guessed_statistics(&self, shards: &[PartitionedFile]) -> Statistics {
+        let stored_bytes: u64 = shards.iter().map(|shard| shard.object_meta.size).sum();
+        let rows = usize::try_from(stored_bytes / stored_bytes_per_row(self.kind)).unwrap_or(usize::MAX);
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Inexact(rows);
+        statistics
+    }
+}
+
+/// Roughly what a row takes in a shard, by sampling a real lake. Only ratios between tables matter.
+fn stored_bytes_per_row(kind: TableKind) -> u64 {
+    match kind {
+        TableKind::Packuments => 10_000,
+        TableKind::Packages => 200,
+        TableKind::Versions => 120,
+        TableKind::Docs | TableKind::Outcomes => 40,
+        TableKind::Dependencies | TableKind::Scripts => 8,
+        TableKind::DistTags
+        | TableKind::Maintainers
+        | TableKind::Stars
+        | TableKind::Unpublished
+        | TableKind::Quirks => 20,
+    }
+}
+
+fn text(data_type: &DataType, value: String) -> ScalarValue {
+    match data_type {
+        DataType::Utf8View => ScalarValue::Utf8View(Some(value)),
+        DataType::LargeUtf8 => ScalarValue::LargeUtf8(Some(value)),
+        _ => ScalarValue::Utf8(Some(value)),
+    }
+}
+
+/// Neighbouring shards in at most `count` groups of about the same size, so that each group is in the order of names.
+fn groups(shards: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
+    let count = count.max(1) as u64;
+    let total_bytes: u64 = shards.iter().map(|shard| shard.object_meta.size).sum();
+    let group_bytes = total_bytes.div_ceil(count).max(1);
+    let mut groups: Vec<(u64, Vec<PartitionedFile>)> = Vec::new();
+    let mut before_bytes = 0;
+    for shard in shards {
+        let middle = before_bytes + shard.object_meta.size / 2;
+        before_bytes += shard.object_meta.size;
+        let index = middle / group_bytes;
+        match groups.last_mut() {
+            Some((last, group)) if *last == index => group.push(shard),
+            _ => groups.push((index, vec![shard])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| FileGroup::new(group)).collect()
+}
+
+#[async_trait]
+impl TableProvider for ShardTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let listing = self.listing().await?;
+        let shards = self.needed(state, &listing.shards, filters)?;
+        if shards.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
+        }
+        let statistics = self.guessed_statistics(&shards);
+        let readers = ShardReaderFactory::new(
+            Arc::clone(&self.place.store),
+            state.runtime_env().cache_manager.get_file_metadata_cache(),
+        );
+        let source = ParquetSource::new(Arc::clone(&self.schema))
+            .with_table_parquet_options(state.default_table_options().parquet)
+            .with_metadata_size_hint(FOOTER_GUESS_BYTES)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        let scan = FileScanConfigBuilder::new(self.place.store_url.clone(), Arc::new(source))
+            .with_file_groups(groups(shards, state.config().target_partitions()))
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .with_output_ordering(if listing.are_sorted { vec![self.by_name(state)?] } else { Vec::new() })
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}

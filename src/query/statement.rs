@@ -1,0 +1,66 @@
+//! One SQL statement, parsed and known to read only. Not here: whether its tables and columns exist.
+
+use datafusion::execution::SessionState;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+
+use crate::error::{Error, Result};
+
+use super::mistake::{self, Mistakes};
+
+/// Parses the one statement of `sql`.
+///
+/// Fails with [`crate::error::ErrorKind::Input`] for what is no SQL, for none or several statements, and for one that
+/// would change something.
+pub(super) fn parse(sql: &str) -> Result<Statement> {
+    let mut statements = DFParser::parse_sql(sql).map_err(|error| mistake::syntax(sql, &error))?;
+    let Some(statement) = statements.pop_front() else {
+        return Err(Error::input("there is no statement").hint("give one, such as: select count(*) from versions"));
+    };
+    if !statements.is_empty() {
+        let message = format!("there are {} statements where one is expected", statements.len() + 1);
+        return Err(Error::input(message).hint("run them one after the other"));
+    }
+    if reads_only(&statement) { Ok(statement) } else { Err(refused(sql)) }
+}
+
+/// Plans a statement against the tables of the session.
+pub(super) async fn plan(
+    state: &SessionState,
+    sql: &str,
+    statement: Statement,
+    mistakes: &Mistakes<'_>,
+) -> Result<LogicalPlan> {
+    let references = state.resolve_table_references(&statement).unwrap_or_default();
+    let planned = state.statement_to_plan(statement).await;
+    let plan = planned.map_err(|error| mistakes.explain(error, &references))?;
+    // The second net: the parser's first words are few, the planner's are all.
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    read_only.verify_plan(&plan).map_err(|_| refused(sql))?;
+    Ok(plan)
+}
+
+fn reads_only(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(statement) => matches!(
+            statement.as_ref(),
+            SqlStatement::Query(_)
+                | SqlStatement::Explain { .. }
+                | SqlStatement::ExplainTable { .. }
+                | SqlStatement::ShowTables { .. }
+                | SqlStatement::ShowColumns { .. }
+                | SqlStatement::ShowVariable { .. }
+                | SqlStatement::ShowFunctions { .. }
+        ),
+        Statement::Explain(explain) => reads_only(&explain.statement),
+        _ => false,
+    }
+}
+
+fn refused(sql: &str) -> Error {
+    let first_word = sql.split_whitespace().next().unwrap_or_default().to_uppercase();
+    Error::input(format!("a lake is only read with SQL, and {first_word} would change something"))
+        .hint("all-docs ingest writes a lake; query answers select, with, values, explain, describe and show")
+}

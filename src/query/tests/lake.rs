@@ -1,0 +1,155 @@
+//! A lake of two origins and a few shards, written with the parquet crate alone, and short ways to ask it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::json::ReaderBuilder;
+use arrow::record_batch::RecordBatch;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::lake::{LakeInfo, Layout, OriginInfo, Partition, TableKind};
+use crate::query::catalog::stored_schema;
+use crate::query::{Format, Session, SessionOptions, TableOptions, write};
+
+/// A lake in a temporary folder.
+pub(super) struct TestLake {
+    folder: TempDir,
+}
+
+impl TestLake {
+    pub(super) fn empty() -> Self {
+        TestLake { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Packages `a` to `d` of npm in two shards a table, and `b` of a mirror.
+    pub(super) fn small() -> Self {
+        let lake = TestLake::empty();
+        lake.put(
+            "npm",
+            TableKind::Packages,
+            None,
+            Some("c"),
+            &[
+                json!({"name": "a", "latest": "2.0.0", "description": "first", "keywords": ["x", "y"]}),
+                json!({"name": "b", "latest": "1.0.0", "description": "", "keywords": []}),
+            ],
+        );
+        lake.put(
+            "npm",
+            TableKind::Packages,
+            Some("c"),
+            None,
+            &[json!({"name": "c", "latest": "0.1.0"}), json!({"name": "d", "latest": null})],
+        );
+        lake.put("npm", TableKind::Versions, None, Some("c"), &[
+            json!({"name": "a", "version": "1.0.0", "version_index": 0, "is_latest": false, "published_at": "2020-01-02T03:04:05.678Z"}),
+            json!({"name": "a", "version": "2.0.0", "version_index": 1, "is_latest": true, "published_at": "2021-01-02T03:04:05Z",
+                   "bin": [{"name": "a", "path": "./a.js"}], "unpacked_size_bytes": 1234567}),
+            json!({"name": "b", "version": "1.0.0", "version_index": 0, "is_latest": true}),
+        ]);
+        lake.put(
+            "npm",
+            TableKind::Versions,
+            Some("c"),
+            None,
+            &[json!({"name": "c", "version": "0.1.0", "version_index": 0, "is_latest": true})],
+        );
+        lake.put("npm", TableKind::Packuments, None, Some("c"), &[
+            json!({"name": "a", "rev": "2-x", "representation": "full", "size_bytes": 60,
+                   "json": r#"{"name":"a","stars":3,"dist-tags":{"latest":"2.0.0"},"tags":["p","q"],"ok":true,"none":null}"#}),
+            json!({"name": "b", "rev": "1-x", "representation": "full", "size_bytes": 12, "json": r#"{"name":"b"}"#}),
+        ]);
+        lake.put("mirror", TableKind::Packages, None, None, &[json!({"name": "b", "latest": "1.0.1"})]);
+        lake
+    }
+
+    /// Writes one shard.
+    pub(super) fn put(&self, origin: &str, kind: TableKind, start: Option<&str>, end: Option<&str>, rows: &[Value]) {
+        let partition = Partition { start: start.map(str::to_owned), end: end.map(str::to_owned) };
+        let path = self.folder.path().join(Layout::origin(origin).shard(kind, &partition));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let schema = stored_schema(kind);
+        let mut decoder = ReaderBuilder::new(Arc::clone(&schema)).build_decoder().unwrap();
+        decoder.serialize(&filled(kind, rows)).unwrap();
+        let batch = decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&schema)));
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1_000)).build();
+        let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), schema, Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+
+    pub(super) fn shard(&self, origin: &str, kind: TableKind, start: Option<&str>, end: Option<&str>) -> PathBuf {
+        let partition = Partition { start: start.map(str::to_owned), end: end.map(str::to_owned) };
+        self.folder.path().join(Layout::origin(origin).shard(kind, &partition))
+    }
+
+    pub(super) fn session(&self) -> Session {
+        self.session_with(&SessionOptions { threads: 2, ..SessionOptions::default() })
+    }
+
+    pub(super) fn session_with(&self, options: &SessionOptions) -> Session {
+        let info = |url: &str| OriginInfo { replicate_url: url.to_owned(), registry_url: url.to_owned() };
+        let origins = ["mirror", "npm"].map(|name| (name.to_owned(), info("http://127.0.0.1")));
+        let info = LakeInfo {
+            format_version: 1,
+            tool_version: "0.0.0".to_owned(),
+            default_origin: "npm".to_owned(),
+            origins: BTreeMap::from(origins),
+        };
+        let root = Url::from_directory_path(self.folder.path()).unwrap();
+        Session::open(Arc::new(LocalFileSystem::new()), &root, &info, options).unwrap()
+    }
+
+    /// The rows as JSON.
+    pub(super) async fn rows(&self, sql: &str) -> Vec<Value> {
+        serde_json::from_str(&self.text(sql, Format::Json).await).unwrap()
+    }
+
+    /// The result as text.
+    pub(super) async fn text(&self, sql: &str, format: Format) -> String {
+        String::from_utf8(self.bytes(sql, format).await).unwrap()
+    }
+
+    pub(super) async fn bytes(&self, sql: &str, format: Format) -> Vec<u8> {
+        let stream = self.session().query(sql).await.unwrap();
+        let mut out = Vec::new();
+        write(stream, format, &mut out, &TableOptions::default()).await.unwrap();
+        out
+    }
+
+    /// The error of a statement, met before its first row or after.
+    pub(super) async fn error(&self, sql: &str) -> Error {
+        let ran: Result<Vec<RecordBatch>> = async { self.session().query(sql).await?.try_collect().await }.await;
+        match ran {
+            Ok(_) => unreachable!("{sql} has no error"),
+            Err(error) => error,
+        }
+    }
+}
+
+/// Rows with something in every column that must have something.
+fn filled(kind: TableKind, rows: &[Value]) -> Vec<Value> {
+    let fill = |row: &Value| {
+        let mut row = row.clone();
+        for field in stored_schema(kind).fields().iter().filter(|field| !field.is_nullable()) {
+            let empty = match field.data_type() {
+                kind if kind.is_numeric() => json!(0),
+                arrow::datatypes::DataType::Boolean => json!(false),
+                arrow::datatypes::DataType::List(_) => json!([]),
+                arrow::datatypes::DataType::Timestamp(..) => json!("1970-01-01T00:00:00Z"),
+                _ => json!(""),
+            };
+            row.as_object_mut().unwrap().entry(field.name()).or_insert(empty);
+        }
+        row
+    };
+    rows.iter().map(fill).collect()
+}

@@ -1,0 +1,7 @@
+//! The promises of the room, each asked of a small lake that the test writes itself.
+#![allow(clippy::unwrap_used)]
+
+mod formats;
+mod lake;
+mod mistakes;
+mod statements;

@@ -1,0 +1,200 @@
+//! Writes a result in a format, batch by batch as it comes: memory does not grow with its rows.
+//!
+//! What a person reads is `terminal_table`; what each format can hold is `output_columns`.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arrow::csv;
+use arrow::error::ArrowError;
+use arrow::json::writer::{JsonFormat, LineDelimited, WriterBuilder as JsonWriterBuilder};
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use crate::error::{Error, ErrorKind, Result};
+
+use super::failure::find;
+use super::format::Format;
+use super::json_value::JsonValues;
+use super::output_columns::OutputColumns;
+use super::session::QueryStream;
+use super::terminal_table::{TableOptions, TerminalTable};
+
+/// A row group of a Parquet output is closed when this much of it is held, so that a row of any size cannot fill memory.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+
+/// What came of writing a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Rows that were handed to the output.
+    pub rows: u64,
+    /// Whether the reader at the other end of a pipe went away before the end, as `head` does. It is no error.
+    pub reader_left: bool,
+}
+
+/// Writes all of `stream` to `out` as `format`. `table` is only for [`Format::Table`].
+///
+/// Fails with the stream's own error, and with [`ErrorKind::Input`] where `out` cannot take it or the format cannot
+/// hold a column. What was written before stays written.
+pub async fn write(
+    mut stream: QueryStream,
+    format: Format,
+    out: &mut (dyn Write + Send),
+    table: &TableOptions,
+) -> Result<Written> {
+    let columns = OutputColumns::new(&stream.schema(), format);
+    let mut rows = 0;
+    let mut run = async || -> Result<(), Stopped> {
+        let mut writer = open(format, &columns, out, table)?;
+        while let Some(batch) = stream.next().await {
+            let batch = columns.fit(&batch?)?;
+            rows += batch.num_rows() as u64;
+            writer.write(&batch)?;
+        }
+        writer.finish()
+    };
+    let end = run().await;
+    let end = end.and_then(|()| out.flush().map_err(Stopped::from));
+    match end {
+        Ok(()) => Ok(Written { rows, reader_left: false }),
+        Err(Stopped::ReaderLeft) => Ok(Written { rows, reader_left: true }),
+        Err(Stopped::Failed(error)) => Err(error),
+    }
+}
+
+/// Why writing ended early.
+pub(super) enum Stopped {
+    ReaderLeft,
+    Failed(Error),
+}
+
+impl Stopped {
+    fn of(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        match find::<io::Error>(&error).map(io::Error::kind) {
+            Some(io::ErrorKind::BrokenPipe) => Stopped::ReaderLeft,
+            Some(_) => Stopped::Failed(Error::new(ErrorKind::Input, "cannot write the result").source(error)),
+            None => Stopped::Failed(
+                Error::new(ErrorKind::Input, "the format cannot hold the result")
+                    .hint("cast the column to text, or take another --format")
+                    .source(error),
+            ),
+        }
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Stopped::Failed(error)
+    }
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Stopped::of(error)
+    }
+}
+
+impl From<ArrowError> for Stopped {
+    fn from(error: ArrowError) -> Self {
+        Stopped::of(error)
+    }
+}
+
+impl From<parquet::errors::ParquetError> for Stopped {
+    fn from(error: parquet::errors::ParquetError) -> Self {
+        Stopped::of(error)
+    }
+}
+
+/// One format's writer.
+pub(super) trait BatchWriter: Send {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), Stopped>;
+    fn finish(self: Box<Self>) -> Result<(), Stopped>;
+}
+
+fn open<'a>(
+    format: Format,
+    columns: &OutputColumns,
+    out: &'a mut (dyn Write + Send),
+    table: &TableOptions,
+) -> Result<Box<dyn BatchWriter + 'a>, Stopped> {
+    let json = || JsonWriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(JsonValues));
+    Ok(match format {
+        Format::Table => Box::new(TerminalTable::new(columns.schema(), out, table)),
+        Format::Csv => {
+            let mut writer = csv::WriterBuilder::new().with_header(true).build(out);
+            // The header, which an empty result has too.
+            writer.write(&RecordBatch::new_empty(Arc::clone(columns.schema())))?;
+            Box::new(CsvOutput(writer))
+        }
+        Format::Json => Box::new(JsonOutput(json().build::<_, ObjectALine>(out))),
+        Format::Ndjson => Box::new(JsonOutput(json().build::<_, LineDelimited>(out))),
+        Format::Parquet => {
+            let zstd = Compression::ZSTD(ZstdLevel::default());
+            let properties = WriterProperties::builder().set_compression(zstd).build();
+            Box::new(ParquetOutput(ArrowWriter::try_new(out, Arc::clone(columns.schema()), Some(properties))?))
+        }
+    })
+}
+
+struct CsvOutput<'a>(csv::Writer<&'a mut (dyn Write + Send)>);
+
+impl BatchWriter for CsvOutput<'_> {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), Stopped> {
+        Ok(self.0.write(batch)?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Stopped> {
+        Ok(())
+    }
+}
+
+/// A JSON array with one object a line: a document for a program, lines for a person.
+#[derive(Debug, Default)]
+struct ObjectALine;
+
+impl JsonFormat for ObjectALine {
+    fn start_stream<W: Write>(&self, writer: &mut W) -> Result<(), ArrowError> {
+        Ok(writer.write_all(b"[")?)
+    }
+
+    fn start_row<W: Write>(&self, writer: &mut W, is_first_row: bool) -> Result<(), ArrowError> {
+        Ok(writer.write_all(if is_first_row { b"\n" } else { b",\n" })?)
+    }
+
+    fn end_stream<W: Write>(&self, writer: &mut W) -> Result<(), ArrowError> {
+        Ok(writer.write_all(b"\n]\n")?)
+    }
+}
+
+struct JsonOutput<'a, F: JsonFormat>(arrow::json::Writer<&'a mut (dyn Write + Send), F>);
+
+impl<F: JsonFormat + Send> BatchWriter for JsonOutput<'_, F> {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), Stopped> {
+        Ok(self.0.write(batch)?)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Stopped> {
+        Ok(self.0.finish()?)
+    }
+}
+
+struct ParquetOutput<'a>(ArrowWriter<&'a mut (dyn Write + Send)>);
+
+impl BatchWriter for ParquetOutput<'_> {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), Stopped> {
+        self.0.write(batch)?;
+        if self.0.in_progress_size() >= ROW_GROUP_BYTES {
+            self.0.flush()?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Stopped> {
+        self.0.close()?;
+        Ok(())
+    }
+}
