@@ -7,7 +7,6 @@
 // words: no I/O, no async
 pub mod error;
 pub mod npm;
-<<<<<<< HEAD
 pub mod lake;
 
 // doors: each knows one outside world
@@ -32,9 +31,3 @@ pub mod sample;
 
 // face: the only room that prints or reads the environment
 pub mod cli;
-=======
-
-// runs: put stages together, or read the result
-#[cfg(feature = "query")]
-pub mod query;
->>>>>>> query
