@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::super::{all_docs, changes};
 use super::*;
-use crate::sample::{all_docs, changes};
 
 /// The lines of a shared file, or none when it is not there.
 fn shared_lines(path: &str) -> Option<Vec<Value>> {
