@@ -171,7 +171,7 @@ pub(super) const FIELDS: &[Oddity] = &[
     odd(
         "quirk-unpacked-size-exponent",
         46,
-        &[Version("dist", r#"{"tarball":"x","unpackedSize":1e3,"fileCount":1e400}"#)],
+        &[Version("dist", r#"{"tarball":"x","unpackedSize":1e3,"fileCount":1E2}"#)],
     ),
     odd(
         "quirk-integrity-missing",

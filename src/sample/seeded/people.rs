@@ -44,7 +44,9 @@ impl People {
             if name.starts_with('@') { 1 + random.long_tail(12) } else { 1 + random.long_tail(most.max(1)) };
         let mut team: Vec<String> = Vec::new();
         for _ in 0..team_size {
-            let user = self.user(random.long_tail(self.count));
+            // A few are everywhere, as in the real registry; most are not.
+            let number = if random.per_mille(250) { random.long_tail(self.count) } else { random.below(self.count) };
+            let user = self.user(number);
             if !team.contains(&user) {
                 team.push(user);
             }
