@@ -32,6 +32,9 @@ const KEPT: [&str; 21] = [
     "libc",
 ];
 
+/// Values that say nothing are left out, as a comparison with real abbreviated packuments shows.
+const SAY_NOTHING: [&str; 4] = ["{}", "false", "\"\"", "null"];
+
 const INSTALL_SCRIPTS: [&str; 3] = ["preinstall", "install", "postinstall"];
 
 /// The abbreviated form; a document that cannot be understood is its own.
@@ -67,7 +70,7 @@ fn abbreviate_versions(versions: &Object<'_>) -> String {
 
 fn abbreviate_version(entry: &Object<'_>) -> String {
     let mut short = Object::default();
-    for (name, raw) in entry.iter().filter(|(name, _)| KEPT.contains(name)) {
+    for (name, raw) in entry.iter().filter(|(name, raw)| KEPT.contains(name) && !SAY_NOTHING.contains(raw)) {
         short.push(name, raw);
     }
     let scripts = entry.get_object("scripts");
@@ -86,7 +89,7 @@ mod tests {
     fn only_what_an_installer_needs_remains() {
         let full = Bytes::from_static(
             br#"{"_id":"a","_rev":"1-a","name":"a","dist-tags":{"latest":"1.0.0"},"readme":"x","versions":{"1.0.0":
-            {"name":"a","version":"1.0.0","description":"d","scripts":{"install":"x"},"dist":{"shasum":"s"}},
+            {"name":"a","version":"1.0.0","description":"d","scripts":{"install":"x"},"directories":{},"dist":{"shasum":"s"}},
             "0.9.0":null},"time":{"modified":"2020-01-01T00:00:00.000Z","1.0.0":"2019"}}"#,
         );
         let expected = concat!(

@@ -10,8 +10,8 @@ use super::random::hash;
 use super::small::{first_document, version_entry};
 use super::world::{Departed, World};
 
-/// 2026-10-01T00:00:00Z; the change with number n happens n seconds later.
-const FIRST_SECOND: i64 = 1_790_812_800;
+/// 2026-11-10T00:00:00Z; the change with number n happens n seconds later.
+const FIRST_SECOND: i64 = 1_794_268_800;
 
 impl World {
     /// Publishes a version: makes the package when there is none (or when its document cannot be understood), else

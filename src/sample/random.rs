@@ -69,11 +69,14 @@ impl Random {
         text
     }
 
-    /// `length` characters of the base64 alphabet, `padding` of them `=` at the end.
+    /// Some bytes in base64: `length` characters, `padding` of them `=` at the end.
     pub(super) fn base64(&mut self, length: usize, padding: usize) -> String {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let drawn = length.saturating_sub(padding);
-        let mut text: String = (0..drawn).map(|_| char::from(ALPHABET[(self.next() & 63) as usize])).collect();
+        // Before padding, the last character carries only 4 or 2 of its 6 bits.
+        let mask = |index: usize| if index + 1 == drawn { 63 << (padding * 2) & 63 } else { 63 };
+        let mut text: String =
+            (0..drawn).map(|index| char::from(ALPHABET[self.next() as usize & mask(index)])).collect();
         text.extend(std::iter::repeat_n('=', length - drawn));
         text
     }
@@ -102,8 +105,8 @@ mod tests {
     fn the_streams_never_change() {
         let mut random = Random::new(1, 2);
         assert_eq!([random.next(), random.next()], [11_886_474_078_194_648_222, 17_672_105_080_875_624_528]);
-        assert_eq!(random.hex(4), "");
-        assert_eq!(format!("{:032x}", hash(b"the same for ever")), "");
+        assert_eq!(random.hex(4), "f0603bf6");
+        assert_eq!(format!("{:032x}", hash(b"the same for ever")), "89d44818c82f2cf87d99507e1ea04e88");
     }
 
     #[test]

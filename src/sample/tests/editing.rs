@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::super::changes;
 use super::*;
-use crate::sample::changes;
 
 fn json(world: &World, name: &str) -> Value {
     serde_json::from_slice(&world.document(name).unwrap()).unwrap()

@@ -8,18 +8,22 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::super::{all_docs, changes};
 use super::*;
-use crate::sample::{all_docs, changes};
 
-/// The lines of a shared file, or none when it is not there.
-fn shared_lines(path: &str) -> Option<Vec<Value>> {
+/// A shared file's path, or none when it is not there.
+fn shared_path(path: &str) -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let path = std::env::var_os("ALL_DOCS_SHARED").map_or(beside, PathBuf::from).join(path);
-    let Ok(file) = std::fs::File::open(&path) else {
+    if !path.is_file() {
         eprintln!("skipped: {} is not there", path.display());
         return None;
-    };
-    let mut decoder = zstd::Decoder::new(file).unwrap();
+    }
+    Some(path)
+}
+
+fn shared_lines(path: &str) -> Option<Vec<Value>> {
+    let mut decoder = zstd::Decoder::new(std::fs::File::open(shared_path(path)?).unwrap()).unwrap();
     decoder.window_log_max(31).unwrap();
     let lines = std::io::BufReader::new(decoder).lines();
     Some(lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect())
@@ -148,4 +152,45 @@ fn changes_answers_as_couchdb_does() {
         replayed += 1;
     }
     assert!(replayed >= 10, "only {replayed} requests were replayed");
+}
+
+#[test]
+fn real_packuments_are_abbreviated_as_npm_does() {
+    let (Some(full), Some(abbreviated)) =
+        (shared_path("corpus/packuments.ndjson.zst"), shared_lines("corpus/abbreviated.ndjson.zst"))
+    else {
+        return;
+    };
+    let world = World::from_ndjson([&full]).unwrap();
+    assert_eq!(world.counts().packages, 878);
+    let mut compared = 0;
+    // The two files were not taken at the same moment: what both have is compared.
+    for real in abbreviated.iter().take(200) {
+        let Some(derived) = world.abbreviated_document(real["name"].as_str().unwrap()) else { continue };
+        let derived: Value = serde_json::from_slice(&derived).unwrap();
+        for (number, version) in derived["versions"].as_object().unwrap() {
+            if let Some(expected) = real["versions"].get(number) {
+                assert_eq!(version, expected, "{}@{number}", real["name"]);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 3000, "only {compared} versions were compared");
+}
+
+#[test]
+fn real_packuments_are_served_byte_for_byte() {
+    let Some(path) = shared_path("corpus/packuments.ndjson.zst") else { return };
+    let world = World::from_ndjson([&path]).unwrap();
+    let mut decoder = zstd::Decoder::new(std::fs::File::open(&path).unwrap()).unwrap();
+    decoder.window_log_max(31).unwrap();
+    for line in std::io::BufReader::new(decoder).lines() {
+        let line = line.unwrap();
+        let head: Value = serde_json::from_str(&line).unwrap();
+        let name = head["name"].as_str().unwrap();
+        assert_eq!(world.document(name).unwrap(), line.as_bytes());
+        if let Some(revision) = head["_rev"].as_str() {
+            assert_eq!(world.revision(name).unwrap(), revision);
+        }
+    }
 }
