@@ -88,7 +88,7 @@ impl HostLimits {
         HostLimits {
             max_concurrency: 64,
             max_requests_per_second: None,
-            min_requests_per_second: 20.0,
+            min_requests_per_second: 100.0,
             closed_floor: Duration::from_millis(20),
             closed_cap: Duration::from_secs(60),
             patience: Duration::from_secs(5 * 60),

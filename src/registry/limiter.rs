@@ -17,7 +17,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use latency::LatencyWatch;
+use latency::{LatencyWatch, Load};
 use pace::{Pace, RateMeter};
 
 use super::config::HostLimits;
@@ -78,6 +78,8 @@ pub(super) struct Controller {
     probe_in_flight: bool,
     concurrency: f64,
     slow_start: bool,
+    /// The last time that one had to wait because as many were in flight as may be.
+    full_at: Option<Instant>,
     /// The instant that the next request is due at, by the rate.
     next_due: Option<Instant>,
     pace: Option<Pace>,
@@ -111,6 +113,7 @@ impl Controller {
             in_flight: 0,
             probe_in_flight: false,
             slow_start: true,
+            full_at: None,
             next_due: None,
             pace: None,
             meter: RateMeter::default(),
@@ -138,7 +141,11 @@ impl Controller {
             self.probing = true;
             self.meter.restart(now);
         }
-        if self.probing && self.probe_in_flight || self.in_flight >= self.allowed() {
+        if self.in_flight >= self.allowed() {
+            self.full_at = Some(now);
+            return Admission::WhenReleased;
+        }
+        if self.probing && self.probe_in_flight {
             return Admission::WhenReleased;
         }
         if let Some(rate) = self.rate(now) {
@@ -170,11 +177,12 @@ impl Controller {
                 self.answered(now, is_news);
                 self.meter.count(now);
                 self.answers += 1;
-                self.latency.sample(now, latency, is_news);
-                if self.latency.is_strained() {
-                    self.shrink(now);
-                } else if is_news && self.latency.is_at_ease() {
-                    self.grow();
+                if is_news {
+                    match self.latency.sample(latency) {
+                        Load::AtEase => self.grow(sent_at),
+                        Load::Full => {}
+                        Load::Strained => self.shrink(now),
+                    }
                 }
             }
             Observation::Neutral => self.answered(now, is_news),
@@ -296,9 +304,9 @@ impl Controller {
         }
     }
 
-    fn grow(&mut self) {
-        // What is not used was not tried, so it is no reason to allow more.
-        if f64::from(self.in_flight) < self.concurrency * 0.8 {
+    fn grow(&mut self, sent_at: Instant) {
+        // What is allowed and not used was not tried, so it is no reason to allow more.
+        if self.full_at.is_none_or(|full_at| full_at < sent_at) {
             return;
         }
         let step = if self.slow_start { 1.0 } else { self.concurrency.recip() };

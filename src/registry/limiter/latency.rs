@@ -1,74 +1,96 @@
-//! Whether answers have become slower than the host can give them.
+//! Whether answers have become slower because too many are asked for at once.
+//!
+//! The fastest answer is no measure for that: behind a CDN some answers come from a cache and some do not. So means are
+//! compared, and when fewer requests do not make answers faster, slowness is taken as given.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long the fastest answer is remembered: long enough that a busy time does not become the measure, short enough that
-/// a slower way to the host does not stay a sign of load for ever.
-const MEMORY: Duration = Duration::from_secs(5 * 60);
+/// How many answers make one mean.
+const WINDOW: u32 = 20;
 
-/// Answers that take less than this more than the fastest are not slower: schedulers and networks vary by as much.
-const SLACK: Duration = Duration::from_millis(50);
+/// Means that are less than this above the reference are not slower: schedulers and networks vary by as much.
+const SLACK_SECONDS: f64 = 0.03;
 
-/// Twice the fastest answer is strain: as long was waited as was worked.
-const STRAINED: f64 = 2.0;
+/// So many times the reference is strain: nearly as long was waited as was worked.
+const STRAINED: f64 = 1.75;
 
-/// Up to one and a half times, more may be tried. Between the two, what is is kept.
-const AT_EASE: f64 = 1.5;
+/// Up to so many times it, more may be tried. Between the two, what is is kept.
+const AT_EASE: f64 = 1.4;
 
-/// The weight of a new sample in the mean.
-const WEIGHT: f64 = 0.1;
+/// How much of the way the reference goes down to a faster mean.
+const DOWNWARD: f64 = 0.2;
 
-/// The mean is believed from this many samples on.
-const MIN_SAMPLES: u32 = 10;
+/// How much of the way it goes up to a slower one that is no strain: a quarter of an hour at 200 answers per second. Were
+/// it much more, the load that we make would become the measure of itself.
+const UPWARD: f64 = 0.0001;
 
-/// Compares the mean of late with the fastest answer of the last minutes.
+/// A reduction by a fifth has not helped if the mean stays within this part of what it was. A mean far above it is of a
+/// load that was still growing when it was reduced, and says nothing yet.
+const SAME: f64 = 0.1;
+
+/// What the last mean says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Load {
+    /// More requests may be tried.
+    #[default]
+    AtEase,
+    /// What is allowed is right.
+    Full,
+    /// Fewer should be in flight.
+    Strained,
+}
+
+/// Compares the mean time to first byte with that of times of less load.
 #[derive(Debug, Default)]
 pub(super) struct LatencyWatch {
-    fastest: Option<Duration>,
-    fastest_before: Option<Duration>,
-    turned_at: Option<Instant>,
-    mean_seconds: f64,
+    reference_seconds: Option<f64>,
+    sum_seconds: f64,
     samples: u32,
+    load: Load,
+    /// The mean that the last reduction was made for, until the mean after it is known.
+    reduced_for_seconds: Option<f64>,
 }
 
 impl LatencyWatch {
-    /// Takes the time to first byte of one good answer. One that `is_news` was sent after the last reduction.
-    pub(super) fn sample(&mut self, now: Instant, latency: Duration, is_news: bool) {
-        let turned_at = *self.turned_at.get_or_insert(now);
-        if now.saturating_duration_since(turned_at) >= MEMORY {
-            self.turned_at = Some(now);
-            self.fastest_before = self.fastest.take();
+    /// Takes the time to first byte of one good answer to what was sent after the last reduction.
+    pub(super) fn sample(&mut self, latency: Duration) -> Load {
+        self.sum_seconds += latency.as_secs_f64();
+        self.samples += 1;
+        if self.samples >= WINDOW {
+            let mean_seconds = self.sum_seconds / f64::from(self.samples);
+            self.forget_recent();
+            self.load = self.judge(mean_seconds);
+            if self.load == Load::Strained {
+                self.reduced_for_seconds = Some(mean_seconds);
+                self.load = Load::Full;
+                return Load::Strained;
+            }
         }
-        self.fastest = Some(self.fastest.map_or(latency, |fastest| fastest.min(latency)));
-        if !is_news {
-            return;
-        }
-        let seconds = latency.as_secs_f64();
-        self.mean_seconds =
-            if self.samples == 0 { seconds } else { self.mean_seconds + WEIGHT * (seconds - self.mean_seconds) };
-        self.samples = self.samples.saturating_add(1);
+        self.load
     }
 
-    /// Forgets the mean: something was reduced, and the answers to come will tell whether enough.
+    /// Forgets the mean under way: something was reduced, and the answers to come will tell whether enough.
     pub(super) fn forget_recent(&mut self) {
-        self.samples = 0;
+        (self.sum_seconds, self.samples) = (0.0, 0);
     }
 
-    /// Whether fewer requests should be in flight.
-    pub(super) fn is_strained(&self) -> bool {
-        self.samples >= MIN_SAMPLES && self.mean_seconds > self.limit(STRAINED, SLACK)
-    }
-
-    /// Whether more requests may be tried.
-    pub(super) fn is_at_ease(&self) -> bool {
-        self.mean_seconds <= self.limit(AT_EASE, SLACK / 2)
-    }
-
-    fn limit(&self, factor: f64, slack: Duration) -> f64 {
-        let fastest = match (self.fastest, self.fastest_before) {
-            (Some(now), Some(before)) => now.min(before),
-            (now, before) => now.or(before).unwrap_or_default(),
+    fn judge(&mut self, mean_seconds: f64) -> Load {
+        let reduced_for = self.reduced_for_seconds.take();
+        let reference = self.reference_seconds.get_or_insert(mean_seconds);
+        if reduced_for.is_some_and(|before| (mean_seconds - before).abs() < before * SAME) {
+            *reference = mean_seconds;
+        }
+        let load = if mean_seconds > *reference * STRAINED + SLACK_SECONDS {
+            Load::Strained
+        } else if mean_seconds > *reference * AT_EASE + SLACK_SECONDS / 2.0 {
+            Load::Full
+        } else {
+            Load::AtEase
         };
-        fastest.as_secs_f64() * factor + slack.as_secs_f64()
+        if load != Load::Strained {
+            let weight = if mean_seconds < *reference { DOWNWARD } else { UPWARD };
+            *reference += weight * (mean_seconds - *reference);
+        }
+        load
     }
 }

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// what even a host of 5 requests per second answers in it.
 const RECOVERY: Duration = Duration::from_secs(30);
 
+/// How long it takes after the first refusal of all, which came on the way up, when little was measured.
+const FIRST_RECOVERY: Duration = Duration::from_secs(8);
+
 /// A ban makes the next try as much rarer: at most one part in twenty of the time is spent banned.
 const RECOVERY_PER_OUTAGE: u32 = 20;
 
@@ -21,8 +24,8 @@ const SOON: Duration = Duration::from_secs(10);
 /// The span that the meter measures in; it remembers one span and the one under way.
 const SPAN: Duration = Duration::from_secs(2);
 
-/// A measure over less than this is none.
-const MIN_MEASURE: Duration = Duration::from_millis(200);
+/// What came in less than this is taken to have come in this: the first answers of a burst make no rate.
+const MIN_MEASURE: Duration = Duration::from_millis(250);
 
 /// The cubic of TCP CUBIC: quickly back to near the rate at which the host refused, long just below it, then slowly and
 /// ever faster above it, since a host may have become faster.
@@ -50,13 +53,17 @@ impl Pace {
         };
         let again_soon = previous.is_some_and(|previous| opens_at.saturating_duration_since(previous.since) < SOON);
         let drop = if again_soon { STEEP_DROP } else { DROP };
-        Some(Pace { knee_per_second, drop, since: opens_at, recovery: RECOVERY })
+        let recovery = if previous.is_none() { FIRST_RECOVERY } else { RECOVERY };
+        Some(Pace { knee_per_second, drop, since: opens_at, recovery })
     }
 
     /// The gate is open again, after this long without a good answer.
     pub(super) fn resume(&mut self, now: Instant, outage: Duration) {
         self.since = now;
-        self.recovery = RECOVERY.max(outage.saturating_mul(RECOVERY_PER_OUTAGE));
+        let after_ban = outage.saturating_mul(RECOVERY_PER_OUTAGE);
+        if after_ban > RECOVERY {
+            self.recovery = after_ban;
+        }
     }
 
     /// Requests per second at this instant.
@@ -92,10 +99,10 @@ impl RateMeter {
         self.count += 1;
     }
 
-    /// Good answers per second of late, where enough time was measured.
+    /// Good answers per second of late, where there were any.
     pub(super) fn rate(&self, now: Instant) -> Option<f64> {
         let span = now.saturating_duration_since(self.started_at?) + self.before.1;
         let count = self.count + self.before.0;
-        (span >= MIN_MEASURE && count > 0).then(|| f64::from(count) / span.as_secs_f64())
+        (count > 0).then(|| f64::from(count) / span.max(MIN_MEASURE).as_secs_f64())
     }
 }

@@ -1,1 +1,226 @@
+#![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
+use tokio::time::Instant as TokioInstant;
+
+use super::gate::Gate;
+use super::*;
+
+fn limits() -> HostLimits {
+    HostLimits { max_requests_per_second: None, ..HostLimits::registry() }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn refused(seconds: u64) -> Observation {
+    Observation::Refused { retry_after: Some(Duration::from_secs(seconds)) }
+}
+
+fn good() -> Observation {
+    Observation::Good { latency: Duration::from_millis(10) }
+}
+
+fn admitted(controller: &mut Controller, now: Instant) -> bool {
+    match controller.admit(now) {
+        Admission::Go { .. } => true,
+        Admission::At(_) | Admission::WhenReleased | Admission::GivenUp { .. } => false,
+    }
+}
+
+#[test]
+fn retry_after_has_a_floor_and_a_cap() {
+    for (asked, least, most) in [(0, 1, 1), (7, 7, 8), (1_000_000, 900, 1125)] {
+        for jitter in [0.0, 1.0] {
+            let start = Instant::now();
+            let mut controller = Controller::new(limits());
+            assert!(admitted(&mut controller, start));
+            controller.observe(start, start, refused(asked), jitter);
+            let closed = controller.closed_for(start).unwrap();
+            assert!((SECOND * least..=SECOND * most + SECOND).contains(&closed), "{asked}: {closed:?}");
+        }
+    }
+}
+
+#[test]
+fn the_release_is_jittered() {
+    let closed = |jitter| {
+        let start = Instant::now();
+        let mut controller = Controller::new(limits());
+        controller.observe(start, start, refused(100), jitter);
+        controller.closed_for(start).unwrap()
+    };
+    assert_eq!((closed(0.0), closed(1.0)), (SECOND * 100, SECOND * 125));
+}
+
+#[test]
+fn while_the_gate_is_closed_nobody_is_admitted_and_then_one_asks_first() {
+    let start = Instant::now();
+    let mut controller = Controller::new(limits());
+    assert!(admitted(&mut controller, start));
+    controller.observe(start, start, refused(10), 0.0);
+    controller.leave(false);
+    for seconds in 0..10 {
+        assert_eq!(controller.admit(start + SECOND * seconds), Admission::At(start + SECOND * 10));
+    }
+    let open = start + SECOND * 10;
+    assert_eq!(controller.admit(open), Admission::Go { probe: true });
+    assert_eq!(controller.admit(open), Admission::WhenReleased);
+    // Refused again: closed for twice the floor at least, though the server says 0.
+    controller.observe(open, open, refused(0), 0.0);
+    controller.leave(true);
+    assert_eq!(controller.closed_for(open), Some(SECOND * 2));
+    let open = open + SECOND * 2;
+    assert_eq!(controller.admit(open), Admission::Go { probe: true });
+    controller.observe(open, open, good(), 0.0);
+    controller.leave(true);
+    assert_eq!(controller.admit(open + SECOND), Admission::Go { probe: false });
+}
+
+#[test]
+fn a_probe_that_is_cancelled_leaves_its_place_to_another() {
+    let start = Instant::now();
+    let mut controller = Controller::new(limits());
+    controller.observe(start, start, refused(1), 0.0);
+    assert_eq!(controller.admit(start + SECOND), Admission::Go { probe: true });
+    controller.leave(true);
+    assert_eq!(controller.admit(start + SECOND), Admission::Go { probe: true });
+}
+
+#[test]
+fn refusals_of_what_was_in_flight_together_count_once() {
+    let start = Instant::now();
+    let mut controller = Controller::new(limits());
+    for _ in 0..4 {
+        assert!(admitted(&mut controller, start));
+    }
+    for later in 1..=4 {
+        controller.observe(start, start + Duration::from_millis(later), refused(0), 0.0);
+    }
+    let closed = controller.closed_for(start + Duration::from_millis(4)).unwrap();
+    assert_eq!(closed, SECOND);
+}
+
+#[test]
+fn good_answers_to_what_left_before_do_not_open_a_closed_gate() {
+    let start = Instant::now();
+    let mut controller = Controller::new(limits());
+    assert!(admitted(&mut controller, start) && admitted(&mut controller, start));
+    let later = start + Duration::from_millis(1);
+    controller.observe(start, later, refused(5), 0.0);
+    controller.observe(start, later, good(), 0.0);
+    assert!(!admitted(&mut controller, later + SECOND));
+}
+
+#[test]
+fn a_host_that_only_refuses_is_given_up_when_patience_ends() {
+    let start = Instant::now();
+    let mut controller = Controller::new(HostLimits { patience: SECOND * 60, ..limits() });
+    let mut now = start;
+    let gave_up_after = loop {
+        match controller.admit(now) {
+            Admission::Go { probe } => {
+                controller.observe(now, now, refused(0), 0.0);
+                controller.leave(probe);
+            }
+            Admission::At(instant) => now = instant,
+            Admission::GivenUp { refused } => {
+                assert!(refused);
+                break now - start;
+            }
+            Admission::WhenReleased => panic!("nothing is in flight"),
+        }
+    };
+    assert!((SECOND * 60..SECOND * 130).contains(&gave_up_after), "{gave_up_after:?}");
+    // Later it may be asked again, by one.
+    let much_later = now + SECOND * 3600;
+    assert_eq!(controller.admit(much_later), Admission::Go { probe: true });
+    controller.observe(much_later, much_later, good(), 0.0);
+    controller.leave(true);
+    assert_eq!(controller.admit(much_later + SECOND), Admission::Go { probe: false });
+}
+
+#[test]
+fn faults_now_and_then_slow_nothing_and_many_do() {
+    let answer = |share: u32| {
+        let start = Instant::now();
+        let mut controller = Controller::new(limits());
+        for turn in 0..2000_u32 {
+            let now = start + Duration::from_millis(turn.into());
+            while admitted(&mut controller, now) {}
+            let observation = if turn % 100 < share { Observation::Overloaded } else { good() };
+            controller.observe(now, now, observation, 0.0);
+            controller.leave(false);
+        }
+        controller.allowed()
+    };
+    assert_eq!(answer(3), 64);
+    assert!(answer(30) <= 16, "{}", answer(30));
+    assert!(answer(30) >= 4);
+}
+
+#[test]
+fn concurrency_that_is_not_used_does_not_grow() {
+    let mut now = Instant::now();
+    let mut controller = Controller::new(limits());
+    for _ in 0..1000 {
+        now += Duration::from_millis(20);
+        assert!(admitted(&mut controller, now));
+        controller.observe(now, now, good(), 0.0);
+        controller.leave(false);
+    }
+    assert_eq!(controller.allowed(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_gate_is_closed_not_one_request_leaves() {
+    let gate = Gate::new("model".to_owned(), limits());
+    let first = gate.enter().await.unwrap();
+    let others: Vec<_> = (0..50)
+        .map(|_| {
+            let gate = gate.clone();
+            tokio::spawn(async move {
+                let permit = gate.enter().await.unwrap();
+                permit.observe(good());
+                TokioInstant::now()
+            })
+        })
+        .collect();
+    let refused_at = TokioInstant::now();
+    first.observe(refused(30));
+    drop(first);
+    for other in others {
+        let left_after = other.await.unwrap() - refused_at;
+        assert!((SECOND * 30..SECOND * 45).contains(&left_after), "{left_after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_holds_back_one_who_waits_for_his_turn() {
+    // One request a second: the second waits for its turn when the first is refused.
+    let gate = Gate::new("model".to_owned(), HostLimits { max_requests_per_second: Some(1.0), ..limits() });
+    let first = gate.enter().await.unwrap();
+    let start = TokioInstant::now();
+    let second = tokio::spawn({
+        let gate = gate.clone();
+        async move { gate.enter().await.map(|_permit| TokioInstant::now()).unwrap() }
+    });
+    tokio::time::sleep(SECOND / 2).await;
+    first.observe(refused(60));
+    drop(first);
+    assert!(second.await.unwrap() - start >= SECOND * 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_stops_waiting_blocks_nobody() {
+    let gate = Gate::new("model".to_owned(), HostLimits { max_concurrency: 1, ..limits() });
+    let held = gate.enter().await.unwrap();
+    let impatient = tokio::time::timeout(SECOND, gate.enter()).await;
+    assert!(impatient.is_err());
+    drop(held);
+    let permit = tokio::time::timeout(SECOND, gate.enter()).await.unwrap();
+    assert!(permit.is_ok());
+    assert_eq!(gate.status().in_flight, 1);
+    drop(permit);
+    assert_eq!(gate.status().in_flight, 0);
+}
