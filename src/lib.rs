@@ -10,5 +10,6 @@ pub mod lake;
 pub mod npm;
 
 // stages: one step each
-pub mod shard;
 pub mod table;
+
+pub mod shard;
