@@ -27,3 +27,6 @@ pub use docs::DocsBuilder;
 pub use document::{Decoded, DocumentInput, DocumentTables};
 pub use outcomes::{OutcomeRow, OutcomesBuilder};
 pub use schema::schema;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! What the columns, the quirks and the outcome of each odd shape are (npm-facts C.2).
+#![allow(clippy::unwrap_used)]
+
+use arrow::array::{Array, RecordBatch};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::{Decoded, DocumentInput, DocumentTables};
+use crate::lake::TableKind;
+use crate::npm::{Outcome, Representation};
+
+mod documents;
+mod members;
+mod versions;
+
+/// The rows that one document became.
+struct Rows {
+    decoded: Decoded,
+    batches: Vec<(TableKind, RecordBatch)>,
+}
+
+/// Decodes a full document that was asked for as `x`.
+fn decode(document: impl AsRef<[u8]>) -> Rows {
+    decode_as("x", Representation::Full, document.as_ref())
+}
+
+fn decode_as(name: &str, representation: Representation, bytes: &[u8]) -> Rows {
+    let mut tables = DocumentTables::new(true);
+    let decoded = tables.push(DocumentInput { name, announced_rev: "7-announced", representation, bytes });
+    Rows { decoded, batches: tables.take_batches().unwrap() }
+}
+
+/// Decodes a document with one version 1.0.0, whose members are `members`.
+fn decode_version(members: &str) -> Rows {
+    decode(format!(r#"{{"name":"x","versions":{{"1.0.0":{{{members}}}}}}}"#))
+}
+
+/// Decodes a document with a name and `members`.
+fn decode_members(members: &str) -> Rows {
+    decode(format!(r#"{{"name":"x",{members}}}"#))
+}
+
+impl Rows {
+    /// The rows of a table as the text of `columns`, joined by `|`; null is `~`.
+    fn table(&self, table: TableKind, columns: &[&str]) -> Vec<String> {
+        let options = FormatOptions::default().with_null("~");
+        let mut rows = Vec::new();
+        for (_, batch) in self.batches.iter().filter(|(kind, _)| *kind == table) {
+            let columns: Vec<_> = columns.iter().map(|column| batch.column_by_name(column).unwrap()).collect();
+            let cells: Vec<_> = columns.iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+            for row in 0..batch.num_rows() {
+                let texts = cells.iter().zip(&columns).map(|(cell, column)| {
+                    if column.is_null(row) { "~".to_owned() } else { cell.value(row).to_string() }
+                });
+                rows.push(texts.collect::<Vec<_>>().join("|"));
+            }
+        }
+        rows
+    }
+
+    /// The columns of the one version.
+    fn version(&self, columns: &[&str]) -> String {
+        let rows = self.table(TableKind::Versions, columns);
+        assert_eq!(rows.len(), 1, "versions");
+        rows[0].clone()
+    }
+
+    /// The columns of the package.
+    fn package(&self, columns: &[&str]) -> String {
+        let rows = self.table(TableKind::Packages, columns);
+        assert_eq!(rows.len(), 1, "packages");
+        rows[0].clone()
+    }
+
+    /// The quirks as `version|field|code|sample`.
+    fn quirks(&self) -> Vec<String> {
+        self.table(TableKind::Quirks, &["version", "field", "code", "sample"])
+    }
+
+    /// kind, dependency, requirement and optional of each edge.
+    fn edges(&self) -> Vec<String> {
+        self.table(TableKind::Dependencies, &["kind", "dependency", "requirement", "optional"])
+    }
+
+    #[track_caller]
+    fn assert_outcome(&self, outcome: Outcome) {
+        assert_eq!(self.decoded.outcome, outcome, "{:?}", self.decoded.detail);
+    }
+}
