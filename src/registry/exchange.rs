@@ -41,7 +41,7 @@ pub(super) struct Question<'a> {
 /// An answer that is one, its body not yet read.
 pub(super) enum Reply<'a> {
     Document {
-        body: Body<'a>,
+        body: Box<Body<'a>>,
         first_piece: Vec<u8>,
         validators: Validators,
     },
@@ -126,7 +126,7 @@ impl Wire {
                     return Err(self.failed(verdict, Some(200), permit, latency));
                 }
             }
-            rest = Some(body);
+            rest = Some(Box::new(body));
         } else {
             first_piece = body.beginning(LOOK_BYTES).await;
         }
@@ -245,4 +245,25 @@ fn conditions(validators: &Validators) -> HeaderMap {
 fn validators_of(headers: &HeaderMap) -> Validators {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
     Validators { etag: text(reqwest::header::ETAG), last_modified: text(reqwest::header::LAST_MODIFIED) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_must_not_lead_to_less_safety() {
+        let to = |from: &str, location: &str| {
+            let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_str(location).unwrap())]);
+            redirected(&Url::parse(from).unwrap(), &headers).map(String::from)
+        };
+        assert_eq!(to("https://a.b/x", "/y").unwrap(), "https://a.b/y");
+        assert_eq!(to("http://a.b/x", "https://c.d/y").unwrap(), "https://c.d/y");
+        assert!(to("https://a.b/x", "http://a.b/y").is_err());
+        assert!(to("https://a.b/x", "file:///etc/passwd").is_err());
+        assert!(to("https://a.b/x", "https://localhost/y").is_err());
+        assert!(to("https://a.b/x", "https://[").is_err());
+        assert!(redirected(&Url::parse("https://a.b/").unwrap(), &HeaderMap::new()).is_err());
+    }
 }

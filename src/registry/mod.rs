@@ -18,6 +18,8 @@ mod limiter;
 mod origin;
 mod packument;
 mod retry;
+#[cfg(test)]
+mod scripted;
 mod statistics;
 
 pub use budget::{BudgetSnapshot, MonthCount, RequestBudget};

@@ -1,1 +1,304 @@
+#![allow(clippy::unwrap_used)]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::super::HostLimits;
+use super::super::scripted::{ScriptedServer, gzip, gzipped, header, json, response, target};
+use super::*;
+
+const DOCUMENT: &str = r#"{"_id":"a","_rev":"1-x","name":"a","versions":{}}"#;
+const HTML: &[u8] = b"<!doctype html><title>Sorry, you have been blocked</title>";
+
+/// Pauses of a millisecond, so that nothing here waits.
+fn config() -> RegistryConfig {
+    let limits = HostLimits {
+        closed_floor: Duration::from_millis(1),
+        closed_cap: Duration::from_millis(2),
+        ..HostLimits::loopback()
+    };
+    RegistryConfig {
+        replicate: limits.clone(),
+        registry: limits,
+        max_attempts: 4,
+        retry_pause: Duration::from_millis(1),
+        retry_pause_cap: Duration::from_millis(1),
+        monthly_budget: None,
+        ..RegistryConfig::default()
+    }
+}
+
+fn open(server: &ScriptedServer, config: RegistryConfig, credentials: Credentials) -> Registry {
+    Registry::new(Origin::parse(&server.url, None).unwrap(), config, credentials).unwrap()
+}
+
+async fn ask(registry: &Registry, name: &str) -> Result<Response, RequestFailure> {
+    registry.packument(&PackumentRequest::full(name), &()).await
+}
+
+fn bytes(response: &Response) -> &[u8] {
+    let Answer::Fresh(document) = &response.answer else { panic!("{response:?}") };
+    &document.bytes
+}
+
+#[derive(Default)]
+struct Counting {
+    grown: AtomicU64,
+    shrunk: AtomicU64,
+}
+
+impl BodyGate for Counting {
+    async fn grow(&self, more_bytes: u64) {
+        self.grown.fetch_add(more_bytes, Ordering::Relaxed);
+    }
+
+    fn shrink(&self, bytes: u64) {
+        self.shrunk.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_asked_for_by_json_keys_and_decoded() {
+    let body = r#"{"total_rows":9,"offset":1,"rows":[{"id":"@a/\"b","key":"","value":{"rev":"1-x"}}]}"#;
+    let server = ScriptedServer::in_turn(vec![gzipped(body.as_bytes())]).await;
+    let registry = open(&server, config(), Credentials::none());
+    let query = PageQuery { start: Some("@a/\"b & c".to_owned()), end: Some("é".to_owned()), limit: 10 };
+    let page = registry.page(&query).await.unwrap();
+    assert_eq!((page.rows.len(), page.total_rows), (1, Some(9)));
+    let request = &server.requests()[0];
+    assert_eq!(
+        target(request),
+        "/_all_docs?limit=10&startkey=%22%40a%2F%5C%22b%20%26%20c%22&endkey=%22%C3%A9%22&inclusive_end=false"
+    );
+    assert_eq!(header(request, "user-agent"), Some(concat!("all-docs/", env!("CARGO_PKG_VERSION"))));
+    registry.page(&PageQuery { start: None, end: None, limit: 7 }).await.unwrap();
+    assert_eq!(target(&server.requests()[1]), "/_all_docs?limit=7");
+}
+
+#[tokio::test]
+async fn a_packument_comes_byte_for_byte_in_the_form_asked_for() {
+    let document = format!("{{\"name\":\"@s/\\u0061 b\",\"x\":\"{}\"}}\r\n", "é\u{0}".repeat(100_000));
+    let sent = gzipped(document.as_bytes());
+    let server = ScriptedServer::in_turn(vec![sent.clone()]).await;
+    let registry = open(&server, config(), Credentials::none());
+    let gate = Counting::default();
+    let mut request = PackumentRequest::full("@s/a b");
+    let response = registry.packument(&request, &gate).await.unwrap();
+    assert_eq!(bytes(&response), document.as_bytes());
+    assert_eq!((response.http_status, response.attempts), (200, 1));
+    assert_eq!(gate.grown.load(Ordering::Relaxed), document.len() as u64);
+    assert_eq!(gate.shrunk.load(Ordering::Relaxed), 0);
+    let statistics = registry.statistics();
+    assert_eq!((statistics.requests, statistics.decoded_bytes), (1, document.len() as u64));
+    assert!(statistics.wire_bytes < sent.len() as u64);
+
+    request.representation = crate::npm::Representation::Abbreviated;
+    registry.packument(&request, &()).await.unwrap();
+    let requests = server.requests();
+    assert_eq!(target(&requests[0]), "/@s%2Fa%20b");
+    assert_eq!(header(&requests[0], "accept"), Some("application/json"));
+    assert_eq!(header(&requests[0], "accept-encoding"), Some("gzip"));
+    assert_eq!(header(&requests[1], "accept"), Some("application/vnd.npm.install-v1+json"));
+}
+
+#[tokio::test]
+async fn what_the_lake_has_is_asked_for_by_its_tag() {
+    let server = ScriptedServer::in_turn(vec![response(304, &["ETag: W/\"2\""], b"")]).await;
+    let registry = open(&server, config(), Credentials::none());
+    let validators = Validators { etag: Some("W/\"1\"".to_owned()), last_modified: Some("yesterday".to_owned()) };
+    let request = PackumentRequest { validators: Some(validators), ..PackumentRequest::full("a") };
+    let response = registry.packument(&request, &()).await.unwrap();
+    assert_eq!((response.answer, response.http_status), (Answer::NotModified, 304));
+    assert_eq!(response.validators.etag.as_deref(), Some("W/\"2\""));
+    assert_eq!(response.validators.last_modified.as_deref(), Some("yesterday"));
+    assert_eq!(header(&server.requests()[0], "if-none-match"), Some("W/\"1\""));
+    assert_eq!(header(&server.requests()[0], "if-modified-since"), None);
+    assert_eq!(registry.statistics().not_modified, 1);
+}
+
+#[tokio::test]
+async fn gone_is_an_answer() {
+    for status in [404, 410, 451] {
+        let server = ScriptedServer::in_turn(vec![response(status, &[], b"\"Not Found\"")]).await;
+        let response = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap();
+        assert_eq!((response.answer, response.attempts), (Answer::Gone { status }, 1));
+    }
+}
+
+#[tokio::test]
+async fn refusals_and_lies_are_asked_again_and_are_no_facts() {
+    let compressed = gzip(DOCUMENT.as_bytes());
+    let other = r#"{"_id":"b","name":"b"}"#;
+    let length = |bytes: usize| format!("Content-Length: {bytes}");
+    for (what, bad) in [
+        ("429", response(429, &["Retry-After: 0"], HTML)),
+        ("403 with HTML", response(403, &[], HTML)),
+        ("503", response(503, &["Retry-After: Sun, 01 Nov 2020 10:00:00 GMT"], b"")),
+        ("522", response(522, &[], HTML)),
+        ("HTML with 200", response(200, &["Content-Type: text/html"], HTML)),
+        ("nothing with 200", response(200, &[], b"")),
+        ("a cut body", response(200, &[&length(DOCUMENT.len())], &DOCUMENT.as_bytes()[..20])),
+        ("a cut chunk", response(200, &["Transfer-Encoding: chunked", "X-Content-Length: 0"], b"7\r\n{\"_id\":\r\n")),
+        ("a cut without a length", b"HTTP/1.1 200 OK\r\n\r\n{\"_id\":\"a\",\"x\":{}".to_vec()),
+        ("cut gzip", response(200, &["Content-Encoding: gzip"], &compressed[..compressed.len() - 9])),
+        ("damaged gzip", response(200, &["Content-Encoding: gzip"], &[&compressed[..20], b"xxxxxxxx"].concat())),
+        ("no gzip", response(200, &["Content-Encoding: gzip"], DOCUMENT.as_bytes())),
+        ("a coding that was not asked for", response(200, &["Content-Encoding: br"], DOCUMENT.as_bytes())),
+        ("another's document", json(other)),
+        ("an unasked 304", response(304, &[], b"")),
+        ("no HTTP", b"220 smtp.example.com\r\n".to_vec()),
+        ("a closed connection", b"\r\n".to_vec()),
+    ] {
+        let server = ScriptedServer::in_turn(vec![bad, json(DOCUMENT)]).await;
+        let registry = open(&server, config(), Credentials::none());
+        let gate = Counting::default();
+        let response = registry.packument(&PackumentRequest::full("a"), &gate).await.expect(what);
+        assert_eq!((bytes(&response), response.attempts), (DOCUMENT.as_bytes(), 2), "{what}");
+        let kept = gate.grown.load(Ordering::Relaxed) - gate.shrunk.load(Ordering::Relaxed);
+        assert_eq!(kept, DOCUMENT.len() as u64, "{what}");
+        assert_eq!((registry.statistics().requests, registry.statistics().retries), (2, 1), "{what}");
+        let past_caches = header(&server.requests()[1], "cache-control") == Some("no-cache");
+        assert!(past_caches || !matches!(what, "an unasked 304" | "another's document"), "{what}");
+    }
+}
+
+/// The predecessor gave up at the first 429 and dropped what it had.
+#[tokio::test]
+async fn predecessor_5_a_refused_page_is_asked_again() {
+    let page = r#"{"rows":[{"id":"a","key":"a","value":{"rev":"1-a"}}]}"#;
+    let refusal = response(429, &["Retry-After: 0"], HTML);
+    let server = ScriptedServer::in_turn(vec![refusal.clone(), refusal, json("{\"ok\":true}"), json(page)]).await;
+    let registry = open(&server, config(), Credentials::none());
+    let page = registry.page(&PageQuery { start: None, end: None, limit: 10 }).await.unwrap();
+    assert_eq!((page.rows.len(), registry.statistics().refusals), (1, 2));
+}
+
+/// The predecessor counted attempts twice, and went on after 401.
+#[tokio::test]
+async fn predecessor_6_attempts_are_counted_once_and_401_stops() {
+    let server = ScriptedServer::in_turn(vec![response(500, &[], b"")]).await;
+    let failure = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap_err();
+    assert_eq!((failure.attempts, server.requests().len()), (4, 4));
+    assert_eq!((failure.http_status, failure.outcome), (Some(500), Some(Outcome::Failed)));
+    assert!(failure.error.report().contains("packument of \"a\""), "{}", failure.error.report());
+
+    let server = ScriptedServer::in_turn(vec![response(401, &[], b"{\"error\":\"unauthorized\"}")]).await;
+    let registry = open(&server, config(), Credentials::none());
+    let failure = ask(&registry, "a").await.unwrap_err();
+    assert_eq!((failure.error.kind(), failure.outcome), (ErrorKind::Denied, None));
+    assert_eq!(server.requests().len(), 1);
+    let error = registry.page(&PageQuery { start: None, end: None, limit: 1 }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+}
+
+/// The predecessor sent its token to any host that it was pointed at.
+#[tokio::test]
+async fn predecessor_10_a_token_goes_to_its_own_host_only() {
+    let elsewhere = ScriptedServer::in_turn(vec![json(DOCUMENT)]).await;
+    let location = format!("Location: {}/a", elsewhere.url);
+    let own = ScriptedServer::in_turn(vec![response(302, &[&location], b"")]).await;
+    let npmrc = format!("{}/:_authToken=sesame", own.url.trim_start_matches("http:"));
+    let credentials = Credentials::from_npmrc([npmrc.as_str()], |_| None).with_npm_token("sesame").unwrap();
+
+    let response = ask(&open(&own, config(), credentials.clone()), "a").await.unwrap();
+    assert_eq!((bytes(&response), response.attempts), (DOCUMENT.as_bytes(), 1));
+    assert_eq!(header(&own.requests()[0], "authorization"), Some("Bearer sesame"));
+    assert_eq!(header(&elsewhere.requests()[0], "authorization"), None);
+
+    ask(&open(&elsewhere, config(), credentials), "a").await.unwrap();
+    assert_eq!(header(&elsewhere.requests()[1], "authorization"), None);
+}
+
+#[tokio::test]
+async fn redirects_end() {
+    let server = ScriptedServer::start(|nth, _| response(307, &[&format!("Location: /{nth}")], b"")).await;
+    let failure = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap_err();
+    assert_eq!((failure.outcome, failure.attempts, server.requests().len()), (Some(Outcome::Failed), 1, 4));
+}
+
+#[tokio::test]
+async fn a_document_that_is_too_large_is_not_kept_and_not_asked_again() {
+    let large = [b"{\"name\":\"a\",\"x\":\"".as_slice(), &[b'x'; 5_000_000], b"\"}"].concat();
+    for sent in [response(200, &[], &large), gzipped(&large)] {
+        let server = ScriptedServer::in_turn(vec![sent]).await;
+        let registry = open(&server, RegistryConfig { max_document_bytes: 1_000_000, ..config() }, Credentials::none());
+        let gate = Counting::default();
+        let failure = registry.packument(&PackumentRequest::full("a"), &gate).await.unwrap_err();
+        assert_eq!((failure.outcome, failure.attempts), (Some(Outcome::Oversize), 1));
+        assert!(gate.grown.load(Ordering::Relaxed) <= 1_000_000);
+        assert_eq!(gate.grown.load(Ordering::Relaxed), gate.shrunk.load(Ordering::Relaxed));
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_would_reach_another_url_is_never_sent() {
+    let server = ScriptedServer::in_turn(vec![json(DOCUMENT)]).await;
+    let registry = open(&server, config(), Credentials::none());
+    for name in ["@x/..", "..", ".", ""] {
+        let failure = ask(&registry, name).await.unwrap_err();
+        assert_eq!((failure.outcome, failure.attempts), (Some(Outcome::Blocked), 0), "{name:?}");
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_registry_is_said_soon_and_with_a_hint() {
+    let page = response(200, &["Content-Type: text/html"], HTML);
+    for (answer, requests) in [(page, 3), (response(404, &[], b""), 1), (json("{\"couchdb\":\"Welcome\"}"), 3)] {
+        let server = ScriptedServer::in_turn(vec![answer]).await;
+        let error = open(&server, RegistryConfig { max_attempts: 8, ..config() }, Credentials::none()).info().await;
+        let error = error.unwrap_err();
+        assert_eq!((error.kind(), server.requests().len()), (ErrorKind::Network, requests), "{error}");
+        assert!(error.hint_text().is_some(), "{error}");
+    }
+    let server = ScriptedServer::in_turn(vec![json("{\"db_name\":\"registry\",\"doc_count\":3}")]).await;
+    assert_eq!(open(&server, config(), Credentials::none()).info().await.unwrap().doc_count, Some(3));
+    assert_eq!(target(&server.requests()[0]), "/");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_or_silent_is_said() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let origin = Origin::parse(&format!("http://{closed}"), None).unwrap();
+    let error = Registry::new(origin, config(), Credentials::none()).unwrap().info().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Network);
+    assert!(error.message().contains("cannot be reached"), "{error}");
+
+    let silent = ScriptedServer::in_turn(vec![Vec::new()]).await;
+    let config = RegistryConfig { silence_timeout: Duration::from_millis(20), max_attempts: 2, ..config() };
+    let failure = ask(&open(&silent, config, Credentials::none()), "a").await.unwrap_err();
+    assert_eq!((failure.outcome, failure.attempts), (Some(Outcome::Failed), 2));
+    assert!(failure.error.message().contains("silent"), "{}", failure.error);
+}
+
+#[tokio::test]
+async fn a_spent_budget_stops_before_the_request() {
+    let server = ScriptedServer::in_turn(vec![json(DOCUMENT)]).await;
+    let registry = open(&server, RegistryConfig { monthly_budget: Some(2), ..config() }, Credentials::none());
+    ask(&registry, "a").await.unwrap();
+    ask(&registry, "a").await.unwrap();
+    let failure = ask(&registry, "a").await.unwrap_err();
+    assert_eq!((failure.error.kind(), failure.outcome, failure.attempts), (ErrorKind::RateLimit, None, 0));
+    assert_eq!(server.requests().len(), 2);
+
+    let later = open(&server, RegistryConfig { monthly_budget: Some(2), ..config() }, Credentials::none());
+    later.restore_budget(&registry.budget_snapshot());
+    assert!(ask(&later, "a").await.is_err());
+}
+
+#[tokio::test]
+async fn many_tasks_share_one_registry() {
+    let server = ScriptedServer::start(|_, head| json(&format!("{{\"name\":\"{}\"}}", &target(head)[1..]))).await;
+    let registry = open(&server, config(), Credentials::none());
+    assert_eq!(registry.gates()[0], registry.gates()[1]);
+    let tasks: Vec<_> = (0..200)
+        .map(|number| {
+            let registry = registry.clone();
+            tokio::spawn(async move { ask(&registry, &format!("p{number}")).await.map(|response| response.attempts) })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap().unwrap(), 1);
+    }
+    assert_eq!((registry.statistics().requests, registry.gates()[1].in_flight), (200, 0));
+}
