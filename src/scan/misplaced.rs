@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::npm::{DocRow, PackageName, Revision};
 
-/// How many rows are kept aside, some 10 MB. A case-folding server misplaces the 3,000 names of npm that have capital
+/// How many rows are kept aside of a scan, and of each range that is under way, some 10 MB. A case-folding server misplaces the 3,000 names of npm that have capital
 /// letters; one that misplaces more than this sorts by other rules altogether, or does not heed the keys.
 pub(super) const MAX_MISPLACED_ROWS: usize = 100_000;
 

@@ -78,7 +78,7 @@ pub struct ScanReport {
     /// What was odd.
     pub oddities: Oddities,
     /// Names that could not be given in their place, ascending, each once. Some may also have been given in their
-    /// place; [`super::with_misplaced`] tells. Empty for every server that sorts by bytes and keeps to the range.
+    /// place; [`super::with_misplaced`] tells, and rows have to be counted by range anew then. Empty for every server that sorts by bytes and keeps to the range.
     pub misplaced: Vec<DocRow>,
 }
 

@@ -1,5 +1,6 @@
 //! An `_all_docs` in memory for this room's tests: it holds names and answers queries about them, as CouchDB does, and
 //! knows nothing of who asks. Its habits can be made bad.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;

@@ -10,7 +10,7 @@ use rquickjs::context::{EvalOptions, intrinsic};
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Error as EngineError, Module, Object, Promise};
 use rquickjs::{Runtime, Value};
 
-use super::{Element, MAX_PIVOT_BYTES, MAX_PIVOTS, shown};
+use super::{Element, MAX_PIVOT_BYTES, MAX_PIVOTS, shown, too_many};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
 /// The language that code may use. `Eval` is what makes the engine evaluate at all, `Promise` is what modules stand
@@ -210,9 +210,7 @@ impl<'a> Engine<'a> {
         // Not Array::len: it panics on a length beyond 2^31, which `new Array(4e9)` has.
         let length: f64 = list.get("length").catch(ctx).map_err(|caught| self.fault(caught))?;
         if length > MAX_PIVOTS as f64 {
-            return Err(Fault::Ours(Error::input(format!(
-                "it has {length} pivots, and at most {MAX_PIVOTS} are read"
-            ))));
+            return Err(Fault::Ours(too_many(length)));
         }
         let mut elements = Vec::with_capacity(length as usize);
         for index in 0..length as u32 {

@@ -84,6 +84,9 @@ impl Pivots {
             return Err(Error::input("it holds no pivots")
                 .hint("for one range of all names, write [null]; for ranges, at least one key"));
         }
+        if elements.len() > MAX_PIVOTS {
+            return Err(too_many(elements.len() as f64));
+        }
         Pivots::from_elements(elements, &place)
     }
 
@@ -153,6 +156,11 @@ impl Place {
             _ => format!("pivots[{index}]"),
         }
     }
+}
+
+/// `count` as JavaScript counts.
+fn too_many(count: f64) -> Error {
+    Error::input(format!("it has {count} pivots, and at most {MAX_PIVOTS} are read"))
 }
 
 fn inner_null(index: usize, keys: &[String], next: Option<&Element>, place: &Place) -> Error {

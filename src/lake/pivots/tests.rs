@@ -32,9 +32,9 @@ const COMPUTED: &str = r#"
     const digits = range('0', '9');
     const letters = range('a', 'z');
     const triples = letters.flatMap(a => [a, ...letters.flatMap(b => letters.map(c => `${a}${b}${c}`))]);
-    const scoped = ['@!', ...digits.map(digit => `@${digit}`), ...triples.map(triple => `@${triple}`)];
+    const scoped = ['@!', ...digits.map(digit => `@${digit}`), '@A', '@Z', ...triples.map(triple => `@${triple}`)];
     const plain = ['A', 'Z', ...triples];
-    export const pivots = [null].concat(digits, scoped, plain, null).reduce((all, key) => [...all.splice(0), key], []);
+    export const pivots = [null, ...[digits, scoped, plain].reduce((all, keys) => all.concat(keys), []), null];
 "#;
 
 #[test]
@@ -69,11 +69,10 @@ fn every_form_gives_the_same_keys() {
 
 #[test]
 fn computed_code_of_35231_pivots_is_read() {
-    let pivots =
-        Pivots::parse(COMPUTED.replace(".reduce((all, key) => [...all.splice(0), key], [])", "").as_str(), "p.js");
-    let pivots = pivots.unwrap();
-    // 10 digits, '@!', 10 scoped digits, 26 letters and 17,576 triples with and without '@', 'A', 'Z'.
-    assert_eq!(pivots.keys().len(), 10 + 1 + 10 + 2 * (26 + 17_576) + 2);
+    let pivots = Pivots::parse(COMPUTED, "p.js").unwrap();
+    // The digits, '@!', and with and without '@': the digits or none, 'A', 'Z', 26 letters and 17,576 triples.
+    assert_eq!(pivots.keys().len(), 10 + 1 + 10 + 2 * (2 + 26 + 17_576));
+    assert_eq!(pivots.keys().len() + 2, 35_231);
     assert_eq!(pivots.range_count(), pivots.ranges().count());
     assert_eq!(pivots.keys()[..2], ["0", "1"]);
     assert_eq!(pivots.keys().last().unwrap(), "zzz");
@@ -198,4 +197,21 @@ fn code_that_needs_too_much_memory_is_refused() {
     let nested = "[".repeat(200_000);
     assert!(refusal_within(&nested, "p.json", SMALL).contains("cannot be evaluated"));
     assert!(refusal_within("(function f() { f() })()", "p.js", SMALL).contains("stack"));
+}
+
+#[test]
+fn more_lines_than_any_registry_has_ranges_for_are_refused() {
+    let lines = "x\n".repeat(MAX_PIVOTS + 1);
+    assert!(refusal(&lines, "p.txt").contains("1000001 pivots"));
+    let long = "x".repeat(MAX_SOURCE_BYTES + 1);
+    assert!(refusal(&long, "p.txt").contains("bytes"));
+    assert!(refusal(&long[..MAX_PIVOT_BYTES + 1], "p.txt").contains("4097 bytes"));
+}
+
+#[test]
+fn the_example_files_are_good() {
+    let literal = Pivots::parse(include_str!("../../../examples/pivots.json"), "pivots.json").unwrap();
+    let computed = Pivots::parse(include_str!("../../../examples/pivots.js"), "pivots.js").unwrap();
+    assert_eq!(literal.range_count(), 57);
+    assert_eq!(computed.range_count(), 2 + 26 * 27 + 1 + 26 + 1);
 }
