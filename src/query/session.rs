@@ -176,7 +176,7 @@ fn reads_of(plan: &LogicalPlan) -> Reads {
         }
         Ok(TreeNodeRecursion::Continue)
     });
-    debug_assert!(visited.is_ok());
+    debug_assert!(visited.is_ok(), "the visitor never fails");
     reads.tables.sort_unstable();
     reads.tables.dedup();
     reads

@@ -38,9 +38,9 @@ use super::shard_reader::ShardReaderFactory;
 /// The column that every table is sorted by.
 const SORT_COLUMN: &str = "name";
 
-/// The open end above all names, where the engine wants a value, is this many of the last code point. That one is no
-/// character, so no name begins with even one of it.
-const ABOVE_ALL_NAMES_CHARS: usize = 64;
+/// Stands for any ending of a name, where the engine wants a value: this many of the last code point. That one is no
+/// character, so no name holds even one of it.
+const ANY_ENDING_CHARS: usize = 64;
 
 /// Names in an `in (…)` list up to which each is looked up in the shards' ranges. Checking one costs a comparison a
 /// shard, so thousands still cost less than opening one file.
@@ -108,7 +108,7 @@ impl ShardTable {
             && let Some(column) = statistics.column_statistics.get_mut(index)
         {
             let start = range.start.clone().unwrap_or_default();
-            let end = range.end.clone().unwrap_or_else(|| char::MAX.to_string().repeat(ABOVE_ALL_NAMES_CHARS));
+            let end = greatest_below(range.end.as_deref());
             // They are bounds, not values that occur. The engine prunes by "exact" ones only, and takes them for values
             // only from a table's or a group's statistics, never from a file's.
             column.min_value = Precision::Exact(text(field.data_type(), start));
@@ -182,6 +182,18 @@ fn text(data_type: &DataType, value: String) -> ScalarValue {
     }
 }
 
+/// A text that no name below `end` is above, and that is itself below `end`.
+fn greatest_below(end: Option<&str>) -> String {
+    let any_ending = || char::MAX.to_string().repeat(ANY_ENDING_CHARS);
+    let Some(end) = end else { return any_ending() };
+    let mut below = end.to_owned();
+    if let Some(before) = below.pop().and_then(|last| ('\0'..last).next_back()) {
+        below.push(before);
+        below.push_str(&any_ending());
+    }
+    below
+}
+
 /// Neighbouring shards in at most `count` groups of about the same size, so that each group is in the order of names.
 fn groups(shards: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
     let count = count.max(1) as u64;
@@ -244,5 +256,41 @@ impl TableProvider for ShardTable {
             .with_output_ordering(if listing.are_sorted { vec![self.by_name(state)?] } else { Vec::new() })
             .build();
         Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greatest_name_below_an_end_is_below_it_and_above_all_others() {
+        for (end, others) in [
+            (Some("c"), ["b", "bzzz", "b\u{ffff}"]),
+            (Some("ca"), ["c", "c`z", "bz"]),
+            (Some("c\0"), ["c", "b", ""]),
+            (Some("\u{e000}"), ["z", "\u{d7ff}z", "\u{d7ff}"]),
+            (None, ["z", "\u{ffff}", ""]),
+        ] {
+            let greatest = greatest_below(end);
+            assert!(end.is_none_or(|end| greatest.as_str() < end), "{end:?}");
+            assert!(others.iter().all(|other| *other <= greatest.as_str()), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn groups_are_even_neighbours_and_lose_no_shard() {
+        let shards: Vec<_> = (0..100).map(|index| PartitionedFile::new(format!("{index}"), 10 + index)).collect();
+        let paths = |groups: &[FileGroup]| -> Vec<String> {
+            groups.iter().flat_map(FileGroup::iter).map(|shard| shard.path().to_string()).collect()
+        };
+        for count in [0, 1, 3, 8, 200] {
+            let groups = groups(shards.clone(), count);
+            assert!(groups.len() <= count.max(1), "{count}");
+            assert_eq!(paths(&groups), (0..100).map(|index| index.to_string()).collect::<Vec<_>>());
+        }
+        let sizes: Vec<u64> =
+            groups(shards, 4).iter().map(|group| group.iter().map(|shard| shard.object_meta.size).sum()).collect();
+        assert!(sizes.len() == 4 && sizes.iter().all(|size| (1_300..1_700).contains(size)), "{sizes:?}");
     }
 }

@@ -188,7 +188,7 @@ impl<'a> TerminalTable<'a> {
             table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
         }
         if self.options.styled {
-            table.enforce_styling();
+            table.enforce_styling().style_text_only();
         }
         table
     }

@@ -3,7 +3,7 @@
 //! What a person reads is `terminal_table`; what each format can hold is `output_columns`.
 
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::csv;
 use arrow::error::ArrowError;
@@ -12,11 +12,11 @@ use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
-use super::failure::find;
 use super::format::Format;
 use super::json_value::JsonValues;
 use super::output_columns::OutputColumns;
@@ -46,9 +46,11 @@ pub async fn write(
     table: &TableOptions,
 ) -> Result<Written> {
     let columns = OutputColumns::new(&stream.schema(), format);
+    let broken = Arc::new(OnceLock::new());
+    let mut out = Watched { out, broken: Arc::clone(&broken) };
     let mut rows = 0;
-    let mut run = async || -> Result<(), Stopped> {
-        let mut writer = open(format, &columns, out, table)?;
+    let run = async {
+        let mut writer = open(format, &columns, &mut out, table)?;
         while let Some(batch) = stream.next().await {
             let batch = columns.fit(&batch?)?;
             rows += batch.num_rows() as u64;
@@ -56,56 +58,73 @@ pub async fn write(
         }
         writer.finish()
     };
-    let end = run().await;
-    let end = end.and_then(|()| out.flush().map_err(Stopped::from));
-    match end {
-        Ok(()) => Ok(Written { rows, reader_left: false }),
-        Err(Stopped::ReaderLeft) => Ok(Written { rows, reader_left: true }),
-        Err(Stopped::Failed(error)) => Err(error),
+    let end = run.await.and_then(|()| out.flush().map_err(Stopped::from));
+    match (end, broken.get()) {
+        (Ok(()), _) => Ok(Written { rows, reader_left: false }),
+        (Err(Stopped::Query(error)), _) => Err(error),
+        (Err(Stopped::Output(_)), Some(io::ErrorKind::BrokenPipe)) => Ok(Written { rows, reader_left: true }),
+        (Err(Stopped::Output(cause)), Some(_)) => Err(Error::input("cannot write the result").source(cause)),
+        (Err(Stopped::Output(cause)), None) => Err(Error::input(format!("{format} cannot hold the result"))
+            .hint("cast the column to text, or take another --format")
+            .source(cause)),
     }
 }
 
-/// Why writing ended early.
+/// Why writing ended early: the statement failed, or the output did.
 pub(super) enum Stopped {
-    ReaderLeft,
-    Failed(Error),
-}
-
-impl Stopped {
-    fn of(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        match find::<io::Error>(&error).map(io::Error::kind) {
-            Some(io::ErrorKind::BrokenPipe) => Stopped::ReaderLeft,
-            Some(_) => Stopped::Failed(Error::new(ErrorKind::Input, "cannot write the result").source(error)),
-            None => Stopped::Failed(
-                Error::new(ErrorKind::Input, "the format cannot hold the result")
-                    .hint("cast the column to text, or take another --format")
-                    .source(error),
-            ),
-        }
-    }
+    Query(Error),
+    Output(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<Error> for Stopped {
     fn from(error: Error) -> Self {
-        Stopped::Failed(error)
+        Stopped::Query(error)
     }
 }
 
 impl From<io::Error> for Stopped {
     fn from(error: io::Error) -> Self {
-        Stopped::of(error)
+        Stopped::Output(error.into())
     }
 }
 
 impl From<ArrowError> for Stopped {
     fn from(error: ArrowError) -> Self {
-        Stopped::of(error)
+        Stopped::Output(error.into())
     }
 }
 
-impl From<parquet::errors::ParquetError> for Stopped {
-    fn from(error: parquet::errors::ParquetError) -> Self {
-        Stopped::of(error)
+impl From<ParquetError> for Stopped {
+    fn from(error: ParquetError) -> Self {
+        Stopped::Output(error.into())
+    }
+}
+
+/// An output that remembers how it broke: some formats' writers keep of an error only its words.
+struct Watched<'a> {
+    out: &'a mut (dyn Write + Send),
+    broken: Arc<OnceLock<io::ErrorKind>>,
+}
+
+impl Watched<'_> {
+    fn note<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        done.inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.broken.get_or_init(|| error.kind());
+            }
+        })
+    }
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = self.out.write(bytes);
+        self.note(done)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = self.out.flush();
+        self.note(done)
     }
 }
 

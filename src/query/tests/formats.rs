@@ -74,7 +74,7 @@ async fn a_table_is_aligned_and_counts_its_rows() {
                from versions order by name, version limit 2";
     assert_eq!(
         TestLake::small().text(sql, Format::Table).await,
-        " name │ size    │ i │ d\n\
+        " name │    size │ i │ d\n\
          ──────┼─────────┼───┼──────\n \
          a    │    NULL │ 0 │ NULL\n \
          a    │ 1234567 │ 1 │ NULL\n\

@@ -5,3 +5,4 @@ mod formats;
 mod lake;
 mod mistakes;
 mod statements;
+mod terminal;
