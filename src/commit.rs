@@ -133,7 +133,7 @@ mod tests {
         commit(&store, &layout, &manifest(&[TableKind::Docs, TableKind::Versions])).await.unwrap();
         assert_eq!(
             store.list("").await.unwrap(),
-            ["npm/docs/_-_.parquet", "npm/manifest/_-_.json", "npm/versions/_-_.parquet"]
+            ["npm/docs/0-z.parquet", "npm/manifest/0-z.json", "npm/versions/0-z.parquet"]
         );
         assert_eq!(read_manifests(&store, &layout).await.unwrap().len(), 1);
     }

@@ -12,14 +12,19 @@ use super::meter::Meter;
 use super::origin;
 use super::printer::Printer;
 use super::settings::Settings;
+use crate::diff::Selection;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Pivots};
 use crate::npm::{PackageName, Representation};
-use crate::diff::Selection;
 use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use crate::store::Store;
 
-pub(super) async fn run(args: IngestArgs, settings: &Settings, printer: &Printer, stop: CancellationToken) -> Result<Code> {
+pub(super) async fn run(
+    args: IngestArgs,
+    settings: &Settings,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<Code> {
     let Some(pivots_path) = settings.pivots(args.pivots.as_deref()) else {
         return Err(Error::input("an ingest needs pivots: the keys between which the names are scanned")
             .hint("give --pivots FILE; examples/pivots.json suits every registry"));
@@ -89,8 +94,9 @@ fn read_names(path: &Path) -> Result<Selection> {
 
 fn parse_names(text: &str) -> Result<Vec<PackageName>> {
     if text.trim_start().starts_with('[') {
-        let names: Vec<String> = serde_json::from_str(text)
-            .or_error(ErrorKind::Input, || "the file begins like a JSON array, but is no array of strings".to_owned())?;
+        let names: Vec<String> = serde_json::from_str(text).or_error(ErrorKind::Input, || {
+            "the file begins like a JSON array, but is no array of strings".to_owned()
+        })?;
         return Ok(names.iter().map(|name| PackageName::from_spec(name.trim())).collect());
     }
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim());
@@ -175,7 +181,10 @@ fn tell_problems(printer: &Printer, summary: &IngestSummary) {
     }
     if summary.unlisted_count > 0 {
         let shown = summary.unlisted_names.join(", ");
-        printer.warn(&format!("{} names of the list are not in the registry: {shown}", log::count(summary.unlisted_count)));
+        printer.warn(&format!(
+            "{} names of the list are not in the registry: {shown}",
+            log::count(summary.unlisted_count)
+        ));
     }
     for warning in &summary.scan.warnings {
         printer.warn(warning);
@@ -184,7 +193,8 @@ fn tell_problems(printer: &Printer, summary: &IngestSummary) {
         printer.warn(&format!("the registry says that it has {} more names than it listed", log::count(missing)));
     }
     for (partition, rows) in &summary.overgrown {
-        printer.warn(&format!("the partition {partition} has grown to {} rows, past twice its size", log::count(*rows)));
+        printer
+            .warn(&format!("the partition {partition} has grown to {} rows, past twice its size", log::count(*rows)));
     }
     if summary.commits_recovered > 0 {
         printer.note(&format!(

@@ -4,9 +4,9 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use super::args::RegistryArgs;
+use super::log;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::log;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::OriginInfo;
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};

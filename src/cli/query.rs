@@ -93,8 +93,7 @@ fn create(path: &Path) -> Result<(File, tempfile::TempPath)> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let staged = builder
-        .tempfile_in(folder)
-        .or_error(ErrorKind::Input, || format!("cannot write {}", path.display()))?;
+    let staged =
+        builder.tempfile_in(folder).or_error(ErrorKind::Input, || format!("cannot write {}", path.display()))?;
     Ok(staged.into_parts())
 }

@@ -31,11 +31,7 @@ impl ByteBudget {
 
     /// A lane for one ordered sequence of documents.
     pub fn lane(&self) -> Lane {
-        Lane {
-            shared: Arc::clone(&self.shared),
-            head: Arc::new(AtomicU64::new(0)),
-            next: Arc::new(AtomicU64::new(0)),
-        }
+        Lane { shared: Arc::clone(&self.shared), head: Arc::new(AtomicU64::new(0)), next: Arc::new(AtomicU64::new(0)) }
     }
 
     /// The bytes that are held now.

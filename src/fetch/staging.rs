@@ -125,8 +125,7 @@ impl StagingWriter {
 
     fn put_segment(&mut self) -> Result<()> {
         let encoder = std::mem::replace(&mut self.encoder, new_encoder()?);
-        let segment =
-            encoder.finish().or_error(ErrorKind::Internal, || "a segment cannot be compressed".to_owned())?;
+        let segment = encoder.finish().or_error(ErrorKind::Internal, || "a segment cannot be compressed".to_owned())?;
         let path = self.layout.staged_answers(&self.partition, self.run, self.next_segment);
         futures::executor::block_on(self.store.put(&path, segment))?;
         self.next_segment += 1;

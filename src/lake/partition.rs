@@ -32,14 +32,16 @@ impl Partition {
         self.end.as_deref().is_none_or(|end| name < end)
     }
 
-    /// The file name of its shards without suffix: `hex(start)-hex(end)`, `_` for an open end. Where that would be
-    /// longer than a file system allows, each end is the hex of its first 24 bytes, `~`, and 16 digits of its SHA-256.
+    /// The file name of its shards without suffix: `hex(start)-hex(end)`, with `0` for an open start and `z` for an open
+    /// end: neither is hex of a name, and both sort into their place. (`_`, as keys have it, would not do: pyarrow and
+    /// Spark skip files whose name begins with an underscore.) Where that would be longer than a file system allows, each end is the hex of its first 24 bytes, `~`, and 16 digits of its SHA-256.
     pub fn file_stem(&self) -> String {
-        let full = format!("{}-{}", hex_end(self.start.as_deref()), hex_end(self.end.as_deref()));
+        let hex_or = |end: Option<&str>, open: &str| end.map_or_else(|| open.to_owned(), hex_key);
+        let full = format!("{}-{}", hex_or(self.start.as_deref(), "0"), hex_or(self.end.as_deref(), "z"));
         if full.len() <= MAX_STEM_BYTES {
             return full;
         }
-        format!("{}-{}", short_end(self.start.as_deref()), short_end(self.end.as_deref()))
+        format!("{}-{}", short_end(self.start.as_deref(), "0"), short_end(self.end.as_deref(), "z"))
     }
 
     /// The range that a file stem tells of, `None` for what is no stem. An end that the stem had to shorten is open
@@ -99,8 +101,8 @@ fn nibble(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-fn short_end(end: Option<&str>) -> String {
-    let Some(end) = end else { return "_".to_owned() };
+fn short_end(end: Option<&str>, open: &str) -> String {
+    let Some(end) = end else { return open.to_owned() };
     let head = &end.as_bytes()[..end.len().min(24)];
     format!("{}~{}", hex(head), &hex(&Sha256::digest(end.as_bytes()))[..16])
 }
@@ -163,7 +165,7 @@ mod tests {
     #[test]
     fn stems_and_keys_are_hex_with_open_ends() {
         let stems: Vec<_> = set(&["a", "b"]).iter().map(|partition| partition.file_stem()).collect();
-        assert_eq!(stems, ["_-61", "61-62", "62-_"]);
+        assert_eq!(stems, ["0-61", "61-62", "62-z"]);
         assert_eq!(set(&["a", "b"]).get(1).key("npm"), "v1:partition:npm:61:62");
     }
 

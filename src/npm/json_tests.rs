@@ -17,8 +17,22 @@ fn problem(text: &str) -> (usize, JsonProblem) {
 #[test]
 fn values_end_where_they_end() {
     for text in [
-        "null", "true", "false", "0", "-0", "12.5e+3", "1E9", "\"\"", "\"a\\\"b\\u00e9\\\\\"", "[]", "{}", "[[],{}]",
-        "{\"a\":[1,{\"b\":null}],\"c\":\"d\"}", "[ 1 , 2 ]", "{ \"a\" : 1 , \"b\" : [ ] }", "\"raw \u{1} control\"",
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "12.5e+3",
+        "1E9",
+        "\"\"",
+        "\"a\\\"b\\u00e9\\\\\"",
+        "[]",
+        "{}",
+        "[[],{}]",
+        "{\"a\":[1,{\"b\":null}],\"c\":\"d\"}",
+        "[ 1 , 2 ]",
+        "{ \"a\" : 1 , \"b\" : [ ] }",
+        "\"raw \u{1} control\"",
         "\"a string that is longer than sixty-four bytes, so that the vector search has to find its end quote\"",
     ] {
         assert_eq!(end(text), Ok(text.len()), "{text}");

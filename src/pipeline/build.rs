@@ -92,7 +92,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
 }
 
 fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
-    let mut writer = ShardWriter::new(TableKind::Docs, stage(job, TableKind::Docs)?)?;
+    let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), stage(job, TableKind::Docs)?)?;
     let mut builder = DocsBuilder::new();
     for rows in job.rows.chunks(DOCS_BATCH_ROWS) {
         for row in rows {
@@ -151,7 +151,8 @@ impl<'a> DocumentShards<'a> {
                 Some(file) => Some(ShardReader::open(table, file.try_clone()?, &schema(table))?),
                 None => None,
             };
-            merges.insert(table, ShardMerge::new(ShardWriter::new(table, stage(job, table)?)?, previous));
+            merges
+                .insert(table, ShardMerge::new(ShardWriter::new(table, schema(table), stage(job, table)?)?, previous));
         }
         Ok(DocumentShards {
             job,

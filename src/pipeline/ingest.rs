@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::{PartitionJob, build};
-use super::open::open_lake;
 use super::listing::{Listing, PartitionMode};
+use super::open::open_lake;
 use super::plan::{PartitionPlan, Previous, Wanted, plan};
 use super::progress::Progress;
 use super::run::{RunReporter, restore_budget};
@@ -78,15 +78,17 @@ pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
         open_lake(&options.store, layout.name(), &options.origin_info).await?;
     }
     let commits_recovered = if options.dry_run { 0 } else { recover(&options.store, &layout).await? as u64 };
-    let reporter = (!options.dry_run)
-        .then(|| {
+    let reporter = (!options.dry_run).then(|| {
         RunReporter::start(options.store.clone(), layout.clone(), options.registry.clone(), Arc::clone(&progress))
     });
     let river = Arc::new(River::new(options, layout, Arc::clone(&progress)));
     let outcome = stop.run_until_cancelled(river.flow()).await;
-    // Commits that have begun run to their end, whatever became of the rest.
-    river.commits.close();
-    river.commits.wait().await;
+    // Builders and commits that have begun run to their end, whatever became of the rest: a builder ends as soon as no
+    // answer comes any more, and stages what it has.
+    for tasks in [&river.builders, &river.commits] {
+        tasks.close();
+        tasks.wait().await;
+    }
     if let Some(reporter) = reporter {
         reporter.end().await?;
     }
@@ -104,6 +106,7 @@ struct River {
     wanted: Wanted,
     progress: Arc<Progress>,
     budget: ByteBudget,
+    builders: TaskTracker,
     commits: TaskTracker,
     unanswered_in_a_row: AtomicU64,
     notes: Mutex<Notes>,
@@ -132,6 +135,7 @@ impl River {
             wanted,
             progress,
             budget: ByteBudget::new(DOCUMENT_BYTES_IN_FLIGHT),
+            builders: TaskTracker::new(),
             commits: TaskTracker::new(),
             unanswered_in_a_row: AtomicU64::new(0),
             notes: Mutex::default(),
@@ -143,7 +147,9 @@ impl River {
         let options = &self.options;
         // A dry run writes nothing into the lake, so its spool lies elsewhere.
         let elsewhere = match options.dry_run {
-            true => Some(tempfile::tempdir().or_error(ErrorKind::Lake, || "cannot make a temporary folder".to_owned())?),
+            true => {
+                Some(tempfile::tempdir().or_error(ErrorKind::Lake, || "cannot make a temporary folder".to_owned())?)
+            }
             false => None,
         };
         let spool_store = match &elsewhere {
@@ -209,15 +215,9 @@ impl River {
     }
 
     /// Plans a partition and opens what it held. Blocks.
-    fn prepare(
-        &self,
-        partition: Partition,
-        previous: Option<Manifest>,
-        rows: Vec<DocRow>,
-    ) -> Result<PartitionJob> {
+    fn prepare(&self, partition: Partition, previous: Option<Manifest>, rows: Vec<DocRow>) -> Result<PartitionJob> {
         let (store, layout) = (self.options.store.clone(), self.layout.clone());
-        let before =
-            Previous { store: &store, layout: &layout, partition: &partition, manifest: previous.as_ref() };
+        let before = Previous { store: &store, layout: &layout, partition: &partition, manifest: previous.as_ref() };
         let plan = plan(&before, &rows, &self.wanted)?;
         let mut previous_shards = BTreeMap::new();
         let mut staged = StagedAnswers::default();
@@ -251,7 +251,8 @@ impl River {
         let is_staged = |item: &&FetchItem| job.staged.has(item, representation);
         let items: Vec<FetchItem> = job.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect();
         let (sender, receiver) = mpsc::channel(FETCHED_CAPACITY);
-        let builder = tokio::task::spawn_blocking(move || build(job, receiver));
+        // Tracked, because it runs on when this future is dropped: the run must not end before it has.
+        let builder = self.builders.spawn_blocking(move || build(job, receiver));
         let lane = self.budget.lane();
         let mut answers =
             fetch(self.options.registry.clone(), representation, items.into_iter(), lane, REQUESTS_PER_PARTITION);

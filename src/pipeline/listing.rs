@@ -164,7 +164,7 @@ fn cut(spool: &Spool, set: &PartitionSet, sender: &mpsc::Sender<Rows>) -> Result
 }
 
 fn write_spool(store: &Store, path: &str, mut pages: mpsc::Receiver<Vec<DocRow>>) -> Result<()> {
-    let mut writer = ShardWriter::new(TableKind::Docs, store.stage(path)?)?;
+    let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), store.stage(path)?)?;
     let mut builder = DocsBuilder::new();
     while let Some(rows) = pages.blocking_recv() {
         for row in &rows {

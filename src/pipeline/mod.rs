@@ -14,8 +14,8 @@ mod status;
 mod summary;
 
 pub use ingest::{IngestOptions, ingest};
-pub use open::{open_lake, read_lake};
 pub use listing::PartitionMode;
+pub use open::{open_lake, read_lake};
 pub use progress::{Progress, ProgressSnapshot};
 pub use run::RunStatus;
 pub use status::{OriginStatus, TableStatus, lake_status};

@@ -118,9 +118,8 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
     for change in diff(old_rows.into_iter().map(Ok), rows.iter().cloned().map(Ok)) {
         counts.add(change.doing(comparing)?.kind);
     }
-    let names_table = |table: TableKind| {
-        previous.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str()))
-    };
+    let names_table =
+        |table: TableKind| previous.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str()));
     let mut plan = PartitionPlan {
         fetch: Vec::new(),
         dropped: Vec::new(),

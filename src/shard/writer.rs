@@ -26,9 +26,8 @@ pub struct ShardWriter<W: Write + Send> {
 }
 
 impl<W: Write + Send> ShardWriter<W> {
-    /// A writer of a shard of `table` into `sink`. Fails as the sink does.
-    pub fn new(table: TableKind, sink: W) -> Result<Self> {
-        let schema = crate::table::schema(table);
+    /// A writer of a shard of `table`, whose columns are `schema`, into `sink`. Fails as the sink does.
+    pub fn new(table: TableKind, schema: SchemaRef, sink: W) -> Result<Self> {
         let sink = HashingSink { sink, digest: Sha256::new(), size_bytes: 0 };
         let parquet = ArrowWriter::try_new(sink, schema.clone(), Some(properties(table)))
             .or_error(ErrorKind::Lake, || format!("cannot begin a shard of {table}"))?;

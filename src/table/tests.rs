@@ -46,7 +46,8 @@ impl Rows {
         let mut rows = Vec::new();
         for (_, batch) in self.batches.iter().filter(|(kind, _)| *kind == table) {
             let columns: Vec<_> = columns.iter().map(|column| batch.column_by_name(column).unwrap()).collect();
-            let cells: Vec<_> = columns.iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+            let cells: Vec<_> =
+                columns.iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
             for row in 0..batch.num_rows() {
                 let texts = cells.iter().zip(&columns).map(|(cell, column)| {
                     if column.is_null(row) { "~".to_owned() } else { cell.value(row).to_string() }

@@ -86,7 +86,8 @@ async fn a_killed_process_is_resumed_by_the_next_one() {
         let repeated = env.packuments_asked().iter().filter(|name| first.contains(name)).count();
         assert!(repeated <= MOST_REPEATED, "{repeated} of {} requests were repeated", first.len());
         // The binary names its origin after the address; the rows are what must be the same.
-        let folder = std::fs::read_dir(env.lake()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+        let folder =
+            std::fs::read_dir(env.lake()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
         std::fs::rename(folder.unwrap(), env.lake().join("sample")).unwrap();
         assert_same_lake(&env.lake(), &quiet.lake());
         assert_eq!(env.names(TableKind::Docs), quiet.names(TableKind::Docs));

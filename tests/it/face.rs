@@ -19,7 +19,8 @@ fn folder_with_pivots() -> tempfile::TempDir {
 /// Ingests the built-in sample into `lake` below the folder.
 fn sample_lake() -> tempfile::TempDir {
     let folder = folder_with_pivots();
-    let output = run_binary(folder.path(), &["ingest", "--pivots", "pivots.json", "--origin", "sample", "--packages", "150"]);
+    let output =
+        run_binary(folder.path(), &["ingest", "--pivots", "pivots.json", "--origin", "sample", "--packages", "150"]);
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
     folder
 }
@@ -27,7 +28,8 @@ fn sample_lake() -> tempfile::TempDir {
 #[test]
 fn the_sample_is_ingested_and_told_of() {
     let folder = sample_lake();
-    let again = run_binary(folder.path(), &["ingest", "--pivots", "pivots.json", "--origin", "sample", "--packages", "150"]);
+    let again =
+        run_binary(folder.path(), &["ingest", "--pivots", "pivots.json", "--origin", "sample", "--packages", "150"]);
     let told = stderr(&again);
     assert!(told.contains("names listed (0 added, 0 changed, 0 removed)"), "{told}");
     assert!(told.contains("unchanged"), "{told}");
@@ -67,7 +69,8 @@ fn a_query_answers_in_each_format_and_finds_tables_by_origin() {
     assert_eq!(fs::read(folder.path().join("versions.parquet")).unwrap()[..4], *b"PAR1");
     let plan = ask(&["select name from versions where name = 'a'", "--explain"]);
     assert!(stdout(&plan).contains("versions"), "{}", stdout(&plan));
-    let document = ask(&["select json_get_str(json, 'name') = name as same from packuments where json is not null group by 1"]);
+    let document =
+        ask(&["select json_get_str(json, 'name') = name as same from packuments where json is not null group by 1"]);
     assert!(stdout(&document).contains("true"), "{}{}", stdout(&document), stderr(&document));
 }
 
@@ -113,7 +116,11 @@ fn a_wrong_statement_says_what_is_right() {
 #[test]
 fn a_lake_that_is_not_there_says_how_to_make_one() {
     let folder = folder_with_pivots();
-    for command in [&["status"][..], #[cfg(feature = "query")] &["query", "select 1"]] {
+    for command in [
+        &["status"][..],
+        #[cfg(feature = "query")]
+        &["query", "select 1"],
+    ] {
         let output = run_binary(folder.path(), command);
         assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
         assert!(stderr(&output).contains("all-docs ingest --pivots"), "{}", stderr(&output));
@@ -130,7 +137,7 @@ fn a_bad_pivots_file_is_shown_where_it_is_bad() {
         ("[\"a\", 5]", "5"),
         ("module.exports = [", "SyntaxError"),
         ("export default Array.from({length: 3}, () => { while (true) {} })", "too long"),
-        ("{\"a\": 1}", "array"),
+        ("{\"a\": 1}", "list of pivots"),
     ] {
         fs::write(folder.path().join("bad"), text).unwrap();
         let output = run_binary(folder.path(), &["ingest", "--pivots", "bad", "--origin", "sample"]);
@@ -206,7 +213,8 @@ async fn a_page_that_is_no_json_ends_the_run_and_harms_nothing() {
 #[test]
 fn a_folder_that_may_not_be_written_is_a_lake_error() {
     let folder = folder_with_pivots();
-    let arguments = ["ingest", "--pivots", "pivots.json", "--origin", "sample", "--packages", "20", "--lake", "/proc/lake"];
+    let arguments =
+        ["ingest", "--pivots", "pivots.json", "--origin", "sample", "--packages", "20", "--lake", "/proc/lake"];
     let output = run_binary(folder.path(), &arguments);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("/proc/lake"), "{}", stderr(&output));

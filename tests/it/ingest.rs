@@ -97,8 +97,7 @@ async fn few_pivots_and_many_make_partitions_of_about_the_same_size() {
         world
     };
     let few: Vec<String> = ('a'..='z').map(String::from).collect();
-    let many: Vec<String> =
-        ('a'..='z').flat_map(|first| (0..100).map(move |n| format!("{first}{n:02}"))).collect();
+    let many: Vec<String> = ('a'..='z').flat_map(|first| (0..100).map(move |n| format!("{first}{n:02}"))).collect();
     for pivots in [few, many] {
         let env = Env::new(world());
         let pivots: Vec<&str> = pivots.iter().map(String::as_str).collect();
@@ -149,7 +148,9 @@ async fn abbreviated_documents_leave_what_they_cannot_know_null_and_full_ones_re
     let mut options = env.options(&[]);
     options.representation = Representation::Abbreviated;
     run(options).await.unwrap();
-    assert!(env.texts(TableKind::Packuments, "representation").iter().all(|form| form.as_deref() == Some("abbreviated")));
+    assert!(
+        env.texts(TableKind::Packuments, "representation").iter().all(|form| form.as_deref() == Some("abbreviated"))
+    );
     let batches = env.table(TableKind::Versions);
     let published: usize = batches.iter().map(|batch| batch.column_by_name("published_at").unwrap().null_count()).sum();
     let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
@@ -234,9 +235,8 @@ async fn every_odd_document_has_its_outcome_and_nothing_stops() {
     let names: Vec<String> = env.server.world().names().map(str::to_owned).collect();
     assert_eq!(env.names(TableKind::Outcomes), names);
     let outcomes = env.texts(TableKind::Outcomes, "outcome");
-    let with_document = |outcome: &Option<String>| {
-        matches!(outcome.as_deref(), Some("present" | "tombstone" | "malformed" | "stale"))
-    };
+    let with_document =
+        |outcome: &Option<String>| matches!(outcome.as_deref(), Some("present" | "tombstone" | "malformed" | "stale"));
     let documents = outcomes.iter().filter(|outcome| with_document(outcome)).count();
     assert_eq!(env.names(TableKind::Packuments).len(), documents, "docs = documents + outcomes without one");
     assert!(env.server.requests().iter().all(|request| !request.path.contains("..")), "a dot segment was sent");

@@ -96,7 +96,10 @@ async fn fault_6_attempts_are_counted_once_and_refused_credentials_stop_the_run(
     ]));
     let summary = env.ingest(&[]).await;
     assert!(!summary.is_complete());
-    assert_eq!(env.texts(TableKind::Outcomes, "outcome"), ["present", "not_found", "present"].map(|o| Some(o.to_owned())));
+    assert_eq!(
+        env.texts(TableKind::Outcomes, "outcome"),
+        ["present", "not_found", "present"].map(|o| Some(o.to_owned()))
+    );
     let batches = env.table(TableKind::Outcomes);
     let attempts = batches[0].column_by_name("attempts").unwrap().as_primitive::<arrow::datatypes::Int32Type>();
     assert_eq!(attempts.values().to_vec(), [3, 1, 1]);
@@ -123,7 +126,8 @@ async fn fault_8_another_process_fetches_nothing_that_the_lake_holds() {
 /// 9: the original bytes of a document were lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_9_a_document_is_kept_byte_for_byte() {
-    let odd = "{ \"name\":\"a\",\t\"_id\":\"a\",\n \"_rev\":\"1-x\", \"big\":1e400, \"dup\":1,\"dup\":2, \"s\":\"\\ud800\" }";
+    let odd =
+        "{ \"name\":\"a\",\t\"_id\":\"a\",\n \"_rev\":\"1-x\", \"big\":1e400, \"dup\":1,\"dup\":2, \"s\":\"\\ud800\" }";
     let mut world = world_of(&["b"]);
     world.put_raw("a", "1-x", odd.to_owned());
     let env = Env::new(world);

@@ -26,7 +26,8 @@ fn what_is_no_packument_is_malformed_and_kept() {
 fn a_document_that_would_blow_up_is_malformed() {
     let edges: String = (0..60_000).map(|index| format!("\"{index}\":\"\",")).collect();
     let version = format!("1.0.0-{}", "a".repeat(100_000));
-    let body = format!(r#"{{"name":"x","versions":{{"{version}":{{"dependencies":{{{}}}}}}}}}"#, edges.trim_end_matches(','));
+    let body =
+        format!(r#"{{"name":"x","versions":{{"{version}":{{"dependencies":{{{}}}}}}}}}"#, edges.trim_end_matches(','));
     let rows = decode(body);
     rows.assert_outcome(Outcome::Malformed);
     assert_eq!(rows.decoded.detail.as_deref(), Some("its rows could take more than 1900 MiB"));
@@ -103,18 +104,20 @@ fn times_without_versions_and_versions_without_times() {
 
 #[test]
 fn times_that_are_none() {
-    let rows = decode(
-        r#"{"name":"x","versions":{"1.0.0":{}},"time":{"created":5,"modified":"soon","1.0.0":"?","2.0.0":{}}}"#,
-    );
+    let rows =
+        decode(r#"{"name":"x","versions":{"1.0.0":{}},"time":{"created":5,"modified":"soon","1.0.0":"?","2.0.0":{}}}"#);
     assert_eq!(rows.package(&["created_at", "modified_at"]), "~|~");
     let mut quirks = rows.quirks();
     quirks.sort();
-    assert_eq!(quirks, [
-        "1.0.0|time|not_a_time|\"?\"",
-        "2.0.0|time|not_a_time|{}",
-        "~|time.created|not_a_time|5",
-        "~|time.modified|not_a_time|\"soon\"",
-    ]);
+    assert_eq!(
+        quirks,
+        [
+            "1.0.0|time|not_a_time|\"?\"",
+            "2.0.0|time|not_a_time|{}",
+            "~|time.created|not_a_time|5",
+            "~|time.modified|not_a_time|\"soon\"",
+        ]
+    );
     assert_eq!(decode_members(r#""time":[]"#).quirks(), ["~|time|not_an_object|[]"]);
 }
 
@@ -137,13 +140,16 @@ fn of_keys_that_come_twice_the_last_counts_at_the_place_of_the_first() {
     assert_eq!(rows.package(&["description", "version_count", "star_count"]), "new|2|0");
     let mut quirks = rows.quirks();
     quirks.sort();
-    assert_eq!(quirks, [
-        "2.0.0|main|duplicate_key|\"b\"",
-        "~|1.0.0|duplicate_key|{\"main\":\"a\"}",
-        "~|description|duplicate_key|\"old\"",
-        "~|users.u|duplicate_key|true",
-        "~|users.u|falsy_star|false",
-    ]);
+    assert_eq!(
+        quirks,
+        [
+            "2.0.0|main|duplicate_key|\"b\"",
+            "~|1.0.0|duplicate_key|{\"main\":\"a\"}",
+            "~|description|duplicate_key|\"old\"",
+            "~|users.u|duplicate_key|true",
+            "~|users.u|falsy_star|false",
+        ]
+    );
 }
 
 #[test]
@@ -162,9 +168,8 @@ fn names_of_javascript_objects_are_names_like_others() {
 #[test]
 fn a_security_holding_is_known_by_three_signs() {
     let holding = |latest: &str, url: &str, user: &str| {
-        let body = format!(
-            r#""dist-tags":{{"latest":"{latest}"}},"repository":"{url}","maintainers":[{{"name":"{user}"}}]"#
-        );
+        let body =
+            format!(r#""dist-tags":{{"latest":"{latest}"}},"repository":"{url}","maintainers":[{{"name":"{user}"}}]"#);
         decode_members(&body).package(&["security_holding"])
     };
     assert_eq!(holding("0.0.1-security", "npm/security-holder", "npm"), "true");
@@ -184,14 +189,17 @@ fn an_abbreviated_document_leaves_null_what_it_cannot_know() {
     let package = ["scope", "rev", "modified_at", "maintainer_count", "star_count", "security_holding"];
     assert_eq!(rows.package(&package), "s|7-announced|2022-01-01T00:00:00Z|~|~|~");
     assert_eq!(rows.package(&["has_install_script", "deprecated"]), "true|no");
-    let versions = rows.table(TableKind::Versions, &["version_index", "is_latest", "published_at", "has_install_script"]);
+    let versions =
+        rows.table(TableKind::Versions, &["version_index", "is_latest", "published_at", "has_install_script"]);
     assert_eq!(versions, ["0|false|~|false", "1|true|~|true"]);
 }
 
 #[test]
 fn many_versions_that_repeat_each_other_have_all_their_rows() {
     let versions: Vec<String> = (0..40_000)
-        .map(|patch| format!(r#""1.0.{patch}":{{"main":"m","dependencies":{{"a":"^1","b":"2"}},"scripts":{{"t":"u"}}}}"#))
+        .map(|patch| {
+            format!(r#""1.0.{patch}":{{"main":"m","dependencies":{{"a":"^1","b":"2"}},"scripts":{{"t":"u"}}}}"#)
+        })
         .collect();
     let rows = decode_members(&format!(r#""versions":{{{}}}"#, versions.join(",")));
     assert_eq!(rows.package(&["version_count"]), "40000");
@@ -207,12 +215,8 @@ fn the_rows_of_several_documents_stand_in_their_order() {
     let mut tables = DocumentTables::new(false);
     for name in ["a", "b", "c"] {
         let body = format!(r#"{{"name":"{name}","versions":{{"1.0.0":{{"dependencies":{{"d":"1"}}}}}}}}"#);
-        let input = DocumentInput {
-            name,
-            announced_rev: "1-a",
-            representation: Representation::Full,
-            bytes: body.as_bytes(),
-        };
+        let input =
+            DocumentInput { name, announced_rev: "1-a", representation: Representation::Full, bytes: body.as_bytes() };
         assert_eq!(tables.push(input).outcome, Outcome::Present);
     }
     assert!(tables.buffered_bytes() > 0);

@@ -93,15 +93,23 @@ fn keywords() {
     assert_eq!(list(r#""keywords":["a","b c",""]"#), "[a, b c, ]");
     assert_eq!(list(r#""keywords":null"#), "~");
     assert_eq!(list(r#""keywords":[]"#), "[]");
-    assert_package(r#""keywords":"a, b c,,d""#, &["keywords"], "[a, b c, d]", &[
-        r#"~|keywords|read_from_string|"a, b c,,d""#,
-    ]);
+    assert_package(
+        r#""keywords":"a, b c,,d""#,
+        &["keywords"],
+        "[a, b c, d]",
+        &[r#"~|keywords|read_from_string|"a, b c,,d""#],
+    );
     assert_package(r#""keywords":"a  b""#, &["keywords"], "[a, b]", &[r#"~|keywords|read_from_string|"a  b""#]);
-    assert_package(r#""keywords":["a",["b",["c"]],5]"#, &["keywords"], "[a, b, c]", &[
-        r#"~|keywords|read_from_list|["b",["c"]]"#,
-        r#"~|keywords|read_from_list|["c"]"#,
-        "~|keywords|item_dropped|5",
-    ]);
+    assert_package(
+        r#""keywords":["a",["b",["c"]],5]"#,
+        &["keywords"],
+        "[a, b, c]",
+        &[
+            r#"~|keywords|read_from_list|["b",["c"]]"#,
+            r#"~|keywords|read_from_list|["c"]"#,
+            "~|keywords|item_dropped|5",
+        ],
+    );
     assert_package(r#""keywords":{}"#, &["keywords"], "~", &["~|keywords|not_a_list|{}"]);
 }
 
@@ -111,13 +119,8 @@ fn dist_tags() {
     let tags = rows.table(TableKind::DistTags, &["tag", "version"]);
     assert_eq!(tags, ["latest|1.0.0", "abc\u{12}3|9.9.9", "😄|~", "n|~"]);
     assert_eq!(rows.package(&["latest"]), "1.0.0");
-    assert_eq!(rows.quirks(), [
-        "~|dist-tags.latest|read_from_list|[\"1.0.0\"]",
-        "~|dist-tags.n|not_a_string|5",
-    ]);
-    assert_package(r#""tags":{"latest":"1"}"#, &["latest"], "1", &[
-        r#"~|tags|read_from_other_member|{"latest":"1"}"#,
-    ]);
+    assert_eq!(rows.quirks(), ["~|dist-tags.latest|read_from_list|[\"1.0.0\"]", "~|dist-tags.n|not_a_string|5",]);
+    assert_package(r#""tags":{"latest":"1"}"#, &["latest"], "1", &[r#"~|tags|read_from_other_member|{"latest":"1"}"#]);
     assert_package(r#""dist-tags":"1""#, &["latest"], "~", &[r#"~|dist-tags|not_an_object|"1""#]);
 }
 
@@ -135,12 +138,14 @@ fn maintainers() {
         (rows.table(TableKind::Maintainers, &["maintainer", "email"]), rows.quirks())
     };
     assert_eq!(maintainers(r#"[{"name":"a","email":"e"},{"name":"b"}]"#), (vec!["a|e".into(), "b|~".into()], vec![]));
-    assert_eq!(maintainers(r#"["a <e>"]"#), (vec!["a|e".into()], vec![
-        r#"~|maintainers|read_from_string|"a <e>""#.into(),
-    ]));
-    assert_eq!(maintainers(r#"{"name":"a"}"#), (vec!["a|~".into()], vec![
-        r#"~|maintainers|read_from_object|{"name":"a"}"#.into(),
-    ]));
+    assert_eq!(
+        maintainers(r#"["a <e>"]"#),
+        (vec!["a|e".into()], vec![r#"~|maintainers|read_from_string|"a <e>""#.into(),])
+    );
+    assert_eq!(
+        maintainers(r#"{"name":"a"}"#),
+        (vec!["a|~".into()], vec![r#"~|maintainers|read_from_object|{"name":"a"}"#.into(),])
+    );
     assert_eq!(maintainers("[null]"), (vec![], vec!["~|maintainers|item_dropped|null".into()]));
     assert_eq!(maintainers("true"), (vec![], vec!["~|maintainers|not_a_list|true".into()]));
     assert_eq!(maintainers("null"), (vec![], vec![]));
@@ -158,12 +163,13 @@ fn stars_that_were_taken_back_are_rows_that_do_not_count() {
 #[test]
 fn text_with_odd_characters() {
     assert_package(r#""description":"a\u0000b""#, &["description"], "a\0b", &[]);
-    assert_package("\"description\":\"a\tb\"", &["description"], "a\tb", &[
-        "~|description|control_character|\"a\tb\"",
-    ]);
-    assert_package(r#""description":"a\ud800b""#, &["description"], "a\u{fffd}b", &[
-        r#"~|description|lone_surrogate|"a\ud800b""#,
-    ]);
+    assert_package("\"description\":\"a\tb\"", &["description"], "a\tb", &["~|description|control_character|\"a\tb\""]);
+    assert_package(
+        r#""description":"a\ud800b""#,
+        &["description"],
+        "a\u{fffd}b",
+        &[r#"~|description|lone_surrogate|"a\ud800b""#],
+    );
     assert_package(r#""description":["a"]"#, &["description"], "~", &[r#"~|description|not_a_string|["a"]"#]);
     assert_package(r#""readmeFilename":1"#, &["readme_filename"], "~", &["~|readmeFilename|not_a_string|1"]);
 }

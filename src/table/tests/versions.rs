@@ -70,7 +70,12 @@ fn plain_texts() {
     assert_version(r#""types":"a","typings":"b""#, &["types"], "a", &[]);
     assert_version(r#""description":"a\nb""#, &["description"], "a\nb", &[]);
     assert_version(r#""_hasShrinkwrap":"no""#, &["has_shrinkwrap"], "~", &[r#"_hasShrinkwrap|not_a_boolean|"no""#]);
-    assert_version(r#""gitHead":"c","_npmVersion":"6","_nodeVersion":"10""#, &["git_head", "npm_version", "node_version"], "c|6|10", &[]);
+    assert_version(
+        r#""gitHead":"c","_npmVersion":"6","_nodeVersion":"10""#,
+        &["git_head", "npm_version", "node_version"],
+        "c|6|10",
+        &[],
+    );
 }
 
 #[test]
@@ -89,9 +94,12 @@ fn install_scripts() {
 fn engines() {
     let columns = &["engines_node", "engines_npm"];
     assert_version(r#""engines":{"node":">=1","npm":"*"}"#, columns, ">=1|*", &[]);
-    assert_version(r#""engines":["node >= 0.8","npm","x"]"#, columns, ">= 0.8|", &[
-        r#"engines|read_from_list|["node >= 0.8","npm","x"]"#,
-    ]);
+    assert_version(
+        r#""engines":["node >= 0.8","npm","x"]"#,
+        columns,
+        ">= 0.8|",
+        &[r#"engines|read_from_list|["node >= 0.8","npm","x"]"#],
+    );
     assert_version(r#""engines":[{"node":"1"}]"#, columns, "1|~", &[r#"engines|read_from_list|[{"node":"1"}]"#]);
     assert_version(r#""engines":"node>=0.6""#, columns, ">=0.6|~", &[r#"engines|read_from_string|"node>=0.6""#]);
     assert_version(r#""engines":{"node":null}"#, columns, "~|~", &[]);
@@ -108,11 +116,19 @@ fn system_names() {
 
 #[test]
 fn commands() {
-    assert_version(r#""bin":{"a":"a.js","b":"./b.js"}"#, &["bin"], "[{name: a, path: a.js}, {name: b, path: ./b.js}]", &[]);
+    assert_version(
+        r#""bin":{"a":"a.js","b":"./b.js"}"#,
+        &["bin"],
+        "[{name: a, path: a.js}, {name: b, path: ./b.js}]",
+        &[],
+    );
     assert_version(r#""bin":"cli.js""#, &["bin"], "[{name: x, path: cli.js}]", &[]);
-    assert_version(r#""bin":["bin/a","b"]"#, &["bin"], "[{name: a, path: bin/a}, {name: b, path: b}]", &[
-        r#"bin|read_from_list|["bin/a","b"]"#,
-    ]);
+    assert_version(
+        r#""bin":["bin/a","b"]"#,
+        &["bin"],
+        "[{name: a, path: bin/a}, {name: b, path: b}]",
+        &[r#"bin|read_from_list|["bin/a","b"]"#],
+    );
     assert_version(r#""bin":{"a":null}"#, &["bin"], "[]", &["bin|item_dropped|null"]);
     assert_version(r#""bin":null"#, &["bin"], "~", &[]);
     assert_version(r#""bin":1"#, &["bin"], "~", &["bin|not_an_object|1"]);
@@ -122,7 +138,8 @@ fn commands() {
 
 #[test]
 fn archives() {
-    let columns = &["tarball_url", "file_count", "unpacked_size_bytes", "signature_keyids", "provenance_predicate_type"];
+    let columns =
+        &["tarball_url", "file_count", "unpacked_size_bytes", "signature_keyids", "provenance_predicate_type"];
     assert_version(
         r#""dist":{"tarball":"t","fileCount":3.0,"unpackedSize":1e3,"signatures":[{"keyid":"k","sig":"s"}],
         "attestations":{"url":"u","provenance":{"predicateType":"slsa"}}}"#
@@ -133,18 +150,25 @@ fn archives() {
         &[],
     );
     assert_version(r#""dist":{"unpackedSize":5000000000,"signatures":[]}"#, columns, "~|~|5000000000|[]|~", &[]);
-    assert_version(r#""dist":{"unpackedSize":{"a":1},"fileCount":1.5}"#, columns, "~|~|~|~|~", &[
-        "dist.fileCount|not_an_integer|1.5",
-        r#"dist.unpackedSize|not_an_integer|{"a":1}"#,
-    ]);
-    assert_version(r#""dist":{"fileCount":100000000000000000000}"#, &["file_count"], "~", &[
-        "dist.fileCount|not_an_integer|100000000000000000000",
-    ]);
+    assert_version(
+        r#""dist":{"unpackedSize":{"a":1},"fileCount":1.5}"#,
+        columns,
+        "~|~|~|~|~",
+        &["dist.fileCount|not_an_integer|1.5", r#"dist.unpackedSize|not_an_integer|{"a":1}"#],
+    );
+    assert_version(
+        r#""dist":{"fileCount":100000000000000000000}"#,
+        &["file_count"],
+        "~",
+        &["dist.fileCount|not_an_integer|100000000000000000000"],
+    );
     assert_version(r#""dist":"t""#, columns, "~|~|~|~|~", &[r#"dist|not_an_object|"t""#]);
-    assert_version(r#""dist":{"tarball":1,"signatures":{}}"#, columns, "~|~|~|~|~", &[
-        "dist.tarball|not_a_string|1",
-        "dist.signatures|not_a_list|{}",
-    ]);
+    assert_version(
+        r#""dist":{"tarball":1,"signatures":{}}"#,
+        columns,
+        "~|~|~|~|~",
+        &["dist.tarball|not_a_string|1", "dist.signatures|not_a_list|{}"],
+    );
 }
 
 #[test]
@@ -174,10 +198,7 @@ fn dependencies_in_every_shape() {
     );
     assert_eq!(
         of(r#""optionalDependencies":"a, b@2""#),
-        edges(
-            &["optional|a|~|~", "optional|b|2|~"],
-            r#"1.0.0|optionalDependencies|read_from_string|"a, b@2""#
-        )
+        edges(&["optional|a|~|~", "optional|b|2|~"], r#"1.0.0|optionalDependencies|read_from_string|"a, b@2""#)
     );
     for value in ["5", "true", r#""""#] {
         let quirk = format!("1.0.0|dependencies|not_an_object|{value}");
@@ -204,9 +225,11 @@ fn bundled_in_every_shape() {
         (r#""bundledDependencies":["a"]"#, vec!["a"], vec![]),
         (r#""bundleDependencies":false"#, vec![], vec![]),
         (r#""bundleDependencies":[true]"#, vec![], vec!["1.0.0|bundleDependencies|item_dropped|true"]),
-        (r#""bundleDependencies":{"a":"1"}"#, vec!["a"], vec![
-            r#"1.0.0|bundleDependencies|read_from_object|{"a":"1"}"#,
-        ]),
+        (
+            r#""bundleDependencies":{"a":"1"}"#,
+            vec!["a"],
+            vec![r#"1.0.0|bundleDependencies|read_from_object|{"a":"1"}"#],
+        ),
         (r#""bundleDependencies":7"#, vec![], vec!["1.0.0|bundleDependencies|not_a_list|7"]),
     ] {
         let rows = decode_version(members);
@@ -244,7 +267,8 @@ fn a_version_that_repeats_the_one_before_has_its_own_rows_and_quirks() {
 fn numbers_that_begin_alike_are_not_the_same() {
     let rows = decode_members(r#""versions":{"1.0.0":{"dist":{"fileCount":1}},"1.0.1":{"dist":{"fileCount":12}}}"#);
     assert_eq!(rows.table(TableKind::Versions, &["file_count"]), ["1", "12"]);
-    let rows = decode_members(r#""versions":{"1.0.0":{"deprecated":1},"1.0.1":{"deprecated":10},"1.0.2":{"deprecated":1}}"#);
+    let rows =
+        decode_members(r#""versions":{"1.0.0":{"deprecated":1},"1.0.1":{"deprecated":10},"1.0.2":{"deprecated":1}}"#);
     assert_eq!(rows.table(TableKind::Quirks, &["version", "sample"]), ["1.0.0|1", "1.0.1|10", "1.0.2|1"]);
 }
 
@@ -255,11 +279,9 @@ fn members_in_another_order_or_missing_are_still_found() {
         "1.0.2":{"main":"n"},"1.0.3":{"a":1,"type":"t","new":{},"main":"m"}}"#,
     );
     let versions = rows.table(TableKind::Versions, &["main", "module_type", "types", "fields"]);
-    assert_eq!(versions, [
-        "m|t|d|[a, main, type, types]",
-        "m|t|d|[types, type, main, a]",
-        "n|~|~|[main]",
-        "m|t|~|[a, type, new, main]",
-    ]);
+    assert_eq!(
+        versions,
+        ["m|t|d|[a, main, type, types]", "m|t|d|[types, type, main, a]", "n|~|~|[main]", "m|t|~|[a, type, new, main]",]
+    );
     assert_eq!(rows.quirks(), [""; 0]);
 }
