@@ -11,7 +11,7 @@ use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
 use all_docs::npm::packument::Outline;
 use all_docs::shard::ShardWriter;
-use all_docs::table::{DocumentInput, DocumentTables};
+use all_docs::table::{DocumentInput, DocumentTables, schema};
 use divan::Bencher;
 use divan::counter::BytesCount;
 
@@ -67,7 +67,7 @@ fn shards(bencher: Bencher, keep_raw: bool) {
     bencher.counter(corpus_bytes()).bench_local(|| {
         let mut writers = BTreeMap::new();
         for table in TableKind::OF_DOCUMENTS {
-            writers.insert(table, ShardWriter::new(table, Vec::new()).unwrap());
+            writers.insert(table, ShardWriter::new(table, schema(table), Vec::new()).unwrap());
         }
         to_tables(keep_raw, |table, batch| writers.get_mut(&table).unwrap().write(batch).unwrap());
         writers.into_values().map(|writer| writer.finish().unwrap().1.size_bytes).sum::<u64>()

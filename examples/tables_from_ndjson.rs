@@ -12,7 +12,7 @@ use all_docs::error::{Context, Error, ErrorKind, Result};
 use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
 use all_docs::shard::ShardWriter;
-use all_docs::table::{DocumentInput, DocumentTables};
+use all_docs::table::{DocumentInput, DocumentTables, schema};
 
 /// Rows are written on at this size.
 const BUFFERED_BYTES: usize = 32 << 20;
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
         let folder = Path::new(directory).join(table.as_str());
         let file = std::fs::create_dir_all(&folder).and_then(|()| File::create(folder.join("all.parquet")));
         let file = file.or_error(ErrorKind::Lake, || format!("cannot write into {}", folder.display()))?;
-        writers.insert(table, ShardWriter::new(table, BufWriter::new(file))?);
+        writers.insert(table, ShardWriter::new(table, schema(table), BufWriter::new(file))?);
     }
     for line in BufReader::with_capacity(1 << 20, open).split(b'\n') {
         let line = line.or_error(ErrorKind::Input, || format!("cannot read {input}"))?;

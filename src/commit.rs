@@ -78,10 +78,10 @@ pub async fn read_manifest(store: &Store, layout: &OriginLayout, partition: &Par
 pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<Manifest>> {
     let mut manifests = Vec::new();
     for path in store.list(&layout.manifests()).await? {
-        if path.ends_with(".json") {
-            if let Some(text) = store.get(&path).await? {
-                manifests.push(parse_manifest(&path, &text)?);
-            }
+        if path.ends_with(".json")
+            && let Some(text) = store.get(&path).await?
+        {
+            manifests.push(parse_manifest(&path, &text)?);
         }
     }
     Ok(manifests)

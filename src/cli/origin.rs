@@ -1,6 +1,5 @@
 //! From arguments, `.npmrc` files and the environment to an open registry.
 
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use super::args::RegistryArgs;
@@ -75,7 +74,7 @@ fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> Registry
         config.max_document_bytes = bytes.get();
     }
     if let Some(requests) = args.monthly_budget {
-        config.monthly_budget = Some(requests).map(NonZeroU64::get);
+        config.monthly_budget = Some(requests.get());
     }
     config
 }

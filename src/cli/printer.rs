@@ -30,12 +30,13 @@ impl Printer {
         io::stderr().is_terminal()
     }
 
+    #[cfg(feature = "query")]
     /// Whether results go to a terminal, and how wide it is in columns.
     pub(super) fn stdout_width(&self) -> Option<u16> {
         if !io::stdout().is_terminal() {
             return None;
         }
-        let (_, columns) = console_size();
+        let (_, columns) = console::Term::stdout().size();
         Some(columns)
     }
 
@@ -71,8 +72,4 @@ impl Printer {
             _ => Ok(()),
         }
     }
-}
-
-fn console_size() -> (u16, u16) {
-    console::Term::stdout().size()
 }

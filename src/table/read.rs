@@ -152,7 +152,7 @@ impl Reader<'_> {
     }
 
     /// The items of a list; anything else gives none.
-    pub(super) fn items<'v>(raw: &'v str) -> Vec<&'v str> {
+    pub(super) fn items(raw: &str) -> Vec<&str> {
         let mut items = Vec::new();
         let mut read = || -> Result<(), JsonError> {
             let mut cursor = Cursor::new(raw);

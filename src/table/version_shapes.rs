@@ -137,7 +137,7 @@ impl Reader<'_> {
 
     /// The entries of a map of dependencies, or of a list (`["a@1", "b >= 2"]`) or text that stands for one.
     /// The second part is the requirement, where there is one.
-    pub(super) fn dependency_list<'v>(&mut self, field: &str, raw: &'v str) -> Vec<(String, Option<String>)> {
+    pub(super) fn dependency_list(&mut self, field: &str, raw: &str) -> Vec<(String, Option<String>)> {
         let mut edges = Vec::new();
         match Kind::of(raw) {
             Kind::Null => {}

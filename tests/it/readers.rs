@@ -10,7 +10,7 @@ use crate::support::{Env, python, run, run_python, shared_corpus};
 async fn every_table_agrees_with_an_independent_reading_of_the_same_documents() {
     let (Some(corpus), Some(python)) = (shared_corpus(), python()) else { return };
     let file = corpus.join("packuments.ndjson.zst");
-    let mut world = World::from_ndjson(&[&file]).unwrap();
+    let mut world = World::from_ndjson([&file]).unwrap();
     let names: Vec<String> = (0..12_000).map(|n| format!("generated-{n:05}")).collect();
     world.add_names(&names);
     let env = Env::new(world);
