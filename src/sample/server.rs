@@ -28,6 +28,9 @@ use super::record::{Asked, RecordedRequest, Target};
 use super::world::World;
 use super::{all_docs, changes};
 
+/// Documents that are compressed or derived at a time; more would take the processor from the client.
+const COMPRESSING_THREADS: usize = 2;
+
 /// How a server listens and what it keeps.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -86,6 +89,7 @@ impl SampleServer {
         let address = listener.local_addr().map_err(failed)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.worker_threads.max(1))
+            .max_blocking_threads(COMPRESSING_THREADS)
             .thread_name("sample-registry")
             .enable_all()
             .build()

@@ -4,6 +4,7 @@
 mod editing;
 mod faults;
 mod http;
+mod odd;
 mod oracle;
 
 use super::*;
