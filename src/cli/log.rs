@@ -20,7 +20,7 @@ pub(super) fn bytes(value: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut scaled = value as f64;
     let mut unit = 0;
-    while scaled >= 999.5 && unit + 1 < UNITS.len() {
+    while scaled >= 999.95 && unit + 1 < UNITS.len() {
         scaled /= 1000.0;
         unit += 1;
     }

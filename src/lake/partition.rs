@@ -48,7 +48,7 @@ impl Partition {
     /// here, so the range may be wider than the partition, never narrower.
     pub fn from_file_stem(stem: &str) -> Option<Partition> {
         let (start, end) = stem.split_once('-')?;
-        Some(Partition { start: stem_end(start)?, end: stem_end(end)? })
+        Some(Partition { start: stem_end(start, "0")?, end: stem_end(end, "z")? })
     }
 
     /// The key by which work items and caches name it: `v1:partition:{origin}:{hex(start)}:{hex(end)}`.
@@ -88,8 +88,8 @@ fn hex_end(end: Option<&str>) -> String {
 }
 
 /// An end as a stem spells it: `Some(None)` where it is open or was shortened, `None` where it is not one.
-fn stem_end(spelled: &str) -> Option<Option<String>> {
-    if spelled == "_" || spelled.contains('~') {
+fn stem_end(spelled: &str, open: &str) -> Option<Option<String>> {
+    if spelled == open || spelled.contains('~') {
         return Some(None);
     }
     let (pairs, rest) = spelled.as_bytes().as_chunks::<2>();
@@ -178,7 +178,7 @@ mod tests {
         let long = Partition { start: Some("x".repeat(214)), end: Some("y".to_owned()) };
         let told = Partition::from_file_stem(&long.file_stem());
         assert_eq!(told, Some(Partition { start: None, end: None }));
-        for no_stem in ["", "61", "6-62", "zz-62", "ff-_"] {
+        for no_stem in ["", "61", "6-62", "zz-62", "ff-z", "_-62"] {
             assert_eq!(Partition::from_file_stem(no_stem), None, "{no_stem}");
         }
     }
