@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::super::HostLimits;
 use super::super::scripted::{ScriptedServer, gzip, gzipped, header, json, response, target};
 use super::*;
 
