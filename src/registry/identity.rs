@@ -56,7 +56,20 @@ fn text(string: &[u8]) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(document in prop::collection::vec(prop::sample::select(&b"{}[]\",:\\ _idname0\xff"[..]), 0..60)) {
+            // Whoever claims a name has it in the text, unless it is escaped there.
+            if let Some(Cow::Borrowed(name)) = claimed_name(&document) {
+                prop_assert!(String::from_utf8_lossy(&document).contains(name));
+            }
+            let _ = is_balanced(&document);
+        }
+    }
 
     #[test]
     fn the_first_name_counts() {

@@ -101,6 +101,15 @@ async fn a_packument_comes_byte_for_byte_in_the_form_asked_for() {
 }
 
 #[tokio::test]
+async fn gzip_of_several_members_and_with_padding_is_read() {
+    let (head, tail) = DOCUMENT.as_bytes().split_at(10);
+    let sent = [gzip(head), gzip(tail), vec![0; 64]].concat();
+    let server = ScriptedServer::in_turn(vec![response(200, &["Content-Encoding: x-gzip"], &sent)]).await;
+    let response = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap();
+    assert_eq!((bytes(&response), response.attempts), (DOCUMENT.as_bytes(), 1));
+}
+
+#[tokio::test]
 async fn what_the_lake_has_is_asked_for_by_its_tag() {
     let server = ScriptedServer::in_turn(vec![response(304, &["ETag: W/\"2\""], b"")]).await;
     let registry = open(&server, config(), Credentials::none());
