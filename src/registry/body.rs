@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 
 use super::classify::Fault;
 use super::statistics::{Counters, add};
@@ -59,6 +59,14 @@ impl<'a> Body<'a> {
             Coding::Identity(_) => self.response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok(),
             _ => None,
         }
+    }
+
+    /// Whether the protocol tells a whole body from one that broke off: by a length, by chunks, or by gzip's own end.
+    pub(super) fn has_certain_end(&self) -> bool {
+        let headers = self.response.headers();
+        !matches!(self.coding, Coding::Identity(_))
+            || headers.contains_key(CONTENT_LENGTH)
+            || headers.contains_key(TRANSFER_ENCODING)
     }
 
     /// The next piece, at most 64 KiB of an inflated body, never empty; `None` at the end of the body.

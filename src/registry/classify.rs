@@ -71,7 +71,7 @@ pub(super) enum Verdict {
         /// When the server said to come back.
         retry_after: Option<Duration>,
         /// Whether the server seems to be something else than a registry, rather than in trouble.
-        stranger: bool,
+        stranger: Stranger,
         /// Whether caches on the way must be passed by.
         past_caches: bool,
         /// Why, as a clause.
@@ -86,6 +86,17 @@ pub(super) enum Verdict {
         /// Why, as a clause.
         reason: String,
     },
+}
+
+/// Whether a server that has not given a useful answer yet may be the wrong one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stranger {
+    /// It behaves as registries in trouble do.
+    No,
+    /// It answers as no registry does.
+    Answers,
+    /// There is none.
+    Unreachable,
 }
 
 /// What a failed attempt says about the load on the server.
@@ -118,7 +129,7 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
         304 => Verdict::Retry {
             pressure: Pressure::None,
             retry_after: None,
-            stranger: false,
+            stranger: Stranger::No,
             past_caches: true,
             reason: "status 304 to a request without conditions".to_owned(),
         },
@@ -148,14 +159,26 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
 
 fn classify_fault(fault: &Fault) -> Verdict {
     match fault {
-        Fault::Unreachable(why) => retry(Pressure::Overloaded, None, format!("the server cannot be reached: {why}")),
+        Fault::Unreachable(why) => Verdict::Retry {
+            pressure: Pressure::Overloaded,
+            retry_after: None,
+            stranger: Stranger::Unreachable,
+            past_caches: false,
+            reason: format!("the server cannot be reached: {why}"),
+        },
         Fault::TimedOut => retry(Pressure::Overloaded, None, "the server stayed silent for too long".to_owned()),
         Fault::Cut(why) => retry(Pressure::None, None, format!("the answer broke off: {why}")),
         Fault::Garbled(why) => retry(Pressure::None, None, format!("the answer is garbled: {why}")),
         Fault::OtherName(found) => {
             let found: String = found.chars().take(200).collect();
             let reason = format!("the answer is the document of {found:?}");
-            Verdict::Retry { pressure: Pressure::None, retry_after: None, stranger: false, past_caches: true, reason }
+            Verdict::Retry {
+                pressure: Pressure::None,
+                retry_after: None,
+                stranger: Stranger::No,
+                past_caches: true,
+                reason,
+            }
         }
         Fault::OtherKind(why) => stranger(Pressure::None, why.clone()),
         Fault::Redirect(why) => fatal(ErrorKind::Network, why.clone()),
@@ -168,11 +191,11 @@ fn classify_fault(fault: &Fault) -> Verdict {
 }
 
 fn retry(pressure: Pressure, retry_after: Option<Duration>, reason: String) -> Verdict {
-    Verdict::Retry { pressure, retry_after, stranger: false, past_caches: false, reason }
+    Verdict::Retry { pressure, retry_after, stranger: Stranger::No, past_caches: false, reason }
 }
 
 fn stranger(pressure: Pressure, reason: String) -> Verdict {
-    Verdict::Retry { pressure, retry_after: None, stranger: true, past_caches: true, reason }
+    Verdict::Retry { pressure, retry_after: None, stranger: Stranger::Answers, past_caches: true, reason }
 }
 
 fn fatal(kind: ErrorKind, reason: String) -> Verdict {

@@ -3,6 +3,7 @@
 //! Each question is a loop of attempts: wait at the gate, take from the budget, ask, and either have an answer or know how
 //! long to wait. What an answer means is in `classify`, how one request goes over the wire in `exchange`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -11,12 +12,12 @@ use url::Url;
 
 use super::budget::{BudgetSnapshot, RequestBudget, month_of};
 use super::classify::{Evidence, Fault, classify};
-use super::config::RegistryConfig;
+use super::config::{HostLimits, RegistryConfig};
 use super::credentials::Credentials;
 use super::database_info::DatabaseInfo;
 use super::exchange::{Question, Reply, Wire};
 use super::failure::RequestFailure;
-use super::identity::{claimed_name, is_closed};
+use super::identity::{claimed_name, is_balanced, is_closed};
 use super::limiter::gate::{Gate, GateStatus, Permit};
 use super::origin::{Origin, host_of};
 use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
@@ -43,9 +44,27 @@ struct Inner {
     origin: Origin,
     config: RegistryConfig,
     wire: Wire,
-    replicate: Gate,
-    registry: Gate,
+    replicate: Arc<Host>,
+    registry: Arc<Host>,
     budget: Mutex<RequestBudget>,
+}
+
+/// One of the servers.
+struct Host {
+    gate: Gate,
+    /// Whether it has ever given a useful answer, so that it is a registry, whatever it says later.
+    known: AtomicBool,
+}
+
+impl Host {
+    fn new(name: String, limits: HostLimits) -> Arc<Host> {
+        Arc::new(Host { gate: Gate::new(name, limits), known: AtomicBool::new(false) })
+    }
+
+    fn useful<T>(&self, answer: T) -> T {
+        self.known.store(true, Ordering::Relaxed);
+        answer
+    }
 }
 
 impl std::fmt::Debug for Registry {
@@ -61,11 +80,11 @@ impl Registry {
     pub fn new(origin: Origin, config: RegistryConfig, credentials: Credentials) -> Result<Registry> {
         let wire = Wire::new(&config, [&origin.replicate_url, &origin.registry_url], credentials)?;
         let (replicate_host, registry_host) = (host_of(&origin.replicate_url), host_of(&origin.registry_url));
-        let registry = Gate::new(registry_host.clone(), config.registry.clone());
+        let registry = Host::new(registry_host.clone(), config.registry.clone());
         let replicate = if replicate_host == registry_host {
             registry.clone()
         } else {
-            Gate::new(replicate_host, config.replicate.clone())
+            Host::new(replicate_host, config.replicate.clone())
         };
         let budget = Mutex::new(RequestBudget::new(config.monthly_budget));
         Ok(Registry { inner: Arc::new(Inner { origin, config, wire, replicate, registry, budget }) })
@@ -83,7 +102,7 @@ impl Registry {
 
     /// How the gates stand: of `_all_docs`, then of packuments. The same one twice where both are one host.
     pub fn gates(&self) -> [GateStatus; 2] {
-        [self.inner.replicate.status(), self.inner.registry.status()]
+        [self.inner.replicate.gate.status(), self.inner.registry.gate.status()]
     }
 
     /// The requests of this month by host, to be kept in the lake.
@@ -107,12 +126,14 @@ impl Registry {
         loop {
             let permit = self.enter(&self.inner.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
             let failed = match self.info_once(url, &attempts, &permit).await {
-                Ok(Some(info)) => return Ok(info),
+                Ok(Some(info)) => return Ok(self.inner.replicate.useful(info)),
                 Ok(None) => return Err(no_database(url).doing(doing())),
                 Err(failed) => failed,
             };
             drop(permit);
-            self.pause(&mut attempts, failed).await.map_err(|failure| failure.doing(doing).error)?;
+            self.pause(&self.inner.replicate, &mut attempts, failed)
+                .await
+                .map_err(|failure| failure.doing(doing).error)?;
         }
     }
 
@@ -127,12 +148,14 @@ impl Registry {
         loop {
             let permit = self.enter(&self.inner.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
             let failed = match self.page_once(&url, query.limit, &attempts, &permit).await {
-                Ok(Some(page)) => return Ok(page),
+                Ok(Some(page)) => return Ok(self.inner.replicate.useful(page)),
                 Ok(None) => return Err(no_database(&self.inner.origin.replicate_url).doing(doing())),
                 Err(failed) => failed,
             };
             drop(permit);
-            self.pause(&mut attempts, failed).await.map_err(|failure| failure.doing(doing).error)?;
+            self.pause(&self.inner.replicate, &mut attempts, failed)
+                .await
+                .map_err(|failure| failure.doing(doing).error)?;
         }
     }
 
@@ -145,7 +168,7 @@ impl Registry {
         gate: &G,
     ) -> Result<Response, RequestFailure> {
         let doing =
-            || format!("asking {} for the packument of {:?}", self.inner.registry.host(), request.name.as_str());
+            || format!("asking {} for the packument of {:?}", self.inner.registry.gate.host(), request.name.as_str());
         let url =
             packument_url(&self.inner.origin.registry_url, &request.name).map_err(|failure| failure.doing(doing))?;
         let mut attempts = Attempts::new(&self.inner.config);
@@ -153,20 +176,20 @@ impl Registry {
             let permit =
                 self.enter(&self.inner.registry, &mut attempts).await.map_err(|failure| failure.doing(doing))?;
             let failed = match self.packument_once(&url, request, gate, &attempts, &permit).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => return Ok(self.inner.registry.useful(response)),
                 Err(failed) => failed,
             };
             drop(permit);
-            self.pause(&mut attempts, failed).await.map_err(|failure| failure.doing(doing))?;
+            self.pause(&self.inner.registry, &mut attempts, failed).await.map_err(|failure| failure.doing(doing))?;
         }
     }
 
     /// Waits for the right to send one request.
-    async fn enter(&self, gate: &Gate, attempts: &mut Attempts) -> Result<Permit, RequestFailure> {
+    async fn enter(&self, host: &Host, attempts: &mut Attempts) -> Result<Permit, RequestFailure> {
         let stops = |error, attempts: &Attempts| RequestFailure::stops_the_run(error, attempts.made());
-        let permit = gate.enter().await.map_err(|error| stops(error, attempts))?;
+        let permit = host.gate.enter().await.map_err(|error| stops(error, attempts))?;
         let month = month_of(jiff::Timestamp::now());
-        let taken = self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).take(gate.host(), &month);
+        let taken = self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).take(host.gate.host(), &month);
         taken.map_err(|error| stops(error, attempts))?;
         if attempts.made() > 0 {
             add(&self.inner.wire.counters.retries, 1);
@@ -176,8 +199,8 @@ impl Registry {
     }
 
     /// Waits before the next attempt, without a place among the requests in flight.
-    async fn pause(&self, attempts: &mut Attempts, failed: Failed) -> Result<(), RequestFailure> {
-        let pause = attempts.after(failed, fastrand::f64(), self.inner.wire.is_known())?;
+    async fn pause(&self, host: &Host, attempts: &mut Attempts, failed: Failed) -> Result<(), RequestFailure> {
+        let pause = attempts.after(failed, fastrand::f64(), host.known.load(Ordering::Relaxed))?;
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
@@ -253,7 +276,7 @@ impl Registry {
                     grown.grow(piece.len() as u64).await;
                     document.extend_from_slice(piece);
                 }
-                check(&document, &request.name)?;
+                check(&document, &request.name, body.has_certain_end())?;
                 grown.keep();
                 // What was reserved beyond the end would be memory that no gate knows of.
                 let bytes = Bytes::from(document.into_boxed_slice());
@@ -274,9 +297,9 @@ impl Registry {
 
 /// A packument must be whole, and of the name that was asked for. Whether it is sound is not asked here: what cannot be
 /// read is kept, and said to be malformed.
-fn check(document: &[u8], name: &PackageName) -> Result<(), Failed> {
-    if !is_closed(document) {
-        return Err(faulty(Fault::Cut("the document does not end with a brace".to_owned())));
+fn check(document: &[u8], name: &PackageName, has_certain_end: bool) -> Result<(), Failed> {
+    if !is_closed(document) || !(has_certain_end || is_balanced(document)) {
+        return Err(faulty(Fault::Cut("the document stops before its last brace".to_owned())));
     }
     match claimed_name(document) {
         Some(found) if found != name.as_str() => Err(faulty(Fault::OtherName(found.into_owned()))),

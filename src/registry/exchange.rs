@@ -2,7 +2,6 @@
 //!
 //! Not here: what the answer means (`classify`), and whether it is asked for again (`retry`).
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -62,7 +61,6 @@ pub(super) struct Wire {
     answer_timeout: Duration,
     max_redirects: u32,
     pub(super) counters: Counters,
-    known: AtomicBool,
 }
 
 impl Wire {
@@ -91,13 +89,7 @@ impl Wire {
             answer_timeout: config.answer_timeout,
             max_redirects: config.max_redirects,
             counters: Counters::default(),
-            known: AtomicBool::new(false),
         })
-    }
-
-    /// Whether this registry has ever given a useful answer.
-    pub(super) fn is_known(&self) -> bool {
-        self.known.load(Ordering::Relaxed)
     }
 
     /// Sends one request, and tells the permit what it met.
@@ -147,7 +139,6 @@ impl Wire {
             (Verdict::Gone | Verdict::Blocked, _) => Reply::Gone { status: status.as_u16() },
             (verdict, _) => return Err(self.failed(verdict, Some(status.as_u16()), permit, latency)),
         };
-        self.known.store(true, Ordering::Relaxed);
         permit.observe(Observation::Good { latency });
         Ok(reply)
     }

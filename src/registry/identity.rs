@@ -24,10 +24,16 @@ pub(super) fn claimed_name(document: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether the last character closes an object. A body whose end the protocol does not tell ends anywhere when the
-/// connection breaks.
+/// Whether the last character closes an object, as it must.
 pub(super) fn is_closed(document: &[u8]) -> bool {
     document.trim_ascii_end().ends_with(b"}")
+}
+
+/// Whether every bracket and quote is closed by the end and not before: for a body whose end the protocol does not tell,
+/// so that it ends anywhere when the connection breaks.
+pub(super) fn is_balanced(document: &[u8]) -> bool {
+    let text = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)).trim_ascii_end();
+    element(text).is_some_and(|element| element.len() == text.len())
 }
 
 fn skip(bytes: &[u8]) -> &[u8] {
@@ -50,7 +56,20 @@ fn text(string: &[u8]) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(document in prop::collection::vec(prop::sample::select(&b"{}[]\",:\\ _idname0\xff"[..]), 0..60)) {
+            // Whoever claims a name has it in the text, unless it is escaped there.
+            if let Some(Cow::Borrowed(name)) = claimed_name(&document) {
+                prop_assert!(String::from_utf8_lossy(&document).contains(name));
+            }
+            let _ = is_balanced(&document);
+        }
+    }
 
     #[test]
     fn the_first_name_counts() {
@@ -76,5 +95,9 @@ mod tests {
         assert!(is_closed(b"{\"a\":1}\r\n"));
         assert!(!is_closed(b"{\"a\":{"));
         assert!(!is_closed(b""));
+        assert!(is_balanced(b"\n{\"a\":{\"b\":\"}\"}} "));
+        assert!(!is_balanced(b"{\"a\":{}"));
+        assert!(!is_balanced(b"{\"a\":{}}}"));
+        assert!(!is_balanced(b""));
     }
 }

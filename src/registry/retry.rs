@@ -4,21 +4,22 @@
 
 use std::time::Duration;
 
-use super::classify::Verdict;
+use super::classify::{Stranger, Verdict};
 use super::config::RegistryConfig;
 use super::failure::RequestFailure;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::npm::Outcome;
 
-/// Attempts at what seems to be no registry at all, or cannot be reached and never was: a mistyped URL, most likely, and
-/// the user waits for the answer.
-const ATTEMPTS_AT_A_STRANGER: u32 = 3;
+/// So many answers that no registry would give, or failures to reach the host at all, before the first useful answer,
+/// are enough: a mistyped URL, most likely, and the user waits for the answer.
+const PATIENCE_WITH_STRANGERS: u32 = 3;
 
 /// The attempts of one request: counted here and nowhere else.
 #[derive(Debug)]
 pub(super) struct Attempts {
     made: u32,
     max: u32,
+    strange: u32,
     pause: Duration,
     pause_cap: Duration,
     past_caches: bool,
@@ -38,6 +39,7 @@ impl Attempts {
         Attempts {
             made: 0,
             max: config.max_attempts.max(1),
+            strange: 0,
             pause: config.retry_pause,
             pause_cap: config.retry_pause_cap,
             past_caches: false,
@@ -86,14 +88,18 @@ impl Attempts {
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
             }
         };
-        let max = if stranger && !known { self.max.min(ATTEMPTS_AT_A_STRANGER) } else { self.max };
-        if self.made >= max {
+        self.strange += u32::from(stranger != Stranger::No);
+        let given_up_early = stranger != Stranger::No && !known && self.strange >= PATIENCE_WITH_STRANGERS;
+        if self.made >= self.max || given_up_early {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
             let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));
-            if stranger && !known {
-                error = error.hint("check the URL of the origin: it must be a registry that serves _all_docs");
+            if stranger != Stranger::No && !known {
+                error = error
+                    .hint("check the network and the URL of the origin: it must be a registry that serves _all_docs");
             }
-            return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
+            // A host that was never reached says nothing about the name, and would say nothing about any other.
+            let outcome = if stranger == Stranger::Unreachable && !known { None } else { Some(Outcome::Failed) };
+            return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
         }
         // 2^20 pauses are more than any cap.
         let longest = self.pause.saturating_mul(1 << (self.made.saturating_sub(1)).min(20)).min(self.pause_cap);
@@ -155,6 +161,33 @@ mod tests {
             };
             assert_eq!(failure.attempts, expected);
             assert_eq!(failure.error.hint_text().is_some(), !known);
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_make_a_stranger() {
+        let stranger = Fault::OtherKind("it says hello".to_owned());
+        let mut attempts = Attempts::new(&RegistryConfig::default());
+        for fault in [&Fault::TimedOut, &Fault::TimedOut, &stranger, &Fault::TimedOut, &stranger] {
+            attempts.begin();
+            assert!(attempts.after(failed(fault), 0.0, false).is_ok());
+        }
+        attempts.begin();
+        assert!(attempts.after(failed(&stranger), 0.0, false).is_err());
+    }
+
+    #[test]
+    fn a_host_that_was_never_reached_stops_the_run() {
+        for (known, outcome) in [(false, None), (true, Some(Outcome::Failed))] {
+            let mut attempts = Attempts::new(&RegistryConfig { max_attempts: 3, ..RegistryConfig::default() });
+            let failure = loop {
+                attempts.begin();
+                let unreachable = Fault::Unreachable("refused".to_owned());
+                if let Err(failure) = attempts.after(failed(&unreachable), 0.0, known) {
+                    break failure;
+                }
+            };
+            assert_eq!(failure.outcome, outcome);
         }
     }
 }

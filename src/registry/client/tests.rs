@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::super::HostLimits;
 use super::super::scripted::{ScriptedServer, gzip, gzipped, header, json, response, target};
 use super::*;
 
@@ -99,6 +98,15 @@ async fn a_packument_comes_byte_for_byte_in_the_form_asked_for() {
     assert_eq!(header(&requests[0], "accept"), Some("application/json"));
     assert_eq!(header(&requests[0], "accept-encoding"), Some("gzip"));
     assert_eq!(header(&requests[1], "accept"), Some("application/vnd.npm.install-v1+json"));
+}
+
+#[tokio::test]
+async fn gzip_of_several_members_and_with_padding_is_read() {
+    let (head, tail) = DOCUMENT.as_bytes().split_at(10);
+    let sent = [gzip(head), gzip(tail), vec![0; 64]].concat();
+    let server = ScriptedServer::in_turn(vec![response(200, &["Content-Encoding: x-gzip"], &sent)]).await;
+    let response = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap();
+    assert_eq!((bytes(&response), response.attempts), (DOCUMENT.as_bytes(), 1));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn read(text: &str) -> Credentials {
@@ -84,4 +86,12 @@ fn secrets_are_never_printed() {
     let credentials = read("//a.b/:_authToken=sesame").with_npm_token("sesame").unwrap();
     let printed = format!("{credentials:?} {credentials:#?}");
     assert!(printed.contains("a.b") && !printed.contains("sesame"), "{printed}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic_or_bind_a_secret_to_no_host(text in "([/:@=${}?#;\\[\\]\"' \n]|_authToken|_auth|username|_password|a\\.b|registry|.){0,40}") {
+        let credentials = Credentials::from_npmrc([text.as_str()], |name| (name.len() == 1).then(|| "x".to_owned()));
+        prop_assert!(credentials.entries.iter().all(|entry| !entry.place.host.is_empty() && entry.place.path.starts_with('/')));
+    }
 }
