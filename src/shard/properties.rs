@@ -3,7 +3,7 @@
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::lake::{FORMAT_VERSION, TOOL_VERSION, TableKind};
@@ -15,19 +15,28 @@ const PAGE_ROWS: usize = 8_192;
 /// one scope repeat each other), but a lookup decompresses one whole.
 const DOCUMENT_PAGE_BYTES: usize = 1 << 20;
 
-/// The documents of a row group of `packuments`: it ends with the row that reaches this many bytes,
-pub(super) const DOCUMENT_GROUP_BYTES: usize = 16 << 20;
+/// Where the pieces of a table end that are handed to the encoder one by one. Page and row-group ends are at ends of
+/// pieces, so they depend on the rows alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cuts {
+    /// A piece has this many rows,
+    pub(super) piece_rows: usize,
+    /// or ends with the row that reaches this many bytes of documents.
+    pub(super) piece_bytes: usize,
+    /// A row group has this many pieces: small enough that a lookup by name reads little, large enough that
+    /// dictionaries pay.
+    pub(super) group_pieces: usize,
+}
 
-/// or with this many rows.
-pub(super) const DOCUMENT_GROUP_ROWS: usize = 1_024;
-
-/// Rows of a row group: small enough that a lookup by name reads little, large enough that dictionaries pay.
-pub(super) fn group_rows(table: TableKind) -> usize {
+/// The cuts of a table.
+pub(super) fn cuts(table: TableKind) -> Cuts {
     match table {
-        TableKind::Packuments => DOCUMENT_GROUP_ROWS,
-        TableKind::Versions => 32_768,
-        TableKind::Dependencies | TableKind::Scripts => 131_072,
-        _ => 65_536,
+        TableKind::Packuments => Cuts { piece_rows: 256, piece_bytes: 4 << 20, group_pieces: 4 },
+        TableKind::Versions => Cuts { piece_rows: PAGE_ROWS, piece_bytes: usize::MAX, group_pieces: 4 },
+        TableKind::Dependencies | TableKind::Scripts => {
+            Cuts { piece_rows: PAGE_ROWS, piece_bytes: usize::MAX, group_pieces: 16 }
+        }
+        _ => Cuts { piece_rows: PAGE_ROWS, piece_bytes: usize::MAX, group_pieces: 8 },
     }
 }
 
@@ -56,6 +65,17 @@ fn filtered_columns(table: TableKind) -> &'static [&'static str] {
     }
 }
 
+/// Columns whose least and greatest value say nothing: of digests any page has nearly the same, and of documents they
+/// would be copied to find out.
+fn columns_without_statistics(table: TableKind) -> &'static [&'static str] {
+    match table {
+        TableKind::Packuments => &["json", "bytes"],
+        TableKind::Versions => &["shasum", "integrity", "git_head", "fields.list.item"],
+        TableKind::Quirks => &["sample"],
+        _ => &[],
+    }
+}
+
 /// The writer's settings for a table.
 pub(super) fn properties(table: TableKind) -> WriterProperties {
     let mut builder = WriterProperties::builder()
@@ -70,26 +90,24 @@ pub(super) fn properties(table: TableKind) -> WriterProperties {
     for column in unique_columns(table) {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(*column), false);
     }
-    for column in filtered_columns(table) {
-        let path = ColumnPath::from(*column);
-        builder = builder.set_column_bloom_filter_enabled(path, true);
+    for column in columns_without_statistics(table) {
+        builder = builder.set_column_statistics_enabled(ColumnPath::from(parts(column)), EnabledStatistics::None);
     }
-    special(table, builder).build()
-}
-
-fn special(table: TableKind, builder: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
+    for column in filtered_columns(table) {
+        builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(*column), true);
+    }
     match table {
         TableKind::Packuments => {
-            // The least and the greatest document say nothing, and would be copied to find out.
-            ["json", "bytes"].into_iter().map(ColumnPath::from).fold(builder, |builder, column| {
-                builder
-                    .set_column_statistics_enabled(column.clone(), EnabledStatistics::None)
-                    .set_column_data_page_size_limit(column, DOCUMENT_PAGE_BYTES)
-            })
+            builder.set_column_data_page_size_limit(ColumnPath::from("json"), DOCUMENT_PAGE_BYTES).build()
         }
-        TableKind::Docs => builder.set_column_encoding(ColumnPath::from("name"), Encoding::DELTA_BYTE_ARRAY),
-        _ => builder,
+        TableKind::Docs => builder.set_column_encoding(ColumnPath::from("name"), Encoding::DELTA_BYTE_ARRAY).build(),
+        _ => builder.build(),
     }
+}
+
+/// The parts of a dotted path.
+fn parts(path: &str) -> Vec<String> {
+    path.split('.').map(str::to_owned).collect()
 }
 
 /// What the file says of itself beside the Arrow schema.

@@ -9,19 +9,22 @@ use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use sha2::{Digest, Sha256};
 
-use super::properties::{DOCUMENT_GROUP_BYTES, group_rows, properties};
+use super::properties::{Cuts, cuts, properties};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{ShardMeta, TableKind};
 
-/// Writes one shard. Memory is bounded by one row group, before and after encoding.
+/// Writes one shard. Memory is bounded by one piece before encoding, and by one row group after it.
 pub struct ShardWriter<W: Write + Send> {
     table: TableKind,
     schema: SchemaRef,
     parquet: ArrowWriter<HashingSink<W>>,
-    /// Rows of the row group that is not complete yet.
+    cuts: Cuts,
+    /// Rows of the piece that is not complete yet.
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
     waiting_bytes: usize,
+    /// Pieces in the row group that is not complete yet.
+    pieces: usize,
     rows: u64,
 }
 
@@ -31,7 +34,17 @@ impl<W: Write + Send> ShardWriter<W> {
         let sink = HashingSink { sink, digest: Sha256::new(), size_bytes: 0 };
         let parquet = ArrowWriter::try_new(sink, schema.clone(), Some(properties(table)))
             .or_error(ErrorKind::Lake, || format!("cannot begin a shard of {table}"))?;
-        Ok(ShardWriter { table, schema, parquet, waiting: Vec::new(), waiting_rows: 0, waiting_bytes: 0, rows: 0 })
+        Ok(ShardWriter {
+            table,
+            schema,
+            parquet,
+            cuts: cuts(table),
+            waiting: Vec::new(),
+            waiting_rows: 0,
+            waiting_bytes: 0,
+            pieces: 0,
+            rows: 0,
+        })
     }
 
     /// Adds the rows of `batch`, which has the table's schema and goes on in the order of names. Fails with
@@ -42,52 +55,56 @@ impl<W: Write + Send> ShardWriter<W> {
         }
         let mut start = 0;
         while start < batch.num_rows() {
-            let end = self.group_end(&batch, start);
+            let end = self.piece_end(&batch, start);
             let rows = end - start;
             self.waiting.push(if rows == batch.num_rows() { batch.clone() } else { batch.slice(start, rows) });
             self.waiting_rows += rows;
-            if self.waiting_rows >= group_rows(self.table) || self.waiting_bytes >= DOCUMENT_GROUP_BYTES {
-                self.write_group()?;
+            if self.waiting_rows >= self.cuts.piece_rows || self.waiting_bytes >= self.cuts.piece_bytes {
+                self.write_piece()?;
             }
             start = end;
         }
         Ok(())
     }
 
-    /// Where in `batch`, from `start` on, the row group that is waiting is complete, or the batch ends.
-    fn group_end(&mut self, batch: &RecordBatch, start: usize) -> usize {
-        let end = batch.num_rows().min(start + group_rows(self.table) - self.waiting_rows);
+    /// Where in `batch`, from `start` on, the piece that is waiting is complete, or the batch ends.
+    fn piece_end(&mut self, batch: &RecordBatch, start: usize) -> usize {
+        let end = batch.num_rows().min(start + self.cuts.piece_rows - self.waiting_rows);
         if self.table != TableKind::Packuments {
             return end;
         }
         for row in start..end {
             self.waiting_bytes += document_size(batch, row);
-            if self.waiting_bytes >= DOCUMENT_GROUP_BYTES {
+            if self.waiting_bytes >= self.cuts.piece_bytes {
                 return row + 1;
             }
         }
         end
     }
 
-    fn write_group(&mut self) -> Result<()> {
+    fn write_piece(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        let group = match waiting.as_slice() {
+        let piece = match waiting.as_slice() {
             [] => return Ok(()),
             [whole] => whole.clone(),
             parts => concat_batches(&self.schema, parts)
                 .or_error(ErrorKind::Internal, || "cannot join batches of one table".to_owned())?,
         };
-        let written = self.parquet.write(&group).and_then(|()| self.parquet.flush());
-        written.or_error(ErrorKind::Lake, || format!("cannot write a shard of {}", self.table))?;
-        self.rows += group.num_rows() as u64;
+        self.rows += piece.num_rows() as u64;
         self.waiting_rows = 0;
         self.waiting_bytes = 0;
-        Ok(())
+        self.pieces += 1;
+        let mut written = self.parquet.write(&piece);
+        if self.pieces == self.cuts.group_pieces {
+            self.pieces = 0;
+            written = written.and_then(|()| self.parquet.flush());
+        }
+        written.or_error(ErrorKind::Lake, || format!("cannot write a shard of {}", self.table))
     }
 
     /// Ends the file, and gives the sink and what a manifest knows of it. The sink is flushed, not synced.
     pub fn finish(mut self) -> Result<(W, ShardMeta)> {
-        self.write_group()?;
+        self.write_piece()?;
         let sink = self.parquet.into_inner();
         let mut sink = sink.or_error(ErrorKind::Lake, || format!("cannot end a shard of {}", self.table))?;
         sink.flush().or_error(ErrorKind::Lake, || format!("cannot end a shard of {}", self.table))?;

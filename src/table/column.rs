@@ -145,7 +145,7 @@ impl TextColumn {
 
 impl Column for TextColumn {
     fn size_bytes(&self) -> usize {
-        self.text.len() + self.ends.len() * size_of::<i32>()
+        self.text.len() + self.rows() * size_of::<i32>()
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
@@ -337,7 +337,7 @@ impl TextListColumn {
 
 impl Column for TextListColumn {
     fn size_bytes(&self) -> usize {
-        self.items.size_bytes() + self.ends.len() * size_of::<i32>()
+        self.items.size_bytes() + (self.ends.len() - 1) * size_of::<i32>()
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
@@ -384,7 +384,7 @@ impl CommandListColumn {
 
 impl Column for CommandListColumn {
     fn size_bytes(&self) -> usize {
-        self.names.size_bytes() + self.paths.size_bytes() + self.ends.len() * size_of::<i32>()
+        self.names.size_bytes() + self.paths.size_bytes() + (self.ends.len() - 1) * size_of::<i32>()
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {

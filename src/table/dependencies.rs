@@ -151,9 +151,12 @@ impl DependenciesTable {
         let field = VersionMember::PeerDependenciesMeta.key();
         let metas = reader.entries(field, values.raw(VersionMember::PeerDependenciesMeta)).unwrap_or_default();
         for peer in peers {
-            let meta = member(&metas, &peer.key);
-            let meta = reader.entries(&format!("{field}.{}", peer.key), meta).unwrap_or_default();
-            let is_optional = reader.boolean(&format!("{field}.{}.optional", peer.key), member(&meta, "optional"));
+            let Some(meta) = member(&metas, &peer.key) else {
+                self.optional.push(Some(false));
+                continue;
+            };
+            let [is_optional] = reader.pick(&format!("{field}.{}", peer.key), Some(meta), ["optional"]);
+            let is_optional = reader.boolean(&format!("{field}.{}.optional", peer.key), is_optional);
             self.optional.push(Some(is_optional.unwrap_or(false)));
         }
     }

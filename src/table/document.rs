@@ -11,7 +11,7 @@ use super::maintainers::MaintainersTable;
 use super::packages::{PackageFacts, PackagesTable};
 use super::packuments::PackumentsTable;
 use super::quirks::QuirksTable;
-use super::read::Reader;
+use super::read::{Reader, has_control_character};
 use super::scripts::{ScriptMemo, ScriptsTable};
 use super::stars::StarsTable;
 use super::times::{Times, publication_order};
@@ -120,7 +120,7 @@ impl DocumentTables {
         let mut reader = Reader {
             name: input.name,
             version: None,
-            has_control_characters: input.bytes.iter().any(|byte| *byte < b' '),
+            has_control_characters: has_control_character(input.bytes),
             quirks: &mut self.quirks,
         };
         if valid_text.is_none() {

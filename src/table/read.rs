@@ -114,6 +114,48 @@ impl Reader<'_> {
         }
     }
 
+    /// The values of the members `keys` of an object, in their order; `null` and absent are none. Of a key that comes
+    /// twice the last counts. Anything else than an object gives none, and, `null` excepted, a quirk.
+    pub(super) fn pick<'v, const COUNT: usize>(
+        &mut self,
+        field: &str,
+        raw: Option<&'v str>,
+        keys: [&str; COUNT],
+    ) -> [Option<&'v str>; COUNT] {
+        let mut values = [None; COUNT];
+        match raw.map(|raw| (Kind::of(raw), raw)) {
+            None | Some((Kind::Null, _)) => {}
+            Some((Kind::Object, raw)) => {
+                // The outline has walked over all of the document, so the JSON is right and an error cannot come.
+                let _ = self.read_picked(field, raw, keys, &mut values);
+            }
+            Some((_, raw)) => self.note(field, QuirkCode::NotAnObject, raw),
+        }
+        values.map(|value| value.filter(|value| *value != "null"))
+    }
+
+    fn read_picked<'v, const COUNT: usize>(
+        &mut self,
+        field: &str,
+        raw: &'v str,
+        keys: [&str; COUNT],
+        values: &mut [Option<&'v str>; COUNT],
+    ) -> Result<(), JsonError> {
+        let mut cursor = Cursor::new(raw);
+        cursor.enter_object()?;
+        let mut first = true;
+        while let Some(key) = cursor.next_key(&mut first)? {
+            let key = key.unescape().text;
+            let value = cursor.value()?;
+            let Some(place) = keys.iter().position(|wanted| *wanted == key) else { continue };
+            let Some(slot) = values.get_mut(place) else { continue };
+            if let Some(replaced) = slot.replace(value) {
+                self.note(&format!("{field}.{key}"), QuirkCode::DuplicateKey, replaced);
+            }
+        }
+        Ok(())
+    }
+
     /// The entries of `raw`, an object that was checked before, into `entries`.
     pub(super) fn object<'v>(&mut self, field: &str, raw: &'v str, entries: &mut Vec<Entry<'v>>) {
         entries.clear();
@@ -194,6 +236,11 @@ impl<'v> Entry<'v> {
 /// The value of a member among the entries of an object.
 pub(super) fn member<'v>(entries: &[Entry<'v>], key: &str) -> Option<&'v str> {
     entries.iter().find(|entry| entry.key == key).map(|entry| entry.raw)
+}
+
+/// Whether a control character stands anywhere in a text. In blocks without an early exit, for vector instructions.
+pub(super) fn has_control_character(bytes: &[u8]) -> bool {
+    bytes.chunks(1 << 12).any(|block| block.iter().fold(false, |found, byte| found | (*byte < b' ')))
 }
 
 /// The places of keys that came before, each with the place of the first of its name; `None` if there are none.

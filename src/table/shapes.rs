@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::read::{Reader, member, read_from};
+use super::read::{Reader, read_from};
 use crate::npm::QuirkCode;
 use crate::npm::json::{Kind, RawString};
 use crate::npm::person::Person;
@@ -76,8 +76,8 @@ impl Reader<'_> {
         match Kind::of(raw) {
             Kind::String => Some(self.unescape(field, RawString::of(raw))),
             Kind::Object => {
-                let entries = self.entries(field, Some(raw))?;
-                let kind = member(&entries, "type").filter(|kind| Kind::of(kind) == Kind::String)?;
+                let [kind] = self.pick(field, Some(raw), ["type"]);
+                let kind = kind.filter(|kind| Kind::of(kind) == Kind::String)?;
                 Some(self.unescape(field, RawString::of(kind)))
             }
             _ => None,
@@ -107,11 +107,11 @@ impl Reader<'_> {
                 self.repository(field, items.find(|item| matches!(Kind::of(item), Kind::String | Kind::Object)))
             }
             _ => {
-                let entries = self.entries(field, Some(raw)).unwrap_or_default();
+                let [kind, url, directory] = self.pick(field, Some(raw), ["type", "url", "directory"]);
                 Repository {
-                    kind: self.text(&format!("{field}.type"), member(&entries, "type")),
-                    url: self.text(&format!("{field}.url"), member(&entries, "url")),
-                    directory: self.text(&format!("{field}.directory"), member(&entries, "directory")),
+                    kind: self.member_text(field, "type", kind),
+                    url: self.member_text(field, "url", url),
+                    directory: self.member_text(field, "directory", directory),
                 }
             }
         }
@@ -129,8 +129,8 @@ impl Reader<'_> {
                 Some(text)
             }
             _ => {
-                let entries = self.entries("bugs", raw)?;
-                self.text("bugs.url", member(&entries, "url"))
+                let [url] = self.pick("bugs", raw, ["url"]);
+                self.text("bugs.url", url)
             }
         }
     }
@@ -147,14 +147,23 @@ impl Reader<'_> {
                 self.person(field, items.find(|item| matches!(Kind::of(item), Kind::String | Kind::Object)))
             }
             _ => {
-                let entries = self.entries(field, Some(raw)).unwrap_or_default();
+                let [name, email, url] = self.pick(field, Some(raw), ["name", "email", "url"]);
                 PersonColumns {
-                    name: self.text(&format!("{field}.name"), member(&entries, "name")),
-                    email: self.text(&format!("{field}.email"), member(&entries, "email")),
-                    url: self.text(&format!("{field}.url"), member(&entries, "url")),
+                    name: self.member_text(field, "name", name),
+                    email: self.member_text(field, "email", email),
+                    url: self.member_text(field, "url", url),
                 }
             }
         }
+    }
+
+    /// The text of a member of `field`; the path is only made for what is no plain text.
+    fn member_text<'v>(&mut self, field: &str, member: &str, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
+        let string = RawString::of(raw.filter(|raw| Kind::of(raw) == Kind::String).unwrap_or_default());
+        if raw.is_some() && !string.inner.is_empty() && !string.escaped && !self.has_control_characters {
+            return Some(Cow::Borrowed(string.inner));
+        }
+        self.text(&format!("{field}.{member}"), raw)
     }
 
     /// Keywords of a list, lists within it flattened, or of one text that commas, else white space, divide.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::read::{Entry, Reader, member};
+use super::read::{Entry, Reader};
 use crate::npm::QuirkCode;
 use crate::npm::json::Kind;
 
@@ -56,9 +56,9 @@ impl<'v> Times<'v> {
             self.unpublished_at = reader.time("time.unpublished", Some(raw));
             return;
         }
-        let entries = reader.entries("time.unpublished", Some(raw)).unwrap_or_default();
-        self.unpublished_at = reader.time("time.unpublished.time", member(&entries, "time"));
-        let versions = reader.text_list("time.unpublished.versions", member(&entries, "versions"));
+        let [time, versions] = reader.pick("time.unpublished", Some(raw), ["time", "versions"]);
+        self.unpublished_at = reader.time("time.unpublished.time", time);
+        let versions = reader.text_list("time.unpublished.versions", versions);
         self.unpublished_versions = versions.unwrap_or_default();
     }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::read::{Entry, Reader, is_truthy, member};
+use super::read::{Entry, Reader, is_truthy};
 use super::shapes::read_from_raw;
 use crate::npm::QuirkCode;
 use crate::npm::json::{Kind, RawString};
@@ -29,9 +29,8 @@ impl Reader<'_> {
         match Kind::of(raw) {
             Kind::Null => [None, None],
             Kind::Object => {
-                let entries = self.entries("engines", Some(raw)).unwrap_or_default();
-                let node = self.text("engines.node", member(&entries, "node"));
-                [node, self.text("engines.npm", member(&entries, "npm"))]
+                let [node, npm] = self.pick("engines", Some(raw), ["node", "npm"]);
+                [self.text("engines.node", node), self.text("engines.npm", npm)]
             }
             Kind::String | Kind::Array => {
                 self.note("engines", read_from_raw(raw), raw);
@@ -55,9 +54,8 @@ impl Reader<'_> {
     fn engines_item<'v>(&mut self, raw: &'v str) -> [Option<Cow<'v, str>>; 2] {
         match Kind::of(raw) {
             Kind::Object => {
-                let entries = self.entries("engines", Some(raw)).unwrap_or_default();
-                let node = self.text("engines.node", member(&entries, "node"));
-                [node, self.text("engines.npm", member(&entries, "npm"))]
+                let [node, npm] = self.pick("engines", Some(raw), ["node", "npm"]);
+                [self.text("engines.node", node), self.text("engines.npm", npm)]
             }
             Kind::String => {
                 let text = self.unescape("engines", RawString::of(raw)).trim().to_owned();

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 
 use super::column::{BooleanColumn, Column, CommandListColumn, NumberColumn, TextColumn, TextListColumn, TimeColumn};
 use super::document::record_batch;
-use super::read::{Reader, member};
+use super::read::Reader;
 use super::schema::ColumnSpec;
 use super::schema::ColumnType::{Boolean, CommandList, Number, Text, TextList, Time};
 use crate::error::Result;
@@ -271,51 +271,39 @@ impl VersionsTable {
             self.trusted_publisher.push_null();
             return;
         }
-        let entries = reader.entries("_npmUser", Some(user)).unwrap_or_default();
-        self.published_by.push_option(reader.text("_npmUser.name", member(&entries, "name")).as_deref());
-        let trusted = reader.entries("_npmUser.trustedPublisher", member(&entries, "trustedPublisher"));
-        let service = trusted.and_then(|entries| reader.text("_npmUser.trustedPublisher.id", member(&entries, "id")));
-        self.trusted_publisher.push_option(service.as_deref());
+        let [publisher, trusted] = reader.pick("_npmUser", Some(user), ["name", "trustedPublisher"]);
+        self.published_by.push_option(reader.text("_npmUser.name", publisher).as_deref());
+        let [service] = reader.pick("_npmUser.trustedPublisher", trusted, ["id"]);
+        self.trusted_publisher.push_option(reader.text("_npmUser.trustedPublisher.id", service).as_deref());
     }
 
     fn push_dist(&mut self, reader: &mut Reader<'_>, raw: Option<&str>) {
-        let entries = reader.entries("dist", raw).unwrap_or_default();
-        let [mut tarball, mut shasum, mut integrity, mut files, mut size, mut signatures, mut attestations] = [None; 7];
-        for entry in &entries {
-            let slot = match entry.key.as_ref() {
-                "tarball" => &mut tarball,
-                "shasum" => &mut shasum,
-                "integrity" => &mut integrity,
-                "fileCount" => &mut files,
-                "unpackedSize" => &mut size,
-                "signatures" => &mut signatures,
-                "attestations" => &mut attestations,
-                _ => continue,
-            };
-            *slot = Some(entry.raw);
-        }
+        let [tarball, shasum, integrity, files, size, signatures, attestations] = reader.pick(
+            "dist",
+            raw,
+            ["tarball", "shasum", "integrity", "fileCount", "unpackedSize", "signatures", "attestations"],
+        );
         self.tarball_url.push_option(reader.text("dist.tarball", tarball).as_deref());
         self.shasum.push_option(reader.text("dist.shasum", shasum).as_deref());
         self.integrity.push_option(reader.text("dist.integrity", integrity).as_deref());
         self.file_count.push(reader.integer("dist.fileCount", files));
         self.unpacked_size.push(reader.integer("dist.unpackedSize", size));
         self.push_signatures(reader, signatures);
-        let attestations = reader.entries("dist.attestations", attestations).unwrap_or_default();
-        let provenance = reader.entries("dist.attestations.provenance", member(&attestations, "provenance"));
-        let provenance = provenance.unwrap_or_default();
-        let kind = reader.text("dist.attestations.provenance.predicateType", member(&provenance, "predicateType"));
+        let [provenance] = reader.pick("dist.attestations", attestations, ["provenance"]);
+        let [kind] = reader.pick("dist.attestations.provenance", provenance, ["predicateType"]);
+        let kind = reader.text("dist.attestations.provenance.predicateType", kind);
         self.provenance_predicate_type.push_option(kind.as_deref());
     }
 
     fn push_signatures(&mut self, reader: &mut Reader<'_>, raw: Option<&str>) {
-        let Some(raw) = raw.filter(|raw| *raw != "null") else { return self.signature_keyids.push_null() };
+        let Some(raw) = raw else { return self.signature_keyids.push_null() };
         if Kind::of(raw) != Kind::Array {
             reader.note("dist.signatures", QuirkCode::NotAList, raw);
             return self.signature_keyids.push_null();
         }
         for item in Reader::items(raw) {
-            let entries = reader.entries("dist.signatures", Some(item)).unwrap_or_default();
-            if let Some(key) = reader.text("dist.signatures.keyid", member(&entries, "keyid")) {
+            let [key] = reader.pick("dist.signatures", Some(item), ["keyid"]);
+            if let Some(key) = reader.text("dist.signatures.keyid", key) {
                 self.signature_keyids.push_item(&key);
             }
         }
