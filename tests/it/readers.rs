@@ -32,7 +32,7 @@ async fn every_table_agrees_with_an_independent_reading_of_the_same_documents() 
     drop(world);
     std::fs::write(&served, text).unwrap();
     let origin = env.lake().join("sample");
-    let told = run_python(&python, "check_tables.py", &[served.to_str().unwrap(), origin.to_str().unwrap()]);
+    let told = run_python(&python, "check_tables.py", &[origin.to_str().unwrap(), served.to_str().unwrap()]);
     assert!(told.contains("versions"), "{told}");
 }
 
