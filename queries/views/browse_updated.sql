@@ -2,6 +2,6 @@
 -- Reads: versions
 -- Columns: updated_at, name, description
 -- Example: all-docs query --view browse_updated --descending --limit 20
-select date_trunc('second', published_at) as updated_at, name, coalesce(description, '') as description
+select date_trunc('second', published_at) as updated_at, name, description
 from versions
 where is_latest and published_at is not null
