@@ -10,6 +10,7 @@ mod printer;
 #[cfg(feature = "query")]
 mod query;
 mod sample;
+mod sample_edits;
 mod settings;
 mod status;
 
