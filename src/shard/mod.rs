@@ -6,6 +6,8 @@
 mod merge;
 mod properties;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use merge::ShardMerge;
