@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::scan::value_end;
 use super::*;
 
 fn end(text: &str) -> Result<usize, JsonError> {
