@@ -9,7 +9,7 @@ use super::{Kind, MAX_DEPTH, RawString, RawValue};
 pub struct Cursor<'a> {
     text: &'a str,
     position: usize,
-    depth: u32,
+    pub(super) depth: u32,
 }
 
 impl<'a> Cursor<'a> {
