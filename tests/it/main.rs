@@ -6,8 +6,12 @@ mod support;
 
 /// The law of the rooms.
 mod layering;
+/// Any bytes at all, at every decoder.
+mod fuzz;
 /// Ingest through the library: what the lake holds, and what the registry saw.
 mod ingest;
+/// Requests that ask only for what changed.
+mod conditional;
 /// The faults of the system that this one replaces, each by name.
 mod predecessor;
 /// A process that dies, at scripted and at random moments.
