@@ -10,6 +10,8 @@ mod layering;
 mod fuzz;
 /// Ingest through the library: what the lake holds, and what the registry saw.
 mod ingest;
+/// Every odd document, and what becomes of it.
+mod odd;
 /// Requests that ask only for what changed.
 mod conditional;
 /// The faults of the system that this one replaces, each by name.
