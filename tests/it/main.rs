@@ -10,6 +10,8 @@ mod layering;
 mod fuzz;
 /// Ingest through the library: what the lake holds, and what the registry saw.
 mod ingest;
+/// Secrets: to whom they go, and where they never stand.
+mod credentials;
 /// Every odd document, and what becomes of it.
 mod odd;
 /// Requests that ask only for what changed.

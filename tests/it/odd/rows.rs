@@ -84,6 +84,10 @@ pub fn describe(rows: &Rows, document: &OddDocument, ordinary: &OddDocument) -> 
     if quirks.len() > MAX_SHOWN_ROWS {
         let _ = writeln!(told, "  and {} more quirks", quirks.len() - MAX_SHOWN_ROWS);
     }
+    if rows.of(TableKind::Packages, name).is_empty() {
+        told.push_str("  no rows\n\n");
+        return told;
+    }
     for table in TableKind::OF_DOCUMENTS {
         if !matches!(table, TableKind::Packuments | TableKind::Quirks) {
             let normal = |document: &OddDocument| normalised(rows.of(table, &document.name), document);
