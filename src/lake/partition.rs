@@ -34,7 +34,8 @@ impl Partition {
 
     /// The file name of its shards without suffix: `hex(start)-hex(end)`, with `0` for an open start and `z` for an open
     /// end: neither is hex of a name, and both sort into their place. (`_`, as keys have it, would not do: pyarrow and
-    /// Spark skip files whose name begins with an underscore.) Where that would be longer than a file system allows, each end is the hex of its first 24 bytes, `~`, and 16 digits of its SHA-256.
+    /// Spark skip files whose name begins with an underscore.) Where that would be longer than a file system allows,
+    /// each end is the hex of its first 24 bytes, `~`, and 16 digits of its SHA-256.
     pub fn file_stem(&self) -> String {
         let hex_or = |end: Option<&str>, open: &str| end.map_or_else(|| open.to_owned(), hex_key);
         let full = format!("{}-{}", hex_or(self.start.as_deref(), "0"), hex_or(self.end.as_deref(), "z"));

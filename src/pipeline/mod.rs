@@ -1,6 +1,6 @@
 //! The river, put together: pivots → scan → diff → fetch → table → shard → commit.
 //!
-//! One function, [`ingest`], is the whole wiring; every bound on what is under way at once is a constant below. The
+//! One function, [`ingest()`], is the whole wiring; every bound on what is under way at once is a constant below. The
 //! stages know nothing of each other. Not here: printing, arguments, and what a stage does inside.
 
 mod bounds;
