@@ -63,6 +63,7 @@ fn run(input: &Path, compresses: bool) {
         selection: Selection::All,
         refresh: false,
         dry_run: false,
+        accept_removals: false,
     };
     let progress = Arc::new(Progress::default());
     let runtime = tokio::runtime::Runtime::new().unwrap();
