@@ -24,3 +24,6 @@ mod crash;
 mod face;
 /// Python, DuckDB and pandas reading what we wrote.
 mod readers;
+/// Views, reports, the shell and the page of SQL.
+#[cfg(feature = "query")]
+mod views;
