@@ -17,7 +17,7 @@ with told as (
 )
 select name, version, published_at, previous_version, previous_license, license
 from told
-where license is distinct from previous_license and previous_version is not null
+where (license is distinct from previous_license) and previous_version is not null
   and published_at >= cast($since as timestamp with time zone)
 order by published_at desc, name
 limit $limit

@@ -18,7 +18,10 @@ popular_letters as (
   from popular
 ),
 popular_shortened as (
-  select distinct popular_name, dependents, substr(popular_name, 1, place - 1) || substr(popular_name, place + 1) as rest
+  select distinct
+    popular_name,
+    dependents,
+    substr(popular_name, 1, greatest(place - 1, 0)) || substr(popular_name, place + 1) as rest
   from popular_letters
 ),
 letters as (
@@ -26,7 +29,7 @@ letters as (
   from packages
 ),
 shortened as (
-  select name, substr(name, 1, place - 1) || substr(name, place + 1) as rest
+  select name, substr(name, 1, greatest(place - 1, 0)) || substr(name, place + 1) as rest
   from letters
 ),
 candidates as (

@@ -14,13 +14,14 @@ use crate::error::{Context, ErrorKind};
 
 /// The session with a table for every file that a statement names by its path, where the lake has none of that name.
 pub(super) fn enable(context: SessionContext) -> crate::error::Result<SessionContext> {
-    let registered = context.state_ref().write().register_file_format(Arc::new(Ndjson::default()), false);
+    let registered =
+        context.state_ref().write().register_file_format(Arc::new(Ndjson { json: JsonFormatFactory::new() }), false);
     registered.or_error(ErrorKind::Internal, || "the SQL engine does not start".to_owned())?;
     Ok(context.enable_url_table())
 }
 
 /// One JSON object a line, as the engine's own `json` is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ndjson {
     json: JsonFormatFactory,
 }

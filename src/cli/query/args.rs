@@ -51,31 +51,31 @@ pub(in crate::cli) struct QueryArgs {
 #[command(next_help_heading = "What of a view (keys are JSON or bare text; a list has a value for each column)")]
 pub(super) struct SelectionArgs {
     /// Rows that begin with this key
-    #[arg(long, value_name = "KEY", requires = "view", allow_hyphen_values = true)]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(super) key: Option<String>,
     /// Rows that begin with one of these: a JSON list of keys
-    #[arg(long, value_name = "KEYS", requires = "view")]
+    #[arg(long, value_name = "KEYS")]
     pub(super) keys: Option<String>,
     /// Rows from this key on
-    #[arg(long, alias = "start-key", value_name = "KEY", requires = "view", allow_hyphen_values = true)]
+    #[arg(long, alias = "start-key", value_name = "KEY", allow_hyphen_values = true)]
     pub(super) startkey: Option<String>,
     /// Rows up to this key
-    #[arg(long, alias = "end-key", value_name = "KEY", requires = "view", allow_hyphen_values = true)]
+    #[arg(long, alias = "end-key", value_name = "KEY", allow_hyphen_values = true)]
     pub(super) endkey: Option<String>,
     /// From the last key to the first; startkey is then the higher one
-    #[arg(long, requires = "view")]
+    #[arg(long)]
     pub(super) descending: bool,
     /// Leave out so many rows at the start
-    #[arg(long, value_name = "N", requires = "view")]
+    #[arg(long, value_name = "N")]
     pub(super) skip: Option<u64>,
     /// At most so many rows
-    #[arg(long, value_name = "N", requires = "view")]
+    #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
     /// Count the rows that have the first N columns of the key in common
-    #[arg(long, alias = "group_level", value_name = "N", requires = "view")]
+    #[arg(long, alias = "group_level", value_name = "N")]
     pub(super) group_level: Option<usize>,
     /// Count the rows
-    #[arg(long, requires = "view")]
+    #[arg(long)]
     pub(super) reduce: bool,
 }
 

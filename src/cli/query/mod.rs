@@ -41,6 +41,10 @@ pub(super) async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Code> {
+    let selection = selection(&args.selection)?;
+    if args.view.is_none() && selection != Selection::default() {
+        return Err(Error::input("a key selects from a view, and none is named").hint("add --view NAME"));
+    }
     let store = Store::open(settings.lake())?;
     let Some(mut info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
     let name = args.view.as_deref().map(|view| choose_origin(view, &mut info)).transpose()?;
@@ -55,7 +59,7 @@ pub(super) async fn run(
     let work = async {
         match (name, &args.file, &args.sql) {
             (Some(name), _, _) => {
-                let bound = of_name(&session, name, selection(&args.selection)?, &given).await?;
+                let bound = of_name(&session, name, selection, &given).await?;
                 match args.explain {
                     true => {
                         let plan = session.explain_bound(&bound).await?;

@@ -1,9 +1,10 @@
 //! The graph of who depends on whom, in memory, and what can be reached in it. Not here: where the edges come from.
 
-use hashbrown::HashTable;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
-/// Nodes with names, and edges between them. Edges are added first; [`Graph::finish`] sorts them for walking.
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Nodes with names, and edges between them. Edges are added first; [`GraphBuilder::finish`] sorts them for walking.
 #[derive(Debug, Default)]
 pub(super) struct GraphBuilder {
     names: Names,
@@ -126,7 +127,7 @@ struct Names {
     /// Where each name ends in the text.
     ends: Vec<usize>,
     numbers: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 impl Names {

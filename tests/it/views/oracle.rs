@@ -153,7 +153,10 @@ fn row_of(couchdb: &str, row: &Value, documents: &HashMap<String, Beside>) -> Ro
     let beside = || &documents[row["name"].as_str().unwrap()];
     let document = |column: &str| -> Value { serde_json::from_str(row[column].as_str().unwrap()).unwrap() };
     let with_maintainers = |mut value: Value| {
-        value["maintainers"] = beside().maintainers.clone();
+        // What JavaScript has not is not in its JSON.
+        if !beside().maintainers.is_null() {
+            value["maintainers"] = beside().maintainers.clone();
+        }
         value
     };
     let at = time(&row["updated_at"]);

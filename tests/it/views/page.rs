@@ -39,8 +39,11 @@ async fn every_example_of_the_page_is_answered() {
     let folder = env.folder.path();
     let ask =
         |arguments: &[&str]| all_docs(folder).args(["query", "--format", "csv"]).args(arguments).output().unwrap();
-    let top = lines(&ask(&["--view", "most_depended_upon", "--param", "limit=1"]));
-    let name = top[0].split(',').next().unwrap().to_owned();
+    // A package on which others depend, and that depends on others itself.
+    let between = "select dependency from dependencies where is_latest and kind = 'prod'
+        and dependency in (select name from dependencies where is_latest and kind = 'prod')
+        group by 1 order by count(*) desc, 1 limit 1";
+    let name = lines(&ask(&[between])).remove(0);
     let version = lines(&ask(&[&format!("select latest from packages where name = '{name}'")]));
     let record = format!("{{\"name\":\"{name}\",\"version\":\"{}\",\"score\":1}}\n", version[0]);
     fs::write(folder.join("records.ndjson"), record).unwrap();
