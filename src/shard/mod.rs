@@ -3,11 +3,13 @@
 //! A Zarr shard is another thing and always called so. Not here: what the columns are (`table/`), and when a shard
 //! counts (`commit`).
 
+mod cursor;
 mod merge;
 mod properties;
 mod reader;
 mod writer;
 
+pub use cursor::{NameCursor, Row};
 pub use merge::ShardMerge;
 pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
 pub use writer::ShardWriter;

@@ -1,0 +1,1 @@
+//! Servers, disks and people that get in the way of an ingest.
