@@ -142,6 +142,7 @@ async fn generate(location: &str) {
         selection: Selection::All,
         refresh: false,
         dry_run: false,
+        accept_removals: false,
     };
     ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await.unwrap();
 }
