@@ -18,9 +18,9 @@ use crate::fetch::{FetchItem, Fetched, SegmentBound, StagedAnswers, StagingWrite
 use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, ShardMeta, TOOL_VERSION, TableKind};
 use crate::npm::{Answer, DocRow, Outcome, Representation};
 use crate::registry::{RequestFailure, Response};
-use crate::shard::{ShardMerge, ShardReader, ShardWriter};
+use crate::shard::{ShardMerge, ShardReader, ShardWriter, StoredDocuments};
 use crate::store::{ShardFile, StagedFile, Store};
-use crate::table::{DocsBuilder, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
+use crate::table::{Decoded, DocsBuilder, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
 /// Columns are handed to the writers when they hold this many bytes …
 const FLUSH_BYTES: usize = 8 << 20;
@@ -160,6 +160,16 @@ struct DocumentShards<'a> {
     answered: Vec<String>,
     /// How many of the removed names have passed.
     removed_passed: usize,
+    /// The documents as they were, opened when one of them has to be read again.
+    held_documents: Option<StoredDocuments>,
+}
+
+/// What a document that was read for `item` says about the request.
+fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
+    match &decoded.rev {
+        Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
+        _ => decoded.outcome,
+    }
 }
 
 impl<'a> DocumentShards<'a> {
@@ -181,6 +191,7 @@ impl<'a> DocumentShards<'a> {
             decided: Vec::new(),
             answered: Vec::new(),
             removed_passed: 0,
+            held_documents: None,
         })
     }
 
@@ -208,6 +219,7 @@ impl<'a> DocumentShards<'a> {
         };
         let mut replaces = true;
         let decoded;
+        let reread;
         match response {
             Ok(response) => {
                 row.http_status = Some(response.http_status);
@@ -218,22 +230,23 @@ impl<'a> DocumentShards<'a> {
                     Answer::Fresh(document) => {
                         Progress::add(&progress.packuments_fresh, 1);
                         Progress::add(&progress.document_bytes, document.bytes.len() as u64);
-                        decoded = self.tables.push(DocumentInput {
-                            name,
-                            announced_rev: item.announced_rev.as_str(),
-                            representation: document.representation,
-                            bytes: &document.bytes,
-                        });
+                        decoded = self.push(item, &document.bytes);
                         row.detail = decoded.detail.as_deref();
-                        row.outcome = match &decoded.rev {
-                            Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
-                            _ => decoded.outcome,
-                        };
+                        row.outcome = outcome_of(&decoded, item);
                     }
                     Answer::NotModified => {
-                        replaces = false;
                         Progress::add(&progress.packuments_not_modified, 1);
-                        row.outcome = self.job.plan.held_outcome(&item.name).unwrap_or(Outcome::Present);
+                        let held = self.job.plan.held(&item.name);
+                        replaces = held.is_some_and(|held| held.is_revised);
+                        if replaces {
+                            // The rows are those of the same document under another announced revision.
+                            reread = self.held_document(name)?;
+                            decoded = self.push(item, &reread);
+                            row.detail = decoded.detail.as_deref();
+                            row.outcome = outcome_of(&decoded, item);
+                        } else {
+                            row.outcome = held.map_or(Outcome::Present, |held| held.outcome);
+                        }
                     }
                     Answer::Gone { status } => {
                         row.outcome = if *status == 451 { Outcome::Blocked } else { Outcome::NotFound };
@@ -268,6 +281,32 @@ impl<'a> DocumentShards<'a> {
             self.flush()?;
         }
         Ok(())
+    }
+
+    fn push(&mut self, item: &FetchItem, bytes: &[u8]) -> Decoded {
+        self.tables.push(DocumentInput {
+            name: item.name.as_str(),
+            announced_rev: item.announced_rev.as_str(),
+            representation: self.job.representation,
+            bytes,
+        })
+    }
+
+    /// The document of `name` as the lake holds it.
+    fn held_document(&mut self, name: &str) -> Result<Vec<u8>> {
+        let gone = || {
+            let manifest = self.job.layout.manifest(&self.job.partition);
+            Error::lake(format!("the document of {name} is gone from its shard"))
+                .hint(format!("delete {manifest}: the next ingest makes the partition anew"))
+        };
+        if self.held_documents.is_none() {
+            // Not the file that is merged: two readers of one open file would move each other's place.
+            let path = self.job.layout.shard(TableKind::Packuments, &self.job.partition);
+            let file = futures::executor::block_on(self.job.store.open_shard(&path))?.ok_or_else(gone)?;
+            self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
+        }
+        let documents = self.held_documents.as_mut().ok_or_else(gone)?;
+        documents.find(name)?.ok_or_else(gone)
     }
 
     /// Drops the rows of removed names below `name`; of all that are left for `None`.

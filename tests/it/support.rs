@@ -180,7 +180,8 @@ impl Env {
     /// The binary, told to ingest this registry into this lake, by exact partitions.
     pub fn ingest_command(&self, pivots: &[&str]) -> Command {
         let file = self.folder.path().join("pivots.json");
-        std::fs::write(&file, serde_json::to_string(pivots).unwrap()).unwrap();
+        let text = if pivots.is_empty() { "[null]".to_owned() } else { serde_json::to_string(pivots).unwrap() };
+        std::fs::write(&file, text).unwrap();
         let mut command = all_docs(self.folder.path());
         command.args(["ingest", "--partitions", "exact", "--origin", self.server.url(), "--pivots"]).arg(file);
         command
