@@ -8,7 +8,7 @@ use all_docs::error::ErrorKind;
 use all_docs::lake::TableKind;
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 
-use crate::support::{Env, all_docs, assert_same_lake, origin_folder, run, run_binary, stderr, stdout};
+use crate::support::{Env, assert_same_lake, origin_folder, run, run_binary, stderr, stdout};
 
 const PIVOTS: [&str; 2] = ["g", "p"];
 
@@ -70,16 +70,15 @@ async fn bad_weather_a_ban_and_changes_under_way_end_in_the_bytes_of_a_quiet_reg
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_again_and_again_repeats_little_and_ends_in_the_same_bytes() {
-    const PACKAGES: usize = 900;
-    const KILLS: usize = 8;
+    const PACKAGES: usize = 500;
+    const KILLS: usize = 6;
     /// As the bounds of a run say.
     const MOST_REPEATED_A_KILL: usize = 256;
     let env = Env::new(World::seeded(72, PACKAGES));
     for kill in 0..KILLS {
-        let mut child =
-            env.ingest_command(&PIVOTS).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = env.ingest_command(&PIVOTS).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let before = documents_asked(&env);
-        wait_for_documents(&env, &mut child, before + 30 + fastrand::usize(..120)).await;
+        wait_for_documents(&env, &mut child, before + 20 + fastrand::usize(..100)).await;
         child.kill().unwrap();
         child.wait().unwrap();
         let asked = env.server.requests();
@@ -216,7 +215,9 @@ async fn a_lake_that_vanishes_under_a_run_is_an_error_and_not_begun_anew() {
 fn with_file_limit(env: &Env, blocks: u32) -> Output {
     let ingest = env.ingest_command(&PIVOTS);
     let mut command = Command::new("sh");
-    command.current_dir(env.folder.path()).args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
+    command
+        .current_dir(env.folder.path())
+        .args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
     command.arg(ingest.get_program()).args(ingest.get_args()).output().unwrap()
 }
 
@@ -250,5 +251,4 @@ async fn a_failure_under_way_says_how_far_it_came() {
     let error = run(env.options(&PIVOTS)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.report().contains("2 of 3 partitions were done"), "{}", error.report());
-    assert!(all_docs(env.folder.path()).arg("status").status().unwrap().success());
 }
