@@ -54,6 +54,7 @@ pub(super) async fn run(
         selection: if args.packuments == Packuments::None { Selection::None } else { selection },
         refresh: args.refresh,
         dry_run: args.dry_run,
+        accept_removals: args.accept_removals,
     };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
@@ -123,7 +124,7 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
             count(planned.fetch),
         ));
     }
-    let listed = counts.rows_scanned;
+    let listed = summary.scan.listed;
     if summary.dry_run {
         printer.note(&format!(
             "would fetch {} packuments of {} names ({} added, {} changed, {} removed); nothing was written",

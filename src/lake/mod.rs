@@ -5,6 +5,7 @@
 mod catalog;
 mod derive;
 mod layout;
+mod lock;
 mod manifest;
 mod partition;
 mod pivots;
@@ -14,6 +15,7 @@ mod table_kind;
 pub use catalog::{LakeInfo, OriginInfo};
 pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact_partition_set};
 pub use layout::{Layout, OriginLayout};
+pub use lock::{LockRecord, ProcessPlace};
 pub use manifest::Manifest;
 pub use partition::{Partition, PartitionSet, hex_key};
 pub use pivots::Pivots;

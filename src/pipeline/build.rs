@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
 
 use super::plan::PartitionPlan;
 use super::progress::Progress;
 use crate::error::{Doing, Error, Result};
-use crate::fetch::{FetchItem, Fetched, StagedAnswers, StagingWriter};
+use crate::fetch::{FetchItem, Fetched, SegmentBound, StagedAnswers, StagingWriter};
 use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, ShardMeta, TOOL_VERSION, TableKind};
 use crate::npm::{Answer, DocRow, Outcome, Representation};
 use crate::registry::{RequestFailure, Response};
@@ -42,6 +43,8 @@ pub(super) struct PartitionJob {
     pub(super) previous: Option<Manifest>,
     /// What an earlier run fetched and did not commit.
     pub(super) staged: StagedAnswers,
+    /// When what is fetched becomes durable.
+    pub(super) segment: SegmentBound,
     /// The previous shards of the tables that are merged, opened.
     pub(super) previous_shards: BTreeMap<TableKind, ShardFile>,
     pub(super) progress: Arc<Progress>,
@@ -56,7 +59,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
     if job.plan.writes_documents() {
         let mut staged = std::mem::take(&mut job.staged);
         let (store, layout, partition) = (&job.store, &job.layout, &job.partition);
-        let mut staging = StagingWriter::new(store, layout, partition, job.representation, &staged)?;
+        let mut staging = StagingWriter::new(store, layout, partition, job.representation, &staged, job.segment)?;
         let mut documents = DocumentShards::open(&job)?;
         for item in &job.plan.fetch {
             if staged.has(item, job.representation) {
@@ -64,7 +67,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
                 documents.take(item, &Ok(response), fetched_at_us)?;
                 continue;
             }
-            let Some(answer) = fetched.blocking_recv() else {
+            let Some(answer) = receive(&mut fetched, &mut staging)? else {
                 staging.flush()?;
                 return Err(Error::interrupted());
             };
@@ -89,6 +92,22 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         shards,
         outcomes,
     })
+}
+
+/// The next answer; `None` when no more will come. What came before does not wait for it longer than its bound says.
+fn receive(fetched: &mut Receiver<Fetched>, staging: &mut StagingWriter) -> Result<Option<Fetched>> {
+    let Some(time_left) = staging.time_left() else { return Ok(fetched.blocking_recv()) };
+    if !time_left.is_zero() {
+        if let Ok(answer) = fetched.try_recv() {
+            return Ok(Some(answer));
+        }
+        let waited = Handle::current().block_on(async { tokio::time::timeout(time_left, fetched.recv()).await });
+        if let Ok(answer) = waited {
+            return Ok(answer);
+        }
+    }
+    staging.flush()?;
+    Ok(fetched.blocking_recv())
 }
 
 fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {

@@ -1,6 +1,6 @@
 //! Ingest: the wiring of the river, from pivots to committed partitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,17 +10,20 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bounds::Bounds;
 use super::build::{PartitionJob, build};
+use super::lease::{Lease, LeaseWatch};
 use super::listing::{Listing, PartitionMode};
+use super::losses::{PartitionLoss, disbelief, unbelievable};
 use super::open::open_lake;
 use super::plan::{PartitionPlan, Previous, Wanted, plan};
 use super::progress::Progress;
 use super::run::{RunReporter, restore_budget};
 use super::status::read_partition_set;
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
-use crate::commit::{commit, read_manifest, recover};
+use crate::commit::{commit, read_manifest, read_manifests, recover};
 use crate::diff::Selection;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::fetch::{ByteBudget, FetchItem, Fetched, StagedAnswers, fetch};
 use crate::lake::Pivots;
 use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, TableKind};
@@ -28,15 +31,6 @@ use crate::npm::{DocRow, Outcome, Representation};
 use crate::registry::Registry;
 use crate::store::Store;
 
-/// Partitions that are planned, fetched and built at once beyond one per core: they keep the network busy while
-/// others end. Each costs the memory of its writers, some 60 MB.
-const EXTRA_PARTITIONS: usize = 1;
-/// Documents between the network and a partition's builder: enough to ride out a row group's compression.
-const FETCHED_CAPACITY: usize = 16;
-/// Bytes of bodies in memory over all partitions.
-const DOCUMENT_BYTES_IN_FLIGHT: u64 = 64 << 20;
-/// Requests for documents that a partition keeps under way; the limiter of the host decides how many are sent.
-const REQUESTS_PER_PARTITION: usize = 64;
 /// Names in a row that get no answer at all before the run stops: the network is gone, not a package.
 const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
 /// Names that a dry run shows of each partition.
@@ -65,38 +59,53 @@ pub struct IngestOptions {
     pub refresh: bool,
     /// Plan only.
     pub dry_run: bool,
+    /// Believe a listing that lacks so many of the lake's names that it may have been cut short.
+    pub accept_removals: bool,
 }
 
 /// Brings a lake to what a registry lists: scans it, compares, fetches what differs, and commits partition by
 /// partition. `stop` ends it early and cleanly: what is committed stays, and the summary says so.
+///
+/// One process at a time writes an origin: fails with [`ErrorKind::Lake`] while another one does. Drop the future, and
+/// the lock stays for a minute; use `stop` instead.
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
     let started = Instant::now();
     let layout = Layout::origin(&options.registry.origin().name);
-    restore_budget(&options.store, &options.registry).await?;
+    let store = options.store.clone();
+    restore_budget(&store, &options.registry).await?;
     options.registry.info().await?;
-    if !options.dry_run {
-        open_lake(&options.store, layout.name(), &options.origin_info).await?;
+    if options.dry_run {
+        let river = Arc::new(River::new(options, layout, progress, None));
+        let is_interrupted = river.run(&stop).await?;
+        return Ok(river.summary(is_interrupted, 0, started));
     }
-    let commits_recovered = if options.dry_run { 0 } else { recover(&options.store, &layout).await? as u64 };
-    let reporter = (!options.dry_run).then(|| {
-        RunReporter::start(options.store.clone(), layout.clone(), options.registry.clone(), Arc::clone(&progress))
-    });
-    let river = Arc::new(River::new(options, layout, Arc::clone(&progress)));
-    let outcome = stop.run_until_cancelled(river.flow()).await;
-    // Builders and commits that have begun run to their end, whatever became of the rest: a builder ends as soon as no
-    // answer comes any more, and stages what it has.
-    for tasks in [&river.builders, &river.commits] {
-        tasks.close();
-        tasks.wait().await;
-    }
-    if let Some(reporter) = reporter {
-        reporter.end().await?;
-    }
-    let interrupted = match outcome {
-        Some(result) => result.map(|()| false)?,
-        None => true,
-    };
-    Ok(river.summary(interrupted, commits_recovered, started))
+    open_lake(&store, layout.name(), &options.origin_info).await?;
+    let lease = Lease::take(&store, &layout, "ingest").await?;
+    let result = ingest_alone(options, layout, progress, &stop, lease.watch(), started).await;
+    // Whatever else failed is the story.
+    let ended = lease.end().await;
+    result.and_then(|summary| ended.map(|()| summary))
+}
+
+/// [`ingest`] by the one who holds the lease.
+async fn ingest_alone(
+    options: IngestOptions,
+    layout: OriginLayout,
+    progress: Arc<Progress>,
+    stop: &CancellationToken,
+    lease: LeaseWatch,
+    started: Instant,
+) -> Result<IngestSummary> {
+    options.store.sweep(layout.root()).await?;
+    let commits_recovered = recover(&options.store, &layout).await? as u64;
+    let (store, registry) = (options.store.clone(), options.registry.clone());
+    let reporter = RunReporter::start(store, layout.clone(), registry, Arc::clone(&progress));
+    let river = Arc::new(River::new(options, layout, progress, Some(lease)));
+    let result = river.run(stop).await;
+    let reported = reporter.end().await;
+    let is_interrupted = result?;
+    reported?;
+    Ok(river.summary(is_interrupted, commits_recovered, started))
 }
 
 /// One ingest under way.
@@ -105,6 +114,9 @@ struct River {
     layout: OriginLayout,
     wanted: Wanted,
     progress: Arc<Progress>,
+    /// The right to write; `None` for a dry run, which writes nothing.
+    lease: Option<LeaseWatch>,
+    bounds: Bounds,
     budget: ByteBudget,
     builders: TaskTracker,
     commits: TaskTracker,
@@ -123,7 +135,8 @@ struct Notes {
 }
 
 impl River {
-    fn new(options: IngestOptions, layout: OriginLayout, progress: Arc<Progress>) -> River {
+    fn new(options: IngestOptions, layout: OriginLayout, progress: Arc<Progress>, lease: Option<LeaseWatch>) -> River {
+        let bounds = Bounds::for_cores(std::thread::available_parallelism().map_or(1, usize::from));
         let wanted = Wanted {
             representation: options.representation,
             selection: options.selection.clone(),
@@ -134,12 +147,53 @@ impl River {
             layout,
             wanted,
             progress,
-            budget: ByteBudget::new(DOCUMENT_BYTES_IN_FLIGHT),
+            lease,
+            bounds,
+            budget: ByteBudget::new(bounds.document_bytes_in_flight),
             builders: TaskTracker::new(),
             commits: TaskTracker::new(),
             unanswered_in_a_row: AtomicU64::new(0),
             notes: Mutex::default(),
         }
+    }
+
+    /// Flows to the end, or until it is stopped; answers whether it was.
+    async fn run(self: &Arc<Self>, stop: &CancellationToken) -> Result<bool> {
+        let outcome = tokio::select! {
+            // Whoever wants it to stop is heard before a failure that the stop may have caused.
+            biased;
+            error = self.lease_lost() => Err(error),
+            () = stop.cancelled() => Ok(true),
+            result = self.flow() => result.map(|()| false),
+        };
+        // Builders and commits that have begun run to their end, whatever became of the rest: a builder ends as soon as
+        // no answer comes any more, and stages what it has.
+        for tasks in [&self.builders, &self.commits] {
+            tasks.close();
+            tasks.wait().await;
+        }
+        outcome.doing(|| self.position())
+    }
+
+    /// Why the run may write no longer; never ends while it may.
+    async fn lease_lost(&self) -> Error {
+        let Some(lease) = &self.lease else { return std::future::pending().await };
+        lease.lost().await;
+        lease.lost_error()
+    }
+
+    /// How far the run has come, for one who reads why it went no further.
+    fn position(&self) -> String {
+        let counts = self.progress.snapshot();
+        if counts.partitions_total == 0 {
+            return format!("listing the names of {}", self.layout.name());
+        }
+        format!(
+            "{} of {} partitions were done, and {} packuments of others remained to be asked for",
+            counts.partitions_done,
+            counts.partitions_total,
+            counts.packuments_planned.saturating_sub(counts.packuments_done)
+        )
     }
 
     /// scan → cut into partitions → each: plan → fetch → build → commit.
@@ -156,19 +210,47 @@ impl River {
             Some(folder) => Store::open(&folder.path().to_string_lossy())?,
             None => options.store.clone(),
         };
-        let listing =
+        let mut listing =
             Listing::scan(&options.registry, &options.pivots, &spool_store, &self.layout, &self.progress).await?;
-        self.with_notes(|notes| notes.scan = listing.summary.clone());
         let set = Arc::new(self.partition_set(&listing).await?);
+        let losses = self.losses(&mut listing, &set).await?;
+        self.with_notes(|notes| notes.scan = listing.summary.clone());
+        self.judge(&losses, &listing.summary)?;
         self.progress.partitions_total.store(set.count() as u64, Ordering::Relaxed);
-        let at_once = std::thread::available_parallelism().map_or(2, usize::from) + EXTRA_PARTITIONS;
         listing
             .into_partitions(Arc::clone(&set))
             .map_ok(|(index, rows)| Arc::clone(self).partition(Arc::clone(&set), index, rows))
-            .try_buffer_unordered(at_once)
+            .try_buffer_unordered(self.bounds.partitions)
             .try_collect::<Vec<()>>()
             .await?;
         spool_store.delete(&self.layout.scan_spool()).await
+    }
+
+    /// What the listing lacks of each partition that the lake holds.
+    async fn losses(&self, listing: &mut Listing, set: &Arc<PartitionSet>) -> Result<Vec<PartitionLoss>> {
+        let manifests = read_manifests(&self.options.store, &self.layout).await?;
+        if manifests.is_empty() && !listing.has_misplaced() {
+            return Ok(Vec::new());
+        }
+        let listed = listing.count(Arc::clone(set)).await?;
+        let held: HashMap<&Partition, u64> =
+            manifests.iter().map(|manifest| (&manifest.partition, manifest.rows(TableKind::Docs))).collect();
+        let loss = |(partition, listed)| {
+            let held = held.get(&partition).copied().unwrap_or(0);
+            PartitionLoss { partition, held, listed }
+        };
+        Ok(set.iter().zip(listed).map(loss).collect())
+    }
+
+    /// Refuses a listing that cannot be true, before anything is done by it.
+    fn judge(&self, losses: &[PartitionLoss], scan: &ScanSummary) -> Result<()> {
+        let missing = scan.missing_rows.map(|missing| (missing, missing + scan.listed));
+        let Some(why) = disbelief(losses, missing) else { return Ok(()) };
+        if self.options.dry_run || self.options.accept_removals {
+            self.with_notes(|notes| notes.scan.warnings.push(format!("the listing is hard to believe: {why}")));
+            return Ok(());
+        }
+        Err(unbelievable(&why))
     }
 
     /// The lake's own partition set; on the first ingest it is made from the listing, and kept.
@@ -207,6 +289,9 @@ impl River {
             return Ok(());
         }
         let manifest = self.fetch_and_build(job).await?;
+        if let Some(lease) = &self.lease {
+            lease.confirm().await?;
+        }
         let river = Arc::clone(&self);
         let committed = self.commits.spawn(async move { commit(&river.options.store, &river.layout, &manifest).await });
         committed.await.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
@@ -240,6 +325,7 @@ impl River {
             representation,
             previous,
             staged,
+            segment: self.bounds.segment,
             previous_shards,
             progress,
         })
@@ -250,12 +336,12 @@ impl River {
         let representation = job.representation;
         let is_staged = |item: &&FetchItem| job.staged.has(item, representation);
         let items: Vec<FetchItem> = job.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect();
-        let (sender, receiver) = mpsc::channel(FETCHED_CAPACITY);
+        let (sender, receiver) = mpsc::channel(self.bounds.fetched_per_partition);
         // Tracked, because it runs on when this future is dropped: the run must not end before it has.
         let builder = self.builders.spawn_blocking(move || build(job, receiver));
         let lane = self.budget.lane();
-        let mut answers =
-            fetch(self.options.registry.clone(), representation, items.into_iter(), lane, REQUESTS_PER_PARTITION);
+        let concurrency = self.bounds.requests_per_partition;
+        let mut answers = fetch(self.options.registry.clone(), representation, items.into_iter(), lane, concurrency);
         while let Some(fetched) = answers.try_next().await? {
             let fetched = self.check_fatal(fetched)?;
             if sender.send(fetched).await.is_err() {

@@ -3,17 +3,24 @@
 //! One function, [`ingest()`], is the whole wiring; every bound on what is under way at once is a constant below. The
 //! stages know nothing of each other. Not here: printing, arguments, and what a stage does inside.
 
+mod bounds;
 mod build;
+#[cfg(test)]
+mod crash_tests;
 mod ingest;
+mod lease;
 mod listing;
+mod losses;
 mod open;
 mod plan;
+mod process;
 mod progress;
 mod run;
 mod status;
 mod summary;
 
 pub use ingest::{IngestOptions, ingest};
+pub use lease::{Lease, LeaseWatch};
 pub use listing::PartitionMode;
 pub use open::{open_lake, read_lake};
 pub use progress::{Progress, ProgressSnapshot};

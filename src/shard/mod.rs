@@ -7,6 +7,8 @@ mod merge;
 mod properties;
 mod reader;
 mod stored_documents;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use merge::ShardMerge;
