@@ -13,6 +13,7 @@ mod sample;
 mod sample_edits;
 mod settings;
 mod status;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Ingest(args) => ingest::run(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]
             Command::Query(args) => query::run(args, &settings, printer, stop).await,
+            Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Sample(args) => sample::run(args, printer, stop).await,
         }

@@ -24,6 +24,11 @@ pub(super) struct OpenOrigin {
     _sample: Option<SampleServer>,
 }
 
+/// The name in the lake of what a user gives as an origin.
+pub(super) fn name(text: &str) -> Result<String> {
+    if text == SAMPLE { Ok(SAMPLE.to_owned()) } else { Ok(Origin::parse(text, None)?.name) }
+}
+
 /// Opens the origin that the arguments and settings name; starts the sample registry if it is that.
 pub(super) async fn open(args: &RegistryArgs, settings: &Settings, printer: &Printer) -> Result<OpenOrigin> {
     let text = settings.origin(args.origin.as_deref());

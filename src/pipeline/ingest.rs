@@ -334,8 +334,7 @@ impl River {
     /// Runs the requests and the builder of one partition side by side, until both have ended.
     async fn fetch_and_build(&self, job: PartitionJob) -> Result<Manifest> {
         let representation = job.representation;
-        let is_staged = |item: &&FetchItem| job.staged.has(item, representation);
-        let items: Vec<FetchItem> = job.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect();
+        let items = items_to_ask_for(&job);
         let (sender, receiver) = mpsc::channel(self.bounds.fetched_per_partition);
         // Tracked, because it runs on when this future is dropped: the run must not end before it has.
         let builder = self.builders.spawn_blocking(move || build(job, receiver));
@@ -418,6 +417,12 @@ impl River {
             plan: notes.plan,
         }
     }
+}
+
+/// What is planned to be fetched and not staged by an earlier run.
+fn items_to_ask_for(job: &PartitionJob) -> Vec<FetchItem> {
+    let is_staged = |item: &&FetchItem| job.staged.has(item, job.representation);
+    job.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect()
 }
 
 fn planned(job: &PartitionJob) -> PlannedPartition {

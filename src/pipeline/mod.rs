@@ -18,6 +18,7 @@ mod progress;
 mod run;
 mod status;
 mod summary;
+mod verify;
 
 pub use ingest::{IngestOptions, ingest};
 pub use lease::{Lease, LeaseWatch};
@@ -25,5 +26,6 @@ pub use listing::PartitionMode;
 pub use open::{open_lake, read_lake};
 pub use progress::{Progress, ProgressSnapshot};
 pub use run::RunStatus;
-pub use status::{OriginStatus, TableStatus, lake_status};
+pub use status::{OriginStatus, TableStatus, lake_status, read_partition_set};
 pub use summary::{IngestSummary, PlannedPartition, ScanSummary};
+pub use verify::{Fault, Finding, Mending, OriginProof, prepare_repair, verify};

@@ -3,6 +3,7 @@
 //! A Zarr shard is another thing and always called so. Not here: what the columns are (`table/`), and when a shard
 //! counts (`commit`).
 
+mod cursor;
 mod merge;
 mod properties;
 mod reader;
@@ -11,6 +12,7 @@ mod stored_documents;
 mod tests;
 mod writer;
 
+pub use cursor::{NameCursor, Row};
 pub use merge::ShardMerge;
 pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
 pub use stored_documents::StoredDocuments;
