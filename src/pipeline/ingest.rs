@@ -11,19 +11,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::{PartitionJob, build};
-use super::listing::{Listing, PartitionMode};
+use super::listing::PartitionMode;
 use super::open::open_lake;
 use super::plan::{PartitionPlan, Previous, Wanted, plan};
 use super::progress::Progress;
 use super::run::{RunReporter, restore_budget};
-use super::status::read_partition_set;
+use super::scope::Scope;
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
+use super::survey::{Survey, survey};
 use crate::commit::{commit, read_manifest, recover};
 use crate::diff::Selection;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::fetch::{ByteBudget, FetchItem, Fetched, StagedAnswers, fetch};
-use crate::lake::Pivots;
-use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, TableKind};
+use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, Pivots, TableKind};
 use crate::npm::{DocRow, Outcome, Representation};
 use crate::registry::Registry;
 use crate::store::Store;
@@ -53,8 +53,11 @@ pub struct IngestOptions {
     pub registry: Registry,
     /// The addresses to enter on the lake's front page.
     pub origin_info: OriginInfo,
-    /// How the name space is scanned.
-    pub pivots: Pivots,
+    /// How the name space is scanned; where it is `None`, by the lake's own partitions, and for a new lake by balanced
+    /// pivots that the registry is asked for.
+    pub pivots: Option<Pivots>,
+    /// Which partitions are brought up to date.
+    pub scope: Scope,
     /// How a new lake's partition set is made.
     pub partitions: PartitionMode,
     /// Which form of documents to fetch.
@@ -156,35 +159,19 @@ impl River {
             Some(folder) => Store::open(&folder.path().to_string_lossy())?,
             None => options.store.clone(),
         };
-        let listing =
-            Listing::scan(&options.registry, &options.pivots, &spool_store, &self.layout, &self.progress).await?;
+        let Survey { set, scope, listing } = survey(options, &self.layout, &spool_store, &self.progress).await?;
         self.with_notes(|notes| notes.scan = listing.summary.clone());
-        let set = Arc::new(self.partition_set(&listing).await?);
-        self.progress.partitions_total.store(set.count() as u64, Ordering::Relaxed);
+        let set = Arc::new(set);
+        let partitions = scope.as_ref().map_or(set.count(), Vec::len);
+        self.progress.partitions_total.store(partitions as u64, Ordering::Relaxed);
         let at_once = std::thread::available_parallelism().map_or(2, usize::from) + EXTRA_PARTITIONS;
         listing
-            .into_partitions(Arc::clone(&set))
+            .into_partitions(Arc::clone(&set), scope)
             .map_ok(|(index, rows)| Arc::clone(self).partition(Arc::clone(&set), index, rows))
             .try_buffer_unordered(at_once)
             .try_collect::<Vec<()>>()
             .await?;
         spool_store.delete(&self.layout.scan_spool()).await
-    }
-
-    /// The lake's own partition set; on the first ingest it is made from the listing, and kept.
-    async fn partition_set(&self, listing: &Listing) -> Result<PartitionSet> {
-        let (store, layout) = (&self.options.store, &self.layout);
-        if let Some(set) = read_partition_set(store, layout).await? {
-            return Ok(set);
-        }
-        let set = listing.derive(&self.options.pivots, self.options.partitions).await?;
-        if !self.options.dry_run {
-            let mut text = serde_json::to_vec_pretty(&set)
-                .or_error(ErrorKind::Internal, || "the partition set cannot be spelled as JSON".to_owned())?;
-            text.push(b'\n');
-            store.put(&layout.partition_set(), text).await?;
-        }
-        Ok(set)
     }
 
     async fn partition(self: Arc<Self>, set: Arc<PartitionSet>, index: usize, rows: Vec<DocRow>) -> Result<()> {

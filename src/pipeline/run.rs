@@ -62,7 +62,8 @@ pub(super) async fn restore_budget(store: &Store, registry: &Registry) -> Result
     Ok(())
 }
 
-async fn keep_budget(store: &Store, registry: &Registry) -> Result<()> {
+/// Leaves the month's count of requests in the lake.
+pub(super) async fn keep_budget(store: &Store, registry: &Registry) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(&registry.budget_snapshot())
         .or_error(ErrorKind::Internal, || "the count of requests cannot be spelled as JSON".to_owned())?;
     text.push(b'\n');

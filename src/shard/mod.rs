@@ -3,11 +3,13 @@
 //! A Zarr shard is another thing and always called so. Not here: what the columns are (`table/`), and when a shard
 //! counts (`commit`).
 
+mod lookup;
 mod merge;
 mod properties;
 mod reader;
 mod writer;
 
+pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
 pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
 pub use writer::ShardWriter;

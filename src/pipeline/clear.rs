@@ -1,0 +1,103 @@
+//! Clearing: takes an origin, or what of it is not committed, out of a lake. What is not ours stays where it is.
+//!
+//! The order keeps the laws of the lake at every moment: manifests go first, so that nothing claims to hold what is going;
+//! the front page and the partition set go last.
+
+use super::open::read_lake;
+use super::run::RunStatus;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::{Layout, OriginLayout, TableKind};
+use crate::store::Store;
+
+/// What of an origin is cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClearPart {
+    /// All that the lake holds of it.
+    Everything,
+    /// What was fetched or built and is not committed.
+    Staging,
+}
+
+/// A clearing that is planned.
+#[derive(Debug, Clone)]
+pub struct Clearing {
+    store: Store,
+    layout: OriginLayout,
+    part: ClearPart,
+    paths: Vec<String>,
+}
+
+impl Clearing {
+    /// Finds what would be deleted, and deletes nothing.
+    ///
+    /// Fails with [`ErrorKind::Lake`] while a run works on the origin.
+    pub async fn plan(store: &Store, layout: &OriginLayout, part: ClearPart) -> Result<Clearing> {
+        refuse_while_at_work(store, layout).await?;
+        let mut folders = vec![layout.staging()];
+        if part == ClearPart::Everything {
+            folders.insert(0, layout.manifests());
+            folders.extend(TableKind::ALL.map(|table| layout.table(table)));
+        }
+        let mut paths = Vec::new();
+        for folder in folders {
+            let ours =
+                |path: &String| folder == layout.staging() || path.ends_with(".parquet") || path.ends_with(".json");
+            paths.extend(store.list(&folder).await?.into_iter().filter(ours));
+        }
+        if part == ClearPart::Everything && store.get(&layout.partition_set()).await?.is_some() {
+            paths.push(layout.partition_set());
+        }
+        Ok(Clearing { store: store.clone(), layout: layout.clone(), part, paths })
+    }
+
+    /// The files that would be deleted, relative to the lake, in the order in which they would be.
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    /// Deletes them, and takes the origin off the lake's front page where all of it is cleared; the count of
+    /// requests per month stays. One that died is ended
+    /// by the same clearing again.
+    pub async fn run(self) -> Result<()> {
+        refuse_while_at_work(&self.store, &self.layout).await?;
+        for path in &self.paths {
+            self.store.delete(path).await?;
+        }
+        match self.part {
+            ClearPart::Staging => self.store.delete_folder(&self.layout.staging()).await,
+            ClearPart::Everything => {
+                // Folders without a file in them; a stranger's file keeps its folder.
+                if self.store.list(self.layout.name()).await?.is_empty() {
+                    self.store.delete_folder(self.layout.name()).await?;
+                }
+                self.forget_origin().await
+            }
+        }
+    }
+
+    async fn forget_origin(&self) -> Result<()> {
+        let Some(mut info) = read_lake(&self.store).await? else { return Ok(()) };
+        if info.origins.remove(self.layout.name()).is_none() {
+            return Ok(());
+        }
+        if let Some(next) = info.origins.keys().next()
+            && info.default_origin == self.layout.name()
+        {
+            info.default_origin.clone_from(next);
+        }
+        let mut text = serde_json::to_vec_pretty(&info)
+            .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
+        text.push(b'\n');
+        self.store.put(Layout::INFO, text).await
+    }
+}
+
+async fn refuse_while_at_work(store: &Store, layout: &OriginLayout) -> Result<()> {
+    match RunStatus::read(store, layout).await? {
+        Some(run) if run.is_alive(jiff::Timestamp::now().as_second()) => {
+            Err(Error::lake(format!("the process {} is at work on {}", run.process_id, layout.name()))
+                .hint("wait until it has ended, or stop it; all-docs status tells how far it is"))
+        }
+        _ => Ok(()),
+    }
+}
