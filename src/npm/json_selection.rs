@@ -38,10 +38,9 @@ impl JsonSelection {
     }
 
     fn parse(text: &str) -> Result<JsonSelection> {
-        let text = text.trim();
         let (what, label) = match text.rsplit_once(" as ") {
             Some((what, label)) => (what.trim(), label.trim()),
-            None => (text, text),
+            None => (text.trim(), text.trim()),
         };
         let mut parts = split_outside_brackets(what, '|').into_iter();
         let steps = parse_path(parts.next().unwrap_or_default().trim())?;
