@@ -1,45 +1,88 @@
-//! `_all_docs` pages to rows: how many rows a second one core decodes, in the form that npm sends and in looser ones.
+//! `_all_docs` pages to rows and to a shard: how many rows a second one core does, in the form that npm sends and in
+//! looser ones.
 //!
 //! `cargo bench --no-default-features --bench pages`. Feeding is in pieces of 16 KiB, as they come from a socket.
+//! With `ALL_DOCS_NAMES=FILE`, names as JSON strings one a line, the rows are of those names.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use all_docs::npm::{MAX_PAGE_ROWS, PageDecoder};
-use divan::counter::{BytesCount, ItemsCount};
+mod support;
 
-/// Names of the lengths that npm's have (17 bytes in the mean, half of them scoped) and revisions of theirs (34).
-fn page(row: impl Fn(&str, &str) -> String) -> String {
-    let rows: Vec<String> = (0..MAX_PAGE_ROWS)
-        .map(|number| {
-            let name = match number % 2 {
-                0 => format!("@scope-{:03}/package-{number:05}", number / 100),
-                _ => format!("package-{number:06}"),
-            };
-            row(&name, &format!("{}-{:032x}", number % 90 + 1, u128::from(number).pow(5)))
-        })
-        .collect();
+use std::sync::LazyLock;
+
+use all_docs::lake::TableKind;
+use all_docs::npm::{DocRow, MAX_PAGE_ROWS, PageDecoder};
+use all_docs::shard::ShardWriter;
+use all_docs::table::{DocsBuilder, schema};
+use divan::counter::{BytesCount, ItemsCount};
+use support::corpus;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Rows of a full page.
+const PAGE_ROWS: usize = MAX_PAGE_ROWS as usize;
+
+static NAMES: LazyLock<Vec<String>> = LazyLock::new(corpus::names);
+
+/// A full page as the server sends it, one row a line.
+fn page(names: &[String], row: impl Fn(&str, &str) -> String) -> String {
+    let rows: Vec<String> =
+        names.iter().enumerate().map(|(number, name)| row(name, &corpus::revision(number))).collect();
     format!("{{\"total_rows\":4446361,\"offset\":120000,\"rows\":[\n{}\n]}}\n", rows.join(",\n"))
 }
 
-fn decode(bencher: divan::Bencher<'_, '_>, body: &str) {
-    bencher.counter(ItemsCount::new(MAX_PAGE_ROWS)).counter(BytesCount::new(body.len())).bench(|| {
-        let mut decoder = PageDecoder::new(MAX_PAGE_ROWS);
-        body.as_bytes().chunks(16 << 10).for_each(|piece| decoder.feed(piece).unwrap());
-        decoder.finish().unwrap()
-    });
+fn npm_row(name: &str, rev: &str) -> String {
+    let name = serde_json::to_string(name).unwrap();
+    format!("{{\"id\":{name},\"key\":{name},\"value\":{{\"rev\":\"{rev}\"}}}}")
+}
+
+fn one_page_of_names() -> &'static [String] {
+    // From the middle: names of letters, as most are.
+    let start = (NAMES.len() - PAGE_ROWS) / 2;
+    &NAMES[start..start + PAGE_ROWS]
+}
+
+fn decode(body: &str) -> Vec<DocRow> {
+    let mut decoder = PageDecoder::new(MAX_PAGE_ROWS);
+    body.as_bytes().chunks(16 << 10).for_each(|piece| decoder.feed(piece).unwrap());
+    decoder.finish().unwrap().rows
+}
+
+fn bench_decode(bencher: divan::Bencher<'_, '_>, body: &str) {
+    let counted = bencher.counter(ItemsCount::new(PAGE_ROWS)).counter(BytesCount::new(body.len()));
+    counted.bench(|| decode(body));
 }
 
 #[divan::bench]
 fn as_npm_sends_it(bencher: divan::Bencher<'_, '_>) {
-    let body = page(|name, rev| format!("{{\"id\":\"{name}\",\"key\":\"{name}\",\"value\":{{\"rev\":\"{rev}\"}}}}"));
-    decode(bencher, &body);
+    bench_decode(bencher, &page(one_page_of_names(), npm_row));
 }
 
 #[divan::bench]
 fn with_spaces(bencher: divan::Bencher<'_, '_>) {
-    let body =
-        page(|name, rev| format!("{{\"id\": \"{name}\", \"key\": \"{name}\", \"value\": {{\"rev\": \"{rev}\"}}}}"));
-    decode(bencher, &body);
+    let spaced = |name: &str, rev: &str| {
+        let name = serde_json::to_string(name).unwrap();
+        format!("{{\"id\": {name}, \"key\": {name}, \"value\": {{\"rev\": \"{rev}\"}}}}")
+    };
+    bench_decode(bencher, &page(one_page_of_names(), spaced));
+}
+
+/// All names: the bytes of their pages to the bytes of one shard of `docs`.
+#[divan::bench(sample_count = 10)]
+fn to_a_docs_shard(bencher: divan::Bencher<'_, '_>) {
+    let pages: Vec<String> = NAMES.chunks(PAGE_ROWS).map(|names| page(names, npm_row)).collect();
+    let bytes: usize = pages.iter().map(String::len).sum();
+    bencher.counter(ItemsCount::new(NAMES.len())).counter(BytesCount::new(bytes)).bench(|| {
+        let schema = schema(TableKind::Docs);
+        let mut writer = ShardWriter::new(TableKind::Docs, schema, Vec::new()).unwrap();
+        let mut builder = DocsBuilder::new();
+        for page in &pages {
+            decode(page).iter().for_each(|row| builder.push(row));
+            writer.write(builder.take_batch().unwrap()).unwrap();
+        }
+        writer.finish().unwrap().1.size_bytes
+    });
 }
 
 /// For scale: the same page by serde into borrowed text, the whole body at once.
@@ -52,7 +95,8 @@ fn serde_json_borrowed_for_comparison(bencher: divan::Bencher<'_, '_>) {
     }
     #[derive(serde::Deserialize)]
     struct Row<'a> {
-        id: &'a str,
+        #[serde(borrow)]
+        id: std::borrow::Cow<'a, str>,
         #[serde(borrow)]
         value: Value<'a>,
     }
@@ -60,13 +104,10 @@ fn serde_json_borrowed_for_comparison(bencher: divan::Bencher<'_, '_>) {
     struct Value<'a> {
         rev: &'a str,
     }
-    let body = page(|name, rev| format!("{{\"id\":\"{name}\",\"key\":\"{name}\",\"value\":{{\"rev\":\"{rev}\"}}}}"));
-    bencher.counter(ItemsCount::new(MAX_PAGE_ROWS)).counter(BytesCount::new(body.len())).bench(|| {
+    let body = page(one_page_of_names(), npm_row);
+    bencher.counter(ItemsCount::new(PAGE_ROWS)).counter(BytesCount::new(body.len())).bench(|| {
         let page: Page<'_> = serde_json::from_str(&body).unwrap();
-        page.rows
-            .iter()
-            .map(|row| all_docs::npm::DocRow::new(row.id, row.value.rev))
-            .collect::<Vec<all_docs::npm::DocRow>>()
+        page.rows.iter().map(|row| DocRow::new(&*row.id, row.value.rev)).collect::<Vec<DocRow>>()
     });
 }
 

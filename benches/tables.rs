@@ -1,8 +1,12 @@
-//! Documents to columns, and columns to shards: bytes of JSON per second on one core.
+//! Documents to columns, columns to shards, and the merge of an update, all in memory: bytes of JSON per second on one
+//! core.
 //!
 //! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --bench tables`; without the variable a small
-//! generated corpus stands in, whose figures compare with nothing.
+//! generated corpus stands in, whose figures compare with nothing. From files to files, with the peak of memory: the
+//! bench `documents`.
 #![allow(clippy::unwrap_used)]
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,30 +14,21 @@ use std::sync::LazyLock;
 use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
 use all_docs::npm::packument::Outline;
-use all_docs::shard::ShardWriter;
+use all_docs::shard::{ShardMerge, ShardReader, ShardWriter};
+use all_docs::store::ShardFile;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
+use arrow::array::RecordBatch;
 use divan::Bencher;
 use divan::counter::BytesCount;
+use support::corpus::{self, Document};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rows are written on at this size, as the pipeline does.
-const BUFFERED_BYTES: usize = 32 << 20;
+const BUFFERED_BYTES: usize = 8 << 20;
 
-struct Document {
-    name: String,
-    bytes: Vec<u8>,
-}
-
-static CORPUS: LazyLock<Vec<Document>> = LazyLock::new(|| {
-    let text = match std::env::var_os("ALL_DOCS_CORPUS") {
-        Some(path) => std::fs::read(path).unwrap(),
-        None => generated(),
-    };
-    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| Document { name: name_of(line), bytes: line.to_vec() }).collect()
-});
+static CORPUS: LazyLock<Vec<Document>> = LazyLock::new(corpus::documents);
 
 fn main() {
     divan::main();
@@ -58,25 +53,72 @@ fn outline(bencher: Bencher) {
 /// Rows of all tables as record batches.
 #[divan::bench(sample_count = 10, args = [false, true])]
 fn batches(bencher: Bencher, keep_raw: bool) {
-    bencher.counter(corpus_bytes()).bench_local(|| to_tables(keep_raw, |_, _| ()));
+    bencher.counter(corpus_bytes()).bench_local(|| to_tables(CORPUS.iter(), keep_raw, |_, _| ()));
+}
+
+/// Record batches that are there to Parquet in memory, one table.
+#[divan::bench(sample_count = 10, args = TableKind::OF_DOCUMENTS)]
+fn encode(bencher: Bencher, table: TableKind) {
+    let batches = batches_by_table(CORPUS.iter(), true).remove(&table).unwrap_or_default();
+    bencher.counter(corpus_bytes()).bench_local(|| {
+        let mut writer = ShardWriter::new(table, schema(table), Vec::new()).unwrap();
+        batches.iter().for_each(|batch| writer.write(batch.clone()).unwrap());
+        writer.finish().unwrap().1.size_bytes
+    });
 }
 
 /// Rows of all tables as Parquet in memory.
 #[divan::bench(sample_count = 10, args = [false, true])]
 fn shards(bencher: Bencher, keep_raw: bool) {
+    bencher.counter(corpus_bytes()).bench_local(|| make_shards(keep_raw).len());
+}
+
+/// An update of every hundredth package: its documents decoded, all tables merged with the shards before.
+#[divan::bench(sample_count = 10)]
+fn merge_of_an_update(bencher: Bencher) {
+    let before = make_shards(true);
     bencher.counter(corpus_bytes()).bench_local(|| {
-        let mut writers = BTreeMap::new();
-        for table in TableKind::OF_DOCUMENTS {
-            writers.insert(table, ShardWriter::new(table, schema(table), Vec::new()).unwrap());
+        let changed: Vec<&Document> = CORPUS.iter().step_by(100).collect();
+        let names: Vec<&str> = changed.iter().map(|document| document.name.as_str()).collect();
+        let mut batches = batches_by_table(changed.iter().copied(), true);
+        for (table, bytes) in &before {
+            let (table, schema) = (*table, schema(*table));
+            let old = ShardReader::open(table, ShardFile::Bytes(bytes.clone()), &schema).unwrap();
+            let mut merge = ShardMerge::new(ShardWriter::new(table, schema, Vec::new()).unwrap(), Some(old));
+            merge.replace(&names, batches.remove(&table).unwrap_or_default()).unwrap();
+            let (after, _) = merge.finish().unwrap();
+            // The documents are those that were there, so a right merge gives the bytes that were there.
+            assert!(after == **bytes, "the merge of {table} changed it");
         }
-        to_tables(keep_raw, |table, batch| writers.get_mut(&table).unwrap().write(batch).unwrap());
-        writers.into_values().map(|writer| writer.finish().unwrap().1.size_bytes).sum::<u64>()
     });
 }
 
-fn to_tables(keep_raw: bool, mut take: impl FnMut(TableKind, arrow::array::RecordBatch)) {
+/// The shards of all documents, by table.
+fn make_shards(keep_raw: bool) -> BTreeMap<TableKind, bytes::Bytes> {
+    let mut writers = BTreeMap::new();
+    for table in TableKind::OF_DOCUMENTS {
+        writers.insert(table, ShardWriter::new(table, schema(table), Vec::new()).unwrap());
+    }
+    to_tables(CORPUS.iter(), keep_raw, |table, batch| writers.get_mut(&table).unwrap().write(batch).unwrap());
+    writers.into_iter().map(|(table, writer)| (table, writer.finish().unwrap().0.into())).collect()
+}
+
+fn batches_by_table<'a>(
+    documents: impl Iterator<Item = &'a Document>,
+    keep_raw: bool,
+) -> BTreeMap<TableKind, Vec<RecordBatch>> {
+    let mut batches: BTreeMap<TableKind, Vec<RecordBatch>> = BTreeMap::new();
+    to_tables(documents, keep_raw, |table, batch| batches.entry(table).or_default().push(batch));
+    batches
+}
+
+fn to_tables<'a>(
+    documents: impl Iterator<Item = &'a Document>,
+    keep_raw: bool,
+    mut take: impl FnMut(TableKind, RecordBatch),
+) {
     let mut tables = DocumentTables::new(keep_raw);
-    for document in CORPUS.iter() {
+    for document in documents {
         tables.push(DocumentInput {
             name: &document.name,
             announced_rev: "",
@@ -88,37 +130,4 @@ fn to_tables(keep_raw: bool, mut take: impl FnMut(TableKind, arrow::array::Recor
         }
     }
     tables.take_batches().unwrap().into_iter().for_each(|(table, batch)| take(table, batch));
-}
-
-fn name_of(line: &[u8]) -> String {
-    let document: serde_json::Value = serde_json::from_slice(line).unwrap();
-    document["name"].as_str().unwrap_or_default().to_owned()
-}
-
-/// 200 packages of 20 versions each.
-fn generated() -> Vec<u8> {
-    let mut text = String::new();
-    for package in 0..200 {
-        let mut versions = serde_json::Map::new();
-        let mut time = serde_json::Map::new();
-        for patch in 0..20 {
-            let version = format!("1.{package}.{patch}");
-            let dependencies: BTreeMap<_, _> =
-                (0..15).map(|index| (format!("dependency-{index}"), format!("^{}.0.{package}", patch / 5))).collect();
-            versions.insert(version.clone(), serde_json::json!({
-                "name": format!("package-{package}"), "version": version, "description": "A package of the bench.",
-                "scripts": {"test": "node test.js", "build": "tsc -p ."}, "dependencies": dependencies,
-                "license": "MIT", "dist": {"shasum": format!("{package:020x}{patch:020x}"),
-                    "tarball": format!("https://registry.example/package-{package}/-/package-{package}-{patch}.tgz")},
-                "_npmUser": {"name": "someone", "email": "someone@example.org"},
-            }));
-            time.insert(version, format!("2021-03-04T05:{patch:02}:07.089Z").into());
-        }
-        let document = serde_json::json!({"_id": format!("package-{package}"), "_rev": "1-0",
-            "name": format!("package-{package}"), "dist-tags": {"latest": format!("1.{package}.19")},
-            "versions": versions, "time": time});
-        text.push_str(&document.to_string());
-        text.push('\n');
-    }
-    text.into_bytes()
 }

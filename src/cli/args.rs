@@ -118,6 +118,9 @@ pub(super) struct IngestArgs {
     /// Ask for every selected document again, by its ETag: one that did not change costs no body
     #[arg(long)]
     pub(super) refresh: bool,
+    /// Believe a listing that lacks many of the lake's names, and drop them; without it such a listing is refused
+    #[arg(long)]
+    pub(super) accept_removals: bool,
     /// Print the summary as JSON on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -191,7 +194,9 @@ pub(super) struct StatusArgs {
 Examples:
   all-docs sample --packages 5000 --port 4873
   all-docs sample --from packuments.ndjson.zst
-  all-docs sample --faults faults.json          refusals, cut bodies and the like, as the file scripts them")]
+  all-docs sample --odd                         with a document for each oddity that is known of npm's
+  all-docs sample --faults faults.json          refusals, cut bodies and the like, as the file scripts them
+While it runs, type `publish NAME`, `unpublish NAME[@VERSION]`, `delete NAME`, or `help`.")]
 pub(super) struct SampleArgs {
     /// The port on 127.0.0.1; 0 takes a free one and says which
     #[arg(long, value_name = "PORT", default_value_t = 4873)]
@@ -205,6 +210,9 @@ pub(super) struct SampleArgs {
     /// Serve these packuments instead: NDJSON files, plain, .gz or .zst
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) from: Vec<PathBuf>,
+    /// Add a document for each oddity that is known of npm's: wrong types, broken JSON, strange names
+    #[arg(long)]
+    pub(super) odd: bool,
     /// A script of faults to play
     #[arg(long, value_name = "FILE")]
     pub(super) faults: Option<PathBuf>,

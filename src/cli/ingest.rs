@@ -33,6 +33,7 @@ pub(super) struct Wish {
     pub(super) selection: Selection,
     pub(super) refresh: bool,
     pub(super) dry_run: bool,
+    pub(super) accept_removals: bool,
     /// Whether the summary is printed as JSON.
     pub(super) json: bool,
 }
@@ -56,6 +57,7 @@ pub(super) async fn run(
         selection,
         refresh: args.refresh,
         dry_run: args.dry_run,
+        accept_removals: args.accept_removals,
         json: args.json,
     };
     crawl(wish, &args.registry, settings, printer, stop).await
@@ -91,6 +93,7 @@ pub(super) async fn crawl(
         selection: if wish.packuments == Packuments::None { Selection::None } else { wish.selection },
         refresh: wish.refresh,
         dry_run: wish.dry_run,
+        accept_removals: wish.accept_removals,
     };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
@@ -137,7 +140,7 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
             count(planned.fetch),
         ));
     }
-    let listed = counts.rows_scanned;
+    let listed = summary.scan.listed;
     if summary.dry_run {
         printer.note(&format!(
             "would fetch {} packuments of {} names ({} added, {} changed, {} removed); nothing was written",

@@ -19,10 +19,12 @@ mod printer;
 #[cfg(feature = "query")]
 mod query;
 mod sample;
+mod sample_edits;
 mod settings;
 mod show;
 mod status;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,7 +36,12 @@ use printer::Printer;
 
 /// Parses the command line, runs the command and answers the process's exit code.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    main_with(std::env::args_os())
+}
+
+/// The same with a command line of the caller's; its first member is the program's name.
+pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = Args::parse_from(command_line);
     let printer = Printer::new(args.quiet);
     match run(args, &printer) {
         Ok(code) => code.into(),

@@ -105,6 +105,7 @@ pub(super) async fn run(
         selection: Selection::Names(names),
         refresh: how.refresh,
         dry_run: how.dry_run,
+        accept_removals: false,
         json: how.json,
     };
     crawl(wish, &how.registry, settings, printer, stop).await

@@ -78,6 +78,9 @@ struct CrawlArgs {
     /// Say what changed, and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Believe a listing that lacks many of the names that the lake holds
+    #[arg(long)]
+    accept_removals: bool,
     /// Print the summary as JSON on standard output
     #[arg(long)]
     json: bool,
@@ -118,6 +121,7 @@ pub(super) async fn run(
         selection: Selection::None,
         refresh: false,
         dry_run: crawl_args.dry_run,
+        accept_removals: crawl_args.accept_removals,
         json: crawl_args.json,
     };
     crawl(wish, &registry, settings, printer, stop).await

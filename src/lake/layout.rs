@@ -93,6 +93,16 @@ impl OriginLayout {
         format!("{}/staging/scan.parquet", self.origin)
     }
 
+    /// Who works on this origin, [`super::LockRecord`].
+    pub fn lock(&self) -> String {
+        format!("{}/lock.json", self.origin)
+    }
+
+    /// The folder of all that belongs to this origin.
+    pub fn root(&self) -> &str {
+        &self.origin
+    }
+
     /// What the process that works on this origin says of itself.
     pub fn run_status(&self) -> String {
         format!("{}/staging/run.json", self.origin)

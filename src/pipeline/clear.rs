@@ -3,9 +3,9 @@
 //! The order keeps the laws of the lake at every moment: manifests go first, so that nothing claims to hold what is going;
 //! the front page and the partition set go last.
 
+use super::lease::Lease;
 use super::open::read_lake;
-use super::run::RunStatus;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, ErrorKind, Result};
 use crate::lake::{Layout, OriginLayout, TableKind};
 use crate::store::Store;
 
@@ -29,10 +29,7 @@ pub struct Clearing {
 
 impl Clearing {
     /// Finds what would be deleted, and deletes nothing.
-    ///
-    /// Fails with [`ErrorKind::Lake`] while a run works on the origin.
     pub async fn plan(store: &Store, layout: &OriginLayout, part: ClearPart) -> Result<Clearing> {
-        refuse_while_at_work(store, layout).await?;
         let mut folders = vec![layout.staging()];
         if part == ClearPart::Everything {
             folders.insert(0, layout.manifests());
@@ -55,23 +52,30 @@ impl Clearing {
         &self.paths
     }
 
-    /// Deletes them, and takes the origin off the lake's front page where all of it is cleared; the count of
-    /// requests per month stays. One that died is ended
-    /// by the same clearing again.
+    /// Deletes them, and takes the origin off the lake's front page where all of it is cleared; the count of requests
+    /// per month stays. One that died is ended by the same clearing again.
+    ///
+    /// Fails with [`ErrorKind::Lake`], before anything is deleted, while another process works on the origin.
     pub async fn run(self) -> Result<()> {
-        refuse_while_at_work(&self.store, &self.layout).await?;
+        let lease = Lease::take(&self.store, &self.layout, "cache clear").await?;
+        let cleared = self.delete().await;
+        let ended = lease.end().await;
+        cleared.and(ended)?;
+        // Folders without a file in them go too; a stranger's file keeps its folder.
+        let folder = match self.part {
+            ClearPart::Staging => self.layout.staging(),
+            ClearPart::Everything => self.layout.root().to_owned(),
+        };
+        if self.store.list(&folder).await?.is_empty() { self.store.delete_folder(&folder).await } else { Ok(()) }
+    }
+
+    async fn delete(&self) -> Result<()> {
         for path in &self.paths {
             self.store.delete(path).await?;
         }
         match self.part {
-            ClearPart::Staging => self.store.delete_folder(&self.layout.staging()).await,
-            ClearPart::Everything => {
-                // Folders without a file in them; a stranger's file keeps its folder.
-                if self.store.list(self.layout.name()).await?.is_empty() {
-                    self.store.delete_folder(self.layout.name()).await?;
-                }
-                self.forget_origin().await
-            }
+            ClearPart::Staging => Ok(()),
+            ClearPart::Everything => self.forget_origin().await,
         }
     }
 
@@ -89,15 +93,5 @@ impl Clearing {
             .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
         text.push(b'\n');
         self.store.put(Layout::INFO, text).await
-    }
-}
-
-async fn refuse_while_at_work(store: &Store, layout: &OriginLayout) -> Result<()> {
-    match RunStatus::read(store, layout).await? {
-        Some(run) if run.is_alive(jiff::Timestamp::now().as_second()) => {
-            Err(Error::lake(format!("the process {} is at work on {}", run.process_id, layout.name()))
-                .hint("wait until it has ended, or stop it; all-docs status tells how far it is"))
-        }
-        _ => Ok(()),
     }
 }

@@ -50,6 +50,8 @@ impl PageSource for Pages {
 /// A finished scan.
 pub(super) struct Listing {
     spool: Spool,
+    /// Whether it covers all names.
+    is_whole: bool,
     /// What the scan says of the registry.
     pub(super) summary: ScanSummary,
 }
@@ -96,7 +98,37 @@ impl Listing {
         let mut summary = summarize(&report);
         summary.missing_rows = summary.missing_rows.filter(|_| is_whole);
         let spool = Spool { store: store.clone(), path, misplaced: report.misplaced };
-        Ok(Listing { spool, summary })
+        Ok(Listing { spool, summary, is_whole })
+    }
+
+    /// Whether rows came out of their place, so that some may have been counted twice.
+    pub(super) fn has_misplaced(&self) -> bool {
+        !self.spool.misplaced.is_empty()
+    }
+
+    /// The rows of each partition of `set`, each name counted once; the summary then says how many there are in all.
+    pub(super) async fn count(&mut self, set: Arc<PartitionSet>) -> Result<Vec<u64>> {
+        let spool = self.spool.clone();
+        let count = move || {
+            let mut rows_by_partition = vec![0; set.count()];
+            let mut index = 0;
+            for row in spool.rows()? {
+                let name = row?.name;
+                while set.boundaries.get(index).is_some_and(|end| name.as_str() >= end.as_str()) {
+                    index += 1;
+                }
+                rows_by_partition[index] += 1;
+            }
+            Ok::<Vec<u64>, Error>(rows_by_partition)
+        };
+        let rows_by_partition = tokio::task::spawn_blocking(count)
+            .await
+            .or_error(ErrorKind::Internal, || "counting the rows of the partitions died".to_owned())??;
+        self.summary.listed = rows_by_partition.iter().sum();
+        let least = self.summary.total_rows.map(|(first, last)| first.min(last));
+        self.summary.missing_rows =
+            least.filter(|_| self.is_whole).map(|least| least.saturating_sub(self.summary.listed));
+        Ok(rows_by_partition)
     }
 
     /// Makes the partition set of a new lake from what was listed.

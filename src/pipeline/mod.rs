@@ -4,15 +4,21 @@
 //! stages know nothing of each other. Not here: printing, arguments, and what a stage does inside.
 
 mod balance;
+mod bounds;
 mod build;
 mod clear;
+#[cfg(test)]
+mod crash_tests;
 mod doc_rows;
 mod documents;
 mod ingest;
+mod lease;
 mod listing;
+mod losses;
 mod open;
 mod partitions;
 mod plan;
+mod process;
 mod progress;
 mod run;
 mod scope;
@@ -25,6 +31,7 @@ pub use clear::{ClearPart, Clearing};
 pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 pub use ingest::{IngestOptions, ingest};
+pub use lease::{Lease, LeaseWatch};
 pub use listing::PartitionMode;
 pub use open::{open_lake, read_lake};
 pub use partitions::{PartitionFault, PartitionState, partition_states, validate_partitions};

@@ -1,17 +1,20 @@
 //! Survey: what the registry lists of the names in scope, and the partitions that it is stored by. Not here: what each
 //! partition then needs (`plan`).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::balance::registry_pivots;
 use super::ingest::IngestOptions;
 use super::listing::{Listing, PartitionMode};
+use super::losses::PartitionLoss;
 use super::progress::Progress;
 use super::scope::Scope;
 use super::status::read_partition_set;
+use crate::commit::read_manifests;
 use crate::error::{Context, Doing, ErrorKind, Result};
 use crate::lake::{
-    DEFAULT_ROWS_PER_PARTITION, OriginLayout, PartSize, Partition, PartitionSet, Pivots, exact_partition_set,
+    DEFAULT_ROWS_PER_PARTITION, OriginLayout, PartSize, Partition, PartitionSet, Pivots, TableKind, exact_partition_set,
 };
 use crate::store::Store;
 
@@ -23,6 +26,8 @@ pub(super) struct Survey {
     pub(super) scope: Option<Vec<usize>>,
     /// The rows.
     pub(super) listing: Listing,
+    /// What the rows lack of each partition that the lake holds.
+    pub(super) losses: Vec<PartitionLoss>,
 }
 
 /// Scans what is in scope into a spool in `spool_store`. A lake without a partition set gets one, and keeps it.
@@ -47,7 +52,7 @@ pub(super) async fn survey(
             None => set.iter().collect(),
         };
         let listing = scan(ranges, scope.is_none()).await?;
-        return Ok(Survey { set, scope, listing });
+        return finish(set, scope, listing, options, layout).await;
     }
     let pivots = match (&options.pivots, &held) {
         (Some(pivots), _) => pivots.clone(),
@@ -63,7 +68,32 @@ pub(super) async fn survey(
             set
         }
     };
-    Ok(Survey { set, scope: None, listing })
+    finish(set, None, listing, options, layout).await
+}
+
+/// Compares the rows of the partitions in scope with what the lake holds of them.
+async fn finish(
+    set: PartitionSet,
+    scope: Option<Vec<usize>>,
+    mut listing: Listing,
+    options: &IngestOptions,
+    layout: &OriginLayout,
+) -> Result<Survey> {
+    let manifests = read_manifests(&options.store, layout).await?;
+    if manifests.is_empty() && !listing.has_misplaced() {
+        return Ok(Survey { set, scope, listing, losses: Vec::new() });
+    }
+    let listed = listing.count(Arc::new(set.clone())).await?;
+    let held: HashMap<&Partition, u64> =
+        manifests.iter().map(|manifest| (&manifest.partition, manifest.rows(TableKind::Docs))).collect();
+    let is_in_scope = |index: usize| scope.as_ref().is_none_or(|scope| scope.binary_search(&index).is_ok());
+    let rows = set.iter().zip(listed).enumerate().filter(|(index, _)| is_in_scope(*index));
+    let loss = |(_, (partition, listed)): (usize, (Partition, u64))| {
+        let held = held.get(&partition).copied().unwrap_or(0);
+        PartitionLoss { partition, held, listed }
+    };
+    let losses = rows.map(loss).collect();
+    Ok(Survey { set, scope, listing, losses })
 }
 
 /// The partition set of a new lake of which only a part is listed now: even shares, so that it serves for the rest too.

@@ -7,9 +7,13 @@ mod lookup;
 mod merge;
 mod properties;
 mod reader;
+mod stored_documents;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
 pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
+pub use stored_documents::StoredDocuments;
 pub use writer::ShardWriter;

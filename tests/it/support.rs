@@ -62,6 +62,7 @@ impl Env {
             selection: Selection::All,
             refresh: false,
             dry_run: false,
+            accept_removals: false,
         }
     }
 

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
+use std::borrow::Cow;
+
 use proptest::prelude::*;
 
+use super::scan::value_end;
 use super::*;
 
 fn end(text: &str) -> Result<usize, JsonError> {

@@ -1,0 +1,101 @@
+//! Documents to all tables, from a file to files: the whole process, its rate and its peak of memory.
+//!
+//! `ALL_DOCS_CORPUS=packuments.ndjson taskset -c 1 cargo bench --no-default-features --bench documents -- [--raw]`.
+//! With `--raw` the documents themselves are kept as well, as `ingest` does. The file is read a line at a time, so that
+//! the peak is that of the work; a partition is 10,000 documents, as in a lake.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use all_docs::lake::TableKind;
+use all_docs::npm::Representation;
+use all_docs::shard::ShardWriter;
+use all_docs::table::{DocumentInput, DocumentTables, schema};
+use support::{corpus, process};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Rows are written on at this size, as the pipeline does.
+const BUFFERED_BYTES: usize = 8 << 20;
+/// Documents in a partition.
+const PARTITION_DOCUMENTS: usize = 10_000;
+
+type Writers = BTreeMap<TableKind, ShardWriter<File>>;
+
+fn main() {
+    let keep_raw = std::env::args().any(|argument| argument == "--raw");
+    let Some(input) = std::env::var_os("ALL_DOCS_CORPUS") else {
+        println!("skipped: set ALL_DOCS_CORPUS to a file of packuments, one a line");
+        return;
+    };
+    let input = Path::new(&input);
+    // Names are known from the listing, so finding them is not part of the work.
+    let mut names = Vec::new();
+    for_each_line(input, |line| names.push(corpus::name_of(line)));
+    let folder = tempfile::tempdir_in(input.parent().unwrap()).unwrap();
+
+    let measure = process::Measure::begin();
+    let mut tables = DocumentTables::new(keep_raw);
+    let mut writers = Writers::new();
+    let mut json_bytes = 0;
+    let mut shard_bytes: BTreeMap<TableKind, u64> = BTreeMap::new();
+    let mut names = names.iter().enumerate();
+    for_each_line(input, |bytes| {
+        let (index, name) = names.next().unwrap();
+        if index % PARTITION_DOCUMENTS == 0 {
+            finish(&mut tables, &mut writers, &mut shard_bytes);
+            writers = create(folder.path(), index / PARTITION_DOCUMENTS);
+        }
+        json_bytes += bytes.len() as u64;
+        tables.push(DocumentInput { name, announced_rev: "", representation: Representation::Full, bytes });
+        if tables.buffered_bytes() > BUFFERED_BYTES {
+            write(&mut tables, &mut writers);
+        }
+    });
+    finish(&mut tables, &mut writers, &mut shard_bytes);
+    let taken = measure.end();
+
+    println!("documents to all tables, raw documents {}", if keep_raw { "kept" } else { "not kept" });
+    println!("{json_bytes} bytes of JSON in {}", taken.describe(json_bytes));
+    println!("peak of memory {} MB", process::peak_memory_bytes() / 1_000_000);
+    for (table, bytes) in shard_bytes {
+        println!("{table:<14} {bytes:>11} bytes");
+    }
+}
+
+fn for_each_line(path: &Path, mut each: impl FnMut(&[u8])) {
+    let mut reader = BufReader::with_capacity(1 << 20, File::open(path).unwrap());
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).unwrap() > 0 {
+        each(line.trim_ascii_end());
+        line.clear();
+    }
+}
+
+fn create(folder: &Path, partition: usize) -> Writers {
+    let mut writers = Writers::new();
+    for table in TableKind::OF_DOCUMENTS {
+        let file = File::create(folder.join(format!("{table}-{partition}.parquet"))).unwrap();
+        writers.insert(table, ShardWriter::new(table, schema(table), file).unwrap());
+    }
+    writers
+}
+
+fn write(tables: &mut DocumentTables, writers: &mut Writers) {
+    for (table, batch) in tables.take_batches().unwrap() {
+        writers.get_mut(&table).unwrap().write(batch).unwrap();
+    }
+}
+
+fn finish(tables: &mut DocumentTables, writers: &mut Writers, shard_bytes: &mut BTreeMap<TableKind, u64>) {
+    write(tables, writers);
+    for (table, writer) in std::mem::take(writers) {
+        *shard_bytes.entry(table).or_default() += writer.finish().unwrap().1.size_bytes;
+    }
+}

@@ -1,0 +1,5 @@
+//! What several benches need: documents to work on, and what the process has used so far.
+#![allow(dead_code)]
+
+pub mod corpus;
+pub mod process;

@@ -1,0 +1,41 @@
+//! Where text stopped being JSON, and why.
+
+use std::fmt;
+
+use super::MAX_DEPTH;
+
+/// Where text stopped being JSON, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonError {
+    /// Offset in bytes from the start of the text.
+    pub offset: usize,
+    /// What was wrong there.
+    pub problem: JsonProblem,
+}
+
+/// What can be wrong with JSON text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonProblem {
+    /// The text ends within a value.
+    UnexpectedEnd,
+    /// Something else was expected here.
+    Expected(&'static str),
+    /// Nested deeper than [`MAX_DEPTH`].
+    TooDeep,
+    /// More text after the value.
+    TrailingText,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problem {
+            JsonProblem::UnexpectedEnd => f.write_str("the text ends within a value")?,
+            JsonProblem::Expected(what) => write!(f, "expected {what}")?,
+            JsonProblem::TooDeep => write!(f, "nested deeper than {MAX_DEPTH} levels")?,
+            JsonProblem::TrailingText => f.write_str("more text after the value")?,
+        }
+        write!(f, " at byte {}", self.offset)
+    }
+}
+
+impl std::error::Error for JsonError {}

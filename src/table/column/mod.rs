@@ -1,0 +1,23 @@
+//! Columns under construction. Arrow's own builders lack the two things that make versions cheap: pushing one value
+//! many times, and repeating rows that are already there.
+
+mod list;
+mod plain;
+mod text;
+mod validity;
+
+use arrow::array::ArrayRef;
+
+use crate::error::Result;
+
+pub(super) use list::{CommandListColumn, TextListColumn};
+pub(super) use plain::{BooleanColumn, NumberColumn, SmallNumberColumn, TimeColumn};
+pub(super) use text::{BytesColumn, TextColumn};
+
+/// What every column can do.
+pub(super) trait Column {
+    /// Bytes that the rows so far take.
+    fn size_bytes(&self) -> usize;
+    /// The rows so far as an Arrow array; the column is empty again.
+    fn finish(&mut self) -> Result<ArrayRef>;
+}

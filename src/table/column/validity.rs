@@ -1,0 +1,46 @@
+//! Which rows of a column have a value.
+
+use std::ops::Range;
+
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+
+/// Which rows have a value. Costs nothing until the first null.
+#[derive(Debug, Default)]
+pub(super) struct Validity {
+    rows: usize,
+    valid: Option<Vec<bool>>,
+}
+
+impl Validity {
+    #[inline]
+    pub(super) fn push(&mut self, is_valid: bool) {
+        self.push_n(is_valid, 1);
+    }
+
+    #[inline]
+    pub(super) fn push_n(&mut self, is_valid: bool, count: usize) {
+        match &mut self.valid {
+            Some(valid) => valid.resize(valid.len() + count, is_valid),
+            None if is_valid => {}
+            None => {
+                let mut valid = vec![true; self.rows];
+                valid.resize(self.rows + count, false);
+                self.valid = Some(valid);
+            }
+        }
+        self.rows += count;
+    }
+
+    pub(super) fn repeat(&mut self, rows: Range<usize>) {
+        self.rows += rows.len();
+        if let Some(valid) = &mut self.valid {
+            valid.extend_from_within(rows);
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> Option<NullBuffer> {
+        self.rows = 0;
+        let valid = self.valid.take()?;
+        Some(NullBuffer::new(BooleanBuffer::from(valid)))
+    }
+}
