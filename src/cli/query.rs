@@ -1,6 +1,5 @@
 //! `all-docs query`: one statement, its answer on standard output or in a file.
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::QueryArgs;
 use super::exit::Code;
 use super::log;
+use super::output_file;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
@@ -39,7 +39,7 @@ pub(super) async fn run(
     let work = async {
         match &args.output {
             Some(path) => {
-                let (file, staged) = create(path)?;
+                let (file, staged) = output_file::create(path)?;
                 let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, file);
                 let written = write(answer, format, &mut output, &options).await?;
                 output.flush().or_error(ErrorKind::Input, || format!("cannot write {}", path.display()))?;
@@ -77,23 +77,4 @@ fn output_format(args: &QueryArgs) -> Result<Format> {
 
 fn table_width(args: &QueryArgs, printer: &Printer) -> Option<u16> {
     if args.output.is_some() { None } else { printer.stdout_width() }
-}
-
-/// A new file beside `path` that takes its name when it is complete, so that a failed statement leaves no half file.
-fn create(path: &Path) -> Result<(File, tempfile::TempPath)> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".all-docs-");
-    #[cfg(unix)]
-    {
-        // Temporary files are private by default; an answer is a file like any other.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let staged =
-        builder.tempfile_in(folder).or_error(ErrorKind::Input, || format!("cannot write {}", path.display()))?;
-    Ok(staged.into_parts())
 }

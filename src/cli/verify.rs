@@ -13,10 +13,8 @@ use super::printer::Printer;
 use super::settings::Settings;
 use super::status::no_lake;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::{Layout, OriginInfo, Pivots};
 use crate::pipeline::{
-    IngestOptions, Mending, OriginProof, PartitionMode, Progress, ingest, prepare_repair, read_lake,
-    read_partition_set, verify,
+    IngestOptions, Mending, OriginProof, PartitionMode, Progress, Scope, ingest, prepare_repair, read_lake, verify,
 };
 use crate::store::Store;
 
@@ -27,9 +25,11 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<Code> {
     let store = Store::open(settings.lake())?;
-    let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
+    if read_lake(&store).await?.is_none() {
+        return Err(no_lake(settings.lake()));
+    }
     let only = match args.registry.origin.as_deref() {
-        Some(text) => Some(origin::name(text)?),
+        Some(text) => Some(origin::name(text, &store).await?),
         None => None,
     };
     let mut proofs = prove(&store, only.as_deref(), printer, &stop).await?;
@@ -37,8 +37,10 @@ pub(super) async fn run(
         for proof in proofs.iter().filter(|proof| !proof.findings.is_empty()) {
             tell_findings(printer, proof);
             let mendings = prepare_repair(&store, proof).await.doing(|| format!("repairing {}", proof.origin))?;
-            let Some(urls) = info.origins.get(&proof.origin) else { continue };
-            mend(&args, &store, settings, printer, &proof.origin, urls, mendings, &stop).await?;
+            if !mendings.is_empty() {
+                let origin = open_origin(&args, &proof.origin, settings, printer, &store).await?;
+                mend(&store, &origin, mendings, printer, &stop).await?;
+            }
         }
         proofs = prove(&store, only.as_deref(), printer, &stop).await?;
     }
@@ -69,31 +71,28 @@ async fn prove(
     proofs.doing(|| format!("verifying {}", store.location()))
 }
 
-/// Ingests each broken partition anew, from where the lake says that its origin is, or where the user says.
-#[allow(clippy::too_many_arguments)]
-async fn mend(
+/// The registry that an origin of the lake came from, or the one that the user gives.
+async fn open_origin(
     args: &VerifyArgs,
-    store: &Store,
+    name: &str,
     settings: &Settings,
     printer: &Printer,
-    name: &str,
-    urls: &OriginInfo,
+    store: &Store,
+) -> Result<OpenOrigin> {
+    let mut registry_args = args.registry.clone();
+    registry_args.origin.get_or_insert_with(|| name.to_owned());
+    origin::open(&registry_args, settings, printer, store).await
+}
+
+/// Ingests each broken partition anew.
+async fn mend(
+    store: &Store,
+    origin: &OpenOrigin,
     mendings: Vec<Mending>,
+    printer: &Printer,
     stop: &CancellationToken,
 ) -> Result<()> {
-    if mendings.is_empty() {
-        return Ok(());
-    }
-    let mut registry_args = args.registry.clone();
-    registry_args.origin.get_or_insert_with(|| urls.replicate_url.clone());
-    if registry_args.registry.is_none() && urls.registry_url != urls.replicate_url {
-        registry_args.registry = Some(urls.registry_url.clone());
-    }
-    let origin = origin::open(&registry_args, settings, printer).await?;
-    if origin.registry.origin().name != name {
-        return Err(Error::input(format!("{} is not the origin {name} of the lake", urls.replicate_url))
-            .hint("give its address with --origin"));
-    }
+    let name = &origin.registry.origin().name;
     for mending in mendings {
         printer.note(&format!(
             "repairing {name} {}: {} documents are sound and are not asked for again",
@@ -101,7 +100,7 @@ async fn mend(
             log::count(mending.documents_saved)
         ));
         let partition = mending.partition.clone();
-        let is_ended = mend_one(store, &origin, mending, printer, stop)
+        let is_ended = mend_one(store, origin, mending, printer, stop)
             .await
             .doing(|| format!("making the partition {partition} of {name} anew"))?;
         if !is_ended {
@@ -119,13 +118,12 @@ async fn mend_one(
     printer: &Printer,
     stop: &CancellationToken,
 ) -> Result<bool> {
-    let layout = Layout::origin(&origin.registry.origin().name);
-    let boundaries = read_partition_set(store, &layout).await?.map_or_else(Vec::new, |set| set.boundaries);
     let options = IngestOptions {
         store: store.clone(),
         registry: origin.registry.clone(),
         origin_info: origin.info.clone(),
-        pivots: Pivots::new(boundaries)?,
+        pivots: None,
+        scope: Scope::Range(mending.partition),
         partitions: PartitionMode::Exact,
         representation: mending.representation,
         selection: mending.selection,

@@ -23,7 +23,9 @@ mod write;
 pub use catalog::{ColumnInfo, TableInfo};
 pub use failure::no_lake;
 pub use format::Format;
-pub use named::{BoundSql, Key, NamedQueries, NamedQuery, Parameter, ParameterType, ParameterValue, QueryKind, Selection};
+pub use named::{
+    BoundSql, Key, NamedQueries, NamedQuery, Parameter, ParameterType, ParameterValue, QueryKind, Selection,
+};
 pub use session::{QueryStream, Session, SessionOptions};
 pub use terminal_table::TableOptions;
 pub use write::{Written, write};

@@ -4,6 +4,7 @@
 //! counts (`commit`).
 
 mod cursor;
+mod lookup;
 mod merge;
 mod properties;
 mod reader;
@@ -13,6 +14,7 @@ mod tests;
 mod writer;
 
 pub use cursor::{NameCursor, Row};
+pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
 pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
 pub use stored_documents::StoredDocuments;

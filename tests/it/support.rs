@@ -10,7 +10,7 @@ use all_docs::error::Result;
 use all_docs::lake::Pivots;
 use all_docs::lake::{OriginInfo, TableKind};
 use all_docs::npm::Representation;
-use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
+use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
 use all_docs::sample::{Options, SampleServer, World};
 use all_docs::store::Store;
@@ -55,7 +55,8 @@ impl Env {
             store: self.store(),
             registry: self.registry(),
             origin_info: OriginInfo { replicate_url: ORIGIN.to_owned(), registry_url: ORIGIN.to_owned() },
-            pivots: Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap(),
+            pivots: Some(Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap()),
+            scope: Scope::All,
             partitions: PartitionMode::Exact,
             representation: Representation::Full,
             selection: Selection::All,
