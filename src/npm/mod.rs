@@ -18,6 +18,7 @@ pub mod person;
 pub mod quirk;
 mod revision;
 pub mod semver;
+pub mod semver_range;
 pub mod timestamp;
 
 pub use answer::{Answer, Document, Representation, Validators};

@@ -6,8 +6,10 @@
 mod catalog;
 mod failure;
 mod format;
+mod functions;
 mod json_value;
 mod mistake;
+mod named;
 mod nearest;
 mod output_columns;
 mod plan_limits;
@@ -21,6 +23,7 @@ mod write;
 pub use catalog::{ColumnInfo, TableInfo};
 pub use failure::no_lake;
 pub use format::Format;
+pub use named::{BoundSql, Key, NamedQueries, NamedQuery, Parameter, ParameterType, ParameterValue, QueryKind, Selection};
 pub use session::{QueryStream, Session, SessionOptions};
 pub use terminal_table::TableOptions;
 pub use write::{Written, write};
