@@ -24,3 +24,5 @@ mod crash;
 mod face;
 /// Python, DuckDB and pandas reading what we wrote.
 mod readers;
+/// The commands that people know: partition, packument, cache, pivots.
+mod commands;

@@ -58,7 +58,10 @@ fn latest_version(document: &str) -> Option<&str> {
 }
 
 /// The members `keys` of an object; of a key that comes twice the last, as in JavaScript.
-fn members<'j, const COUNT: usize>(object: &'j str, keys: [&str; COUNT]) -> Result<[Option<&'j str>; COUNT], JsonError> {
+fn members<'j, const COUNT: usize>(
+    object: &'j str,
+    keys: [&str; COUNT],
+) -> Result<[Option<&'j str>; COUNT], JsonError> {
     let mut values = [None; COUNT];
     let mut cursor = Cursor::new(object);
     cursor.enter_object()?;

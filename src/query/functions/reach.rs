@@ -78,7 +78,9 @@ impl TableFunctionImpl for Reach {
             None => u32::MAX,
             Some(depth) if depth.is_null() => u32::MAX,
             Some(ScalarValue::Int64(Some(depth))) if *depth >= 0 => u32::try_from(*depth).unwrap_or(u32::MAX),
-            Some(depth) => return plan_err!("the depth of {function} is a whole number from 0, not {depth}: {}", usage()),
+            Some(depth) => {
+                return plan_err!("the depth of {function} is a whole number from 0, not {depth}: {}", usage());
+            }
         };
         let of_session = &arguments.session().config_options().catalog.default_schema;
         let origin = match origin {

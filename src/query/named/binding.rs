@@ -143,10 +143,7 @@ mod tests {
     fn values_take_the_places_of_their_names_everywhere() {
         let sql = "select $a from f($a, 1) where x in ($b, $c) and y = $d limit $b";
         let text = bound(sql, &[("a", "x' or 1=1 --"), ("b", "2"), ("c", "null"), ("d", "true")]).unwrap();
-        assert_eq!(
-            text,
-            "SELECT 'x'' or 1=1 --' FROM f('x'' or 1=1 --', 1) WHERE x IN (2, NULL) AND y = true LIMIT 2"
-        );
+        assert_eq!(text, "SELECT 'x'' or 1=1 --' FROM f('x'' or 1=1 --', 1) WHERE x IN (2, NULL) AND y = true LIMIT 2");
         assert_eq!(bound("explain select $a", &[("a", "1")]).unwrap().to_lowercase(), "explain select 1");
     }
 
@@ -155,7 +152,10 @@ mod tests {
         let error = bound("select $a", &[]).unwrap_err();
         assert_eq!(error.message(), "the statement has no value for $a");
         let error = bound("select $a", &[("a", "1"), ("b", "1")]).unwrap_err();
-        assert_eq!((error.message(), error.hint_text()), ("the statement has no parameter \"b\"", Some("its parameters: a")));
+        assert_eq!(
+            (error.message(), error.hint_text()),
+            ("the statement has no parameter \"b\"", Some("its parameters: a"))
+        );
     }
 
     #[test]

@@ -37,7 +37,11 @@ pub(super) const BUILT_IN: [(QueryKind, &str, &str); 53] = [
     (Report, "broken_dependencies", include_str!("../../../queries/reports/broken_dependencies.sql")),
     (Report, "dependents", include_str!("../../../queries/reports/dependents.sql")),
     (Report, "deprecated_packages", include_str!("../../../queries/reports/deprecated_packages.sql")),
-    (Report, "first_release_by_new_publisher", include_str!("../../../queries/reports/first_release_by_new_publisher.sql")),
+    (
+        Report,
+        "first_release_by_new_publisher",
+        include_str!("../../../queries/reports/first_release_by_new_publisher.sql"),
+    ),
     (Report, "install_scripts", include_str!("../../../queries/reports/install_scripts.sql")),
     (Report, "install_scripts_in_patches", include_str!("../../../queries/reports/install_scripts_in_patches.sql")),
     (Report, "license_changes", include_str!("../../../queries/reports/license_changes.sql")),

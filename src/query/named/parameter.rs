@@ -146,18 +146,19 @@ pub(super) fn values_of(
     }
     let mut values = BTreeMap::new();
     for parameter in parameters {
-        let value = match (given.get(&parameter.name), &parameter.default) {
-            (Some(text), _) => parameter.value_type.read(text).ok_or_else(|| {
-                let kind = parameter.value_type.as_str();
-                Error::input(format!("{text:?} is not a {kind}, which the parameter {:?} takes", parameter.name))
-                    .hint(listed(parameters))
-            })?,
-            (None, Some(default)) => default.clone(),
-            (None, None) => {
-                return Err(Error::input(format!("{query} needs the parameter {:?}", parameter.name))
-                    .hint(format!("add --param {}=…\n{}", parameter.name, listed(parameters))));
-            }
-        };
+        let value =
+            match (given.get(&parameter.name), &parameter.default) {
+                (Some(text), _) => parameter.value_type.read(text).ok_or_else(|| {
+                    let kind = parameter.value_type.as_str();
+                    Error::input(format!("{text:?} is not a {kind}, which the parameter {:?} takes", parameter.name))
+                        .hint(listed(parameters))
+                })?,
+                (None, Some(default)) => default.clone(),
+                (None, None) => {
+                    return Err(Error::input(format!("{query} needs the parameter {:?}", parameter.name))
+                        .hint(format!("add --param {}=…\n{}", parameter.name, listed(parameters))));
+                }
+            };
         values.insert(parameter.name.clone(), value);
     }
     Ok(values)

@@ -294,8 +294,12 @@ impl Part {
         let (equal, beyond) = match (self, comparison) {
             (Part::Null, Comparison::AtLeast) => (format!("{column} is null"), format!("{column} is not null")),
             (Part::Null, _) => (format!("{column} is null"), "false".to_owned()),
-            (Part::Lowest, Comparison::AtLeast) => return if nullable { format!("{column} is not null") } else { "true".to_owned() },
-            (Part::Lowest, Comparison::AtMost) => return if nullable { format!("{column} is null") } else { "false".to_owned() },
+            (Part::Lowest, Comparison::AtLeast) => {
+                return if nullable { format!("{column} is not null") } else { "true".to_owned() };
+            }
+            (Part::Lowest, Comparison::AtMost) => {
+                return if nullable { format!("{column} is null") } else { "false".to_owned() };
+            }
             (Part::Highest, Comparison::AtMost) => return "true".to_owned(),
             (Part::Highest, Comparison::AtLeast) => return "false".to_owned(),
             (Part::Lowest | Part::Highest, Comparison::Equal) => return "false".to_owned(),

@@ -31,7 +31,11 @@ fn condition(selection: &Selection) -> String {
 fn all_of_a_view_comes_in_the_order_of_its_key() {
     assert_eq!(sql(&Selection::default()), "select a, n, at, x_json\nfrom v\norder by a, n nulls first, at");
     let turned = Selection { descending: true, limit: Some(2), skip: Some(1), ..Selection::default() };
-    assert!(sql(&turned).ends_with("order by a desc, n desc nulls last, at desc\nlimit 2\noffset 1"), "{}", sql(&turned));
+    assert!(
+        sql(&turned).ends_with("order by a desc, n desc nulls last, at desc\nlimit 2\noffset 1"),
+        "{}",
+        sql(&turned)
+    );
 }
 
 #[test]
@@ -44,7 +48,8 @@ fn a_key_is_the_beginning_of_a_row() {
     assert_eq!(key(r#"["react", "x"]"#), "(a = $key_1 and (false))".replace("a = $key_1 and (false)", "false"));
     assert!(key(r#"["a", 1, "2020-01-01", "x"]"#).contains("the key has 4 values"));
     assert!(key(r#"["a", 1, "soon"]"#).contains("\"soon\" is not a time"));
-    let keys = |text: &str| condition(&Selection { keys: Some(Key::parse_list(text).unwrap()), ..Selection::default() });
+    let keys =
+        |text: &str| condition(&Selection { keys: Some(Key::parse_list(text).unwrap()), ..Selection::default() });
     assert_eq!(keys(r#"["a", ["b", 1]]"#), "(a = $key_1 or a = $key_3 and (n = $key_2))");
     assert_eq!(keys("[]"), "(false)");
     assert!(Key::parse_list("react").is_err());
