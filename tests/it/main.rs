@@ -27,3 +27,11 @@ mod readers;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;
+/// Two processes on one lake.
+mod lock;
+/// A lake that is proved, damaged, found out, and mended.
+mod verify;
+/// Servers, disks and people that get in the way of an ingest.
+mod survival;
+/// The commands that people know: partition, packument, cache, pivots.
+mod commands;

@@ -12,25 +12,31 @@ import sys
 import duckdb
 
 folder, source = sys.argv[1:]
-duckdb.sql("set TimeZone = 'UTC'")
+duckdb.sql("set TimeZone = 'UTC'; set threads = 2; set memory_limit = '4GB'")
 duckdb.sql(f"""
     create table documents as
-    select json ->> '$.name' as name, json from read_ndjson_objects('{source}', maximum_object_size = 268435456)""")
+    select json ->> '$.name' as name, json from read_ndjson_objects('{source}', maximum_object_size = 67108864)""")
+duckdb.sql("""
+    create table times as
+    select name, entry.key as version, try_cast(entry.value ->> '$' as timestamptz) as published_at
+    from (select name, unnest(map_entries(cast(json -> '$.time' as map(varchar, json)))) as entry
+          from documents where json_type(json -> '$.time') = 'OBJECT')""")
+duckdb.sql("""
+    create table latest as
+    select name, json ->> '$."dist-tags".latest' as version, true as is_latest from documents""")
 duckdb.sql("""
     create table entries as
-    select name, entry.key as version, entry.value as value,
-        json ->> '$."dist-tags".latest' = entry.key as is_latest,
-        try_cast(cast(json -> '$.time' as map(varchar, json))[entry.key] ->> '$' as timestamptz) as published_at
-    from (select name, json, unnest(map_entries(cast(json -> '$.versions' as map(varchar, json)))) as entry
+    select name, entry.key as version, entry.value as value
+    from (select name, unnest(map_entries(cast(json -> '$.versions' as map(varchar, json)))) as entry
           from documents where json_type(json -> '$.versions') = 'OBJECT')""")
 MEMBERS = " union all ".join(
-    f"""select name, version, coalesce(is_latest, false), '{kind}' as kind, unnest(map_entries(
+    f"""select name, version, '{kind}' as kind, unnest(map_entries(
             cast(value -> '$.{field}' as map(varchar, json)))) as edge
         from entries where json_type(value -> '$.{field}') = 'OBJECT'"""
     for kind, field in (("dev", "devDependencies"), ("peer", "peerDependencies"))
 )
 READINGS = {
-    "packuments": ("name, json", "select name, json::varchar from documents"),
+    "packuments": ("name, md5(json)", "select name, md5(json::varchar) from documents"),
     "packages": (
         "name, version_count, created_at, star_count",
         """select name,
@@ -41,10 +47,12 @@ READINGS = {
     ),
     "versions": (
         "name, version, is_latest, published_at, shasum, tarball_url, unpacked_size_bytes, git_head, npm_version",
-        """select name, version, coalesce(is_latest, false), published_at, value ->> '$.dist.shasum',
-               value ->> '$.dist.tarball', try_cast(value ->> '$.dist.unpackedSize' as bigint), value ->> '$.gitHead',
-               value ->> '$._npmVersion'
-           from entries""",
+        """select name, version, coalesce(is_latest, false), published_at, shasum, tarball, size, git_head, npm
+           from (select name, version, value ->> '$.dist.shasum' as shasum, value ->> '$.dist.tarball' as tarball,
+                     try_cast(value ->> '$.dist.unpackedSize' as bigint) as size, value ->> '$.gitHead' as git_head,
+                     value ->> '$._npmVersion' as npm
+                 from entries)
+           left join times using (name, version) left join latest using (name, version)""",
     ),
     "dist_tags": (
         "name, tag, version",
@@ -54,7 +62,8 @@ READINGS = {
     ),
     "dependencies": (
         "name, version, is_latest, kind, dependency, requirement",
-        f"select * exclude edge, edge.key, edge.value ->> '$' from ({MEMBERS})",
+        f"""select name, version, coalesce(is_latest, false), kind, edge.key, edge.value ->> '$'
+            from ({MEMBERS}) left join latest using (name, version)""",
     ),
     "scripts": (
         "name, version, script, command",

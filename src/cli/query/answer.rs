@@ -1,11 +1,11 @@
 //! Answers statements: on standard output, into a file, or through a pager.
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::pager::Pager;
 use crate::cli::log;
+use crate::cli::output_file;
 use crate::cli::printer::Printer;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::query::{BoundSql, Format, Session, TableOptions, Written, write};
@@ -63,7 +63,7 @@ impl<'a> Answers<'a> {
         match &self.output {
             Some(path) => {
                 let cannot_write = || format!("cannot write {}", path.display());
-                let (file, staged) = create(path)?;
+                let (file, staged) = output_file::create(path)?;
                 let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, file);
                 let written = self.write(statement, &mut output).await.doing(doing)?;
                 output.flush().or_error(ErrorKind::Input, cannot_write)?;
@@ -94,23 +94,4 @@ impl<'a> Answers<'a> {
         let options = TableOptions { width, styled: self.printer.stdout_width().is_some() };
         write(self.session.query_bound(statement).await?, self.format, output, &options).await
     }
-}
-
-/// A new file beside `path` that takes its place when it is whole: an answer that fails halfway leaves the old one.
-fn create(path: &Path) -> Result<(File, tempfile::TempPath)> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".all-docs-");
-    #[cfg(unix)]
-    {
-        // Temporary files are private by default; an answer is a file like any other.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let staged =
-        builder.tempfile_in(folder).or_error(ErrorKind::Input, || format!("cannot write {}", path.display()))?;
-    Ok(staged.into_parts())
 }

@@ -17,6 +17,8 @@ Examples:
   all-docs query --view transitive_dependents --param name=react --param depth=2
   all-docs query \"select version from versions where name = \\$name\" --param name=react
   all-docs query --file report.sql --format csv
+  all-docs query 'select name from npm.packages except select name from mirror.packages'
+  all-docs query --attach old=lakes/2025 'select name from old.packages except select name from packages'
   all-docs query 'select * from versions' --format parquet --output versions.parquet")]
 pub(in crate::cli) struct QueryArgs {
     /// One SQL statement
@@ -41,6 +43,9 @@ pub(in crate::cli) struct QueryArgs {
     /// Write the answer to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+    /// Another lake whose tables the statement may name: NAME.packages, of its other origins NAME_ORIGIN.packages
+    #[arg(long, value_name = "NAME=LAKE")]
+    pub(super) attach: Vec<String>,
     /// Show the SQL of a view and how the statement would be answered, and do not answer it
     #[arg(long)]
     pub(super) explain: bool,

@@ -15,12 +15,15 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Code;
+use super::origin::given_name;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::LakeInfo;
 use crate::pipeline::read_lake;
-use crate::query::{BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions, no_lake};
+use crate::query::{
+    AttachedLake, BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions, no_lake,
+};
 use crate::store::Store;
 use answer::Answers;
 use args::SelectionArgs;
@@ -47,9 +50,10 @@ pub(super) async fn run(
     }
     let store = Store::open(settings.lake())?;
     let Some(mut info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
-    let name = args.view.as_deref().map(|view| choose_origin(view, &mut info)).transpose()?;
+    let attached = attached(&args.attach).await?;
+    let name = args.view.as_deref().map(|view| choose_origin(view, &mut info, &attached)).transpose()?;
     let queries = Arc::new(own_queries::load(&args.own, Some(&store)).await?);
-    let options = SessionOptions { queries, reads_own_files: true, ..SessionOptions::default() };
+    let options = SessionOptions { queries, attached, reads_own_files: true, ..SessionOptions::default() };
     let session = Session::open(store.object_store(), store.root_url(), &info, &options)?;
     let mut answers = Answers::new(&session, printer, args.format.as_deref(), args.output.as_deref())?;
     if opens_prompt(&args) {
@@ -81,11 +85,31 @@ pub(super) async fn run(
     }
 }
 
+/// The lakes of `--attach NAME=LAKE`.
+async fn attached(texts: &[String]) -> Result<Vec<AttachedLake>> {
+    let mut lakes = Vec::new();
+    for text in texts {
+        let Some((name, place)) = given_name(text) else {
+            return Err(Error::input(format!("--attach {text:?} does not say how the lake is to be called"))
+                .hint("as in: --attach old=lakes/2025; the name is small letters, digits and _"));
+        };
+        let store = Store::open(place)?;
+        let Some(info) = read_lake(&store).await? else { return Err(no_lake(place)) };
+        let (root_url, store) = (store.root_url().clone(), store.object_store());
+        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, info });
+    }
+    Ok(lakes)
+}
+
 /// The name of a view without its origin, which becomes the one that bare names mean.
-fn choose_origin<'a>(view: &'a str, info: &mut LakeInfo) -> Result<&'a str> {
+fn choose_origin<'a>(view: &'a str, info: &mut LakeInfo, attached: &[AttachedLake]) -> Result<&'a str> {
     let Some((origin, name)) = view.rsplit_once('.') else { return Ok(view) };
-    if !info.origins.contains_key(origin) {
-        let origins: Vec<&str> = info.origins.keys().map(String::as_str).collect();
+    let is_of = |lake: &AttachedLake| {
+        origin.strip_prefix(&lake.name).is_some_and(|rest| matches!(rest.get(..1), None | Some("_")))
+    };
+    if !info.origins.contains_key(origin) && !attached.iter().any(is_of) {
+        let names = attached.iter().map(|lake| lake.name.as_str());
+        let origins: Vec<&str> = info.origins.keys().map(String::as_str).chain(names).collect();
         return Err(Error::input(format!("the lake holds no origin {origin:?}"))
             .hint(format!("its origins: {}", origins.join(", "))));
     }
