@@ -4,6 +4,8 @@
 //! counts (`commit`).
 
 mod lookup;
+#[cfg(test)]
+mod lookup_tests;
 mod merge;
 mod properties;
 mod reader;
