@@ -45,6 +45,8 @@ pub(super) enum Command {
     Query(QueryArgs),
     /// Say what a lake holds, and what a running ingest is doing
     Status(StatusArgs),
+    /// Prove that a lake is whole and sound, or say what is wrong; with --repair mend it
+    Verify(VerifyArgs),
     /// List the registry's names into partitions, and show the partitions
     #[command(subcommand)]
     Partition(PartitionCommand),
@@ -185,6 +187,29 @@ pub(super) struct QueryArgs {
     /// Show how the statement would be answered, and do not answer it
     #[arg(long)]
     pub(super) explain: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every shard is read: its rows, bytes and digest against its manifest, the order and range of its names, the tables \
+against each other, and the folders for files that do not belong there. Exit code 4 when something is wrong.
+
+--repair ends interrupted commits, moves files that do not belong to set-aside/, and makes broken partitions anew: their \
+documents are taken from what is still sound, and the registry is asked for the rest. Then it proves the lake again.
+
+Examples:
+  all-docs verify
+  all-docs verify --json --origin npm
+  all-docs verify --repair                 asks the registries that the lake came from")]
+pub(super) struct VerifyArgs {
+    /// Mend what is wrong, and prove it again
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Print the proof as JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -26,6 +26,11 @@ pub(super) struct OpenOrigin {
     _sample: Option<SampleServer>,
 }
 
+/// The name in the lake of what a user gives as an origin.
+pub(super) async fn name(text: &str, store: &Store) -> Result<String> {
+    if text == SAMPLE { Ok(SAMPLE.to_owned()) } else { Ok(resolve(text, None, store).await?.name) }
+}
+
 /// Opens the origin that the arguments and settings name; starts the sample registry if it is that. An origin that the
 /// lake in `store` has is known by its name alone.
 pub(super) async fn open(

@@ -25,7 +25,7 @@ use super::survey::{Survey, survey};
 use crate::commit::{commit, read_manifest, recover};
 use crate::diff::Selection;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::fetch::{ByteBudget, FetchItem, Fetched, StagedAnswers, fetch};
+use crate::fetch::{ByteBudget, Fetched, StagedAnswers, fetch};
 use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, Pivots, TableKind};
 use crate::npm::{DocRow, Outcome, Representation};
 use crate::registry::Registry;
@@ -303,8 +303,7 @@ impl River {
     /// Runs the requests and the builder of one partition side by side, until both have ended.
     async fn fetch_and_build(&self, job: PartitionJob) -> Result<Manifest> {
         let representation = job.representation;
-        let is_staged = |item: &&FetchItem| job.staged.has(item, representation);
-        let items: Vec<FetchItem> = job.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect();
+        let items = job.items_to_ask_for();
         let (sender, receiver) = mpsc::channel(self.bounds.fetched_per_partition);
         // Tracked, because it runs on when this future is dropped: the run must not end before it has.
         let builder = self.builders.spawn_blocking(move || build(job, receiver));

@@ -25,6 +25,7 @@ mod scope;
 mod status;
 mod summary;
 mod survey;
+mod verify;
 
 pub use balance::{ask_for_pivots, lake_pivots};
 pub use clear::{ClearPart, Clearing};
@@ -40,3 +41,4 @@ pub use run::RunStatus;
 pub use scope::Scope;
 pub use status::{OriginStatus, TableStatus, lake_status};
 pub use summary::{IngestSummary, PlannedPartition, ScanSummary};
+pub use verify::{Fault, Finding, Mending, OriginProof, prepare_repair, verify};

@@ -3,6 +3,7 @@
 //! A Zarr shard is another thing and always called so. Not here: what the columns are (`table/`), and when a shard
 //! counts (`commit`).
 
+mod cursor;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
@@ -14,6 +15,7 @@ mod stored_documents;
 mod tests;
 mod writer;
 
+pub use cursor::{NameCursor, Row};
 pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
 pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};

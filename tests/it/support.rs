@@ -169,6 +169,26 @@ pub fn all_docs(folder: &Path) -> Command {
     command
 }
 
+/// The one origin of a lake that the binary ingested: its folder.
+pub fn origin_folder(lake: &Path) -> PathBuf {
+    let folders = std::fs::read_dir(lake).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let folders: Vec<PathBuf> = folders.collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    folders[0].clone()
+}
+
+impl Env {
+    /// The binary, told to ingest this registry into this lake, by exact partitions.
+    pub fn ingest_command(&self, pivots: &[&str]) -> Command {
+        let file = self.folder.path().join("pivots.json");
+        let text = if pivots.is_empty() { "[null]".to_owned() } else { serde_json::to_string(pivots).unwrap() };
+        std::fs::write(&file, text).unwrap();
+        let mut command = all_docs(self.folder.path());
+        command.args(["ingest", "--partitions", "exact", "--origin", self.server.url(), "--pivots"]).arg(file);
+        command
+    }
+}
+
 /// Runs the binary to its end.
 pub fn run_binary(folder: &Path, arguments: &[&str]) -> Output {
     all_docs(folder).args(arguments).output().unwrap()
