@@ -9,6 +9,8 @@ use super::cache::CacheCommand;
 use super::packument::PackumentCommand;
 use super::partition::PartitionCommand;
 use super::pivots::PivotsArgs;
+#[cfg(feature = "query")]
+use super::query::{QueryArgs, ViewsArgs};
 
 /// The npm registry as columns: crawl it into a lake of Parquet, ask it in SQL.
 #[derive(Debug, Parser)]
@@ -40,9 +42,12 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Crawl a registry into a lake, or bring a lake up to date
     Ingest(IngestArgs),
-    /// Ask a lake in SQL
+    /// Ask a lake: in SQL, or by the name of a view or report
     #[cfg(feature = "query")]
     Query(QueryArgs),
+    /// List the views and reports, with an example of each
+    #[cfg(feature = "query")]
+    Views(ViewsArgs),
     /// Say what a lake holds, and what a running ingest is doing
     Status(StatusArgs),
     /// Prove that a lake is whole and sound, or say what is wrong; with --repair mend it
@@ -157,36 +162,6 @@ pub(super) struct RegistryArgs {
     /// Packages of the built-in sample registry (with --origin sample)
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     pub(super) packages: usize,
-}
-
-#[cfg(feature = "query")]
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Every table is there under its own name, and under its origin: versions, npm.versions. `show tables` lists them, \
-`describe versions` their columns. JSON: json_get_str(json, 'readme'), json->'versions', over packuments.json.
-
-Examples:
-  all-docs query 'select count(*) from packages'
-  all-docs query \"select dependency, count(*) as dependents from dependencies where is_latest and kind = 'prod' group by 1 order by 2 desc limit 10\"
-  all-docs query 'select name from npm.packages except select name from mirror.packages'
-  all-docs query --attach old=lakes/2025 'select name from old.packages except select name from packages'
-  all-docs query 'select * from versions' --format parquet --output versions.parquet")]
-pub(super) struct QueryArgs {
-    /// One SQL statement
-    #[arg(value_name = "SQL")]
-    pub(super) sql: String,
-    /// How the answer is written: table, csv, json, ndjson, parquet [default: table; by --output's suffix]
-    #[arg(long, value_name = "FORMAT")]
-    pub(super) format: Option<String>,
-    /// Write the answer to this file instead of standard output
-    #[arg(long, short, value_name = "FILE")]
-    pub(super) output: Option<PathBuf>,
-    /// Another lake whose tables the statement may name: NAME.packages, of its other origins NAME_ORIGIN.packages
-    #[arg(long, value_name = "NAME=LAKE")]
-    pub(super) attach: Vec<String>,
-    /// Show how the statement would be answered, and do not answer it
-    #[arg(long)]
-    pub(super) explain: bool,
 }
 
 #[derive(Debug, clap::Args)]

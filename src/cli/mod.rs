@@ -61,12 +61,16 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
         .or_error(ErrorKind::Internal, || "cannot start the runtime".to_owned())?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
-        spawn_signal_listener(stop.clone(), printer.clone());
+        if !opens_prompt(&args.command) {
+            spawn_signal_listener(stop.clone(), printer.clone());
+        }
         match args.command {
             Command::Ingest(args) => ingest::run(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]
             Command::Query(args) => query::run(args, &settings, printer, stop).await,
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
+            #[cfg(feature = "query")]
+            Command::Views(args) => query::run_views(args, &settings, printer).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
             Command::Packument(command) => packument::run(command, &settings, printer, stop).await,
@@ -78,6 +82,15 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
     // A blocking thread may still compress a shard that nobody waits for; it must not hold up the exit.
     runtime.shutdown_background();
     result
+}
+
+/// Whether a prompt is opened, where Ctrl-C stops an answer and not the process.
+fn opens_prompt(command: &Command) -> bool {
+    match command {
+        #[cfg(feature = "query")]
+        Command::Query(args) => query::opens_prompt(args),
+        _ => false,
+    }
 }
 
 /// The first Ctrl-C (or SIGTERM) asks the run to stop; the second one ends the process at once.

@@ -11,6 +11,8 @@ impl Layout {
     pub const INFO: &'static str = "all-docs.json";
     /// How many requests each host was sent this month.
     pub const REQUESTS: &'static str = "requests.json";
+    /// The folder of the user's own views and reports.
+    pub const QUERIES: &'static str = "queries";
 
     /// The paths of one origin.
     pub fn origin(name: &str) -> OriginLayout {

@@ -302,3 +302,6 @@ impl<'a> Partial<'a> {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests;

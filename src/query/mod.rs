@@ -13,7 +13,9 @@ mod mistake;
 mod named;
 mod nearest;
 mod output_columns;
+mod own_files;
 mod plan_limits;
+mod script;
 mod session;
 mod shard_reader;
 mod shard_table;
@@ -28,6 +30,7 @@ pub use format::Format;
 pub use named::{
     BoundSql, Key, NamedQueries, NamedQuery, Parameter, ParameterType, ParameterValue, QueryKind, Selection,
 };
+pub use script::Script;
 pub use session::{QueryStream, Session, SessionOptions};
 pub use terminal_table::TableOptions;
 pub use write::{Written, write};

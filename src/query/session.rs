@@ -30,6 +30,7 @@ use super::failure::failure;
 use super::functions;
 use super::mistake::Mistakes;
 use super::named::{BoundSql, NamedQueries, QueryKind, Selection, ViewColumn, quoted, select_from_view};
+use super::own_files;
 use super::plan_limits::{DOCUMENT_BATCH_ROWS, session_config};
 use super::shard_table::ShardTable;
 use super::statement;
@@ -49,13 +50,23 @@ pub struct SessionOptions {
     pub queries: Arc<NamedQueries>,
     /// Other lakes whose tables statements can name too.
     pub attached: Vec<AttachedLake>,
+    /// Whether statements can read this machine's files by their paths: `select * from 'records.ndjson'`. Not by
+    /// default, for statements may come from somebody who must not.
+    pub reads_own_files: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let queries = Arc::new(NamedQueries::default());
-        SessionOptions { memory_limit_bytes: 4 << 30, spill_folder: None, threads, queries, attached: Vec::new() }
+        SessionOptions {
+            memory_limit_bytes: 4 << 30,
+            spill_folder: None,
+            threads,
+            queries,
+            attached: Vec::new(),
+            reads_own_files: false,
+        }
     }
 }
 
@@ -113,6 +124,9 @@ impl Session {
         let catalog = Arc::new(LakeCatalog::new(&place, info, &attached, &options.queries));
         context.register_catalog(CATALOG, Arc::clone(&catalog) as _);
         functions::register(&context, &catalog);
+        if options.reads_own_files {
+            context = own_files::enable(context)?;
+        }
         let state = context.state_weak_ref();
         catalog.plan_views_by(Box::new(move || state.upgrade().map(|state| state.read().clone())));
         Ok(Session { context, catalog })
@@ -152,24 +166,17 @@ impl Session {
         self.catalog.queries()
     }
 
-    /// The statement that answers `selection` of a view, by its name or, as SQL has it, by origin and name.
+    /// The statement that answers `selection` of a view.
     ///
-    /// Fails with [`ErrorKind::Input`] for a name that is no view's, with the nearest; for an origin that the lake does
-    /// not hold; and for a key that cannot be compared with the view's.
+    /// Fails with [`ErrorKind::Input`] for a name that is no view's, and for a key that cannot be compared with the
+    /// view's.
     pub async fn select_from_view(&self, name: &str, selection: &Selection) -> Result<BoundSql> {
-        let (origin, name) = match name.rsplit_once('.') {
-            Some((origin, name)) => (Some(origin), name),
-            None => (None, name),
-        };
         let view = self.queries().find(name)?;
         if view.kind != QueryKind::View {
             return Err(Error::input(format!("{name} is a report, which no key selects from"))
                 .hint("a report takes parameters: --param name=value; all-docs views lists them"));
         }
-        let relation = match origin {
-            Some(origin) => format!("{}.{}", quoted(origin), quoted(&view.name)),
-            None => quoted(&view.name),
-        };
+        let relation = quoted(&view.name);
         let planned = self.plan(&BoundSql::new(format!("select * from {relation}"))).await?;
         let columns: Vec<ViewColumn> =
             planned.physical.schema().fields().iter().map(|field| ViewColumn::of(field)).collect();

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the rooms that may name them. A crate that is not listed may be named anywhere.
-const CRATE_ROOMS: [(&str, &[&str]); 11] = [
+const CRATE_ROOMS: [(&str, &[&str]); 12] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("rustyline", &["cli"]),
     ("toml", &["cli", "sample"]),
     ("axum", &["sample"]),
     ("reqwest", &["registry"]),

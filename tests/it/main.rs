@@ -32,3 +32,6 @@ mod verify;
 mod survival;
 /// The commands that people know: partition, packument, cache, pivots.
 mod commands;
+/// Views, reports, the shell and the page of SQL.
+#[cfg(feature = "query")]
+mod views;

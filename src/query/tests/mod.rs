@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod formats;
+mod functions;
 mod lake;
 mod mistakes;
+mod named;
 mod statements;
 mod terminal;

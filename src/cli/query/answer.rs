@@ -1,0 +1,97 @@
+//! Answers statements: on standard output, into a file, or through a pager.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use super::pager::Pager;
+use crate::cli::log;
+use crate::cli::output_file;
+use crate::cli::printer::Printer;
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::query::{BoundSql, Format, Session, TableOptions, Written, write};
+
+/// Bytes that are gathered before they go to the output.
+const OUTPUT_BUFFER_BYTES: usize = 1 << 16;
+
+/// Where answers go, and in which form.
+pub(super) struct Answers<'a> {
+    session: &'a Session,
+    printer: &'a Printer,
+    /// The form.
+    pub(super) format: Format,
+    output: Option<PathBuf>,
+    /// Whether a table that is longer than the screen goes through a pager.
+    pub(super) paged: bool,
+}
+
+impl<'a> Answers<'a> {
+    /// Answers in the format of that name; else in the one of the output file's suffix, else as a table.
+    pub(super) fn new(
+        session: &'a Session,
+        printer: &'a Printer,
+        format: Option<&str>,
+        output: Option<&Path>,
+    ) -> Result<Self> {
+        let by_suffix = || output.and_then(Path::extension)?.to_str()?.parse().ok();
+        let format = match format {
+            Some(name) => name.parse()?,
+            None => by_suffix().unwrap_or(Format::Table),
+        };
+        if format.is_binary() && output.is_none() && io::stdout().is_terminal() {
+            return Err(Error::input(format!("{format} is not for a terminal")).hint("add --output FILE"));
+        }
+        Ok(Answers { session, printer, format, output: output.map(Path::to_owned), paged: false })
+    }
+
+    /// Whether answers go to a file.
+    pub(super) fn goes_to_file(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Answers one statement, or says how it would be answered.
+    pub(super) async fn answer_or_explain(&mut self, statement: &BoundSql, explain: bool) -> Result<()> {
+        if explain {
+            let plan = self.session.explain_bound(statement).await?;
+            return self.printer.result(&format!("{plan}\n"));
+        }
+        self.answer(statement).await
+    }
+
+    /// Answers one statement.
+    pub(super) async fn answer(&mut self, statement: &BoundSql) -> Result<()> {
+        let doing = || "answering the statement".to_owned();
+        match &self.output {
+            Some(path) => {
+                let cannot_write = || format!("cannot write {}", path.display());
+                let (file, staged) = output_file::create(path)?;
+                let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, file);
+                let written = self.write(statement, &mut output).await.doing(doing)?;
+                output.flush().or_error(ErrorKind::Input, cannot_write)?;
+                drop(output);
+                staged.persist(path).or_error(ErrorKind::Input, cannot_write)?;
+                self.printer.note(&format!("{} rows written to {}", log::count(written.rows), path.display()));
+            }
+            None if self.paged && self.format == Format::Table => {
+                let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, Pager::new());
+                self.write(statement, &mut output).await.doing(doing)?;
+                // A reader may have left the pager before the last row.
+                if let Ok(pager) = output.into_inner() {
+                    pager.finish();
+                }
+            }
+            None => {
+                let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout());
+                self.write(statement, &mut output).await.doing(doing)?;
+                // The reader may have closed the pipe after the last row that it wanted.
+                let _ = output.flush();
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, statement: &BoundSql, output: &mut (dyn Write + Send)) -> Result<Written> {
+        let width = if self.output.is_some() { None } else { self.printer.stdout_width() };
+        let options = TableOptions { width, styled: self.printer.stdout_width().is_some() };
+        write(self.session.query_bound(statement).await?, self.format, output, &options).await
+    }
+}

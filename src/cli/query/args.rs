@@ -1,0 +1,121 @@
+//! What `query` and `views` are given on the command line.
+
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every table is there under its own name, and under its origin: versions, npm.versions. `show tables` lists them, \
+`describe versions` their columns, `all-docs views` the views and reports. JSON: json_get_str(json, 'readme'), \
+json->'versions', over packuments.json. Versions: semver_satisfies(version, '^1.2'), semver_compare(a, b), \
+semver_major(version), semver_sort_key(version). Who depends on whom: dependents('react', 2), dependencies_of('react').
+
+Without a statement a terminal gets a prompt, and a pipe is read as statements that `;` divides.
+
+Examples:
+  all-docs query 'select count(*) from packages'
+  all-docs query --view depended_upon --key react --group-level 1
+  all-docs query --view transitive_dependents --param name=react --param depth=2
+  all-docs query \"select version from versions where name = \\$name\" --param name=react
+  all-docs query --file report.sql --format csv
+  all-docs query 'select name from npm.packages except select name from mirror.packages'
+  all-docs query --attach old=lakes/2025 'select name from old.packages except select name from packages'
+  all-docs query 'select * from versions' --format parquet --output versions.parquet")]
+pub(in crate::cli) struct QueryArgs {
+    /// One SQL statement
+    #[arg(value_name = "SQL", conflicts_with_all = ["view", "file"])]
+    pub(super) sql: Option<String>,
+    /// A view or a report by its name; one of another origin as mirror.NAME
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    pub(super) view: Option<String>,
+    /// A file with one SQL statement
+    #[arg(long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// The value of a parameter, $NAME in the SQL; may be given several times
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub(super) parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) selection: SelectionArgs,
+    #[command(flatten)]
+    pub(super) own: OwnQueriesArgs,
+    /// How the answer is written: table, csv, json, ndjson, parquet [default: table; by --output's suffix]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<String>,
+    /// Write the answer to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Another lake whose tables the statement may name: NAME.packages, of its other origins NAME_ORIGIN.packages
+    #[arg(long, value_name = "NAME=LAKE")]
+    pub(super) attach: Vec<String>,
+    /// Show the SQL of a view and how the statement would be answered, and do not answer it
+    #[arg(long)]
+    pub(super) explain: bool,
+}
+
+/// CouchDB's view parameters. A key is JSON or a bare text; a JSON list has a value for each column of the key.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What of a view (keys are JSON or bare text; a list has a value for each column)")]
+pub(super) struct SelectionArgs {
+    /// Rows that begin with this key
+    #[arg(long, value_name = "KEY", requires = "view", allow_hyphen_values = true)]
+    pub(super) key: Option<String>,
+    /// Rows that begin with one of these: a JSON list of keys
+    #[arg(long, value_name = "KEYS", requires = "view")]
+    pub(super) keys: Option<String>,
+    /// Rows from this key on
+    #[arg(long, alias = "start-key", value_name = "KEY", requires = "view", allow_hyphen_values = true)]
+    pub(super) startkey: Option<String>,
+    /// Rows up to this key
+    #[arg(long, alias = "end-key", value_name = "KEY", requires = "view", allow_hyphen_values = true)]
+    pub(super) endkey: Option<String>,
+    /// From the last key to the first; startkey is then the higher one
+    #[arg(long, requires = "view")]
+    pub(super) descending: bool,
+    /// Leave out so many rows at the start
+    #[arg(long, value_name = "N", requires = "view")]
+    pub(super) skip: Option<u64>,
+    /// At most so many rows
+    #[arg(long, value_name = "N", requires = "view")]
+    pub(super) limit: Option<u64>,
+    /// Count the rows that have the first N columns of the key in common
+    #[arg(long, alias = "group_level", value_name = "N", requires = "view")]
+    pub(super) group_level: Option<usize>,
+    /// Count the rows
+    #[arg(long, requires = "view")]
+    pub(super) reduce: bool,
+}
+
+/// Where the user's own views and reports are.
+#[derive(Debug, clap::Args)]
+pub(super) struct OwnQueriesArgs {
+    /// A folder with views and reports of your own, views/*.sql and reports/*.sql; the lake's folder queries is read too
+    #[arg(long, value_name = "DIR", env = "ALL_DOCS_QUERIES")]
+    pub(super) queries: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A view is a relation that SQL can name: select * from depended_upon. A report is a question with parameters. \
+Your own are .sql files in the lake's folder queries, or in --queries DIR, below views/ and reports/; each begins with \
+a comment: -- One row is: …
+
+Examples:
+  all-docs views
+  all-docs views transitive_dependents          one of them in full, with its SQL
+  all-docs query --view transitive_dependents --param name=react")]
+pub(in crate::cli) struct ViewsArgs {
+    /// Only this one, with its SQL
+    #[arg(value_name = "NAME")]
+    pub(super) name: Option<String>,
+    #[command(flatten)]
+    pub(super) own: OwnQueriesArgs,
+    /// Print them as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,168 @@
+//! `all-docs query`: one statement, view or report; without one a prompt, or the statements of a pipe.
+
+mod answer;
+mod args;
+mod attached;
+mod own_queries;
+mod pager;
+mod shell;
+mod views;
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::exit::Code;
+use super::printer::Printer;
+use super::settings::Settings;
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::lake::LakeInfo;
+use crate::pipeline::read_lake;
+use crate::query::{BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions, no_lake};
+use crate::store::Store;
+use answer::Answers;
+use args::SelectionArgs;
+pub(super) use args::{QueryArgs, ViewsArgs};
+pub(super) use views::run as run_views;
+
+/// The longest file or pipe of SQL that is read, in bytes. Nobody writes this much; a pipe without an end would.
+const MOST_SQL_BYTES: u64 = 64 << 20;
+
+/// Whether a prompt is opened: nothing was asked, and a person is there to ask it.
+pub(super) fn opens_prompt(args: &QueryArgs) -> bool {
+    args.sql.is_none() && args.view.is_none() && args.file.is_none() && io::stdin().is_terminal()
+}
+
+pub(super) async fn run(
+    args: QueryArgs,
+    settings: &Settings,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<Code> {
+    let store = Store::open(settings.lake())?;
+    let Some(mut info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
+    let name = args.view.as_deref().map(|view| choose_origin(view, &mut info)).transpose()?;
+    let queries = Arc::new(own_queries::load(&args.own, Some(&store)).await?);
+    let attached = attached::open(&args.attach).await?;
+    let options = SessionOptions { queries, attached, reads_own_files: true, ..SessionOptions::default() };
+    let session = Session::open(store.object_store(), store.root_url(), &info, &options)?;
+    let mut answers = Answers::new(&session, printer, args.format.as_deref(), args.output.as_deref())?;
+    if opens_prompt(&args) {
+        return shell::run(&session, &mut answers, printer).await;
+    }
+    let given: BTreeMap<String, String> = args.parameters.iter().cloned().collect();
+    let work = async {
+        match (name, &args.file, &args.sql) {
+            (Some(name), _, _) => {
+                let bound = of_name(&session, name, selection(&args.selection)?, &given).await?;
+                match args.explain {
+                    true => {
+                        let plan = session.explain_bound(&bound).await?;
+                        printer.result(&format!("{bound}\n\n{plan}\n"))
+                    }
+                    false => answers.answer(&bound).await,
+                }
+            }
+            (None, Some(path), _) => answers.answer_or_explain(&of_file(path, &given)?, args.explain).await,
+            (None, None, Some(sql)) => {
+                answers.answer_or_explain(&BoundSql::undeclared(sql, &given), args.explain).await
+            }
+            (None, None, None) => of_pipe(&mut answers, &given, args.explain).await,
+        }
+    };
+    match stop.run_until_cancelled(work).await {
+        Some(result) => result.map(|()| Code::Done),
+        None => Ok(Code::Interrupted),
+    }
+}
+
+/// The name of a view without its origin, which becomes the one that bare names mean.
+fn choose_origin<'a>(view: &'a str, info: &mut LakeInfo) -> Result<&'a str> {
+    let Some((origin, name)) = view.rsplit_once('.') else { return Ok(view) };
+    if !info.origins.contains_key(origin) {
+        let origins: Vec<&str> = info.origins.keys().map(String::as_str).collect();
+        return Err(Error::input(format!("the lake holds no origin {origin:?}"))
+            .hint(format!("its origins: {}", origins.join(", "))));
+    }
+    origin.clone_into(&mut info.default_origin);
+    Ok(name)
+}
+
+/// The statement of a view or report.
+async fn of_name(
+    session: &Session,
+    name: &str,
+    selection: Selection,
+    given: &BTreeMap<String, String>,
+) -> Result<BoundSql> {
+    let query = session.queries().find(name)?;
+    if query.kind == QueryKind::View && given.is_empty() {
+        return session.select_from_view(name, &selection).await;
+    }
+    if selection != Selection::default() {
+        return Err(Error::input(format!("{name} is a {}, which no key selects from", query.kind.as_str()))
+            .hint(format!("it takes parameters: --param NAME=VALUE; all-docs views {name} shows them")));
+    }
+    // A view says here that it has no parameters.
+    query.with_values(given)
+}
+
+/// The statement of a file. Parameters that its header declares are of their types; others are read as JSON or text.
+fn of_file(path: &Path, given: &BTreeMap<String, String>) -> Result<BoundSql> {
+    let what = || format!("cannot read {}", path.display());
+    let file = std::fs::File::open(path).or_error(ErrorKind::Input, what)?;
+    let sql = read_sql(file).map_err(|error| error.doing(format!("reading {}", path.display())))?;
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let query = NamedQuery::read(&name, QueryKind::Report, &sql).doing(|| format!("reading {}", path.display()))?;
+    if query.parameters.is_empty() { Ok(BoundSql::undeclared(sql, given)) } else { query.with_values(given) }
+}
+
+/// Answers the statements that standard input holds, one after the other, to the first that fails.
+async fn of_pipe(answers: &mut Answers<'_>, given: &BTreeMap<String, String>, explain: bool) -> Result<()> {
+    let text = read_sql(io::stdin().lock()).map_err(|error| error.doing("reading statements from standard input"))?;
+    let script = Script::read(&text);
+    let statements: Vec<String> = script.complete.into_iter().chain(Some(script.rest)).collect();
+    let statements: Vec<&String> = statements.iter().filter(|statement| !statement.trim().is_empty()).collect();
+    if statements.is_empty() {
+        return Err(Error::input("there is no statement")
+            .hint("give one, such as: all-docs query 'select count(*) from versions'"));
+    }
+    if statements.len() > 1 && answers.goes_to_file() {
+        return Err(Error::input("the answers of several statements do not fit into one file")
+            .hint("give one statement, or leave out --output"));
+    }
+    for statement in statements {
+        answers.answer_or_explain(&BoundSql::undeclared(statement, given), explain).await?;
+    }
+    Ok(())
+}
+
+fn read_sql(source: impl Read) -> Result<String> {
+    let mut text = String::new();
+    source
+        .take(MOST_SQL_BYTES + 1)
+        .read_to_string(&mut text)
+        .or_error(ErrorKind::Input, || "this is not text".to_owned())?;
+    if text.len() as u64 > MOST_SQL_BYTES {
+        return Err(Error::input("this is more SQL than is read").hint("give at most 64 MB"));
+    }
+    Ok(text)
+}
+
+fn selection(args: &SelectionArgs) -> Result<Selection> {
+    let key = |text: &Option<String>| text.as_deref().map(Key::parse);
+    Ok(Selection {
+        key: key(&args.key),
+        keys: args.keys.as_deref().map(Key::parse_list).transpose()?,
+        start_key: key(&args.startkey),
+        end_key: key(&args.endkey),
+        descending: args.descending,
+        skip: args.skip,
+        limit: args.limit,
+        group_level: args.group_level,
+        reduce: args.reduce,
+    })
+}

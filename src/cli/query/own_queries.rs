@@ -1,0 +1,68 @@
+//! The user's own views and reports: `.sql` files in a folder, and in the lake's folder `queries`.
+
+use std::path::Path;
+
+use super::args::OwnQueriesArgs;
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::lake::Layout;
+use crate::query::{NamedQueries, NamedQuery, QueryKind};
+use crate::store::Store;
+
+/// The built-in queries and the user's own.
+///
+/// Fails with [`ErrorKind::Input`] for a folder that cannot be read and a file that breaks the rules.
+pub(super) async fn load(args: &OwnQueriesArgs, lake: Option<&Store>) -> Result<NamedQueries> {
+    let mut own = Vec::new();
+    if let Some(store) = lake {
+        for path in store.list(Layout::QUERIES).await? {
+            let Some((kind, name)) = path.strip_prefix(Layout::QUERIES).and_then(kind_and_name) else { continue };
+            let Some(bytes) = store.get(&path).await? else { continue };
+            let sql = String::from_utf8(bytes.to_vec())
+                .or_error(ErrorKind::Input, || format!("{path}, in the lake, is not text"))?;
+            own.push(NamedQuery::parse(name, kind, &sql).doing(|| format!("reading {path} in the lake"))?);
+        }
+    }
+    if let Some(folder) = &args.queries {
+        if !folder.is_dir() {
+            return Err(Error::input(format!("{} is not a folder", folder.display()))
+                .hint("--queries names a folder with views/*.sql and reports/*.sql"));
+        }
+        for kind in [QueryKind::View, QueryKind::Report] {
+            own.extend(of_folder(&folder.join(kind.folder()), kind)?);
+        }
+    }
+    let mut queries = NamedQueries::default();
+    queries.add(own)?;
+    Ok(queries)
+}
+
+/// What a path below a folder of queries is: `/views/name.sql`.
+fn kind_and_name(path: &str) -> Option<(QueryKind, &str)> {
+    let (folder, file) = path.strip_prefix('/')?.split_once('/')?;
+    let name = file.strip_suffix(".sql")?;
+    let kind = [QueryKind::View, QueryKind::Report].into_iter().find(|kind| kind.folder() == folder)?;
+    Some((kind, name))
+}
+
+/// The queries of one folder, by name; none where there is no such folder.
+fn of_folder(folder: &Path, kind: QueryKind) -> Result<Vec<NamedQuery>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let unreadable = || format!("cannot read {}", folder.display());
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).or_error(ErrorKind::Input, unreadable)? {
+        let path = entry.or_error(ErrorKind::Input, unreadable)?.path();
+        if path.extension().is_some_and(|suffix| suffix == "sql") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let read = |path: &std::path::PathBuf| {
+        let doing = || format!("reading {}", path.display());
+        let sql = std::fs::read_to_string(path).or_error(ErrorKind::Input, || "the file is not text".to_owned());
+        let name = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+        NamedQuery::parse(&name, kind, &sql.doing(doing)?).doing(doing)
+    };
+    paths.iter().map(read).collect()
+}

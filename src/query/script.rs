@@ -1,0 +1,96 @@
+//! Text that holds several statements, as a pipe or a prompt gives it. Not here: whether they are SQL (`statement`).
+
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+/// The statements of a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Script {
+    /// Those that a `;` ends, without it.
+    pub complete: Vec<String>,
+    /// What stands behind the last `;`; empty if that is only white space and comments.
+    pub rest: String,
+}
+
+impl Script {
+    /// Divides `text` at every `;` that is not within a text, a name or a comment.
+    pub fn read(text: &str) -> Script {
+        let mut tokens: Vec<TokenWithSpan> = Vec::new();
+        let dialect = GenericDialect {};
+        // What is not closed ends the tokens early; the rest of the text then waits for its end.
+        let is_whole = Tokenizer::new(&dialect, text).tokenize_with_location_into_buf(&mut tokens).is_ok();
+        let mut script = Script::default();
+        let mut places = Places::new(text);
+        let mut start = 0;
+        let mut says_something = false;
+        for token in &tokens {
+            match token.token {
+                Token::SemiColon => {
+                    let end = places.offset(token.span.start);
+                    if says_something {
+                        script.complete.push(text.get(start..end).unwrap_or_default().trim().to_owned());
+                    }
+                    start = end + 1;
+                    says_something = false;
+                }
+                Token::Whitespace(_) => {}
+                _ => says_something = true,
+            }
+        }
+        if says_something || !is_whole {
+            text.get(start..).unwrap_or_default().clone_into(&mut script.rest);
+        }
+        script
+    }
+}
+
+/// Finds offsets in bytes of places that come in order.
+struct Places<'t> {
+    letters: std::str::CharIndices<'t>,
+    size_bytes: usize,
+    line: u64,
+    column: u64,
+}
+
+impl<'t> Places<'t> {
+    fn new(text: &'t str) -> Self {
+        Places { letters: text.char_indices(), size_bytes: text.len(), line: 1, column: 1 }
+    }
+
+    fn offset(&mut self, place: Location) -> usize {
+        while (self.line, self.column) < (place.line, place.column) {
+            match self.letters.next() {
+                Some((_, '\n')) => (self.line, self.column) = (self.line + 1, 1),
+                Some(_) => self.column += 1,
+                None => break,
+            }
+        }
+        self.letters.clone().next().map_or(self.size_bytes, |(offset, _)| offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(text: &str) -> (Vec<String>, String) {
+        let script = Script::read(text);
+        (script.complete, script.rest)
+    }
+
+    #[test]
+    fn statements_end_where_a_semicolon_is_one() {
+        let text = "select 'a;b', \"c;d\" -- e;f\n, 'é' /* g;h */;\n\n select 2;; -- nothing\n;select 3";
+        let (complete, rest) = script(text);
+        assert_eq!(complete, ["select 'a;b', \"c;d\" -- e;f\n, 'é' /* g;h */", "select 2"]);
+        assert_eq!(rest, "select 3");
+    }
+
+    #[test]
+    fn what_is_not_closed_waits() {
+        assert_eq!(script("select 1; select 'a;\n"), (vec!["select 1".to_owned()], " select 'a;\n".to_owned()));
+        assert_eq!(script("select 1 /* ;").0, Vec::<String>::new());
+        assert_eq!(script(" \n-- only a remark\n"), (Vec::new(), String::new()));
+        assert_eq!(script(""), (Vec::new(), String::new()));
+    }
+}
