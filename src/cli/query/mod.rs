@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod attached;
 mod own_queries;
 mod pager;
 mod shell;
