@@ -168,6 +168,8 @@ Every table is there under its own name, and under its origin: versions, npm.ver
 Examples:
   all-docs query 'select count(*) from packages'
   all-docs query \"select dependency, count(*) as dependents from dependencies where is_latest and kind = 'prod' group by 1 order by 2 desc limit 10\"
+  all-docs query 'select name from npm.packages except select name from mirror.packages'
+  all-docs query --attach old=lakes/2025 'select name from old.packages except select name from packages'
   all-docs query 'select * from versions' --format parquet --output versions.parquet")]
 pub(super) struct QueryArgs {
     /// One SQL statement
@@ -179,6 +181,9 @@ pub(super) struct QueryArgs {
     /// Write the answer to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+    /// Another lake whose tables the statement may name: NAME.packages, of its other origins NAME_ORIGIN.packages
+    #[arg(long, value_name = "NAME=LAKE")]
+    pub(super) attach: Vec<String>,
     /// Show how the statement would be answered, and do not answer it
     #[arg(long)]
     pub(super) explain: bool,

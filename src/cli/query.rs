@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::args::QueryArgs;
 use super::exit::Code;
 use super::log;
+use super::origin::given_name;
 use super::output_file;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::pipeline::read_lake;
-use crate::query::{Format, Session, SessionOptions, TableOptions, no_lake, write};
+use crate::query::{AttachedLake, Format, Session, SessionOptions, TableOptions, no_lake, write};
 use crate::store::Store;
 
 /// Bytes that are gathered before they go to the output.
@@ -28,7 +29,8 @@ pub(super) async fn run(
     let format = output_format(&args)?;
     let store = Store::open(settings.lake())?;
     let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
-    let session = Session::open(store.object_store(), store.root_url(), &info, &SessionOptions::default())?;
+    let options = SessionOptions { attached: attached(&args.attach).await?, ..SessionOptions::default() };
+    let session = Session::open(store.object_store(), store.root_url(), &info, &options)?;
     if args.explain {
         let plan = session.explain(&args.sql).await?;
         printer.result(&format!("{plan}\n"))?;
@@ -60,6 +62,22 @@ pub(super) async fn run(
         Some(result) => result.doing(|| "answering the statement".to_owned()),
         None => Ok(Code::Interrupted),
     }
+}
+
+/// The lakes of `--attach NAME=LAKE`.
+async fn attached(texts: &[String]) -> Result<Vec<AttachedLake>> {
+    let mut lakes = Vec::new();
+    for text in texts {
+        let Some((name, place)) = given_name(text) else {
+            return Err(Error::input(format!("--attach {text:?} does not say how the lake is to be called"))
+                .hint("as in: --attach old=lakes/2025; the name is small letters, digits and _"));
+        };
+        let store = Store::open(place)?;
+        let Some(info) = read_lake(&store).await? else { return Err(no_lake(place)) };
+        let (root_url, store) = (store.root_url().clone(), store.object_store());
+        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, info });
+    }
+    Ok(lakes)
 }
 
 /// The format that was asked for, else the one of the output file's suffix, else a table.

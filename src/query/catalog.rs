@@ -16,6 +16,7 @@ use object_store::path::Path as ObjectPath;
 
 use crate::lake::{LakeInfo, Layout, OriginInfo, TableKind};
 
+use super::attached::AttachedLake;
 use super::named::{NamedQueries, plan_view};
 use super::shard_table::ShardTable;
 
@@ -76,6 +77,8 @@ pub(super) struct LakeCatalog {
 #[derive(Debug)]
 pub(super) struct OriginSchema {
     name: String,
+    /// Its folder within its lake; its name, unless the lake is attached.
+    folder: String,
     registry_url: String,
     place: Place,
     views: Arc<Views>,
@@ -97,17 +100,27 @@ impl std::fmt::Debug for Views {
 }
 
 impl LakeCatalog {
-    pub(super) fn new(place: &Place, info: &LakeInfo, queries: &Arc<NamedQueries>) -> Self {
+    /// The origins of a lake, and those of attached ones with where they lie.
+    pub(super) fn new(
+        place: &Place,
+        info: &LakeInfo,
+        attached: &[(Place, &AttachedLake)],
+        queries: &Arc<NamedQueries>,
+    ) -> Self {
         let views = Arc::new(Views { queries: Arc::clone(queries), planner: OnceLock::new() });
-        let schema = |(name, origin): (&String, &OriginInfo)| {
+        let schema = |place: &Place, name: String, folder: &str, origin: &OriginInfo| {
             Arc::new(OriginSchema {
-                name: name.clone(),
+                name,
+                folder: folder.to_owned(),
                 registry_url: origin.registry_url.clone(),
                 place: place.clone(),
                 views: Arc::clone(&views),
             })
         };
-        let origins = info.origins.iter().map(schema).collect();
+        let own = info.origins.iter().map(|(name, origin)| schema(place, name.clone(), name, origin));
+        let others = attached.iter().flat_map(|(place, lake)| lake.schemas().map(move |each| (place, each)));
+        let others = others.map(|(place, (name, folder, origin))| schema(place, name, folder, origin));
+        let origins = own.chain(others).collect();
         LakeCatalog { origins, default_origin: info.default_origin.clone(), views }
     }
 
@@ -185,7 +198,7 @@ impl OriginSchema {
     /// A new provider each time, so a statement lists a table's folder once and the next one sees it anew.
     fn shards(&self, kind: TableKind) -> Arc<ShardTable> {
         let mut folder = self.place.root.clone();
-        folder.extend(Layout::origin(&self.name).table(kind).split('/'));
+        folder.extend(Layout::origin(&self.folder).table(kind).split('/'));
         Arc::new(ShardTable::new(self.place.clone(), folder, kind, schema_of(kind)))
     }
 }

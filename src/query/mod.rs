@@ -3,6 +3,7 @@
 //! A [`Session`] knows the lake's tables by their columns and their folders and opens nothing until a statement names
 //! them. Not here: where a lake lies (`store/`), how its files are written (`shard/`), what is printed (`cli/`).
 
+mod attached;
 mod catalog;
 mod failure;
 mod format;
@@ -20,6 +21,7 @@ mod statement;
 mod terminal_table;
 mod write;
 
+pub use attached::AttachedLake;
 pub use catalog::{ColumnInfo, TableInfo};
 pub use failure::no_lake;
 pub use format::Format;

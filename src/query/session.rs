@@ -24,6 +24,7 @@ use url::{Position, Url};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{LakeInfo, TableKind};
 
+use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, Place, TableInfo, columns_of};
 use super::failure::failure;
 use super::functions;
@@ -46,13 +47,15 @@ pub struct SessionOptions {
     pub threads: usize,
     /// The views that statements can name, and the reports.
     pub queries: Arc<NamedQueries>,
+    /// Other lakes whose tables statements can name too.
+    pub attached: Vec<AttachedLake>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let queries = Arc::new(NamedQueries::default());
-        SessionOptions { memory_limit_bytes: 4 << 30, spill_folder: None, threads, queries }
+        SessionOptions { memory_limit_bytes: 4 << 30, spill_folder: None, threads, queries, attached: Vec::new() }
     }
 }
 
@@ -82,11 +85,13 @@ impl Session {
         info: &LakeInfo,
         options: &SessionOptions,
     ) -> Result<Session> {
-        let not_a_root = || format!("{root_url} is not the root of a lake");
-        let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;
-        let store_url =
-            ObjectStoreUrl::parse(&root_url[..Position::BeforePath]).or_error(ErrorKind::Input, not_a_root)?;
-        let place = Place { store, store_url, root };
+        let place = place_of(store, root_url)?;
+        let attached = options
+            .attached
+            .iter()
+            .map(|lake| place_of(Arc::clone(&lake.store), &lake.root_url).map(|place| (place, lake)));
+        let attached: Vec<(Place, &AttachedLake)> = attached.collect::<Result<_>>()?;
+        check_names(info, &options.attached)?;
 
         let no_engine = || "the SQL engine does not start".to_owned();
         let mut runtime =
@@ -95,7 +100,9 @@ impl Session {
             runtime = runtime.with_temp_file_path(folder);
         }
         let runtime = runtime.build_arc().or_error(ErrorKind::Internal, no_engine)?;
-        runtime.register_object_store(place.store_url.as_ref(), Arc::clone(&place.store));
+        for place in attached.iter().map(|(place, _)| place).chain([&place]) {
+            runtime.register_object_store(place.store_url.as_ref(), Arc::clone(&place.store));
+        }
 
         let config =
             session_config(options.threads.max(1)).with_default_catalog_and_schema(CATALOG, &info.default_origin);
@@ -103,7 +110,7 @@ impl Session {
             SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime).build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).or_error(ErrorKind::Internal, no_engine)?;
-        let catalog = Arc::new(LakeCatalog::new(&place, info, &options.queries));
+        let catalog = Arc::new(LakeCatalog::new(&place, info, &attached, &options.queries));
         context.register_catalog(CATALOG, Arc::clone(&catalog) as _);
         functions::register(&context, &catalog);
         let state = context.state_weak_ref();
@@ -199,6 +206,13 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("catalog", &self.catalog).finish_non_exhaustive()
     }
+}
+
+fn place_of(store: Arc<dyn ObjectStore>, root_url: &Url) -> Result<Place> {
+    let not_a_root = || format!("{root_url} is not the root of a lake");
+    let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;
+    let store_url = ObjectStoreUrl::parse(&root_url[..Position::BeforePath]).or_error(ErrorKind::Input, not_a_root)?;
+    Ok(Place { store, store_url, root })
 }
 
 /// What a plan reads.

@@ -30,3 +30,5 @@ mod lock;
 mod verify;
 /// Servers, disks and people that get in the way of an ingest.
 mod survival;
+/// The commands that people know: partition, packument, cache, pivots.
+mod commands;
