@@ -73,8 +73,9 @@ async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()
 }
 
 async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Result<Mending> {
-    // One that cannot be read is one of the things to mend.
+    // One that cannot be read, or is another one's, is one of the things to mend.
     let manifest = read_manifest(store, layout, &partition).await.ok().flatten();
+    let manifest = manifest.filter(|manifest| manifest.partition == partition);
     store.delete_folder(&layout.partition_staging(&partition)).await?;
     let (task_store, task_layout) = (store.clone(), layout.clone());
     let salvage = move || {
