@@ -15,7 +15,7 @@ use super::build::{PartitionJob, build};
 use super::lease::{Lease, LeaseWatch};
 use super::listing::PartitionMode;
 use super::losses::{PartitionLoss, disbelief, unbelievable};
-use super::open::open_lake;
+use super::open::{open_lake, sweep};
 use super::plan::{Previous, Wanted, plan};
 use super::progress::Progress;
 use super::run::{RunReporter, restore_budget};
@@ -97,7 +97,7 @@ async fn ingest_alone(
     lease: LeaseWatch,
     started: Instant,
 ) -> Result<IngestSummary> {
-    options.store.sweep(layout.root()).await?;
+    sweep(&options.store, &layout).await?;
     let commits_recovered = recover(&options.store, &layout).await? as u64;
     let (store, registry) = (options.store.clone(), options.registry.clone());
     let reporter = RunReporter::start(store, layout.clone(), registry, Arc::clone(&progress));
