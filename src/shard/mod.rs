@@ -11,3 +11,6 @@ mod writer;
 pub use merge::ShardMerge;
 pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
 pub use writer::ShardWriter;
+
+#[cfg(test)]
+mod tests;
