@@ -1,4 +1,5 @@
-//! Packuments in a file, one a line, to one Parquet file a table: `DIR/<table>/all.parquet`. Offline.
+//! Packuments in a file, one a line, to one Parquet file a table: `DIR/<table>/all.parquet`. Offline. Without arguments
+//! it takes 200 invented packuments.
 //!
 //! cargo run --release --no-default-features --example tables_from_ndjson -- packuments.ndjson DIR [abbreviated]
 #![allow(clippy::print_stdout)]
@@ -6,39 +7,41 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter};
-use std::path::Path;
 
 use all_docs::error::{Context, Error, ErrorKind, Result};
 use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
+use all_docs::sample::World;
 use all_docs::shard::ShardWriter;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
 
 /// Rows are written on at this size.
 const BUFFERED_BYTES: usize = 32 << 20;
 
+/// Documents, one after the other.
+type Documents = Box<dyn Iterator<Item = Result<Vec<u8>>>>;
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (input, directory, form) = match arguments.as_slice() {
-        [input, directory] => (input, directory, Representation::Full),
-        [input, directory, form] if form == "abbreviated" => (input, directory, Representation::Abbreviated),
-        _ => return Err(Error::input("give a file of packuments, one a line, and a directory")),
+    let (documents, directory, form) = match arguments.as_slice() {
+        [] => (invented(), std::env::temp_dir().join("all-docs-tables"), Representation::Full),
+        [input, directory] => (read(input)?, directory.into(), Representation::Full),
+        [input, directory, form] if form == "abbreviated" => {
+            (read(input)?, directory.into(), Representation::Abbreviated)
+        }
+        _ => return Err(Error::input("give a file of packuments, one a line, and a directory, or nothing")),
     };
-    let open = File::open(input).or_error(ErrorKind::Input, || format!("cannot read {input}"))?;
 
     let mut tables = DocumentTables::new(true);
     let mut writers = BTreeMap::new();
     for table in TableKind::OF_DOCUMENTS {
-        let folder = Path::new(directory).join(table.as_str());
+        let folder = directory.join(table.as_str());
         let file = std::fs::create_dir_all(&folder).and_then(|()| File::create(folder.join("all.parquet")));
         let file = file.or_error(ErrorKind::Lake, || format!("cannot write into {}", folder.display()))?;
         writers.insert(table, ShardWriter::new(table, schema(table), BufWriter::new(file))?);
     }
-    for line in BufReader::with_capacity(1 << 20, open).split(b'\n') {
-        let line = line.or_error(ErrorKind::Input, || format!("cannot read {input}"))?;
-        if line.is_empty() {
-            continue;
-        }
+    for line in documents {
+        let line = line?;
         let name = name_of(&line);
         let document = DocumentInput { name: &name, announced_rev: "", representation: form, bytes: &line };
         let decoded = tables.push(document);
@@ -54,7 +57,22 @@ fn main() -> Result<()> {
         let (_, meta) = writer.finish()?;
         println!("{table:<12} {:>9} rows {:>11} bytes", meta.rows, meta.size_bytes);
     }
+    println!("written to {}", directory.display());
     Ok(())
+}
+
+fn invented() -> Documents {
+    let world = World::seeded(7, 200);
+    let names: Vec<String> = world.names().map(str::to_owned).collect();
+    Box::new(names.into_iter().filter_map(move |name| world.document(&name)).map(|bytes| Ok(bytes.to_vec())))
+}
+
+fn read(input: &str) -> Result<Documents> {
+    let file = File::open(input).or_error(ErrorKind::Input, || format!("cannot read {input}"))?;
+    let input = input.to_owned();
+    let lines = BufReader::with_capacity(1 << 20, file).split(b'\n');
+    let lines = lines.map(move |line| line.or_error(ErrorKind::Input, || format!("cannot read {input}")));
+    Ok(Box::new(lines.filter(|line| line.as_ref().map_or(true, |line| !line.is_empty()))))
 }
 
 fn write_rows(

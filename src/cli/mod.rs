@@ -1,18 +1,31 @@
 //! The face: arguments in, exit code out. The only room that prints or reads the environment.
 
 mod args;
+mod cache;
 mod exit;
+mod export;
+mod index;
 mod ingest;
+mod lake_origin;
 mod log;
 mod meter;
+mod names_file;
 mod origin;
+mod output_file;
+mod packument;
+mod partition;
+mod pivots;
 mod printer;
 #[cfg(feature = "query")]
 mod query;
 mod sample;
+mod sample_edits;
 mod settings;
+mod show;
 mod status;
+mod verify;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,7 +37,12 @@ use printer::Printer;
 
 /// Parses the command line, runs the command and answers the process's exit code.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    main_with(std::env::args_os())
+}
+
+/// The same with a command line of the caller's; its first member is the program's name.
+pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = Args::parse_from(command_line);
     let printer = Printer::new(args.quiet);
     match run(args, &printer) {
         Ok(code) => code.into(),
@@ -48,7 +66,12 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Ingest(args) => ingest::run(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]
             Command::Query(args) => query::run(args, &settings, printer, stop).await,
+            Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
+            Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
+            Command::Packument(command) => packument::run(command, &settings, printer, stop).await,
+            Command::Cache(command) => cache::run(command, &settings, printer, stop).await,
+            Command::Pivots(args) => pivots::run(args, &settings, printer).await,
             Command::Sample(args) => sample::run(args, printer, stop).await,
         }
     });

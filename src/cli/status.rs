@@ -42,7 +42,8 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
         }
     }
     if let Some((oldest, newest)) = &origin.written {
-        lines.push(format!("  written {oldest} to {newest}"));
+        let to_the_second = |time: &str| time.split('.').next().unwrap_or_default().replace('T', " ");
+        lines.push(format!("  written {} to {} UTC", to_the_second(oldest), to_the_second(newest)));
     }
     match &origin.run {
         Some(run) if run.is_alive(now_s) => lines.push(format!(
@@ -60,7 +61,7 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
             run.process_id
         )),
         None if origin.partitions_staged > 0 => {
-            lines.push(format!("  {} partitions have something in staging", count(origin.partitions_staged)));
+            lines.push(format!("  partitions with something in staging: {}", count(origin.partitions_staged)));
         }
         None => {}
     }

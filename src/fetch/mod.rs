@@ -14,7 +14,7 @@ use crate::npm::{PackageName, Representation, Revision, Validators};
 use crate::registry::{PackumentRequest, Registry, RequestFailure, Response};
 
 pub use budget::{ByteBudget, Lane, Share};
-pub use staging::{StagedAnswers, StagingWriter};
+pub use staging::{SegmentBound, StagedAnswers, StagingWriter};
 
 /// A name to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]

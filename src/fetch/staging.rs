@@ -2,12 +2,13 @@
 //! for it again.
 //!
 //! A partition's answers are appended, in the order of their names, to *segments*: zstd frames with a checksum, each put
-//! whole. A segment is written when it holds [`SEGMENT_ANSWERS`] answers or [`SEGMENT_BYTES`]; so a killed process loses
-//! at most that many answers of each partition under way, and the requests in flight. Each process appends segments of
+//! whole. A segment is written when it is as full or as old as its [`SegmentBound`] says; so a killed process loses at most
+//! that much of each partition under way, and the requests in flight. Each process appends segments of
 //! its own *run number*; reading merges the runs. Failures are not staged: they are no answers.
 
 use std::collections::HashMap;
 use std::io::{BufReader, Read, Write};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -19,10 +20,17 @@ use crate::npm::{Answer, Document, Representation, Validators};
 use crate::registry::Response;
 use crate::store::Store;
 
-/// Answers in a segment: with three partitions under way, well under 256 that a crash can cost.
-pub const SEGMENT_ANSWERS: usize = 64;
-/// Bytes of documents in a segment.
-pub const SEGMENT_BYTES: usize = 16 << 20;
+/// When a segment is written, whichever comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentBound {
+    /// It holds so many answers.
+    pub answers: usize,
+    /// It holds so many bytes of documents.
+    pub bytes: usize,
+    /// Its first answer is so old.
+    pub age: Duration,
+}
+
 /// Fast, and small enough: segments live for minutes.
 const ZSTD_LEVEL: i32 = 1;
 /// No header is longer; a longer one is damage.
@@ -59,8 +67,10 @@ pub struct StagingWriter {
     run: u32,
     next_segment: u32,
     encoder: zstd::Encoder<'static, Vec<u8>>,
+    bound: SegmentBound,
     answers: usize,
     bytes: usize,
+    first_at: Instant,
 }
 
 impl StagingWriter {
@@ -71,6 +81,7 @@ impl StagingWriter {
         partition: &Partition,
         representation: Representation,
         staged: &StagedAnswers,
+        bound: SegmentBound,
     ) -> Result<StagingWriter> {
         Ok(StagingWriter {
             store: store.clone(),
@@ -80,8 +91,10 @@ impl StagingWriter {
             run: staged.next_run,
             next_segment: 0,
             encoder: new_encoder()?,
+            bound,
             answers: 0,
             bytes: 0,
+            first_at: Instant::now(),
         })
     }
 
@@ -110,12 +123,20 @@ impl StagingWriter {
         let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
         let written = [length.as_slice(), &text, body].into_iter().try_for_each(|part| self.encoder.write_all(part));
         written.or_error(ErrorKind::Internal, || "a staged answer cannot be compressed".to_owned())?;
+        if self.answers == 0 {
+            self.first_at = Instant::now();
+        }
         self.answers += 1;
         self.bytes += body.len();
-        if self.answers >= SEGMENT_ANSWERS || self.bytes >= SEGMENT_BYTES {
+        if self.answers >= self.bound.answers || self.bytes >= self.bound.bytes {
             self.put_segment()?;
         }
         Ok(())
+    }
+
+    /// How long the answers that are not durable yet may still wait; `None` where there are none.
+    pub fn time_left(&self) -> Option<Duration> {
+        (self.answers > 0).then(|| self.bound.age.saturating_sub(self.first_at.elapsed()))
     }
 
     /// Makes what was appended durable, as far as there is any.

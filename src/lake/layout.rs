@@ -93,6 +93,22 @@ impl OriginLayout {
         format!("{}/staging/scan.parquet", self.origin)
     }
 
+    /// Who works on this origin, [`super::LockRecord`].
+    pub fn lock(&self) -> String {
+        format!("{}/lock.json", self.origin)
+    }
+
+    /// The folder of all that belongs to this origin.
+    pub fn root(&self) -> &str {
+        &self.origin
+    }
+
+    /// Where a file is put that lay where it did not belong. `at` tells one putting aside from another.
+    pub fn set_aside(&self, path: &str, at: &str) -> String {
+        let below = path.strip_prefix(self.origin.as_str()).unwrap_or(path).trim_start_matches('/');
+        format!("{}/set-aside/{at}/{below}", self.origin)
+    }
+
     /// What the process that works on this origin says of itself.
     pub fn run_status(&self) -> String {
         format!("{}/staging/run.json", self.origin)

@@ -2,18 +2,22 @@
 //!
 //! Pure data. Who reads and writes the files is `store/`; how a shard is encoded is `shard/`.
 
+mod balance;
 mod catalog;
 mod derive;
 mod layout;
+mod lock;
 mod manifest;
 mod partition;
 mod pivots;
 mod shard_meta;
 mod table_kind;
 
+pub use balance::PartSize;
 pub use catalog::{LakeInfo, OriginInfo};
 pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact_partition_set};
 pub use layout::{Layout, OriginLayout};
+pub use lock::{LockRecord, ProcessPlace};
 pub use manifest::Manifest;
 pub use partition::{Partition, PartitionSet, hex_key};
 pub use pivots::Pivots;

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Longest file stem that is written out in full. File systems allow 255 bytes, suffixes included; boundaries that
@@ -34,7 +35,8 @@ impl Partition {
 
     /// The file name of its shards without suffix: `hex(start)-hex(end)`, with `0` for an open start and `z` for an open
     /// end: neither is hex of a name, and both sort into their place. (`_`, as keys have it, would not do: pyarrow and
-    /// Spark skip files whose name begins with an underscore.) Where that would be longer than a file system allows, each end is the hex of its first 24 bytes, `~`, and 16 digits of its SHA-256.
+    /// Spark skip files whose name begins with an underscore.) Where that would be longer than a file system allows,
+    /// each end is the hex of its first 24 bytes, `~`, and 16 digits of its SHA-256.
     pub fn file_stem(&self) -> String {
         let hex_or = |end: Option<&str>, open: &str| end.map_or_else(|| open.to_owned(), hex_key);
         let full = format!("{}-{}", hex_or(self.start.as_deref(), "0"), hex_or(self.end.as_deref(), "z"));
@@ -116,8 +118,18 @@ pub struct PartitionSet {
     pub rows_per_partition: Option<u64>,
     /// The pivots that the set came from.
     pub pivots: Vec<String>,
-    /// The inner boundaries, strictly ascending by bytes.
+    /// The inner boundaries, strictly ascending by bytes. A file where they are not is refused: names would be looked for
+    /// where they are not stored.
+    #[serde(deserialize_with = "ascending")]
     pub boundaries: Vec<String>,
+}
+
+fn ascending<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let boundaries = Vec::<String>::deserialize(deserializer)?;
+    match boundaries.is_sorted_by(|one, next| one < next) {
+        true => Ok(boundaries),
+        false => Err(D::Error::custom("its boundaries do not ascend")),
+    }
 }
 
 impl PartitionSet {
@@ -159,6 +171,15 @@ mod tests {
             let holders: Vec<_> = set.iter().enumerate().filter(|(_, partition)| partition.contains(name)).collect();
             assert_eq!(holders.len(), 1, "{name:?}");
             assert_eq!(holders[0].0, set.index_of(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn boundaries_that_do_not_ascend_are_refused() {
+        for (boundaries, is_good) in [(r#"["a","b"]"#, true), (r#"["b","a"]"#, false), (r#"["a","a"]"#, false)] {
+            let text =
+                format!(r#"{{"format_version":1,"rows_per_partition":null,"pivots":[],"boundaries":{boundaries}}}"#);
+            assert_eq!(serde_json::from_str::<PartitionSet>(&text).is_ok(), is_good, "{boundaries}");
         }
     }
 

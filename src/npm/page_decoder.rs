@@ -5,11 +5,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use memchr::memchr2;
-use serde_json::value::RawValue;
 
+use super::json::{Cursor, Kind, RawString};
 use super::json_element::{ElementEnd, white_space};
 use super::{DocRow, MAX_PAGE_ROWS, PackageName, Page, Revision};
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -233,13 +233,37 @@ fn usable(id: &[u8], rev: &[u8]) -> Option<DocRow> {
 }
 
 /// A row in any other form. What is no row at all is `None` too: its brackets match, so the rest of the page can be read.
+///
+/// It lets through what the usual form lets through, raw control characters among it: where the network cut the body
+/// decides which of the two reads a row.
 fn unusual_row(bytes: &[u8]) -> Option<DocRow> {
-    // A map takes the last of equal keys, as JavaScript does; a struct of serde's would refuse them.
-    let row: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes).ok()?;
-    let value: BTreeMap<String, &RawValue> = serde_json::from_str(row.get("value")?.get()).ok()?;
-    let id: String = serde_json::from_str(row.get("id")?.get()).ok()?;
-    let rev: String = serde_json::from_str(value.get("rev")?.get()).ok()?;
+    let [id, value] = members(std::str::from_utf8(bytes).ok()?, ["id", "value"])?;
+    let [rev] = members(value?, ["rev"])?;
+    let (id, rev) = (text(id?)?, text(rev?)?);
     usable(id.as_bytes(), rev.as_bytes())
+}
+
+/// The values of some members of an object, of equal keys the last, as JavaScript does.
+fn members<'a, const COUNT: usize>(object: &'a str, keys: [&str; COUNT]) -> Option<[Option<&'a str>; COUNT]> {
+    let mut values = [None; COUNT];
+    let mut cursor = Cursor::new(object);
+    cursor.enter_object().ok()?;
+    let mut first = true;
+    while let Some(key) = cursor.next_key(&mut first).ok()? {
+        let key = key.unescape().text;
+        let value = cursor.value().ok()?;
+        if let Some(slot) = keys.iter().position(|wanted| *wanted == key).and_then(|place| values.get_mut(place)) {
+            *slot = Some(value);
+        }
+    }
+    cursor.finish().ok()?;
+    Some(values)
+}
+
+/// `None` for what is no string, and for one that is no Unicode text.
+fn text(value: &str) -> Option<Cow<'_, str>> {
+    let string = (Kind::of(value) == Kind::String).then(|| RawString::of(value).unescape())?;
+    (!string.lone_surrogate).then_some(string.text)
 }
 
 /// The first few characters, for a message.

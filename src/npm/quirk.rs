@@ -66,6 +66,8 @@ quirk_codes! {
     ControlCharacter = "control_character",
     /// The document is not valid UTF-8: its bytes are in `bytes`, and the columns were read with U+FFFD in their place.
     InvalidUtf8 = "invalid_utf8",
+    /// A byte order mark stood before the document; it was passed over.
+    ByteOrderMark = "byte_order_mark",
     /// A user's star is recorded as false, null, 0 or "": in `stars`, but not in `star_count`.
     FalsyStar = "falsy_star",
 }

@@ -8,18 +8,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
 
 use super::plan::PartitionPlan;
 use super::progress::Progress;
 use crate::error::{Doing, Error, Result};
-use crate::fetch::{FetchItem, Fetched, StagedAnswers, StagingWriter};
+use crate::fetch::{FetchItem, Fetched, SegmentBound, StagedAnswers, StagingWriter};
 use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, ShardMeta, TOOL_VERSION, TableKind};
 use crate::npm::{Answer, DocRow, Outcome, Representation};
 use crate::registry::{RequestFailure, Response};
-use crate::shard::{ShardMerge, ShardReader, ShardWriter};
+use crate::shard::{ShardMerge, ShardReader, ShardWriter, StoredDocuments};
 use crate::store::{ShardFile, StagedFile, Store};
-use crate::table::{DocsBuilder, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
+use crate::table::{Decoded, DocsBuilder, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
 /// Columns are handed to the writers when they hold this many bytes …
 const FLUSH_BYTES: usize = 8 << 20;
@@ -42,9 +43,19 @@ pub(super) struct PartitionJob {
     pub(super) previous: Option<Manifest>,
     /// What an earlier run fetched and did not commit.
     pub(super) staged: StagedAnswers,
+    /// When what is fetched becomes durable.
+    pub(super) segment: SegmentBound,
     /// The previous shards of the tables that are merged, opened.
     pub(super) previous_shards: BTreeMap<TableKind, ShardFile>,
     pub(super) progress: Arc<Progress>,
+}
+
+impl PartitionJob {
+    /// What is planned to be fetched and was not staged by an earlier run.
+    pub(super) fn items_to_ask_for(&self) -> Vec<FetchItem> {
+        let is_staged = |item: &&FetchItem| self.staged.has(item, self.representation);
+        self.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect()
+    }
 }
 
 /// Builds the shards that change and leaves them durable in staging. Answers the manifest that will be true after the
@@ -56,7 +67,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
     if job.plan.writes_documents() {
         let mut staged = std::mem::take(&mut job.staged);
         let (store, layout, partition) = (&job.store, &job.layout, &job.partition);
-        let mut staging = StagingWriter::new(store, layout, partition, job.representation, &staged)?;
+        let mut staging = StagingWriter::new(store, layout, partition, job.representation, &staged, job.segment)?;
         let mut documents = DocumentShards::open(&job)?;
         for item in &job.plan.fetch {
             if staged.has(item, job.representation) {
@@ -64,7 +75,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
                 documents.take(item, &Ok(response), fetched_at_us)?;
                 continue;
             }
-            let Some(answer) = fetched.blocking_recv() else {
+            let Some(answer) = receive(&mut fetched, &mut staging)? else {
                 staging.flush()?;
                 return Err(Error::interrupted());
             };
@@ -89,6 +100,22 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         shards,
         outcomes,
     })
+}
+
+/// The next answer; `None` when no more will come. What came before does not wait for it longer than its bound says.
+fn receive(fetched: &mut Receiver<Fetched>, staging: &mut StagingWriter) -> Result<Option<Fetched>> {
+    let Some(time_left) = staging.time_left() else { return Ok(fetched.blocking_recv()) };
+    if !time_left.is_zero() {
+        if let Ok(answer) = fetched.try_recv() {
+            return Ok(Some(answer));
+        }
+        let waited = Handle::current().block_on(async { tokio::time::timeout(time_left, fetched.recv()).await });
+        if let Ok(answer) = waited {
+            return Ok(answer);
+        }
+    }
+    staging.flush()?;
+    Ok(fetched.blocking_recv())
 }
 
 fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
@@ -141,6 +168,16 @@ struct DocumentShards<'a> {
     answered: Vec<String>,
     /// How many of the removed names have passed.
     removed_passed: usize,
+    /// The documents as they were, opened when one of them has to be read again.
+    held_documents: Option<StoredDocuments>,
+}
+
+/// What a document that was read for `item` says about the request.
+fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
+    match &decoded.rev {
+        Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
+        _ => decoded.outcome,
+    }
 }
 
 impl<'a> DocumentShards<'a> {
@@ -162,6 +199,7 @@ impl<'a> DocumentShards<'a> {
             decided: Vec::new(),
             answered: Vec::new(),
             removed_passed: 0,
+            held_documents: None,
         })
     }
 
@@ -189,6 +227,7 @@ impl<'a> DocumentShards<'a> {
         };
         let mut replaces = true;
         let decoded;
+        let reread;
         match response {
             Ok(response) => {
                 row.http_status = Some(response.http_status);
@@ -199,22 +238,23 @@ impl<'a> DocumentShards<'a> {
                     Answer::Fresh(document) => {
                         Progress::add(&progress.packuments_fresh, 1);
                         Progress::add(&progress.document_bytes, document.bytes.len() as u64);
-                        decoded = self.tables.push(DocumentInput {
-                            name,
-                            announced_rev: item.announced_rev.as_str(),
-                            representation: document.representation,
-                            bytes: &document.bytes,
-                        });
+                        decoded = self.push(item, &document.bytes);
                         row.detail = decoded.detail.as_deref();
-                        row.outcome = match &decoded.rev {
-                            Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
-                            _ => decoded.outcome,
-                        };
+                        row.outcome = outcome_of(&decoded, item);
                     }
                     Answer::NotModified => {
-                        replaces = false;
                         Progress::add(&progress.packuments_not_modified, 1);
-                        row.outcome = self.job.plan.held_outcome(&item.name).unwrap_or(Outcome::Present);
+                        let held = self.job.plan.held(&item.name);
+                        replaces = held.is_some_and(|held| held.is_revised);
+                        if replaces {
+                            // The rows are those of the same document under another announced revision.
+                            reread = self.held_document(name)?;
+                            decoded = self.push(item, &reread);
+                            row.detail = decoded.detail.as_deref();
+                            row.outcome = outcome_of(&decoded, item);
+                        } else {
+                            row.outcome = held.map_or(Outcome::Present, |held| held.outcome);
+                        }
                     }
                     Answer::Gone { status } => {
                         row.outcome = if *status == 451 { Outcome::Blocked } else { Outcome::NotFound };
@@ -249,6 +289,32 @@ impl<'a> DocumentShards<'a> {
             self.flush()?;
         }
         Ok(())
+    }
+
+    fn push(&mut self, item: &FetchItem, bytes: &[u8]) -> Decoded {
+        self.tables.push(DocumentInput {
+            name: item.name.as_str(),
+            announced_rev: item.announced_rev.as_str(),
+            representation: self.job.representation,
+            bytes,
+        })
+    }
+
+    /// The document of `name` as the lake holds it.
+    fn held_document(&mut self, name: &str) -> Result<Vec<u8>> {
+        let gone = || {
+            let manifest = self.job.layout.manifest(&self.job.partition);
+            Error::lake(format!("the document of {name} is gone from its shard"))
+                .hint(format!("delete {manifest}: the next ingest makes the partition anew"))
+        };
+        if self.held_documents.is_none() {
+            // Not the file that is merged: two readers of one open file would move each other's place.
+            let path = self.job.layout.shard(TableKind::Packuments, &self.job.partition);
+            let file = futures::executor::block_on(self.job.store.open_shard(&path))?.ok_or_else(gone)?;
+            self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
+        }
+        let documents = self.held_documents.as_mut().ok_or_else(gone)?;
+        documents.find(name)?.ok_or_else(gone)
     }
 
     /// Drops the rows of removed names below `name`; of all that are left for `None`.

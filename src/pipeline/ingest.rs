@@ -10,37 +10,29 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bounds::Bounds;
 use super::build::{PartitionJob, build};
-use super::listing::{Listing, PartitionMode};
+use super::lease::{Lease, LeaseWatch};
+use super::listing::PartitionMode;
+use super::losses::{PartitionLoss, disbelief, unbelievable};
 use super::open::open_lake;
-use super::plan::{PartitionPlan, Previous, Wanted, plan};
+use super::plan::{Previous, Wanted, plan};
 use super::progress::Progress;
 use super::run::{RunReporter, restore_budget};
-use super::status::read_partition_set;
+use super::scope::Scope;
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
+use super::survey::{Survey, survey};
 use crate::commit::{commit, read_manifest, recover};
 use crate::diff::Selection;
-use crate::error::{Context, Error, ErrorKind, Result};
-use crate::fetch::{ByteBudget, FetchItem, Fetched, StagedAnswers, fetch};
-use crate::lake::Pivots;
-use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, TableKind};
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::fetch::{ByteBudget, Fetched, StagedAnswers, fetch};
+use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, Pivots, TableKind};
 use crate::npm::{DocRow, Outcome, Representation};
 use crate::registry::Registry;
 use crate::store::Store;
 
-/// Partitions that are planned, fetched and built at once beyond one per core: they keep the network busy while
-/// others end. Each costs the memory of its writers, some 60 MB.
-const EXTRA_PARTITIONS: usize = 1;
-/// Documents between the network and a partition's builder: enough to ride out a row group's compression.
-const FETCHED_CAPACITY: usize = 16;
-/// Bytes of bodies in memory over all partitions.
-const DOCUMENT_BYTES_IN_FLIGHT: u64 = 64 << 20;
-/// Requests for documents that a partition keeps under way; the limiter of the host decides how many are sent.
-const REQUESTS_PER_PARTITION: usize = 64;
 /// Names in a row that get no answer at all before the run stops: the network is gone, not a package.
 const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
-/// Names that a dry run shows of each partition.
-const DRY_RUN_NAMES: usize = 5;
 /// Unlisted names that a summary shows.
 const UNLISTED_NAMES_SHOWN: usize = 10;
 
@@ -53,8 +45,11 @@ pub struct IngestOptions {
     pub registry: Registry,
     /// The addresses to enter on the lake's front page.
     pub origin_info: OriginInfo,
-    /// How the name space is scanned.
-    pub pivots: Pivots,
+    /// How the name space is scanned; where it is `None`, by the lake's own partitions, and for a new lake by balanced
+    /// pivots that the registry is asked for.
+    pub pivots: Option<Pivots>,
+    /// Which partitions are brought up to date.
+    pub scope: Scope,
     /// How a new lake's partition set is made.
     pub partitions: PartitionMode,
     /// Which form of documents to fetch.
@@ -65,38 +60,53 @@ pub struct IngestOptions {
     pub refresh: bool,
     /// Plan only.
     pub dry_run: bool,
+    /// Believe a listing that lacks so many of the lake's names that it may have been cut short.
+    pub accept_removals: bool,
 }
 
 /// Brings a lake to what a registry lists: scans it, compares, fetches what differs, and commits partition by
 /// partition. `stop` ends it early and cleanly: what is committed stays, and the summary says so.
+///
+/// One process at a time writes an origin: fails with [`ErrorKind::Lake`] while another one does. Drop the future, and
+/// the lock stays for a minute; use `stop` instead.
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
     let started = Instant::now();
     let layout = Layout::origin(&options.registry.origin().name);
-    restore_budget(&options.store, &options.registry).await?;
+    let store = options.store.clone();
+    restore_budget(&store, &options.registry).await?;
     options.registry.info().await?;
-    if !options.dry_run {
-        open_lake(&options.store, layout.name(), &options.origin_info).await?;
+    if options.dry_run {
+        let river = Arc::new(River::new(options, layout, progress, None));
+        let is_interrupted = river.run(&stop).await?;
+        return Ok(river.summary(is_interrupted, 0, started));
     }
-    let commits_recovered = if options.dry_run { 0 } else { recover(&options.store, &layout).await? as u64 };
-    let reporter = (!options.dry_run).then(|| {
-        RunReporter::start(options.store.clone(), layout.clone(), options.registry.clone(), Arc::clone(&progress))
-    });
-    let river = Arc::new(River::new(options, layout, Arc::clone(&progress)));
-    let outcome = stop.run_until_cancelled(river.flow()).await;
-    // Builders and commits that have begun run to their end, whatever became of the rest: a builder ends as soon as no
-    // answer comes any more, and stages what it has.
-    for tasks in [&river.builders, &river.commits] {
-        tasks.close();
-        tasks.wait().await;
-    }
-    if let Some(reporter) = reporter {
-        reporter.end().await?;
-    }
-    let interrupted = match outcome {
-        Some(result) => result.map(|()| false)?,
-        None => true,
-    };
-    Ok(river.summary(interrupted, commits_recovered, started))
+    open_lake(&store, layout.name(), &options.origin_info).await?;
+    let lease = Lease::take(&store, &layout, "ingest").await?;
+    let result = ingest_alone(options, layout, progress, &stop, lease.watch(), started).await;
+    // Whatever else failed is the story.
+    let ended = lease.end().await;
+    result.and_then(|summary| ended.map(|()| summary))
+}
+
+/// [`ingest`] by the one who holds the lease.
+async fn ingest_alone(
+    options: IngestOptions,
+    layout: OriginLayout,
+    progress: Arc<Progress>,
+    stop: &CancellationToken,
+    lease: LeaseWatch,
+    started: Instant,
+) -> Result<IngestSummary> {
+    options.store.sweep(layout.root()).await?;
+    let commits_recovered = recover(&options.store, &layout).await? as u64;
+    let (store, registry) = (options.store.clone(), options.registry.clone());
+    let reporter = RunReporter::start(store, layout.clone(), registry, Arc::clone(&progress));
+    let river = Arc::new(River::new(options, layout, progress, Some(lease)));
+    let result = river.run(stop).await;
+    let reported = reporter.end().await;
+    let is_interrupted = result?;
+    reported?;
+    Ok(river.summary(is_interrupted, commits_recovered, started))
 }
 
 /// One ingest under way.
@@ -105,6 +115,9 @@ struct River {
     layout: OriginLayout,
     wanted: Wanted,
     progress: Arc<Progress>,
+    /// The right to write; `None` for a dry run, which writes nothing.
+    lease: Option<LeaseWatch>,
+    bounds: Bounds,
     budget: ByteBudget,
     builders: TaskTracker,
     commits: TaskTracker,
@@ -123,7 +136,8 @@ struct Notes {
 }
 
 impl River {
-    fn new(options: IngestOptions, layout: OriginLayout, progress: Arc<Progress>) -> River {
+    fn new(options: IngestOptions, layout: OriginLayout, progress: Arc<Progress>, lease: Option<LeaseWatch>) -> River {
+        let bounds = Bounds::for_cores(std::thread::available_parallelism().map_or(1, usize::from));
         let wanted = Wanted {
             representation: options.representation,
             selection: options.selection.clone(),
@@ -134,12 +148,53 @@ impl River {
             layout,
             wanted,
             progress,
-            budget: ByteBudget::new(DOCUMENT_BYTES_IN_FLIGHT),
+            lease,
+            bounds,
+            budget: ByteBudget::new(bounds.document_bytes_in_flight),
             builders: TaskTracker::new(),
             commits: TaskTracker::new(),
             unanswered_in_a_row: AtomicU64::new(0),
             notes: Mutex::default(),
         }
+    }
+
+    /// Flows to the end, or until it is stopped; answers whether it was.
+    async fn run(self: &Arc<Self>, stop: &CancellationToken) -> Result<bool> {
+        let outcome = tokio::select! {
+            // Whoever wants it to stop is heard before a failure that the stop may have caused.
+            biased;
+            error = self.lease_lost() => Err(error),
+            () = stop.cancelled() => Ok(true),
+            result = self.flow() => result.map(|()| false),
+        };
+        // Builders and commits that have begun run to their end, whatever became of the rest: a builder ends as soon as
+        // no answer comes any more, and stages what it has.
+        for tasks in [&self.builders, &self.commits] {
+            tasks.close();
+            tasks.wait().await;
+        }
+        outcome.doing(|| self.position())
+    }
+
+    /// Why the run may write no longer; never ends while it may.
+    async fn lease_lost(&self) -> Error {
+        let Some(lease) = &self.lease else { return std::future::pending().await };
+        lease.lost().await;
+        lease.lost_error()
+    }
+
+    /// How far the run has come, for one who reads why it went no further.
+    fn position(&self) -> String {
+        let counts = self.progress.snapshot();
+        if counts.partitions_total == 0 {
+            return format!("listing the names of {}", self.layout.name());
+        }
+        format!(
+            "{} of {} partitions were done, and {} packuments of others remained to be asked for",
+            counts.partitions_done,
+            counts.partitions_total,
+            counts.packuments_planned.saturating_sub(counts.packuments_done)
+        )
     }
 
     /// scan → cut into partitions → each: plan → fetch → build → commit.
@@ -156,35 +211,31 @@ impl River {
             Some(folder) => Store::open(&folder.path().to_string_lossy())?,
             None => options.store.clone(),
         };
-        let listing =
-            Listing::scan(&options.registry, &options.pivots, &spool_store, &self.layout, &self.progress).await?;
+        let Survey { set, scope, listing, losses } =
+            survey(options, &self.layout, &spool_store, &self.progress).await?;
         self.with_notes(|notes| notes.scan = listing.summary.clone());
-        let set = Arc::new(self.partition_set(&listing).await?);
-        self.progress.partitions_total.store(set.count() as u64, Ordering::Relaxed);
-        let at_once = std::thread::available_parallelism().map_or(2, usize::from) + EXTRA_PARTITIONS;
+        self.judge(&losses, &listing.summary)?;
+        let set = Arc::new(set);
+        let partitions = scope.as_ref().map_or(set.count(), Vec::len);
+        self.progress.partitions_total.store(partitions as u64, Ordering::Relaxed);
         listing
-            .into_partitions(Arc::clone(&set))
+            .into_partitions(Arc::clone(&set), scope)
             .map_ok(|(index, rows)| Arc::clone(self).partition(Arc::clone(&set), index, rows))
-            .try_buffer_unordered(at_once)
+            .try_buffer_unordered(self.bounds.partitions)
             .try_collect::<Vec<()>>()
             .await?;
         spool_store.delete(&self.layout.scan_spool()).await
     }
 
-    /// The lake's own partition set; on the first ingest it is made from the listing, and kept.
-    async fn partition_set(&self, listing: &Listing) -> Result<PartitionSet> {
-        let (store, layout) = (&self.options.store, &self.layout);
-        if let Some(set) = read_partition_set(store, layout).await? {
-            return Ok(set);
+    /// Refuses a listing that cannot be true, before anything is done by it.
+    fn judge(&self, losses: &[PartitionLoss], scan: &ScanSummary) -> Result<()> {
+        let missing = scan.missing_rows.map(|missing| (missing, missing + scan.listed));
+        let Some(why) = disbelief(losses, missing) else { return Ok(()) };
+        if self.options.dry_run || self.options.accept_removals {
+            self.with_notes(|notes| notes.scan.warnings.push(format!("the listing is hard to believe: {why}")));
+            return Ok(());
         }
-        let set = listing.derive(&self.options.pivots, self.options.partitions).await?;
-        if !self.options.dry_run {
-            let mut text = serde_json::to_vec_pretty(&set)
-                .or_error(ErrorKind::Internal, || "the partition set cannot be spelled as JSON".to_owned())?;
-            text.push(b'\n');
-            store.put(&layout.partition_set(), text).await?;
-        }
-        Ok(set)
+        Err(unbelievable(&why))
     }
 
     async fn partition(self: Arc<Self>, set: Arc<PartitionSet>, index: usize, rows: Vec<DocRow>) -> Result<()> {
@@ -207,6 +258,9 @@ impl River {
             return Ok(());
         }
         let manifest = self.fetch_and_build(job).await?;
+        if let Some(lease) = &self.lease {
+            lease.confirm().await?;
+        }
         let river = Arc::clone(&self);
         let committed = self.commits.spawn(async move { commit(&river.options.store, &river.layout, &manifest).await });
         committed.await.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
@@ -240,6 +294,7 @@ impl River {
             representation,
             previous,
             staged,
+            segment: self.bounds.segment,
             previous_shards,
             progress,
         })
@@ -248,14 +303,13 @@ impl River {
     /// Runs the requests and the builder of one partition side by side, until both have ended.
     async fn fetch_and_build(&self, job: PartitionJob) -> Result<Manifest> {
         let representation = job.representation;
-        let is_staged = |item: &&FetchItem| job.staged.has(item, representation);
-        let items: Vec<FetchItem> = job.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect();
-        let (sender, receiver) = mpsc::channel(FETCHED_CAPACITY);
+        let items = job.items_to_ask_for();
+        let (sender, receiver) = mpsc::channel(self.bounds.fetched_per_partition);
         // Tracked, because it runs on when this future is dropped: the run must not end before it has.
         let builder = self.builders.spawn_blocking(move || build(job, receiver));
         let lane = self.budget.lane();
-        let mut answers =
-            fetch(self.options.registry.clone(), representation, items.into_iter(), lane, REQUESTS_PER_PARTITION);
+        let concurrency = self.bounds.requests_per_partition;
+        let mut answers = fetch(self.options.registry.clone(), representation, items.into_iter(), lane, concurrency);
         while let Some(fetched) = answers.try_next().await? {
             let fetched = self.check_fatal(fetched)?;
             if sender.send(fetched).await.is_err() {
@@ -305,7 +359,7 @@ impl River {
                 }
             }
             if self.options.dry_run && !plan.is_unchanged() {
-                notes.plan.push(planned(job));
+                notes.plan.push(PlannedPartition::of(job));
             }
         });
     }
@@ -331,19 +385,6 @@ impl River {
             overgrown: notes.overgrown,
             plan: notes.plan,
         }
-    }
-}
-
-fn planned(job: &PartitionJob) -> PlannedPartition {
-    let plan: &PartitionPlan = &job.plan;
-    PlannedPartition {
-        partition: job.partition.file_stem(),
-        rows: job.rows.len() as u64,
-        added: plan.counts.added,
-        changed: plan.counts.changed,
-        removed: plan.counts.removed,
-        fetch: plan.fetch.len() as u64,
-        names: plan.fetch.iter().take(DRY_RUN_NAMES).map(|item| item.name.to_string()).collect(),
     }
 }
 

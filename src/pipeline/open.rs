@@ -4,6 +4,9 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{FORMAT_VERSION, LakeInfo, Layout, OriginInfo, TOOL_VERSION};
 use crate::store::Store;
 
+/// How often the front page is written while others write it too.
+const MAX_TRIES: usize = 10;
+
 /// The lake's front page; `None` where there is no lake.
 ///
 /// Fails with [`ErrorKind::Lake`] when the folder holds something else, or a lake of a newer version.
@@ -26,32 +29,50 @@ pub async fn read_lake(store: &Store) -> Result<Option<LakeInfo>> {
 ///
 /// A folder that holds other things is refused, so that a mistyped path fills nobody's home with shards.
 pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result<LakeInfo> {
-    let mut info = match read_lake(store).await? {
-        Some(info) => info,
-        None => {
-            if let Some(stranger) = store.any_entry().await? {
-                return Err(Error::lake(format!(
-                    "{} is no lake, and not empty: it holds {stranger}",
-                    store.location()
-                ))
-                .hint("give an empty or a new folder with --lake"));
-            }
-            LakeInfo {
-                format_version: FORMAT_VERSION,
-                tool_version: TOOL_VERSION.to_owned(),
-                default_origin: origin.to_owned(),
-                origins: Default::default(),
-            }
+    // Another process may enter another origin at the same time; each looks again when it came second.
+    for _ in 0..MAX_TRIES {
+        let page = store.get(Layout::INFO).await?;
+        let mut info = match read_lake(store).await? {
+            Some(info) => info,
+            None => new_lake(store, origin).await?,
+        };
+        if info.origins.get(origin) == Some(urls) {
+            return Ok(info);
         }
-    };
-    if info.origins.get(origin) == Some(urls) {
-        return Ok(info);
+        if info.origins.is_empty() {
+            // It is new, or all others were cleared.
+            origin.clone_into(&mut info.default_origin);
+        }
+        info.origins.insert(origin.to_owned(), urls.clone());
+        info.tool_version = TOOL_VERSION.to_owned();
+        let mut text = serde_json::to_vec_pretty(&info)
+            .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
+        text.push(b'\n');
+        let is_written = match page {
+            Some(page) => store.replace_if_unchanged(Layout::INFO, &page, text).await?,
+            None => store.put_if_absent(Layout::INFO, text).await?,
+        };
+        if is_written {
+            return Ok(info);
+        }
     }
-    info.origins.insert(origin.to_owned(), urls.clone());
-    info.tool_version = TOOL_VERSION.to_owned();
-    let mut text = serde_json::to_vec_pretty(&info)
-        .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    store.put(Layout::INFO, text).await?;
-    Ok(info)
+    Err(Error::lake(format!("cannot enter {origin} into {} of {}", Layout::INFO, store.location()))
+        .hint("other processes write it all the time; run the same command again"))
+}
+
+/// The front page of a lake that is to be made in an empty folder.
+async fn new_lake(store: &Store, origin: &str) -> Result<LakeInfo> {
+    if let Some(stranger) = store.any_entry().await?
+        && stranger != Layout::INFO
+    {
+        return Err(Error::lake(format!("{} is no lake, and not empty: it holds {stranger}", store.location()))
+            .hint("give an empty or a new folder with --lake"));
+    }
+    store.create_root().await?;
+    Ok(LakeInfo {
+        format_version: FORMAT_VERSION,
+        tool_version: TOOL_VERSION.to_owned(),
+        default_origin: origin.to_owned(),
+        origins: Default::default(),
+    })
 }

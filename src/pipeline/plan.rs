@@ -37,7 +37,16 @@ pub(super) struct PartitionPlan {
     has_documents: bool,
     wants_documents: bool,
     /// What the lake holds of the names that are asked for conditionally.
-    held: HashMap<PackageName, Outcome>,
+    held: HashMap<PackageName, Held>,
+}
+
+/// A document that the lake holds, and that the registry may say is still right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    /// What became of the request that it came by.
+    pub(super) outcome: Outcome,
+    /// Whether another revision was announced since: then it is judged anew, even if it is the same.
+    pub(super) is_revised: bool,
 }
 
 impl PartitionPlan {
@@ -58,7 +67,7 @@ impl PartitionPlan {
     }
 
     /// What the lake holds for a name that is asked for conditionally.
-    pub(super) fn held_outcome(&self, name: &PackageName) -> Option<Outcome> {
+    pub(super) fn held(&self, name: &PackageName) -> Option<Held> {
         self.held.get(name).copied()
     }
 }
@@ -131,20 +140,19 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
         held: HashMap::new(),
     };
     let abbreviated = match previous.open(TableKind::Packuments)? {
-        Some(file) if wanted.representation == Representation::Full => abbreviated_names(file)?,
-        _ => HashSet::new(),
+        Some(file) => abbreviated_names(file)?,
+        None => HashSet::new(),
     };
     let held = previous.outcomes()?;
     let known = held.iter().map(|held| Ok(known(held, &abbreviated)));
+    let lake = HeldDocuments { outcomes: &held, abbreviated: &abbreviated };
     for step in plan_fetch(rows.iter().cloned().map(Ok), known, &wanted.selection, wanted.representation) {
         let step = step.doing(comparing)?;
         let row = step.row;
         match step.step {
-            Step::Fetch(_) => {
-                plan.fetch.push(FetchItem { name: row.name, announced_rev: row.rev, validators: None });
-            }
+            Step::Fetch(_) => plan.ask(row, &lake, wanted.representation),
             Step::Carry if wanted.refresh && wanted.selection.contains(&row.name) => {
-                plan.revalidate(row, &held, &abbreviated);
+                plan.ask(row, &lake, wanted.representation);
             }
             Step::Carry | Step::Leave => {}
             Step::Drop => plan.dropped.push(row.name),
@@ -154,18 +162,34 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
 }
 
 impl PartitionPlan {
-    /// Asks again for a document that is held, conditionally where the registry gave an ETag.
-    fn revalidate(&mut self, row: DocRow, held: &[HeldOutcome], abbreviated: &HashSet<PackageName>) {
-        let found = held.binary_search_by(|outcome| outcome.name.cmp(&row.name)).ok().and_then(|at| held.get(at));
+    /// Asks for a document; conditionally where the lake holds one of the wanted form with its ETag.
+    fn ask(&mut self, row: DocRow, lake: &HeldDocuments<'_>, wanted: Representation) {
         let mut validators = None;
-        if let Some(found) = found {
-            // An ETag belongs to one form of a document; it says nothing about the other.
-            if found.outcome.has_document() && !abbreviated.contains(&row.name) && found.validators.etag.is_some() {
-                validators = Some(found.validators.clone());
-                self.held.insert(row.name.clone(), found.outcome);
-            }
+        if let Some(found) = lake.of(&row.name, wanted).filter(|found| found.validators.etag.is_some()) {
+            validators = Some(found.validators.clone());
+            let held = Held { outcome: found.outcome, is_revised: found.rev != row.rev };
+            self.held.insert(row.name.clone(), held);
         }
         self.fetch.push(FetchItem { name: row.name, announced_rev: row.rev, validators });
+    }
+}
+
+/// The documents that the lake holds.
+struct HeldDocuments<'a> {
+    /// Ascending by name.
+    outcomes: &'a [HeldOutcome],
+    abbreviated: &'a HashSet<PackageName>,
+}
+
+impl<'a> HeldDocuments<'a> {
+    /// What became of the request for `name`, where it brought a document of this form: an ETag belongs to one form and
+    /// says nothing about the other.
+    fn of(&self, name: &PackageName, form: Representation) -> Option<&'a HeldOutcome> {
+        let place = self.outcomes.binary_search_by(|outcome| outcome.name.cmp(name)).ok()?;
+        let found = self.outcomes.get(place)?;
+        let is_abbreviated = self.abbreviated.contains(name);
+        let is_form = is_abbreviated == (form == Representation::Abbreviated);
+        (found.outcome.has_document() && is_form).then_some(found)
     }
 }
 

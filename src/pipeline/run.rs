@@ -15,6 +15,8 @@ use crate::store::Store;
 
 /// How often the file is replaced: often enough that `status` looks alive, and costs a disk nothing.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the count of requests is written while others write it too.
+const MAX_TRIES: usize = 5;
 /// A status that is older than this belongs to a process that died.
 const STALE_AFTER_SECONDS: i64 = 15;
 
@@ -62,11 +64,29 @@ pub(super) async fn restore_budget(store: &Store, registry: &Registry) -> Result
     Ok(())
 }
 
-async fn keep_budget(store: &Store, registry: &Registry) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(&registry.budget_snapshot())
-        .or_error(ErrorKind::Internal, || "the count of requests cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    store.put(Layout::REQUESTS, text).await
+/// Writes the count of requests. A process that works on another origin of the lake keeps its own there: what is there
+/// is taken over first, and one that came in between is looked at again.
+pub(super) async fn keep_budget(store: &Store, registry: &Registry) -> Result<()> {
+    for _ in 0..MAX_TRIES {
+        let kept = store.get(Layout::REQUESTS).await?;
+        // A damaged count was refused when the run began; this one wrote it anew.
+        if let Some(counts) = kept.as_ref().and_then(|text| serde_json::from_slice(text).ok()) {
+            registry.restore_budget(&counts);
+        }
+        let mut text = serde_json::to_vec_pretty(&registry.budget_snapshot())
+            .or_error(ErrorKind::Internal, || "the count of requests cannot be spelled as JSON".to_owned())?;
+        text.push(b'\n');
+        let is_kept = match kept {
+            Some(kept) if kept == text => true,
+            Some(kept) => store.replace_if_unchanged(Layout::REQUESTS, &kept, text).await?,
+            None => store.put_if_absent(Layout::REQUESTS, text).await?,
+        };
+        if is_kept {
+            return Ok(());
+        }
+    }
+    // The next second brings the next try.
+    Ok(())
 }
 
 impl RunReporter {

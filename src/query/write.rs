@@ -37,7 +37,7 @@ pub struct Written {
 
 /// Writes all of `stream` to `out` as `format`. `table` is only for [`Format::Table`].
 ///
-/// Fails with the stream's own error, and with [`ErrorKind::Input`] where `out` cannot take it or the format cannot
+/// Fails with the stream's own error, and with [`crate::error::ErrorKind::Input`] where `out` cannot take it or the format cannot
 /// hold a column. What was written before stays written.
 pub async fn write(
     mut stream: QueryStream,

@@ -26,7 +26,15 @@ pub struct Credentials {
 #[derive(Clone)]
 struct Entry {
     place: Place,
+    secret: Secret,
+}
+
+/// What is sent, and what of it must never be shown.
+#[derive(Clone)]
+struct Secret {
     authorization: HeaderValue,
+    /// The token; of a basic secret its encoded form and the password too.
+    hidden: Vec<String>,
 }
 
 /// A host and a path below which a secret may go.
@@ -87,12 +95,19 @@ impl Credentials {
             .iter()
             .filter(|entry| entry.place.covers(url))
             .max_by_key(|entry| entry.place.path.len())
-            .map(|entry| &entry.authorization)
+            .map(|entry| &entry.secret.authorization)
     }
 
-    fn insert(&mut self, place: Place, authorization: HeaderValue) {
+    /// A server's words with every secret that we have put out of them: what a server says ends in errors and in the
+    /// lake, and some repeat what they were sent.
+    pub(super) fn without_secrets(&self, words: String) -> String {
+        let hidden = self.entries.iter().flat_map(|entry| &entry.secret.hidden);
+        hidden.fold(words, |words, secret| words.replace(secret.as_str(), "[secret]"))
+    }
+
+    fn insert(&mut self, place: Place, secret: Secret) {
         self.entries.retain(|entry| entry.place != place);
-        self.entries.push(Entry { place, authorization });
+        self.entries.push(Entry { place, secret });
     }
 }
 
@@ -120,28 +135,36 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn bearer(token: &str) -> Option<HeaderValue> {
-    secret(&format!("Bearer {}", token.trim()), token)
+fn bearer(token: &str) -> Option<Secret> {
+    let token = token.trim();
+    secret("Bearer", token, vec![token.to_owned()])
 }
 
-fn basic(encoded: &str) -> Option<HeaderValue> {
-    secret(&format!("Basic {encoded}"), encoded)
+fn basic(encoded: &str) -> Option<Secret> {
+    let encoded = encoded.trim();
+    let mut hidden = vec![encoded.to_owned()];
+    let pair = STANDARD.decode(encoded).ok().and_then(|pair| String::from_utf8(pair).ok());
+    hidden.extend(pair.and_then(|pair| Some(pair.split_once(':')?.1.to_owned())));
+    secret("Basic", encoded, hidden)
 }
 
-fn secret(text: &str, payload: &str) -> Option<HeaderValue> {
-    if payload.trim().is_empty() {
+fn secret(scheme: &str, payload: &str, mut hidden: Vec<String>) -> Option<Secret> {
+    if payload.is_empty() {
         return None;
     }
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
+    let mut authorization = HeaderValue::from_str(&format!("{scheme} {payload}")).ok()?;
+    authorization.set_sensitive(true);
+    hidden.retain(|secret| !secret.is_empty());
+    Some(Secret { authorization, hidden })
 }
 
 /// `username` and `_password`, the second of which `.npmrc` holds in base64, as one basic secret.
-fn basic_from_parts(username: &str, password_base64: &str) -> Option<HeaderValue> {
+fn basic_from_parts(username: &str, password_base64: &str) -> Option<Secret> {
     let mut pair = format!("{username}:").into_bytes();
-    pair.extend(STANDARD.decode(password_base64).ok()?);
-    basic(&STANDARD.encode(pair))
+    pair.extend(STANDARD.decode(password_base64.trim()).ok()?);
+    let mut secret = basic(&STANDARD.encode(pair))?;
+    secret.hidden.push(password_base64.trim().to_owned());
+    Some(secret)
 }
 
 #[cfg(test)]

@@ -144,7 +144,10 @@ impl Wire {
     }
 
     /// Tells the permit of what is no answer, and counts it.
-    fn failed(&self, verdict: Verdict, http_status: Option<u16>, permit: &Permit, latency: Duration) -> Failed {
+    fn failed(&self, mut verdict: Verdict, http_status: Option<u16>, permit: &Permit, latency: Duration) -> Failed {
+        if let Verdict::Retry { reason, .. } | Verdict::Fatal { reason, .. } = &mut verdict {
+            *reason = self.credentials.without_secrets(std::mem::take(reason));
+        }
         let observation = match &verdict {
             Verdict::Retry { pressure: Pressure::Refused, retry_after, .. } => {
                 add(&self.counters.refusals, 1);

@@ -51,7 +51,9 @@ impl Origin {
             Origin { name: name_of(&url), replicate_url: url.clone(), registry_url: url }
         };
         if let Some(registry) = registry {
-            origin.registry_url = parse_url(registry)?;
+            let url = parse_url(registry)?;
+            // Whatever scheme was typed: a token must not go to npm unencrypted.
+            origin.registry_url = if is_npm_host(&url) { parse_url(NPM_REGISTRY_URL)? } else { url };
         }
         Ok(origin)
     }
@@ -140,6 +142,7 @@ mod tests {
         assert_eq!((mirrored.name.as_str(), mirrored.replicate_url.clone()), ("npm", npm.replicate_url.clone()));
         assert_eq!(mirrored.registry_url.as_str(), "http://localhost:4873/npm/");
         assert_eq!(Origin::parse("https://registry.npmjs.org", None).unwrap(), npm);
+        assert_eq!(Origin::parse("npm", Some("http://registry.npmjs.org")).unwrap(), npm);
     }
 
     #[test]

@@ -3,14 +3,19 @@
 //! A Zarr shard is another thing and always called so. Not here: what the columns are (`table/`), and when a shard
 //! counts (`commit`).
 
+mod cursor;
+mod lookup;
 mod merge;
 mod properties;
 mod reader;
-mod writer;
-
-pub use merge::ShardMerge;
-pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
-pub use writer::ShardWriter;
-
+mod stored_documents;
 #[cfg(test)]
 mod tests;
+mod writer;
+
+pub use cursor::{NameCursor, Row};
+pub use lookup::{HeldDocument, document_names, find_documents};
+pub use merge::ShardMerge;
+pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
+pub use stored_documents::StoredDocuments;
+pub use writer::ShardWriter;

@@ -6,6 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::TableKind;
@@ -14,8 +15,10 @@ use crate::store::ShardFile;
 
 /// Rows of a batch that is read back: few enough that a batch of documents stays small in memory.
 const READ_BATCH_ROWS: usize = 1_024;
-/// The same for tables whose rows are whole documents.
+/// The same for tables whose rows are whole documents,
 const READ_BATCH_DOCUMENTS: usize = 32;
+/// and how many bytes of them, by the mean of the row group where they are largest.
+const READ_BATCH_DOCUMENT_BYTES: i64 = 32 << 20;
 
 /// A shard's batches in file order.
 pub struct ShardReader {
@@ -26,16 +29,42 @@ pub struct ShardReader {
 impl ShardReader {
     /// Opens a shard of `kind`. Fails when the file is no Parquet, or its columns are not those of `schema`.
     pub fn open(kind: TableKind, file: ShardFile, schema: &SchemaRef) -> Result<ShardReader> {
-        let batch_rows = if kind == TableKind::Packuments { READ_BATCH_DOCUMENTS } else { READ_BATCH_ROWS };
+        ShardReader::open_some(kind, file, schema, None)
+    }
+
+    /// The same, but reads only `columns`.
+    pub fn open_columns(kind: TableKind, file: ShardFile, schema: &SchemaRef, columns: &[&str]) -> Result<ShardReader> {
+        ShardReader::open_some(kind, file, schema, Some(columns))
+    }
+
+    fn open_some(
+        kind: TableKind,
+        file: ShardFile,
+        schema: &SchemaRef,
+        columns: Option<&[&str]>,
+    ) -> Result<ShardReader> {
         let damaged = || format!("a shard of {kind} cannot be read");
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
+        let mut builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
         if builder.schema().fields() != schema.fields() {
             return Err(Error::lake(format!("a shard of {kind} has other columns than this version writes"))
                 .hint("ingest into a new lake, or use the version of all-docs that wrote this one"));
         }
+        if let Some(columns) = columns {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+            builder = builder.with_projection(mask);
+        }
+        let has_documents = kind == TableKind::Packuments && columns.is_none_or(|columns| columns.contains(&"json"));
+        let batch_rows = if has_documents { documents_in_a_batch(builder.metadata()) } else { READ_BATCH_ROWS };
         let reader = builder.with_batch_size(batch_rows).build().or_error(ErrorKind::Lake, damaged)?;
         Ok(ShardReader { kind, reader })
     }
+}
+
+/// How many documents are read at once: fewer of large ones, a single one of 100 MB.
+fn documents_in_a_batch(metadata: &ParquetMetaData) -> usize {
+    let means = metadata.row_groups().iter().map(|group| group.total_byte_size() / group.num_rows().max(1));
+    let largest_mean_bytes = means.max().unwrap_or_default().max(1);
+    usize::try_from(READ_BATCH_DOCUMENT_BYTES / largest_mean_bytes).unwrap_or(1).clamp(1, READ_BATCH_DOCUMENTS)
 }
 
 impl Iterator for ShardReader {

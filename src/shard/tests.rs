@@ -1,51 +1,97 @@
+//! What the writer and the merge promise together: the bytes of a shard depend on its rows alone.
 #![allow(clippy::unwrap_used)]
 
+mod documents;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::ShardWriter;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::{ShardMerge, ShardReader, ShardWriter};
 use crate::lake::TableKind;
-use crate::npm::Representation;
-use crate::sample::World;
-use crate::table::{DocumentInput, DocumentTables, schema};
+use crate::store::ShardFile;
 
-/// The bytes of all shards of a world, rows being written on after each `documents_at_once` documents, and the rows of
-/// each.
-fn shards(world: &World, documents_at_once: usize) -> BTreeMap<TableKind, (Vec<u8>, u64)> {
-    let mut writers = BTreeMap::new();
-    for table in TableKind::OF_DOCUMENTS {
-        writers.insert(table, ShardWriter::new(table, schema(table), Vec::new()).unwrap());
+const TABLE: TableKind = TableKind::DistTags;
+
+/// How many rows each name has, and what stands in them.
+type World = BTreeMap<String, (usize, u8)>;
+
+fn schema() -> SchemaRef {
+    let column = |name: &str| Field::new(name, DataType::Utf8, false);
+    Arc::new(Schema::new(vec![column("name"), column("tag"), column("version")]))
+}
+
+fn batch(rows: &[(&str, usize, u8)]) -> RecordBatch {
+    let names = StringArray::from_iter_values(rows.iter().map(|row| row.0));
+    let tags = StringArray::from_iter_values(rows.iter().map(|row| format!("tag-{}", row.1)));
+    let versions = StringArray::from_iter_values(rows.iter().map(|row| format!("{}.0.0", row.2)));
+    let columns: Vec<ArrayRef> = vec![Arc::new(names), Arc::new(tags), Arc::new(versions)];
+    RecordBatch::try_new(schema(), columns).unwrap()
+}
+
+fn rows(world: &World) -> Vec<(&str, usize, u8)> {
+    let rows_of = |(name, &(count, content))| (0..count).map(move |row| (String::as_str(name), row, content));
+    world.iter().flat_map(rows_of).collect()
+}
+
+fn writer() -> ShardWriter<Vec<u8>> {
+    ShardWriter::new(TABLE, schema(), Vec::new()).unwrap()
+}
+
+/// The shard of a world, written in batches of `batch_rows`.
+fn fresh(world: &World, batch_rows: usize) -> Vec<u8> {
+    let mut writer = writer();
+    for rows in rows(world).chunks(batch_rows) {
+        writer.write(batch(rows)).unwrap();
     }
-    let mut tables = DocumentTables::new(true);
-    let names: Vec<&str> = world.names().collect();
-    for names in names.chunks(documents_at_once) {
-        for name in names {
-            let bytes = world.document(name).unwrap();
-            let representation = Representation::Full;
-            tables.push(DocumentInput { name, announced_rev: "1-0", representation, bytes: &bytes });
-        }
-        for (table, batch) in tables.take_batches().unwrap() {
-            writers.get_mut(&table).unwrap().write(batch).unwrap();
-        }
+    writer.finish().unwrap().0
+}
+
+/// Merges what changed between two worlds into the shard of the first, `names_at_once` names a call.
+fn merged(before: &World, after: &World, batch_rows: usize, names_at_once: usize) -> Vec<u8> {
+    let file = ShardFile::Bytes(Bytes::from(fresh(before, 1000)));
+    let mut merge = ShardMerge::new(writer(), Some(ShardReader::open(TABLE, file, &schema()).unwrap()));
+    let all: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let changed: Vec<&str> =
+        all.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(String::as_str).collect();
+    for names in changed.chunks(names_at_once) {
+        let new = names.iter().filter_map(|&name| after.get_key_value(name));
+        let new: World = new.map(|(name, rows)| (name.clone(), *rows)).collect();
+        let batches = rows(&new).chunks(batch_rows).map(batch).collect();
+        merge.replace(names, batches).unwrap();
     }
-    let finish = |writer: ShardWriter<Vec<u8>>| {
-        let (bytes, meta) = writer.finish().unwrap();
-        (bytes, meta.rows)
-    };
-    writers.into_iter().map(|(table, writer)| (table, finish(writer))).collect()
+    merge.finish().unwrap().0
+}
+
+fn worlds() -> impl Strategy<Value = World> {
+    prop::collection::btree_map("[a-d@é]{1,3}", (0_usize..400, 0_u8..3), 0..90)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn an_update_has_the_bytes_of_a_fresh_shard(
+        before in worlds(), after in worlds(), batch_rows in 1_usize..9_000, names_at_once in 1_usize..40,
+    ) {
+        prop_assert!(merged(&before, &after, batch_rows, names_at_once) == fresh(&after, 2_000));
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_how_rows_were_batched(world in worlds(), batch_rows in 1_usize..20_000) {
+        prop_assert!(fresh(&world, batch_rows) == fresh(&world, 777));
+    }
 }
 
 #[test]
-fn the_same_rows_are_the_same_bytes_however_they_come() {
-    let mut world = World::seeded(5, 600);
-    world.add_odd_documents();
-    let whole = shards(&world, usize::MAX);
-    // Several chunks, so that the cuts of batches fall between theirs.
-    assert!(whole[&TableKind::Versions].1 > 4_096, "{} versions", whole[&TableKind::Versions].1);
-    for documents_at_once in [1, 7, 100] {
-        let pieces = shards(&world, documents_at_once);
-        for (table, (bytes, rows)) in &whole {
-            assert_eq!(pieces[table].1, *rows, "rows of {table}");
-            assert!(pieces[table].0 == *bytes, "{table} differs when written {documents_at_once} documents at a time");
-        }
+fn a_file_that_is_no_shard_or_ends_early_is_an_error() {
+    let whole = fresh(&World::from([("a".to_owned(), (20, 1))]), 10);
+    for length in [0, 3, 100, whole.len() - 1] {
+        let file = ShardFile::Bytes(Bytes::copy_from_slice(&whole[..length]));
+        assert!(ShardReader::open(TABLE, file, &schema()).is_err(), "{length} bytes of {}", whole.len());
     }
 }

@@ -1,5 +1,6 @@
 //! Atomic, durable puts on a local disk. Not here: any other backend.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{Context, Error, ErrorKind, Result};
+
+/// How the name of a file begins whose put has begun and not ended.
+const PUT_BEGUN: &str = ".put-";
 
 /// Runs `work` on a thread that may block.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -22,20 +26,93 @@ pub(super) async fn get(path: PathBuf) -> Result<Option<Bytes>> {
     .await
 }
 
+pub(super) async fn create_root(root: Arc<PathBuf>) -> Result<()> {
+    blocking(move || std::fs::create_dir_all(&*root).map_err(|error| disk_error("create the folder", &root, error)))
+        .await
+}
+
 pub(super) async fn put(root: Arc<PathBuf>, path: String, bytes: Bytes) -> Result<()> {
+    blocking(move || put_now(&root, &root.join(path), &bytes)).await
+}
+
+fn put_now(root: &Path, target: &Path, bytes: &[u8]) -> Result<()> {
+    let staged = begin_put(root, target, bytes)?;
+    staged.persist(target).map_err(|error| disk_error("write", target, error.error))?;
+    sync_folder(parent(target))
+}
+
+pub(super) async fn put_if_absent(root: Arc<PathBuf>, path: String, bytes: Bytes) -> Result<bool> {
     blocking(move || {
-        let target = root.join(&path);
+        let target = root.join(path);
+        let staged = begin_put(&root, &target, &bytes)?;
+        match staged.persist_noclobber(&target) {
+            Ok(_) => sync_folder(parent(&target)).map(|()| true),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(disk_error("write", &target, error.error)),
+        }
+    })
+    .await
+}
+
+/// A durable file beside `target` that holds `bytes` and waits to take its name.
+fn begin_put(root: &Path, target: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
+    let folder = parent(target);
+    create_folder(root, folder)?;
+    let mut staged = readable_by_others(tempfile::Builder::new().prefix(PUT_BEGUN))
+        .tempfile_in(folder)
+        .map_err(|error| disk_error("write", target, error))?;
+    staged
+        .write_all(bytes)
+        .and_then(|()| staged.as_file().sync_all())
+        .map_err(|error| disk_error("write", target, error))?;
+    Ok(staged)
+}
+
+/// Whether a path is that of a put that has begun and not ended.
+pub(super) fn is_put_begun(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|file| file.starts_with(PUT_BEGUN))
+}
+
+pub(super) async fn replace_if_unchanged(
+    root: Arc<PathBuf>,
+    path: String,
+    expected: Bytes,
+    bytes: Bytes,
+) -> Result<bool> {
+    if_unchanged(root, path, expected, move |root, target| put_now(root, target, &bytes)).await
+}
+
+pub(super) async fn delete_if_unchanged(root: Arc<PathBuf>, path: String, expected: Bytes) -> Result<bool> {
+    let delete = |_: &Path, target: &Path| {
+        std::fs::remove_file(target).map_err(|error| disk_error("delete", target, error))?;
+        sync_folder(parent(target))
+    };
+    if_unchanged(root, path, expected, delete).await
+}
+
+/// Does `change` where the file is still `expected`. A file system has no such operation, so all who come here lock the
+/// folder meanwhile; the system lifts that lock when its process dies.
+async fn if_unchanged(
+    root: Arc<PathBuf>,
+    path: String,
+    expected: Bytes,
+    change: impl FnOnce(&Path, &Path) -> Result<()> + Send + 'static,
+) -> Result<bool> {
+    blocking(move || {
+        let target = root.join(path);
         let folder = parent(&target);
-        create_folder(folder)?;
-        let mut staged = readable_by_others(tempfile::Builder::new().prefix(".put-"))
-            .tempfile_in(folder)
-            .map_err(|error| disk_error("write", &target, error))?;
-        staged
-            .write_all(&bytes)
-            .and_then(|()| staged.as_file().sync_all())
-            .map_err(|error| disk_error("write", &target, error))?;
-        staged.persist(&target).map_err(|error| disk_error("write", &target, error.error))?;
-        sync_folder(folder)
+        let guard = match File::open(folder) {
+            Ok(guard) => guard,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(disk_error("read", folder, error)),
+        };
+        guard.lock().map_err(|error| disk_error("lock", folder, error))?;
+        match std::fs::read(&target) {
+            Ok(held) if held == expected => change(&root, &target).map(|()| true),
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(disk_error("read", &target, error)),
+        }
     })
     .await
 }
@@ -43,7 +120,7 @@ pub(super) async fn put(root: Arc<PathBuf>, path: String, bytes: Bytes) -> Resul
 pub(super) async fn promote(root: Arc<PathBuf>, from: String, to: String) -> Result<bool> {
     blocking(move || {
         let (from, to) = (root.join(from), root.join(to));
-        create_folder(parent(&to))?;
+        create_folder(&root, parent(&to))?;
         match std::fs::rename(&from, &to) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound && !from.exists() => return Ok(false),
@@ -100,7 +177,10 @@ pub(super) async fn list(root: Arc<PathBuf>, folder: String) -> Result<Vec<Strin
 
 pub(super) async fn any_entry(root: Arc<PathBuf>) -> Result<Option<String>> {
     blocking(move || match std::fs::read_dir(root.as_path()) {
-        Ok(mut entries) => Ok(entries.next().and_then(|entry| Some(entry.ok()?.file_name().to_string_lossy().into()))),
+        Ok(entries) => {
+            let mut names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+            Ok(names.find(|name| !is_put_begun(name)))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(disk_error("read", &root, error)),
     })
@@ -117,8 +197,12 @@ fn readable_by_others<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a
     builder
 }
 
-/// Makes a folder and those above it.
-pub(super) fn create_folder(folder: &Path) -> Result<()> {
+/// Makes a folder and those above it, up to the root, which must be there.
+pub(super) fn create_folder(root: &Path, folder: &Path) -> Result<()> {
+    if !root.is_dir() {
+        return Err(Error::lake(format!("the folder {} is gone", root.display()))
+            .hint("it was deleted, or its disk was taken away, while it was being written to"));
+    }
     std::fs::create_dir_all(folder).map_err(|error| disk_error("create the folder", folder, error))
 }
 
@@ -129,7 +213,7 @@ pub(super) fn parent(path: &Path) -> &Path {
 
 /// Makes a rename or a new name in `folder` durable.
 fn sync_folder(folder: &Path) -> Result<()> {
-    std::fs::File::open(folder).and_then(|handle| handle.sync_all()).map_err(|error| disk_error("sync", folder, error))
+    File::open(folder).and_then(|handle| handle.sync_all()).map_err(|error| disk_error("sync", folder, error))
 }
 
 /// An error of the disk, with what a person can do about the usual ones.

@@ -3,8 +3,12 @@
 //! Two promises hold on every backend: a put is atomic (a reader sees the old object or the new one, never a part),
 //! and it is durable when it returns. Not here: which paths there are (`lake::Layout`), and what the bytes mean.
 
+#[cfg(test)]
+mod failpoint;
 mod local;
 mod staged;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,11 +17,13 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
+#[cfg(test)]
+pub(crate) use failpoint::Failure;
 pub use staged::{ShardFile, StagedFile};
 
 /// Where a lake lies, opened. Cheap to clone.
@@ -25,6 +31,8 @@ pub use staged::{ShardFile, StagedFile};
 pub struct Store {
     backend: Backend,
     root_url: Url,
+    #[cfg(test)]
+    failpoint: failpoint::Failpoint,
 }
 
 #[derive(Clone)]
@@ -61,7 +69,7 @@ impl Store {
     /// A store in memory: empty, gone with the process.
     pub fn memory() -> Store {
         let root_url = Url::parse("memory:///").unwrap_or_else(|_| unreachable!("a constant URL"));
-        Store { backend: Backend::Memory(Arc::new(InMemory::new())), root_url }
+        Store::of(Backend::Memory(Arc::new(InMemory::new())), root_url)
     }
 
     fn local(path: &Path) -> Result<Store> {
@@ -69,7 +77,33 @@ impl Store {
             std::path::absolute(path).or_error(ErrorKind::Input, || format!("{} is not a path", path.display()))?;
         let root_url =
             Url::from_directory_path(&root).map_err(|()| Error::input(format!("{} is not a path", path.display())))?;
-        Ok(Store { backend: Backend::Local(Arc::new(root)), root_url })
+        Ok(Store::of(Backend::Local(Arc::new(root)), root_url))
+    }
+
+    fn of(backend: Backend, root_url: Url) -> Store {
+        Store {
+            backend,
+            root_url,
+            #[cfg(test)]
+            failpoint: failpoint::Failpoint::default(),
+        }
+    }
+
+    /// What every operation that changes the store passes before it begins. Nothing stops one here but a test.
+    fn admit(&self, path: &str) -> Result<()> {
+        #[cfg(test)]
+        self.failpoint.pass(path)?;
+        let _ = path;
+        Ok(())
+    }
+
+    /// Makes the root itself. Puts make the folders below it and never the root, so that a lake whose folder vanished
+    /// while a process worked in it is an error, and not begun anew.
+    pub async fn create_root(&self) -> Result<()> {
+        match &self.backend {
+            Backend::Local(root) => local::create_root(Arc::clone(root)).await,
+            Backend::Memory(_) => Ok(()),
+        }
     }
 
     /// The root as a URL that ends in `/`.
@@ -108,6 +142,7 @@ impl Store {
     /// Replaces the object at `path` by `bytes`, atomically; durable when it returns.
     pub async fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let bytes = bytes.into();
+        self.admit(path)?;
         match &self.backend {
             Backend::Local(root) => local::put(Arc::clone(root), path.to_owned(), bytes).await,
             Backend::Memory(memory) => {
@@ -117,12 +152,69 @@ impl Store {
         }
     }
 
+    /// Puts `bytes` at `path` where nothing lies yet; `false` where something does. Of many that try at once, one
+    /// succeeds, on whichever machine each of them is.
+    pub async fn put_if_absent(&self, path: &str, bytes: impl Into<Bytes>) -> Result<bool> {
+        let bytes = bytes.into();
+        self.admit(path)?;
+        match &self.backend {
+            Backend::Local(root) => local::put_if_absent(Arc::clone(root), path.to_owned(), bytes).await,
+            Backend::Memory(memory) => put_with(memory, path, bytes, PutMode::Create).await,
+        }
+    }
+
+    /// Replaces the object at `path` by `bytes` where it is still `expected`; `false` where it is another, or gone. Of
+    /// many that try at once with the same expectation, one succeeds.
+    pub async fn replace_if_unchanged(&self, path: &str, expected: &Bytes, bytes: impl Into<Bytes>) -> Result<bool> {
+        let bytes = bytes.into();
+        self.admit(path)?;
+        match &self.backend {
+            Backend::Local(root) => {
+                local::replace_if_unchanged(Arc::clone(root), path.to_owned(), expected.clone(), bytes).await
+            }
+            Backend::Memory(memory) => {
+                let found = match memory.get(&ObjectPath::from(path)).await {
+                    Ok(found) => found,
+                    Err(object_store::Error::NotFound { .. }) => return Ok(false),
+                    Err(error) => return Err(Error::lake(format!("cannot read {path}")).source(error)),
+                };
+                let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+                let held = found.bytes().await.or_error(ErrorKind::Lake, || format!("cannot read {path}"))?;
+                if held != *expected {
+                    return Ok(false);
+                }
+                put_with(memory, path, bytes, PutMode::Update(version)).await
+            }
+        }
+    }
+
+    /// Removes the object at `path` where it is still `expected`; `false` where it is another, or gone. Nobody may
+    /// replace it meanwhile but by [`Store::replace_if_unchanged`].
+    pub async fn delete_if_unchanged(&self, path: &str, expected: &Bytes) -> Result<bool> {
+        self.admit(path)?;
+        match &self.backend {
+            Backend::Local(root) => {
+                local::delete_if_unchanged(Arc::clone(root), path.to_owned(), expected.clone()).await
+            }
+            Backend::Memory(_) => {
+                if self.get(path).await?.as_ref() != Some(expected) {
+                    return Ok(false);
+                }
+                self.delete(path).await?;
+                Ok(true)
+            }
+        }
+    }
+
     /// Moves a staged object to its place, replacing what is there, atomically; durable when it returns.
     ///
     /// `Ok(false)` where nothing is staged at `from`.
     pub async fn promote(&self, from: &str, to: &str) -> Result<bool> {
         match &self.backend {
-            Backend::Local(root) => local::promote(Arc::clone(root), from.to_owned(), to.to_owned()).await,
+            Backend::Local(root) => {
+                self.admit(to)?;
+                local::promote(Arc::clone(root), from.to_owned(), to.to_owned()).await
+            }
             Backend::Memory(_) => {
                 let Some(bytes) = self.get(from).await? else { return Ok(false) };
                 self.put(to, bytes).await?;
@@ -134,6 +226,7 @@ impl Store {
 
     /// Removes the object at `path`; one that is not there is no error.
     pub async fn delete(&self, path: &str) -> Result<()> {
+        self.admit(path)?;
         match &self.backend {
             Backend::Local(root) => local::delete(root.join(path)).await,
             Backend::Memory(memory) => match memory.delete(&ObjectPath::from(path)).await {
@@ -146,7 +239,10 @@ impl Store {
     /// Removes all objects below `folder`.
     pub async fn delete_folder(&self, folder: &str) -> Result<()> {
         match &self.backend {
-            Backend::Local(root) => local::delete_folder(root.join(folder)).await,
+            Backend::Local(root) => {
+                self.admit(folder)?;
+                local::delete_folder(root.join(folder)).await
+            }
             Backend::Memory(_) => {
                 for path in self.list(folder).await? {
                     self.delete(&path).await?;
@@ -154,6 +250,16 @@ impl Store {
                 Ok(())
             }
         }
+    }
+
+    /// Removes what a dead process left of puts that it had begun below `folder`, where nobody else puts anything now.
+    pub async fn sweep(&self, folder: &str) -> Result<()> {
+        for path in self.list(folder).await? {
+            if local::is_put_begun(&path) {
+                self.delete(&path).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The paths of all objects below `folder`, at any depth, sorted; none where the folder does not exist.
@@ -202,53 +308,11 @@ impl std::fmt::Debug for Store {
     }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    async fn conforms(store: &Store) {
-        assert_eq!(store.get("a/b.json").await.unwrap(), None);
-        store.put("a/b.json", "one").await.unwrap();
-        store.put("a/b.json", "two").await.unwrap();
-        assert_eq!(store.get("a/b.json").await.unwrap().unwrap(), "two");
-        let staging = store.clone();
-        tokio::task::spawn_blocking(move || {
-            let mut staged = staging.stage("s/x.parquet").unwrap();
-            std::io::Write::write_all(&mut staged, b"rows").unwrap();
-            staged.finish().unwrap();
-        })
-        .await
-        .unwrap();
-        assert_eq!(store.list("").await.unwrap(), ["a/b.json", "s/x.parquet"]);
-        assert!(store.promote("s/x.parquet", "t/x.parquet").await.unwrap());
-        assert!(!store.promote("s/x.parquet", "t/x.parquet").await.unwrap());
-        assert_eq!(store.get("t/x.parquet").await.unwrap().unwrap(), "rows");
-        assert!(store.open_shard("t/x.parquet").await.unwrap().is_some());
-        assert!(store.open_shard("t/y.parquet").await.unwrap().is_none());
-        store.delete("t/x.parquet").await.unwrap();
-        store.delete("t/x.parquet").await.unwrap();
-        store.delete_folder("a").await.unwrap();
-        store.delete_folder("a").await.unwrap();
-        assert_eq!(store.list("").await.unwrap(), Vec::<String>::new());
-    }
-
-    #[tokio::test]
-    async fn memory_keeps_the_promises() {
-        conforms(&Store::memory()).await;
-    }
-
-    #[tokio::test]
-    async fn a_local_disk_keeps_the_promises_and_leaves_nothing_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("new/lake").to_str().unwrap()).unwrap();
-        conforms(&store).await;
-    }
-
-    #[test]
-    fn a_location_of_another_kind_is_refused() {
-        for location in ["gs://bucket/x", "ftp://x/y"] {
-            assert_eq!(Store::open(location).unwrap_err().kind(), ErrorKind::Input, "{location}");
-        }
+/// A put under a condition; `false` where the condition does not hold.
+async fn put_with(memory: &InMemory, path: &str, bytes: Bytes, mode: PutMode) -> Result<bool> {
+    match memory.put_opts(&ObjectPath::from(path), PutPayload::from_bytes(bytes), mode.into()).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
+        Err(error) => Err(Error::lake(format!("cannot write {path}")).source(error)),
     }
 }

@@ -14,41 +14,52 @@ use crate::error::{Context, ErrorKind, Result};
 /// A staged object under way. Dropped without [`StagedFile::finish`], it is left in staging, where nothing reads it.
 pub struct StagedFile {
     target: Target,
+    /// Whom the file is ended with.
+    store: Store,
+    path: String,
 }
 
 enum Target {
     Local { file: File, path: PathBuf },
-    Memory { bytes: Vec<u8>, store: Store, path: String },
+    Memory { bytes: Vec<u8> },
 }
 
 impl StagedFile {
     pub(super) fn create(store: &Store, path: &str) -> Result<StagedFile> {
+        store.admit(path)?;
         let target = match &store.backend {
             Backend::Local(root) => {
                 let path = root.join(path);
-                local::create_folder(local::parent(&path))?;
+                local::create_folder(root, local::parent(&path))?;
                 let file = File::create(&path).map_err(|error| local::disk_error("write", &path, error))?;
                 Target::Local { file, path }
             }
-            Backend::Memory(_) => Target::Memory { bytes: Vec::new(), store: store.clone(), path: path.to_owned() },
+            Backend::Memory(_) => Target::Memory { bytes: Vec::new() },
         };
-        Ok(StagedFile { target })
+        Ok(StagedFile { target, store: store.clone(), path: path.to_owned() })
     }
 
     /// Makes what was written durable. Must not be called from an async task.
     pub fn finish(self) -> Result<()> {
         match self.target {
-            Target::Local { file, path } => file.sync_all().map_err(|error| local::disk_error("write", &path, error)),
-            Target::Memory { bytes, store, path } => futures::executor::block_on(store.put(&path, bytes)),
+            Target::Local { file, path } => {
+                self.store.admit(&self.path)?;
+                file.sync_all().map_err(|error| local::disk_error("write", &path, error))
+            }
+            Target::Memory { bytes } => futures::executor::block_on(self.store.put(&self.path, bytes)),
         }
     }
 }
 
 impl Write for StagedFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        if let Some(failure) = self.store.failpoint.is_down() {
+            return Err(failure);
+        }
         match &mut self.target {
             Target::Local { file, .. } => file.write(buffer),
-            Target::Memory { bytes, .. } => bytes.write(buffer),
+            Target::Memory { bytes } => bytes.write(buffer),
         }
     }
 
@@ -83,6 +94,11 @@ impl ShardFile {
 }
 
 impl ShardFile {
+    /// How many bytes it has.
+    pub fn size_bytes(&self) -> u64 {
+        Length::len(self)
+    }
+
     /// The whole object from its beginning, as a stream of bytes.
     pub fn into_read(self) -> Box<dyn io::Read + Send> {
         match self {

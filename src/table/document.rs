@@ -31,6 +31,8 @@ const BATCH_BYTES: usize = 64 << 20;
 /// size; one made to blow up (a long name beside a million one-letter dependencies) is malformed.
 const MAX_ROWS_BYTES: usize = 1_900 << 20;
 
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 /// The shortest entry of a map: `"":0,`.
 const MIN_ENTRY_BYTES: usize = 5;
 
@@ -96,9 +98,11 @@ impl DocumentTables {
         }
         let valid_text = std::str::from_utf8(input.bytes).ok();
         let text = valid_text.map_or_else(|| String::from_utf8_lossy(input.bytes), Cow::Borrowed);
+        // As `fetch` and npm's client do; JSON itself has no such mark.
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
         // Out of `self` for the time, so that the rows can be borrowed from it while tables change.
         let mut outline = std::mem::take(&mut self.outline);
-        let decoded = self.push_text(&input, &text, valid_text, &mut outline);
+        let decoded = self.push_text(&input, text, valid_text, &mut outline);
         self.outline = outline;
         decoded
     }
@@ -126,6 +130,9 @@ impl DocumentTables {
         if valid_text.is_none() {
             let bad = std::str::from_utf8(input.bytes).map_or_else(|error| error.valid_up_to(), |_| 0);
             reader.note("json", QuirkCode::InvalidUtf8, text.get(bad..).unwrap_or_default());
+        }
+        if input.bytes.starts_with(BYTE_ORDER_MARK.as_bytes()) {
+            reader.note("json", QuirkCode::ByteOrderMark, text);
         }
         let raw = |member| outline.member(text, member);
         let rev = reader.text("_rev", raw(DocumentMember::Rev));

@@ -18,7 +18,7 @@ pub(super) const COLUMNS: &[ColumnSpec] = &[
         "present, tombstone, not_found, blocked, oversize, malformed, stale or failed.",
     ),
     ColumnSpec::optional("http_status", SmallNumber, "The status of the last answer, if there was one."),
-    ColumnSpec::optional("rev", Text, "The revision of the document that was served, or the announced one."),
+    ColumnSpec::optional("rev", Text, "The revision that was announced when the document was asked for."),
     ColumnSpec::optional("etag", Text, "The ETag header of the document, as sent."),
     ColumnSpec::optional("last_modified", Text, "The Last-Modified header of the document, as sent."),
     ColumnSpec::required("attempts", SmallNumber, "How many requests it took.").in_unit("requests"),
@@ -35,7 +35,7 @@ pub struct OutcomeRow<'a> {
     pub outcome: Outcome,
     /// The status of the last answer, if there was one.
     pub http_status: Option<u16>,
-    /// The revision of the document that was served, or the announced one.
+    /// The revision that was announced when the document was asked for: the next run compares it with the new one.
     pub rev: Option<&'a str>,
     /// The `ETag` header.
     pub etag: Option<&'a str>,

@@ -1,8 +1,7 @@
 //! What the columns, the quirks and the outcome of each odd shape are (npm-facts C.2).
 #![allow(clippy::unwrap_used)]
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{Array, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Decoded, DocumentInput, DocumentTables};
@@ -38,14 +37,6 @@ fn decode_version(members: &str) -> Rows {
 /// Decodes a document with a name and `members`.
 fn decode_members(members: &str) -> Rows {
     decode(format!(r#"{{"name":"x",{members}}}"#))
-}
-
-/// The same column in a form that Arrow can print: it knows time zones by their offset only.
-fn printable(column: &ArrayRef) -> ArrayRef {
-    match column.as_primitive_opt::<TimestampMicrosecondType>() {
-        Some(times) => std::sync::Arc::new(times.clone().with_timezone("+00:00")),
-        None => column.clone(),
-    }
 }
 
 impl Rows {

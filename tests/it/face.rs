@@ -2,7 +2,9 @@
 //! error and leaves the lake unharmed.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 use all_docs::sample::World;
 
@@ -40,6 +42,42 @@ fn the_sample_is_ingested_and_told_of() {
     let status = run_binary(folder.path(), &["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&stdout(&status)).unwrap();
     assert_eq!(status[0]["origin"], "sample");
+}
+
+/// What the README's "try it" says: a registry in one window, changed by typing, and ingests in another.
+#[test]
+fn the_sample_changes_by_what_is_typed_and_plays_the_faults_of_a_file() {
+    let folder = folder_with_pivots();
+    let faults = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/faults.toml");
+    let mut sample = all_docs(folder.path())
+        .args(["sample", "--port", "0", "--packages", "60", "--odd", "--faults"])
+        .arg(faults)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    BufReader::new(sample.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let mut told = BufReader::new(sample.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let ingest = || {
+        let arguments = ["ingest", "--pivots", "pivots.json", "--json", "--origin", url.trim()];
+        let output = run_binary(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(6), "odd documents have no columns: {}", stderr(&output));
+        serde_json::from_str::<serde_json::Value>(&stdout(&output)).unwrap()["counts"].take()
+    };
+    assert!(ingest()["names_added"].as_u64().unwrap() > 120);
+
+    let mut typed = sample.stdin.take().unwrap();
+    typed.write_all(b"publish all-new@1.2.3\nmisspelt\ndelete quirk-license-array\n").unwrap();
+    assert!(told.any(|line| line.contains("published all-new@1.2.3")));
+    assert!(told.any(|line| line.contains("\"misspelt\" is not understood")));
+    assert!(told.any(|line| line.contains("deleted quirk-license-array")));
+    drop(typed);
+    let counts = ingest();
+    assert_eq!((&counts["names_added"], &counts["names_removed"]), (&1.into(), &1.into()));
+    sample.kill().unwrap();
+    sample.wait().unwrap();
 }
 
 #[test]

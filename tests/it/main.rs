@@ -6,8 +6,16 @@ mod support;
 
 /// The law of the rooms.
 mod layering;
+/// Any bytes at all, at every decoder.
+mod fuzz;
 /// Ingest through the library: what the lake holds, and what the registry saw.
 mod ingest;
+/// Secrets: to whom they go, and where they never stand.
+mod credentials;
+/// Every odd document, and what becomes of it.
+mod odd;
+/// Requests that ask only for what changed.
+mod conditional;
 /// The faults of the system that this one replaces, each by name.
 mod predecessor;
 /// A process that dies, at scripted and at random moments.
@@ -16,3 +24,11 @@ mod crash;
 mod face;
 /// Python, DuckDB and pandas reading what we wrote.
 mod readers;
+/// Two processes on one lake.
+mod lock;
+/// A lake that is proved, damaged, found out, and mended.
+mod verify;
+/// Servers, disks and people that get in the way of an ingest.
+mod survival;
+/// The commands that people know: partition, packument, cache, pivots.
+mod commands;

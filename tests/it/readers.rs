@@ -34,6 +34,8 @@ async fn every_table_agrees_with_an_independent_reading_of_the_same_documents() 
     let origin = env.lake().join("sample");
     let told = run_python(&python, "check_tables.py", &[origin.to_str().unwrap(), served.to_str().unwrap()]);
     assert!(told.contains("versions"), "{told}");
+    let told = run_python(&python, "check_duckdb.py", &[origin.to_str().unwrap(), served.to_str().unwrap()]);
+    assert!(told.contains("dependencies"), "{told}");
 }
 
 /// The README's ways to read a lake: a plain glob, with each of the tools, types and nulls included.

@@ -217,6 +217,20 @@ async fn predecessor_10_a_token_goes_to_its_own_host_only() {
     assert_eq!(header(&elsewhere.requests()[1], "authorization"), None);
 }
 
+/// What a server says ends in errors and in the lake.
+#[tokio::test]
+async fn a_server_that_repeats_the_token_does_not_make_us_say_it() {
+    for status in [400, 401, 403] {
+        let server = ScriptedServer::in_turn(vec![response(status, &[], br#"{"error":"unknown token sesame"}"#)]).await;
+        let npmrc = format!("{}/:_authToken=sesame", server.url.trim_start_matches("http:"));
+        let registry = open(&server, config(), Credentials::from_npmrc([npmrc.as_str()], |_| None));
+        let failure = ask(&registry, "a").await.unwrap_err();
+        assert_eq!(header(&server.requests()[0], "authorization"), Some("Bearer sesame"));
+        let told = format!("{failure:?} {} {}", failure.error.report(), failure.error.message());
+        assert!(told.contains("unknown token") && !told.contains("sesame"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn redirects_end() {
     let server = ScriptedServer::start(|nth, _| response(307, &[&format!("Location: /{nth}")], b"")).await;

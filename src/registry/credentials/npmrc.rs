@@ -39,14 +39,14 @@ pub(super) fn read<'a>(
         }
     }
     for (place, fields) in places {
-        let authorization = match &fields {
+        let secret = match &fields {
             Fields { token: Some(token), .. } => bearer(token),
             Fields { auth: Some(auth), .. } => basic(auth),
             Fields { username: Some(username), password: Some(password), .. } => basic_from_parts(username, password),
             _ => None,
         };
-        match authorization {
-            Some(authorization) => credentials.insert(place, authorization),
+        match secret {
+            Some(secret) => credentials.insert(place, secret),
             None => {
                 credentials.notes.push(format!("what is given for {}{} makes no credentials", place.host, place.path))
             }

@@ -209,8 +209,8 @@ pub(super) const FIELDS: &[Oddity] = &[
         &[Both("repository", r#"{"type":["git"],"url":{"web":"x"},"directory":7}"#)],
     ),
     odd(
-        "quirk-repository-security-holder",
-        27,
+        "quirk-security-holding-without-maintainers",
+        49,
         &[
             Both("repository", r#""npm/security-holder""#),
             Both("description", r#""security holding package""#),
@@ -220,6 +220,29 @@ pub(super) const FIELDS: &[Oddity] = &[
                 r#"{"0.0.1-security":{"name":"x","version":"0.0.1-security","description":"security holding package","repository":"npm/security-holder"}}"#,
             ),
             Without("maintainers"),
+        ],
+    ),
+    odd(
+        "quirk-security-holding",
+        49,
+        &[
+            Both("repository", r#""npm/security-holder""#),
+            Both("description", r#""security holding package""#),
+            Both("maintainers", r#"[{"name":"npm","email":"npm@example.com"}]"#),
+            Top("dist-tags", r#"{"latest":"0.0.1-security"}"#),
+            Top(
+                "versions",
+                r#"{"0.0.1-security":{"name":"quirk-security-holding","version":"0.0.1-security","description":"security holding package","repository":"npm/security-holder"}}"#,
+            ),
+        ],
+    ),
+    odd(
+        "quirk-security-holding-forged",
+        49,
+        &[
+            Both("description", r#""security holding package""#),
+            Top("dist-tags", r#"{"latest":"0.0.1-security"}"#),
+            Top("versions", r#"{"0.0.1-security":{"version":"0.0.1-security"}}"#),
         ],
     ),
     odd("quirk-homepage-array-of-nothing", 28, &[Both("homepage", r#"[""]"#)]),
@@ -241,20 +264,20 @@ pub(super) const FIELDS: &[Oddity] = &[
         32,
         &[Top("readme", r#""ERROR: No README data found!""#), Top("readmeFilename", r#""""#)],
     ),
-    odd("quirk-users-odd", 0, &[Top("users", r#"{"someone":true,"other":false,"third":"yes","":true}"#)]),
-    odd("quirk-users-array", 0, &[Top("users", r#"["someone"]"#)]),
+    odd("quirk-users-odd", 56, &[Top("users", r#"{"someone":true,"other":false,"third":"yes","":true}"#)]),
+    odd("quirk-users-array", 56, &[Top("users", r#"["someone"]"#)]),
     odd(
         "quirk-attachments-and-cached",
-        0,
+        57,
         &[Top("_attachments", "{}"), Top("_cached", "true"), Top("_contentLength", "1"), Top("access", r#""public""#)],
     ),
     odd("quirk-rev-missing", 0, &[Without("_rev")]),
     odd("quirk-rev-number", 0, &[Top("_rev", "7")]),
-    odd("quirk-id-differs-from-name", 0, &[Top("name", r#""another-name""#)]),
-    odd("quirk-name-missing", 0, &[Without("name")]),
+    odd("quirk-id-differs-from-name", 53, &[Top("name", r#""another-name""#)]),
+    odd("quirk-name-missing", 53, &[Without("name")]),
     odd(
         "quirk-member-proto",
-        0,
+        59,
         &[
             Top("__proto__", r#"{"polluted":true}"#),
             Version("dependencies", r#"{"__proto__":"1.0.0","constructor":"^1.0.0"}"#),

@@ -6,68 +6,68 @@
 use super::super::small::small_revision;
 use super::{OddDocument, ordinary_document};
 
-const NAMES: [&str; 47] = [
+/// Rows of the catalogue, and their names.
+const NAMES: &[(u8, &[&str])] = &[
     // What JavaScript objects have already.
-    "__proto__",
-    "constructor",
-    "hasOwnProperty",
-    "toString",
-    "@quirk/__proto__",
+    (59, &["__proto__", "constructor", "hasOwnProperty", "toString", "@quirk/__proto__"]),
     // What is resolved on the way: the addresses of these are other pages.
-    "@x/..",
-    "@x/.",
-    "..",
-    ".",
+    (51, &["@x/..", "@x/.", "..", ".", "@x/../_all_docs", "../quirk", "/quirk", "@x/"]),
+    // What only looks as if it were.
+    (51, &["@x/%2e%2e", "@x\\..", "...", "@x/..quirk"]),
     // Equal but for case, and upper case in front of lower.
-    "Quirk-Case",
-    "quirk-case",
-    "QUIRK-CASE",
-    "@Quirk/Upper",
-    "@quirk/upper",
-    "JSONStreamed",
+    (52, &["Quirk-Case", "quirk-case", "QUIRK-CASE", "@Quirk/Upper", "@quirk/upper", "JSONStreamed"]),
     // Nothing but digits or signs.
-    "0",
-    "007",
-    "1e3",
-    "-",
-    "--",
-    "-----quirk-----",
-    "~quirk",
-    "!quirk",
-    "*quirk*",
-    "(quirk)",
-    "'quirk'",
-    "quirk~!*'()",
-    ".quirk",
-    "_quirk",
-    "quirk.js",
+    (
+        50,
+        &[
+            "0",
+            "007",
+            "1e3",
+            "-",
+            "--",
+            "-----quirk-----",
+            "~quirk",
+            "!quirk",
+            "*quirk*",
+            "(quirk)",
+            "'quirk'",
+            "quirk~!*'()",
+            ".quirk",
+            "_quirk",
+            "quirk.js",
+        ],
+    ),
     // What must be escaped in an address, in JSON or in a file's name.
-    "quirk space",
-    " quirk-leading",
-    "quirk-trailing ",
-    "quirk%2Fpercent",
-    "quirk?query",
-    "quirk#fragment",
-    "quirk+plus",
-    "quirk&and=is;semicolon",
-    "quirk/two/slashes",
-    "quirk\\back",
-    "\"quirk\"",
-    "quirk\ttab",
+    (
+        50,
+        &[
+            "quirk space",
+            " quirk-leading",
+            "quirk-trailing ",
+            "quirk%2Fpercent",
+            "quirk?query",
+            "quirk#fragment",
+            "quirk+plus",
+            "quirk&and=is;semicolon",
+            "quirk/two/slashes",
+            "quirk\\back",
+            "\"quirk\"",
+            "quirk\ttab",
+        ],
+    ),
     // Beyond ASCII: bytes and UTF-16 order these two differently.
-    "\u{e9}quirk",
-    "\u{ffff}quirk",
-    "\u{1f600}quirk",
-    // Devices of one operating system.
-    "con",
-    "aux.js",
+    (50, &["\u{e9}quirk", "\u{ffff}quirk", "\u{1f600}quirk"]),
+    // Devices of one operating system, modules of one runtime.
+    (50, &["con", "aux.js", "fs"]),
 ];
 
 pub(super) fn documents() -> impl Iterator<Item = OddDocument> {
-    let long = ["-".repeat(128) + "quirk", format!("@{}/{}", "q".repeat(106), "k".repeat(106))];
-    NAMES.iter().map(|name| (*name).to_owned()).chain(long).map(|name| {
+    // 214 characters are the most that npm takes today; there are longer ones from before.
+    let long = ["-".repeat(128) + "quirk", format!("@{}/{}", "q".repeat(106), "k".repeat(106)), "long".repeat(100)];
+    let short = NAMES.iter().flat_map(|(row, names)| names.iter().map(|name| (*row, (*name).to_owned())));
+    short.chain(long.map(|name| (50, name))).map(|(catalogue_row, name)| {
         let revision = small_revision(&name);
         let bytes = ordinary_document(&name, &revision).into_bytes();
-        OddDocument { name, catalogue_row: 0, revision, bytes }
+        OddDocument { name, catalogue_row, revision, bytes }
     })
 }

@@ -78,6 +78,14 @@ pub(super) const FIELDS: &[Oddity] = &[
         )],
     ),
     odd(
+        "quirk-dependency-value-other-grammars",
+        60,
+        &[Version(
+            "dependencies",
+            r#"{"wild":"v*","ruby":"~> 1.2","hyphen":"1.0.0 - 2.0.0 <1.5.0","four":"1.2.3.4","zeros":"01.02.03","either":">=1 || next"}"#,
+        )],
+    ),
+    odd(
         "quirk-dependency-key-odd",
         38,
         &[Version(
@@ -165,12 +173,12 @@ pub(super) const FIELDS: &[Oddity] = &[
     odd("quirk-unpacked-size-float", 46, &[Version("dist", r#"{"tarball":"x","unpackedSize":1.5,"fileCount":-1}"#)]),
     odd(
         "quirk-unpacked-size-huge",
-        46,
+        58,
         &[Version("dist", r#"{"tarball":"x","unpackedSize":18446744073709551616,"fileCount":9007199254740993}"#)],
     ),
     odd(
         "quirk-unpacked-size-exponent",
-        46,
+        58,
         &[Version("dist", r#"{"tarball":"x","unpackedSize":1e3,"fileCount":1E2}"#)],
     ),
     odd(

@@ -1,0 +1,113 @@
+//! What one may type while the sample registry runs: edits of its world, one a line. Not here: what an edit does to a
+//! document (`sample`).
+
+use crate::error::{Error, Result};
+use crate::sample::World;
+
+/// What is said to `help`, and at the start on a terminal.
+pub(super) const HELP: &str = "\
+publish NAME[@VERSION]     publish a version, 1.0.0 where none is given; makes the package where there is none
+unpublish NAME[@VERSION]   unpublish a version, or the whole package, which leaves a tombstone
+delete NAME                delete a package: no longer listed, 404
+block NAME                 answer 451 for a name
+requests                   say how many requests came so far";
+
+/// A line, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    Publish { name: String, version: String },
+    Unpublish { name: String, version: Option<String> },
+    Delete { name: String },
+    Block { name: String },
+    Requests,
+    Help,
+    Empty,
+}
+
+impl Line {
+    /// # Errors
+    /// [`crate::error::ErrorKind::Input`] with the words that there are.
+    pub(super) fn parse(line: &str) -> Result<Line> {
+        let mut words = line.split_whitespace();
+        let (verb, subject) = (words.next().unwrap_or_default(), words.next());
+        let unknown = || Error::input(format!("{:?} is not understood", line.trim())).hint(HELP);
+        if words.next().is_some() {
+            return Err(unknown());
+        }
+        Ok(match (verb, subject.map(name_and_version)) {
+            ("", _) => Line::Empty,
+            ("help", None) => Line::Help,
+            ("requests", None) => Line::Requests,
+            ("publish", Some((name, version))) => {
+                Line::Publish { name, version: version.unwrap_or_else(|| "1.0.0".to_owned()) }
+            }
+            ("unpublish", Some((name, version))) => Line::Unpublish { name, version },
+            ("delete", Some((name, None))) => Line::Delete { name },
+            ("block", Some((name, None))) => Line::Block { name },
+            _ => return Err(unknown()),
+        })
+    }
+
+    /// Changes the world; says what was done, `None` where the line asks for no edit.
+    pub(super) fn apply(&self, world: &mut World) -> Option<String> {
+        match self {
+            Line::Publish { name, version } => {
+                world.publish(name, version);
+                Some(format!("published {name}@{version}"))
+            }
+            Line::Unpublish { name, version: Some(version) } => {
+                world.unpublish_version(name, version);
+                Some(format!("unpublished {name}@{version}"))
+            }
+            Line::Unpublish { name, version: None } => {
+                world.unpublish(name);
+                Some(format!("unpublished {name}"))
+            }
+            Line::Delete { name } => {
+                world.delete(name);
+                Some(format!("deleted {name}"))
+            }
+            Line::Block { name } => {
+                world.block(name);
+                Some(format!("blocked {name}"))
+            }
+            Line::Requests | Line::Help | Line::Empty => None,
+        }
+    }
+}
+
+/// `name` or `name@version`; the first character may be the `@` of a scope.
+fn name_and_version(text: &str) -> (String, Option<String>) {
+    match text.rfind('@') {
+        Some(at) if at > 0 => (text[..at].to_owned(), Some(text[at + 1..].to_owned())),
+        _ => (text.to_owned(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn lines_are_understood_or_refused_with_the_words_that_there_are() {
+        let publish = Line::Publish { name: "@x/y".to_owned(), version: "2.0.0".to_owned() };
+        assert_eq!(Line::parse(" publish @x/y@2.0.0 ").unwrap(), publish);
+        assert_eq!(Line::parse("unpublish a").unwrap(), Line::Unpublish { name: "a".to_owned(), version: None });
+        assert_eq!(Line::parse("").unwrap(), Line::Empty);
+        for bad in ["publish", "delete a@1", "delete a b", "drop a", "help me"] {
+            let error = Line::parse(bad).unwrap_err();
+            assert!(format!("{error:#}{error:?}").contains("unpublish NAME"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn edits_reach_the_world() {
+        let mut world = World::new();
+        assert_eq!(Line::parse("publish a").unwrap().apply(&mut world).unwrap(), "published a@1.0.0");
+        assert!(world.document("a").is_some());
+        Line::parse("delete a").unwrap().apply(&mut world).unwrap();
+        assert!(world.document("a").is_none());
+    }
+}

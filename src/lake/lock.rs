@@ -1,0 +1,36 @@
+//! The lock of an origin, as it stands in the lake: who works there, since when, and how long that holds.
+//!
+//! Pure data. Who takes, renews and lifts it is the pipeline's lease.
+
+use serde::{Deserialize, Serialize};
+
+/// Who works on an origin. One process at a time writes there; reading needs no lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRecord {
+    /// Drawn anew for each holder: two holders are never taken for each other.
+    pub holder: String,
+    /// What it does, as a command of all-docs: `ingest`.
+    pub purpose: String,
+    /// The tool's version.
+    pub tool_version: String,
+    /// The name of its machine.
+    pub host: String,
+    /// The process's id on that machine.
+    pub process_id: u32,
+    /// Where that id means anything, and since when, as far as the system tells: only a process that finds the same
+    /// place in its own record may judge by the id whether the holder is alive.
+    pub process_place: Option<ProcessPlace>,
+    /// When it began, seconds since 1970.
+    pub since_s: i64,
+    /// When the lock lapses unless it is renewed, seconds since 1970.
+    pub expires_at_s: i64,
+}
+
+/// Within what a process id is unique, and what tells two processes apart that had the same id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessPlace {
+    /// The running system, its space of process ids, and the user: an opaque text.
+    pub system: String,
+    /// When the process began, in the system's own ticks.
+    pub started_ticks: u64,
+}

@@ -1,0 +1,73 @@
+//! Bounds: how much may be under way at once, over all partitions of a run.
+
+use std::time::Duration;
+
+use crate::fetch::SegmentBound;
+
+/// Documents asked for and not yet durable, over all partitions: what a process that is killed may have asked for in
+/// vain. Of them, [`REQUESTED`] are under way or wait for one before them, [`BETWEEN`] are between the network and a
+/// builder, and the rest waits for its segment to be full.
+const UNSTAGED_DOCUMENTS: usize = 256;
+/// More than twice the requests that a host is sent at once, so that a slow answer holds up few others.
+const REQUESTED: usize = 144;
+/// Enough to ride out a row group's compression.
+const BETWEEN: usize = 24;
+/// Bytes of the same documents: of bodies in memory, and of segments that are not full.
+const DOCUMENT_BYTES_IN_FLIGHT: u64 = 48 << 20;
+const SEGMENT_BYTES: usize = 16 << 20;
+/// How long an answer may wait for its segment to be full, once its turn has come.
+const STAGED_WITHIN: Duration = Duration::from_secs(10);
+/// Partitions beyond one per core: they keep the network busy while others end. Each costs the memory of its writers,
+/// some 60 MB, and so more than [`MAX_PARTITIONS`] are never under way.
+const EXTRA_PARTITIONS: usize = 1;
+const MAX_PARTITIONS: usize = 8;
+
+/// The bounds of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Partitions that are planned, fetched and built at once.
+    pub(super) partitions: usize,
+    /// Requests for documents that a partition keeps under way; the limiter of the host decides how many are sent.
+    pub(super) requests_per_partition: usize,
+    /// Documents between the network and a partition's builder.
+    pub(super) fetched_per_partition: usize,
+    /// When a partition's builder makes what it has durable.
+    pub(super) segment: SegmentBound,
+    /// Bytes of bodies in memory over all partitions.
+    pub(super) document_bytes_in_flight: u64,
+}
+
+impl Bounds {
+    /// The bounds on a machine of so many cores.
+    pub(super) fn for_cores(cores: usize) -> Bounds {
+        let partitions = (cores + EXTRA_PARTITIONS).min(MAX_PARTITIONS);
+        Bounds {
+            partitions,
+            requests_per_partition: REQUESTED / partitions,
+            fetched_per_partition: BETWEEN / partitions,
+            segment: SegmentBound {
+                answers: (UNSTAGED_DOCUMENTS - REQUESTED - BETWEEN) / partitions,
+                bytes: SEGMENT_BYTES / partitions,
+                age: STAGED_WITHIN,
+            },
+            document_bytes_in_flight: DOCUMENT_BYTES_IN_FLIGHT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_crash_can_cost_does_not_grow_with_the_machine() {
+        for cores in [1, 2, 3, 4, 7, 8, 64, 1024] {
+            let bounds = Bounds::for_cores(cores);
+            let each = bounds.requests_per_partition + bounds.fetched_per_partition + bounds.segment.answers;
+            assert!(bounds.partitions * each <= UNSTAGED_DOCUMENTS, "{bounds:?}");
+            assert!(bounds.fetched_per_partition > 0 && bounds.segment.answers > 0, "{bounds:?}");
+            let bytes = bounds.document_bytes_in_flight + (bounds.partitions * bounds.segment.bytes) as u64;
+            assert!(bytes <= 64 << 20, "{bounds:?}");
+        }
+    }
+}

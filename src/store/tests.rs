@@ -1,0 +1,115 @@
+//! The promises of a store, held on each backend.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+async fn conforms(store: &Store) {
+    store.create_root().await.unwrap();
+    assert_eq!(store.get("a/b.json").await.unwrap(), None);
+    store.put("a/b.json", "one").await.unwrap();
+    store.put("a/b.json", "two").await.unwrap();
+    assert_eq!(store.get("a/b.json").await.unwrap().unwrap(), "two");
+    let staging = store.clone();
+    tokio::task::spawn_blocking(move || {
+        let mut staged = staging.stage("s/x.parquet").unwrap();
+        std::io::Write::write_all(&mut staged, b"rows").unwrap();
+        staged.finish().unwrap();
+    })
+    .await
+    .unwrap();
+    assert_eq!(store.list("").await.unwrap(), ["a/b.json", "s/x.parquet"]);
+    assert!(store.promote("s/x.parquet", "t/x.parquet").await.unwrap());
+    assert!(!store.promote("s/x.parquet", "t/x.parquet").await.unwrap());
+    assert_eq!(store.get("t/x.parquet").await.unwrap().unwrap(), "rows");
+    assert!(store.open_shard("t/x.parquet").await.unwrap().is_some());
+    assert!(store.open_shard("t/y.parquet").await.unwrap().is_none());
+    store.delete("t/x.parquet").await.unwrap();
+    store.delete("t/x.parquet").await.unwrap();
+    store.delete_folder("a").await.unwrap();
+    store.delete_folder("a").await.unwrap();
+    assert_eq!(store.list("").await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn memory_keeps_the_promises() {
+    conforms(&Store::memory()).await;
+}
+
+#[tokio::test]
+async fn a_local_disk_keeps_the_promises_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("new/lake").to_str().unwrap()).unwrap();
+    conforms(&store).await;
+}
+
+#[test]
+fn a_location_of_another_kind_is_refused() {
+    for location in ["gs://bucket/x", "ftp://x/y"] {
+        assert_eq!(Store::open(location).unwrap_err().kind(), ErrorKind::Input, "{location}");
+    }
+}
+
+/// Puts under a condition: of many that try at once, one succeeds.
+async fn conditions_hold(store: &Store) {
+    store.create_root().await.unwrap();
+    let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
+    assert!(!store.replace_if_unchanged("x/lock", &first, "other").await.unwrap(), "there is nothing to replace");
+    assert!(store.put_if_absent("x/lock", first.clone()).await.unwrap());
+    assert!(!store.put_if_absent("x/lock", "other").await.unwrap());
+    assert!(!store.replace_if_unchanged("x/lock", &second, "other").await.unwrap());
+    assert!(store.replace_if_unchanged("x/lock", &first, second.clone()).await.unwrap());
+    assert!(!store.replace_if_unchanged("x/lock", &first, "other").await.unwrap());
+    assert!(!store.delete_if_unchanged("x/lock", &first).await.unwrap());
+    assert_eq!(store.get("x/lock").await.unwrap().unwrap(), second);
+
+    let tries = (0..20).map(|number| {
+        let (store, second) = (store.clone(), second.clone());
+        tokio::spawn(
+            async move { store.replace_if_unchanged("x/lock", &second, format!("by {number}")).await.unwrap() },
+        )
+    });
+    let won = futures::future::join_all(tries).await.into_iter().filter(|won| *won.as_ref().unwrap()).count();
+    assert_eq!(won, 1);
+    let held = store.get("x/lock").await.unwrap().unwrap();
+    assert!(store.delete_if_unchanged("x/lock", &held).await.unwrap());
+    let tries = (0..20).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move { store.put_if_absent("x/lock", format!("by {number}")).await.unwrap() })
+    });
+    let won = futures::future::join_all(tries).await.into_iter().filter(|won| *won.as_ref().unwrap()).count();
+    assert_eq!(won, 1);
+    assert_eq!(store.list("x").await.unwrap(), ["x/lock"], "nothing is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_holds_in_memory_and_on_a_local_disk() {
+    conditions_hold(&Store::memory()).await;
+    let folder = tempfile::tempdir().unwrap();
+    conditions_hold(&Store::open(folder.path().to_str().unwrap()).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_vanished_is_an_error_and_not_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("lake").to_str().unwrap()).unwrap();
+    store.create_root().await.unwrap();
+    store.put("a", "1").await.unwrap();
+    std::fs::remove_dir_all(folder.path().join("lake")).unwrap();
+    let error = store.put("npm/b", "2").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lake);
+    assert!(error.message().contains("is gone"), "{error}");
+    assert!(store.stage("npm/staging/c").is_err());
+    assert!(!folder.path().join("lake").exists());
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_of_a_put_is_swept_and_hides_no_empty_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_str().unwrap()).unwrap();
+    std::fs::write(folder.path().join(".put-a1b2c3"), "half").unwrap();
+    assert_eq!(store.any_entry().await.unwrap(), None);
+    store.put("npm/manifest/0-z.json", "{}").await.unwrap();
+    std::fs::write(folder.path().join("npm/manifest/.put-a1b2c3"), "half").unwrap();
+    store.sweep("npm").await.unwrap();
+    assert_eq!(store.list("npm").await.unwrap(), ["npm/manifest/0-z.json"]);
+}

@@ -1,0 +1,120 @@
+//! Conditional requests through an ingest: what the lake holds is asked for by its ETag, and a 304 keeps its rows.
+
+use all_docs::lake::TableKind;
+use all_docs::npm::Representation;
+use all_docs::sample::{Action, Fault, FaultScript, World};
+use all_docs::store::Store;
+
+use crate::support::{Env, assert_same_lake, lake_bytes, run};
+
+/// The ETags that the lake holds, in the order of names.
+fn etags(env: &Env) -> Vec<Option<String>> {
+    env.texts(TableKind::Outcomes, "etag")
+}
+
+/// Name, `If-None-Match` and status of every request for a document since the last call.
+fn asked(env: &Env) -> Vec<(String, Option<String>, u16)> {
+    let requests = env.server.requests();
+    env.server.clear_requests();
+    let about = requests.into_iter().filter_map(|request| {
+        let (condition, status) = (request.if_none_match, request.status);
+        request.package.map(|package| (package, condition, status))
+    });
+    about.collect()
+}
+
+fn env_of(names: &[&str]) -> Env {
+    let mut world = World::new();
+    world.add_names(names);
+    Env::new(world)
+}
+
+async fn fresh_lake(env: &Env, representation: Representation) -> std::path::PathBuf {
+    let fresh = env.folder.path().join("fresh");
+    let mut options = env.options(&[]);
+    options.store = Store::open(fresh.to_str().unwrap()).unwrap();
+    options.representation = representation;
+    run(options).await.unwrap();
+    fresh
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revised_document_is_asked_for_by_the_tag_that_the_lake_holds() {
+    let env = env_of(&["a", "b", "c"]);
+    env.ingest(&[]).await;
+    let held = etags(&env);
+    asked(&env);
+    env.server.world().publish("b", "2.0.0");
+    env.ingest(&[]).await;
+    assert_eq!(asked(&env), [("b".to_owned(), held[1].clone(), 200)]);
+    assert!(held[1].is_some() && etags(&env)[1] != held[1], "the tag of the new document is kept");
+    assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_304_to_an_announced_change_keeps_the_rows_as_stale_and_is_asked_again() {
+    let env = env_of(&["a", "b", "c"]);
+    env.ingest(&[]).await;
+    let (held, documents) = (etags(&env), env.texts(TableKind::Packuments, "json"));
+    asked(&env);
+    // What lies before the registry is behind its feed.
+    env.server.world().publish("b", "2.0.0");
+    env.server.set_faults(FaultScript::of([Fault::packument("b", Action::Stale)]));
+    for _ in 0..2 {
+        let summary = env.ingest(&[]).await;
+        assert_eq!((summary.counts.packuments_not_modified, summary.counts.packuments_stale), (1, 1));
+        assert_eq!(asked(&env), [("b".to_owned(), held[1].clone(), 304)]);
+        assert_eq!(env.texts(TableKind::Outcomes, "outcome")[1].as_deref(), Some("stale"));
+        assert_eq!(env.texts(TableKind::Packuments, "json"), documents);
+        assert_eq!(env.names(TableKind::Versions), ["a", "b", "c"]);
+    }
+    env.server.set_faults(FaultScript::default());
+    env.ingest(&[]).await;
+    assert_eq!(asked(&env), [("b".to_owned(), held[1].clone(), 200)]);
+    assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
+}
+
+/// Mirrors serve documents without `_rev`, which count as being at the announced revision.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_304_to_a_document_without_a_revision_brings_it_to_the_announced_one() {
+    let document = r#"{"name":"b","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":{"version":"1.0.0"}}}"#;
+    let env = env_of(&["a", "c"]);
+    env.server.world().put_raw("b", "1-x", document.to_owned());
+    env.ingest(&[]).await;
+    asked(&env);
+    env.server.world().put_raw("b", "2-y", document.to_owned());
+    let summary = env.ingest(&[]).await;
+    assert_eq!(asked(&env)[0].2, 304);
+    assert_eq!((summary.counts.packuments_not_modified, summary.counts.packuments_stale), (1, 0));
+    assert_eq!(env.texts(TableKind::Outcomes, "outcome")[1].as_deref(), Some("present"));
+    for table in [TableKind::Packages, TableKind::Packuments, TableKind::Outcomes] {
+        assert_eq!(env.texts(table, "rev")[1].as_deref(), Some("2-y"), "{table}");
+    }
+    assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
+}
+
+/// An ETag belongs to one form of a document.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tag_of_one_form_is_not_used_to_ask_for_the_other() {
+    let env = env_of(&["a", "b"]);
+    let abbreviated = |env: &Env, refresh| {
+        let mut options = env.options(&[]);
+        (options.representation, options.refresh) = (Representation::Abbreviated, refresh);
+        options
+    };
+    run(abbreviated(&env, false)).await.unwrap();
+    asked(&env);
+    let summary = run(abbreviated(&env, true)).await.unwrap();
+    assert_eq!(summary.counts.packuments_not_modified, 2);
+    assert!(asked(&env).iter().all(|(_, condition, status)| condition.is_some() && *status == 304));
+    env.ingest(&[]).await;
+    assert!(asked(&env).iter().all(|(_, condition, status)| condition.is_none() && *status == 200));
+    assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
+    let before = lake_bytes(&env.lake());
+    asked(&env);
+    let mut options = env.options(&[]);
+    options.refresh = true;
+    run(options).await.unwrap();
+    assert!(asked(&env).iter().all(|(_, condition, status)| condition.is_some() && *status == 304));
+    assert_eq!(lake_bytes(&env.lake()), before);
+}

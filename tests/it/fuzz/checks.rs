@@ -1,0 +1,175 @@
+//! What must hold of every decoder for any bytes at all: one function a target, which panics when it does not.
+//!
+//! Shared by the bounded run of the tests (`mod.rs`) and the open-ended one of `fuzz/`, which sees only this file. So it
+//! names nothing but the library, and crates that both have.
+
+use all_docs::error::{ErrorKind, Result};
+use all_docs::lake::{LakeInfo, Manifest, Partition, PartitionSet, Pivots, TableKind};
+use all_docs::npm::{
+    Outcome, PackageName, Page, PageDecoder, Representation, person::Person, semver::Semver, timestamp,
+};
+use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
+use all_docs::table::{Decoded, DocumentInput, DocumentTables};
+use arrow::array::{Array, AsArray, RecordBatch};
+use serde_json::Value;
+use url::Url;
+
+/// Pivots longer than this only make the engine slower, not odder.
+const MAX_PIVOTS_BYTES: usize = 4 << 10;
+
+/// A page says the same however its body is cut, and loses no row of what any reader of JSON calls a page.
+pub fn page(bytes: &[u8]) {
+    let whole = decode_page([bytes]);
+    let piece_bytes = 1 + usize::from(bytes.last().copied().unwrap_or_default() % 32);
+    let in_pieces = decode_page(bytes.chunks(piece_bytes));
+    match (&whole, &in_pieces) {
+        (Ok(whole), Ok(in_pieces)) => assert_eq!(whole, in_pieces, "in pieces of {piece_bytes} bytes"),
+        (Err(_), Err(_)) => {}
+        _ => panic!("whole {whole:?}, in pieces of {piece_bytes} bytes {in_pieces:?}"),
+    }
+    // Escaped and repeated keys mean the same to no two readers.
+    let is_plain = !bytes.contains(&b'\\') && bytes.windows(6).filter(|six| six == b"\"rows\"").count() == 1;
+    let Ok(Value::Object(members)) = serde_json::from_slice(bytes) else { return };
+    if let (true, Some(Value::Array(rows))) = (is_plain, members.get("rows")) {
+        let page = whole.expect("JSON with rows is a page");
+        assert_eq!(page.rows.len() + usize::try_from(page.unusable_rows).unwrap(), rows.len());
+        assert!(page.rows.iter().all(|row| rows.iter().any(|other| other["id"] == row.name.as_str())));
+    }
+}
+
+fn decode_page<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Page> {
+    let mut decoder = PageDecoder::new(10);
+    for piece in pieces {
+        decoder.feed(piece)?;
+    }
+    decoder.finish()
+}
+
+/// A document is kept byte for byte, has rows under its own name only, is not malformed where any reader of JSON calls it
+/// a packument, and has the same rows whatever came before it.
+pub fn packument(bytes: &[u8]) {
+    const NAME: &str = "@fuzz/name";
+    let representation = if bytes.len().is_multiple_of(2) { Representation::Full } else { Representation::Abbreviated };
+    let input = DocumentInput { name: NAME, announced_rev: "3-announced", representation, bytes };
+    let mut tables = DocumentTables::new(true);
+    let decoded = tables.push(input);
+    let first = tables.take_batches().unwrap();
+    assert_eq!(tables.push(input), decoded);
+    assert_eq!(tables.take_batches().unwrap(), first, "the same document has other rows the second time");
+
+    let rows = |table| first.iter().filter(|(kind, _)| *kind == table).map(|(_, rows)| rows.num_rows()).sum::<usize>();
+    assert!(first.iter().all(|(_, rows)| texts(rows, "name").all(|name| name == Some(NAME))));
+    assert_eq!(rows(TableKind::Packuments), 1);
+    let raw = &first.iter().find(|(kind, _)| *kind == TableKind::Packuments).unwrap().1;
+    let kept = match texts(raw, "json").next().unwrap() {
+        Some(json) => json.as_bytes(),
+        None => raw.column_by_name("bytes").unwrap().as_binary::<i32>().value(0),
+    };
+    assert_eq!(kept, bytes);
+
+    let versions: Vec<_> = first
+        .iter()
+        .filter(|(kind, _)| *kind == TableKind::Versions)
+        .flat_map(|(_, rows)| texts(rows, "version"))
+        .collect();
+    let distinct: std::collections::BTreeSet<_> = versions.iter().collect();
+    assert_eq!(distinct.len(), versions.len(), "a version twice");
+    match decoded.outcome {
+        Outcome::Malformed => assert_eq!(first.len(), 1, "rows of a malformed document"),
+        Outcome::Present | Outcome::Tombstone => assert_eq!(rows(TableKind::Packages), 1),
+        other => panic!("a document alone is never {other:?}"),
+    }
+    agrees_with_another_reader(bytes, &decoded, &versions);
+}
+
+fn agrees_with_another_reader(bytes: &[u8], decoded: &Decoded, versions: &[Option<&str>]) {
+    let Ok(Value::Object(members)) = serde_json::from_slice(bytes) else { return };
+    let is_packument = ["_id", "name", "time", "versions"].iter().any(|member| members.contains_key(*member));
+    assert_eq!(decoded.outcome != Outcome::Malformed, is_packument, "{decoded:?}");
+    if is_packument {
+        let objects = members.get("versions").and_then(Value::as_object).into_iter().flatten();
+        let mut expected: Vec<_> =
+            objects.filter(|(_, entry)| entry.is_object()).map(|(key, _)| Some(&**key)).collect();
+        expected.sort_unstable();
+        let mut versions = versions.to_vec();
+        versions.sort_unstable();
+        assert_eq!(versions, expected);
+    }
+}
+
+fn texts<'a>(rows: &'a RecordBatch, column: &str) -> impl Iterator<Item = Option<&'a str>> {
+    let column = rows.column_by_name(column).unwrap().as_string::<i32>();
+    (0..column.len()).map(|row| column.is_valid(row).then(|| column.value(row)))
+}
+
+/// A pivots file gives ascending keys, or an error that blames the file.
+pub fn pivots(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes.get(..MAX_PIVOTS_BYTES).unwrap_or(bytes));
+    let suffix = [".js", ".json", ".mjs", ".txt"][bytes.len() % 4];
+    match Pivots::parse(&text, &format!("pivots{suffix}")) {
+        Ok(pivots) => {
+            assert!(pivots.keys().windows(2).all(|pair| pair[0] < pair[1]));
+            assert!(pivots.keys().iter().all(|key| !key.is_empty()));
+        }
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Input, "{}", error.report()),
+    }
+}
+
+/// Credentials are read from anything; what cannot be used is told. The parts are divided by zero bytes: files, a token.
+pub fn npmrc(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let files: Vec<&str> = text.split('\0').collect();
+    let value_of = |name: &str| (name.len() < 3).then(|| name.repeat(2));
+    let credentials = Credentials::from_npmrc(files.iter().copied(), value_of);
+    assert!(credentials.notes().iter().all(|note| !note.is_empty()));
+    let _ = format!("{credentials:?}");
+    let token = files.last().copied().unwrap_or_default();
+    assert!(
+        credentials.with_npm_token(token).is_ok()
+            || token.trim().is_empty()
+            || !token.trim().is_ascii()
+            || token.contains(char::is_control)
+    );
+}
+
+/// The small files of a lake are read, or refused, and say the same when they are written again.
+pub fn lake_files(bytes: &[u8]) {
+    fn again<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
+        bytes: &[u8],
+    ) -> Option<T> {
+        let read: T = serde_json::from_slice(bytes).ok()?;
+        let written = serde_json::to_vec(&read).unwrap();
+        assert_eq!(serde_json::from_slice::<T>(&written).unwrap(), read);
+        Some(read)
+    }
+    let _ = (again::<LakeInfo>(bytes), again::<BudgetSnapshot>(bytes));
+    if let Some(manifest) = again::<Manifest>(bytes) {
+        assert!(manifest.partition.file_stem().len() <= 200);
+    }
+    if let Some(set) = again::<PartitionSet>(bytes) {
+        let names = set.boundaries.iter().map(String::as_str).chain(["", "a", "\u{10ffff}"]);
+        assert!(names.into_iter().all(|name| set.get(set.index_of(name)).contains(name)));
+    }
+    if let Ok(stem) = std::str::from_utf8(bytes) {
+        let _ = Partition::from_file_stem(stem);
+    }
+}
+
+/// Names, addresses, numbers and times: a name's address lies below its registry and leads back to the name.
+pub fn words(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = (Semver::parse(&text), Person::parse(&text), timestamp::parse_quoted_micros(&text));
+    let name = PackageName::from_spec(&text);
+    assert!(text.starts_with(name.as_str()));
+    if let Some(segment) = name.path_segment() {
+        let base = Url::parse("https://registry.example/base/").unwrap();
+        let url = base.join(&segment).unwrap();
+        assert_eq!(url.as_str(), format!("{base}{segment}"));
+        let clear = percent_encoding::percent_decode_str(&segment).decode_utf8().unwrap();
+        assert_eq!(clear, name.as_str());
+    }
+    if let Ok(origin) = Origin::parse(&text, None) {
+        assert!(origin.registry_url.path().ends_with('/') && origin.replicate_url.path().ends_with('/'));
+        assert!(origin.name.starts_with(|c: char| c.is_ascii_lowercase()));
+    }
+}
