@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use all_docs::diff::Selection;
 use all_docs::lake::{OriginInfo, Pivots};
 use all_docs::npm::Representation;
-use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, ingest};
+use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, Scope, ingest};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
 use all_docs::sample::{Options, SampleServer, World};
 use all_docs::store::Store;
@@ -57,7 +57,8 @@ fn run(input: &Path, compresses: bool) {
         store: Store::open(folder.path().join("lake").to_str().unwrap()).unwrap(),
         registry: Registry::new(origin, config, Credentials::default()).unwrap(),
         origin_info: OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
-        pivots: Pivots::new(pivots).unwrap(),
+        pivots: Some(Pivots::new(pivots).unwrap()),
+        scope: Scope::All,
         partitions: PartitionMode::Exact,
         representation: Representation::Full,
         selection: Selection::All,

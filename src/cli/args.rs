@@ -5,6 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::cache::CacheCommand;
+use super::packument::PackumentCommand;
+use super::partition::PartitionCommand;
+use super::pivots::PivotsArgs;
+
 /// The npm registry as columns: crawl it into a lake of Parquet, ask it in SQL.
 #[derive(Debug, Parser)]
 #[command(
@@ -40,6 +45,19 @@ pub(super) enum Command {
     Query(QueryArgs),
     /// Say what a lake holds, and what a running ingest is doing
     Status(StatusArgs),
+    /// Prove that a lake is whole and sound, or say what is wrong; with --repair mend it
+    Verify(VerifyArgs),
+    /// List the registry's names into partitions, and show the partitions
+    #[command(subcommand)]
+    Partition(PartitionCommand),
+    /// Fetch, show and export documents
+    #[command(subcommand)]
+    Packument(PackumentCommand),
+    /// Index, list, check and clear what a lake holds
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Make pivots that part all names evenly, from a lake or by asking a registry
+    Pivots(PivotsArgs),
     /// Serve the sample registry on loopback: a small npm that can change and misbehave
     Sample(SampleArgs),
 }
@@ -72,12 +90,14 @@ a leading or trailing null is an open end.
 
 Examples:
   all-docs ingest --pivots examples/pivots.json --origin sample --lake lake
+  all-docs ingest                                        by the lake's partitions, or balanced ones of a new lake
+  all-docs ingest --origin mirror=https://npm.example.com   another registry, beside it in the same lake
   all-docs ingest --pivots pivots.js                     the public npm registry, into ./lake
   all-docs ingest --pivots pivots.js --packuments none   names and revisions only: some 450 requests
   all-docs ingest --pivots pivots.js --names list.txt    documents of these packages only
   all-docs ingest --pivots pivots.js --dry-run           what would be fetched, and why")]
 pub(super) struct IngestArgs {
-    /// The pivots file
+    /// The pivots file [default: the lake's own partitions; for a new lake, balanced pivots that the registry is asked for]
     #[arg(long, value_name = "FILE", env = "ALL_DOCS_PIVOTS")]
     pub(super) pivots: Option<PathBuf>,
     #[command(flatten)]
@@ -109,11 +129,11 @@ pub(super) struct IngestArgs {
 }
 
 /// Where to read, and with which manners.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct RegistryArgs {
-    /// Where to read: npm, sample (a built-in registry on loopback), or the URL of one server for everything
-    /// [default: npm]
-    #[arg(long, value_name = "npm|sample|URL", env = "ALL_DOCS_ORIGIN")]
+    /// Where to read: npm, sample (a built-in registry on loopback), the URL of one server for everything, NAME=URL to
+    /// call it NAME in the lake and in SQL, or the name of an origin that the lake has [default: npm]
+    #[arg(long, value_name = "ORIGIN", env = "ALL_DOCS_ORIGIN")]
     pub(super) origin: Option<String>,
     /// Fetch packuments from this URL instead of the origin's own
     #[arg(long, value_name = "URL", env = "ALL_DOCS_REGISTRY")]
@@ -148,6 +168,8 @@ Every table is there under its own name, and under its origin: versions, npm.ver
 Examples:
   all-docs query 'select count(*) from packages'
   all-docs query \"select dependency, count(*) as dependents from dependencies where is_latest and kind = 'prod' group by 1 order by 2 desc limit 10\"
+  all-docs query 'select name from npm.packages except select name from mirror.packages'
+  all-docs query --attach old=lakes/2025 'select name from old.packages except select name from packages'
   all-docs query 'select * from versions' --format parquet --output versions.parquet")]
 pub(super) struct QueryArgs {
     /// One SQL statement
@@ -159,9 +181,35 @@ pub(super) struct QueryArgs {
     /// Write the answer to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+    /// Another lake whose tables the statement may name: NAME.packages, of its other origins NAME_ORIGIN.packages
+    #[arg(long, value_name = "NAME=LAKE")]
+    pub(super) attach: Vec<String>,
     /// Show how the statement would be answered, and do not answer it
     #[arg(long)]
     pub(super) explain: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every shard is read: its rows, bytes and digest against its manifest, the order and range of its names, the tables \
+against each other, and the folders for files that do not belong there. Exit code 4 when something is wrong.
+
+--repair ends interrupted commits, moves files that do not belong to set-aside/, and makes broken partitions anew: their \
+documents are taken from what is still sound, and the registry is asked for the rest. Then it proves the lake again.
+
+Examples:
+  all-docs verify
+  all-docs verify --json --origin npm
+  all-docs verify --repair                 asks the registries that the lake came from")]
+pub(super) struct VerifyArgs {
+    /// Mend what is wrong, and prove it again
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Print the proof as JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
 }
 
 #[derive(Debug, clap::Args)]

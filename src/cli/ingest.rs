@@ -1,23 +1,42 @@
 //! `all-docs ingest`: from arguments to a run, and from its summary to words.
 
-use std::path::Path;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{IngestArgs, Packuments, Partitions};
+use super::args::{IngestArgs, Packuments, Partitions, RegistryArgs};
 use super::exit::Code;
 use super::log;
 use super::meter::Meter;
+use super::names_file::read_names;
 use super::origin;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::diff::Selection;
-use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::error::{Context, Doing, ErrorKind, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Pivots};
-use crate::npm::{PackageName, Representation};
-use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
+use crate::npm::Representation;
+use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest};
 use crate::store::Store;
+
+/// What a run is to do: an ingest, or one of the commands that are ingests of a part.
+pub(super) struct Wish {
+    /// The pivots file; where it is `None`, the lake's partitions.
+    pub(super) pivots: Option<PathBuf>,
+    pub(super) scope: Scope,
+    pub(super) partitions: Partitions,
+    pub(super) partition_rows: Option<NonZeroU64>,
+    pub(super) packuments: Packuments,
+    /// Whose documents, unless `packuments` is none.
+    pub(super) selection: Selection,
+    pub(super) refresh: bool,
+    pub(super) dry_run: bool,
+    pub(super) accept_removals: bool,
+    /// Whether the summary is printed as JSON.
+    pub(super) json: bool,
+}
 
 pub(super) async fn run(
     args: IngestArgs,
@@ -25,43 +44,63 @@ pub(super) async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Code> {
-    let Some(pivots_path) = settings.pivots(args.pivots.as_deref()) else {
-        return Err(Error::input("an ingest needs pivots: the keys between which the names are scanned")
-            .hint("give --pivots FILE; examples/pivots.json suits every registry"));
-    };
-    let pivots = read_pivots(pivots_path)?;
     let selection = match &args.names {
-        Some(path) => read_names(path)?,
+        Some(path) => Selection::Names(read_names(path)?),
         None => Selection::All,
     };
+    let wish = Wish {
+        pivots: settings.pivots(args.pivots.as_deref()).map(Path::to_owned),
+        scope: Scope::All,
+        partitions: args.partitions,
+        partition_rows: args.partition_rows,
+        packuments: args.packuments,
+        selection,
+        refresh: args.refresh,
+        dry_run: args.dry_run,
+        accept_removals: args.accept_removals,
+        json: args.json,
+    };
+    crawl(wish, &args.registry, settings, printer, stop).await
+}
+
+/// Runs what is wished, and tells of it.
+pub(super) async fn crawl(
+    wish: Wish,
+    registry: &RegistryArgs,
+    settings: &Settings,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<Code> {
+    let pivots = wish.pivots.as_deref().map(read_pivots).transpose()?;
     let store = Store::open(settings.lake())?;
-    let origin = origin::open(&args.registry, settings, printer).await?;
+    let origin = origin::open(registry, settings, printer, &store).await?;
     let options = IngestOptions {
         store,
         registry: origin.registry.clone(),
         origin_info: origin.info.clone(),
         pivots,
-        partitions: match args.partitions {
+        scope: wish.scope,
+        partitions: match wish.partitions {
             Partitions::Exact => PartitionMode::Exact,
             Partitions::Derived => PartitionMode::Derived {
-                rows_per_partition: settings.partition_rows(args.partition_rows).unwrap_or(DEFAULT_ROWS_PER_PARTITION),
+                rows_per_partition: settings.partition_rows(wish.partition_rows).unwrap_or(DEFAULT_ROWS_PER_PARTITION),
             },
         },
-        representation: match args.packuments {
+        representation: match wish.packuments {
             Packuments::Full | Packuments::None => Representation::Full,
             Packuments::Abbreviated => Representation::Abbreviated,
         },
-        selection: if args.packuments == Packuments::None { Selection::None } else { selection },
-        refresh: args.refresh,
-        dry_run: args.dry_run,
-        accept_removals: args.accept_removals,
+        selection: if wish.packuments == Packuments::None { Selection::None } else { wish.selection },
+        refresh: wish.refresh,
+        dry_run: wish.dry_run,
+        accept_removals: wish.accept_removals,
     };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
     let result = ingest(options, progress, stop).await;
     drop(meter);
     let summary = result.doing(|| format!("ingesting {} into {}", origin.info.registry_url, settings.lake()))?;
-    if args.json {
+    if wish.json {
         let text = serde_json::to_string_pretty(&summary)
             .or_error(ErrorKind::Internal, || "the summary cannot be spelled as JSON".to_owned())?;
         printer.result(&format!("{text}\n"))?;
@@ -79,29 +118,6 @@ fn read_pivots(path: &Path) -> Result<Pivots> {
     let text = std::fs::read_to_string(path)
         .or_error(ErrorKind::Input, || format!("cannot read the pivots file {}", path.display()))?;
     Pivots::parse(&text, &path.display().to_string())
-}
-
-/// A JSON array of names, or a name a line; versions and `#` comments are dropped.
-fn read_names(path: &Path) -> Result<Selection> {
-    let doing = || format!("reading the names file {}", path.display());
-    let text = std::fs::read_to_string(path)
-        .or_error(ErrorKind::Input, || format!("cannot read the names file {}", path.display()))?;
-    let names = parse_names(&text).doing(doing)?;
-    if names.is_empty() {
-        return Err(Error::input("the file holds no name").doing(doing()));
-    }
-    Ok(Selection::Names(names.into_iter().collect()))
-}
-
-fn parse_names(text: &str) -> Result<Vec<PackageName>> {
-    if text.trim_start().starts_with('[') {
-        let names: Vec<String> = serde_json::from_str(text).or_error(ErrorKind::Input, || {
-            "the file begins like a JSON array, but is no array of strings".to_owned()
-        })?;
-        return Ok(names.iter().map(|name| PackageName::from_spec(name.trim())).collect());
-    }
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim());
-    Ok(lines.filter(|line| !line.is_empty()).map(PackageName::from_spec).collect())
 }
 
 /// The summary in words: what was read, written, skipped, failed, how long; then whatever a person should look at.
@@ -202,19 +218,5 @@ fn tell_problems(printer: &Printer, summary: &IngestSummary) {
             "  {} commits that an earlier run left half done were finished first",
             log::count(summary.commits_recovered)
         ));
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_names_file_is_an_array_or_lines() {
-        let expected = ["@a/b", "lodash", "react"].map(PackageName::from);
-        assert_eq!(parse_names("[\"@a/b\", \"lodash@4.17.21\", \"react\"]").unwrap(), expected);
-        assert_eq!(parse_names("# list\n@a/b@1.0.0\n\nlodash # old\n react \n").unwrap(), expected);
-        assert_eq!(parse_names("[1]").unwrap_err().kind(), ErrorKind::Input);
     }
 }

@@ -1,18 +1,29 @@
 //! The face: arguments in, exit code out. The only room that prints or reads the environment.
 
 mod args;
+mod cache;
 mod exit;
+mod export;
+mod index;
 mod ingest;
+mod lake_origin;
 mod log;
 mod meter;
+mod names_file;
 mod origin;
+mod output_file;
+mod packument;
+mod partition;
+mod pivots;
 mod printer;
 #[cfg(feature = "query")]
 mod query;
 mod sample;
 mod sample_edits;
 mod settings;
+mod show;
 mod status;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -55,7 +66,12 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Ingest(args) => ingest::run(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]
             Command::Query(args) => query::run(args, &settings, printer, stop).await,
+            Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
+            Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
+            Command::Packument(command) => packument::run(command, &settings, printer, stop).await,
+            Command::Cache(command) => cache::run(command, &settings, printer, stop).await,
+            Command::Pivots(args) => pivots::run(args, &settings, printer).await,
             Command::Sample(args) => sample::run(args, printer, stop).await,
         }
     });

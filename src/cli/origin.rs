@@ -8,8 +8,10 @@ use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::OriginInfo;
+use crate::pipeline::read_lake;
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
+use crate::store::Store;
 
 /// The origin that is a server of our own on loopback.
 const SAMPLE: &str = "sample";
@@ -24,12 +26,26 @@ pub(super) struct OpenOrigin {
     _sample: Option<SampleServer>,
 }
 
-/// Opens the origin that the arguments and settings name; starts the sample registry if it is that.
-pub(super) async fn open(args: &RegistryArgs, settings: &Settings, printer: &Printer) -> Result<OpenOrigin> {
+/// The name in the lake of what a user gives as an origin.
+pub(super) async fn name(text: &str, store: &Store) -> Result<String> {
+    if text == SAMPLE { Ok(SAMPLE.to_owned()) } else { Ok(resolve(text, None, store).await?.name) }
+}
+
+/// Opens the origin that the arguments and settings name; starts the sample registry if it is that. An origin that the
+/// lake in `store` has is known by its name alone.
+pub(super) async fn open(
+    args: &RegistryArgs,
+    settings: &Settings,
+    printer: &Printer,
+    store: &Store,
+) -> Result<OpenOrigin> {
     let text = settings.origin(args.origin.as_deref());
     let registry_url = settings.registry(args.registry.as_deref());
     let sample = if text == SAMPLE { Some(start_sample(args.packages, printer).await?) } else { None };
-    let mut origin = Origin::parse(sample.as_ref().map_or(text, SampleServer::url), registry_url)?;
+    let mut origin = match &sample {
+        Some(server) => Origin::parse(server.url(), registry_url)?,
+        None => resolve(text, registry_url, store).await?,
+    };
     let info = match &sample {
         // Its port is another one each time; the lake need not remember it.
         Some(_) => {
@@ -48,6 +64,40 @@ pub(super) async fn open(args: &RegistryArgs, settings: &Settings, printer: &Pri
     }
     let registry = Registry::new(origin, config, credentials)?;
     Ok(OpenOrigin { registry, info, _sample: sample })
+}
+
+/// `npm`, a URL, `NAME=URL`, or the name of an origin of the lake.
+async fn resolve(text: &str, registry_url: Option<&str>, store: &Store) -> Result<Origin> {
+    if let Some((name, url)) = given_name(text) {
+        let mut origin = Origin::parse(url, registry_url)?;
+        name.clone_into(&mut origin.name);
+        return Ok(origin);
+    }
+    if is_name(text)
+        && text != "npm"
+        && let Some(info) = read_lake(store).await?
+    {
+        let Some(urls) = info.origins.get(text) else {
+            let names: Vec<&str> = info.origins.keys().map(String::as_str).collect();
+            return Err(Error::input(format!("the lake holds no origin {text:?}"))
+                .hint(format!("it holds {}; give a new one as {text}=URL", names.join(", "))));
+        };
+        let mut origin = Origin::parse(&urls.replicate_url, Some(registry_url.unwrap_or(&urls.registry_url)))?;
+        text.clone_into(&mut origin.name);
+        return Ok(origin);
+    }
+    Origin::parse(text, registry_url)
+}
+
+/// The parts of `NAME=URL`.
+pub(super) fn given_name(text: &str) -> Option<(&str, &str)> {
+    text.split_once('=').filter(|(name, _)| is_name(name))
+}
+
+/// Whether a text can be the name of an origin: its folder, and its schema in SQL.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_')
 }
 
 async fn start_sample(packages: usize, printer: &Printer) -> Result<SampleServer> {

@@ -62,10 +62,22 @@ impl Printer {
         self.bars.suspend(|| eprintln!("error: {}", error.report()));
     }
 
+    /// A value as JSON on standard output.
+    pub(super) fn json(&self, value: &impl serde::Serialize) -> Result<()> {
+        let text = serde_json::to_string_pretty(value)
+            .or_error(ErrorKind::Internal, || "the result cannot be spelled as JSON".to_owned())?;
+        self.result(&format!("{text}\n"))
+    }
+
     /// A result on standard output. A reader that closed the pipe is no error.
     pub(super) fn result(&self, text: &str) -> Result<()> {
+        self.result_bytes(text.as_bytes())
+    }
+
+    /// The same of bytes that may be no text.
+    pub(super) fn result_bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(error).or_error(ErrorKind::Internal, || "cannot write to standard output".to_owned())
             }

@@ -1,6 +1,5 @@
 //! `all-docs query`: one statement, its answer on standard output or in a file.
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
@@ -9,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::args::QueryArgs;
 use super::exit::Code;
 use super::log;
+use super::origin::given_name;
+use super::output_file;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::pipeline::read_lake;
-use crate::query::{Format, Session, SessionOptions, TableOptions, no_lake, write};
+use crate::query::{AttachedLake, Format, Session, SessionOptions, TableOptions, no_lake, write};
 use crate::store::Store;
 
 /// Bytes that are gathered before they go to the output.
@@ -28,7 +29,8 @@ pub(super) async fn run(
     let format = output_format(&args)?;
     let store = Store::open(settings.lake())?;
     let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
-    let session = Session::open(store.object_store(), store.root_url(), &info, &SessionOptions::default())?;
+    let options = SessionOptions { attached: attached(&args.attach).await?, ..SessionOptions::default() };
+    let session = Session::open(store.object_store(), store.root_url(), &info, &options)?;
     if args.explain {
         let plan = session.explain(&args.sql).await?;
         printer.result(&format!("{plan}\n"))?;
@@ -39,7 +41,7 @@ pub(super) async fn run(
     let work = async {
         match &args.output {
             Some(path) => {
-                let (file, staged) = create(path)?;
+                let (file, staged) = output_file::create(path)?;
                 let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, file);
                 let written = write(answer, format, &mut output, &options).await?;
                 output.flush().or_error(ErrorKind::Input, || format!("cannot write {}", path.display()))?;
@@ -62,6 +64,22 @@ pub(super) async fn run(
     }
 }
 
+/// The lakes of `--attach NAME=LAKE`.
+async fn attached(texts: &[String]) -> Result<Vec<AttachedLake>> {
+    let mut lakes = Vec::new();
+    for text in texts {
+        let Some((name, place)) = given_name(text) else {
+            return Err(Error::input(format!("--attach {text:?} does not say how the lake is to be called"))
+                .hint("as in: --attach old=lakes/2025; the name is small letters, digits and _"));
+        };
+        let store = Store::open(place)?;
+        let Some(info) = read_lake(&store).await? else { return Err(no_lake(place)) };
+        let (root_url, store) = (store.root_url().clone(), store.object_store());
+        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, info });
+    }
+    Ok(lakes)
+}
+
 /// The format that was asked for, else the one of the output file's suffix, else a table.
 fn output_format(args: &QueryArgs) -> Result<Format> {
     let by_suffix = || args.output.as_deref().and_then(Path::extension)?.to_str()?.parse().ok();
@@ -77,23 +95,4 @@ fn output_format(args: &QueryArgs) -> Result<Format> {
 
 fn table_width(args: &QueryArgs, printer: &Printer) -> Option<u16> {
     if args.output.is_some() { None } else { printer.stdout_width() }
-}
-
-/// A new file beside `path` that takes its name when it is complete, so that a failed statement leaves no half file.
-fn create(path: &Path) -> Result<(File, tempfile::TempPath)> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".all-docs-");
-    #[cfg(unix)]
-    {
-        // Temporary files are private by default; an answer is a file like any other.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let staged =
-        builder.tempfile_in(folder).or_error(ErrorKind::Input, || format!("cannot write {}", path.display()))?;
-    Ok(staged.into_parts())
 }

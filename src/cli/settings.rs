@@ -59,7 +59,12 @@ impl Settings {
 
     /// The origin: `npm` where nobody says.
     pub(super) fn origin<'a>(&'a self, flag: Option<&'a str>) -> &'a str {
-        flag.or(self.file.origin.as_deref()).unwrap_or("npm")
+        self.given_origin(flag).unwrap_or("npm")
+    }
+
+    /// The origin where somebody says.
+    pub(super) fn given_origin<'a>(&'a self, flag: Option<&'a str>) -> Option<&'a str> {
+        flag.or(self.file.origin.as_deref())
     }
 
     /// Where packuments are fetched, if not where the origin says.

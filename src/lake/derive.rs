@@ -7,6 +7,7 @@
 
 use std::num::NonZeroU64;
 
+use super::balance::even_rank;
 use super::{FORMAT_VERSION, PartitionSet, Pivots};
 use crate::error::{Error, Result};
 
@@ -139,9 +140,8 @@ fn plan_cuts(pivots: &[String], rows_by_range: &[u64], row_count: u64, rows_per_
     let leeway_rows = to_least.min(to_most) / 2;
 
     let known = known_ranks(pivots, rows_by_range);
-    let even_rank = |cut: u64| (u128::from(cut) * u128::from(row_count) / u128::from(partition_count)) as u64;
     (1..partition_count)
-        .map(even_rank)
+        .map(|cut| even_rank(cut, partition_count, row_count))
         .map(|rank| match nearest(&known, rank).filter(|(near, _)| near.abs_diff(rank) <= leeway_rows) {
             Some((_, pivot)) => Cut::Pivot(pivot.to_owned()),
             None => Cut::Rank(rank),

@@ -103,6 +103,12 @@ impl OriginLayout {
         &self.origin
     }
 
+    /// Where a file is put that lay where it did not belong. `at` tells one putting aside from another.
+    pub fn set_aside(&self, path: &str, at: &str) -> String {
+        let below = path.strip_prefix(self.origin.as_str()).unwrap_or(path).trim_start_matches('/');
+        format!("{}/set-aside/{at}/{below}", self.origin)
+    }
+
     /// What the process that works on this origin says of itself.
     pub fn run_status(&self) -> String {
         format!("{}/staging/run.json", self.origin)

@@ -2,6 +2,7 @@
 //!
 //! Pure data. Who reads and writes the files is `store/`; how a shard is encoded is `shard/`.
 
+mod balance;
 mod catalog;
 mod derive;
 mod layout;
@@ -12,6 +13,7 @@ mod pivots;
 mod shard_meta;
 mod table_kind;
 
+pub use balance::PartSize;
 pub use catalog::{LakeInfo, OriginInfo};
 pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact_partition_set};
 pub use layout::{Layout, OriginLayout};

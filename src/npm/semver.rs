@@ -1,7 +1,9 @@
-//! The parts of a version by the strict rules of node's `semver`. Not here: ranges, and the order of versions.
+//! The parts of a version by the strict rules of node's `semver`, and the order of versions. Ranges are `semver_range`.
+
+use std::cmp::Ordering;
 
 /// The greatest number that a part may be: 2^53 - 1, JavaScript's greatest safe integer, as in node's `semver`.
-const MAX_PART: i64 = 9_007_199_254_740_991;
+pub(super) const MAX_PART: i64 = 9_007_199_254_740_991;
 
 /// The longest version that node's `semver` takes, in characters.
 const MAX_LENGTH: usize = 256;
@@ -48,8 +50,63 @@ impl<'a> Semver<'a> {
     }
 }
 
+impl Semver<'_> {
+    /// The order of versions: what is built when does not count, and a prerelease comes before its release.
+    pub fn compare(&self, other: &Semver<'_>) -> Ordering {
+        let numbers = |version: &Semver<'_>| (version.major, version.minor, version.patch);
+        numbers(self).cmp(&numbers(other)).then_with(|| compare_prereleases(self.prerelease, other.prerelease))
+    }
+
+    /// A text that sorts, byte by byte, as the version does among versions.
+    pub fn sort_key(&self) -> String {
+        let mut key = format!("{:016}.{:016}.{:016}", self.major, self.minor, self.patch);
+        let Some(prerelease) = self.prerelease else {
+            // Above every prerelease, whose keys go on with a space.
+            key.push('~');
+            return key;
+        };
+        for identifier in prerelease.split('.') {
+            // A number sorts by its length first, and before every word.
+            match is_numeric(identifier) {
+                true => key.push_str(&format!(" 0{:03}{identifier}", identifier.len())),
+                false => key.push_str(&format!(" 1{identifier}")),
+            }
+        }
+        key
+    }
+}
+
+/// The order of what stands between `-` and `+`; a release, which has nothing there, comes last.
+pub(super) fn compare_prereleases(one: Option<&str>, other: Option<&str>) -> Ordering {
+    let (Some(one), Some(other)) = (one, other) else { return one.is_none().cmp(&other.is_none()) };
+    let (mut one, mut other) = (one.split('.'), other.split('.'));
+    loop {
+        let order = match (one.next(), other.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some(one), Some(other)) => compare_identifiers(one, other),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+/// Numbers by value and before words; words by their bytes.
+fn compare_identifiers(one: &str, other: &str) -> Ordering {
+    match (is_numeric(one), is_numeric(other)) {
+        (true, true) => one.len().cmp(&other.len()).then_with(|| one.cmp(other)),
+        (one_is_number, other_is_number) => other_is_number.cmp(&one_is_number).then_with(|| one.cmp(other)),
+    }
+}
+
+fn is_numeric(identifier: &str) -> bool {
+    identifier.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// A number without leading zeros, at most [`MAX_PART`].
-fn number(digits: &str) -> Option<i64> {
+pub(super) fn number(digits: &str) -> Option<i64> {
     let bytes = digits.as_bytes();
     if bytes.is_empty() || bytes.len() > 16 || (bytes.len() > 1 && bytes.first() == Some(&b'0')) {
         return None;
@@ -64,13 +121,12 @@ fn number(digits: &str) -> Option<i64> {
     (value <= MAX_PART).then_some(value)
 }
 
-fn is_identifier(part: &str) -> bool {
+pub(super) fn is_identifier(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-fn is_prerelease_identifier(part: &str) -> bool {
-    let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
-    is_identifier(part) && !(is_number && part.len() > 1 && part.starts_with('0'))
+pub(super) fn is_prerelease_identifier(part: &str) -> bool {
+    is_identifier(part) && !(is_numeric(part) && part.len() > 1 && part.starts_with('0'))
 }
 
 #[cfg(test)]
@@ -86,6 +142,42 @@ mod tests {
         assert_eq!(plus_dash, Some((None, Some("a-b"))));
         assert!(Semver::parse("v1.0.0").is_some());
         assert!(Semver::parse("9007199254740991.0.0").is_some());
+    }
+
+    #[test]
+    fn versions_and_their_keys_have_one_order() {
+        let ascending = [
+            "0.0.0-0",
+            "0.0.0",
+            "0.9.0",
+            "1.0.0-1",
+            "1.0.0-2",
+            "1.0.0-10",
+            "1.0.0-99999999999999999999",
+            "1.0.0-1a",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-alpha-x",
+            "1.0.0-alphabet",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0",
+            "1.2.0",
+            "1.10.0",
+            "10.0.0",
+            "9007199254740991.0.0",
+        ];
+        let versions: Vec<_> = ascending.iter().filter_map(|version| Semver::parse(version)).collect();
+        assert_eq!(versions.len(), ascending.len());
+        for (place, one) in versions.iter().enumerate() {
+            for (other_place, other) in versions.iter().enumerate() {
+                assert_eq!(one.compare(other), place.cmp(&other_place), "{one:?} {other:?}");
+                assert_eq!(one.sort_key().cmp(&other.sort_key()), place.cmp(&other_place), "{one:?} {other:?}");
+            }
+        }
+        let built = [Semver::parse("1.0.0+a"), Semver::parse("1.0.0+b")];
+        assert_eq!(built[0].map(|version| version.sort_key()), built[1].map(|version| version.sort_key()));
     }
 
     #[test]

@@ -54,6 +54,14 @@ pub(super) struct PartitionJob {
     pub(super) large_documents: Arc<Mutex<()>>,
 }
 
+impl PartitionJob {
+    /// What is planned to be fetched and was not staged by an earlier run.
+    pub(super) fn items_to_ask_for(&self) -> Vec<FetchItem> {
+        let is_staged = |item: &&FetchItem| self.staged.has(item, self.representation);
+        self.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect()
+    }
+}
+
 /// Builds the shards that change and leaves them durable in staging. Answers the manifest that will be true after the
 /// commit. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came; what
 /// came by then is staged.

@@ -11,7 +11,7 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
+use super::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest};
 use crate::commit::read_manifests;
 use crate::diff::Selection;
 use crate::error::{ErrorKind, Result};
@@ -40,7 +40,8 @@ async fn run(server: &SampleServer, store: &Store, pivots: &[&str]) -> Result<In
         store: store.clone(),
         registry: Registry::new(origin, config, Credentials::default()).unwrap(),
         origin_info: OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
-        pivots: Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap(),
+        pivots: Some(Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap()),
+        scope: Scope::All,
         partitions: PartitionMode::Exact,
         representation: Representation::Full,
         selection: Selection::All,

@@ -1,6 +1,6 @@
 //! Ingest: the wiring of the river, from pivots to committed partitions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -13,28 +13,26 @@ use tokio_util::task::TaskTracker;
 use super::bounds::Bounds;
 use super::build::{PartitionJob, build};
 use super::lease::{Lease, LeaseWatch};
-use super::listing::{Listing, PartitionMode};
+use super::listing::PartitionMode;
 use super::losses::{PartitionLoss, disbelief, unbelievable};
 use super::open::open_lake;
-use super::plan::{PartitionPlan, Previous, Wanted, plan};
+use super::plan::{Previous, Wanted, plan};
 use super::progress::Progress;
 use super::run::{RunReporter, restore_budget};
-use super::status::read_partition_set;
+use super::scope::Scope;
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
-use crate::commit::{commit, read_manifest, read_manifests, recover};
+use super::survey::{Survey, survey};
+use crate::commit::{commit, read_manifest, recover};
 use crate::diff::Selection;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::fetch::{ByteBudget, FetchItem, Fetched, StagedAnswers, fetch};
-use crate::lake::Pivots;
-use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, TableKind};
+use crate::fetch::{ByteBudget, Fetched, StagedAnswers, fetch};
+use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, Pivots, TableKind};
 use crate::npm::{DocRow, Outcome, Representation};
 use crate::registry::Registry;
 use crate::store::Store;
 
 /// Names in a row that get no answer at all before the run stops: the network is gone, not a package.
 const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
-/// Names that a dry run shows of each partition.
-const DRY_RUN_NAMES: usize = 5;
 /// Unlisted names that a summary shows.
 const UNLISTED_NAMES_SHOWN: usize = 10;
 
@@ -47,8 +45,11 @@ pub struct IngestOptions {
     pub registry: Registry,
     /// The addresses to enter on the lake's front page.
     pub origin_info: OriginInfo,
-    /// How the name space is scanned.
-    pub pivots: Pivots,
+    /// How the name space is scanned; where it is `None`, by the lake's own partitions, and for a new lake by balanced
+    /// pivots that the registry is asked for.
+    pub pivots: Option<Pivots>,
+    /// Which partitions are brought up to date.
+    pub scope: Scope,
     /// How a new lake's partition set is made.
     pub partitions: PartitionMode,
     /// Which form of documents to fetch.
@@ -212,36 +213,20 @@ impl River {
             Some(folder) => Store::open(&folder.path().to_string_lossy())?,
             None => options.store.clone(),
         };
-        let mut listing =
-            Listing::scan(&options.registry, &options.pivots, &spool_store, &self.layout, &self.progress).await?;
-        let set = Arc::new(self.partition_set(&listing).await?);
-        let losses = self.losses(&mut listing, &set).await?;
+        let Survey { set, scope, listing, losses } =
+            survey(options, &self.layout, &spool_store, &self.progress).await?;
         self.with_notes(|notes| notes.scan = listing.summary.clone());
         self.judge(&losses, &listing.summary)?;
-        self.progress.partitions_total.store(set.count() as u64, Ordering::Relaxed);
+        let set = Arc::new(set);
+        let partitions = scope.as_ref().map_or(set.count(), Vec::len);
+        self.progress.partitions_total.store(partitions as u64, Ordering::Relaxed);
         listing
-            .into_partitions(Arc::clone(&set))
+            .into_partitions(Arc::clone(&set), scope)
             .map_ok(|(index, rows)| Arc::clone(self).partition(Arc::clone(&set), index, rows))
             .try_buffer_unordered(self.bounds.partitions)
             .try_collect::<Vec<()>>()
             .await?;
         spool_store.delete(&self.layout.scan_spool()).await
-    }
-
-    /// What the listing lacks of each partition that the lake holds.
-    async fn losses(&self, listing: &mut Listing, set: &Arc<PartitionSet>) -> Result<Vec<PartitionLoss>> {
-        let manifests = read_manifests(&self.options.store, &self.layout).await?;
-        if manifests.is_empty() && !listing.has_misplaced() {
-            return Ok(Vec::new());
-        }
-        let listed = listing.count(Arc::clone(set)).await?;
-        let held: HashMap<&Partition, u64> =
-            manifests.iter().map(|manifest| (&manifest.partition, manifest.rows(TableKind::Docs))).collect();
-        let loss = |(partition, listed)| {
-            let held = held.get(&partition).copied().unwrap_or(0);
-            PartitionLoss { partition, held, listed }
-        };
-        Ok(set.iter().zip(listed).map(loss).collect())
     }
 
     /// Refuses a listing that cannot be true, before anything is done by it.
@@ -253,22 +238,6 @@ impl River {
             return Ok(());
         }
         Err(unbelievable(&why))
-    }
-
-    /// The lake's own partition set; on the first ingest it is made from the listing, and kept.
-    async fn partition_set(&self, listing: &Listing) -> Result<PartitionSet> {
-        let (store, layout) = (&self.options.store, &self.layout);
-        if let Some(set) = read_partition_set(store, layout).await? {
-            return Ok(set);
-        }
-        let set = listing.derive(&self.options.pivots, self.options.partitions).await?;
-        if !self.options.dry_run {
-            let mut text = serde_json::to_vec_pretty(&set)
-                .or_error(ErrorKind::Internal, || "the partition set cannot be spelled as JSON".to_owned())?;
-            text.push(b'\n');
-            store.put(&layout.partition_set(), text).await?;
-        }
-        Ok(set)
     }
 
     async fn partition(self: Arc<Self>, set: Arc<PartitionSet>, index: usize, rows: Vec<DocRow>) -> Result<()> {
@@ -338,8 +307,7 @@ impl River {
     /// Runs the requests and the builder of one partition side by side, until both have ended.
     async fn fetch_and_build(&self, job: PartitionJob) -> Result<Manifest> {
         let representation = job.representation;
-        let is_staged = |item: &&FetchItem| job.staged.has(item, representation);
-        let items: Vec<FetchItem> = job.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect();
+        let items = job.items_to_ask_for();
         let (sender, receiver) = mpsc::channel(self.bounds.fetched_per_partition);
         // Tracked, because it runs on when this future is dropped: the run must not end before it has.
         let builder = self.builders.spawn_blocking(move || build(job, receiver));
@@ -395,7 +363,7 @@ impl River {
                 }
             }
             if self.options.dry_run && !plan.is_unchanged() {
-                notes.plan.push(planned(job));
+                notes.plan.push(PlannedPartition::of(job));
             }
         });
     }
@@ -421,19 +389,6 @@ impl River {
             overgrown: notes.overgrown,
             plan: notes.plan,
         }
-    }
-}
-
-fn planned(job: &PartitionJob) -> PlannedPartition {
-    let plan: &PartitionPlan = &job.plan;
-    PlannedPartition {
-        partition: job.partition.file_stem(),
-        rows: job.rows.len() as u64,
-        added: plan.counts.added,
-        changed: plan.counts.changed,
-        removed: plan.counts.removed,
-        fetch: plan.fetch.len() as u64,
-        names: plan.fetch.iter().take(DRY_RUN_NAMES).map(|item| item.name.to_string()).collect(),
     }
 }
 

@@ -117,9 +117,7 @@ async fn put_record(store: &Store, layout: &OriginLayout, record: &LockRecord) -
             return Ok(text);
         }
         let Some((holder, found)) = read_record(store, layout).await? else { continue };
-        let has_lapsed = holder.expires_at_s <= now_s();
-        let is_dead = holder.process_place.as_ref().is_some_and(|place| has_died(holder.process_id, place));
-        if !has_lapsed && !is_dead {
+        if !is_free(&holder) {
             return Err(held_by(&holder, store, layout));
         }
         if store.replace_if_unchanged(&layout.lock(), &found, text.clone()).await? {
@@ -128,6 +126,17 @@ async fn put_record(store: &Store, layout: &OriginLayout, record: &LockRecord) -
     }
     Err(Error::lake(format!("cannot take the lock {} of {}", layout.lock(), store.location()))
         .hint("many processes try the same at once; let one of them do it"))
+}
+
+/// Who holds the lease of an origin now; `None` where nobody does, or its holder has died.
+pub(super) async fn live_holder(store: &Store, layout: &OriginLayout) -> Result<Option<LockRecord>> {
+    Ok(read_record(store, layout).await?.map(|(record, _)| record).filter(|record| !is_free(record)))
+}
+
+/// Whether another process may take the place of a holder.
+fn is_free(holder: &LockRecord) -> bool {
+    let has_died = || holder.process_place.as_ref().is_some_and(|place| has_died(holder.process_id, place));
+    holder.expires_at_s <= now_s() || has_died()
 }
 
 async fn read_record(store: &Store, layout: &OriginLayout) -> Result<Option<(LockRecord, Bytes)>> {

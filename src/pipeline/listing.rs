@@ -13,8 +13,7 @@ use tokio::sync::mpsc;
 use super::progress::Progress;
 use super::summary::ScanSummary;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::Pivots;
-use crate::lake::{Derivation, OriginLayout, PartitionSet, TableKind, exact_partition_set};
+use crate::lake::{Derivation, OriginLayout, Partition, PartitionSet, Pivots, TableKind, exact_partition_set};
 use crate::npm::{DocRow, Page, PageQuery};
 use crate::registry::Registry;
 use crate::scan::{PageSource, ScanOptions, ScanReport, scan_all, with_misplaced};
@@ -40,7 +39,7 @@ pub enum PartitionMode {
 }
 
 /// The registry as a source of pages.
-struct Pages(Registry);
+pub(super) struct Pages(pub(super) Registry);
 
 impl PageSource for Pages {
     async fn page(&self, query: &PageQuery) -> Result<Page> {
@@ -51,6 +50,8 @@ impl PageSource for Pages {
 /// A finished scan.
 pub(super) struct Listing {
     spool: Spool,
+    /// Whether it covers all names.
+    is_whole: bool,
     /// What the scan says of the registry.
     pub(super) summary: ScanSummary,
 }
@@ -64,10 +65,12 @@ struct Spool {
 }
 
 impl Listing {
-    /// Scans all ranges of `pivots` into a spool in `store`.
+    /// Scans `ranges` into a spool in `store`. They are ascending and do not overlap; those of a whole scan cover all
+    /// names, so that their rows can be checked against the registry's own count.
     pub(super) async fn scan(
         registry: &Registry,
-        pivots: &Pivots,
+        ranges: Vec<Partition>,
+        is_whole: bool,
         store: &Store,
         layout: &OriginLayout,
         progress: &Arc<Progress>,
@@ -76,13 +79,12 @@ impl Listing {
         let (sender, receiver) = mpsc::channel::<Vec<DocRow>>(PAGES_CAPACITY);
         let (spool_store, spool_path) = (store.clone(), path.clone());
         let writer = tokio::task::spawn_blocking(move || write_spool(&spool_store, &spool_path, receiver));
-        let ranges: Vec<_> = pivots.ranges().collect();
         Progress::add(&progress.ranges_total, ranges.len() as u64);
         let mut scan = scan_all(Arc::new(Pages(registry.clone())), ranges, ScanOptions::default());
         while let Some(page) = scan.try_next().await? {
             Progress::add(&progress.rows_scanned, page.rows.len() as u64);
             Progress::add(&progress.ranges_scanned, u64::from(page.is_last));
-            if let Some(total) = page.total_rows {
+            if let Some(total) = page.total_rows.filter(|_| is_whole) {
                 progress.rows_expected.store(total, std::sync::atomic::Ordering::Relaxed);
             }
             if !page.rows.is_empty() && sender.send(page.rows).await.is_err() {
@@ -93,9 +95,10 @@ impl Listing {
         drop(sender);
         writer.await.or_error(ErrorKind::Internal, || "the writer of the spool died".to_owned())??;
         let report = scan.into_report();
-        let summary = summarize(&report);
+        let mut summary = summarize(&report);
+        summary.missing_rows = summary.missing_rows.filter(|_| is_whole);
         let spool = Spool { store: store.clone(), path, misplaced: report.misplaced };
-        Ok(Listing { spool, summary })
+        Ok(Listing { spool, summary, is_whole })
     }
 
     /// Whether rows came out of their place, so that some may have been counted twice.
@@ -123,7 +126,8 @@ impl Listing {
             .or_error(ErrorKind::Internal, || "counting the rows of the partitions died".to_owned())??;
         self.summary.listed = rows_by_partition.iter().sum();
         let least = self.summary.total_rows.map(|(first, last)| first.min(last));
-        self.summary.missing_rows = least.map(|least| least.saturating_sub(self.summary.listed));
+        self.summary.missing_rows =
+            least.filter(|_| self.is_whole).map(|least| least.saturating_sub(self.summary.listed));
         Ok(rows_by_partition)
     }
 
@@ -152,12 +156,17 @@ impl Listing {
             .or_error(ErrorKind::Internal, || "deriving the partitions died".to_owned())?
     }
 
-    /// The rows of each partition of `set` in order, also of those without rows.
-    pub(super) fn into_partitions(self, set: Arc<PartitionSet>) -> impl Stream<Item = Result<(usize, Vec<DocRow>)>> {
+    /// The rows of each partition of `set` in order, also of those without rows; of those in `scope` only, where it is
+    /// given.
+    pub(super) fn into_partitions(
+        self,
+        set: Arc<PartitionSet>,
+        scope: Option<Vec<usize>>,
+    ) -> impl Stream<Item = Result<(usize, Vec<DocRow>)>> {
         let (sender, receiver) = mpsc::channel(PARTITIONS_CAPACITY);
         let cutter = tokio::task::spawn_blocking(move || {
             // A receiver that is gone means that the run has ended; nobody is left to tell.
-            if let Err(error) = cut(&self.spool, &set, &sender) {
+            if let Err(error) = cut(&self.spool, &set, scope.as_deref(), &sender) {
                 let _ = sender.blocking_send(Err(error));
             }
         });
@@ -170,13 +179,16 @@ impl Listing {
 
 type Rows = Result<(usize, Vec<DocRow>)>;
 
-fn cut(spool: &Spool, set: &PartitionSet, sender: &mpsc::Sender<Rows>) -> Result<()> {
+/// Sends the rows of each partition in scope. Ends early when nobody listens any more.
+fn cut(spool: &Spool, set: &PartitionSet, scope: Option<&[usize]>, sender: &mpsc::Sender<Rows>) -> Result<()> {
+    let is_in_scope = |index: usize| scope.is_none_or(|scope| scope.binary_search(&index).is_ok());
+    let send = |index: usize, rows: Vec<DocRow>| !is_in_scope(index) || sender.blocking_send(Ok((index, rows))).is_ok();
     let mut index = 0;
     let mut rows = Vec::new();
     for row in spool.rows()? {
         let row = row?;
         while set.boundaries.get(index).is_some_and(|end| row.name.as_str() >= end.as_str()) {
-            if sender.blocking_send(Ok((index, std::mem::take(&mut rows)))).is_err() {
+            if !send(index, std::mem::take(&mut rows)) {
                 return Ok(());
             }
             index += 1;
@@ -184,7 +196,7 @@ fn cut(spool: &Spool, set: &PartitionSet, sender: &mpsc::Sender<Rows>) -> Result
         rows.push(row);
     }
     while index < set.count() {
-        if sender.blocking_send(Ok((index, std::mem::take(&mut rows)))).is_err() {
+        if !send(index, std::mem::take(&mut rows)) {
             return Ok(());
         }
         index += 1;

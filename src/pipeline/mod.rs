@@ -3,27 +3,42 @@
 //! One function, [`ingest()`], is the whole wiring; every bound on what is under way at once is a constant below. The
 //! stages know nothing of each other. Not here: printing, arguments, and what a stage does inside.
 
+mod balance;
 mod bounds;
 mod build;
+mod clear;
 #[cfg(test)]
 mod crash_tests;
+mod doc_rows;
+mod documents;
 mod ingest;
 mod lease;
 mod listing;
 mod losses;
 mod open;
+mod partitions;
 mod plan;
 mod process;
 mod progress;
 mod run;
+mod scope;
 mod status;
 mod summary;
+mod survey;
+mod verify;
 
+pub use balance::{ask_for_pivots, lake_pivots};
+pub use clear::{ClearPart, Clearing};
+pub use doc_rows::{DocShard, LakeRows};
+pub use documents::{Absent, LakeDocuments};
 pub use ingest::{IngestOptions, ingest};
 pub use lease::{Lease, LeaseWatch};
 pub use listing::PartitionMode;
 pub use open::{open_lake, read_lake};
+pub use partitions::{PartitionFault, PartitionState, partition_states, validate_partitions};
 pub use progress::{Progress, ProgressSnapshot};
 pub use run::RunStatus;
+pub use scope::Scope;
 pub use status::{OriginStatus, TableStatus, lake_status};
 pub use summary::{IngestSummary, PlannedPartition, ScanSummary};
+pub use verify::{Fault, Finding, Mending, OriginProof, prepare_repair, verify};

@@ -39,6 +39,10 @@ pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result
         if info.origins.get(origin) == Some(urls) {
             return Ok(info);
         }
+        if info.origins.is_empty() {
+            // It is new, or all others were cleared.
+            origin.clone_into(&mut info.default_origin);
+        }
         info.origins.insert(origin.to_owned(), urls.clone());
         info.tool_version = TOOL_VERSION.to_owned();
         let mut text = serde_json::to_vec_pretty(&info)

@@ -66,7 +66,7 @@ pub(super) async fn restore_budget(store: &Store, registry: &Registry) -> Result
 
 /// Writes the count of requests. A process that works on another origin of the lake keeps its own there: what is there
 /// is taken over first, and one that came in between is looked at again.
-async fn keep_budget(store: &Store, registry: &Registry) -> Result<()> {
+pub(super) async fn keep_budget(store: &Store, registry: &Registry) -> Result<()> {
     for _ in 0..MAX_TRIES {
         let kept = store.get(Layout::REQUESTS).await?;
         // A damaged count was refused when the run began; this one wrote it anew.

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::build::PartitionJob;
 use super::progress::ProgressSnapshot;
+
+/// Names that a dry run shows of each partition.
+const DRY_RUN_NAMES: usize = 5;
 
 /// What one ingest did.
 #[derive(Debug, Clone, Serialize)]
@@ -77,6 +81,21 @@ pub struct PlannedPartition {
     pub fetch: u64,
     /// The first names to fetch.
     pub names: Vec<String>,
+}
+
+impl PlannedPartition {
+    pub(super) fn of(job: &PartitionJob) -> PlannedPartition {
+        let plan = &job.plan;
+        PlannedPartition {
+            partition: job.partition.file_stem(),
+            rows: job.rows.len() as u64,
+            added: plan.counts.added,
+            changed: plan.counts.changed,
+            removed: plan.counts.removed,
+            fetch: plan.fetch.len() as u64,
+            names: plan.fetch.iter().take(DRY_RUN_NAMES).map(|item| item.name.to_string()).collect(),
+        }
+    }
 }
 
 fn seconds<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,19 +1,23 @@
-//! The tables of a lake by their SQL names: a schema per origin. Nothing here reads the lake.
+//! The tables and views of a lake by their SQL names: a schema per origin. Nothing here reads the lake.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::TableReference;
+use datafusion::datasource::TableType;
 use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
 
-use crate::lake::{LakeInfo, Layout, TableKind};
+use crate::lake::{LakeInfo, Layout, OriginInfo, TableKind};
 
+use super::attached::AttachedLake;
+use super::named::{NamedQueries, plan_view};
 use super::shard_table::ShardTable;
 
 /// The engine's name for the lake as a whole: `lake.npm.versions` is the longest name of a table.
@@ -66,19 +70,73 @@ pub(super) struct Place {
 pub(super) struct LakeCatalog {
     origins: Vec<Arc<OriginSchema>>,
     default_origin: String,
+    views: Arc<Views>,
 }
 
-/// The tables of one origin.
+/// The tables and views of one origin.
 #[derive(Debug)]
 pub(super) struct OriginSchema {
     name: String,
+    /// Its folder within its lake; its name, unless the lake is attached.
+    folder: String,
+    registry_url: String,
     place: Place,
+    views: Arc<Views>,
+}
+
+/// The views, which are the same for every origin, and what plans them.
+struct Views {
+    queries: Arc<NamedQueries>,
+    planner: OnceLock<Planner>,
+}
+
+/// Gives the state of the session that a view is planned in; `None` when that has ended.
+pub(super) type Planner = Box<dyn Fn() -> Option<SessionState> + Send + Sync>;
+
+impl std::fmt::Debug for Views {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Views").field(&self.queries.views().count()).finish()
+    }
 }
 
 impl LakeCatalog {
-    pub(super) fn new(place: &Place, info: &LakeInfo) -> Self {
-        let schema = |name: &String| Arc::new(OriginSchema { name: name.clone(), place: place.clone() });
-        LakeCatalog { origins: info.origins.keys().map(schema).collect(), default_origin: info.default_origin.clone() }
+    /// The origins of a lake, and those of attached ones with where they lie.
+    pub(super) fn new(
+        place: &Place,
+        info: &LakeInfo,
+        attached: &[(Place, &AttachedLake)],
+        queries: &Arc<NamedQueries>,
+    ) -> Self {
+        let views = Arc::new(Views { queries: Arc::clone(queries), planner: OnceLock::new() });
+        let schema = |place: &Place, name: String, folder: &str, origin: &OriginInfo| {
+            Arc::new(OriginSchema {
+                name,
+                folder: folder.to_owned(),
+                registry_url: origin.registry_url.clone(),
+                place: place.clone(),
+                views: Arc::clone(&views),
+            })
+        };
+        let own = info.origins.iter().map(|(name, origin)| schema(place, name.clone(), name, origin));
+        let others = attached.iter().flat_map(|(place, lake)| lake.schemas().map(move |each| (place, each)));
+        let others = others.map(|(place, (name, folder, origin))| schema(place, name, folder, origin));
+        let origins = own.chain(others).collect();
+        LakeCatalog { origins, default_origin: info.default_origin.clone(), views }
+    }
+
+    /// Says what plans the views; until then there are none. Later calls change nothing.
+    pub(super) fn plan_views_by(&self, planner: Planner) {
+        self.views.planner.get_or_init(|| planner);
+    }
+
+    /// The named queries, of which the views are tables here.
+    pub(super) fn queries(&self) -> &NamedQueries {
+        &self.views.queries
+    }
+
+    /// A table of an origin, for one statement.
+    pub(super) fn table(&self, origin: &str, kind: TableKind) -> Option<Arc<dyn TableProvider>> {
+        self.origin(origin).map(|origin| origin.shards(kind) as Arc<dyn TableProvider>)
     }
 
     /// Origins by name, in the order of the alphabet.
@@ -107,9 +165,17 @@ impl LakeCatalog {
 
     /// The table that `reference` means, if the lake has it.
     pub(super) fn find(&self, reference: &TableReference) -> Option<TableKind> {
+        if self.has_place_of(reference) { kind_of(reference.table()) } else { None }
+    }
+
+    /// Whether `reference` means a view.
+    pub(super) fn is_view(&self, reference: &TableReference) -> bool {
+        self.has_place_of(reference) && self.queries().view(reference.table()).is_some()
+    }
+
+    fn has_place_of(&self, reference: &TableReference) -> bool {
         let origin = reference.schema().unwrap_or(&self.default_origin);
-        let known = self.origin(origin).is_some() && reference.catalog().is_none_or(|catalog| catalog == CATALOG);
-        if known { kind_of(reference.table()) } else { None }
+        self.origin(origin).is_some() && reference.catalog().is_none_or(|catalog| catalog == CATALOG)
     }
 
     pub(super) fn origin(&self, name: &str) -> Option<&Arc<OriginSchema>> {
@@ -128,22 +194,39 @@ impl CatalogProvider for LakeCatalog {
     }
 }
 
+impl OriginSchema {
+    /// A new provider each time, so a statement lists a table's folder once and the next one sees it anew.
+    fn shards(&self, kind: TableKind) -> Arc<ShardTable> {
+        let mut folder = self.place.root.clone();
+        folder.extend(Layout::origin(&self.folder).table(kind).split('/'));
+        Arc::new(ShardTable::new(self.place.clone(), folder, kind, schema_of(kind)))
+    }
+}
+
 #[async_trait]
 impl SchemaProvider for OriginSchema {
     fn table_names(&self) -> Vec<String> {
-        TableKind::ALL.iter().map(ToString::to_string).collect()
+        let views = self.views.queries.views().map(|view| view.name.clone());
+        TableKind::ALL.iter().map(ToString::to_string).chain(views).collect()
     }
 
-    /// A new provider each time, so a statement lists a table's folder once and the next one sees it anew.
+    /// A view is planned when a statement names it, so that the others cost nothing.
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let Some(kind) = kind_of(name) else { return Ok(None) };
-        let mut folder = self.place.root.clone();
-        folder.extend(Layout::origin(&self.name).table(kind).split('/'));
-        Ok(Some(Arc::new(ShardTable::new(self.place.clone(), folder, kind, schema_of(kind)))))
+        if let Some(kind) = kind_of(name) {
+            return Ok(Some(self.shards(kind)));
+        }
+        let Some(view) = self.views.queries.view(name) else { return Ok(None) };
+        let Some(state) = self.views.planner.get().and_then(|planner| planner()) else { return Ok(None) };
+        Ok(Some(Arc::new(plan_view(state, view, &self.name, &self.registry_url).await?)))
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
+        let view = self.views.queries.view(name).map(|_| TableType::View);
+        Ok(kind_of(name).map(|_| TableType::Base).or(view))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        kind_of(name).is_some()
+        kind_of(name).is_some() || self.views.queries.view(name).is_some()
     }
 }
 

@@ -23,6 +23,10 @@ pub(super) struct Mistakes<'a> {
 impl Mistakes<'_> {
     /// The planner's error for a statement that names `references`.
     pub(super) fn explain(&self, error: DataFusionError, references: &[TableReference]) -> Error {
+        if let Some(own) = find::<Error>(&error) {
+            let again = Error::new(own.kind(), own.message());
+            return own.hint_text().into_iter().fold(again, |again, hint| again.hint(hint));
+        }
         if let Some(SchemaError::FieldNotFound { field, valid_fields }) = find::<SchemaError>(&error) {
             return self.unknown_column(field, valid_fields, references);
         }
@@ -33,6 +37,7 @@ impl Mistakes<'_> {
         let message = plain_message(&error);
         let unknown = references.iter().find(|reference| {
             self.catalog.find(reference).is_none()
+                && !self.catalog.is_view(reference)
                 && message.contains(reference.table())
                 && message.contains("not found")
         });
@@ -59,9 +64,10 @@ impl Mistakes<'_> {
             return Error::input(format!("the lake holds no origin {origin:?}"))
                 .hint(format!("{meant}Its origins: {}", origins.join(", ")));
         }
-        let near = nearest(reference.table(), tables);
+        let views = self.catalog.queries().views().map(|view| view.name.as_str());
+        let near = nearest(reference.table(), tables.into_iter().chain(views));
         let meant = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
-        let made = "a lake has all of them, filled by all-docs ingest";
+        let made = "a lake has all of them, filled by all-docs ingest; all-docs views lists the views";
         let others: Vec<String> = origins
             .iter()
             .filter(|origin| **origin != self.catalog.default_origin())

@@ -3,11 +3,14 @@
 //! A [`Session`] knows the lake's tables by their columns and their folders and opens nothing until a statement names
 //! them. Not here: where a lake lies (`store/`), how its files are written (`shard/`), what is printed (`cli/`).
 
+mod attached;
 mod catalog;
 mod failure;
 mod format;
+mod functions;
 mod json_value;
 mod mistake;
+mod named;
 mod nearest;
 mod output_columns;
 mod plan_limits;
@@ -18,9 +21,13 @@ mod statement;
 mod terminal_table;
 mod write;
 
+pub use attached::AttachedLake;
 pub use catalog::{ColumnInfo, TableInfo};
 pub use failure::no_lake;
 pub use format::Format;
+pub use named::{
+    BoundSql, Key, NamedQueries, NamedQuery, Parameter, ParameterType, ParameterValue, QueryKind, Selection,
+};
 pub use session::{QueryStream, Session, SessionOptions};
 pub use terminal_table::TableOptions;
 pub use write::{Written, write};

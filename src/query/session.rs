@@ -21,12 +21,15 @@ use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
 use url::{Position, Url};
 
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{LakeInfo, TableKind};
 
+use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, Place, TableInfo, columns_of};
 use super::failure::failure;
+use super::functions;
 use super::mistake::Mistakes;
+use super::named::{BoundSql, NamedQueries, QueryKind, Selection, ViewColumn, quoted, select_from_view};
 use super::plan_limits::{DOCUMENT_BATCH_ROWS, session_config};
 use super::shard_table::ShardTable;
 use super::statement;
@@ -42,12 +45,17 @@ pub struct SessionOptions {
     pub spill_folder: Option<PathBuf>,
     /// How many parts of a statement run at once; as many as there are cores by default.
     pub threads: usize,
+    /// The views that statements can name, and the reports.
+    pub queries: Arc<NamedQueries>,
+    /// Other lakes whose tables statements can name too.
+    pub attached: Vec<AttachedLake>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        SessionOptions { memory_limit_bytes: 4 << 30, spill_folder: None, threads }
+        let queries = Arc::new(NamedQueries::default());
+        SessionOptions { memory_limit_bytes: 4 << 30, spill_folder: None, threads, queries, attached: Vec::new() }
     }
 }
 
@@ -77,11 +85,13 @@ impl Session {
         info: &LakeInfo,
         options: &SessionOptions,
     ) -> Result<Session> {
-        let not_a_root = || format!("{root_url} is not the root of a lake");
-        let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;
-        let store_url =
-            ObjectStoreUrl::parse(&root_url[..Position::BeforePath]).or_error(ErrorKind::Input, not_a_root)?;
-        let place = Place { store, store_url, root };
+        let place = place_of(store, root_url)?;
+        let attached = options
+            .attached
+            .iter()
+            .map(|lake| place_of(Arc::clone(&lake.store), &lake.root_url).map(|place| (place, lake)));
+        let attached: Vec<(Place, &AttachedLake)> = attached.collect::<Result<_>>()?;
+        check_names(info, &options.attached)?;
 
         let no_engine = || "the SQL engine does not start".to_owned();
         let mut runtime =
@@ -90,7 +100,9 @@ impl Session {
             runtime = runtime.with_temp_file_path(folder);
         }
         let runtime = runtime.build_arc().or_error(ErrorKind::Internal, no_engine)?;
-        runtime.register_object_store(place.store_url.as_ref(), Arc::clone(&place.store));
+        for place in attached.iter().map(|(place, _)| place).chain([&place]) {
+            runtime.register_object_store(place.store_url.as_ref(), Arc::clone(&place.store));
+        }
 
         let config =
             session_config(options.threads.max(1)).with_default_catalog_and_schema(CATALOG, &info.default_origin);
@@ -98,8 +110,11 @@ impl Session {
             SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime).build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).or_error(ErrorKind::Internal, no_engine)?;
-        let catalog = Arc::new(LakeCatalog::new(&place, info));
+        let catalog = Arc::new(LakeCatalog::new(&place, info, &attached, &options.queries));
         context.register_catalog(CATALOG, Arc::clone(&catalog) as _);
+        functions::register(&context, &catalog);
+        let state = context.state_weak_ref();
+        catalog.plan_views_by(Box::new(move || state.upgrade().map(|state| state.read().clone())));
         Ok(Session { context, catalog })
     }
 
@@ -108,7 +123,12 @@ impl Session {
     /// Fails with [`ErrorKind::Input`] for what is wrong with the statement, and with [`ErrorKind::Lake`] where the
     /// lake cannot be listed.
     pub async fn query(&self, sql: &str) -> Result<QueryStream> {
-        let planned = self.plan(sql).await?;
+        self.query_bound(&BoundSql::new(sql)).await
+    }
+
+    /// Runs one statement with values for its parameters, as [`Session::query`] does.
+    pub async fn query_bound(&self, statement: &BoundSql) -> Result<QueryStream> {
+        let planned = self.plan(statement).await?;
         let batches = execute_stream(planned.physical, planned.state.task_ctx());
         let batches = batches.map_err(|error| failure(error, &planned.tables))?;
         Ok(QueryStream { batches, tables: planned.tables })
@@ -118,8 +138,42 @@ impl Session {
     ///
     /// Fails as [`Session::query`] does.
     pub async fn explain(&self, sql: &str) -> Result<String> {
-        let planned = self.plan(sql).await?;
+        self.explain_bound(&BoundSql::new(sql)).await
+    }
+
+    /// How one statement would run with values for its parameters, as [`Session::explain`] says it.
+    pub async fn explain_bound(&self, statement: &BoundSql) -> Result<String> {
+        let planned = self.plan(statement).await?;
         Ok(format!("{}\n\n{}", planned.logical.display_indent(), displayable(planned.physical.as_ref()).indent(false)))
+    }
+
+    /// The views and reports.
+    pub fn queries(&self) -> &NamedQueries {
+        self.catalog.queries()
+    }
+
+    /// The statement that answers `selection` of a view, by its name or, as SQL has it, by origin and name.
+    ///
+    /// Fails with [`ErrorKind::Input`] for a name that is no view's, with the nearest; for an origin that the lake does
+    /// not hold; and for a key that cannot be compared with the view's.
+    pub async fn select_from_view(&self, name: &str, selection: &Selection) -> Result<BoundSql> {
+        let (origin, name) = match name.rsplit_once('.') {
+            Some((origin, name)) => (Some(origin), name),
+            None => (None, name),
+        };
+        let view = self.queries().find(name)?;
+        if view.kind != QueryKind::View {
+            return Err(Error::input(format!("{name} is a report, which no key selects from"))
+                .hint("a report takes parameters: --param name=value; all-docs views lists them"));
+        }
+        let relation = match origin {
+            Some(origin) => format!("{}.{}", quoted(origin), quoted(&view.name)),
+            None => quoted(&view.name),
+        };
+        let planned = self.plan(&BoundSql::new(format!("select * from {relation}"))).await?;
+        let columns: Vec<ViewColumn> =
+            planned.physical.schema().fields().iter().map(|field| ViewColumn::of(field)).collect();
+        select_from_view(view, &relation, &columns, selection)
     }
 
     /// Every table that a statement can name, the default origin's first.
@@ -132,11 +186,11 @@ impl Session {
         TableKind::parse(&table.to_ascii_lowercase()).map(columns_of)
     }
 
-    async fn plan(&self, sql: &str) -> Result<Planned> {
-        let statement = statement::parse(sql)?;
+    async fn plan(&self, bound: &BoundSql) -> Result<Planned> {
+        let statement = statement::parse_bound(bound)?;
         let mut state = self.context.state();
         let mistakes = Mistakes { catalog: &self.catalog };
-        let plan = statement::plan(&state, sql, statement, &mistakes).await?;
+        let plan = statement::plan(&state, &bound.sql, statement, &mistakes).await?;
         let logical = state.optimize(&plan).map_err(|error| mistakes.explain(error, &[]))?;
         let reads = reads_of(&logical);
         if reads.documents {
@@ -152,6 +206,13 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("catalog", &self.catalog).finish_non_exhaustive()
     }
+}
+
+fn place_of(store: Arc<dyn ObjectStore>, root_url: &Url) -> Result<Place> {
+    let not_a_root = || format!("{root_url} is not the root of a lake");
+    let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;
+    let store_url = ObjectStoreUrl::parse(&root_url[..Position::BeforePath]).or_error(ErrorKind::Input, not_a_root)?;
+    Ok(Place { store, store_url, root })
 }
 
 /// What a plan reads.

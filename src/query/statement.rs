@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use crate::error::{Error, Result};
 
 use super::mistake::{self, Mistakes};
+use super::named::{BoundSql, bind};
 
 /// Parses the one statement of `sql`.
 ///
@@ -24,6 +25,15 @@ pub(super) fn parse(sql: &str) -> Result<Statement> {
         return Err(Error::input(message).hint("run them one after the other"));
     }
     if reads_only(&statement) { Ok(statement) } else { Err(refused(sql)) }
+}
+
+/// Parses the one statement of `bound` and puts its values in.
+///
+/// Fails as [`parse`] and [`bind`] do.
+pub(super) fn parse_bound(bound: &BoundSql) -> Result<Statement> {
+    let mut statement = parse(&bound.sql)?;
+    bind(&mut statement, &bound.values)?;
+    Ok(statement)
 }
 
 /// Plans a statement against the tables of the session.

@@ -8,8 +8,10 @@
 //! ([`ScanReport::misplaced`]), for the server's order is documented nowhere (npm-facts B).
 
 mod all;
+mod key_between;
 mod misplaced;
 mod range;
+mod ranks;
 mod report;
 mod sieve;
 #[cfg(test)]
@@ -23,6 +25,7 @@ use std::sync::Arc;
 pub use all::{RangePage, Scan, ScanOptions, scan_all};
 pub use misplaced::with_misplaced;
 pub use range::{RangeScan, ScannedPage, scan_range};
+pub use ranks::{Balance, balanced_boundaries};
 pub use report::{Oddities, ScanReport};
 
 use crate::error::Result;

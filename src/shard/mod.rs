@@ -3,6 +3,8 @@
 //! A Zarr shard is another thing and always called so. Not here: what the columns are (`table/`), and when a shard
 //! counts (`commit`).
 
+mod cursor;
+mod lookup;
 mod merge;
 mod properties;
 mod reader;
@@ -11,6 +13,8 @@ mod stored_documents;
 mod tests;
 mod writer;
 
+pub use cursor::{NameCursor, Row};
+pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
 pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
 pub use stored_documents::StoredDocuments;

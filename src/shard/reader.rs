@@ -29,16 +29,32 @@ pub struct ShardReader {
 impl ShardReader {
     /// Opens a shard of `kind`. Fails when the file is no Parquet, or its columns are not those of `schema`.
     pub fn open(kind: TableKind, file: ShardFile, schema: &SchemaRef) -> Result<ShardReader> {
+        ShardReader::open_some(kind, file, schema, None)
+    }
+
+    /// The same, but reads only `columns`.
+    pub fn open_columns(kind: TableKind, file: ShardFile, schema: &SchemaRef, columns: &[&str]) -> Result<ShardReader> {
+        ShardReader::open_some(kind, file, schema, Some(columns))
+    }
+
+    fn open_some(
+        kind: TableKind,
+        file: ShardFile,
+        schema: &SchemaRef,
+        columns: Option<&[&str]>,
+    ) -> Result<ShardReader> {
         let damaged = || format!("a shard of {kind} cannot be read");
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
+        let mut builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
         if builder.schema().fields() != schema.fields() {
             return Err(Error::lake(format!("a shard of {kind} has other columns than this version writes"))
                 .hint("ingest into a new lake, or use the version of all-docs that wrote this one"));
         }
-        let batch_rows = match kind {
-            TableKind::Packuments => documents_in_a_batch(builder.metadata()),
-            _ => READ_BATCH_ROWS,
-        };
+        if let Some(columns) = columns {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+            builder = builder.with_projection(mask);
+        }
+        let has_documents = kind == TableKind::Packuments && columns.is_none_or(|columns| columns.contains(&"json"));
+        let batch_rows = if has_documents { documents_in_a_batch(builder.metadata()) } else { READ_BATCH_ROWS };
         let reader = builder.with_batch_size(batch_rows).build().or_error(ErrorKind::Lake, damaged)?;
         Ok(ShardReader { kind, reader })
     }

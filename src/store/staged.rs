@@ -94,6 +94,11 @@ impl ShardFile {
 }
 
 impl ShardFile {
+    /// How many bytes it has.
+    pub fn size_bytes(&self) -> u64 {
+        Length::len(self)
+    }
+
     /// The whole object from its beginning, as a stream of bytes.
     pub fn into_read(self) -> Box<dyn io::Read + Send> {
         match self {

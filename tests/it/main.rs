@@ -26,3 +26,11 @@ mod crash;
 mod face;
 /// Python, DuckDB and pandas reading what we wrote.
 mod readers;
+/// Two processes on one lake.
+mod lock;
+/// A lake that is proved, damaged, found out, and mended.
+mod verify;
+/// Servers, disks and people that get in the way of an ingest.
+mod survival;
+/// The commands that people know: partition, packument, cache, pivots.
+mod commands;

@@ -111,6 +111,54 @@ async fn fault_6_attempts_are_counted_once_and_refused_credentials_stop_the_run(
     assert_eq!(error.kind(), all_docs::error::ErrorKind::Denied, "{error:?}");
 }
 
+/// 7: `kill -9` lost the items in progress, and the checkpoint was one file, rewritten whole and not atomically.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_7_a_killed_run_forgets_nothing_and_each_partition_is_its_own_checkpoint() {
+    use crate::support::{all_docs, assert_same_lake, origin_folder};
+    let env = Env::new(World::seeded(33, 240));
+    let ingest = || env.ingest_command(&["d", "k", "r"]);
+    let slow = |times| {
+        let action = Action::Slow { before_headers_ms: 60_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
+        FaultScript::of([Fault::packument(times, action)])
+    };
+    // The last name never comes, so that the run is killed while others are in progress and some are committed.
+    let last = env.server.world().names().last().unwrap().to_owned();
+    env.server.set_faults(slow(&last));
+    let mut child = ingest().stderr(std::process::Stdio::null()).spawn().unwrap();
+    let manifests = || {
+        let folder = env.lake().exists().then(|| std::fs::read_dir(env.lake()).unwrap());
+        let origin = folder.and_then(|mut entries| entries.find_map(|e| e.ok().filter(|e| e.path().is_dir())));
+        origin.and_then(|origin| std::fs::read_dir(origin.path().join("manifest")).ok()).map_or(0, Iterator::count)
+    };
+    while manifests() < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let folder = origin_folder(&env.lake()).join("manifest");
+    let checkpoints = |folder: &std::path::Path| -> Vec<_> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut read: Vec<_> = entries
+            .filter(|path| path.extension().is_some_and(|suffix| suffix == "json"))
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .collect();
+        read.sort();
+        read
+    };
+    let before = checkpoints(&folder);
+    env.server.set_faults(FaultScript::default());
+    assert!(matches!(ingest().output().unwrap().status.code(), Some(0 | 6)));
+    let after = checkpoints(&folder);
+    assert!(before.iter().all(|kept| after.contains(kept)), "a partition that was done is left alone");
+    assert_eq!(after.len(), 4);
+    let quiet = Env::new(World::seeded(33, 240));
+    quiet.ingest(&["d", "k", "r"]).await;
+    assert!(all_docs(env.folder.path()).args(["verify", "--quiet"]).output().unwrap().status.success());
+    std::fs::rename(origin_folder(&env.lake()), env.lake().join("sample")).unwrap();
+    assert_same_lake(&env.lake(), &quiet.lake());
+}
+
 /// 8: a bloom filter on keys made a process miss entries that it did not write itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_8_another_process_fetches_nothing_that_the_lake_holds() {
@@ -135,6 +183,49 @@ async fn fault_9_a_document_is_kept_byte_for_byte() {
     assert_eq!(env.texts(TableKind::Packuments, "json")[0].as_deref(), Some(odd));
     let served = env.server.world().document("b").unwrap();
     assert_eq!(env.texts(TableKind::Packuments, "json")[1].as_deref().map(str::as_bytes), Some(served.as_ref()));
+}
+
+/// 10: a token was sent to any host that `--registry` named.
+#[test]
+fn fault_10_a_token_goes_to_the_host_that_it_is_for_and_nowhere_else() {
+    let (env, stranger) = (Env::new(world_of(&["a", "b"])), Env::new(world_of(&["a", "b"])));
+    let own_host = env.server.url().strip_prefix("http://").unwrap();
+    std::fs::write(env.folder.path().join(".npmrc"), format!("//{own_host}/:_authToken=secret-of-ours\n")).unwrap();
+    let ingest = |flags: &[&str]| {
+        let mut command = env.ingest_command(&[]);
+        command.env("NPM_TOKEN", "secret-of-npm").args(flags).output().unwrap()
+    };
+    assert_eq!(ingest(&["--registry", stranger.server.url()]).status.code(), Some(0));
+    let sent = |env: &Env| -> Vec<Option<String>> {
+        env.server.requests().into_iter().map(|request| request.authorization).collect()
+    };
+    assert!(sent(&stranger).len() >= 2 && sent(&stranger).iter().all(Option::is_none), "{:?}", sent(&stranger));
+    assert!(sent(&env).iter().all(|sent| sent.as_deref() == Some("Bearer secret-of-ours")), "{:?}", sent(&env));
+}
+
+/// 11: filters failed in silence (`name=lodash` gave nothing, `a && b` everything), and unknown JSON crashed.
+#[cfg(feature = "query")]
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_11_a_filter_filters_or_says_what_is_wrong_and_no_json_crashes() {
+    use crate::support::{run_binary, stderr, stdout};
+    let mut world = world_of(&["lodash", "lodash.map", "react"]);
+    world.put_raw("shape", "1-x", r#"{"name":"shape","versions":[1,{"a":null}],"time":7,"dist-tags":"x"}"#.to_owned());
+    let env = Env::new(world);
+    env.ingest(&[]).await;
+    let ask = |filter: &str| {
+        let statement = format!("select name from packages where {filter} order by name");
+        run_binary(env.folder.path(), &["query", &statement, "--format", "csv"])
+    };
+    let names = |filter: &str| stdout(&ask(filter)).lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(names("name='lodash'"), ["lodash"]);
+    assert_eq!(names("name like 'lodash%' and name <> 'lodash'"), ["lodash.map"]);
+    assert_eq!(names("name = 'react' or name = 'lodash'"), ["lodash", "react"]);
+    for wrong in ["name=lodash", "name = 'a' && name = 'b'", "nmae = 'lodash'"] {
+        let output = ask(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong}: {}", stdout(&output));
+        assert!(!stderr(&output).is_empty());
+    }
+    assert_eq!(names("name = 'shape'"), ["shape"]);
 }
 
 /// 12: its mock registry invented rows from the request's start key, so that its tests could not see 1 to 3.

@@ -10,7 +10,7 @@ use all_docs::error::Result;
 use all_docs::lake::Pivots;
 use all_docs::lake::{OriginInfo, TableKind};
 use all_docs::npm::Representation;
-use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
+use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
 use all_docs::sample::{Options, SampleServer, World};
 use all_docs::store::Store;
@@ -55,7 +55,8 @@ impl Env {
             store: self.store(),
             registry: self.registry(),
             origin_info: OriginInfo { replicate_url: ORIGIN.to_owned(), registry_url: ORIGIN.to_owned() },
-            pivots: Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap(),
+            pivots: Some(Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap()),
+            scope: Scope::All,
             partitions: PartitionMode::Exact,
             representation: Representation::Full,
             selection: Selection::All,
@@ -166,6 +167,26 @@ pub fn all_docs(folder: &Path) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// The one origin of a lake that the binary ingested: its folder.
+pub fn origin_folder(lake: &Path) -> PathBuf {
+    let folders = std::fs::read_dir(lake).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let folders: Vec<PathBuf> = folders.collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    folders[0].clone()
+}
+
+impl Env {
+    /// The binary, told to ingest this registry into this lake, by exact partitions.
+    pub fn ingest_command(&self, pivots: &[&str]) -> Command {
+        let file = self.folder.path().join("pivots.json");
+        let text = if pivots.is_empty() { "[null]".to_owned() } else { serde_json::to_string(pivots).unwrap() };
+        std::fs::write(&file, text).unwrap();
+        let mut command = all_docs(self.folder.path());
+        command.args(["ingest", "--partitions", "exact", "--origin", self.server.url(), "--pivots"]).arg(file);
+        command
+    }
 }
 
 /// Runs the binary to its end.

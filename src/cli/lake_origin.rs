@@ -1,0 +1,56 @@
+//! Which origin of a lake a command that only reads the lake is about.
+
+use super::origin::given_name;
+use super::settings::Settings;
+use super::status::no_lake;
+use crate::error::{Error, Result};
+use crate::lake::{LakeInfo, Layout, OriginLayout};
+use crate::pipeline::read_lake;
+use crate::registry::Origin;
+use crate::store::Store;
+
+/// The lake, and an origin of it.
+#[derive(Debug, clap::Args)]
+pub(super) struct LakeArgs {
+    /// Which of the lake's origins: its name, or its URL [default: the lake's first]
+    #[arg(long, value_name = "ORIGIN", env = "ALL_DOCS_ORIGIN")]
+    pub(super) origin: Option<String>,
+}
+
+/// A lake that is there, and the origin that is meant.
+pub(super) struct LakeOrigin {
+    pub(super) store: Store,
+    pub(super) info: LakeInfo,
+    pub(super) layout: OriginLayout,
+}
+
+impl LakeOrigin {
+    /// Opens the lake of the settings.
+    ///
+    /// Fails, of kind Lake, where there is none, and of kind Input, for an origin that it does not hold.
+    pub(super) async fn open(args: &LakeArgs, settings: &Settings) -> Result<LakeOrigin> {
+        let store = Store::open(settings.lake())?;
+        let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
+        let name = match settings.given_origin(args.origin.as_deref()) {
+            Some(text) => find(text, &info)?,
+            None => info.default_origin.clone(),
+        };
+        let layout = Layout::origin(&name);
+        Ok(LakeOrigin { store, info, layout })
+    }
+}
+
+fn find(text: &str, info: &LakeInfo) -> Result<String> {
+    let held = |name: &str| info.origins.contains_key(name);
+    let (name, place) = given_name(text).unwrap_or((text, text));
+    if held(name) {
+        return Ok(name.to_owned());
+    }
+    if let Ok(origin) = Origin::parse(place, None)
+        && held(&origin.name)
+    {
+        return Ok(origin.name);
+    }
+    let names: Vec<&str> = info.origins.keys().map(String::as_str).collect();
+    Err(Error::input(format!("the lake holds no origin {text:?}")).hint(format!("its origins: {}", names.join(", "))))
+}

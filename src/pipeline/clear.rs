@@ -1,0 +1,97 @@
+//! Clearing: takes an origin, or what of it is not committed, out of a lake. What is not ours stays where it is.
+//!
+//! The order keeps the laws of the lake at every moment: manifests go first, so that nothing claims to hold what is going;
+//! the front page and the partition set go last.
+
+use super::lease::Lease;
+use super::open::read_lake;
+use crate::error::{Context, ErrorKind, Result};
+use crate::lake::{Layout, OriginLayout, TableKind};
+use crate::store::Store;
+
+/// What of an origin is cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClearPart {
+    /// All that the lake holds of it.
+    Everything,
+    /// What was fetched or built and is not committed.
+    Staging,
+}
+
+/// A clearing that is planned.
+#[derive(Debug, Clone)]
+pub struct Clearing {
+    store: Store,
+    layout: OriginLayout,
+    part: ClearPart,
+    paths: Vec<String>,
+}
+
+impl Clearing {
+    /// Finds what would be deleted, and deletes nothing.
+    pub async fn plan(store: &Store, layout: &OriginLayout, part: ClearPart) -> Result<Clearing> {
+        let mut folders = vec![layout.staging()];
+        if part == ClearPart::Everything {
+            folders.insert(0, layout.manifests());
+            folders.extend(TableKind::ALL.map(|table| layout.table(table)));
+        }
+        let mut paths = Vec::new();
+        for folder in folders {
+            let ours =
+                |path: &String| folder == layout.staging() || path.ends_with(".parquet") || path.ends_with(".json");
+            paths.extend(store.list(&folder).await?.into_iter().filter(ours));
+        }
+        if part == ClearPart::Everything && store.get(&layout.partition_set()).await?.is_some() {
+            paths.push(layout.partition_set());
+        }
+        Ok(Clearing { store: store.clone(), layout: layout.clone(), part, paths })
+    }
+
+    /// The files that would be deleted, relative to the lake, in the order in which they would be.
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    /// Deletes them, and takes the origin off the lake's front page where all of it is cleared; the count of requests
+    /// per month stays. One that died is ended by the same clearing again.
+    ///
+    /// Fails with [`ErrorKind::Lake`], before anything is deleted, while another process works on the origin.
+    pub async fn run(self) -> Result<()> {
+        let lease = Lease::take(&self.store, &self.layout, "cache clear").await?;
+        let cleared = self.delete().await;
+        let ended = lease.end().await;
+        cleared.and(ended)?;
+        // Folders without a file in them go too; a stranger's file keeps its folder.
+        let folder = match self.part {
+            ClearPart::Staging => self.layout.staging(),
+            ClearPart::Everything => self.layout.root().to_owned(),
+        };
+        if self.store.list(&folder).await?.is_empty() { self.store.delete_folder(&folder).await } else { Ok(()) }
+    }
+
+    async fn delete(&self) -> Result<()> {
+        for path in &self.paths {
+            self.store.delete(path).await?;
+        }
+        match self.part {
+            ClearPart::Staging => Ok(()),
+            ClearPart::Everything => self.forget_origin().await,
+        }
+    }
+
+    async fn forget_origin(&self) -> Result<()> {
+        let Some(mut info) = read_lake(&self.store).await? else { return Ok(()) };
+        if info.origins.remove(self.layout.name()).is_none() {
+            return Ok(());
+        }
+        if let Some(next) = info.origins.keys().next()
+            && info.default_origin == self.layout.name()
+        {
+            info.default_origin.clone_from(next);
+        }
+        let mut text = serde_json::to_vec_pretty(&info)
+            .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
+        text.push(b'\n');
+        self.store.put(Layout::INFO, text).await
+    }
+}

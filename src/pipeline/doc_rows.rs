@@ -1,0 +1,88 @@
+//! All rows of `docs` that a lake holds of one origin, in the order of names, one shard in memory at a time. Reads only.
+
+use crate::commit::read_manifest;
+use crate::error::{Doing, Error, Result};
+use crate::lake::{OriginLayout, Partition, TableKind};
+use crate::npm::DocRow;
+use crate::shard::{ShardReader, doc_rows};
+use crate::store::Store;
+use crate::table::schema;
+
+use super::status::read_partition_set;
+
+/// The names and revisions of one origin, by its manifests.
+#[derive(Debug, Clone)]
+pub struct LakeRows {
+    store: Store,
+    layout: OriginLayout,
+    shards: Vec<DocShard>,
+    partitions_total: usize,
+}
+
+/// One partition's shard of `docs`.
+#[derive(Debug, Clone)]
+pub struct DocShard {
+    /// Its partition.
+    pub partition: Partition,
+    /// Its rows, as the manifest says.
+    pub rows: u64,
+}
+
+impl LakeRows {
+    /// Reads the manifests of an origin.
+    pub async fn open(store: &Store, layout: &OriginLayout) -> Result<LakeRows> {
+        let mut shards = Vec::new();
+        let mut partitions_total = 0;
+        if let Some(set) = read_partition_set(store, layout).await? {
+            partitions_total = set.count();
+            for partition in set.iter() {
+                let manifest = read_manifest(store, layout, &partition).await?;
+                if let Some(manifest) = manifest.filter(|held| held.shards.contains_key(TableKind::Docs.as_str())) {
+                    shards.push(DocShard { rows: manifest.rows(TableKind::Docs), partition });
+                }
+            }
+        }
+        Ok(LakeRows { store: store.clone(), layout: layout.clone(), shards, partitions_total })
+    }
+
+    /// How many rows there are, by the manifests.
+    pub fn count(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.rows).sum()
+    }
+
+    /// How many partitions have no rows on record: they were never committed.
+    pub fn partitions_missing(&self) -> usize {
+        self.partitions_total - self.shards.len()
+    }
+
+    /// The shards in the order of names.
+    pub fn shards(&self) -> &[DocShard] {
+        &self.shards
+    }
+
+    /// The rows of one shard in order. Blocks while it is read.
+    pub fn read(&self, shard: &DocShard) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
+        let path = self.layout.shard(TableKind::Docs, &shard.partition);
+        let file = futures::executor::block_on(self.store.open_shard(&path))?.ok_or_else(|| {
+            Error::lake(format!("the shard {path} is gone, but its manifest names it"))
+                .hint("all-docs cache validate-partitions says what else is missing")
+        })?;
+        let reader = ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs)).doing(|| reading(&path))?;
+        Ok(reader.flat_map(move |batch| match batch.and_then(|batch| doc_rows(&batch)).doing(|| reading(&path)) {
+            Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        }))
+    }
+
+    /// All rows in order. Blocks while they are read.
+    pub fn iter(&self) -> impl Iterator<Item = Result<DocRow>> + use<'_> {
+        self.shards.iter().flat_map(|shard| match self.read(shard) {
+            Ok(rows) => Box::new(rows) as Box<dyn Iterator<Item = Result<DocRow>>>,
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        })
+    }
+}
+
+fn reading(path: &str) -> String {
+    format!("reading {path}")
+}

@@ -1,0 +1,152 @@
+//! One partition: its shards against its manifest. How its tables fit together is asked in `account`.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sha2::{Digest, Sha256};
+
+use super::account::{Counts, Table, account};
+use super::files::unnamed_tables;
+use super::{Fault, Finding, finding};
+use crate::error::{Error, Result};
+use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta, TableKind};
+use crate::pipeline::progress::Progress;
+use crate::shard::NameCursor;
+use crate::store::{ShardFile, Store};
+use crate::table::schema;
+
+/// Bytes that are digested at once.
+const DIGEST_BUFFER_BYTES: usize = 1 << 18;
+
+/// What is to be checked.
+pub(super) struct Work {
+    pub(super) store: Store,
+    pub(super) layout: OriginLayout,
+    pub(super) partition: Partition,
+    pub(super) manifest: Manifest,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// What was read, and what is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    pub(super) is_committed: bool,
+    pub(super) shards: u64,
+    pub(super) rows: u64,
+    pub(super) size_bytes: u64,
+    pub(super) counts: Counts,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Checked {
+    /// A partition of which only this can be said.
+    pub(super) fn of(finding: Finding) -> Checked {
+        Checked { findings: vec![finding], ..Checked::default() }
+    }
+}
+
+/// Reads every shard of a partition twice: its bytes, then its names. Blocks.
+pub(super) fn check(work: &Work) -> Result<Checked> {
+    let (store, layout, partition) = (&work.store, &work.layout, &work.partition);
+    let mut checked = Checked { is_committed: true, ..Checked::default() };
+    let mut found = Vec::new();
+    let manifest_path = layout.manifest(partition);
+    if work.manifest.partition != *partition {
+        let reason = format!("it is the manifest of {}, and lies in the place of {partition}", work.manifest.partition);
+        found.push((manifest_path.clone(), Fault::Manifest, reason));
+    }
+    let mut tables = Vec::new();
+    for (name, meta) in &work.manifest.shards {
+        let Some(kind) = TableKind::parse(name) else {
+            found.push((manifest_path.clone(), Fault::Manifest, format!("it names a table {name} that is unknown")));
+            continue;
+        };
+        let path = layout.shard(kind, partition);
+        checked.shards += 1;
+        checked.size_bytes += meta.size_bytes;
+        match open_table(work, kind, &path, meta) {
+            Ok(table) => tables.push(table),
+            Err((fault, reason)) => found.push((path, fault, reason)),
+        }
+    }
+    let is_named = |table: TableKind| work.manifest.shards.contains_key(table.as_str());
+    for path in unnamed_tables(store, layout, partition, is_named)? {
+        found.push((path, Fault::Manifest, "the manifest of its partition does not name it".to_owned()));
+    }
+    let is_whole = found.is_empty();
+    tables.sort_by_key(|table| table.kind);
+    for table in &tables {
+        work.progress.rows_expected.fetch_add(table.rows_expected, Ordering::Relaxed);
+    }
+    let accounted = account(partition, tables, is_whole, &work.progress);
+    checked.rows = accounted.rows;
+    checked.counts = accounted.counts;
+    found.extend(accounted.problems.into_iter().map(|(kind, fault, why)| (layout.shard(kind, partition), fault, why)));
+    if is_whole && found.is_empty() && accounted.outcomes != work.manifest.outcomes {
+        let (counted, said) = (&accounted.outcomes, &work.manifest.outcomes);
+        found.push((manifest_path, Fault::Account, format!("it says outcomes {said:?}, and they are {counted:?}")));
+    }
+    checked.findings = found.into_iter().map(|what| finding(layout, what, Some(partition))).collect();
+    Ok(checked)
+}
+
+/// Opens a shard whose bytes are those that its manifest names.
+fn open_table(work: &Work, kind: TableKind, path: &str, meta: &ShardMeta) -> Result<Table, (Fault, String)> {
+    let damaged = |error: Error| (Fault::Damaged, error.report());
+    let gone = || (Fault::Missing, "it is gone, but its manifest names it".to_owned());
+    let file = futures::executor::block_on(work.store.open_shard(path)).map_err(damaged)?.ok_or_else(gone)?;
+    compare(file, meta).map_err(|why| (Fault::Damaged, why))?;
+    // Opened anew: the first handle stands at the end of the file.
+    let cursor = open_cursor(&work.store, &work.layout, &work.partition, kind, Table::columns(kind));
+    Ok(Table { kind, cursor: cursor.map_err(damaged)?.ok_or_else(gone)?, rows_expected: meta.rows })
+}
+
+/// A cursor over a shard, whatever its manifest says; `None` where there is no such file.
+pub(super) fn open_cursor(
+    store: &Store,
+    layout: &OriginLayout,
+    partition: &Partition,
+    kind: TableKind,
+    columns: &[&str],
+) -> Result<Option<NameCursor>> {
+    match futures::executor::block_on(store.open_shard(&layout.shard(kind, partition)))? {
+        Some(file) => NameCursor::open(kind, file, &schema(kind), columns).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whether a shard is the one that the manifest names, byte for byte.
+pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest, kind: TableKind) -> bool {
+    let Some(meta) = manifest.shards.get(kind.as_str()) else { return false };
+    let file = futures::executor::block_on(store.open_shard(&layout.shard(kind, &manifest.partition)));
+    file.ok().flatten().is_some_and(|file| compare(file, meta).is_ok())
+}
+
+/// Says how a file's bytes are not those that a manifest names.
+fn compare(file: ShardFile, meta: &ShardMeta) -> Result<(), String> {
+    let (size_bytes, sha256) = digest(file).map_err(|error| format!("it cannot be read: {error}"))?;
+    if size_bytes != meta.size_bytes {
+        return Err(format!("it has {size_bytes} bytes, and its manifest says {}", meta.size_bytes));
+    }
+    if sha256 != meta.sha256 {
+        return Err("its bytes are not those that its manifest names: their digest is another".to_owned());
+    }
+    Ok(())
+}
+
+/// Size in bytes, and SHA-256 in lower-case hex.
+fn digest(file: ShardFile) -> std::io::Result<(u64, String)> {
+    let mut reader = file.into_read();
+    let mut buffer = vec![0; DIGEST_BUFFER_BYTES];
+    let mut digest = Sha256::new();
+    let mut size_bytes = 0;
+    loop {
+        let read = reader.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((size_bytes, format!("{:x}", digest.finalize())));
+        }
+        digest.update(buffer.get(..read).unwrap_or_default());
+        size_bytes += read as u64;
+    }
+}

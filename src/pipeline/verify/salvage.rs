@@ -1,0 +1,133 @@
+//! Salvage: what a broken partition still tells, and which of its documents are sound. Blocks.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::partition::{has_meta, open_cursor};
+use crate::error::Result;
+use crate::fetch::{FetchItem, SegmentBound, StagedAnswers, StagingWriter};
+use crate::lake::{Manifest, OriginLayout, Partition, TableKind};
+use crate::npm::{Answer, Document, Outcome, PackageName, Representation, Revision, Validators};
+use crate::registry::Response;
+use crate::shard::Row;
+use crate::store::Store;
+
+/// Segments may be large: what is lost with one is read again from the shard that it came from.
+const SEGMENT: SegmentBound = SegmentBound { answers: 1_000, bytes: 16 << 20, age: Duration::MAX };
+/// Where the names are read that the partition was asked for: the first that can be read tells.
+const TABLES_OF_NAMES: [TableKind; 3] = [TableKind::Outcomes, TableKind::Packuments, TableKind::Packages];
+
+/// The names that were asked for; `None` where no shard tells.
+pub(super) fn names_held(store: &Store, layout: &OriginLayout, partition: &Partition) -> Option<BTreeSet<PackageName>> {
+    let read = |table: TableKind| -> Option<BTreeSet<PackageName>> {
+        let mut cursor = open_cursor(store, layout, partition, table, &[]).ok()??;
+        let mut names = BTreeSet::new();
+        while let Some(name) = cursor.name().map(PackageName::new) {
+            names.insert(name);
+            cursor.pass(|_| Ok(())).ok()?;
+        }
+        Some(names)
+    };
+    TABLES_OF_NAMES.into_iter().find_map(read)
+}
+
+/// The form of most of its documents; the full one where that is not known.
+pub(super) fn wanted_form(store: &Store, layout: &OriginLayout, partition: &Partition) -> Representation {
+    let count = || -> Result<(u64, u64)> {
+        let (mut abbreviated, mut full) = (0, 0);
+        if let Some(mut cursor) = open_cursor(store, layout, partition, TableKind::Packuments, &["representation"])? {
+            while cursor.name().is_some() {
+                cursor.pass(|row| {
+                    match row.text("representation")? == Some(Representation::Abbreviated.as_str()) {
+                        true => abbreviated += 1,
+                        false => full += 1,
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok((abbreviated, full))
+    };
+    match count() {
+        Ok((abbreviated, full)) if abbreviated > full => Representation::Abbreviated,
+        _ => Representation::Full,
+    }
+}
+
+/// Stages every answer of the partition that its shards still hold whole, as if it had just come, and answers how many
+/// documents they were. Stages nothing unless both `outcomes` and `packuments` are the shards that the manifest names.
+pub(super) fn restage(
+    store: &Store,
+    layout: &OriginLayout,
+    manifest: &Manifest,
+    representation: Representation,
+) -> Result<u64> {
+    let partition = &manifest.partition;
+    let is_sound = |table| has_meta(store, layout, manifest, table);
+    if !is_sound(TableKind::Outcomes) || !is_sound(TableKind::Packuments) {
+        return Ok(0);
+    }
+    let outcome_columns = ["outcome", "rev", "http_status", "etag", "last_modified", "attempts", "fetched_at"];
+    let document_columns = ["representation", "json", "bytes"];
+    let outcomes = open_cursor(store, layout, partition, TableKind::Outcomes, &outcome_columns)?;
+    let documents = open_cursor(store, layout, partition, TableKind::Packuments, &document_columns)?;
+    let (Some(mut outcomes), Some(mut documents)) = (outcomes, documents) else { return Ok(0) };
+    let mut staging = StagingWriter::new(store, layout, partition, representation, &StagedAnswers::default(), SEGMENT)?;
+    let mut documents_saved = 0;
+    while let Some(name) = outcomes.name().map(PackageName::new) {
+        let mut document = None;
+        while documents.name().is_some_and(|other| other <= name.as_str()) {
+            let is_its_own = documents.name() == Some(name.as_str());
+            documents.pass(|row| {
+                if is_its_own && row.text("representation")? == Some(representation.as_str()) {
+                    document = bytes_of(row)?;
+                }
+                Ok(())
+            })?;
+        }
+        let mut answer = None;
+        outcomes.pass(|row| {
+            answer = read_answer(row, &name, document.take(), representation)?;
+            Ok(())
+        })?;
+        if let Some((item, response, fetched_at_us)) = answer {
+            documents_saved += u64::from(matches!(response.answer, Answer::Fresh(_)));
+            staging.append(&item, &response, fetched_at_us)?;
+        }
+    }
+    staging.flush()?;
+    Ok(documents_saved)
+}
+
+fn bytes_of(row: Row<'_>) -> Result<Option<Bytes>> {
+    Ok(match row.text("json")? {
+        Some(text) => Some(Bytes::copy_from_slice(text.as_bytes())),
+        None => row.bytes("bytes").map(Bytes::copy_from_slice),
+    })
+}
+
+/// The answer behind a row of `outcomes`; `None` for one that has to be asked for again.
+fn read_answer(
+    row: Row<'_>,
+    name: &PackageName,
+    document: Option<Bytes>,
+    representation: Representation,
+) -> Result<Option<(FetchItem, Response, i64)>> {
+    let text = |column| row.text(column);
+    let validators =
+        Validators { etag: text("etag")?.map(str::to_owned), last_modified: text("last_modified")?.map(str::to_owned) };
+    let status = row.number("http_status").and_then(|status| u16::try_from(status).ok());
+    let answer = match (text("outcome")?.and_then(Outcome::parse), document, status) {
+        (Some(Outcome::Present | Outcome::Tombstone | Outcome::Malformed), Some(bytes), _) => {
+            Answer::Fresh(Document { bytes, representation, validators: validators.clone() })
+        }
+        (Some(Outcome::NotFound | Outcome::Blocked), _, Some(status)) => Answer::Gone { status },
+        _ => return Ok(None),
+    };
+    let (Some(rev), Some(fetched_at_us)) = (text("rev")?, row.number("fetched_at")) else { return Ok(None) };
+    let attempts = row.number("attempts").and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+    let item = FetchItem { name: name.clone(), announced_rev: Revision::from(rev), validators: None };
+    Ok(Some((item, Response { answer, http_status: status.unwrap_or(200), attempts, validators }, fetched_at_us)))
+}

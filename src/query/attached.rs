@@ -1,0 +1,50 @@
+//! Another lake beside the one that a session is opened on: its origins get names of their own in the same statements.
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::lake::{LakeInfo, OriginInfo};
+
+/// Another lake, and what its tables are called.
+#[derive(Debug, Clone)]
+pub struct AttachedLake {
+    /// The SQL schema of its default origin; those of its other origins are this name, `_`, and theirs.
+    pub name: String,
+    /// Its objects, as [`super::Session::open`] takes them.
+    pub store: Arc<dyn ObjectStore>,
+    /// Where it lies.
+    pub root_url: Url,
+    /// Its front page.
+    pub info: LakeInfo,
+}
+
+impl AttachedLake {
+    /// Each of its origins: the schema, the folder within its lake, and where it came from.
+    pub(super) fn schemas(&self) -> impl Iterator<Item = (String, &str, &OriginInfo)> {
+        self.info.origins.iter().map(|(origin, info)| {
+            let is_default = *origin == self.info.default_origin;
+            let schema = if is_default { self.name.clone() } else { format!("{}_{origin}", self.name) };
+            (schema, origin.as_str(), info)
+        })
+    }
+}
+
+/// Fails with [`crate::error::ErrorKind::Input`] where two origins would have one name.
+pub(super) fn check_names(own: &LakeInfo, attached: &[AttachedLake]) -> Result<()> {
+    let mut names: Vec<String> = own.origins.keys().cloned().collect();
+    for lake in attached {
+        for (schema, origin, _) in lake.schemas() {
+            if names.iter().any(|name| name.eq_ignore_ascii_case(&schema)) {
+                return Err(Error::input(format!(
+                    "{origin} of the attached lake would be called {schema}, and so is another origin"
+                ))
+                .hint("attach it under another name: --attach NAME=LAKE"));
+            }
+            names.push(schema);
+        }
+    }
+    Ok(())
+}

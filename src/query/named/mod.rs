@@ -1,0 +1,72 @@
+//! Queries by name: SQL files with a header that says what one row is. A *view* is a relation that other SQL can name;
+//! a *report* is a question with parameters. Not here: how a statement runs (`session`).
+
+mod binding;
+mod built_in;
+mod header;
+mod list;
+mod parameter;
+mod selection;
+mod view_plan;
+
+pub use binding::BoundSql;
+pub use list::NamedQueries;
+pub use parameter::{Parameter, ParameterType, ParameterValue};
+pub use selection::{Key, Selection};
+
+pub(super) use binding::bind;
+pub(super) use selection::{ViewColumn, quoted, select_from_view};
+pub(super) use view_plan::plan_view;
+
+use serde::Serialize;
+
+/// What a named query is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueryKind {
+    /// A relation: other SQL names it as it names a table. It has no parameters.
+    View,
+    /// A question, with parameters.
+    Report,
+}
+
+impl QueryKind {
+    /// The kind in the words of messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            QueryKind::View => "view",
+            QueryKind::Report => "report",
+        }
+    }
+
+    /// The folder of its files, below a folder of queries.
+    pub fn folder(self) -> &'static str {
+        match self {
+            QueryKind::View => "views",
+            QueryKind::Report => "reports",
+        }
+    }
+}
+
+/// A query with a name, as its file says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NamedQuery {
+    /// The file's name without `.sql`; a view's name in SQL.
+    pub name: String,
+    /// What it is for.
+    pub kind: QueryKind,
+    /// What one row is.
+    pub grain: String,
+    /// The tables, views and functions that it reads.
+    pub reads: Vec<String>,
+    /// Its columns in their order; empty where the file does not say.
+    pub columns: Vec<String>,
+    /// The columns that a view is ordered and selected by; all where the file does not say. Empty for a report.
+    pub key: Vec<String>,
+    /// The values that a report takes.
+    pub parameters: Vec<Parameter>,
+    /// A command that shows it at work.
+    pub example: String,
+    /// The whole file.
+    pub sql: String,
+}

@@ -1,0 +1,180 @@
+//! Finds the documents of some names in a shard of `packuments`, and reads little else: by the statistics of the row
+//! groups, then by the column `name`, then by the index of pages.
+
+use std::ops::Range;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
+
+use super::reader::text_column;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::npm::PackageName;
+use crate::store::ShardFile;
+
+/// Documents that are in memory at once.
+const BATCH_DOCUMENTS: usize = 16;
+
+/// A document as a lake holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldDocument {
+    /// Whose.
+    pub name: PackageName,
+    /// The body as it was served, byte for byte.
+    pub bytes: Bytes,
+}
+
+/// Calls `each` with the document of every name of `names` that a shard of `packuments` has, in the order of names.
+/// `names` must be ascending.
+pub fn find_documents(
+    file: ShardFile,
+    names: &[PackageName],
+    mut each: impl FnMut(HeldDocument) -> Result<()>,
+) -> Result<()> {
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+    let metadata = ArrowReaderMetadata::load(&file, options).or_error(ErrorKind::Lake, damaged)?;
+    for (group, group_metadata) in metadata.metadata().row_groups().iter().enumerate() {
+        let names = names_within(group_metadata, names);
+        if names.is_empty() {
+            continue;
+        }
+        let rows = rows_of(names, read(&file, &metadata, group, &["name"], None)?)?;
+        if rows.is_empty() {
+            continue;
+        }
+        let group_rows = usize::try_from(group_metadata.num_rows()).unwrap_or_default();
+        let selection = RowSelection::from_consecutive_ranges(rows.into_iter(), group_rows);
+        for batch in read(&file, &metadata, group, &["name", "json", "bytes"], Some(selection))? {
+            for document in documents(&batch.or_error(ErrorKind::Lake, damaged)?)? {
+                each(document)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names of all documents of a shard of `packuments`, ascending.
+pub fn document_names(file: ShardFile) -> Result<Vec<PackageName>> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
+    let columns = ProjectionMask::columns(builder.parquet_schema(), ["name"]);
+    let reader = builder.with_projection(columns).build().or_error(ErrorKind::Lake, damaged)?;
+    let mut names = Vec::new();
+    for batch in reader {
+        let batch = batch.or_error(ErrorKind::Lake, damaged)?;
+        names.extend(text_column(&batch, "name")?.iter().flatten().map(PackageName::new));
+    }
+    Ok(names)
+}
+
+fn damaged() -> String {
+    "a shard of packuments cannot be read".to_owned()
+}
+
+/// The names that a row group may have, by the statistics of its column `name`.
+fn names_within<'n>(group: &RowGroupMetaData, names: &'n [PackageName]) -> &'n [PackageName] {
+    let statistics = group.columns().first().and_then(|column| column.statistics());
+    let bounds = statistics.and_then(|known| Some((known.min_bytes_opt()?, known.max_bytes_opt()?)));
+    let Some((least, greatest)) = bounds else { return names };
+    let from = names.partition_point(|name| name.as_str().as_bytes() < least);
+    let to = names.partition_point(|name| name.as_str().as_bytes() <= greatest);
+    names.get(from..to).unwrap_or_default()
+}
+
+fn read(
+    file: &ShardFile,
+    metadata: &ArrowReaderMetadata,
+    group: usize,
+    columns: &[&str],
+    selection: Option<RowSelection>,
+) -> Result<ParquetRecordBatchReader> {
+    let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.try_clone()?, metadata.clone());
+    let columns = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    builder = builder.with_row_groups(vec![group]).with_projection(columns).with_batch_size(BATCH_DOCUMENTS);
+    if let Some(selection) = selection {
+        builder = builder.with_row_selection(selection);
+    }
+    builder.build().or_error(ErrorKind::Lake, damaged)
+}
+
+/// The rows, counted within the row group, whose name is one of `names`; both are ascending.
+fn rows_of(names: &[PackageName], batches: ParquetRecordBatchReader) -> Result<Vec<Range<usize>>> {
+    let (mut rows, mut row) = (Vec::new(), 0);
+    for batch in batches {
+        let batch = batch.or_error(ErrorKind::Lake, damaged)?;
+        for name in text_column(&batch, "name")?.iter().map(Option::unwrap_or_default) {
+            if names.binary_search_by(|wanted| wanted.as_str().cmp(name)).is_ok() {
+                rows.push(row..row + 1);
+            }
+            row += 1;
+        }
+    }
+    Ok(rows)
+}
+
+fn documents(batch: &RecordBatch) -> Result<Vec<HeldDocument>> {
+    let (names, texts) = (text_column(batch, "name")?, text_column(batch, "json")?);
+    let bytes = batch
+        .column_by_name("bytes")
+        .and_then(|column| column.as_binary_opt::<i32>())
+        .ok_or_else(|| Error::lake("a shard of packuments has no column bytes"))?;
+    let of_row = |row: usize| {
+        let body = if texts.is_valid(row) { texts.value(row).as_bytes() } else { bytes.value(row) };
+        HeldDocument { name: PackageName::new(names.value(row)), bytes: Bytes::copy_from_slice(body) }
+    };
+    Ok((0..batch.num_rows()).map(of_row).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::lake::TableKind;
+    use crate::npm::Representation;
+    use crate::shard::ShardWriter;
+    use crate::table::{DocumentInput, DocumentTables, schema};
+
+    fn shard(names: &[String], body: impl Fn(&str) -> Vec<u8>) -> ShardFile {
+        let mut tables = DocumentTables::new(true);
+        let mut writer = ShardWriter::new(TableKind::Packuments, schema(TableKind::Packuments), Vec::new()).unwrap();
+        for name in names {
+            let (announced_rev, bytes) = ("1-a", body(name));
+            tables.push(DocumentInput { name, announced_rev, representation: Representation::Full, bytes: &bytes });
+            for (table, rows) in tables.take_batches().unwrap() {
+                if table == TableKind::Packuments {
+                    writer.write(rows).unwrap();
+                }
+            }
+        }
+        let (bytes, _) = writer.finish().unwrap();
+        ShardFile::Bytes(bytes.into())
+    }
+
+    #[test]
+    fn the_documents_asked_for_are_found_in_any_row_group_byte_for_byte() {
+        let names: Vec<String> = (0..2_500).map(|n| format!("n{n:04}")).collect();
+        let body = |name: &str| match name {
+            "n1234" => b"{\"name\":\"n1234\",\"x\":\"\xff\"}".to_vec(),
+            _ => format!("{{ \"name\": \"{name}\" }}\n").into_bytes(),
+        };
+        let file = shard(&names, body);
+        let wanted = ["a", "n0000", "n0001", "n1023", "n1024", "n1234", "n12345", "n2499", "z"].map(PackageName::from);
+        let mut found = Vec::new();
+        find_documents(file.try_clone().unwrap(), &wanted, |document| {
+            assert_eq!(document.bytes, body(document.name.as_str()));
+            found.push(document.name.as_str().to_owned());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(found, ["n0000", "n0001", "n1023", "n1024", "n1234", "n2499"]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_shard_is_an_error() {
+        let error = find_documents(ShardFile::Bytes(Bytes::from_static(b"nothing")), &[], |_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lake);
+    }
+}

@@ -1,0 +1,118 @@
+//! `packument show` and `export`: bytes as they were served, and words for what is not there.
+
+use std::fs;
+
+use all_docs::sample::World;
+
+use super::{answer, exit_code, run, small_lake};
+use crate::support::{Env, stderr, stdout};
+
+fn odd_world() -> World {
+    let mut world = World::new();
+    world.add_names(["@scope/pkg", "left-pad", "plain"]);
+    world.put_raw("spaced", "1-a", &b"{ \"name\" : \"spaced\",\r\n \"dist-tags\":{\"latest\":\"1.0.0\"},\n\"versions\":{\"1.0.0\":{\"dist\": {\"size\":1.50}}} }\n"[..]);
+    world.put_raw("torn", "1-b", &b"{\"name\":\"torn\",\"readme\":\"\xff\xfe\"}"[..]);
+    world
+}
+
+fn lake() -> Env {
+    let env = Env::new(odd_world());
+    let output = run(&env, &["ingest", "--origin", "ORIGIN", "--partition-rows", "2"]);
+    assert!(matches!(exit_code(&output), Some(0 | 6)), "{}", stderr(&output));
+    env.server.clear_requests();
+    env
+}
+
+#[test]
+fn a_document_is_shown_byte_for_byte_and_nobody_is_asked() {
+    let env = lake();
+    for name in ["@scope/pkg", "left-pad", "spaced", "torn"] {
+        let shown = run(&env, &["packument", "show", name]);
+        assert!(shown.status.success(), "{}", stderr(&shown));
+        assert_eq!(shown.stdout, env.server.world().document(name).unwrap(), "{name}");
+    }
+    assert!(env.server.requests().is_empty());
+}
+
+#[test]
+fn a_version_and_selected_values_are_shown_as_they_stand() {
+    let env = lake();
+    for spec in ["spaced@1.0.0", "spaced@latest"] {
+        assert_eq!(answer(&env, &["packument", "show", spec]), "{\"dist\": {\"size\":1.50}}\n");
+    }
+    assert_eq!(answer(&env, &["packument", "show", "spaced@1.0.0", "--select", "dist.size"]), "1.50\n");
+    assert_eq!(
+        answer(&env, &["packument", "show", "spaced", "--select", "name, versions|keys as all", "nothing"]),
+        "{\"name\":\"spaced\",\"all\":[\"1.0.0\"],\"nothing\":null}\n"
+    );
+    let version = run(&env, &["packument", "show", "spaced@2"]);
+    assert_eq!(exit_code(&version), Some(2));
+    assert!(stderr(&version).contains("versions|keys"), "{}", stderr(&version));
+    let wrong = run(&env, &["packument", "show", "spaced", "--select", "a|upper"]);
+    assert_eq!(exit_code(&wrong), Some(2));
+    assert!(stderr(&wrong).contains("length"), "{}", stderr(&wrong));
+}
+
+#[test]
+fn a_name_without_a_document_says_why_and_what_to_do() {
+    let env = small_lake(&["left-pad", "react"]);
+    let near = run(&env, &["packument", "show", "left-padd"]);
+    assert_eq!(exit_code(&near), Some(2));
+    assert!(stderr(&near).contains("did you mean left-pad"), "{}", stderr(&near));
+    assert!(stderr(&near).contains("packument fetch 'left-padd'"), "{}", stderr(&near));
+    env.server.world().add_names(["leftover"]);
+    answer(&env, &["partition", "refresh", "--origin", "ORIGIN"]);
+    let listed = run(&env, &["packument", "show", "leftover"]);
+    assert!(stderr(&listed).contains("never fetched"), "{}", stderr(&listed));
+    let origin = run(&env, &["packument", "show", "react", "--origin", "mirror"]);
+    assert_eq!(exit_code(&origin), Some(2));
+    assert!(stderr(&origin).contains("npm"), "{}", stderr(&origin));
+    let nowhere = run(&env, &["packument", "show", "react", "--lake", "nowhere"]);
+    assert_eq!(exit_code(&nowhere), Some(4));
+}
+
+#[test]
+fn an_export_is_byte_exact_resumes_and_lists_what_is_missing() {
+    let env = lake();
+    let folder = env.folder.path();
+    fs::write(folder.join("all.txt"), "@scope/pkg\nleft-pad@1.0.0\nspaced\ntorn\nnobody\n").unwrap();
+    let export = || run(&env, &["packument", "export", "all.txt", "out"]);
+    let first = export();
+    assert_eq!(exit_code(&first), Some(6), "{}", stderr(&first));
+    assert!(stderr(&first).contains("1 names: nobody"), "{}", stderr(&first));
+    for (file, name) in [
+        ("%40scope%2Fpkg.json", "@scope/pkg"),
+        ("left-pad.json", "left-pad"),
+        ("spaced.json", "spaced"),
+        ("torn.json", "torn"),
+    ] {
+        assert_eq!(fs::read(folder.join("out").join(file)).unwrap(), env.server.world().document(name).unwrap());
+    }
+    assert_eq!(fs::read_dir(folder.join("out")).unwrap().count(), 4, "nothing else lies there");
+
+    // What a stopped export left: a whole file, none, and half a one.
+    let modified = |file: &str| fs::metadata(folder.join("out").join(file)).unwrap().modified().unwrap();
+    let kept = modified("spaced.json");
+    fs::remove_file(folder.join("out/left-pad.json")).unwrap();
+    fs::write(folder.join("out/torn.json"), "{").unwrap();
+    let again = export();
+    assert!(stderr(&again).contains("2 documents written"), "{}", stderr(&again));
+    assert!(stderr(&again).contains("2 were there already"), "{}", stderr(&again));
+    assert_eq!(modified("spaced.json"), kept);
+    assert_eq!(fs::read(folder.join("out/torn.json")).unwrap(), env.server.world().document("torn").unwrap());
+}
+
+#[test]
+fn an_export_of_lines_has_a_document_a_line() {
+    let env = lake();
+    fs::write(env.folder.path().join("some.json"), "[\"spaced\", \"left-pad\"]").unwrap();
+    let lines = answer(&env, &["packument", "export", "some.json", "-", "--format", "ndjson"]);
+    let documents: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(documents.len(), 2);
+    assert_eq!((&documents[0]["name"], &documents[1]["name"]), (&"left-pad".into(), &"spaced".into()));
+    answer(&env, &["packument", "export", "some.json", "some.ndjson", "--format", "ndjson"]);
+    assert_eq!(fs::read_to_string(env.folder.path().join("some.ndjson")).unwrap(), lines);
+    let bad = run(&env, &["packument", "export", "absent.txt", "out"]);
+    assert_eq!((exit_code(&bad), stdout(&bad).as_str()), (Some(2), ""));
+    assert!(stderr(&bad).contains("absent.txt"));
+}

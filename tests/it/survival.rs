@@ -1,0 +1,254 @@
+//! Servers, disks and people that get in the way of an ingest.
+
+use std::fs;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use all_docs::error::ErrorKind;
+use all_docs::lake::TableKind;
+use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
+
+use crate::support::{Env, assert_same_lake, origin_folder, run, run_binary, stderr, stdout};
+
+const PIVOTS: [&str; 2] = ["g", "p"];
+
+/// Renames the one origin of each lake, which the binary named after its address, so that lakes can be compared.
+fn same_name(env: &Env) {
+    fs::rename(origin_folder(&env.lake()), env.lake().join("sample")).unwrap();
+}
+
+fn documents_asked(env: &Env) -> usize {
+    env.server.requests().iter().filter(|request| request.package.is_some()).count()
+}
+
+async fn wait_for_documents(env: &Env, child: &mut Child, count: usize) {
+    while documents_asked(env) < count && child.try_wait().unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Three answers in ten are no answers: refused, out of order, cut, of the front, or late.
+fn bad_weather(seed: u64) -> FaultScript {
+    let cut = Action::CutBody { at_byte: 100, framing: all_docs::sample::Framing::ContentLength };
+    let slow = Action::Slow { before_headers_ms: 20, between_chunks_ms: 1, chunk_bytes: 4_096 };
+    let actions =
+        [Action::too_many_requests("0"), Action::status(503), cut, Action::HtmlWith200, Action::status(403), slow];
+    let mut script = FaultScript::of(actions.map(|action| Fault::any(action).probability(0.06)));
+    script.seed = seed;
+    script
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_weather_a_ban_and_changes_under_way_end_in_the_bytes_of_a_quiet_registry() {
+    let env = Env::new(World::seeded(71, 150));
+    env.server.set_faults(FaultScript { ban_seconds: Some(0.5), ..bad_weather(4) });
+    let names: Vec<String> = env.server.world().names().map(str::to_owned).collect();
+    let mut child = env.ingest_command(&PIVOTS).arg("--quiet").stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_documents(&env, &mut child, 40).await;
+    for name in names.iter().step_by(20) {
+        env.server.world().publish(name, "88.0.0");
+    }
+    env.server.world().publish("zzz-new", "1.0.0");
+    env.server.world().delete(&names[5]);
+    let output = child.wait_with_output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+    assert!(env.server.requests().iter().filter(|request| request.faulty).count() > 40);
+    // What changed after it was listed is asked for by the next run, in the same weather.
+    env.server.set_faults(bad_weather(5));
+    let output = env.ingest_command(&PIVOTS).arg("--quiet").output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+
+    env.server.set_faults(FaultScript::default());
+    let mut options = env.options(&PIVOTS);
+    let quiet = env.folder.path().join("quiet");
+    options.store = all_docs::store::Store::open(quiet.to_str().unwrap()).unwrap();
+    run(options).await.unwrap();
+    same_name(&env);
+    assert_same_lake(&env.lake(), &quiet);
+    assert_eq!(run_binary(env.folder.path(), &["verify", "--lake", quiet.to_str().unwrap()]).status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_killed_again_and_again_repeats_little_and_ends_in_the_same_bytes() {
+    const PACKAGES: usize = 500;
+    const KILLS: usize = 6;
+    /// As the bounds of a run say.
+    const MOST_REPEATED_A_KILL: usize = 256;
+    let env = Env::new(World::seeded(72, PACKAGES));
+    for kill in 0..KILLS {
+        let mut child = env.ingest_command(&PIVOTS).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let before = documents_asked(&env);
+        wait_for_documents(&env, &mut child, before + 20 + fastrand::usize(..100)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let asked = env.server.requests();
+        let mut names: Vec<&String> = asked.iter().filter_map(|request| request.package.as_ref()).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        let repeated = all - names.len();
+        assert!(repeated <= (kill + 1) * MOST_REPEATED_A_KILL, "{repeated} requests were repeated");
+    }
+    let output = env.ingest_command(&PIVOTS).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+    let mut asked = env.packuments_asked();
+    let all = asked.len();
+    asked.dedup();
+    eprintln!("{} of {PACKAGES} requests were repeated after {KILLS} kills", all - asked.len());
+    assert!(all - asked.len() <= KILLS * MOST_REPEATED_A_KILL);
+    let quiet = Env::new(World::seeded(72, PACKAGES));
+    quiet.ingest(&PIVOTS).await;
+    same_name(&env);
+    assert_same_lake(&env.lake(), &quiet.lake());
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_cleanly_and_the_next_run_repeats_nothing_that_was_staged() {
+    let env = Env::new(World::seeded(73, 400));
+    let slow = Action::Slow { before_headers_ms: 5, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
+    env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, slow)]));
+    let mut child = env.ingest_command(&PIVOTS).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_documents(&env, &mut child, 150).await;
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("interrupted"), "{}", stderr(&output));
+    let origin = origin_folder(&env.lake());
+    assert!(!origin.join("lock.json").exists() && !origin.join("staging/run.json").exists());
+
+    let status = run_binary(env.folder.path(), &["status"]);
+    assert_eq!(status.status.code(), Some(0));
+    assert!(stdout(&status).contains("in staging"), "{}", stdout(&status));
+    assert!(!stdout(&status).contains("died") && !stdout(&status).contains("is running"), "{}", stdout(&status));
+    assert_eq!(run_binary(env.folder.path(), &["verify"]).status.code(), Some(0), "what is there is sound");
+
+    let first = env.packuments_asked();
+    env.server.set_faults(FaultScript::default());
+    let output = env.ingest_command(&PIVOTS).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+    // What had come in the order of names was staged when the run ended; what was in flight, or waited behind it, not.
+    let repeated = env.packuments_asked().iter().filter(|name| first.contains(name)).count();
+    assert!(repeated <= 144, "{repeated} of {} requests were repeated", first.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_spent_stops_the_run_and_says_what_remains() {
+    let env = Env::new(World::seeded(74, 120));
+    let budget = |requests: &str| env.ingest_command(&PIVOTS).args(["--monthly-budget", requests]).output().unwrap();
+    let output = budget("60");
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(told.contains("budget of 60 requests") && told.contains("remained to be asked for"), "{told}");
+    assert_eq!(env.server.request_count(), 60, "not one request more was sent");
+    let requests: serde_json::Value =
+        serde_json::from_slice(&fs::read(env.lake().join("requests.json")).unwrap()).unwrap();
+    let counted = requests["hosts"].as_object().unwrap().values().next().unwrap()["requests"].as_u64();
+    assert_eq!(counted, Some(60));
+    let output = budget("60");
+    assert_eq!((output.status.code(), env.server.request_count()), (Some(5), 60), "the count is the lake's");
+    let output = budget("1000");
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+    assert_eq!(run_binary(env.folder.path(), &["verify"]).status.code(), Some(0));
+}
+
+#[test]
+fn refused_credentials_stop_the_run_at_once() {
+    for action in [Action::Unauthorized401, Action::status(401)] {
+        let env = Env::new(World::seeded(75, 200));
+        let name = env.server.world().names().nth(20).unwrap().to_owned();
+        env.server.set_faults(FaultScript::of([Fault::packument(&name, action)]));
+        let output = env.ingest_command(&[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        assert!(stderr(&output).contains(".npmrc"), "{}", stderr(&output));
+        assert_eq!(env.packuments_asked().iter().filter(|asked| **asked == name).count(), 1);
+        assert!(!origin_folder(&env.lake()).join("outcomes").exists(), "it is no fact about a package");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_lacks_many_names_is_refused_and_harms_nothing() {
+    let env = Env::new(World::seeded(76, 400));
+    let ingest = |flags: &[&str]| env.ingest_command(&PIVOTS).args(flags).output().unwrap();
+    assert!(matches!(ingest(&[]).status.code(), Some(0 | 6)));
+    let kept = crate::support::lake_bytes(&env.lake());
+    let names: Vec<String> = env.server.world().names().map(str::to_owned).collect();
+    for name in &names[100..220] {
+        env.server.world().delete(name);
+    }
+    let output = ingest(&[]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("lacks 120 of the 400 names"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--accept-removals"), "{}", stderr(&output));
+    let mut now = crate::support::lake_bytes(&env.lake());
+    now.retain(|name, _| !name.contains("/staging/"));
+    assert_eq!(now, kept);
+    let output = ingest(&["--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("hard to believe"), "{}", stderr(&output));
+    let output = ingest(&["--accept-removals"]);
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+    same_name(&env);
+    assert_eq!(env.names(TableKind::Docs).len(), 280);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_vanishes_under_a_run_is_an_error_and_not_begun_anew() {
+    let env = Env::new(World::seeded(77, 200));
+    let slow = Action::Slow { before_headers_ms: 10, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
+    env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, slow)]));
+    let mut child = env.ingest_command(&PIVOTS).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_documents(&env, &mut child, 30).await;
+    while env.lake().exists() {
+        // A file may be put into a folder while it is being emptied.
+        let _ = fs::remove_dir_all(env.lake());
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains("is gone") || stderr(&output).contains("no longer holds"), "{}", stderr(&output));
+    assert!(!env.lake().exists(), "it was begun anew");
+}
+
+/// Runs the binary where no file may grow past so many blocks of 512 bytes: what a full disk looks like to it.
+#[cfg(unix)]
+fn with_file_limit(env: &Env, blocks: u32) -> Output {
+    let ingest = env.ingest_command(&PIVOTS);
+    let mut command = Command::new("sh");
+    command
+        .current_dir(env.folder.path())
+        .args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
+    command.arg(ingest.get_program()).args(ingest.get_args()).output().unwrap()
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_no_more_is_a_lake_error_and_a_rerun_goes_on() {
+    let quiet = Env::new(World::seeded(78, 120));
+    quiet.ingest(&PIVOTS).await;
+    for blocks in [4, 40] {
+        let env = Env::new(World::seeded(78, 120));
+        let output = with_file_limit(&env, blocks);
+        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+        assert!(stderr(&output).contains("because"), "{}", stderr(&output));
+        for table in TableKind::ALL {
+            assert!(!origin_folder(&env.lake()).join(table.as_str()).exists(), "{table} has a shard");
+        }
+        let output = env.ingest_command(&PIVOTS).output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+        same_name(&env);
+        assert_same_lake(&env.lake(), &quiet.lake());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_under_way_says_how_far_it_came() {
+    let env = Env::new(World::seeded(79, 60));
+    env.ingest(&PIVOTS).await;
+    let name = env.server.world().names().last().unwrap().to_owned();
+    env.server.world().publish(&name, "9.9.9");
+    env.server.set_faults(FaultScript::of([Fault::packument(&name, Action::Unauthorized401)]));
+    let error = run(env.options(&PIVOTS)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.report().contains("2 of 3 partitions were done"), "{}", error.report());
+}
