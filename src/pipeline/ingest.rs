@@ -119,6 +119,7 @@ struct River {
     lease: Option<LeaseWatch>,
     bounds: Bounds,
     budget: ByteBudget,
+    large_documents: Arc<Mutex<()>>,
     builders: TaskTracker,
     commits: TaskTracker,
     unanswered_in_a_row: AtomicU64,
@@ -151,6 +152,7 @@ impl River {
             lease,
             bounds,
             budget: ByteBudget::new(bounds.document_bytes_in_flight),
+            large_documents: Arc::default(),
             builders: TaskTracker::new(),
             commits: TaskTracker::new(),
             unanswered_in_a_row: AtomicU64::new(0),
@@ -285,6 +287,7 @@ impl River {
         }
         let representation = self.wanted.representation;
         let progress = Arc::clone(&self.progress);
+        let large_documents = Arc::clone(&self.large_documents);
         Ok(PartitionJob {
             store,
             layout,
@@ -297,6 +300,7 @@ impl River {
             segment: self.bounds.segment,
             previous_shards,
             progress,
+            large_documents,
         })
     }
 
