@@ -254,7 +254,7 @@ impl DocumentTables {
             return false;
         }
         let closed = match drain {
-            Some(drain) => self.take_batches().and_then(|batches| drain(batches)),
+            Some(drain) => self.take_batches().and_then(drain),
             None => self.close_batches(),
         };
         if let Err(error) = closed {
