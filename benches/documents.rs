@@ -1,7 +1,7 @@
 //! Documents to all tables, from a file to files: the whole process, its rate and its peak of memory.
 //!
 //! `ALL_DOCS_CORPUS=packuments.ndjson taskset -c 1 cargo bench --no-default-features --bench documents -- [--raw]`.
-//! With `--raw` the documents themselves are kept as well, as `ingest` does. The file is read a line at a time, so that
+//! With `--raw` the documents themselves are kept as well, as `ingest` does. The file is read in blocks, so that
 //! the peak is that of the work; a partition is 10,000 documents, as in a lake.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -9,7 +9,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::path::Path;
 
 use all_docs::lake::TableKind;
@@ -25,6 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BUFFERED_BYTES: usize = 8 << 20;
 /// Documents in a partition.
 const PARTITION_DOCUMENTS: usize = 10_000;
+
+/// Bytes that are read at a time, and room for a line that is cut.
+const READ_BYTES: usize = 4 << 20;
 
 type Writers = BTreeMap<TableKind, ShardWriter<File>>;
 
@@ -70,11 +73,27 @@ fn main() {
 }
 
 fn for_each_line(path: &Path, mut each: impl FnMut(&[u8])) {
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(path).unwrap());
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).unwrap() > 0 {
-        each(line.trim_ascii_end());
-        line.clear();
+    let mut file = File::open(path).unwrap();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut filled = 0;
+    loop {
+        let read = file.read(&mut buffer[filled..]).unwrap();
+        let searched = filled;
+        filled += read;
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', &buffer[searched..filled]) {
+            each(&buffer[start..searched + end]);
+            start = searched + end + 1;
+        }
+        if read == 0 {
+            assert_eq!(start, filled, "the last line has no end");
+            break;
+        }
+        buffer.copy_within(start..filled, 0);
+        filled -= start;
+        if filled == buffer.len() {
+            buffer.resize(2 * filled, 0);
+        }
     }
 }
 

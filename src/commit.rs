@@ -40,7 +40,7 @@ pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest) -
 pub async fn recover(store: &Store, layout: &OriginLayout) -> Result<usize> {
     let mut recovered = 0;
     for path in store.list(&layout.staging()).await? {
-        if !path.ends_with("/commit.json") {
+        if !layout.is_commit_intent(&path) {
             continue;
         }
         let Some(text) = store.get(&path).await? else { continue };

@@ -167,7 +167,8 @@ pub(super) struct RegistryArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every shard is read: its rows, bytes and digest against its manifest, the order and range of its names, the tables \
-against each other, and the folders for files that do not belong there. Exit code 4 when something is wrong.
+against each other, and the folders for files that do not belong there. Exit code 4 when something is wrong. Without \
+--origin, every origin of the lake is proved.
 
 --repair ends interrupted commits, moves files that do not belong to set-aside/, and makes broken partitions anew: their \
 documents are taken from what is still sound, and the registry is asked for the rest. Then it proves the lake again.

@@ -188,7 +188,7 @@ async fn validate(args: ValidateArgs, settings: &Settings, printer: &Printer) ->
         return Ok(Code::Done);
     }
     Err(Error::lake(format!("{} faults in {} partitions", faults.len(), partitions))
-        .hint("delete the manifests of these partitions: the next ingest makes them anew"))
+        .hint("all-docs verify proves every byte, and with --repair makes broken partitions anew"))
 }
 
 async fn clear(args: ClearArgs, settings: &Settings, printer: &Printer) -> Result<Code> {

@@ -114,7 +114,7 @@ pub(super) async fn run(
         log::count(exported.missing.len() as u64),
         shown.join(", ")
     ));
-    printer.note(&format!("  fetch them first: all-docs packument fetch-list {}", args.file.display()));
+    printer.note(&format!("  fetch them first: all-docs packument fetch-list {}{}", args.file.display(), lake.flag()));
     Ok(Code::Incomplete)
 }
 

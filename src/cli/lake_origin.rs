@@ -40,6 +40,16 @@ impl LakeOrigin {
     }
 }
 
+impl LakeOrigin {
+    /// What a command that asks a registry must be given to ask this one: nothing for npm, the default.
+    pub(super) fn flag(&self) -> String {
+        match self.layout.name() {
+            "npm" => String::new(),
+            name => format!(" --origin {name}"),
+        }
+    }
+}
+
 fn find(text: &str, info: &LakeInfo) -> Result<String> {
     let held = |name: &str| info.origins.contains_key(name);
     let (name, place) = given_name(text).unwrap_or((text, text));

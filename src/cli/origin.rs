@@ -74,17 +74,24 @@ async fn resolve(text: &str, registry_url: Option<&str>, store: &Store) -> Resul
         return Ok(origin);
     }
     if is_name(text)
-        && text != "npm"
         && let Some(info) = read_lake(store).await?
     {
-        let Some(urls) = info.origins.get(text) else {
-            let names: Vec<&str> = info.origins.keys().map(String::as_str).collect();
-            return Err(Error::input(format!("the lake holds no origin {text:?}"))
-                .hint(format!("it holds {}; give a new one as {text}=URL", names.join(", "))));
-        };
-        let mut origin = Origin::parse(&urls.replicate_url, Some(registry_url.unwrap_or(&urls.registry_url)))?;
-        text.clone_into(&mut origin.name);
-        return Ok(origin);
+        let npm = Origin::npm()?;
+        match info.origins.get(text) {
+            // What a user called npm and is elsewhere must not be mixed with npm's own names.
+            Some(urls) if text != npm.name || urls.replicate_url != npm.replicate_url.as_str() => {
+                let documents = registry_url.unwrap_or(&urls.registry_url);
+                let mut origin = Origin::parse(&urls.replicate_url, Some(documents))?;
+                text.clone_into(&mut origin.name);
+                return Ok(origin);
+            }
+            None if text != npm.name => {
+                let names: Vec<&str> = info.origins.keys().map(String::as_str).collect();
+                return Err(Error::input(format!("the lake holds no origin {text:?}"))
+                    .hint(format!("it holds {}; give a new one as {text}=URL", names.join(", "))));
+            }
+            _ => {}
+        }
     }
     Origin::parse(text, registry_url)
 }

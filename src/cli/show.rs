@@ -103,21 +103,20 @@ fn absent(name: &PackageName, documents: &LakeDocuments, lake: &LakeOrigin) -> R
         [] => String::new(),
         others => format!("\nthe lake also holds {}: see --origin", others.join(", ")),
     };
-    let fetch = format!("fetch it: all-docs packument fetch '{name}'{elsewhere}");
+    let fetch = format!("fetch it: all-docs packument fetch '{name}'{}", lake.flag());
     let origin = lake.layout.name();
     Ok(match documents.why_absent(name)? {
         Absent::Outcome(held) => {
             let outcome = held.outcome.as_str();
             Error::input(format!("the lake holds no document of {name}: the outcome of its last request was {outcome}"))
-                .hint(format!("{fetch} --refresh"))
+                .hint(format!("{fetch} --refresh{elsewhere}"))
         }
-        Absent::Listed => {
-            Error::input(format!("{name} is listed in {origin}, and its document was never fetched")).hint(fetch)
-        }
+        Absent::Listed => Error::input(format!("{name} is listed in {origin}, and its document was never fetched"))
+            .hint(fetch + &elsewhere),
         Absent::Unknown(near) if near.is_empty() => {
-            Error::input(format!("the lake knows no {name} in {origin}")).hint(fetch)
+            Error::input(format!("the lake knows no {name} in {origin}")).hint(fetch + &elsewhere)
         }
         Absent::Unknown(near) => Error::input(format!("the lake knows no {name} in {origin}"))
-            .hint(format!("did you mean {}? Else {fetch}", near.join(" or "))),
+            .hint(format!("did you mean {}? Else {fetch}{elsewhere}", near.join(" or "))),
     })
 }

@@ -1,14 +1,18 @@
 //! How many bytes of documents may be in memory at once, over all partitions that are under way.
 //!
 //! Results leave each partition in the order of their names, so the oldest request of a partition must never wait for
-//! memory that younger ones hold: it is always let through. The bound is therefore the limit plus one document a lane.
+//! memory that younger ones hold: it is let through, as far as its document is small, or no other partition's oldest has
+//! been let through with a large one. The bound is therefore the limit, one document, and a little for each lane.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::registry::BodyGate;
+
+/// What the oldest document of each lane may hold whatever the others do: most documents are far smaller.
+const SMALL_DOCUMENT_BYTES: u64 = 4 << 20;
 
 /// A bound on the bytes of bodies in memory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,24 +23,43 @@ pub struct ByteBudget {
 #[derive(Debug)]
 struct Shared {
     limit_bytes: u64,
-    used_bytes: Mutex<u64>,
+    used: Mutex<Used>,
     freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    bytes: u64,
+    lanes: u64,
+    /// The one large document that was let through beyond the limit: its lane and its place there.
+    beyond_limit: Option<(u64, u64)>,
+}
+
+impl Shared {
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ByteBudget {
     /// A budget of `limit_bytes`.
     pub fn new(limit_bytes: u64) -> Self {
-        ByteBudget { shared: Arc::new(Shared { limit_bytes, used_bytes: Mutex::new(0), freed: Notify::new() }) }
+        ByteBudget { shared: Arc::new(Shared { limit_bytes, used: Mutex::default(), freed: Notify::new() }) }
     }
 
     /// A lane for one ordered sequence of documents.
     pub fn lane(&self) -> Lane {
-        Lane { shared: Arc::clone(&self.shared), head: Arc::new(AtomicU64::new(0)), next: Arc::new(AtomicU64::new(0)) }
+        let number = {
+            let mut used = self.shared.used();
+            used.lanes += 1;
+            used.lanes
+        };
+        Lane { shared: Arc::clone(&self.shared), number, head: Arc::default(), next: Arc::default() }
     }
 
     /// The bytes that are held now.
     pub fn used_bytes(&self) -> u64 {
-        *self.shared.used_bytes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.used().bytes
     }
 }
 
@@ -44,6 +67,7 @@ impl ByteBudget {
 #[derive(Debug, Clone)]
 pub struct Lane {
     shared: Arc<Shared>,
+    number: u64,
     head: Arc<AtomicU64>,
     next: Arc<AtomicU64>,
 }
@@ -67,12 +91,18 @@ pub struct Share {
 impl Share {
     fn try_grow(&self, more_bytes: u64) -> bool {
         let shared = &self.lane.shared;
-        let mut used_bytes = shared.used_bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_oldest = self.lane.head.load(Ordering::Acquire) >= self.sequence;
-        if !is_oldest && *used_bytes + more_bytes > shared.limit_bytes {
-            return false;
+        let mut used = shared.used();
+        if used.bytes + more_bytes > shared.limit_bytes {
+            if self.lane.head.load(Ordering::Acquire) < self.sequence {
+                return false;
+            }
+            let own = (self.lane.number, self.sequence);
+            let is_small = self.held_bytes.load(Ordering::Relaxed) + more_bytes <= SMALL_DOCUMENT_BYTES;
+            if !is_small && *used.beyond_limit.get_or_insert(own) != own {
+                return false;
+            }
         }
-        *used_bytes += more_bytes;
+        used.bytes += more_bytes;
         self.held_bytes.fetch_add(more_bytes, Ordering::Relaxed);
         true
     }
@@ -95,8 +125,8 @@ impl BodyGate for Share {
     fn shrink(&self, bytes: u64) {
         let shared = &self.lane.shared;
         {
-            let mut used_bytes = shared.used_bytes.lock().unwrap_or_else(PoisonError::into_inner);
-            *used_bytes = used_bytes.saturating_sub(bytes);
+            let mut used = shared.used();
+            used.bytes = used.bytes.saturating_sub(bytes);
             self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         shared.freed.notify_waiters();
@@ -107,8 +137,9 @@ impl Drop for Share {
     fn drop(&mut self) {
         let shared = &self.lane.shared;
         {
-            let mut used_bytes = shared.used_bytes.lock().unwrap_or_else(PoisonError::into_inner);
-            *used_bytes = used_bytes.saturating_sub(*self.held_bytes.get_mut());
+            let mut used = shared.used();
+            used.bytes = used.bytes.saturating_sub(*self.held_bytes.get_mut());
+            used.beyond_limit = used.beyond_limit.filter(|large| *large != (self.lane.number, self.sequence));
             self.lane.head.fetch_max(self.sequence + 1, Ordering::AcqRel);
         }
         shared.freed.notify_waiters();
@@ -148,5 +179,25 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none());
         drop(one_head);
         waiting.await;
+    }
+
+    #[tokio::test]
+    async fn of_the_oldest_documents_one_large_and_all_small_ones_are_let_through() {
+        let budget = ByteBudget::new(100);
+        let (one, two) = (budget.lane(), budget.lane());
+        let (first, second, next) = (one.open_share(), two.open_share(), one.open_share());
+        first.grow(SMALL_DOCUMENT_BYTES + 1).await;
+        second.grow(SMALL_DOCUMENT_BYTES).await;
+        let mut waiting = Box::pin(second.grow(1));
+        assert!((&mut waiting).now_or_never().is_none(), "two large documents at once");
+        first.grow(1_000_000).await;
+        drop(first);
+        waiting.await;
+        let mut waiting = Box::pin(next.grow(SMALL_DOCUMENT_BYTES + 1));
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(second);
+        waiting.await;
+        drop(next);
+        assert_eq!(budget.used_bytes(), 0);
     }
 }

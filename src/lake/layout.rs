@@ -72,6 +72,11 @@ impl OriginLayout {
         format!("{}/staging/{}/{table}.parquet", self.origin, partition.file_stem())
     }
 
+    /// Whether a path is one that [`OriginLayout::commit_intent`] made.
+    pub fn is_commit_intent(&self, path: &str) -> bool {
+        path.starts_with(&self.staging()) && path.ends_with("/commit.json")
+    }
+
     /// The commit that is under way: the manifest that will be true once every staged shard is in its place.
     pub fn commit_intent(&self, partition: &Partition) -> String {
         format!("{}/staging/{}/commit.json", self.origin, partition.file_stem())

@@ -4,14 +4,31 @@
 //! stood there last time, which is many times faster than scanning it for its end; only what differs is scanned.
 
 use std::borrow::Cow;
+use std::hash::BuildHasher;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::json::{Cursor, JsonError, JsonProblem, Kind, RawString};
 use super::packument::{DocumentMember, Member, Outline, Replaced, Span, VersionMember, VersionOutline};
 
 /// A member key that has not been seen in the version before.
 const NOT_FOUND: usize = usize::MAX;
+
+/// How far a key is looked for in the version before: versions have some 30 members, and what is not found is only
+/// slower to read.
+const MAX_LOOK: usize = 256;
+
+/// Up to so many members, each key is compared with each; beyond, they are hashed.
+const FEW_MEMBERS: usize = 64;
+
+/// The most versions of one document. npm's largest have 40,000.
+const MAX_VERSIONS: usize = 1_000_000;
+
+/// The most members of all versions of one document, which take 28 bytes each.
+const MAX_MEMBERS: usize = 8_000_000;
+
+/// The most values that later ones of the same key replaced.
+const MAX_REPLACED: usize = 100_000;
 
 impl Outline {
     /// Reads the outline of a document. Fails where it is not JSON, or not an object; the outline is then of no use.
@@ -43,6 +60,7 @@ impl Outline {
             let Some(slot) = member.and_then(|member| self.document.get_mut(member as usize)) else { continue };
             if let Some(value) = slot.replace(span(start, cursor.position())) {
                 self.replaced.push(Replaced { version: None, key: key_span, value });
+                self.check_bounds(&cursor)?;
             }
         }
         cursor.finish()?;
@@ -69,6 +87,7 @@ impl Outline {
                 cursor.value()?;
             }
             self.versions.push(VersionOutline { key, value: span(start, cursor.position()), members });
+            self.check_bounds(cursor)?;
         }
         Ok(())
     }
@@ -88,6 +107,7 @@ impl Outline {
         let mut expected = before.0;
         // Whether each key so far was found in the version before, in its order: then none can have come twice.
         let mut in_order = true;
+        let mut places = Places::default();
         while cursor.next_element(b'}', &mut first, "`,` or `}`")? {
             cursor.peek()?;
             let mut found = NOT_FOUND;
@@ -108,10 +128,18 @@ impl Outline {
                     let raw = cursor.string()?;
                     let own = key_span_before(cursor, raw);
                     let earlier = self.members.get(expected..before.1).unwrap_or_default();
-                    let mut at = earlier.iter().position(|like| like.key.of(text) == raw.inner).map(|at| at + expected);
+                    let mut at = earlier
+                        .iter()
+                        .take(MAX_LOOK)
+                        .position(|like| like.key.of(text) == raw.inner)
+                        .map(|at| at + expected);
                     if at.is_none() {
                         let earlier = self.members.get(before.0..expected).unwrap_or_default();
-                        at = earlier.iter().position(|like| like.key.of(text) == raw.inner).map(|at| at + before.0);
+                        at = earlier
+                            .iter()
+                            .take(MAX_LOOK)
+                            .position(|like| like.key.of(text) == raw.inner)
+                            .map(|at| at + before.0);
                         in_order = false;
                     }
                     match at.and_then(|at| self.members.get(at).map(|like| (at, *like))) {
@@ -146,7 +174,7 @@ impl Outline {
             if found != NOT_FOUND {
                 expected = found + 1;
             }
-            let twin = if in_order { None } else { self.twin(text, from, key) };
+            let twin = if in_order { None } else { self.twin(text, from, key, &mut places) };
             match twin.and_then(|twin| self.members.get_mut(twin)) {
                 Some(twin) => {
                     self.replaced.push(Replaced { version: Some(version), key, value: twin.value });
@@ -154,15 +182,35 @@ impl Outline {
                 }
                 None => self.members.push(member),
             }
+            self.check_bounds(cursor)?;
         }
         Ok(())
     }
 
-    /// The index of a member from `from` on that has the same key.
-    fn twin(&self, text: &str, from: usize, key: Span) -> Option<usize> {
+    /// The index of a member from `from` on that has the same key. `places` are those that were hashed before.
+    fn twin(&self, text: &str, from: usize, key: Span, places: &mut Places) -> Option<usize> {
         let key = key.of(text);
         let own = self.members.get(from..)?;
-        own.iter().position(|member| member.key.of(text) == key).map(|at| at + from)
+        if own.len() <= FEW_MEMBERS {
+            return own.iter().position(|member| member.key.of(text) == key).map(|at| at + from);
+        }
+        let key_at = |place: &usize| self.members.get(*place).map_or("", |member| member.key.of(text));
+        let Places { hasher, table } = places;
+        let hash = |key: &str| hasher.hash_one(key);
+        for place in from + table.len()..self.members.len() {
+            table.insert_unique(hash(key_at(&place)), place, |place| hash(key_at(place)));
+        }
+        table.find(hash(key), |place| key_at(place) == key).copied()
+    }
+
+    #[inline]
+    fn check_bounds(&self, cursor: &Cursor<'_>) -> Result<(), JsonError> {
+        let are_few = self.versions.len() <= MAX_VERSIONS && self.members.len() <= MAX_MEMBERS;
+        if are_few && self.replaced.len() <= MAX_REPLACED {
+            return Ok(());
+        }
+        let problem = JsonProblem::Expected("fewer versions, members or repeated keys");
+        Err(JsonError { offset: cursor.position(), problem })
     }
 
     /// Keeps of versions with the same key the last one, at the place of the first.
@@ -198,6 +246,13 @@ impl Outline {
             keep
         });
     }
+}
+
+/// The members of one version by the hash of their keys.
+#[derive(Default)]
+struct Places {
+    hasher: DefaultHashBuilder,
+    table: HashTable<usize>,
 }
 
 fn span(start: usize, end: usize) -> Span {

@@ -12,7 +12,8 @@ const UNSTAGED_DOCUMENTS: usize = 256;
 const REQUESTED: usize = 144;
 /// Enough to ride out a row group's compression.
 const BETWEEN: usize = 24;
-/// Bytes of the same documents: of bodies in memory, and of segments that are not full.
+/// Bytes of the same documents: of bodies in memory, and of segments that are not full. A single document may be larger;
+/// the oldest of a partition is never held up.
 const DOCUMENT_BYTES_IN_FLIGHT: u64 = 48 << 20;
 const SEGMENT_BYTES: usize = 16 << 20;
 /// How long an answer may wait for its segment to be full, once its turn has come.

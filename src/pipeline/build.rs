@@ -5,7 +5,7 @@
 //! Not here: which documents to ask for (`plan`), and the order in which shards become visible (`commit`).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use tokio::runtime::Handle;
@@ -26,6 +26,8 @@ use crate::table::{Decoded, DocsBuilder, DocumentInput, DocumentTables, OutcomeR
 const FLUSH_BYTES: usize = 8 << 20;
 /// … or this many documents, whichever is first: it bounds memory, and changes no byte of a shard.
 const FLUSH_DOCUMENTS: usize = 512;
+/// Documents of this size are made into rows one at a time: each needs several times its size for the moment.
+const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
 /// Rows of `docs` that are handed to its writer at once.
 const DOCS_BATCH_ROWS: usize = 8_192;
 
@@ -48,6 +50,8 @@ pub(super) struct PartitionJob {
     /// The previous shards of the tables that are merged, opened.
     pub(super) previous_shards: BTreeMap<TableKind, ShardFile>,
     pub(super) progress: Arc<Progress>,
+    /// Held while a document of [`LARGE_DOCUMENT_BYTES`] becomes rows; of all partitions.
+    pub(super) large_documents: Arc<Mutex<()>>,
 }
 
 impl PartitionJob {
@@ -72,7 +76,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         for item in &job.plan.fetch {
             if staged.has(item, job.representation) {
                 let (response, fetched_at_us) = staged.take(item)?;
-                documents.take(item, &Ok(response), fetched_at_us)?;
+                documents.take(item, Ok(response), fetched_at_us)?;
                 continue;
             }
             let Some(answer) = receive(&mut fetched, &mut staging)? else {
@@ -82,7 +86,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
             if let Ok(response) = &answer.response {
                 staging.append(item, response, answer.fetched_at_us)?;
             }
-            documents.take(item, &answer.response, answer.fetched_at_us)?;
+            documents.take(item, answer.response, answer.fetched_at_us)?;
         }
         for (table, meta) in documents.finish(&job.progress)? {
             shards.insert(table.to_string(), meta);
@@ -180,6 +184,25 @@ fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
     }
 }
 
+/// Writes rows of the document tables in place of all rows of the names that are decided.
+fn write_rows(
+    merges: &mut BTreeMap<TableKind, ShardMerge<StagedFile>>,
+    decided: &mut Vec<String>,
+    rows: Vec<(TableKind, RecordBatch)>,
+) -> Result<()> {
+    let mut batches: BTreeMap<TableKind, Vec<RecordBatch>> = BTreeMap::new();
+    for (table, rows) in rows {
+        batches.entry(table).or_default().push(rows);
+    }
+    let names: Vec<&str> = decided.iter().map(String::as_str).collect();
+    for (table, merge) in merges.iter_mut().filter(|(table, _)| **table != TableKind::Outcomes) {
+        let rows = batches.remove(table).unwrap_or_default();
+        merge.replace(&names, rows).doing(|| format!("writing the shard of {table}"))?;
+    }
+    decided.clear();
+    Ok(())
+}
+
 impl<'a> DocumentShards<'a> {
     fn open(job: &'a PartitionJob) -> Result<Self> {
         let mut merges = BTreeMap::new();
@@ -204,12 +227,7 @@ impl<'a> DocumentShards<'a> {
     }
 
     /// Takes the next answer in name order.
-    fn take(
-        &mut self,
-        item: &FetchItem,
-        response: &Result<Response, RequestFailure>,
-        fetched_at_us: i64,
-    ) -> Result<()> {
+    fn take(&mut self, item: &FetchItem, response: Result<Response, RequestFailure>, fetched_at_us: i64) -> Result<()> {
         let name = item.name.as_str();
         self.pass_removed(Some(name));
         let progress = &self.job.progress;
@@ -225,31 +243,41 @@ impl<'a> DocumentShards<'a> {
             fetched_at_micros: Some(fetched_at_us),
             detail: None,
         };
-        let mut replaces = true;
+        // The memory that a large document needs on its way is had once, however many partitions are under way.
+        let is_large = |response: &Response| match &response.answer {
+            Answer::Fresh(document) => document.bytes.len() >= LARGE_DOCUMENT_BYTES,
+            _ => false,
+        };
+        let large_documents = Arc::clone(&self.job.large_documents);
+        let _alone = match &response {
+            Ok(response) if is_large(response) => Some(large_documents.lock()),
+            _ => None,
+        };
         let decoded;
-        let reread;
+        let validators;
+        let failure;
         match response {
-            Ok(response) => {
-                row.http_status = Some(response.http_status);
-                row.attempts = response.attempts;
-                row.etag = response.validators.etag.as_deref();
-                row.last_modified = response.validators.last_modified.as_deref();
-                match &response.answer {
+            Ok(Response { answer, http_status, attempts, validators: sent }) => {
+                validators = sent;
+                row.http_status = Some(http_status);
+                row.attempts = attempts;
+                row.etag = validators.etag.as_deref();
+                row.last_modified = validators.last_modified.as_deref();
+                match answer {
                     Answer::Fresh(document) => {
                         Progress::add(&progress.packuments_fresh, 1);
                         Progress::add(&progress.document_bytes, document.bytes.len() as u64);
-                        decoded = self.push(item, &document.bytes);
+                        decoded = self.push(item, &document.bytes)?;
                         row.detail = decoded.detail.as_deref();
                         row.outcome = outcome_of(&decoded, item);
                     }
                     Answer::NotModified => {
                         Progress::add(&progress.packuments_not_modified, 1);
                         let held = self.job.plan.held(&item.name);
-                        replaces = held.is_some_and(|held| held.is_revised);
-                        if replaces {
+                        if held.is_some_and(|held| held.is_revised) {
                             // The rows are those of the same document under another announced revision.
-                            reread = self.held_document(name)?;
-                            decoded = self.push(item, &reread);
+                            let document = self.held_document(name)?;
+                            decoded = self.push(item, &document)?;
                             row.detail = decoded.detail.as_deref();
                             row.outcome = outcome_of(&decoded, item);
                         } else {
@@ -257,13 +285,14 @@ impl<'a> DocumentShards<'a> {
                         }
                     }
                     Answer::Gone { status } => {
-                        row.outcome = if *status == 451 { Outcome::Blocked } else { Outcome::NotFound };
+                        self.decided.push(name.to_owned());
+                        row.outcome = if status == 451 { Outcome::Blocked } else { Outcome::NotFound };
                     }
                 }
             }
-            Err(failure) => {
+            Err(found) => {
                 // What the lake holds of it stays: a failure is no statement about the package.
-                replaces = false;
+                failure = found;
                 row.outcome = failure.outcome.unwrap_or(Outcome::Failed);
                 row.http_status = failure.http_status;
                 row.attempts = failure.attempts;
@@ -282,22 +311,23 @@ impl<'a> DocumentShards<'a> {
         }
         self.outcomes.push(&row);
         self.answered.push(name.to_owned());
-        if replaces {
-            self.decided.push(name.to_owned());
-        }
         if self.answered.len() >= FLUSH_DOCUMENTS || self.tables.buffered_bytes() >= FLUSH_BYTES {
             self.flush()?;
         }
         Ok(())
     }
 
-    fn push(&mut self, item: &FetchItem, bytes: &[u8]) -> Decoded {
-        self.tables.push(DocumentInput {
+    fn push(&mut self, item: &FetchItem, bytes: &[u8]) -> Result<Decoded> {
+        // Rows of a large document are written before it has been read to its end, so its name is decided first.
+        self.decided.push(item.name.as_str().to_owned());
+        let (merges, decided) = (&mut self.merges, &mut self.decided);
+        let input = DocumentInput {
             name: item.name.as_str(),
             announced_rev: item.announced_rev.as_str(),
             representation: self.job.representation,
             bytes,
-        })
+        };
+        self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
     }
 
     /// The document of `name` as the lake holds it.
@@ -331,19 +361,12 @@ impl<'a> DocumentShards<'a> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let mut batches: BTreeMap<TableKind, Vec<RecordBatch>> = BTreeMap::new();
-        for (table, rows) in self.tables.take_batches()? {
-            batches.entry(table).or_default().push(rows);
-        }
-        batches.insert(TableKind::Outcomes, vec![self.outcomes.take_batch()?]);
-        let decided: Vec<&str> = self.decided.iter().map(String::as_str).collect();
+        write_rows(&mut self.merges, &mut self.decided, self.tables.take_batches()?)?;
         let answered: Vec<&str> = self.answered.iter().map(String::as_str).collect();
-        for (table, merge) in &mut self.merges {
-            let names = if *table == TableKind::Outcomes { &answered } else { &decided };
-            let rows = batches.remove(table).unwrap_or_default();
-            merge.replace(names, rows).doing(|| format!("writing the shard of {table}"))?;
+        if let Some(merge) = self.merges.get_mut(&TableKind::Outcomes) {
+            let rows = vec![self.outcomes.take_batch()?];
+            merge.replace(&answered, rows).doing(|| "writing the shard of outcomes".to_owned())?;
         }
-        self.decided.clear();
         self.answered.clear();
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::build::{PartitionJob, build};
 use super::lease::{Lease, LeaseWatch};
 use super::listing::PartitionMode;
 use super::losses::{PartitionLoss, disbelief, unbelievable};
-use super::open::open_lake;
+use super::open::{open_lake, sweep};
 use super::plan::{Previous, Wanted, plan};
 use super::progress::Progress;
 use super::run::{RunReporter, restore_budget};
@@ -97,7 +97,7 @@ async fn ingest_alone(
     lease: LeaseWatch,
     started: Instant,
 ) -> Result<IngestSummary> {
-    options.store.sweep(layout.root()).await?;
+    sweep(&options.store, &layout).await?;
     let commits_recovered = recover(&options.store, &layout).await? as u64;
     let (store, registry) = (options.store.clone(), options.registry.clone());
     let reporter = RunReporter::start(store, layout.clone(), registry, Arc::clone(&progress));
@@ -119,6 +119,7 @@ struct River {
     lease: Option<LeaseWatch>,
     bounds: Bounds,
     budget: ByteBudget,
+    large_documents: Arc<Mutex<()>>,
     builders: TaskTracker,
     commits: TaskTracker,
     unanswered_in_a_row: AtomicU64,
@@ -151,6 +152,7 @@ impl River {
             lease,
             bounds,
             budget: ByteBudget::new(bounds.document_bytes_in_flight),
+            large_documents: Arc::default(),
             builders: TaskTracker::new(),
             commits: TaskTracker::new(),
             unanswered_in_a_row: AtomicU64::new(0),
@@ -285,6 +287,7 @@ impl River {
         }
         let representation = self.wanted.representation;
         let progress = Arc::clone(&self.progress);
+        let large_documents = Arc::clone(&self.large_documents);
         Ok(PartitionJob {
             store,
             layout,
@@ -297,6 +300,7 @@ impl River {
             segment: self.bounds.segment,
             previous_shards,
             progress,
+            large_documents,
         })
     }
 

@@ -1,9 +1,13 @@
 //! Opening a lake: its front page is read, or written if there is none yet.
 
+use std::time::Duration;
+
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{FORMAT_VERSION, LakeInfo, Layout, OriginInfo, TOOL_VERSION};
+use crate::lake::{FORMAT_VERSION, LakeInfo, Layout, OriginInfo, OriginLayout, TOOL_VERSION};
 use crate::store::Store;
 
+/// A put of a small file that began so long ago is not under way any more.
+const LONGEST_PUT: Duration = Duration::from_secs(60);
 /// How often the front page is written while others write it too.
 const MAX_TRIES: usize = 10;
 
@@ -58,6 +62,14 @@ pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result
     }
     Err(Error::lake(format!("cannot enter {origin} into {} of {}", Layout::INFO, store.location()))
         .hint("other processes write it all the time; run the same command again"))
+}
+
+/// Removes what dead processes left of puts that they had begun. Called by the one who holds the lease of the origin:
+/// nobody else writes its manifests and its staging, but another one may try for the lease, or write another origin.
+pub(super) async fn sweep(store: &Store, layout: &OriginLayout) -> Result<()> {
+    store.sweep(&layout.manifests(), Duration::ZERO).await?;
+    store.sweep(&layout.staging(), Duration::ZERO).await?;
+    store.sweep("", LONGEST_PUT).await
 }
 
 /// The front page of a lake that is to be made in an empty folder.

@@ -1,5 +1,5 @@
 //! The partitions of one origin as they lie in a lake: what each holds, and whether they fit together. Reads manifests,
-//! and for a check the sizes of shards and the rows of `docs`. Not here: proving every byte.
+//! and for a check the sizes of shards and the rows of `docs`. Not here: proving every byte (`verify`).
 
 use std::collections::BTreeSet;
 

@@ -5,6 +5,8 @@
 
 mod cursor;
 mod lookup;
+#[cfg(test)]
+mod lookup_tests;
 mod merge;
 mod properties;
 mod reader;

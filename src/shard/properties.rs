@@ -11,32 +11,35 @@ use crate::lake::{FORMAT_VERSION, TOOL_VERSION, TableKind};
 /// Rows in a data page: what a point lookup decodes of each column.
 const PAGE_ROWS: usize = 8_192;
 
+/// Rows that are handed to the encoder at once. It looks whether a page is full only between two such chunks, so a
+/// page ends at the end of a chunk, and chunks of the same rows give the same pages.
+const CHUNK_ROWS: usize = 1_024;
+
 /// Uncompressed bytes in a data page of the documents themselves. Larger ones compress a little better (documents of
 /// one scope repeat each other), but a lookup decompresses one whole.
 const DOCUMENT_PAGE_BYTES: usize = 1 << 20;
 
-/// Where the pieces of a table end that are handed to the encoder one by one. Page and row-group ends are at ends of
-/// pieces, so they depend on the rows alone.
+/// Where the chunks of a table end, and its row groups. Both depend on the rows alone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cuts {
-    /// A piece has this many rows,
-    pub(super) piece_rows: usize,
+    /// A chunk has this many rows,
+    pub(super) chunk_rows: usize,
     /// or ends with the row that reaches this many bytes of documents.
-    pub(super) piece_bytes: usize,
-    /// A row group has this many pieces: small enough that a lookup by name reads little, large enough that
+    pub(super) chunk_bytes: usize,
+    /// A row group has this many chunks: small enough that a lookup by name reads little, large enough that
     /// dictionaries pay.
-    pub(super) group_pieces: usize,
+    pub(super) group_chunks: usize,
 }
 
 /// The cuts of a table.
 pub(super) fn cuts(table: TableKind) -> Cuts {
+    let chunks_of_rows =
+        |group_rows| Cuts { chunk_rows: CHUNK_ROWS, chunk_bytes: usize::MAX, group_chunks: group_rows / CHUNK_ROWS };
     match table {
-        TableKind::Packuments => Cuts { piece_rows: 256, piece_bytes: 4 << 20, group_pieces: 4 },
-        TableKind::Versions => Cuts { piece_rows: PAGE_ROWS, piece_bytes: usize::MAX, group_pieces: 4 },
-        TableKind::Dependencies | TableKind::Scripts => {
-            Cuts { piece_rows: PAGE_ROWS, piece_bytes: usize::MAX, group_pieces: 16 }
-        }
-        _ => Cuts { piece_rows: PAGE_ROWS, piece_bytes: usize::MAX, group_pieces: 8 },
+        TableKind::Packuments => Cuts { chunk_rows: 256, chunk_bytes: DOCUMENT_PAGE_BYTES, group_chunks: 16 },
+        TableKind::Versions => chunks_of_rows(4 * PAGE_ROWS),
+        TableKind::Dependencies | TableKind::Scripts => chunks_of_rows(16 * PAGE_ROWS),
+        _ => chunks_of_rows(8 * PAGE_ROWS),
     }
 }
 
@@ -46,7 +49,9 @@ fn unique_columns(table: TableKind) -> &'static [&'static str] {
         TableKind::Docs => &["name", "rev"],
         TableKind::Packuments => &["name", "rev", "size_bytes", "json", "bytes"],
         TableKind::Packages => &["name", "rev", "description", "repository_url", "homepage", "bugs_url"],
-        TableKind::Versions => &["published_at", "tarball_url", "shasum", "integrity", "unpacked_size_bytes"],
+        TableKind::Versions => {
+            &["published_at", "tarball_url", "shasum", "integrity", "unpacked_size_bytes", "git_head"]
+        }
         TableKind::Unpublished => &["published_at"],
         TableKind::Outcomes => &["name", "rev", "etag", "fetched_at"],
         TableKind::Quirks => &["sample"],
@@ -65,12 +70,30 @@ fn filtered_columns(table: TableKind) -> &'static [&'static str] {
     }
 }
 
-/// Columns whose least and greatest value say nothing: of digests any page has nearly the same, and of documents they
-/// would be copied to find out.
+/// Columns whose least and greatest value say nothing, since any page has nearly the same: texts in tables that are
+/// sorted by another. To find them out, each value is compared twice. Columns that are mostly null keep theirs, as
+/// they count the nulls.
 fn columns_without_statistics(table: TableKind) -> &'static [&'static str] {
     match table {
-        TableKind::Packuments => &["json", "bytes"],
-        TableKind::Versions => &["shasum", "integrity", "git_head", "fields.list.item"],
+        TableKind::Docs | TableKind::Packages => &["rev"],
+        TableKind::Packuments => &["rev", "representation", "json", "bytes"],
+        TableKind::Versions => &[
+            "version",
+            "license",
+            "description",
+            "main",
+            "engines_node",
+            "tarball_url",
+            "shasum",
+            "integrity",
+            "git_head",
+            "npm_version",
+            "node_version",
+            "fields.list.item",
+        ],
+        TableKind::Dependencies => &["version", "kind", "dependency", "requirement"],
+        TableKind::Scripts => &["version", "script", "command"],
+        TableKind::Stars => &["user"],
         TableKind::Quirks => &["sample"],
         _ => &[],
     }
@@ -78,10 +101,12 @@ fn columns_without_statistics(table: TableKind) -> &'static [&'static str] {
 
 /// The writer's settings for a table.
 pub(super) fn properties(table: TableKind) -> WriterProperties {
+    let group_rows = (cuts(table).chunk_rows * cuts(table).group_chunks) as u64;
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("all-docs version {TOOL_VERSION}"))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Page)
+        .set_write_batch_size(CHUNK_ROWS)
         .set_data_page_row_count_limit(PAGE_ROWS)
         // The shard writer ends row groups itself.
         .set_max_row_group_row_count(None)
@@ -94,13 +119,25 @@ pub(super) fn properties(table: TableKind) -> WriterProperties {
         builder = builder.set_column_statistics_enabled(ColumnPath::from(parts(column)), EnabledStatistics::None);
     }
     for column in filtered_columns(table) {
-        builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(*column), true);
+        let column = ColumnPath::from(*column);
+        // More different values than rows there cannot be; a filter for more would only be folded again.
+        builder = builder
+            .set_column_bloom_filter_enabled(column.clone(), true)
+            .set_column_bloom_filter_max_ndv(column, group_rows);
     }
     match table {
         TableKind::Packuments => {
             builder.set_column_data_page_size_limit(ColumnPath::from("json"), DOCUMENT_PAGE_BYTES).build()
         }
         TableKind::Docs => builder.set_column_encoding(ColumnPath::from("name"), Encoding::DELTA_BYTE_ARRAY).build(),
+        TableKind::Versions => {
+            // Milliseconds apart by days: packed differences are smaller than what zstd makes of whole times.
+            let published_at = ColumnPath::from("published_at");
+            builder
+                .set_column_encoding(published_at.clone(), Encoding::DELTA_BINARY_PACKED)
+                .set_column_compression(published_at, Compression::UNCOMPRESSED)
+                .build()
+        }
         _ => builder.build(),
     }
 }

@@ -1,6 +1,8 @@
 //! What the writer and the merge promise together: the bytes of a shard depend on its rows alone.
 #![allow(clippy::unwrap_used)]
 
+mod documents;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

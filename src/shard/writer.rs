@@ -13,18 +13,18 @@ use super::properties::{Cuts, cuts, properties};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{ShardMeta, TableKind};
 
-/// Writes one shard. Memory is bounded by one piece before encoding, and by one row group after it.
+/// Writes one shard. Memory is bounded by one chunk before encoding, and by one row group after it.
 pub struct ShardWriter<W: Write + Send> {
     table: TableKind,
     schema: SchemaRef,
     parquet: ArrowWriter<HashingSink<W>>,
     cuts: Cuts,
-    /// Rows of the piece that is not complete yet.
+    /// Rows of the chunk that is not complete yet.
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
     waiting_bytes: usize,
-    /// Pieces in the row group that is not complete yet.
-    pieces: usize,
+    /// Chunks in the row group that is not complete yet.
+    chunks: usize,
     rows: u64,
 }
 
@@ -42,7 +42,7 @@ impl<W: Write + Send> ShardWriter<W> {
             waiting: Vec::new(),
             waiting_rows: 0,
             waiting_bytes: 0,
-            pieces: 0,
+            chunks: 0,
             rows: 0,
         })
     }
@@ -55,48 +55,48 @@ impl<W: Write + Send> ShardWriter<W> {
         }
         let mut start = 0;
         while start < batch.num_rows() {
-            let end = self.piece_end(&batch, start);
+            let end = self.chunk_end(&batch, start);
             let rows = end - start;
             self.waiting.push(if rows == batch.num_rows() { batch.clone() } else { batch.slice(start, rows) });
             self.waiting_rows += rows;
-            if self.waiting_rows >= self.cuts.piece_rows || self.waiting_bytes >= self.cuts.piece_bytes {
-                self.write_piece()?;
+            if self.waiting_rows >= self.cuts.chunk_rows || self.waiting_bytes >= self.cuts.chunk_bytes {
+                self.write_chunk()?;
             }
             start = end;
         }
         Ok(())
     }
 
-    /// Where in `batch`, from `start` on, the piece that is waiting is complete, or the batch ends.
-    fn piece_end(&mut self, batch: &RecordBatch, start: usize) -> usize {
-        let end = batch.num_rows().min(start + self.cuts.piece_rows - self.waiting_rows);
+    /// Where in `batch`, from `start` on, the chunk that is waiting is complete, or the batch ends.
+    fn chunk_end(&mut self, batch: &RecordBatch, start: usize) -> usize {
+        let end = batch.num_rows().min(start + self.cuts.chunk_rows - self.waiting_rows);
         if self.table != TableKind::Packuments {
             return end;
         }
         for row in start..end {
             self.waiting_bytes += document_size(batch, row);
-            if self.waiting_bytes >= self.cuts.piece_bytes {
+            if self.waiting_bytes >= self.cuts.chunk_bytes {
                 return row + 1;
             }
         }
         end
     }
 
-    fn write_piece(&mut self) -> Result<()> {
+    fn write_chunk(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        let piece = match waiting.as_slice() {
+        let chunk = match waiting.as_slice() {
             [] => return Ok(()),
             [whole] => whole.clone(),
             parts => concat_batches(&self.schema, parts)
                 .or_error(ErrorKind::Internal, || "cannot join batches of one table".to_owned())?,
         };
-        self.rows += piece.num_rows() as u64;
+        self.rows += chunk.num_rows() as u64;
         self.waiting_rows = 0;
         self.waiting_bytes = 0;
-        self.pieces += 1;
-        let mut written = self.parquet.write(&piece);
-        if self.pieces == self.cuts.group_pieces {
-            self.pieces = 0;
+        self.chunks += 1;
+        let mut written = self.parquet.write(&chunk);
+        if self.chunks == self.cuts.group_chunks {
+            self.chunks = 0;
             written = written.and_then(|()| self.parquet.flush());
         }
         written.or_error(ErrorKind::Lake, || format!("cannot write a shard of {}", self.table))
@@ -104,7 +104,7 @@ impl<W: Write + Send> ShardWriter<W> {
 
     /// Ends the file, and gives the sink and what a manifest knows of it. The sink is flushed, not synced.
     pub fn finish(mut self) -> Result<(W, ShardMeta)> {
-        self.write_piece()?;
+        self.write_chunk()?;
         let sink = self.parquet.into_inner();
         let mut sink = sink.or_error(ErrorKind::Lake, || format!("cannot end a shard of {}", self.table))?;
         sink.flush().or_error(ErrorKind::Lake, || format!("cannot end a shard of {}", self.table))?;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -71,6 +72,12 @@ fn begin_put(root: &Path, target: &Path, bytes: &[u8]) -> Result<tempfile::Named
 /// Whether a path is that of a put that has begun and not ended.
 pub(super) fn is_put_begun(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|file| file.starts_with(PUT_BEGUN))
+}
+
+/// How long ago a file was written; nothing where that is not known.
+pub(super) fn age(path: &Path) -> Duration {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    modified.ok().and_then(|modified| modified.elapsed().ok()).unwrap_or_default()
 }
 
 pub(super) async fn replace_if_unchanged(

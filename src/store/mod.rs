@@ -12,6 +12,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -252,14 +253,21 @@ impl Store {
         }
     }
 
-    /// Removes what a dead process left of puts that it had begun below `folder`, where nobody else puts anything now.
-    pub async fn sweep(&self, folder: &str) -> Result<()> {
+    /// Removes what dead processes left below `folder` of puts that they had begun and that are at least so old. A put
+    /// takes no longer than a moment; with an age of zero nobody else may put anything there now.
+    pub async fn sweep(&self, folder: &str, least_age: Duration) -> Result<()> {
+        let Backend::Local(root) = &self.backend else { return Ok(()) };
         for path in self.list(folder).await? {
-            if local::is_put_begun(&path) {
+            if Store::is_put_begun(&path) && local::age(&root.join(&path)) >= least_age {
                 self.delete(&path).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a path is that of a put that has begun and not ended: no object yet, and perhaps never one.
+    pub fn is_put_begun(path: &str) -> bool {
+        local::is_put_begun(path)
     }
 
     /// The paths of all objects below `folder`, at any depth, sorted; none where the folder does not exist.

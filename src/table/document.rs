@@ -20,21 +20,28 @@ use super::versions::{FieldsMemo, LatestFacts, VersionFacts, VersionValues, Vers
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::TableKind;
 use crate::npm::json::{Kind, RawString};
-use crate::npm::packument::{DocumentMember, Outline, VersionMember};
+use crate::npm::packument::{DocumentMember, Outline};
 use crate::npm::{Outcome, QuirkCode, Representation, Revision};
 
 /// Rows are made into batches of their own at this size, so that no column of 32-bit offsets can overflow, and a
 /// column that grows is not copied over and over.
-const BATCH_BYTES: usize = 64 << 20;
+const BATCH_BYTES: usize = 32 << 20;
 
-/// The most that the rows of one document may take, by an upper bound. A document of npm's needs a few times its own
-/// size; one made to blow up (a long name beside a million one-letter dependencies) is malformed.
-const MAX_ROWS_BYTES: usize = 1_900 << 20;
+/// After so many versions of one document it is looked whether its rows fill a batch,
+const VERSIONS_BETWEEN_LOOKS: usize = 64;
+
+/// and after each version of more bytes than these.
+const LARGE_VERSION_BYTES: u32 = 64 << 10;
+
+/// The most that the rows of one member of a document or version may take, by an upper bound. One made to blow up (a long
+/// name beside a million one-letter dependencies) is malformed.
+const MAX_ROWS_BYTES: usize = 256 << 20;
+
+/// The most elements that a member may have, in objects and lists of any depth. npm's largest have 80,000: the times of
+/// 40,000 versions, and as many unpublished ones.
+const MAX_ELEMENTS: usize = 1_000_000;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
-
-/// The shortest entry of a map: `"":0,`.
-const MIN_ENTRY_BYTES: usize = 5;
 
 /// A document, and what is known of it without looking inside.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +55,9 @@ pub struct DocumentInput<'a> {
     /// The document as served.
     pub bytes: &'a [u8],
 }
+
+/// Takes rows, table by table.
+pub type Drain<'a> = dyn FnMut(Vec<(TableKind, RecordBatch)>) -> Result<()> + 'a;
 
 /// What a document turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,18 +101,25 @@ impl DocumentTables {
     /// Adds the rows of a document. A document that is no packument is malformed: it has a row in `packuments`, none
     /// elsewhere.
     pub fn push(&mut self, input: DocumentInput<'_>) -> Decoded {
-        if self.open_bytes() > BATCH_BYTES
-            && let Err(error) = self.close_batches()
-        {
-            self.failure.get_or_insert(error);
-        }
+        self.push_with(input, None)
+    }
+
+    /// The same in bounded memory: as often as rows fill a batch, be it in the midst of the document, all rows so far are
+    /// handed to `drain`, as by [`DocumentTables::take_batches`]. Fails as `drain` does.
+    pub fn push_and_drain(&mut self, input: DocumentInput<'_>, drain: &mut Drain<'_>) -> Result<Decoded> {
+        let decoded = self.push_with(input, Some(drain));
+        self.failure.take().map_or(Ok(decoded), Err)
+    }
+
+    fn push_with(&mut self, input: DocumentInput<'_>, mut drain: Option<&mut Drain<'_>>) -> Decoded {
+        self.close_full_batches(&mut drain);
         let valid_text = std::str::from_utf8(input.bytes).ok();
         let text = valid_text.map_or_else(|| String::from_utf8_lossy(input.bytes), Cow::Borrowed);
         // As `fetch` and npm's client do; JSON itself has no such mark.
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
         // Out of `self` for the time, so that the rows can be borrowed from it while tables change.
         let mut outline = std::mem::take(&mut self.outline);
-        let decoded = self.push_text(&input, text, valid_text, &mut outline);
+        let decoded = self.push_text(&input, text, valid_text, &mut outline, &mut drain);
         self.outline = outline;
         decoded
     }
@@ -113,6 +130,7 @@ impl DocumentTables {
         text: &str,
         valid_text: Option<&str>,
         outline: &mut Outline,
+        drain: &mut Option<&mut Drain<'_>>,
     ) -> Decoded {
         let read = outline.read(text).map_err(|error| error.to_string());
         if let Err(detail) = read.and_then(|()| check(outline, text, input.name)) {
@@ -121,12 +139,8 @@ impl DocumentTables {
             }
             return Decoded { outcome: Outcome::Malformed, rev: None, served_name: None, detail: Some(detail) };
         }
-        let mut reader = Reader {
-            name: input.name,
-            version: None,
-            has_control_characters: has_control_character(input.bytes),
-            quirks: &mut self.quirks,
-        };
+        let has_control_characters = has_control_character(input.bytes);
+        let mut reader = Reader { name: input.name, version: None, has_control_characters, quirks: &mut self.quirks };
         if valid_text.is_none() {
             let bad = std::str::from_utf8(input.bytes).map_or_else(|error| error.valid_up_to(), |_| 0);
             reader.note("json", QuirkCode::InvalidUtf8, text.get(bad..).unwrap_or_default());
@@ -142,9 +156,6 @@ impl DocumentTables {
             reader.note("name", QuirkCode::DiffersFromKey, served);
         }
         let row_rev = rev.as_deref().unwrap_or(input.announced_rev);
-        if self.keep_raw {
-            self.packuments.push(input.name, row_rev, input.representation, input.bytes, valid_text);
-        }
         note_replaced(&mut reader, outline, text);
 
         let latest = self.dist_tags.push(&mut reader, raw(DocumentMember::DistTags), raw(DocumentMember::Tags));
@@ -167,12 +178,13 @@ impl DocumentTables {
         let mut dependency_memo = DependencyMemo::default();
         let mut script_memo = ScriptMemo::default();
         let mut fields_memo = FieldsMemo::default();
-        let mut version_count = 0;
+        let mut version_count: usize = 0;
         let mut latest_facts = LatestFacts::default();
         for (((version, key), published_at), version_index) in
             outline.versions().iter().zip(&keys).zip(published_at).zip(order)
         {
-            reader.version = Some(key);
+            let mut reader =
+                Reader { name: input.name, version: Some(key), has_control_characters, quirks: &mut self.quirks };
             if version.members.is_none() {
                 reader.note("versions", QuirkCode::NotAnObject, version.value.of(text));
                 continue;
@@ -193,11 +205,17 @@ impl DocumentTables {
                 latest_facts = facts;
             }
             version_count += 1;
+            let is_large = version.value.size_bytes() > LARGE_VERSION_BYTES;
+            if is_large || version_count.is_multiple_of(VERSIONS_BETWEEN_LOOKS) {
+                self.end_package(input.name);
+                if self.close_full_batches(drain) {
+                    // What they remember are rows that are gone.
+                    (dependency_memo, script_memo, fields_memo) = Default::default();
+                }
+            }
         }
-        reader.version = None;
-        self.versions.end_package(input.name);
-        self.dependencies.end_package(input.name);
-        self.scripts.end_package(input.name);
+        self.end_package(input.name);
+        let mut reader = Reader { name: input.name, version: None, has_control_characters, quirks: &mut self.quirks };
         let facts = PackageFacts {
             rev: row_rev,
             representation: input.representation,
@@ -209,6 +227,10 @@ impl DocumentTables {
             has_install_script: latest_facts.has_install_script,
         };
         self.packages.push(&mut reader, outline, text, &times, &facts);
+        // Last, so that the document's rows are out of memory when it is copied.
+        if self.keep_raw {
+            self.packuments.push(input.name, row_rev, input.representation, input.bytes, valid_text);
+        }
 
         let is_tombstone = version_count == 0 && times.is_unpublished;
         Decoded {
@@ -217,6 +239,28 @@ impl DocumentTables {
             served_name: served_name.map(Cow::into_owned),
             detail: None,
         }
+    }
+
+    /// The rows of versions since the last call are all of `package`.
+    fn end_package(&mut self, package: &str) {
+        self.versions.end_package(package);
+        self.dependencies.end_package(package);
+        self.scripts.end_package(package);
+    }
+
+    /// Makes batches of the rows so far if they fill some, and hands them on.
+    fn close_full_batches(&mut self, drain: &mut Option<&mut Drain<'_>>) -> bool {
+        if self.open_bytes() <= BATCH_BYTES {
+            return false;
+        }
+        let closed = match drain {
+            Some(drain) => self.take_batches().and_then(drain),
+            None => self.close_batches(),
+        };
+        if let Err(error) = closed {
+            self.failure.get_or_insert(error);
+        }
+        true
     }
 
     /// Bytes that the rows since the last [`DocumentTables::take_batches`] take, about.
@@ -276,31 +320,44 @@ fn check(outline: &Outline, text: &str, name: &str) -> Result<(), String> {
     if [Id, Name, Time, Versions].into_iter().all(|member| outline.member(text, member).is_none()) {
         return Err("it has no _id, name, time or versions: no packument".to_owned());
     }
-    let size = |member| outline.member(text, member).map_or(0, str::len);
-    let mut rows_bytes = (size(DocumentMember::Users) + size(Time)) / MIN_ENTRY_BYTES * name.len();
+    let mut rows_bytes = 0;
+    for member in [DocumentMember::Users, Time, DocumentMember::Maintainers, DocumentMember::Keywords] {
+        rows_bytes = rows_bytes.max(bounded_rows(outline.member(text, member).unwrap_or_default(), name.len())?);
+    }
     for version in outline.versions() {
-        let maps = outline.members(version).iter().filter(|found| {
-            matches!(
-                found.member,
-                Some(
-                    VersionMember::Scripts
-                        | VersionMember::Dependencies
-                        | VersionMember::DevDependencies
-                        | VersionMember::PeerDependencies
-                        | VersionMember::OptionalDependencies
-                        | VersionMember::BundleDependencies
-                        | VersionMember::BundledDependencies
-                )
-            )
-        });
-        let bytes: usize = maps.map(|found| found.value.size_bytes() as usize).sum();
-        rows_bytes = rows_bytes
-            .saturating_add((bytes / MIN_ENTRY_BYTES).saturating_mul(name.len() + version.key.size_bytes() as usize));
+        let key_bytes = version.key.size_bytes() as usize;
+        for found in outline.members(version) {
+            rows_bytes = rows_bytes.max(bounded_rows(found.value.of(text), name.len() + key_bytes)?);
+        }
     }
     if rows_bytes > MAX_ROWS_BYTES {
-        return Err(format!("its rows could take more than {} MiB", MAX_ROWS_BYTES >> 20));
+        return Err(format!("the rows of one of its members could take more than {} MiB", MAX_ROWS_BYTES >> 20));
     }
     Ok(())
+}
+
+/// How many bytes the rows of a member's value can take at most, when each repeats `key_bytes`.
+fn bounded_rows(value: &str, key_bytes: usize) -> Result<usize, String> {
+    // An element is a character and a comma at least. Nearly all values are too short for a closer look.
+    if value.len() / 2 <= MAX_ELEMENTS && (value.len() / 2).saturating_mul(key_bytes) <= MAX_ROWS_BYTES {
+        return Ok(0);
+    }
+    let mut is_string = false;
+    let mut escaped = false;
+    let mut elements = 1_usize;
+    for byte in value.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => is_string = !is_string,
+            b',' if !is_string => elements += 1,
+            _ => {}
+        }
+    }
+    if elements > MAX_ELEMENTS {
+        return Err(format!("one of its members has more than {MAX_ELEMENTS} elements"));
+    }
+    Ok(elements.saturating_mul(key_bytes))
 }
 
 /// Notes the values that a later one of the same key replaced.

@@ -24,7 +24,7 @@ mod version_shapes;
 mod versions;
 
 pub use docs::DocsBuilder;
-pub use document::{Decoded, DocumentInput, DocumentTables};
+pub use document::{Decoded, DocumentInput, DocumentTables, Drain};
 pub use outcomes::{OutcomeRow, OutcomesBuilder};
 pub use schema::schema;
 

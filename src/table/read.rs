@@ -247,6 +247,10 @@ pub(super) fn has_control_character(bytes: &[u8]) -> bool {
 fn repeated_keys(entries: &[Entry<'_>]) -> Option<Vec<(usize, usize)>> {
     /// Up to here comparing each with each is quicker than hashing.
     const FEW: usize = 24;
+    // Tools write dependencies in the order of their names, and where keys only ascend, none comes twice.
+    if entries.is_sorted_by(|one, next| one.key < next.key) {
+        return None;
+    }
     let mut places = Vec::new();
     if entries.len() <= FEW {
         for (place, entry) in entries.iter().enumerate() {

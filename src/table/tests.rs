@@ -9,6 +9,7 @@ use crate::lake::TableKind;
 use crate::npm::{Outcome, Representation};
 
 mod documents;
+mod hostile;
 mod members;
 mod versions;
 

@@ -14,6 +14,8 @@ mod ingest;
 mod credentials;
 /// Every odd document, and what becomes of it.
 mod odd;
+/// Large documents in bounded memory.
+mod memory;
 /// Requests that ask only for what changed.
 mod conditional;
 /// The faults of the system that this one replaces, each by name.

@@ -71,7 +71,7 @@ pub(super) async fn run(
     let rows = LakeRows::open(&lake.store, &lake.layout).await?;
     if rows.shards().is_empty() {
         return Err(Error::lake(format!("the lake holds no names of {} yet", lake.layout.name()))
-            .hint("list them: all-docs partition refresh"));
+            .hint(format!("list them: all-docs partition refresh{}", lake.flag())));
     }
     let missing = rows.partitions_missing();
     let work = move || write_index(&args, &rows, &stop);

@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod attached;
 mod own_queries;
 mod pager;
 mod shell;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Code;
-use super::origin::given_name;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
@@ -50,7 +50,7 @@ pub(super) async fn run(
     }
     let store = Store::open(settings.lake())?;
     let Some(mut info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
-    let attached = attached(&args.attach).await?;
+    let attached = attached::open(&args.attach).await?;
     let name = args.view.as_deref().map(|view| choose_origin(view, &mut info, &attached)).transpose()?;
     let queries = Arc::new(own_queries::load(&args.own, Some(&store)).await?);
     let options = SessionOptions { queries, attached, reads_own_files: true, ..SessionOptions::default() };
@@ -83,22 +83,6 @@ pub(super) async fn run(
         Some(result) => result.map(|()| Code::Done),
         None => Ok(Code::Interrupted),
     }
-}
-
-/// The lakes of `--attach NAME=LAKE`.
-async fn attached(texts: &[String]) -> Result<Vec<AttachedLake>> {
-    let mut lakes = Vec::new();
-    for text in texts {
-        let Some((name, place)) = given_name(text) else {
-            return Err(Error::input(format!("--attach {text:?} does not say how the lake is to be called"))
-                .hint("as in: --attach old=lakes/2025; the name is small letters, digits and _"));
-        };
-        let store = Store::open(place)?;
-        let Some(info) = read_lake(&store).await? else { return Err(no_lake(place)) };
-        let (root_url, store) = (store.root_url().clone(), store.object_store());
-        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, info });
-    }
-    Ok(lakes)
 }
 
 /// The name of a view without its origin, which becomes the one that bare names mean.

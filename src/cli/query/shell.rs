@@ -54,7 +54,7 @@ pub(super) async fn run(session: &Session, answers: &mut Answers<'_>, printer: &
                     // A history that cannot grow is no reason to stop.
                     let _ = editor.add_history_entry(typed.trim());
                 }
-                if is_command && let Next::Leave = shell.command(line.trim()).await {
+                if is_command && matches!(shell.command(line.trim()).await, Next::Leave) {
                     break;
                 }
                 for statement in &script.complete {

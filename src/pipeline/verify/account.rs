@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Fault;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lake::{Partition, TableKind};
 use crate::npm::Outcome;
 use crate::pipeline::progress::Progress;
@@ -150,21 +150,29 @@ pub(super) fn account(partition: &Partition, mut tables: Vec<Table>, is_whole: b
 fn pass(table: &mut Table, held: &mut Held, is_whole: bool, tally: &mut Tally, name: &str) -> Result<u64> {
     let kind = table.kind;
     table.cursor.pass(|row: Row<'_>| {
-        match kind {
-            TableKind::Outcomes => held.outcome = row.text("outcome")?.map(str::to_owned),
-            TableKind::Packages => held.version_count = row.number("version_count"),
+        let version = || Ok::<_, Error>(row.text("version")?.unwrap_or_default());
+        let problem = match kind {
+            TableKind::Outcomes => {
+                held.outcome = row.text("outcome")?.map(str::to_owned);
+                None
+            }
+            TableKind::Packages => {
+                held.version_count = row.number("version_count");
+                None
+            }
             TableKind::Versions => {
-                if !held.versions.insert(row.text("version")?.unwrap_or_default().to_owned()) {
-                    tally.add(kind, Fault::Account, "has a version twice", name);
-                }
+                let is_new = held.versions.insert(version()?.to_owned());
+                (!is_new).then_some((Fault::Account, "has a version twice"))
             }
-            TableKind::Dependencies | TableKind::Scripts if is_whole => {
-                // `versions` stands before both in the order of tables.
-                if !held.versions.contains(row.text("version")?.unwrap_or_default()) {
-                    tally.add(kind, Fault::Reference, "has rows of a version that is not in versions", name);
-                }
+            // `versions` stands before both in the order of tables.
+            TableKind::Dependencies | TableKind::Scripts => {
+                let is_dangling = is_whole && !held.versions.contains(version()?);
+                is_dangling.then_some((Fault::Reference, "has rows of a version that is not in versions"))
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some((fault, reason)) = problem {
+            tally.add(kind, fault, reason, name);
         }
         Ok(())
     })

@@ -18,7 +18,9 @@ pub(super) async fn check(
     let partitions: BTreeMap<String, Partition> = set.iter().map(|part| (part.file_stem(), part)).collect();
     let mut staged = BTreeSet::new();
     let mut without_manifest: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let paths = store.list(layout.root()).await?;
+    let mut paths = store.list(layout.root()).await?;
+    // Nobody takes what is left of a put for a file, and the next ingest removes it.
+    paths.retain(|path| !Store::is_put_begun(path));
     let manifests: BTreeSet<&str> = paths.iter().filter_map(|path| stem(path, &layout.manifests(), ".json")).collect();
     for path in &paths {
         if let Some((_, file)) = shard_path(layout, path) {

@@ -179,7 +179,7 @@ async fn verify_origin(
     proof.partitions_total = set.count() as u64;
     Progress::add(&progress.partitions_total, set.count() as u64);
     files::check(store, layout, &set, holder.is_some(), &mut proof).await?;
-    check_partitions(store, layout, &set, progress, &mut proof).await?;
+    check_partitions(store, layout, &set, holder.is_some(), progress, &mut proof).await?;
     proof.findings.sort_by(|one, other| (&one.file, one.fault).cmp(&(&other.file, other.fault)));
     Ok(proof)
 }
@@ -188,12 +188,15 @@ async fn check_partitions(
     store: &Store,
     layout: &OriginLayout,
     set: &PartitionSet,
+    is_at_work: bool,
     progress: &Arc<Progress>,
     proof: &mut OriginProof,
 ) -> Result<()> {
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut checked =
-        stream::iter(set.iter()).map(|partition| check_partition(store, layout, partition, progress)).buffered(at_once);
+    let mut checked = stream::iter(set.iter())
+        .map(|partition| check_partition(store, layout, partition, is_at_work, progress))
+        .buffered(at_once);
+    let mut unsettled = 0;
     while let Some(part) = checked.try_next().await? {
         proof.partitions_committed += u64::from(part.is_committed);
         proof.shards += part.shards;
@@ -204,7 +207,11 @@ async fn check_partitions(
         proof.names_without_document += part.counts.without_document;
         proof.names_not_asked += part.counts.not_asked;
         proof.findings.extend(part.findings);
+        unsettled += u64::from(part.is_unsettled);
         progress.partitions_done.fetch_add(1, Ordering::Relaxed);
+    }
+    if unsettled > 0 {
+        proof.notes.push(format!("{unsettled} partitions were being committed and could not be judged"));
     }
     Ok(())
 }
@@ -214,6 +221,7 @@ async fn check_partition(
     store: &Store,
     layout: &OriginLayout,
     partition: Partition,
+    is_at_work: bool,
     progress: &Arc<Progress>,
 ) -> Result<partition::Checked> {
     let mut reads = 0;
@@ -235,12 +243,18 @@ async fn check_partition(
             manifest,
             progress: Arc::clone(progress),
         };
-        let checked = tokio::task::spawn_blocking(move || partition::check(&work))
+        let mut checked = tokio::task::spawn_blocking(move || partition::check(&work))
             .await
             .or_error(ErrorKind::Internal, || "reading a partition died".to_owned())??;
-        let is_being_changed = store.get(&layout.manifest(&partition)).await? != before
-            || store.get(&layout.commit_intent(&partition)).await?.is_some();
-        if checked.findings.is_empty() || !is_being_changed || reads == MAX_READS {
+        let is_being_changed = is_at_work
+            && (store.get(&layout.manifest(&partition)).await? != before
+                || store.get(&layout.commit_intent(&partition)).await?.is_some());
+        if checked.findings.is_empty() || !is_being_changed {
+            return Ok(checked);
+        }
+        if reads == MAX_READS {
+            checked.findings.clear();
+            checked.is_unsettled = true;
             return Ok(checked);
         }
     }

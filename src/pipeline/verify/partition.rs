@@ -36,6 +36,8 @@ pub(super) struct Checked {
     pub(super) rows: u64,
     pub(super) size_bytes: u64,
     pub(super) counts: Counts,
+    /// Another process was changing it all the time, so that nothing can be said of it.
+    pub(super) is_unsettled: bool,
     pub(super) findings: Vec<Finding>,
 }
 

@@ -11,6 +11,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Layout, Manifest, OriginLayout, Partition, TableKind};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
+use crate::pipeline::open::sweep;
 use crate::pipeline::progress::Progress;
 use crate::store::Store;
 
@@ -40,7 +41,7 @@ pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Me
 }
 
 async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof) -> Result<Vec<Mending>> {
-    store.sweep(layout.root()).await?;
+    sweep(store, layout).await?;
     drop_damaged_intents(store, layout).await?;
     // A commit that is ended now may have been all that was wrong with its partition.
     let proof = match recover(store, layout).await? {
@@ -61,8 +62,7 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof) -> R
 /// An intent that cannot be read can be neither rolled forward nor back; its partition shows what is wrong by itself.
 async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()> {
     for path in store.list(&layout.staging()).await? {
-        let is_intent = path.ends_with("/commit.json");
-        if is_intent
+        if layout.is_commit_intent(&path)
             && let Some(text) = store.get(&path).await?
             && serde_json::from_slice::<Manifest>(&text).is_err()
         {
@@ -73,8 +73,9 @@ async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()
 }
 
 async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Result<Mending> {
-    // One that cannot be read is one of the things to mend.
+    // One that cannot be read, or is another one's, is one of the things to mend.
     let manifest = read_manifest(store, layout, &partition).await.ok().flatten();
+    let manifest = manifest.filter(|manifest| manifest.partition == partition);
     store.delete_folder(&layout.partition_staging(&partition)).await?;
     let (task_store, task_layout) = (store.clone(), layout.clone());
     let salvage = move || {

@@ -96,7 +96,8 @@ pub(in crate::table) struct BooleanColumn {
 impl BooleanColumn {
     #[inline]
     pub(in crate::table) fn push(&mut self, value: Option<bool>) {
-        self.push_n(value, 1);
+        self.values.push(value.unwrap_or_default());
+        self.validity.push(value.is_some());
     }
 
     #[inline]

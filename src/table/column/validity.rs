@@ -14,7 +14,14 @@ pub(super) struct Validity {
 impl Validity {
     #[inline]
     pub(super) fn push(&mut self, is_valid: bool) {
-        self.push_n(is_valid, 1);
+        match &mut self.valid {
+            Some(valid) => {
+                valid.push(is_valid);
+                self.rows += 1;
+            }
+            None if is_valid => self.rows += 1,
+            None => self.push_n(false, 1),
+        }
     }
 
     #[inline]

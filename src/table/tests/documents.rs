@@ -30,7 +30,7 @@ fn a_document_that_would_blow_up_is_malformed() {
         format!(r#"{{"name":"x","versions":{{"{version}":{{"dependencies":{{{}}}}}}}}}"#, edges.trim_end_matches(','));
     let rows = decode(body);
     rows.assert_outcome(Outcome::Malformed);
-    assert_eq!(rows.decoded.detail.as_deref(), Some("its rows could take more than 1900 MiB"));
+    assert_eq!(rows.decoded.detail.as_deref(), Some("the rows of one of its members could take more than 256 MiB"));
 }
 
 #[test]

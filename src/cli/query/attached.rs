@@ -1,0 +1,25 @@
+//! The lakes of `--attach NAME=LAKE`, opened.
+
+use crate::cli::origin::given_name;
+use crate::error::{Error, Result};
+use crate::pipeline::read_lake;
+use crate::query::{AttachedLake, no_lake};
+use crate::store::Store;
+
+/// Opens each.
+///
+/// Fails, of kind Input, for one without a name, and of kind Lake, where there is no lake.
+pub(super) async fn open(texts: &[String]) -> Result<Vec<AttachedLake>> {
+    let mut lakes = Vec::new();
+    for text in texts {
+        let Some((name, place)) = given_name(text) else {
+            return Err(Error::input(format!("--attach {text:?} does not say what the lake is to be called"))
+                .hint("as in: --attach old=lakes/2025, NAME=LAKE; a name is small letters, digits and _"));
+        };
+        let store = Store::open(place)?;
+        let Some(info) = read_lake(&store).await? else { return Err(no_lake(place)) };
+        let (root_url, store) = (store.root_url().clone(), store.object_store());
+        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, info });
+    }
+    Ok(lakes)
+}

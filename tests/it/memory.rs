@@ -1,0 +1,64 @@
+//! Large documents in bounded memory: what is promised is promised of the process, so the binary is measured.
+
+use std::path::Path;
+
+use all_docs::lake::TableKind;
+use all_docs::sample::{Options, SampleServer, World};
+
+use crate::support::{ORIGIN, python, read_table, run_python, stderr, texts};
+
+/// What an ingest may use in all.
+const LIMIT_BYTES: u64 = 1_000_000_000;
+
+fn write_pivots(folder: &Path) -> String {
+    let path = folder.join("pivots.json");
+    std::fs::write(&path, "[\"m\", \"n\"]").unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The rows of the lake's only origin, whatever its port made of its name.
+fn outcomes(lake: &Path) -> Vec<(String, String)> {
+    let mut folders = std::fs::read_dir(lake).unwrap().map(|entry| entry.unwrap().path());
+    let origin = folders.find(|path| path.is_dir()).unwrap();
+    std::fs::rename(origin, lake.join(ORIGIN)).unwrap();
+    let batches = read_table(lake, TableKind::Outcomes);
+    let column = |name| texts(&batches, name).into_iter().map(Option::unwrap);
+    column("name").zip(column("outcome")).collect()
+}
+
+#[test]
+fn documents_of_100_mb_and_of_40_000_versions_take_less_than_a_gigabyte() {
+    let Some(python) = python() else { return };
+    let mut world = World::new();
+    world.add_names(["a", "z"]);
+    world.add_package_with_versions("many-versions", 40_000);
+    for name in ["large-1", "large-2", "nothing-but-large", "other-large"] {
+        world.add_package_of_size(name, 100_000_000);
+    }
+    let server = SampleServer::start(world, Options::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (pivots, lake) = (write_pivots(folder.path()), folder.path().join("lake"));
+    let ingest = ["ingest", "--origin", server.url(), "--pivots", &pivots, "--partitions", "exact", "--lake"];
+    let command = [&[env!("CARGO_BIN_EXE_all-docs")], &ingest[..], &[lake.to_str().unwrap()]].concat();
+    let peak_bytes: u64 = run_python(&python, "peak_memory.py", &command).trim().parse().unwrap();
+    assert!(outcomes(&lake).iter().all(|(_, outcome)| outcome == "present"));
+    let versions = texts(&read_table(&lake, TableKind::Versions), "name");
+    assert_eq!(versions.iter().filter(|name| name.as_deref() == Some("many-versions")).count(), 40_000);
+    assert!(peak_bytes < LIMIT_BYTES, "{peak_bytes} bytes");
+}
+
+#[test]
+fn a_document_over_the_limit_is_an_outcome_of_one_request() {
+    let mut world = World::new();
+    world.add_names(["a", "z"]);
+    world.add_package_of_size("large", 5_000_000);
+    let server = SampleServer::start(world, Options::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (pivots, lake) = (write_pivots(folder.path()), folder.path().join("lake"));
+    let arguments = ["ingest", "--origin", server.url(), "--pivots", &pivots, "--max-document-bytes", "1000000"];
+    let output = crate::support::run_binary(folder.path(), &arguments);
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    let expected = [("a", "present"), ("large", "oversize"), ("z", "present")];
+    assert_eq!(outcomes(&lake), expected.map(|(name, outcome)| (name.to_owned(), outcome.to_owned())));
+    assert_eq!(server.requests().iter().filter(|request| request.package.as_deref() == Some("large")).count(), 1);
+}
