@@ -210,8 +210,7 @@ impl<'a> Partial<'a> {
 
     /// Whether an `x` stands before a number, which only `~` and `^` overlook.
     fn is_out_of_order(&self) -> bool {
-        let [major, minor, patch] = self.numbers.map(|number| number.is_some());
-        matches!((major, minor, patch), (false, true, _) | (_, false, true))
+        self.numbers.windows(2).any(|pair| matches!(pair, [None, Some(_)]))
     }
 
     /// A whole version has no more before it than a `v`.
