@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 const PIVOTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/pivots.json");
 
+#[cfg(feature = "query")]
 const QUERY: &str = "
   select d.dependency as package, count(*) as dependents, p.license, p.latest, p.created_at::date as since
   from dependencies d left join packages p on p.name = d.dependency

@@ -98,7 +98,7 @@ impl LeaseWatch {
         }
     }
 
-    /// Why a run had to stop after [`Lease::lost`].
+    /// Why a run had to stop after [`LeaseWatch::lost`].
     pub fn lost_error(&self) -> Error {
         Error::lake(format!(
             "this process no longer holds the lock {} of {}",
