@@ -1,7 +1,8 @@
 //! What the columns, the quirks and the outcome of each odd shape are (npm-facts C.2).
 #![allow(clippy::unwrap_used)]
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Decoded, DocumentInput, DocumentTables};
@@ -40,13 +41,22 @@ fn decode_members(members: &str) -> Rows {
     decode(format!(r#"{{"name":"x",{members}}}"#))
 }
 
+/// The same column in a form that Arrow can print in every build: without SQL it knows time zones by their offset only.
+fn printable(column: &ArrayRef) -> ArrayRef {
+    match column.as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(times) => std::sync::Arc::new(times.clone().with_timezone("+00:00")),
+        None => column.clone(),
+    }
+}
+
 impl Rows {
     /// The rows of a table as the text of `columns`, joined by `|`; null is `~`.
     fn table(&self, table: TableKind, columns: &[&str]) -> Vec<String> {
         let options = FormatOptions::default().with_null("~");
         let mut rows = Vec::new();
         for (_, batch) in self.batches.iter().filter(|(kind, _)| *kind == table) {
-            let columns: Vec<_> = columns.iter().map(|column| batch.column_by_name(column).unwrap()).collect();
+            let columns: Vec<_> =
+                columns.iter().map(|column| printable(batch.column_by_name(column).unwrap())).collect();
             let cells: Vec<_> =
                 columns.iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
             for row in 0..batch.num_rows() {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use all_docs::lake::TableKind;
 use all_docs::sample::OddDocument;
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::support::Env;
@@ -17,6 +19,14 @@ const MAX_SHOWN_ROWS: usize = 8;
 
 /// The columns of one row, without the name, in the schema's order.
 type Row = Vec<(String, String)>;
+
+/// The same column in a form that Arrow can print in every build: without SQL it knows time zones by their offset only.
+fn printable(column: &ArrayRef) -> ArrayRef {
+    match column.as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(times) => Arc::new(times.clone().with_timezone("+00:00")),
+        None => column.clone(),
+    }
+}
 
 /// All rows of all tables.
 pub struct Rows {
@@ -30,9 +40,10 @@ impl Rows {
         let mut documents = BTreeMap::new();
         for table in TableKind::ALL {
             for batch in env.table(table) {
+                let columns: Vec<ArrayRef> = batch.columns().iter().map(printable).collect();
                 let options = FormatOptions::default().with_null("null");
                 let formatters: Vec<_> =
-                    batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+                    columns.iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
                 for row in 0..batch.num_rows() {
                     let name = batch.column(0).as_string::<i32>().value(row).to_owned();
                     if table == TableKind::Packuments {
