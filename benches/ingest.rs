@@ -11,10 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use all_docs::diff::Selection;
 use all_docs::lake::{OriginInfo, Pivots};
-use all_docs::npm::Representation;
-use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, Scope, ingest};
+use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, ingest};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
 use all_docs::sample::{Options, SampleServer, World};
 use all_docs::store::Store;
@@ -54,17 +52,13 @@ fn run(input: &Path, compresses: bool) {
     origin.name = "sample".to_owned();
     let config = RegistryConfig::for_origin(&origin);
     let options = IngestOptions {
-        store: Store::open(folder.path().join("lake").to_str().unwrap()).unwrap(),
-        registry: Registry::new(origin, config, Credentials::default()).unwrap(),
-        origin_info: OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
         pivots: Some(Pivots::new(pivots).unwrap()),
-        scope: Scope::All,
         partitions: PartitionMode::Exact,
-        representation: Representation::Full,
-        selection: Selection::All,
-        refresh: false,
-        dry_run: false,
-        accept_removals: false,
+        ..IngestOptions::new(
+            Store::open(folder.path().join("lake").to_str().unwrap()).unwrap(),
+            Registry::new(origin, config, Credentials::default()).unwrap(),
+            OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
+        )
     };
     let progress = Arc::new(Progress::default());
     let runtime = tokio::runtime::Runtime::new().unwrap();

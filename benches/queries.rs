@@ -8,10 +8,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use all_docs::diff::Selection;
 use all_docs::lake::{LakeInfo, OriginInfo, Pivots};
-use all_docs::npm::Representation;
-use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, Scope, ingest, read_lake};
+use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, ingest, read_lake};
 use all_docs::query::{Session, SessionOptions};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
 use all_docs::sample::{Options, SampleServer, World};
@@ -133,17 +131,13 @@ async fn generate(location: &str) {
     origin.name = "npm".to_owned();
     let config = RegistryConfig::for_origin(&origin);
     let options = IngestOptions {
-        store: Store::open(location).unwrap(),
-        registry: Registry::new(origin, config, Credentials::default()).unwrap(),
-        origin_info: OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
         pivots: Some(Pivots::new(vec!["m".to_owned()]).unwrap()),
-        scope: Scope::All,
         partitions: PartitionMode::Exact,
-        representation: Representation::Full,
-        selection: Selection::All,
-        refresh: false,
-        dry_run: false,
-        accept_removals: false,
+        ..IngestOptions::new(
+            Store::open(location).unwrap(),
+            Registry::new(origin, config, Credentials::default()).unwrap(),
+            OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
+        )
     };
     ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await.unwrap();
 }

@@ -119,17 +119,11 @@ async fn mend_one(
     stop: &CancellationToken,
 ) -> Result<bool> {
     let options = IngestOptions {
-        store: store.clone(),
-        registry: origin.registry.clone(),
-        origin_info: origin.info.clone(),
-        pivots: None,
         scope: Scope::Range(mending.partition),
         partitions: PartitionMode::Exact,
         representation: mending.representation,
         selection: mending.selection,
-        refresh: false,
-        dry_run: false,
-        accept_removals: false,
+        ..IngestOptions::new(store.clone(), origin.registry.clone(), origin.info.clone())
     };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));

@@ -11,12 +11,10 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest};
+use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use crate::commit::read_manifests;
-use crate::diff::Selection;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Layout, OriginInfo, OriginLayout, Pivots, TableKind};
-use crate::npm::Representation;
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
 use crate::shard::ShardReader;
@@ -37,17 +35,13 @@ async fn run(server: &SampleServer, store: &Store, pivots: &[&str]) -> Result<In
     layout().name().clone_into(&mut origin.name);
     let config = RegistryConfig::for_origin(&origin);
     let options = IngestOptions {
-        store: store.clone(),
-        registry: Registry::new(origin, config, Credentials::default()).unwrap(),
-        origin_info: OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
         pivots: Some(Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap()),
-        scope: Scope::All,
         partitions: PartitionMode::Exact,
-        representation: Representation::Full,
-        selection: Selection::All,
-        refresh: false,
-        dry_run: false,
-        accept_removals: false,
+        ..IngestOptions::new(
+            store.clone(),
+            Registry::new(origin, config, Credentials::default()).unwrap(),
+            OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
+        )
     };
     ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await
 }

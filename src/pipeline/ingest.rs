@@ -13,56 +13,25 @@ use tokio_util::task::TaskTracker;
 use super::bounds::Bounds;
 use super::build::{PartitionJob, build};
 use super::lease::{Lease, LeaseWatch};
-use super::listing::PartitionMode;
 use super::losses::{PartitionLoss, disbelief, unbelievable};
 use super::open::{open_lake, sweep};
+use super::options::IngestOptions;
 use super::plan::{Previous, Wanted, plan};
 use super::progress::Progress;
 use super::run::{RunReporter, restore_budget};
-use super::scope::Scope;
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
 use super::survey::{Survey, survey};
 use crate::commit::{commit, read_manifest, recover};
-use crate::diff::Selection;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::fetch::{ByteBudget, Fetched, StagedAnswers, fetch};
-use crate::lake::{Layout, Manifest, OriginInfo, OriginLayout, Partition, PartitionSet, Pivots, TableKind};
-use crate::npm::{DocRow, Outcome, Representation};
-use crate::registry::Registry;
+use crate::lake::{Layout, Manifest, OriginLayout, Partition, PartitionSet, TableKind};
+use crate::npm::{DocRow, Outcome};
 use crate::store::Store;
 
 /// Names in a row that get no answer at all before the run stops: the network is gone, not a package.
 const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
 /// Unlisted names that a summary shows.
 const UNLISTED_NAMES_SHOWN: usize = 10;
-
-/// What an ingest is to do.
-#[derive(Debug, Clone)]
-pub struct IngestOptions {
-    /// The lake.
-    pub store: Store,
-    /// The registry.
-    pub registry: Registry,
-    /// The addresses to enter on the lake's front page.
-    pub origin_info: OriginInfo,
-    /// How the name space is scanned; where it is `None`, by the lake's own partitions, and for a new lake by balanced
-    /// pivots that the registry is asked for.
-    pub pivots: Option<Pivots>,
-    /// Which partitions are brought up to date.
-    pub scope: Scope,
-    /// How a new lake's partition set is made.
-    pub partitions: PartitionMode,
-    /// Which form of documents to fetch.
-    pub representation: Representation,
-    /// Whose documents to fetch; [`Selection::None`] for names and revisions only.
-    pub selection: Selection,
-    /// Ask again for documents that are held at the announced revision.
-    pub refresh: bool,
-    /// Plan only.
-    pub dry_run: bool,
-    /// Believe a listing that lacks so many of the lake's names that it may have been cut short.
-    pub accept_removals: bool,
-}
 
 /// Brings a lake to what a registry lists: scans it, compares, fetches what differs, and commits partition by
 /// partition. `stop` ends it early and cleanly: what is committed stays, and the summary says so.

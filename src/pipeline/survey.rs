@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::balance::registry_pivots;
-use super::ingest::IngestOptions;
 use super::listing::{Listing, PartitionMode};
 use super::losses::PartitionLoss;
+use super::options::IngestOptions;
 use super::progress::Progress;
 use super::scope::Scope;
 use super::status::read_partition_set;

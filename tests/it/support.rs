@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use all_docs::diff::Selection;
 use all_docs::error::Result;
 use all_docs::lake::Pivots;
 use all_docs::lake::{OriginInfo, TableKind};
-use all_docs::npm::Representation;
-use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest};
+use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
 use all_docs::sample::{Options, SampleServer, World};
 use all_docs::store::Store;
@@ -52,17 +50,13 @@ impl Env {
     /// An ingest of everything, with these pivots.
     pub fn options(&self, pivots: &[&str]) -> IngestOptions {
         IngestOptions {
-            store: self.store(),
-            registry: self.registry(),
-            origin_info: OriginInfo { replicate_url: ORIGIN.to_owned(), registry_url: ORIGIN.to_owned() },
             pivots: Some(Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap()),
-            scope: Scope::All,
             partitions: PartitionMode::Exact,
-            representation: Representation::Full,
-            selection: Selection::All,
-            refresh: false,
-            dry_run: false,
-            accept_removals: false,
+            ..IngestOptions::new(
+                self.store(),
+                self.registry(),
+                OriginInfo { replicate_url: ORIGIN.to_owned(), registry_url: ORIGIN.to_owned() },
+            )
         }
     }
 
