@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::blocking;
+use super::durable::{create_folder, sync_file, sync_folder};
 use crate::error::{Error, Result};
 
 /// How the name of a file begins whose put has begun and not ended.
@@ -65,7 +66,7 @@ fn begin_put(root: &Path, target: &Path, bytes: &[u8]) -> Result<tempfile::Named
         .map_err(|error| disk_error("write", target, error))?;
     staged
         .write_all(bytes)
-        .and_then(|()| staged.as_file().sync_all())
+        .and_then(|()| sync_file(staged.as_file(), staged.path()))
         .map_err(|error| disk_error("write", target, error))?;
     Ok(staged)
 }
@@ -205,23 +206,9 @@ fn readable_by_others<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a
     builder
 }
 
-/// Makes a folder and those above it, up to the root, which must be there.
-pub(super) fn create_folder(root: &Path, folder: &Path) -> Result<()> {
-    if !root.is_dir() {
-        return Err(Error::lake(format!("the folder {} is gone", root.display()))
-            .hint("it was deleted, or its disk was taken away, while it was being written to"));
-    }
-    std::fs::create_dir_all(folder).map_err(|error| disk_error("create the folder", folder, error))
-}
-
 /// The folder that a path lies in.
 pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
-}
-
-/// Makes a rename or a new name in `folder` durable.
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|handle| handle.sync_all()).map_err(|error| disk_error("sync", folder, error))
 }
 
 /// An error of the disk, with what a person can do about the usual ones.

@@ -4,6 +4,7 @@
 //! and it is durable when it returns. Not here: which paths there are (`lake::Layout`), and what the bytes mean.
 
 mod blocking;
+mod durable;
 #[cfg(test)]
 mod failpoint;
 mod local;
