@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 
 use super::build::{PartitionJob, note_written, stage};
 use super::progress::Progress;
@@ -191,7 +192,7 @@ impl<'a> DocumentShards<'a> {
         Ok(())
     }
 
-    fn push(&mut self, item: &FetchItem, bytes: &[u8]) -> Result<Decoded> {
+    fn push(&mut self, item: &FetchItem, body: &Bytes) -> Result<Decoded> {
         // Rows of a large document are written before it has been read to its end, so its name is decided first.
         self.decided.push(item.name.as_str().to_owned());
         let (merges, decided) = (&mut self.merges, &mut self.decided);
@@ -199,13 +200,13 @@ impl<'a> DocumentShards<'a> {
             name: item.name.as_str(),
             announced_rev: item.announced_rev.as_str(),
             representation: self.job.representation,
-            bytes,
+            bytes: body,
         };
-        self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
+        self.tables.push_and_drain(input, body, &mut |rows| write_rows(merges, decided, rows))
     }
 
     /// The document of `name` as the lake holds it.
-    fn held_document(&mut self, name: &str) -> Result<Vec<u8>> {
+    fn held_document(&mut self, name: &str) -> Result<Bytes> {
         let gone = || {
             let manifest = self.job.layout.manifest(&self.job.partition);
             Error::lake(format!("the document of {name} is gone from its shard"))
@@ -218,7 +219,7 @@ impl<'a> DocumentShards<'a> {
             self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
         }
         let documents = self.held_documents.as_mut().ok_or_else(gone)?;
-        documents.find(name)?.ok_or_else(gone)
+        documents.find(name)?.map(Bytes::from).ok_or_else(gone)
     }
 
     /// Drops the rows of removed names below `name`; of all that are left for `None`.

@@ -281,12 +281,16 @@ impl Registry {
                         return Err(faulty(Fault::Oversize { limit_bytes }));
                     }
                     grown.grow(piece.len() as u64).await;
+                    make_room(&mut document, piece.len(), limit_bytes);
                     document.extend_from_slice(piece);
                 }
                 check(&document, &request.name, body.has_certain_end())?;
                 grown.keep();
-                // What was reserved beyond the end would be memory that no gate knows of.
-                let bytes = Bytes::from(document.into_boxed_slice());
+                // What was reserved beyond the end of a small one would be memory that no gate knows of.
+                let bytes = match document.len() <= MAX_RESERVED_BYTES {
+                    true => Bytes::from(document.into_boxed_slice()),
+                    false => Bytes::from(document),
+                };
                 let representation = request.representation;
                 (Answer::Fresh(Document { bytes, representation, validators: validators.clone() }), 200, validators)
             }
@@ -299,6 +303,15 @@ impl Registry {
             Reply::Gone { status } => (Answer::Gone { status }, status, Validators::default()),
         };
         Ok(Response { answer, http_status, attempts: attempts.made(), validators })
+    }
+}
+
+/// Room for one more piece of a body. A large one grows fourfold, where a `Vec` would double: each step leaves a block
+/// behind that the allocator keeps for a while, and room that is not written to costs no memory.
+fn make_room(document: &mut Vec<u8>, piece_bytes: usize, limit_bytes: u64) {
+    if document.capacity() - document.len() < piece_bytes && document.len() >= MAX_RESERVED_BYTES {
+        let most = usize::try_from(limit_bytes).unwrap_or(usize::MAX).max(document.len() + piece_bytes);
+        document.reserve_exact(document.len().saturating_mul(4).min(most) - document.len());
     }
 }
 

@@ -55,11 +55,13 @@ impl<W: Write + Send> ShardWriter<W> {
         }
         let mut start = 0;
         while start < batch.num_rows() {
-            let end = self.chunk_end(&batch, start);
+            let (end, is_complete) = self.chunk_end(&batch, start);
             let rows = end - start;
-            self.waiting.push(if rows == batch.num_rows() { batch.clone() } else { batch.slice(start, rows) });
-            self.waiting_rows += rows;
-            if self.waiting_rows >= self.cuts.chunk_rows || self.waiting_bytes >= self.cuts.chunk_bytes {
+            if rows > 0 {
+                self.waiting.push(if rows == batch.num_rows() { batch.clone() } else { batch.slice(start, rows) });
+                self.waiting_rows += rows;
+            }
+            if is_complete {
                 self.write_chunk()?;
             }
             start = end;
@@ -67,19 +69,24 @@ impl<W: Write + Send> ShardWriter<W> {
         Ok(())
     }
 
-    /// Where in `batch`, from `start` on, the chunk that is waiting is complete, or the batch ends.
-    fn chunk_end(&mut self, batch: &RecordBatch, start: usize) -> usize {
+    /// Where in `batch`, from `start` on, the chunk that is waiting is complete, or the batch ends; and which of both.
+    fn chunk_end(&mut self, batch: &RecordBatch, start: usize) -> (usize, bool) {
         let end = batch.num_rows().min(start + self.cuts.chunk_rows - self.waiting_rows);
-        if self.table != TableKind::Packuments {
-            return end;
-        }
-        for row in start..end {
-            self.waiting_bytes += document_size(batch, row);
-            if self.waiting_bytes >= self.cuts.chunk_bytes {
-                return row + 1;
+        let rows_in_chunk = |end: usize, writer: &Self| writer.waiting_rows + end - start;
+        if self.table == TableKind::Packuments {
+            for row in start..end {
+                let size_bytes = document_size(batch, row);
+                // A large document is a chunk by itself: joined to others it would be copied.
+                if size_bytes >= self.cuts.chunk_bytes && rows_in_chunk(row, self) > 0 {
+                    return (row, true);
+                }
+                self.waiting_bytes += size_bytes;
+                if self.waiting_bytes >= self.cuts.chunk_bytes {
+                    return (row + 1, true);
+                }
             }
         }
-        end
+        (end, rows_in_chunk(end, self) == self.cuts.chunk_rows)
     }
 
     fn write_chunk(&mut self) -> Result<()> {

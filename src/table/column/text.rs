@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, StringArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use bytes::Bytes;
 
 use super::Column;
 use super::validity::Validity;
@@ -109,6 +110,31 @@ impl Column for TextColumn {
         let (offsets, text, nulls) = self.take();
         let array = StringArray::try_new(offsets, text.into(), nulls);
         Ok(Arc::new(array.or_error(ErrorKind::Internal, || "a text column is not text".to_owned())?))
+    }
+}
+
+/// A column of one text that is held elsewhere too, and is not copied.
+#[derive(Debug)]
+pub(in crate::table) struct SharedText {
+    text: Bytes,
+}
+
+impl SharedText {
+    /// Takes valid UTF-8 below 2 GiB.
+    pub(in crate::table) fn new(text: Bytes) -> Self {
+        SharedText { text }
+    }
+}
+
+impl Column for SharedText {
+    fn size_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        let text = std::mem::take(&mut self.text);
+        let array = StringArray::try_new(OffsetBuffer::from_lengths([text.len()]), text.into(), None);
+        Ok(Arc::new(array.or_error(ErrorKind::Internal, || "a document is not text".to_owned())?))
     }
 }
 
