@@ -56,6 +56,8 @@ pub(super) struct TextChunk {
     /// The values of the Arrow dictionary that came last, and the place of each here.
     source: Option<(ArrayRef, Vec<u32>)>,
     page: PageRows,
+    /// Kept between pages for its memory alone.
+    body: Vec<u8>,
 }
 
 /// The rows of the page under way.
@@ -102,6 +104,7 @@ impl TextChunk {
             is_plain: !settings.has_dictionary,
             source: None,
             page: PageRows::default(),
+            body: Vec::new(),
             settings,
         }
     }
@@ -289,7 +292,8 @@ impl TextChunk {
         if page.rows == 0 {
             return Ok(());
         }
-        let mut body = Vec::with_capacity(page.plain.len() + page.places.len() + 64);
+        let mut body = std::mem::take(&mut self.body);
+        body.clear();
         let descriptor = &self.settings.descriptor;
         for (levels, greatest) in
             [(&page.repetitions, descriptor.max_rep_level()), (&page.definitions, descriptor.max_def_level())]
@@ -299,7 +303,7 @@ impl TextChunk {
             }
         }
         let encoding = if self.is_plain {
-            body.append(&mut page.plain);
+            body.extend_from_slice(&page.plain);
             Encoding::PLAIN
         } else {
             let width = runs::bit_width(self.dictionary.count().saturating_sub(1));
@@ -321,6 +325,7 @@ impl TextChunk {
         };
         self.pages.append(data, compressor).or_error(ErrorKind::Internal, || "cannot end a page of text".to_owned())?;
         page.clear();
+        self.body = body;
         // Too many different values for a dictionary: those that follow are written out.
         self.is_plain |= self.dictionary.plain().len() > self.settings.dictionary_bytes;
         Ok(())

@@ -53,6 +53,25 @@ impl TextColumn {
         }
     }
 
+    /// The place of the text of a row.
+    #[inline]
+    fn place_of(&self, row: usize) -> Option<i32> {
+        match &self.places {
+            Some(places) => places.get(row).copied(),
+            None => (row < self.text_count()).then_some(row as i32),
+        }
+    }
+
+    /// Whether the text of a row is `value`.
+    #[inline]
+    pub(in crate::table) fn is_at(&self, row: usize, value: &str) -> bool {
+        let Some(place) = self.place_of(row) else { return false };
+        match self.ends.get(place as usize..place as usize + 2) {
+            Some(&[start, end]) => self.text.get(start as usize..end as usize) == Some(value),
+            _ => false,
+        }
+    }
+
     /// The places of all rows, with which a text can be repeated.
     fn places(&mut self) -> &mut Vec<i32> {
         let texts = self.text_count() as i32;
@@ -75,6 +94,18 @@ impl TextColumn {
         let last = self.last_place();
         self.places().push(last);
         self.validity.push(true);
+    }
+
+    /// Pushes a value that is likely to be that of an earlier row.
+    #[inline]
+    pub(in crate::table) fn push_like(&mut self, row: usize, value: &str) {
+        match self.place_of(row).filter(|_| self.is_at(row, value)) {
+            Some(place) => {
+                self.places().push(place);
+                self.validity.push(true);
+            }
+            None => self.push_new(value),
+        }
     }
 
     /// Pushes a value that is not compared with the one before it: one that is long, or known to be another.

@@ -10,7 +10,7 @@ use all_docs::npm::{
 };
 use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
 use all_docs::table::{Decoded, DocumentInput, DocumentTables};
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 use serde_json::Value;
 use url::Url;
