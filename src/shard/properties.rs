@@ -99,6 +99,11 @@ fn columns_without_statistics(table: TableKind) -> &'static [&'static str] {
     }
 }
 
+/// The level of zstd, for all columns that are compressed.
+pub(super) fn compression_level() -> i32 {
+    ZstdLevel::default().compression_level()
+}
+
 /// The writer's settings for a table.
 pub(super) fn properties(table: TableKind) -> WriterProperties {
     let group_rows = (cuts(table).chunk_rows * cuts(table).group_chunks) as u64;
@@ -130,8 +135,10 @@ pub(super) fn properties(table: TableKind) -> WriterProperties {
             .set_column_data_page_size_limit(ColumnPath::from("json"), DOCUMENT_PAGE_BYTES)
             // Pages of the first kind are copied once more before they are compressed: 250 MB of a document of that size.
             .set_writer_version(WriterVersion::PARQUET_2_0)
-            // What is the default with pages of the first kind.
-            .set_encoding(Encoding::PLAIN)
+            // As with pages of the first kind. It also leaves `json` to the library, which keeps no large page's memory.
+            .set_column_encoding(ColumnPath::from("json"), Encoding::PLAIN)
+            .set_column_encoding(ColumnPath::from("bytes"), Encoding::PLAIN)
+            .set_column_encoding(ColumnPath::from("size_bytes"), Encoding::PLAIN)
             .build(),
         TableKind::Docs => builder.set_column_encoding(ColumnPath::from("name"), Encoding::DELTA_BYTE_ARRAY).build(),
         TableKind::Versions => {

@@ -1,8 +1,10 @@
 //! One document to rows of all tables that are a function of the documents.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::Schema;
 use bytes::Bytes;
 
 use super::column::Column;
@@ -13,6 +15,7 @@ use super::packages::{PackageFacts, PackagesTable};
 use super::packuments::PackumentsTable;
 use super::quirks::QuirksTable;
 use super::read::{Reader, has_control_character};
+use super::schema::typed_as;
 use super::scripts::{ScriptMemo, ScriptsTable};
 use super::stars::StarsTable;
 use super::times::{Times, publication_order};
@@ -27,17 +30,13 @@ use crate::npm::{Outcome, QuirkCode, Representation, Revision};
 /// Rows are made into batches of their own at this size, so that no column of 32-bit offsets can overflow, and a
 /// column that grows is not copied over and over.
 const BATCH_BYTES: usize = 32 << 20;
-
 /// After so many versions of one document it is looked whether its rows fill a batch,
 const VERSIONS_BETWEEN_LOOKS: usize = 64;
-
 /// and after each version of more bytes than these.
 const LARGE_VERSION_BYTES: u32 = 64 << 10;
-
 /// The most that the rows of one member of a document or version may take, by an upper bound. One made to blow up (a long
 /// name beside a million one-letter dependencies) is malformed.
 const MAX_ROWS_BYTES: usize = 256 << 20;
-
 /// The most elements that a member may have, in objects and lists of any depth. npm's largest have 80,000: the times of
 /// 40,000 versions, and as many unpublished ones.
 const MAX_ELEMENTS: usize = 1_000_000;
@@ -242,10 +241,9 @@ impl DocumentTables {
         }
     }
 
-    /// The document itself.
     fn push_raw(&mut self, input: &DocumentInput<'_>, rev: &str, valid_text: Option<&str>) {
-        let (body, table) = (self.body.take().filter(|_| valid_text.is_some()), &mut self.packuments);
-        match body {
+        let table = &mut self.packuments;
+        match self.body.take().filter(|_| valid_text.is_some()) {
             _ if !self.keep_raw => {}
             None => table.push(input.name, rev, input.representation, input.bytes, valid_text),
             Some(body) => match table.take_batches_with(input.name, rev, input.representation, body) {
@@ -392,9 +390,11 @@ fn note_replaced(reader: &mut Reader<'_>, outline: &Outline, text: &str) {
     }
 }
 
-/// A batch of `table` from its columns in the schema's order.
+/// A batch of `table` from its columns in the schema's order. Texts that rows repeat come as a dictionary.
 pub(super) fn record_batch(table: TableKind, columns: &mut [&mut dyn Column]) -> Result<RecordBatch> {
     let arrays = columns.iter_mut().map(|column| column.finish()).collect::<Result<Vec<ArrayRef>>>()?;
-    RecordBatch::try_new(super::schema(table), arrays)
+    let fields: Vec<_> =
+        super::schema(table).fields().iter().zip(&arrays).map(|(field, array)| typed_as(field, array)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
         .or_error(ErrorKind::Internal, || format!("the columns of {table} do not fit its schema"))
 }
