@@ -10,6 +10,9 @@ use super::text_bounds::TextBounds;
 /// stand behind them.
 const HEADROOM: usize = 32;
 
+/// Memory that an emptied page keeps for each kind of its bytes: a page of usual size, not that of one huge document.
+const KEPT_BYTES: usize = 4 << 20;
+
 /// The rows of the page under way.
 #[derive(Default)]
 pub(super) struct PageRows {
@@ -26,14 +29,16 @@ pub(super) struct PageRows {
 }
 
 impl PageRows {
-    /// Empties it; its memory is kept.
+    /// Empties it; its memory is kept, as far as it is not out of the usual.
     pub(super) fn clear(&mut self) {
-        let PageRows { rows, nulls, places, plain, definitions, repetitions, bounds, .. } = self;
+        let PageRows { rows, nulls, places, plain, definitions, repetitions, bounds, scratch } = self;
         (*rows, *nulls, *bounds) = (0, 0, None);
         places.clear();
-        plain.clear();
-        definitions.clear();
-        repetitions.clear();
+        places.shrink_to(KEPT_BYTES / size_of::<u32>());
+        for bytes in [plain, definitions, repetitions, scratch] {
+            bytes.clear();
+            bytes.shrink_to(KEPT_BYTES);
+        }
     }
 
     /// Adds a value in plain encoding.
