@@ -17,6 +17,7 @@ mod stored_documents;
 mod tests;
 mod text_bounds;
 mod text_chunk;
+mod text_page;
 mod text_pages;
 mod writer;
 

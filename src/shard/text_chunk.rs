@@ -17,9 +17,9 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use super::dictionary::{Dictionary, write_plain};
-use super::runs;
+use super::dictionary::Dictionary;
 use super::text_bounds::TextBounds;
+use super::text_page::{PageRows, bounds_of};
 use super::text_pages::{DataPage, TextPages};
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -56,20 +56,6 @@ pub(super) struct TextChunk {
     /// The values of the Arrow dictionary that came last, and the place of each here.
     source: Option<(ArrayRef, Vec<u32>)>,
     page: PageRows,
-    /// Kept between pages for its memory alone.
-    body: Vec<u8>,
-}
-
-/// The rows of the page under way.
-#[derive(Default)]
-struct PageRows {
-    rows: usize,
-    nulls: usize,
-    places: Vec<u32>,
-    plain: Vec<u8>,
-    definitions: Vec<u8>,
-    repetitions: Vec<u8>,
-    bounds: Option<TextBounds>,
 }
 
 impl TextChunk {
@@ -104,7 +90,6 @@ impl TextChunk {
             is_plain: !settings.has_dictionary,
             source: None,
             page: PageRows::default(),
-            body: Vec::new(),
             settings,
         }
     }
@@ -256,7 +241,7 @@ impl TextChunk {
             }
             return place;
         }
-        write_plain(text, &mut self.page.plain);
+        self.page.write_plain(text);
         if self.settings.has_statistics {
             TextBounds::include(&mut self.page.bounds, text);
         }
@@ -292,40 +277,21 @@ impl TextChunk {
         if page.rows == 0 {
             return Ok(());
         }
-        let mut body = std::mem::take(&mut self.body);
-        body.clear();
         let descriptor = &self.settings.descriptor;
-        for (levels, greatest) in
-            [(&page.repetitions, descriptor.max_rep_level()), (&page.definitions, descriptor.max_def_level())]
+        let dictionary = (!self.is_plain).then_some(&self.dictionary);
+        if self.settings.has_statistics
+            && let Some(dictionary) = dictionary
         {
-            if greatest > 0 {
-                write_levels(levels, greatest as u32, &mut body);
-            }
+            page.bounds = bounds_of(&page.places, dictionary);
         }
-        let encoding = if self.is_plain {
-            body.extend_from_slice(&page.plain);
-            Encoding::PLAIN
-        } else {
-            let width = runs::bit_width(self.dictionary.count().saturating_sub(1));
-            body.push(width as u8);
-            runs::encode(&page.places, width, &mut body);
-            if self.settings.has_statistics {
-                page.bounds = bounds_of(&page.places, &self.dictionary);
-            }
-            Encoding::RLE_DICTIONARY
-        };
+        let encoding = if self.is_plain { Encoding::PLAIN } else { Encoding::RLE_DICTIONARY };
+        let bounds = page.bounds.take();
+        let (rows, nulls) = (page.rows, page.nulls);
         let value_count = if descriptor.max_def_level() > 0 { page.definitions.len() } else { page.rows };
-        let data = DataPage {
-            body: &body,
-            encoding,
-            rows: page.rows,
-            values: value_count,
-            nulls: page.nulls,
-            bounds: page.bounds.take(),
-        };
+        let body = page.body(descriptor, dictionary);
+        let data = DataPage { body, encoding, rows, values: value_count, nulls, bounds };
         self.pages.append(data, compressor).or_error(ErrorKind::Internal, || "cannot end a page of text".to_owned())?;
         page.clear();
-        self.body = body;
         // Too many different values for a dictionary: those that follow are written out.
         self.is_plain |= self.dictionary.plain().len() > self.settings.dictionary_bytes;
         Ok(())
@@ -355,40 +321,4 @@ enum Texts {
     Plain(StringArray),
     /// The different texts, and which of them each row has.
     Dictionary(StringArray, DictionaryArray<Int32Type>),
-}
-
-impl PageRows {
-    /// Empties it; its memory is kept.
-    fn clear(&mut self) {
-        let PageRows { rows, nulls, places, plain, definitions, repetitions, bounds } = self;
-        (*rows, *nulls, *bounds) = (0, 0, None);
-        places.clear();
-        plain.clear();
-        definitions.clear();
-        repetitions.clear();
-    }
-}
-
-/// Appends levels with their size before them, as pages of the first kind have them.
-fn write_levels(levels: &[u8], greatest: u32, body: &mut Vec<u8>) {
-    let start = body.len();
-    body.extend_from_slice(&[0; 4]);
-    runs::encode(levels, runs::bit_width(greatest), body);
-    let size_bytes = (body.len() - start - 4) as u32;
-    if let Some(size) = body.get_mut(start..start + 4) {
-        size.copy_from_slice(&size_bytes.to_le_bytes());
-    }
-}
-
-/// The bounds of the texts at `places`.
-fn bounds_of(places: &[u32], dictionary: &Dictionary) -> Option<TextBounds> {
-    let mut bounds = None;
-    let mut seen = vec![false; dictionary.count() as usize];
-    for &place in places {
-        if let Some(seen) = seen.get_mut(place as usize).filter(|seen| !**seen) {
-            *seen = true;
-            TextBounds::include(&mut bounds, dictionary.get(place).unwrap_or_default());
-        }
-    }
-    bounds
 }
