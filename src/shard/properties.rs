@@ -3,7 +3,7 @@
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::lake::{FORMAT_VERSION, TOOL_VERSION, TableKind};
@@ -24,7 +24,7 @@ const DOCUMENT_PAGE_BYTES: usize = 1 << 20;
 pub(super) struct Cuts {
     /// A chunk has this many rows,
     pub(super) chunk_rows: usize,
-    /// or ends with the row that reaches this many bytes of documents, and before one that has as many itself.
+    /// or ends with the row that reaches this many bytes of documents.
     pub(super) chunk_bytes: usize,
     /// A row group has this many chunks: small enough that a lookup by name reads little, large enough that
     /// dictionaries pay.
@@ -131,15 +131,9 @@ pub(super) fn properties(table: TableKind) -> WriterProperties {
             .set_column_bloom_filter_max_ndv(column, group_rows);
     }
     match table {
-        TableKind::Packuments => builder
-            .set_column_data_page_size_limit(ColumnPath::from("json"), DOCUMENT_PAGE_BYTES)
-            // Pages of the first kind are copied once more before they are compressed: 250 MB of a document of that size.
-            .set_writer_version(WriterVersion::PARQUET_2_0)
-            // As with pages of the first kind. It also leaves `json` to the library, which keeps no large page's memory.
-            .set_column_encoding(ColumnPath::from("json"), Encoding::PLAIN)
-            .set_column_encoding(ColumnPath::from("bytes"), Encoding::PLAIN)
-            .set_column_encoding(ColumnPath::from("size_bytes"), Encoding::PLAIN)
-            .build(),
+        TableKind::Packuments => {
+            builder.set_column_data_page_size_limit(ColumnPath::from("json"), DOCUMENT_PAGE_BYTES).build()
+        }
         TableKind::Docs => builder.set_column_encoding(ColumnPath::from("name"), Encoding::DELTA_BYTE_ARRAY).build(),
         TableKind::Versions => {
             // Milliseconds apart by days: packed differences are smaller than what zstd makes of whole times.

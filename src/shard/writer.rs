@@ -99,15 +99,13 @@ impl<W: Write + Send> ShardWriter<W> {
         }
         let mut start = 0;
         while start < batch.num_rows() {
-            let (end, is_complete) = self.chunk_end(&batch, start);
+            let end = self.chunk_end(&batch, start);
             let rows = end - start;
-            if rows > 0 {
-                for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
-                    column.write(array.slice(start, rows), &mut self.compressor)?;
-                }
+            for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
+                column.write(array.slice(start, rows), &mut self.compressor)?;
             }
             self.chunk_rows += rows;
-            if is_complete {
+            if self.chunk_rows >= self.cuts.chunk_rows || self.chunk_bytes >= self.cuts.chunk_bytes {
                 self.end_chunk()?;
             }
             start = end;
@@ -115,24 +113,19 @@ impl<W: Write + Send> ShardWriter<W> {
         Ok(())
     }
 
-    /// Where in `batch`, from `start` on, the chunk that is waiting is complete, or the batch ends; and which of both.
-    fn chunk_end(&mut self, batch: &RecordBatch, start: usize) -> (usize, bool) {
+    /// Where in `batch`, from `start` on, the chunk that is waiting is complete, or the batch ends.
+    fn chunk_end(&mut self, batch: &RecordBatch, start: usize) -> usize {
         let end = batch.num_rows().min(start + self.cuts.chunk_rows - self.chunk_rows);
-        let rows_before = |row: usize, writer: &Self| writer.chunk_rows + row - start;
-        if self.table == TableKind::Packuments {
-            for row in start..end {
-                let size_bytes = document_size(batch, row);
-                // A large document is a chunk by itself: joined to others it would be copied.
-                if size_bytes >= self.cuts.chunk_bytes && rows_before(row, self) > 0 {
-                    return (row, true);
-                }
-                self.chunk_bytes += size_bytes;
-                if self.chunk_bytes >= self.cuts.chunk_bytes {
-                    return (row + 1, true);
-                }
+        if self.table != TableKind::Packuments {
+            return end;
+        }
+        for row in start..end {
+            self.chunk_bytes += document_size(batch, row);
+            if self.chunk_bytes >= self.cuts.chunk_bytes {
+                return row + 1;
             }
         }
-        (end, rows_before(end, self) == self.cuts.chunk_rows)
+        end
     }
 
     /// The library looks whether a page is full only between two writes, so it is given whole chunks.
@@ -210,11 +203,8 @@ impl ColumnWriter {
     fn write(&mut self, rows: ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
         match self {
             ColumnWriter::Text(chunk) => chunk.write(&rows, compressor),
-            ColumnWriter::Library { field, waiting, .. } => {
-                // The library's encoder of texts takes no dictionary.
-                let rows = cast(&rows, field.data_type());
-                waiting
-                    .push(rows.or_error(ErrorKind::Internal, || format!("cannot encode the column {}", field.name()))?);
+            ColumnWriter::Library { waiting, .. } => {
+                waiting.push(rows);
                 Ok(())
             }
         }
@@ -231,6 +221,8 @@ impl ColumnWriter {
                 concat(&parts).or_error(ErrorKind::Internal, cannot_encode)?
             }
         };
+        // The library's encoder of texts takes no dictionary.
+        let rows = cast(&rows, field.data_type()).or_error(ErrorKind::Internal, cannot_encode)?;
         let columns = compute_leaves(field, &rows).or_error(ErrorKind::Internal, cannot_encode)?;
         leaves
             .iter_mut()
