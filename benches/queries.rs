@@ -52,6 +52,9 @@ fn main() {
     let session = Session::open(store.object_store(), store.root_url(), &info, &options).unwrap();
     let ours = Ours { runtime, session };
     let mut theirs = DuckDb::start(&std::path::Path::new(&location).join(&info.default_origin));
+    if theirs.is_none() {
+        println!("without DuckDB: set ALL_DOCS_PYTHON to a Python with tests/tools/requirements.txt installed");
+    }
 
     println!("{:<22} {:>18} {:>20}  ratio    rows", "least (median), ms", "ours", "DuckDB");
     let mut sums = [Duration::ZERO; 2];

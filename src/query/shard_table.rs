@@ -211,6 +211,11 @@ fn stored_bytes_per_row(kind: TableKind) -> u64 {
     }
 }
 
+/// Whether a filter that all rows must pass looks at `is_latest`.
+fn asks_for_latest(filter: &Expr) -> bool {
+    filter.column_refs().iter().any(|column| column.name == LATEST_COLUMN)
+}
+
 fn text(data_type: &DataType, value: String) -> ScalarValue {
     match data_type {
         DataType::Utf8View => ScalarValue::Utf8View(Some(value)),
@@ -281,8 +286,14 @@ impl TableProvider for ShardTable {
             Arc::clone(&self.place.store),
             state.runtime_env().cache_manager.get_file_metadata_cache(),
         );
+        let mut options = state.default_table_options().parquet;
+        if self.is_latest_only || filters.iter().any(asks_for_latest) {
+            // The latest versions lie scattered, and what is decoded for a filter is cached by whole batches: all rows
+            // of each column that a filter reads would be decoded for one in twenty.
+            options.global.max_predicate_cache_size = Some(0);
+        }
         let mut source = ParquetSource::new(Arc::clone(&self.schema))
-            .with_table_parquet_options(state.default_table_options().parquet)
+            .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_GUESS_BYTES)
             .with_parquet_file_reader_factory(Arc::new(readers));
         if self.is_latest_only {
