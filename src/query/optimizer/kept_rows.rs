@@ -11,14 +11,14 @@ use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Statistics, internal_datafusion_err};
+use datafusion::common::{JoinType, internal_datafusion_err};
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::work_table::WorkTableExec;
 use datafusion::physical_plan::{
@@ -64,14 +64,29 @@ fn keep_below(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     if children.is_empty() {
         return Ok(Arc::clone(plan));
     }
-    Arc::clone(plan).replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    collect_the_round_before(Arc::clone(plan).replace_children(children, options)?)
+}
+
+/// An inner join that makes its hash table, which it does anew in each round, of the few rows of the round before and
+/// not of all that are kept.
+fn collect_the_round_before(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(join) = plan.downcast_ref::<HashJoinExec>().filter(|join| *join.join_type() == JoinType::Inner) else {
+        return Ok(plan);
+    };
+    if join.left().is::<KeptRowsExec>() {
+        join.swap_inputs(PartitionMode::CollectLeft)
+    } else {
+        join.builder().with_partition_mode(PartitionMode::CollectLeft).build_exec()
+    }
 }
 
 fn sees_the_round_before(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     plan.exists(|node| Ok(node.is::<WorkTableExec>()))
 }
 
-/// Gives the rows of its input each time it runs, and runs the input once.
+/// Gives the rows of its input each time it runs, and runs the input once. It tells the optimizer nothing of their
+/// number, so that no join is turned round for it.
 #[derive(Debug)]
 struct KeptRowsExec {
     input: Arc<dyn ExecutionPlan>,
@@ -166,14 +181,6 @@ impl ExecutionPlan for KeptRowsExec {
         let input = self.input.execute(partition, context)?;
         let batches = futures::stream::once(read(input, Arc::clone(&self.kept), partition, memory)).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        inputs.first().cloned().ok_or_else(|| internal_datafusion_err!("kept rows without an input"))
     }
 }
 
