@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, NullEquality};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, TableScan};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::lake::TableKind;
@@ -31,7 +31,8 @@ impl OptimizerRule for ImpliedLatest {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Join(mut join) = plan else { return Ok(Transformed::no(plan)) };
         let mut changed = false;
-        if join.null_equality == NullEquality::NullEqualsNothing {
+        // Where nulls count, rows that match nothing may.
+        if join.null_equality == NullEquality::NullEqualsNothing && !join.null_aware {
             let pairs = join.on.iter().filter_map(|(left, right)| Some((left.try_as_col()?, right.try_as_col()?)));
             let pairs: Vec<(&Column, &Column)> = pairs.collect();
             let left = drops_left(join.join_type).then(|| latest_only(&join.left, &join.right, pairs.iter().copied()));
@@ -44,7 +45,7 @@ impl OptimizerRule for ImpliedLatest {
                 }
             }
         }
-        let plan = LogicalPlan::Join(Join { ..join });
+        let plan = LogicalPlan::Join(join);
         Ok(if changed { Transformed::yes(plan) } else { Transformed::no(plan) })
     }
 }
