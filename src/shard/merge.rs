@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch, StringArray};
+use arrow::datatypes::Int32Type;
 
 use super::reader::{ShardReader, text_column};
 use super::writer::ShardWriter;
@@ -82,12 +83,35 @@ impl NewRows {
     /// Takes the rows at the front whose name is below `name`, as far as they lie in one batch.
     fn take_below(&mut self, name: &str) -> Result<Option<RecordBatch>> {
         let Some(batch) = self.batches.pop_front() else { return Ok(None) };
-        let names = text_column(&batch, "name")?;
-        let count = partition_point(batch.num_rows(), |row| names.value(row) < name);
+        let names = NewNames::of(&batch)?;
+        let count = partition_point(batch.num_rows(), |row| names.of_row(row) < name);
         if count < batch.num_rows() {
             self.batches.push_front(batch.slice(count, batch.num_rows() - count));
         }
         Ok((count > 0).then(|| batch.slice(0, count)))
+    }
+}
+
+/// The names of new rows: one for each row, or a dictionary of them.
+enum NewNames<'a> {
+    Each(&'a StringArray),
+    Repeated(&'a [i32], &'a StringArray),
+}
+
+impl<'a> NewNames<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<NewNames<'a>> {
+        let dictionary = batch.column_by_name("name").and_then(|column| column.as_dictionary_opt::<Int32Type>());
+        match dictionary.and_then(|names| Some((names.keys().values(), names.values().as_string_opt::<i32>()?))) {
+            Some((places, texts)) => Ok(NewNames::Repeated(places, texts)),
+            None => text_column(batch, "name").map(NewNames::Each),
+        }
+    }
+
+    fn of_row(&self, row: usize) -> &'a str {
+        match self {
+            NewNames::Each(names) => names.value(row),
+            NewNames::Repeated(places, names) => names.value(places.get(row).copied().unwrap_or_default() as usize),
+        }
     }
 }
 

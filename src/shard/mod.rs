@@ -4,15 +4,21 @@
 //! counts (`commit`).
 
 mod cursor;
+mod dictionary;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
 mod merge;
 mod properties;
 mod reader;
+mod runs;
 mod stored_documents;
 #[cfg(test)]
 mod tests;
+mod text_bounds;
+mod text_chunk;
+mod text_page;
+mod text_pages;
 mod writer;
 
 pub use cursor::{NameCursor, Row};

@@ -99,6 +99,11 @@ fn columns_without_statistics(table: TableKind) -> &'static [&'static str] {
     }
 }
 
+/// The level of zstd, for all columns that are compressed.
+pub(super) fn compression_level() -> i32 {
+    ZstdLevel::default().compression_level()
+}
+
 /// The writer's settings for a table.
 pub(super) fn properties(table: TableKind) -> WriterProperties {
     let group_rows = (cuts(table).chunk_rows * cuts(table).group_chunks) as u64;

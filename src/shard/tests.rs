@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod documents;
+mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,13 +3,17 @@
 
 use std::io::Write;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{cast, concat};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::file::writer::SerializedFileWriter;
 use sha2::{Digest, Sha256};
+use zstd::bulk::Compressor;
 
-use super::properties::{Cuts, cuts, properties};
+use super::properties::{Cuts, compression_level, cuts, properties};
+use super::text_chunk::TextChunk;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{ShardMeta, TableKind};
 
@@ -17,50 +21,92 @@ use crate::lake::{ShardMeta, TableKind};
 pub struct ShardWriter<W: Write + Send> {
     table: TableKind,
     schema: SchemaRef,
-    parquet: ArrowWriter<HashingSink<W>>,
+    file: SerializedFileWriter<HashingSink<W>>,
+    library: ArrowRowGroupWriterFactory,
+    columns: Vec<ColumnWriter>,
+    compressor: Compressor<'static>,
     cuts: Cuts,
-    /// Rows of the chunk that is not complete yet.
-    waiting: Vec<RecordBatch>,
-    waiting_rows: usize,
-    waiting_bytes: usize,
+    /// Rows and bytes of the chunk that is not complete yet.
+    chunk_rows: usize,
+    chunk_bytes: usize,
     /// Chunks in the row group that is not complete yet.
     chunks: usize,
+    group_rows: usize,
     rows: u64,
+}
+
+/// The encoder of one column of the schema.
+enum ColumnWriter {
+    /// Texts, and lists of them.
+    Text(Box<TextChunk>),
+    /// All others: the library's encoder of each of its leaves, made with the row group's first rows.
+    Library {
+        field: FieldRef,
+        leaf_count: usize,
+        leaves: Vec<ArrowColumnWriter>,
+        /// Rows of the chunk that is not complete yet.
+        waiting: Vec<ArrayRef>,
+    },
 }
 
 impl<W: Write + Send> ShardWriter<W> {
     /// A writer of a shard of `table`, whose columns are `schema`, into `sink`. Fails as the sink does.
     pub fn new(table: TableKind, schema: SchemaRef, sink: W) -> Result<Self> {
         let sink = HashingSink { sink, digest: Sha256::new(), size_bytes: 0 };
-        let parquet = ArrowWriter::try_new(sink, schema.clone(), Some(properties(table)))
-            .or_error(ErrorKind::Lake, || format!("cannot begin a shard of {table}"))?;
+        let cannot_begin = || format!("cannot begin a shard of {table}");
+        let (file, library) = ArrowWriter::try_new(sink, schema.clone(), Some(properties(table)))
+            .and_then(ArrowWriter::into_serialized_writer)
+            .or_error(ErrorKind::Lake, cannot_begin)?;
+        let mut columns = Vec::with_capacity(schema.fields().len());
+        let mut leaf = 0;
+        for field in schema.fields() {
+            let leaf_count = leaf_count(field);
+            let is_text = is_text(field.data_type());
+            let text = is_text.then(|| TextChunk::new(file.schema_descr().column(leaf), file.properties())).flatten();
+            columns.push(match text {
+                Some(chunk) => ColumnWriter::Text(Box::new(chunk)),
+                None => {
+                    let field = FieldRef::clone(field);
+                    ColumnWriter::Library { field, leaf_count, leaves: Vec::new(), waiting: Vec::new() }
+                }
+            });
+            leaf += leaf_count;
+        }
         Ok(ShardWriter {
             table,
             schema,
-            parquet,
+            file,
+            library,
+            columns,
+            compressor: Compressor::new(compression_level()).or_error(ErrorKind::Internal, cannot_begin)?,
             cuts: cuts(table),
-            waiting: Vec::new(),
-            waiting_rows: 0,
-            waiting_bytes: 0,
+            chunk_rows: 0,
+            chunk_bytes: 0,
             chunks: 0,
+            group_rows: 0,
             rows: 0,
         })
     }
 
-    /// Adds the rows of `batch`, which has the table's schema and goes on in the order of names. Fails with
-    /// [`ErrorKind::Lake`] as the sink does, with [`ErrorKind::Internal`] if the schema is another.
+    /// Adds the rows of `batch`, which has the table's schema and goes on in the order of names; texts may come as
+    /// dictionaries of texts. Fails with [`ErrorKind::Lake`] as the sink does, with [`ErrorKind::Internal`] if the
+    /// schema is another.
     pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        if batch.schema_ref().fields() != self.schema.fields() {
+        let fits = |(one, other): (&FieldRef, &FieldRef)| one.name() == other.name() && same_type(one, other);
+        let (fields, expected) = (batch.schema_ref().fields(), self.schema.fields());
+        if fields.len() != expected.len() || !fields.iter().zip(expected).all(fits) {
             return Err(Error::internal(format!("a batch for a shard of {} has other columns", self.table)));
         }
         let mut start = 0;
         while start < batch.num_rows() {
             let end = self.chunk_end(&batch, start);
             let rows = end - start;
-            self.waiting.push(if rows == batch.num_rows() { batch.clone() } else { batch.slice(start, rows) });
-            self.waiting_rows += rows;
-            if self.waiting_rows >= self.cuts.chunk_rows || self.waiting_bytes >= self.cuts.chunk_bytes {
-                self.write_chunk()?;
+            for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
+                column.write(array.slice(start, rows), &mut self.compressor)?;
+            }
+            self.chunk_rows += rows;
+            if self.chunk_rows >= self.cuts.chunk_rows || self.chunk_bytes >= self.cuts.chunk_bytes {
+                self.end_chunk()?;
             }
             start = end;
         }
@@ -69,47 +115,147 @@ impl<W: Write + Send> ShardWriter<W> {
 
     /// Where in `batch`, from `start` on, the chunk that is waiting is complete, or the batch ends.
     fn chunk_end(&mut self, batch: &RecordBatch, start: usize) -> usize {
-        let end = batch.num_rows().min(start + self.cuts.chunk_rows - self.waiting_rows);
+        let end = batch.num_rows().min(start + self.cuts.chunk_rows - self.chunk_rows);
         if self.table != TableKind::Packuments {
             return end;
         }
         for row in start..end {
-            self.waiting_bytes += document_size(batch, row);
-            if self.waiting_bytes >= self.cuts.chunk_bytes {
+            self.chunk_bytes += document_size(batch, row);
+            if self.chunk_bytes >= self.cuts.chunk_bytes {
                 return row + 1;
             }
         }
         end
     }
 
-    fn write_chunk(&mut self) -> Result<()> {
-        let waiting = std::mem::take(&mut self.waiting);
-        let chunk = match waiting.as_slice() {
-            [] => return Ok(()),
-            [whole] => whole.clone(),
-            parts => concat_batches(&self.schema, parts)
-                .or_error(ErrorKind::Internal, || "cannot join batches of one table".to_owned())?,
-        };
-        self.rows += chunk.num_rows() as u64;
-        self.waiting_rows = 0;
-        self.waiting_bytes = 0;
-        self.chunks += 1;
-        let mut written = self.parquet.write(&chunk);
-        if self.chunks == self.cuts.group_chunks {
-            self.chunks = 0;
-            written = written.and_then(|()| self.parquet.flush());
+    /// The library looks whether a page is full only between two writes, so it is given whole chunks.
+    fn end_chunk(&mut self) -> Result<()> {
+        if self.chunk_rows == 0 {
+            return Ok(());
         }
-        written.or_error(ErrorKind::Lake, || format!("cannot write a shard of {}", self.table))
+        if self.group_rows == 0 {
+            self.begin_group()?;
+        }
+        self.group_rows += self.chunk_rows;
+        self.chunk_rows = 0;
+        self.chunk_bytes = 0;
+        self.chunks += 1;
+        for column in &mut self.columns {
+            column.end_chunk()?;
+        }
+        if self.chunks == self.cuts.group_chunks { self.end_group() } else { Ok(()) }
+    }
+
+    fn begin_group(&mut self) -> Result<()> {
+        if !self.columns.iter().any(|column| matches!(column, ColumnWriter::Library { .. })) {
+            return Ok(());
+        }
+        let all = self.library.create_column_writers(self.file.flushed_row_groups().len());
+        let mut all = all.or_error(ErrorKind::Internal, || "cannot begin a row group".to_owned())?.into_iter();
+        for column in &mut self.columns {
+            match column {
+                ColumnWriter::Text(_) => drop(all.next()),
+                ColumnWriter::Library { leaf_count, leaves, .. } => *leaves = all.by_ref().take(*leaf_count).collect(),
+            }
+        }
+        Ok(())
+    }
+
+    fn end_group(&mut self) -> Result<()> {
+        let cannot_write = || format!("cannot write a shard of {}", self.table);
+        let mut group = self.file.next_row_group().or_error(ErrorKind::Lake, cannot_write)?;
+        for column in &mut self.columns {
+            match column {
+                ColumnWriter::Text(chunk) => {
+                    let (bytes, close) = chunk.finish(&mut self.compressor)?;
+                    group.append_column(&bytes, close).or_error(ErrorKind::Lake, cannot_write)?;
+                }
+                ColumnWriter::Library { leaves, .. } => {
+                    for leaf in leaves.drain(..) {
+                        let chunk = leaf.close().or_error(ErrorKind::Internal, cannot_write)?;
+                        chunk.append_to_row_group(&mut group).or_error(ErrorKind::Lake, cannot_write)?;
+                    }
+                }
+            }
+        }
+        group.close().or_error(ErrorKind::Lake, cannot_write)?;
+        self.rows += self.group_rows as u64;
+        self.group_rows = 0;
+        self.chunks = 0;
+        Ok(())
     }
 
     /// Ends the file, and gives the sink and what a manifest knows of it. The sink is flushed, not synced.
     pub fn finish(mut self) -> Result<(W, ShardMeta)> {
-        self.write_chunk()?;
-        let sink = self.parquet.into_inner();
-        let mut sink = sink.or_error(ErrorKind::Lake, || format!("cannot end a shard of {}", self.table))?;
-        sink.flush().or_error(ErrorKind::Lake, || format!("cannot end a shard of {}", self.table))?;
+        self.end_chunk()?;
+        if self.group_rows > 0 {
+            self.end_group()?;
+        }
+        let cannot_end = || format!("cannot end a shard of {}", self.table);
+        let mut sink = self.file.into_inner().or_error(ErrorKind::Lake, cannot_end)?;
+        sink.flush().or_error(ErrorKind::Lake, cannot_end)?;
         let sha256 = format!("{:x}", sink.digest.finalize());
         Ok((sink.sink, ShardMeta { rows: self.rows, size_bytes: sink.size_bytes, sha256 }))
+    }
+}
+
+impl ColumnWriter {
+    fn write(&mut self, rows: ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
+        match self {
+            ColumnWriter::Text(chunk) => chunk.write(&rows, compressor),
+            ColumnWriter::Library { waiting, .. } => {
+                waiting.push(rows);
+                Ok(())
+            }
+        }
+    }
+
+    fn end_chunk(&mut self) -> Result<()> {
+        let ColumnWriter::Library { field, leaves, waiting, .. } = self else { return Ok(()) };
+        let cannot_encode = || format!("cannot encode the column {}", field.name());
+        let parts = std::mem::take(waiting);
+        let rows = match parts.as_slice() {
+            [whole] => ArrayRef::clone(whole),
+            parts => {
+                let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+                concat(&parts).or_error(ErrorKind::Internal, cannot_encode)?
+            }
+        };
+        // The library's encoder of texts takes no dictionary.
+        let rows = cast(&rows, field.data_type()).or_error(ErrorKind::Internal, cannot_encode)?;
+        let columns = compute_leaves(field, &rows).or_error(ErrorKind::Internal, cannot_encode)?;
+        leaves
+            .iter_mut()
+            .zip(&columns)
+            .try_for_each(|(leaf, column)| leaf.write(column))
+            .or_error(ErrorKind::Internal, cannot_encode)
+    }
+}
+
+/// How many columns of the file hold a column of the schema.
+fn leaf_count(field: &Field) -> usize {
+    match field.data_type() {
+        DataType::List(item) => leaf_count(item),
+        DataType::Struct(parts) => parts.iter().map(|part| leaf_count(part)).sum(),
+        _ => 1,
+    }
+}
+
+/// Whether a column holds texts, or lists of texts without nulls between them.
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 => true,
+        DataType::List(item) => !item.is_nullable() && *item.data_type() == DataType::Utf8,
+        _ => false,
+    }
+}
+
+/// Whether a column has the type that is expected; a dictionary of texts stands for texts.
+fn same_type(field: &Field, expected: &Field) -> bool {
+    match (field.data_type(), expected.data_type()) {
+        (DataType::Dictionary(key, value), DataType::Utf8) => **key == DataType::Int32 && **value == DataType::Utf8,
+        (DataType::List(item), DataType::List(expected)) => same_type(item, expected),
+        (found, expected) => found == expected,
     }
 }
 

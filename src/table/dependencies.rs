@@ -95,7 +95,8 @@ impl DependenciesTable {
                     if member == VersionMember::BundleDependencies {
                         self.push_bundled(reader, values);
                     } else {
-                        self.push_edges(reader, values, member, &mut memo.entries);
+                        let like = made.as_ref().map_or(from..from, |(_, rows)| rows.clone());
+                        self.push_edges(reader, values, member, like, &mut memo.entries);
                     }
                     // What had quirks is read again, so that each version has its own.
                     let is_clean = reader.quirks.rows() == quirks;
@@ -109,11 +110,13 @@ impl DependenciesTable {
         self.is_latest.push_n(Some(is_latest), rows);
     }
 
+    /// Adds the edges of one kind. `like` are rows that are likely to be much the same.
     fn push_edges<'t>(
         &mut self,
         reader: &mut Reader<'_>,
         values: &VersionValues<'t>,
         member: VersionMember,
+        mut like: Range<usize>,
         entries: &mut Vec<Entry<'t>>,
     ) {
         let Some(raw) = values.raw(member) else { return };
@@ -128,9 +131,20 @@ impl DependenciesTable {
         }
         reader.object(field, raw, entries);
         for entry in entries.iter() {
-            self.dependency.push(&entry.key);
+            // The same dependency stands in the same order, but for one that is new or gone.
+            let next = like.clone().take(2).find(|&row| self.dependency.is_at(row, &entry.key));
+            match next {
+                Some(row) => {
+                    self.dependency.push_like(row, &entry.key);
+                    like.start = row + 1;
+                }
+                None => self.dependency.push(&entry.key),
+            }
             match entry.string() {
-                Some(requirement) => self.requirement.push(&reader.unescape(field, requirement)),
+                Some(requirement) => {
+                    let requirement = reader.unescape(field, requirement);
+                    self.requirement.push_like(next.unwrap_or(usize::MAX), &requirement);
+                }
                 None => {
                     self.requirement.push_null();
                     if entry.raw != "null" {

@@ -1,8 +1,10 @@
 //! One document to rows of all tables that are a function of the documents.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::Schema;
 
 use super::column::Column;
 use super::dependencies::{DependenciesTable, DependencyMemo};
@@ -12,6 +14,7 @@ use super::packages::{PackageFacts, PackagesTable};
 use super::packuments::PackumentsTable;
 use super::quirks::QuirksTable;
 use super::read::{Reader, has_control_character};
+use super::schema::typed_as;
 use super::scripts::{ScriptMemo, ScriptsTable};
 use super::stars::StarsTable;
 use super::times::{Times, publication_order};
@@ -375,9 +378,11 @@ fn note_replaced(reader: &mut Reader<'_>, outline: &Outline, text: &str) {
     }
 }
 
-/// A batch of `table` from its columns in the schema's order.
+/// A batch of `table` from its columns in the schema's order. Texts that rows repeat come as a dictionary.
 pub(super) fn record_batch(table: TableKind, columns: &mut [&mut dyn Column]) -> Result<RecordBatch> {
     let arrays = columns.iter_mut().map(|column| column.finish()).collect::<Result<Vec<ArrayRef>>>()?;
-    RecordBatch::try_new(super::schema(table), arrays)
+    let fields: Vec<_> =
+        super::schema(table).fields().iter().zip(&arrays).map(|(field, array)| typed_as(field, array)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
         .or_error(ErrorKind::Internal, || format!("the columns of {table} do not fit its schema"))
 }

@@ -44,7 +44,10 @@ impl PackumentsTable {
         self.rev.push(rev);
         self.representation.push(representation.as_str());
         self.size.push(i64::try_from(bytes.len()).ok());
-        self.json.push_option(text);
+        match text {
+            Some(text) => self.json.push_new(text),
+            None => self.json.push_null(),
+        }
         self.bytes.push(if text.is_none() { Some(bytes) } else { None });
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
 use crate::lake::{FORMAT_VERSION, TableKind};
@@ -91,6 +92,14 @@ pub(super) fn command_field() -> FieldRef {
     Arc::clone(&FIELD)
 }
 
+/// `field` with the type of `array`: that of the schema, or a dictionary of it where rows repeat each other.
+pub(super) fn typed_as(field: &FieldRef, array: &ArrayRef) -> FieldRef {
+    if field.data_type() == array.data_type() {
+        return Arc::clone(field);
+    }
+    Arc::new(field.as_ref().clone().with_data_type(array.data_type().clone()))
+}
+
 /// The columns of a table in their order.
 pub(super) fn columns(table: TableKind) -> &'static [ColumnSpec] {
     match table {
@@ -109,7 +118,8 @@ pub(super) fn columns(table: TableKind) -> &'static [ColumnSpec] {
     }
 }
 
-/// The Arrow schema of a table. Each field's metadata has `doc`, one sentence, and where it is measured in one,
+/// The Arrow schema of a table as a shard has it; batches of rows to be written may have a dictionary of texts where it
+/// has texts. Each field's metadata has `doc`, one sentence, and where it is measured in one,
 /// `unit`; the schema's own has `table`, `grain` (what one row is) and `format_version`.
 pub fn schema(table: TableKind) -> SchemaRef {
     static SCHEMAS: LazyLock<HashMap<TableKind, SchemaRef>> =

@@ -28,7 +28,9 @@ fn decode(document: impl AsRef<[u8]>) -> Rows {
 fn decode_as(name: &str, representation: Representation, bytes: &[u8]) -> Rows {
     let mut tables = DocumentTables::new(true);
     let decoded = tables.push(DocumentInput { name, announced_rev: "7-announced", representation, bytes });
-    Rows { decoded, batches: tables.take_batches().unwrap() }
+    let batches = tables.take_batches().unwrap();
+    let batches = batches.into_iter().map(|(table, rows)| (table, as_stored(table, &rows))).collect();
+    Rows { decoded, batches }
 }
 
 /// Decodes a document with one version 1.0.0, whose members are `members`.
@@ -39,6 +41,14 @@ fn decode_version(members: &str) -> Rows {
 /// Decodes a document with a name and `members`.
 fn decode_members(members: &str) -> Rows {
     decode(format!(r#"{{"name":"x",{members}}}"#))
+}
+
+/// The same rows as a shard has them: texts, where a batch may have a dictionary of texts.
+fn as_stored(table: TableKind, batch: &RecordBatch) -> RecordBatch {
+    let schema = super::schema(table);
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| arrow::compute::cast(column, field.data_type()).unwrap()).collect();
+    RecordBatch::try_new(schema.clone(), columns).unwrap()
 }
 
 /// The same column in a form that Arrow can print in every build: without SQL it knows time zones by their offset only.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ListArray, StructArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef};
 
 use super::validity::Validity;
 use super::{Column, TextColumn};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::table::schema::{command_field, item_field};
+use crate::table::schema::{command_field, item_field, typed_as};
 
 /// A column of lists of text.
 #[derive(Debug)]
@@ -62,7 +63,9 @@ impl Column for TextListColumn {
     fn finish(&mut self) -> Result<ArrayRef> {
         let ends = std::mem::replace(&mut self.ends, vec![0]);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
-        let array = ListArray::try_new(item_field(), offsets, self.items.finish()?, self.validity.finish());
+        let items = self.items.finish()?;
+        let field = typed_as(&item_field(), &items);
+        let array = ListArray::try_new(field, offsets, items, self.validity.finish());
         Ok(Arc::new(array.or_error(ErrorKind::Internal, || "a list column is uneven".to_owned())?))
     }
 }
@@ -111,7 +114,11 @@ impl Column for CommandListColumn {
             return Err(Error::internal("the commands' field is no struct"));
         };
         let ends = std::mem::replace(&mut self.ends, vec![0]);
-        let commands = StructArray::try_new(fields, vec![self.names.finish()?, self.paths.finish()?], None)
+        // The encoder takes dictionaries of texts, but not within commands.
+        let parts = [self.names.finish()?, self.paths.finish()?].map(|part| cast(&part, &DataType::Utf8));
+        let parts = parts.into_iter().collect::<std::result::Result<Vec<_>, _>>();
+        let parts = parts.or_error(ErrorKind::Internal, || "a command is no text".to_owned())?;
+        let commands = StructArray::try_new(fields, parts, None)
             .or_error(ErrorKind::Internal, || "the names and paths of commands are uneven".to_owned())?;
         let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
         let array = ListArray::try_new(field, offsets, Arc::new(commands) as Arc<dyn Array>, self.validity.finish());

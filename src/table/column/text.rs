@@ -3,24 +3,28 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, StringArray};
-use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::{ArrayRef, BinaryArray, DictionaryArray, Int32Array, StringArray};
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::Int32Type;
 
 use super::Column;
 use super::validity::Validity;
 use crate::error::{Context, ErrorKind, Result};
 
-/// A column of text.
+/// A column of text. A text that rows repeat is kept once; the array is a dictionary then.
 #[derive(Debug)]
 pub(in crate::table) struct TextColumn {
+    /// Where each text ends in `text`; the first is 0.
     ends: Vec<i32>,
     text: String,
+    /// Which text each row has; `None` while every row has one of its own.
+    places: Option<Vec<i32>>,
     validity: Validity,
 }
 
 impl Default for TextColumn {
     fn default() -> Self {
-        TextColumn { ends: vec![0], text: String::new(), validity: Validity::default() }
+        TextColumn { ends: vec![0], text: String::new(), places: None, validity: Validity::default() }
     }
 }
 
@@ -28,25 +32,100 @@ impl TextColumn {
     /// How many rows it has.
     #[inline]
     pub(in crate::table) fn rows(&self) -> usize {
-        self.ends.len() - 1
+        self.places.as_ref().map_or_else(|| self.text_count(), Vec::len)
     }
 
     #[inline]
-    fn end_row(&mut self) {
+    fn text_count(&self) -> usize {
+        self.ends.len() - 1
+    }
+
+    /// The place of the text that was added last.
+    #[inline]
+    fn last_place(&self) -> i32 {
+        self.text_count() as i32 - 1
+    }
+
+    fn last_text(&self) -> Option<&str> {
+        match self.ends.as_slice() {
+            [.., start, end] => self.text.get(*start as usize..*end as usize),
+            _ => None,
+        }
+    }
+
+    /// The place of the text of a row.
+    #[inline]
+    fn place_of(&self, row: usize) -> Option<i32> {
+        match &self.places {
+            Some(places) => places.get(row).copied(),
+            None => (row < self.text_count()).then_some(row as i32),
+        }
+    }
+
+    /// Whether the text of a row is `value`.
+    #[inline]
+    pub(in crate::table) fn is_at(&self, row: usize, value: &str) -> bool {
+        let Some(place) = self.place_of(row) else { return false };
+        match self.ends.get(place as usize..place as usize + 2) {
+            Some(&[start, end]) => self.text.get(start as usize..end as usize) == Some(value),
+            _ => false,
+        }
+    }
+
+    /// The places of all rows, with which a text can be repeated.
+    fn places(&mut self) -> &mut Vec<i32> {
+        let texts = self.text_count() as i32;
+        self.places.get_or_insert_with(|| (0..texts).collect())
+    }
+
+    /// Adds a text, and no row yet where rows have places.
+    #[inline]
+    fn add_text(&mut self, value: &str) {
+        self.text.push_str(value);
         // `DocumentTables` bounds what a document may add, so that no column reaches 2 GiB.
         self.ends.push(self.text.len() as i32);
     }
 
     #[inline]
     pub(in crate::table) fn push(&mut self, value: &str) {
-        self.text.push_str(value);
-        self.end_row();
+        if self.last_text() != Some(value) {
+            return self.push_new(value);
+        }
+        let last = self.last_place();
+        self.places().push(last);
+        self.validity.push(true);
+    }
+
+    /// Pushes a value that is likely to be that of an earlier row.
+    #[inline]
+    pub(in crate::table) fn push_like(&mut self, row: usize, value: &str) {
+        match self.place_of(row).filter(|_| self.is_at(row, value)) {
+            Some(place) => {
+                self.places().push(place);
+                self.validity.push(true);
+            }
+            None => self.push_new(value),
+        }
+    }
+
+    /// Pushes a value that is not compared with the one before it: one that is long, or known to be another.
+    #[inline]
+    pub(in crate::table) fn push_new(&mut self, value: &str) {
+        self.add_text(value);
+        let place = self.last_place();
+        if let Some(places) = &mut self.places {
+            places.push(place);
+        }
         self.validity.push(true);
     }
 
     #[inline]
     pub(in crate::table) fn push_null(&mut self) {
-        self.end_row();
+        match &mut self.places {
+            // Any place will do.
+            Some(places) => places.push(0),
+            None => self.add_text(""),
+        }
         self.validity.push(false);
     }
 
@@ -60,55 +139,49 @@ impl TextColumn {
 
     /// Pushes `count` rows of the same value.
     pub(in crate::table) fn push_n(&mut self, value: &str, count: usize) {
-        let start = self.text.len();
-        let wanted = value.len() * count;
-        if count > 0 {
-            self.text.reserve(wanted);
-            self.text.push_str(value);
+        if count == 0 {
+            return;
         }
-        // What is there is copied as a whole, twice as much each time: fewer and longer copies than one a row.
-        while self.text.len() - start < wanted {
-            let more = (self.text.len() - start).min(wanted - (self.text.len() - start));
-            self.text.extend_from_within(start..start + more);
+        self.push(value);
+        let last = self.last_place();
+        if count > 1 {
+            let places = self.places();
+            places.resize(places.len() + count - 1, last);
+            self.validity.push_n(true, count - 1);
         }
-        let (start, length) = (start as i32, value.len() as i32);
-        self.ends.extend((1..=count as i32).map(|row| start + row * length));
-        self.validity.push_n(true, count);
     }
 
     /// Pushes the rows of `rows` once more.
     pub(in crate::table) fn repeat(&mut self, rows: Range<usize>) {
-        let (Some(&first), Some(&last)) = (self.ends.get(rows.start), self.ends.get(rows.end)) else { return };
-        let shift = self.text.len() as i32 - first;
-        self.text.extend_from_within(first as usize..last as usize);
-        let from = self.ends.len();
-        self.ends.extend_from_within(rows.start + 1..rows.end + 1);
-        for end in self.ends.iter_mut().skip(from) {
-            *end += shift;
+        if rows.end > self.rows() || rows.is_empty() {
+            return;
         }
+        self.places().extend_from_within(rows.clone());
         self.validity.repeat(rows);
-    }
-
-    fn take(&mut self) -> (OffsetBuffer<i32>, Vec<u8>, Option<NullBuffer>) {
-        let rows = self.ends.len();
-        let mut ends = Vec::with_capacity(rows);
-        ends.push(0);
-        let ends = std::mem::replace(&mut self.ends, ends);
-        let text_bytes = self.text.len();
-        let text = std::mem::replace(&mut self.text, String::with_capacity(text_bytes));
-        (OffsetBuffer::new(ScalarBuffer::from(ends)), text.into_bytes(), self.validity.finish())
     }
 }
 
 impl Column for TextColumn {
     fn size_bytes(&self) -> usize {
-        self.text.len() + self.rows() * size_of::<i32>()
+        self.text.len() + (self.text_count() + self.places.as_ref().map_or(0, Vec::len)) * size_of::<i32>()
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
-        let (offsets, text, nulls) = self.take();
-        let array = StringArray::try_new(offsets, text.into(), nulls);
-        Ok(Arc::new(array.or_error(ErrorKind::Internal, || "a text column is not text".to_owned())?))
+        let mut ends = Vec::with_capacity(self.ends.len());
+        ends.push(0);
+        let ends = std::mem::replace(&mut self.ends, ends);
+        let text_bytes = self.text.len();
+        let text = std::mem::replace(&mut self.text, String::with_capacity(text_bytes)).into_bytes();
+        let nulls = self.validity.finish();
+        let (nulls, places) = match self.places.take() {
+            Some(places) => (None, Some(Int32Array::new(ScalarBuffer::from(places), nulls))),
+            None => (nulls, None),
+        };
+        let texts = StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(ends)), text.into(), nulls)
+            .or_error(ErrorKind::Internal, || "a text column is not text".to_owned())?;
+        let Some(places) = places else { return Ok(Arc::new(texts)) };
+        let array = DictionaryArray::<Int32Type>::try_new(places, Arc::new(texts));
+        Ok(Arc::new(array.or_error(ErrorKind::Internal, || "a row of a text column has no text".to_owned())?))
     }
 }
 

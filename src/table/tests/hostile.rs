@@ -53,8 +53,10 @@ fn what_would_blow_up_is_malformed() {
 /// In the midst of a document rows are handed on, and are the same rows.
 #[test]
 fn a_large_document_is_drained_in_parts_that_join_to_the_same_rows() {
-    let dependencies: Vec<String> = (0..200).map(|n| format!("\"dependency-{n}\":\"^{n}.0.0\"")).collect();
     let version = |n: usize| {
+        // Every third version differs from the one before it.
+        let dependency = |index| format!("\"dependency-of-a-long-name-{index}\":\"^{index}.{}.0\"", n / 3);
+        let dependencies: Vec<String> = (0..200).map(dependency).collect();
         let scripts = format!("{{\"test\":\"node {}\"}}", n / 3);
         format!(
             "\"1.0.{n}\":{{\"dependencies\":{{{}}},\"scripts\":{scripts},\"license\":\"MIT\"}}",
@@ -81,8 +83,9 @@ fn a_large_document_is_drained_in_parts_that_join_to_the_same_rows() {
     assert!(drains > 0, "nothing was handed on before the end");
     parts.extend(tables.take_batches().unwrap());
     let joined = |batches: &[(TableKind, arrow::array::RecordBatch)], table| {
-        let of: Vec<_> = batches.iter().filter(|(kind, _)| *kind == table).map(|(_, rows)| rows).collect();
-        arrow::compute::concat_batches(&crate::table::schema(table), of).unwrap()
+        let of = batches.iter().filter(|(kind, _)| *kind == table).map(|(_, rows)| super::as_stored(table, rows));
+        let of: Vec<_> = of.collect();
+        arrow::compute::concat_batches(&crate::table::schema(table), &of).unwrap()
     };
     for table in TableKind::OF_DOCUMENTS {
         assert!(joined(&parts, table) == joined(&whole, table), "{table}");

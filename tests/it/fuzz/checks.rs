@@ -10,7 +10,8 @@ use all_docs::npm::{
 };
 use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
 use all_docs::table::{Decoded, DocumentInput, DocumentTables};
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::DataType;
 use serde_json::Value;
 use url::Url;
 
@@ -58,10 +59,11 @@ pub fn packument(bytes: &[u8]) {
     assert_eq!(tables.take_batches().unwrap(), first, "the same document has other rows the second time");
 
     let rows = |table| first.iter().filter(|(kind, _)| *kind == table).map(|(_, rows)| rows.num_rows()).sum::<usize>();
-    assert!(first.iter().all(|(_, rows)| texts(rows, "name").all(|name| name == Some(NAME))));
+    assert!(first.iter().all(|(_, rows)| texts(rows, "name").iter().all(|name| name.as_deref() == Some(NAME))));
     assert_eq!(rows(TableKind::Packuments), 1);
     let raw = &first.iter().find(|(kind, _)| *kind == TableKind::Packuments).unwrap().1;
-    let kept = match texts(raw, "json").next().unwrap() {
+    let json = texts(raw, "json");
+    let kept = match &json[0] {
         Some(json) => json.as_bytes(),
         None => raw.column_by_name("bytes").unwrap().as_binary::<i32>().value(0),
     };
@@ -82,14 +84,14 @@ pub fn packument(bytes: &[u8]) {
     agrees_with_another_reader(bytes, &decoded, &versions);
 }
 
-fn agrees_with_another_reader(bytes: &[u8], decoded: &Decoded, versions: &[Option<&str>]) {
+fn agrees_with_another_reader(bytes: &[u8], decoded: &Decoded, versions: &[Option<String>]) {
     let Ok(Value::Object(members)) = serde_json::from_slice(bytes) else { return };
     let is_packument = ["_id", "name", "time", "versions"].iter().any(|member| members.contains_key(*member));
     assert_eq!(decoded.outcome != Outcome::Malformed, is_packument, "{decoded:?}");
     if is_packument {
         let objects = members.get("versions").and_then(Value::as_object).into_iter().flatten();
         let mut expected: Vec<_> =
-            objects.filter(|(_, entry)| entry.is_object()).map(|(key, _)| Some(&**key)).collect();
+            objects.filter(|(_, entry)| entry.is_object()).map(|(key, _)| Some(key.clone())).collect();
         expected.sort_unstable();
         let mut versions = versions.to_vec();
         versions.sort_unstable();
@@ -97,9 +99,10 @@ fn agrees_with_another_reader(bytes: &[u8], decoded: &Decoded, versions: &[Optio
     }
 }
 
-fn texts<'a>(rows: &'a RecordBatch, column: &str) -> impl Iterator<Item = Option<&'a str>> {
-    let column = rows.column_by_name(column).unwrap().as_string::<i32>();
-    (0..column.len()).map(|row| column.is_valid(row).then(|| column.value(row)))
+/// A column of text, which comes as a dictionary where rows repeat each other.
+fn texts(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
+    let column = arrow::compute::cast(rows.column_by_name(column).unwrap(), &DataType::Utf8).unwrap();
+    column.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
 }
 
 /// A pivots file gives ascending keys, or an error that blames the file.

@@ -1,0 +1,94 @@
+//! The dictionary of a column chunk: each different text once, in the order of first appearance.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Different texts, each with its place.
+#[derive(Debug, Default)]
+pub(super) struct Dictionary {
+    /// The texts as a dictionary page has them: four bytes of length before each.
+    plain: Vec<u8>,
+    /// Where in `plain` each begins and ends, without its length.
+    spans: Vec<(u32, u32)>,
+    places: HashTable<u32>,
+    hashes: DefaultHashBuilder,
+    last: u32,
+}
+
+impl Dictionary {
+    /// The place of `text`, and whether it is new.
+    #[inline]
+    pub(super) fn place_of(&mut self, text: &[u8]) -> (u32, bool) {
+        // Rows that follow each other often say the same.
+        if self.get(self.last) == Some(text) {
+            return (self.last, false);
+        }
+        let Dictionary { plain, spans, places, hashes, .. } = self;
+        let hash = hashes.hash_one(text);
+        if let Some(&place) = places.find(hash, |&place| span_text(plain, spans, place) == Some(text)) {
+            self.last = place;
+            return (place, false);
+        }
+        let place = spans.len() as u32;
+        write_plain(text, plain);
+        spans.push(((plain.len() - text.len()) as u32, plain.len() as u32));
+        places.insert_unique(hash, place, |&place| hashes.hash_one(span_text(plain, spans, place).unwrap_or_default()));
+        self.last = place;
+        (place, true)
+    }
+
+    /// The text at a place.
+    #[inline]
+    pub(super) fn get(&self, place: u32) -> Option<&[u8]> {
+        span_text(&self.plain, &self.spans, place)
+    }
+
+    /// How many different texts there are.
+    pub(super) fn count(&self) -> u32 {
+        self.spans.len() as u32
+    }
+
+    /// The body of the dictionary page.
+    pub(super) fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
+    /// Empties it; its memory is kept.
+    pub(super) fn clear(&mut self) {
+        self.plain.clear();
+        self.spans.clear();
+        self.places.clear();
+        self.last = 0;
+    }
+}
+
+/// Appends `text` in Parquet's plain encoding.
+#[inline]
+pub(super) fn write_plain(text: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text);
+}
+
+#[inline]
+fn span_text<'a>(plain: &'a [u8], spans: &[(u32, u32)], place: u32) -> Option<&'a [u8]> {
+    let &(start, end) = spans.get(place as usize)?;
+    plain.get(start as usize..end as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_text_has_one_place_in_the_order_of_appearance() {
+        let mut dictionary = Dictionary::default();
+        let texts = ["b", "b", "", "a", "", "b"];
+        let places = texts.map(|text| dictionary.place_of(text.as_bytes()));
+        assert_eq!(places, [(0, true), (0, false), (1, true), (2, true), (1, false), (0, false)]);
+        assert_eq!(dictionary.plain(), b"\x01\0\0\0b\0\0\0\0\x01\0\0\0a");
+        assert_eq!((dictionary.get(2), dictionary.get(3), dictionary.count()), (Some(&b"a"[..]), None, 3));
+        dictionary.clear();
+        assert_eq!(dictionary.place_of(b"a"), (0, true));
+    }
+}

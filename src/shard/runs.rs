@@ -1,0 +1,128 @@
+//! Parquet's hybrid of run lengths and bit packing, in which levels and places in a dictionary are written.
+
+/// Values that are packed together; runs shorter than this are packed as well.
+const GROUP: usize = 8;
+
+/// How many bits the values up to `greatest` need; at least one.
+pub(super) fn bit_width(greatest: u32) -> u32 {
+    (u32::BITS - greatest.leading_zeros()).max(1)
+}
+
+/// Appends `values`, each of at most `bit_width` bits, to `out`.
+pub(super) fn encode<T: Copy + PartialEq + Into<u32>>(values: &[T], bit_width: u32, out: &mut Vec<u8>) {
+    let mut packed_from = 0;
+    let mut at = 0;
+    while let Some(&value) = values.get(at) {
+        let run = values.get(at..).unwrap_or_default().iter().take_while(|other| **other == value).count();
+        // What is packed before the run ends with a whole group, so the run gives it what is missing.
+        let missing = (packed_from..at).len().next_multiple_of(GROUP) - (at - packed_from);
+        if run >= missing + GROUP {
+            pack(values.get(packed_from..at + missing).unwrap_or_default(), bit_width, out);
+            write_varint(((run - missing) as u64) << 1, out);
+            let bytes = value.into().to_le_bytes();
+            out.extend(bytes.iter().take(bit_width.div_ceil(8) as usize));
+            packed_from = at + run;
+        }
+        at += run;
+    }
+    pack(values.get(packed_from..).unwrap_or_default(), bit_width, out);
+}
+
+/// Appends `values` as one packed run of whole groups, the last filled up with zeros.
+fn pack<T: Copy + Into<u32>>(values: &[T], bit_width: u32, out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return;
+    }
+    let groups = values.len().div_ceil(GROUP);
+    write_varint((groups as u64) << 1 | 1, out);
+    let end = out.len() + groups * bit_width as usize;
+    let mut bits = 0_u64;
+    let mut bit_count = 0;
+    for &value in values {
+        bits |= u64::from(value.into()) << bit_count;
+        bit_count += bit_width;
+        if bit_count >= u32::BITS {
+            out.extend_from_slice(&(bits as u32).to_le_bytes());
+            bits >>= u32::BITS;
+            bit_count -= u32::BITS;
+        }
+    }
+    out.extend_from_slice(&bits.to_le_bytes());
+    out.resize(end, 0);
+}
+
+fn write_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads `count` values back, as the format's text describes them.
+    fn decode(bytes: &[u8], width: u32, count: usize) -> Vec<u32> {
+        let mut values = Vec::new();
+        let mut at = 0;
+        while values.len() < count {
+            let (mut header, mut shift) = (0_u64, 0);
+            loop {
+                header |= u64::from(bytes[at] & 0x7f) << shift;
+                shift += 7;
+                at += 1;
+                if bytes[at - 1] < 0x80 {
+                    break;
+                }
+            }
+            if header & 1 == 0 {
+                let size = width.div_ceil(8) as usize;
+                let value = bytes[at..at + size].iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
+                values.extend(std::iter::repeat_n(value, (header >> 1) as usize));
+                at += size;
+            } else {
+                let bits = (header >> 1) as usize * GROUP * width as usize;
+                let bit = |index: usize| u32::from(bytes[at + index / 8] >> (index % 8) & 1);
+                let value =
+                    |first: usize| (0..width as usize).fold(0, |value, index| value | bit(first + index) << index);
+                values.extend((0..bits).step_by(width as usize).map(value));
+                at += bits / 8;
+            }
+        }
+        assert_eq!(at, bytes.len());
+        // Only the last packed run is filled up.
+        assert!(values.len() < count + GROUP);
+        values.truncate(count);
+        values
+    }
+
+    fn runs() -> impl Strategy<Value = (u32, Vec<u32>)> {
+        (1_u32..=32).prop_flat_map(|width| {
+            let greatest = u32::MAX >> (32 - width);
+            let run = (0..=greatest, prop_oneof![1_usize..4, 1_usize..40]);
+            let runs = prop::collection::vec(run, 0..40);
+            (Just(width), runs.prop_map(|runs| runs.iter().flat_map(|&(value, count)| vec![value; count]).collect()))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back((width, values) in runs()) {
+            let mut bytes = Vec::new();
+            encode(&values, width, &mut bytes);
+            prop_assert_eq!(decode(&bytes, width, values.len()), values);
+        }
+    }
+
+    #[test]
+    fn runs_cost_nearly_nothing_and_widths_are_exact() {
+        let mut bytes = Vec::new();
+        encode(&[1_u32; 8_192], 1, &mut bytes);
+        assert_eq!(bytes, [0x80, 0x80, 0x01, 1]);
+        assert_eq!([0, 1, 2, 255, 256, u32::MAX].map(bit_width), [1, 1, 2, 8, 9, 32]);
+    }
+}

@@ -1,0 +1,324 @@
+//! One column chunk of text under way: the encoder of columns of text and of lists of texts.
+//!
+//! The Parquet library's own encoder hashes every value, also where rows repeat each other. Versions do that all the
+//! time: here a run of rows is looked at once, and what comes as an Arrow dictionary is looked up once for each of its
+//! values. Pages end by the rows alone, however these come.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray};
+use arrow::datatypes::Int32Type;
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding};
+use parquet::bloom_filter::Sbbf;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
+
+use super::dictionary::Dictionary;
+use super::text_bounds::TextBounds;
+use super::text_page::{PageRows, bounds_of};
+use super::text_pages::{DataPage, TextPages};
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// A page of lists ends with the row that reaches this many items.
+const PAGE_VALUES: usize = 1 << 20;
+
+/// No place in a dictionary.
+const UNKNOWN: u32 = u32::MAX;
+
+/// How a column is encoded: what its chunks have in common.
+#[derive(Debug)]
+struct Settings {
+    descriptor: ColumnDescPtr,
+    compression: Compression,
+    has_statistics: bool,
+    has_dictionary: bool,
+    /// Distinct values that a filter is made for, and its share of false answers.
+    filter: Option<(u64, f64)>,
+    page_rows: usize,
+    page_bytes: usize,
+    dictionary_bytes: usize,
+    /// The definition level of a value.
+    value_level: u8,
+}
+
+/// A chunk under way.
+pub(super) struct TextChunk {
+    settings: Arc<Settings>,
+    pages: TextPages,
+    filter: Option<Sbbf>,
+    dictionary: Dictionary,
+    /// Whether values are written out: from the start, or since the dictionary has grown too large.
+    is_plain: bool,
+    /// The values of the Arrow dictionary that came last, and the place of each here.
+    source: Option<(ArrayRef, Vec<u32>)>,
+    page: PageRows,
+}
+
+impl TextChunk {
+    /// An encoder for a column of `properties`; `None` for an encoding that is left to the library.
+    pub(super) fn new(descriptor: ColumnDescPtr, properties: &WriterProperties) -> Option<TextChunk> {
+        let path = descriptor.path();
+        let compression = properties.compression(path);
+        if properties.encoding(path).is_some() || !matches!(compression, Compression::ZSTD(_)) {
+            return None;
+        }
+        let settings = Settings {
+            compression,
+            has_statistics: properties.statistics_enabled(path) != EnabledStatistics::None,
+            has_dictionary: properties.dictionary_enabled(path),
+            filter: properties.bloom_filter_properties(path).map(|filter| (filter.ndv(), filter.fpp())),
+            page_rows: properties.data_page_row_count_limit(),
+            page_bytes: properties.column_data_page_size_limit(path),
+            dictionary_bytes: properties.column_dictionary_page_size_limit(path),
+            value_level: u8::try_from(descriptor.max_def_level()).ok()?,
+            descriptor,
+        };
+        Some(TextChunk::begin(Arc::new(settings), Dictionary::default()))
+    }
+
+    fn begin(settings: Arc<Settings>, mut dictionary: Dictionary) -> TextChunk {
+        dictionary.clear();
+        let pages = TextPages::new(settings.descriptor.clone(), settings.compression, settings.has_statistics);
+        TextChunk {
+            pages,
+            filter: None,
+            dictionary,
+            is_plain: !settings.has_dictionary,
+            source: None,
+            page: PageRows::default(),
+            settings,
+        }
+    }
+
+    /// Adds rows: texts, an Arrow dictionary of texts, or lists of either without nulls in the lists.
+    pub(super) fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
+        match array.as_list_opt::<i32>() {
+            None => {
+                let values = self.values(array)?;
+                self.write_rows(&values, array.as_ref(), compressor)
+            }
+            Some(lists) => {
+                let values = self.values(lists.values())?;
+                for row in 0..lists.len() {
+                    let ends = lists.value_offsets().get(row..row + 2).unwrap_or(&[0, 0]);
+                    let items = if let [start, end] = *ends { start as usize..end as usize } else { 0..0 };
+                    self.write_list(&values, items, lists.is_null(row));
+                    self.end_full_page(compressor)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Views an array of texts, and remembers the values of a dictionary, of which slices are likely to follow.
+    fn values(&mut self, array: &ArrayRef) -> Result<Texts> {
+        if let Some(texts) = array.as_string_opt::<i32>() {
+            return Ok(Texts::Plain(texts.clone()));
+        }
+        let dictionary = array.as_any().downcast_ref::<DictionaryArray<Int32Type>>();
+        let dictionary = dictionary.ok_or_else(|| Error::internal("a column of text is of another type"))?;
+        let texts = dictionary.values().as_string_opt::<i32>();
+        let texts = texts.ok_or_else(|| Error::internal("a dictionary is not of texts"))?;
+        if self.source.as_ref().is_none_or(|(values, _)| !Arc::ptr_eq(values, dictionary.values())) {
+            self.source = Some((Arc::clone(dictionary.values()), vec![UNKNOWN; texts.len()]));
+        }
+        Ok(Texts::Dictionary(texts.clone(), dictionary.clone()))
+    }
+
+    /// Adds rows of one value or null each.
+    fn write_rows(&mut self, texts: &Texts, array: &dyn Array, compressor: &mut Compressor<'_>) -> Result<()> {
+        let mut row = 0;
+        while row < array.len() {
+            let end = array.len().min(row + self.settings.page_rows - self.page.rows);
+            let start = row;
+            match array.nulls() {
+                None => row = self.write_values(texts, row..end),
+                Some(nulls) => {
+                    while row < end && !self.is_page_full() {
+                        if nulls.is_null(row) {
+                            self.page.definitions.push(0);
+                            self.page.nulls += 1;
+                        } else {
+                            self.page.definitions.push(1);
+                            self.write_value(texts, row);
+                        }
+                        row += 1;
+                    }
+                }
+            }
+            if array.nulls().is_none() && self.settings.value_level > 0 {
+                self.page.definitions.resize(self.page.definitions.len() + row - start, 1);
+            }
+            self.page.rows += row - start;
+            self.end_full_page(compressor)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the row of a list.
+    fn write_list(&mut self, texts: &Texts, items: Range<usize>, is_null: bool) {
+        let page = &mut self.page;
+        page.rows += 1;
+        page.repetitions.push(0);
+        if items.is_empty() || is_null {
+            page.nulls += 1;
+            page.definitions.push(self.settings.value_level.saturating_sub(1 + u8::from(is_null)));
+            return;
+        }
+        page.repetitions.resize(page.repetitions.len() + items.len() - 1, 1);
+        page.definitions.resize(page.definitions.len() + items.len(), self.settings.value_level);
+        // A list does not end in the midst of its items.
+        let mut at = items.start;
+        while at < items.end {
+            at = self.write_values(texts, at..items.end);
+            if at < items.end {
+                self.write_value(texts, at);
+                at += 1;
+            }
+        }
+    }
+
+    /// Adds values until the page is full; answers how far it came.
+    fn write_values(&mut self, texts: &Texts, values: Range<usize>) -> usize {
+        let mut at = values.start;
+        loop {
+            at += self.copy_known_places(texts, at..values.end);
+            if at >= values.end || self.is_page_full() {
+                return at;
+            }
+            self.write_value(texts, at);
+            at += 1;
+        }
+    }
+
+    /// Adds the values at the front that have been met before, which nearly all have in a dictionary; answers how many.
+    #[inline]
+    fn copy_known_places(&mut self, texts: &Texts, values: Range<usize>) -> usize {
+        let (Texts::Dictionary(_, dictionary), false, Some((_, places))) = (texts, self.is_plain, &self.source) else {
+            return 0;
+        };
+        let keys = dictionary.keys().values().get(values).unwrap_or_default();
+        let place = |key: &i32| places.get(*key as usize).copied().filter(|place| *place != UNKNOWN);
+        let before = self.page.places.len();
+        self.page.places.extend(keys.iter().map_while(place));
+        self.page.places.len() - before
+    }
+
+    #[inline]
+    fn write_value(&mut self, texts: &Texts, at: usize) {
+        match texts {
+            Texts::Plain(texts) => {
+                self.write_text(texts.value(at).as_bytes());
+            }
+            Texts::Dictionary(texts, dictionary) => {
+                let Some(&key) = dictionary.keys().values().get(at) else { return };
+                let known = self.source.as_ref().and_then(|(_, places)| places.get(key as usize).copied());
+                match known.filter(|place| *place != UNKNOWN && !self.is_plain) {
+                    Some(place) => self.page.places.push(place),
+                    None => {
+                        let place = self.write_text(texts.value(key as usize).as_bytes());
+                        if let Some(slot) = self.source.as_mut().and_then(|(_, places)| places.get_mut(key as usize)) {
+                            *slot = place;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a text; answers its place in the dictionary, if that is in use.
+    #[inline]
+    fn write_text(&mut self, text: &[u8]) -> u32 {
+        if !self.is_plain {
+            let (place, is_new) = self.dictionary.place_of(text);
+            self.page.places.push(place);
+            if is_new {
+                self.put_into_filter(text);
+            }
+            return place;
+        }
+        self.page.write_plain(text);
+        if self.settings.has_statistics {
+            TextBounds::include(&mut self.page.bounds, text);
+        }
+        self.put_into_filter(text);
+        UNKNOWN
+    }
+
+    fn put_into_filter(&mut self, text: &[u8]) {
+        let Some((distinct, false_share)) = self.settings.filter else { return };
+        if self.filter.is_none() {
+            self.filter = Sbbf::new_with_ndv_fpp(distinct, false_share).ok();
+        }
+        if let Some(filter) = &mut self.filter {
+            filter.insert(text);
+        }
+    }
+
+    #[inline]
+    fn is_page_full(&self) -> bool {
+        let page = &self.page;
+        page.rows >= self.settings.page_rows
+            || page.plain.len() >= self.settings.page_bytes
+            || page.places.len() >= PAGE_VALUES
+            || (!self.is_plain && self.dictionary.plain().len() > self.settings.dictionary_bytes)
+    }
+
+    fn end_full_page(&mut self, compressor: &mut Compressor<'_>) -> Result<()> {
+        if self.is_page_full() { self.end_page(compressor) } else { Ok(()) }
+    }
+
+    fn end_page(&mut self, compressor: &mut Compressor<'_>) -> Result<()> {
+        let page = &mut self.page;
+        if page.rows == 0 {
+            return Ok(());
+        }
+        let descriptor = &self.settings.descriptor;
+        let dictionary = (!self.is_plain).then_some(&self.dictionary);
+        if self.settings.has_statistics
+            && let Some(dictionary) = dictionary
+        {
+            page.bounds = bounds_of(&page.places, dictionary);
+        }
+        let encoding = if self.is_plain { Encoding::PLAIN } else { Encoding::RLE_DICTIONARY };
+        let bounds = page.bounds.take();
+        let (rows, nulls) = (page.rows, page.nulls);
+        let value_count = if descriptor.max_def_level() > 0 { page.definitions.len() } else { page.rows };
+        let body = page.body(descriptor, dictionary);
+        let data = DataPage { body, encoding, rows, values: value_count, nulls, bounds };
+        self.pages.append(data, compressor).or_error(ErrorKind::Internal, || "cannot end a page of text".to_owned())?;
+        page.clear();
+        // Too many different values for a dictionary: those that follow are written out.
+        self.is_plain |= self.dictionary.plain().len() > self.settings.dictionary_bytes;
+        Ok(())
+    }
+
+    /// Ends the chunk: its bytes, and what the row group is to know of it. The next chunk begins.
+    pub(super) fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)> {
+        self.end_page(compressor)?;
+        let settings_have_dictionary = self.settings.has_dictionary;
+        let settings = Arc::clone(&self.settings);
+        let TextChunk { pages, mut filter, dictionary, .. } =
+            std::mem::replace(self, TextChunk::begin(settings, Dictionary::default()));
+        if let (Some(filter), Some((_, false_share))) = (&mut filter, self.settings.filter) {
+            filter.fold_to_target_fpp(false_share);
+        }
+        // Also where every value is null: readers want the dictionary that pages speak of.
+        let body = settings_have_dictionary.then(|| (dictionary.plain(), dictionary.count()));
+        let ended = pages.finish(body, filter, compressor);
+        let ended = ended.or_error(ErrorKind::Internal, || "cannot end a column of text".to_owned())?;
+        *self = TextChunk::begin(Arc::clone(&self.settings), dictionary);
+        Ok(ended)
+    }
+}
+
+/// Texts by their row.
+enum Texts {
+    Plain(StringArray),
+    /// The different texts, and which of them each row has.
+    Dictionary(StringArray, DictionaryArray<Int32Type>),
+}

@@ -1,0 +1,100 @@
+//! The rows of one page of text under way, and the body that they become.
+
+use parquet::schema::types::ColumnDescriptor;
+
+use super::dictionary::{Dictionary, write_plain};
+use super::runs;
+use super::text_bounds::TextBounds;
+
+/// Room before plain values for the levels of a page without nulls, so that a page of documents need not be copied to
+/// stand behind them.
+const HEADROOM: usize = 32;
+
+/// The rows of the page under way.
+#[derive(Default)]
+pub(super) struct PageRows {
+    pub(super) rows: usize,
+    pub(super) nulls: usize,
+    pub(super) places: Vec<u32>,
+    /// Values in plain encoding, after [`HEADROOM`].
+    pub(super) plain: Vec<u8>,
+    pub(super) definitions: Vec<u8>,
+    pub(super) repetitions: Vec<u8>,
+    pub(super) bounds: Option<TextBounds>,
+    /// Kept between pages for its memory alone.
+    scratch: Vec<u8>,
+}
+
+impl PageRows {
+    /// Empties it; its memory is kept.
+    pub(super) fn clear(&mut self) {
+        let PageRows { rows, nulls, places, plain, definitions, repetitions, bounds, .. } = self;
+        (*rows, *nulls, *bounds) = (0, 0, None);
+        places.clear();
+        plain.clear();
+        definitions.clear();
+        repetitions.clear();
+    }
+
+    /// Adds a value in plain encoding.
+    #[inline]
+    pub(super) fn write_plain(&mut self, text: &[u8]) {
+        if self.plain.is_empty() {
+            self.plain.resize(HEADROOM, 0);
+        }
+        write_plain(text, &mut self.plain);
+    }
+
+    /// The body of the page: levels, then the values; those with a place are in `dictionary`, if there is one.
+    pub(super) fn body(&mut self, descriptor: &ColumnDescriptor, dictionary: Option<&Dictionary>) -> &[u8] {
+        let levels = &mut self.scratch;
+        levels.clear();
+        for (own, greatest) in
+            [(&self.repetitions, descriptor.max_rep_level()), (&self.definitions, descriptor.max_def_level())]
+        {
+            if greatest > 0 {
+                write_levels(own, greatest as u32, levels);
+            }
+        }
+        let Some(dictionary) = dictionary else { return behind(levels, &mut self.plain) };
+        let width = runs::bit_width(dictionary.count().saturating_sub(1));
+        levels.push(width as u8);
+        runs::encode(&self.places, width, levels);
+        levels
+    }
+}
+
+/// The values of `plain` behind `levels`: in the room before them, or, where that is too small, in place of `levels`.
+fn behind<'a>(levels: &'a mut Vec<u8>, plain: &'a mut [u8]) -> &'a [u8] {
+    let start = HEADROOM.checked_sub(levels.len()).filter(|start| *start < plain.len());
+    if let Some(room) = start.and_then(|start| plain.get_mut(start..HEADROOM)) {
+        room.copy_from_slice(levels);
+        return plain.get(HEADROOM - levels.len()..).unwrap_or_default();
+    }
+    levels.extend_from_slice(plain.get(HEADROOM..).unwrap_or_default());
+    levels
+}
+
+/// Appends levels with their size before them, as pages of the first kind have them.
+fn write_levels(levels: &[u8], greatest: u32, body: &mut Vec<u8>) {
+    let start = body.len();
+    body.extend_from_slice(&[0; 4]);
+    runs::encode(levels, runs::bit_width(greatest), body);
+    let size_bytes = (body.len() - start - 4) as u32;
+    if let Some(size) = body.get_mut(start..start + 4) {
+        size.copy_from_slice(&size_bytes.to_le_bytes());
+    }
+}
+
+/// The bounds of the texts at `places`.
+pub(super) fn bounds_of(places: &[u32], dictionary: &Dictionary) -> Option<TextBounds> {
+    let mut bounds = None;
+    let mut seen = vec![false; dictionary.count() as usize];
+    for &place in places {
+        if let Some(seen) = seen.get_mut(place as usize).filter(|seen| !**seen) {
+            *seen = true;
+            TextBounds::include(&mut bounds, dictionary.get(place).unwrap_or_default());
+        }
+    }
+    bounds
+}

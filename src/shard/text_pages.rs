@@ -1,0 +1,161 @@
+//! The pages of one column chunk of text as they will stand in the file, and what its metadata says of them.
+
+use bytes::Bytes;
+use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType, Type};
+use parquet::bloom_filter::Sbbf;
+use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::data_type::ByteArray;
+use parquet::errors::Result;
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats};
+use parquet::file::statistics::{Statistics, ValueStatistics};
+use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
+
+use super::text_bounds::TextBounds;
+
+/// A data page before compression.
+pub(super) struct DataPage<'a> {
+    /// Levels, then values.
+    pub(super) body: &'a [u8],
+    /// Of the values.
+    pub(super) encoding: Encoding,
+    pub(super) rows: usize,
+    /// Values and nulls; of lists, their items.
+    pub(super) values: usize,
+    pub(super) nulls: usize,
+    /// Least and greatest value; `None` where every value is null.
+    pub(super) bounds: Option<TextBounds>,
+}
+
+/// The pages of a chunk so far.
+pub(super) struct TextPages {
+    descriptor: ColumnDescPtr,
+    compression: Compression,
+    has_statistics: bool,
+    sink: TrackedWrite<Vec<u8>>,
+    specs: Vec<PageWriteSpec>,
+    encodings: Vec<PageEncodingStats>,
+    column_index: ColumnIndexBuilder,
+    offset_index: OffsetIndexBuilder,
+    rows: u64,
+    nulls: u64,
+    bounds: Option<TextBounds>,
+}
+
+impl TextPages {
+    /// No pages yet. `compression` is that of the pages, which `append` is given compressed by.
+    pub(super) fn new(descriptor: ColumnDescPtr, compression: Compression, has_statistics: bool) -> Self {
+        TextPages {
+            descriptor,
+            compression,
+            has_statistics,
+            sink: TrackedWrite::new(Vec::new()),
+            specs: Vec::new(),
+            encodings: Vec::new(),
+            column_index: ColumnIndexBuilder::new(Type::BYTE_ARRAY),
+            offset_index: OffsetIndexBuilder::new(),
+            rows: 0,
+            nulls: 0,
+            bounds: None,
+        }
+    }
+
+    /// Adds a data page.
+    pub(super) fn append(&mut self, page: DataPage<'_>, compressor: &mut Compressor<'_>) -> Result<()> {
+        let compressed = Page::DataPage {
+            buf: Bytes::from(compressor.compress(page.body)?),
+            num_values: page.values as u32,
+            encoding: page.encoding,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        let spec = write_page(&mut self.sink, compressed, page.body.len())?;
+        match self.encodings.last_mut().filter(|last| last.encoding == page.encoding) {
+            Some(last) => last.count += 1,
+            None => {
+                let page_type = PageType::DATA_PAGE;
+                self.encodings.push(PageEncodingStats { page_type, encoding: page.encoding, count: 1 });
+            }
+        }
+        self.offset_index.append_row_count(page.rows as i64);
+        self.offset_index.append_offset_and_size(spec.offset as i64, spec.compressed_size as i32);
+        if self.has_statistics {
+            let (least, greatest) = page.bounds.as_ref().map(TextBounds::short).unwrap_or_default();
+            self.column_index.append(page.bounds.is_none(), least.0, greatest.0, page.nulls as i64);
+            self.bounds = TextBounds::of_both(self.bounds.take(), page.bounds);
+        }
+        self.rows += page.rows as u64;
+        self.nulls += page.nulls as u64;
+        self.specs.push(spec);
+        Ok(())
+    }
+
+    /// Ends the chunk: its bytes, and what the row group is to know of it. `dictionary` is the body of its page and how
+    /// many values that has.
+    pub(super) fn finish(
+        mut self,
+        dictionary: Option<(&[u8], u32)>,
+        bloom_filter: Option<Sbbf>,
+        compressor: &mut Compressor<'_>,
+    ) -> Result<(Bytes, ColumnCloseResult)> {
+        let data_pages = self.sink.into_inner()?;
+        let mut file = TrackedWrite::new(Vec::with_capacity(data_pages.len()));
+        let mut specs = self.specs;
+        let values = specs.iter().map(|spec| i64::from(spec.num_values)).sum();
+        let mut dictionary_bytes = 0;
+        if let Some((body, count)) = dictionary {
+            let page = Page::DictionaryPage {
+                buf: Bytes::from(compressor.compress(body)?),
+                num_values: count,
+                encoding: Encoding::PLAIN,
+                is_sorted: false,
+            };
+            let spec = write_page(&mut file, page, body.len())?;
+            let page_type = PageType::DICTIONARY_PAGE;
+            self.encodings.insert(0, PageEncodingStats { page_type, encoding: Encoding::PLAIN, count: 1 });
+            dictionary_bytes = spec.compressed_size;
+            specs.push(spec);
+        }
+        let mut file = file.into_inner()?;
+        file.extend_from_slice(&data_pages);
+        let encodings = self.encodings.iter().map(|stats| stats.encoding).chain([Encoding::RLE]);
+        let mut metadata = ColumnChunkMetaData::builder(self.descriptor.clone())
+            .set_compression(self.compression)
+            .set_encodings_mask(EncodingMask::new_from_encodings(encodings.collect::<Vec<_>>().iter()))
+            .set_page_encoding_stats(self.encodings)
+            .set_total_compressed_size(file.len() as i64)
+            .set_total_uncompressed_size(specs.iter().map(|spec| spec.uncompressed_size as i64).sum())
+            .set_num_values(values)
+            .set_data_page_offset(0);
+        if self.has_statistics {
+            metadata = metadata.set_statistics(statistics(self.bounds.as_ref(), self.nulls));
+            self.column_index.set_boundary_order(BoundaryOrder::UNORDERED);
+        }
+        let close = ColumnCloseResult {
+            bytes_written: file.len() as u64,
+            rows_written: self.rows,
+            metadata: metadata.build()?,
+            bloom_filter,
+            column_index: self.has_statistics.then(|| self.column_index.build()).transpose()?,
+            offset_index: Some(self.offset_index.build()),
+        };
+        // So far the data pages were placed from zero.
+        Ok((Bytes::from(file), close.update_dictionary_location(dictionary_bytes)?))
+    }
+}
+
+fn write_page(sink: &mut TrackedWrite<Vec<u8>>, page: Page, body_bytes: usize) -> Result<PageWriteSpec> {
+    SerializedPageWriter::new(sink).write_page(CompressedPage::new(page, body_bytes))
+}
+
+fn statistics(bounds: Option<&TextBounds>, nulls: u64) -> Statistics {
+    let short = bounds.map(TextBounds::short);
+    let value = |(text, _): &(Vec<u8>, bool)| ByteArray::from(text.clone());
+    let is_exact = |bound: Option<&(Vec<u8>, bool)>| bound.is_none_or(|(_, is_exact)| *is_exact);
+    let (least, greatest) = short.as_ref().map(|(least, greatest)| (least, greatest)).unzip();
+    let values = ValueStatistics::new(least.map(value), greatest.map(value), None, Some(nulls), false);
+    Statistics::ByteArray(values.with_min_is_exact(is_exact(least)).with_max_is_exact(is_exact(greatest)))
+}
