@@ -2,4 +2,6 @@
 #![allow(dead_code)]
 
 pub mod corpus;
+pub mod duckdb;
+pub mod generated_lake;
 pub mod process;

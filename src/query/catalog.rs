@@ -1,8 +1,9 @@
 //! The tables and views of a lake by their SQL names: a schema per origin. Nothing here reads the lake.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::TableReference;
@@ -235,9 +236,12 @@ fn kind_of(name: &str) -> Option<TableKind> {
 }
 
 /// The columns of a table as the engine reads them. Text is read as views: a comparison then mostly looks at the
-/// first bytes, and a batch may hold more than 2 GB of it.
+/// first bytes, and a batch may hold more than 2 GB of it. Descriptions are left out: a column of `with recursive`
+/// must have the same in its first round, where it is often a constant that has none.
 pub(super) fn schema_of(kind: TableKind) -> SchemaRef {
-    Arc::new(transform_schema_to_view(&stored_schema(kind)))
+    let schema = transform_schema_to_view(&stored_schema(kind));
+    let undescribed = |field: &FieldRef| field.as_ref().clone().with_metadata(HashMap::new());
+    Arc::new(Schema::new(schema.fields().iter().map(undescribed).collect::<Vec<_>>()))
 }
 
 /// The columns of a table as they are written.
@@ -248,7 +252,7 @@ pub(super) fn stored_schema(kind: TableKind) -> SchemaRef {
 /// The columns of a table for a person.
 pub(super) fn columns_of(kind: TableKind) -> Vec<ColumnInfo> {
     let schema: &Schema = &stored_schema(kind);
-    let column = |field: &arrow::datatypes::FieldRef| ColumnInfo {
+    let column = |field: &FieldRef| ColumnInfo {
         name: field.name().clone(),
         type_name: field.data_type().to_string(),
         nullable: field.is_nullable(),

@@ -30,6 +30,7 @@ use super::failure::failure;
 use super::functions;
 use super::mistake::Mistakes;
 use super::named::{BoundSql, NamedQueries, QueryKind, Selection, ViewColumn, quoted, select_from_view};
+use super::optimizer;
 use super::own_files;
 use super::plan_limits::{DOCUMENT_BATCH_ROWS, session_config};
 use super::shard_table::ShardTable;
@@ -117,8 +118,8 @@ impl Session {
 
         let config =
             session_config(options.threads.max(1)).with_default_catalog_and_schema(CATALOG, &info.default_origin);
-        let state =
-            SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime).build();
+        let builder = SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime);
+        let state = optimizer::with_rules(builder).build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).or_error(ErrorKind::Internal, no_engine)?;
         let catalog = Arc::new(LakeCatalog::new(&place, info, &attached, &options.queries));

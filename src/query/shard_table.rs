@@ -38,6 +38,9 @@ use super::shard_reader::ShardReaderFactory;
 /// The column that every table is sorted by.
 const SORT_COLUMN: &str = "name";
 
+/// The column that says whether a row is of the version that its package's tag `latest` points to.
+const LATEST_COLUMN: &str = "is_latest";
+
 /// Stands for any ending of a name, where the engine wants a value: this many of the last code point. That one is no
 /// character, so no name holds even one of it.
 const ANY_ENDING_CHARS: usize = 64;
@@ -46,6 +49,9 @@ const ANY_ENDING_CHARS: usize = 64;
 /// shard, so thousands still cost less than opening one file.
 const MOST_LISTED_NAMES: usize = 2_000;
 
+/// Roughly how many versions a package of npm's has.
+const VERSIONS_PER_PACKAGE: usize = 10;
+
 /// A table of a lake, for one statement.
 #[derive(Debug)]
 pub(super) struct ShardTable {
@@ -53,8 +59,10 @@ pub(super) struct ShardTable {
     folder: ObjectPath,
     kind: TableKind,
     schema: SchemaRef,
+    /// Whether only rows with `is_latest` are read.
+    is_latest_only: bool,
     /// Listed once a statement, also where it names the table twice.
-    listing: OnceCell<Listing>,
+    listing: Arc<OnceCell<Listing>>,
 }
 
 /// What lies in a table's folder.
@@ -68,7 +76,33 @@ struct Listing {
 
 impl ShardTable {
     pub(super) fn new(place: Place, folder: ObjectPath, kind: TableKind, schema: SchemaRef) -> Self {
-        ShardTable { place, folder, kind, schema, listing: OnceCell::new() }
+        ShardTable { place, folder, kind, schema, is_latest_only: false, listing: Arc::default() }
+    }
+
+    /// The same table without the rows of versions that are not the latest; only for a table with `is_latest`.
+    pub(super) fn latest_only(&self) -> Self {
+        ShardTable {
+            place: self.place.clone(),
+            folder: self.folder.clone(),
+            kind: self.kind,
+            schema: Arc::clone(&self.schema),
+            is_latest_only: true,
+            listing: Arc::clone(&self.listing),
+        }
+    }
+
+    pub(super) fn is_latest_only(&self) -> bool {
+        self.is_latest_only
+    }
+
+    /// Whether both are tables of the same origin of the same lake.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        let origin = |table: &Self| {
+            let mut parts: Vec<_> = table.folder.parts().collect();
+            parts.pop();
+            parts.into_iter().collect::<ObjectPath>()
+        };
+        self.place.store_url == other.place.store_url && origin(self) == origin(other)
     }
 
     pub(super) fn kind(&self) -> TableKind {
@@ -151,7 +185,10 @@ impl ShardTable {
     /// Sizes for the planner, which joins the smaller table into memory. Guessed: exact ones would cost a read a shard.
     fn guessed_statistics(&self, shards: &[PartitionedFile]) -> Statistics {
         let stored_bytes: u64 = shards.iter().map(|shard| shard.object_meta.size).sum();
-        let rows = usize::try_from(stored_bytes / stored_bytes_per_row(self.kind)).unwrap_or(usize::MAX);
+        let mut rows = usize::try_from(stored_bytes / stored_bytes_per_row(self.kind)).unwrap_or(usize::MAX);
+        if self.is_latest_only {
+            rows /= VERSIONS_PER_PACKAGE;
+        }
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = Precision::Inexact(rows);
         statistics
@@ -172,6 +209,11 @@ fn stored_bytes_per_row(kind: TableKind) -> u64 {
         | TableKind::Unpublished
         | TableKind::Quirks => 20,
     }
+}
+
+/// Whether a filter that all rows must pass looks at `is_latest`.
+fn asks_for_latest(filter: &Expr) -> bool {
+    filter.column_refs().iter().any(|column| column.name == LATEST_COLUMN)
 }
 
 fn text(data_type: &DataType, value: String) -> ScalarValue {
@@ -244,10 +286,21 @@ impl TableProvider for ShardTable {
             Arc::clone(&self.place.store),
             state.runtime_env().cache_manager.get_file_metadata_cache(),
         );
-        let source = ParquetSource::new(Arc::clone(&self.schema))
-            .with_table_parquet_options(state.default_table_options().parquet)
+        let mut options = state.default_table_options().parquet;
+        if self.is_latest_only || filters.iter().any(asks_for_latest) {
+            // The latest versions lie scattered, and what is decoded for a filter is cached by whole batches: all rows
+            // of each column that a filter reads would be decoded for one in twenty.
+            options.global.max_predicate_cache_size = Some(0);
+        }
+        let mut source = ParquetSource::new(Arc::clone(&self.schema))
+            .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_GUESS_BYTES)
             .with_parquet_file_reader_factory(Arc::new(readers));
+        if self.is_latest_only {
+            let is_latest = DFSchema::try_from(Arc::clone(&self.schema))
+                .and_then(|schema| state.create_physical_expr(col(LATEST_COLUMN), &schema))?;
+            source = source.with_predicate(is_latest);
+        }
         let scan = FileScanConfigBuilder::new(self.place.store_url.clone(), Arc::new(source))
             .with_file_groups(groups(shards, state.config().target_partitions()))
             .with_statistics(statistics)

@@ -4,6 +4,9 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+/// Bytes of texts that an emptied dictionary has room for.
+const KEPT_BYTES: usize = 4 << 20;
+
 /// Different texts, each with its place.
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {
@@ -54,9 +57,10 @@ impl Dictionary {
         &self.plain
     }
 
-    /// Empties it; its memory is kept.
+    /// Empties it; its memory is kept, but for what one huge text took.
     pub(super) fn clear(&mut self) {
         self.plain.clear();
+        self.plain.shrink_to(KEPT_BYTES);
         self.spans.clear();
         self.places.clear();
         self.last = 0;

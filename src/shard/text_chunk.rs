@@ -77,16 +77,15 @@ impl TextChunk {
             value_level: u8::try_from(descriptor.max_def_level()).ok()?,
             descriptor,
         };
-        Some(TextChunk::begin(Arc::new(settings), Dictionary::default()))
+        Some(TextChunk::begin(Arc::new(settings)))
     }
 
-    fn begin(settings: Arc<Settings>, mut dictionary: Dictionary) -> TextChunk {
-        dictionary.clear();
+    fn begin(settings: Arc<Settings>) -> TextChunk {
         let pages = TextPages::new(settings.descriptor.clone(), settings.compression, settings.has_statistics);
         TextChunk {
             pages,
             filter: None,
-            dictionary,
+            dictionary: Dictionary::default(),
             is_plain: !settings.has_dictionary,
             source: None,
             page: PageRows::default(),
@@ -300,18 +299,18 @@ impl TextChunk {
     /// Ends the chunk: its bytes, and what the row group is to know of it. The next chunk begins.
     pub(super) fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)> {
         self.end_page(compressor)?;
-        let settings_have_dictionary = self.settings.has_dictionary;
-        let settings = Arc::clone(&self.settings);
-        let TextChunk { pages, mut filter, dictionary, .. } =
-            std::mem::replace(self, TextChunk::begin(settings, Dictionary::default()));
-        if let (Some(filter), Some((_, false_share))) = (&mut filter, self.settings.filter) {
+        let next = TextChunk::begin(Arc::clone(&self.settings));
+        let TextChunk { settings, pages, mut filter, mut dictionary, page, .. } = std::mem::replace(self, next);
+        if let (Some(filter), Some((_, false_share))) = (&mut filter, settings.filter) {
             filter.fold_to_target_fpp(false_share);
         }
         // Also where every value is null: readers want the dictionary that pages speak of.
-        let body = settings_have_dictionary.then(|| (dictionary.plain(), dictionary.count()));
+        let body = settings.has_dictionary.then(|| (dictionary.plain(), dictionary.count()));
         let ended = pages.finish(body, filter, compressor);
         let ended = ended.or_error(ErrorKind::Internal, || "cannot end a column of text".to_owned())?;
-        *self = TextChunk::begin(Arc::clone(&self.settings), dictionary);
+        // The next chunk has their memory.
+        dictionary.clear();
+        (self.dictionary, self.page) = (dictionary, page);
         Ok(ended)
     }
 }

@@ -29,6 +29,9 @@ mod readers;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;
+/// The prompt on a terminal.
+#[cfg(feature = "query")]
+mod prompt;
 /// Two processes on one lake.
 mod lock;
 /// A lake that is proved, damaged, found out, and mended.

@@ -153,8 +153,10 @@ impl Shell<'_, '_> {
         let started = Instant::now();
         let statement = BoundSql::new(statement);
         let answered = tokio::select! {
-            answered = self.answers.answer(&statement) => answered,
+            // First, so that whoever sees the beginning of an answer can stop it.
+            biased;
             _ = tokio::signal::ctrl_c() => Err(Error::interrupted()),
+            answered = self.answers.answer(&statement) => answered,
         };
         if let Err(error) = answered {
             self.printer.error(&error);

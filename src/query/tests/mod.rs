@@ -6,5 +6,6 @@ mod functions;
 mod lake;
 mod mistakes;
 mod named;
+mod optimizer;
 mod statements;
 mod terminal;
