@@ -121,6 +121,7 @@ mod tests {
             partition: Partition::ALL,
             written_at: "2026-01-01T00:00:00Z".to_owned(),
             shards: tables.iter().map(|table| (table.to_string(), meta.clone())).collect(),
+            oversize_limit_bytes: None,
             outcomes: BTreeMap::new(),
         }
     }

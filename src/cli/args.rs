@@ -153,10 +153,12 @@ pub(super) struct RegistryArgs {
     /// this machine]
     #[arg(long, value_name = "N", env = "ALL_DOCS_MONTHLY_BUDGET")]
     pub(super) monthly_budget: Option<NonZeroU64>,
-    /// Largest document, decoded; a larger one is the outcome oversize [default: 268435456]
+    /// Largest document, decoded; a larger one is the outcome oversize, and is asked for again when this is raised
+    /// [default: 268435456]
     #[arg(long, value_name = "BYTES", env = "ALL_DOCS_MAX_DOCUMENT_BYTES")]
     pub(super) max_document_bytes: Option<NonZeroU64>,
-    /// The user's .npmrc with credentials, instead of ~/.npmrc; ./.npmrc and NPM_TOKEN are read as well
+    /// The user's .npmrc with credentials, instead of ~/.npmrc; ./.npmrc and NPM_TOKEN are read as well. Its
+    /// @scope:registry lines are not used: an origin's documents come from the origin
     #[arg(long, value_name = "FILE", env = "NPM_CONFIG_USERCONFIG")]
     pub(super) userconfig: Option<PathBuf>,
     /// Packages of the built-in sample registry (with --origin sample)

@@ -13,13 +13,12 @@ use super::lake_origin::{LakeArgs, LakeOrigin};
 use super::log;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::status::no_lake;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Layout, OriginLayout, hex_key};
 use crate::pipeline::{
-    ClearPart, Clearing, LakeDocuments, PartitionState, partition_states, read_lake, validate_partitions,
+    ClearPart, Clearing, LakeDocuments, PartitionState, no_lake, partition_states, read_lake, validate_partitions,
 };
-use crate::store::Store;
+use crate::store::{Store, blocking};
 
 /// Files that a question about deleting shows.
 const FILES_SHOWN: usize = 5;
@@ -141,9 +140,7 @@ async fn list(args: ListArgs, settings: &Settings, printer: &Printer) -> Result<
         let documents = LakeDocuments::open(&store, layout).await?;
         for state in committed {
             let (documents, partition) = (documents.clone(), state.partition.clone());
-            let names = tokio::task::spawn_blocking(move || documents.names(&partition))
-                .await
-                .or_error(ErrorKind::Internal, || "reading the names died".to_owned())??;
+            let names = blocking("reading the names", move || documents.names(&partition)).await?;
             let key =
                 |name: &crate::npm::PackageName| format!("v1:packument:{}:{}\n", layout.name(), hex_key(name.as_str()));
             printer.result(&names.iter().map(key).collect::<String>())?;

@@ -19,6 +19,7 @@ use super::settings::Settings;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::npm::PackageName;
 use crate::pipeline::LakeDocuments;
+use crate::store::blocking;
 
 /// What JavaScript's `encodeURIComponent` leaves as it is.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -92,7 +93,9 @@ pub(super) async fn run(
     let target = args.target.clone();
     let exported = match args.format {
         ExportFormat::Files => to_files(documents, groups, target, stop).await?,
-        ExportFormat::Ndjson => blocking(move || to_lines(&documents, &groups, &target, &stop)).await?,
+        ExportFormat::Ndjson => {
+            blocking("an export's thread", move || to_lines(&documents, &groups, &target, &stop)).await?
+        }
     };
     if exported.is_interrupted {
         printer.note("interrupted; the same command goes on where it stopped");
@@ -133,7 +136,7 @@ async fn to_files(
         .map(|_| {
             let (documents, waiting) = (documents.clone(), Arc::clone(&waiting));
             let (folder, stop) = (folder.clone(), stop.clone());
-            tokio::spawn(blocking(move || {
+            tokio::spawn(blocking("an export's thread", move || {
                 let mut exported = Exported::default();
                 loop {
                     let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -253,10 +256,6 @@ fn is_closed_pipe(error: &Error) -> bool {
     use std::error::Error as _;
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.or_error(ErrorKind::Internal, || "an export's thread died".to_owned())?
 }
 
 #[cfg(test)]

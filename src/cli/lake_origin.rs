@@ -2,10 +2,9 @@
 
 use super::origin::given_name;
 use super::settings::Settings;
-use super::status::no_lake;
 use crate::error::{Error, Result};
 use crate::lake::{LakeInfo, Layout, OriginLayout};
-use crate::pipeline::read_lake;
+use crate::pipeline::{no_lake, read_lake};
 use crate::registry::Origin;
 use crate::store::Store;
 

@@ -13,10 +13,10 @@ use super::origin;
 use super::output_file;
 use super::printer::Printer;
 use super::settings::Settings;
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::Result;
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, PartSize, Pivots};
 use crate::pipeline::{LakeRows, ask_for_pivots, lake_pivots, read_lake};
-use crate::store::Store;
+use crate::store::{Store, blocking};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -63,9 +63,7 @@ pub(super) async fn run(args: PivotsArgs, settings: &Settings, printer: &Printer
     };
     let held = if args.ask { None } else { rows_of_lake(&args, settings).await? };
     let pivots = match held {
-        Some(rows) => tokio::task::spawn_blocking(move || lake_pivots(&rows, size))
-            .await
-            .or_error(ErrorKind::Internal, || "reading the lake's names died".to_owned())??,
+        Some(rows) => blocking("reading the lake's names", move || lake_pivots(&rows, size)).await?,
         None => ask(&args, size, settings, printer).await?,
     };
     let by_suffix = || match args.output.as_ref().and_then(|path| path.extension()).and_then(|suffix| suffix.to_str()) {

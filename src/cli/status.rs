@@ -5,8 +5,8 @@ use super::exit::Code;
 use super::log;
 use super::printer::Printer;
 use super::settings::Settings;
-use crate::error::{Context, Error, ErrorKind, Result};
-use crate::pipeline::{OriginStatus, lake_status};
+use crate::error::{Context, ErrorKind, Result};
+use crate::pipeline::{OriginStatus, lake_status, no_lake};
 use crate::store::Store;
 
 pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
@@ -24,12 +24,6 @@ pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer
     }
     printer.result(&text)?;
     Ok(Code::Done)
-}
-
-/// That there is no lake, and how to make one.
-pub(super) fn no_lake(place: &str) -> Error {
-    Error::lake(format!("there is no lake at {place}"))
-        .hint(format!("make one: all-docs ingest --pivots examples/pivots.json --origin sample --lake {place}"))
 }
 
 fn describe(origin: &OriginStatus, now_s: i64) -> String {

@@ -11,10 +11,10 @@ use super::meter::Meter;
 use super::origin::{self, OpenOrigin};
 use super::printer::Printer;
 use super::settings::Settings;
-use super::status::no_lake;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::pipeline::{
-    IngestOptions, Mending, OriginProof, PartitionMode, Progress, Scope, ingest, prepare_repair, read_lake, verify,
+    IngestOptions, Mending, OriginProof, PartitionMode, Progress, Scope, ingest, no_lake, prepare_repair, read_lake,
+    verify,
 };
 use crate::store::Store;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::join::{Join, Named, Pair};
 use crate::error::{ErrorKind, Result};
-use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision};
+use crate::npm::{DocRow, PackageName, Representation, Revision};
 
 /// What the lake knows of a name's last request: a row of `outcomes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub struct Known {
     pub name: PackageName,
     /// The revision that was announced when it was asked for.
     pub rev: Revision,
-    /// What became of it.
-    pub outcome: Outcome,
+    /// Whether it need not be repeated as long as the same revision is announced.
+    pub is_settled: bool,
     /// The form of the document that the lake holds; `None` where it holds none.
     pub representation: Option<Representation>,
 }
@@ -55,7 +55,7 @@ pub enum FetchReason {
     Unknown,
     /// Another revision is announced than the one that was asked for.
     Revised,
-    /// The last request has to be repeated: stale or failed.
+    /// The last request has to be repeated, though nothing new is announced.
     Unsettled,
     /// The lake holds the abbreviated form, and the full one is wanted.
     FullerForm,
@@ -85,7 +85,7 @@ pub struct PlannedStep {
 
 /// Decides for every name of `listed` and `known`, by name.
 ///
-/// Both must be strictly ascending by name. A name whose outcome [is settled](Outcome::is_settled) at the announced
+/// Both must be strictly ascending by name. A name whose last request is [settled](Known::is_settled) at the announced
 /// revision is not asked for again, also if it has no document. A full document serves where the abbreviated form is
 /// wanted, for it holds more; an abbreviated one does not serve where the full form is wanted.
 ///
@@ -130,7 +130,7 @@ fn reason(row: &DocRow, known: &Known, wanted: Representation) -> Option<FetchRe
     if row.rev != known.rev {
         return Some(FetchReason::Revised);
     }
-    if !known.outcome.is_settled() {
+    if !known.is_settled {
         return Some(FetchReason::Unsettled);
     }
     let is_too_little = wanted == Representation::Full && known.representation == Some(Representation::Abbreviated);
@@ -145,9 +145,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::npm::Outcome;
 
     fn known(name: &str, rev: &str, outcome: Outcome, representation: Option<Representation>) -> Known {
-        Known { name: PackageName::from(name), rev: Revision::from(rev), outcome, representation }
+        let is_settled = outcome.is_settled();
+        Known { name: PackageName::from(name), rev: Revision::from(rev), is_settled, representation }
     }
 
     fn step(row: Option<(&str, &str)>, before: Option<Known>, selection: &Selection, wanted: Representation) -> Step {

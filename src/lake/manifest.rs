@@ -21,6 +21,10 @@ pub struct Manifest {
     pub shards: BTreeMap<String, ShardMeta>,
     /// How many names ended in which outcome.
     pub outcomes: BTreeMap<String, u64>,
+    /// The smallest of the limits on a document's size, in bytes, by which its names of outcome `oversize` were refused.
+    /// `None` where there are none, or it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oversize_limit_bytes: Option<u64>,
 }
 
 impl Manifest {

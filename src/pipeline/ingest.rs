@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::bounds::Bounds;
 use super::build::{PartitionJob, build};
+use super::ending::Ending;
 use super::lease::{Lease, LeaseWatch};
 use super::losses::{PartitionLoss, disbelief, unbelievable};
 use super::open::{open_lake, sweep};
@@ -26,7 +27,7 @@ use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::fetch::{ByteBudget, Fetched, StagedAnswers, fetch};
 use crate::lake::{Layout, Manifest, OriginLayout, Partition, PartitionSet, TableKind};
 use crate::npm::{DocRow, Outcome};
-use crate::store::Store;
+use crate::store::{Store, blocking};
 
 /// Names in a row that get no answer at all before the run stops: the network is gone, not a package.
 const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
@@ -92,6 +93,7 @@ struct River {
     builders: TaskTracker,
     commits: TaskTracker,
     unanswered_in_a_row: AtomicU64,
+    ending: Arc<Ending>,
     notes: Mutex<Notes>,
 }
 
@@ -112,6 +114,7 @@ impl River {
             representation: options.representation,
             selection: options.selection.clone(),
             refresh: options.refresh,
+            max_document_bytes: options.registry.max_document_bytes(),
         };
         River {
             options,
@@ -125,6 +128,7 @@ impl River {
             builders: TaskTracker::new(),
             commits: TaskTracker::new(),
             unanswered_in_a_row: AtomicU64::new(0),
+            ending: Arc::default(),
             notes: Mutex::default(),
         }
     }
@@ -191,10 +195,12 @@ impl River {
         self.progress.partitions_total.store(partitions as u64, Ordering::Relaxed);
         listing
             .into_partitions(Arc::clone(&set), scope)
+            .try_take_while(|_| std::future::ready(Ok(!self.ending.has_begun())))
             .map_ok(|(index, rows)| Arc::clone(self).partition(Arc::clone(&set), index, rows))
             .try_buffer_unordered(self.bounds.partitions)
             .try_collect::<Vec<()>>()
             .await?;
+        self.ending.outcome()?;
         spool_store.delete(&self.layout.scan_spool()).await
     }
 
@@ -217,7 +223,7 @@ impl River {
         }
         let previous = read_manifest(&self.options.store, &self.layout, &partition).await?;
         let river = Arc::clone(&self);
-        let job = blocking(move || river.prepare(partition, previous, rows)).await?;
+        let job = blocking("a partition's plan", move || river.prepare(partition, previous, rows)).await?;
         self.note_plan(&job);
         if self.options.dry_run || job.plan.is_unchanged() {
             if !self.options.dry_run {
@@ -228,7 +234,11 @@ impl River {
             Progress::add(&self.progress.partitions_done, 1);
             return Ok(());
         }
-        let manifest = self.fetch_and_build(job).await?;
+        let manifest = match self.fetch_and_build(job).await {
+            // What came in is staged.
+            Err(error) if error.kind() == ErrorKind::Interrupted && self.ending.has_begun() => return Ok(()),
+            built => built?,
+        };
         if let Some(lease) = &self.lease {
             lease.confirm().await?;
         }
@@ -254,7 +264,7 @@ impl River {
             }
             staged = StagedAnswers::open(&store, &layout, &partition)?;
         }
-        let representation = self.wanted.representation;
+        let (representation, max_document_bytes) = (self.wanted.representation, self.wanted.max_document_bytes);
         let progress = Arc::clone(&self.progress);
         let large_documents = Arc::clone(&self.large_documents);
         Ok(PartitionJob {
@@ -264,6 +274,7 @@ impl River {
             rows,
             plan,
             representation,
+            max_document_bytes,
             previous,
             staged,
             segment: self.bounds.segment,
@@ -276,15 +287,16 @@ impl River {
     /// Runs the requests and the builder of one partition side by side, until both have ended.
     async fn fetch_and_build(&self, job: PartitionJob) -> Result<Manifest> {
         let representation = job.representation;
-        let items = job.items_to_ask_for();
+        let ending = Arc::clone(&self.ending);
+        let items = job.items_to_ask_for().into_iter().take_while(move |_| !ending.has_begun());
         let (sender, receiver) = mpsc::channel(self.bounds.fetched_per_partition);
         // Tracked, because it runs on when this future is dropped: the run must not end before it has.
         let builder = self.builders.spawn_blocking(move || build(job, receiver));
         let lane = self.budget.lane();
         let concurrency = self.bounds.requests_per_partition;
-        let mut answers = fetch(self.options.registry.clone(), representation, items.into_iter(), lane, concurrency);
+        let mut answers = fetch(self.options.registry.clone(), representation, items, lane, concurrency);
         while let Some(fetched) = answers.try_next().await? {
-            let fetched = self.check_fatal(fetched)?;
+            let Some(fetched) = self.check_fatal(fetched)? else { continue };
             if sender.send(fetched).await.is_err() {
                 // The builder has ended early; its error is the story.
                 break;
@@ -294,16 +306,22 @@ impl River {
         builder.await.or_error(ErrorKind::Internal, || "a partition's builder died".to_owned())?
     }
 
-    /// A failure that says something about the whole run, not about one name, ends the run.
-    fn check_fatal(&self, mut fetched: Fetched) -> Result<Fetched> {
+    /// A failure that says something about the whole run, not about one name, ends the run; one that only forbids further
+    /// requests is `None`, and ends it when what is in flight has come.
+    fn check_fatal(&self, mut fetched: Fetched) -> Result<Option<Fetched>> {
         let failure = match fetched.response {
             Err(failure) if failure.outcome.is_none() => {
-                return Err(failure.error.doing(format!("fetching {}", fetched.item.name)));
+                let error = failure.error.doing(format!("fetching {}", fetched.item.name));
+                if error.kind() != ErrorKind::RateLimit {
+                    return Err(error);
+                }
+                self.ending.begin(error);
+                return Ok(None);
             }
             Err(failure) => failure,
             Ok(_) => {
                 self.unanswered_in_a_row.store(0, Ordering::Relaxed);
-                return Ok(fetched);
+                return Ok(Some(fetched));
             }
         };
         if failure.http_status.is_none() && failure.outcome == Some(Outcome::Failed) {
@@ -314,7 +332,7 @@ impl River {
             }
         }
         fetched.response = Err(failure);
-        Ok(fetched)
+        Ok(Some(fetched))
     }
 
     fn note_plan(&self, job: &PartitionJob) {
@@ -359,8 +377,4 @@ impl River {
             plan: notes.plan,
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.or_error(ErrorKind::Internal, || "a partition's plan died".to_owned())?
 }

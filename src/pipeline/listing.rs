@@ -18,7 +18,7 @@ use crate::npm::{DocRow, Page, PageQuery};
 use crate::registry::Registry;
 use crate::scan::{PageSource, ScanOptions, ScanReport, scan_all, with_misplaced};
 use crate::shard::{ShardReader, ShardWriter, doc_rows};
-use crate::store::Store;
+use crate::store::{Store, blocking};
 use crate::table::{DocsBuilder, schema};
 
 /// Pages between the scan and the spool.
@@ -121,9 +121,7 @@ impl Listing {
             }
             Ok::<Vec<u64>, Error>(rows_by_partition)
         };
-        let rows_by_partition = tokio::task::spawn_blocking(count)
-            .await
-            .or_error(ErrorKind::Internal, || "counting the rows of the partitions died".to_owned())??;
+        let rows_by_partition = blocking("counting the rows of the partitions", count).await?;
         self.summary.listed = rows_by_partition.iter().sum();
         let least = self.summary.total_rows.map(|(first, last)| first.min(last));
         self.summary.missing_rows =
@@ -151,9 +149,7 @@ impl Listing {
             }
             derivation.finish()
         };
-        tokio::task::spawn_blocking(derive)
-            .await
-            .or_error(ErrorKind::Internal, || "deriving the partitions died".to_owned())?
+        blocking("deriving the partitions", derive).await
     }
 
     /// The rows of each partition of `set` in order, also of those without rows; of those in `scope` only, where it is

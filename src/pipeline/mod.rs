@@ -10,7 +10,9 @@ mod clear;
 #[cfg(test)]
 mod crash_tests;
 mod doc_rows;
+mod document_shards;
 mod documents;
+mod ending;
 mod ingest;
 mod lease;
 mod listing;
@@ -35,7 +37,7 @@ pub use documents::{Absent, LakeDocuments};
 pub use ingest::ingest;
 pub use lease::{Lease, LeaseWatch};
 pub use listing::PartitionMode;
-pub use open::{open_lake, read_lake};
+pub use open::{no_lake, open_lake, read_lake};
 pub use options::IngestOptions;
 pub use partitions::{PartitionFault, PartitionState, partition_states, validate_partitions};
 pub use progress::{Progress, ProgressSnapshot};

@@ -29,6 +29,13 @@ pub async fn read_lake(store: &Store) -> Result<Option<LakeInfo>> {
     Ok(Some(info))
 }
 
+/// The error for a place that holds no lake: it says how to make one.
+pub fn no_lake(place: &str) -> Error {
+    Error::lake(format!("there is no lake at {place}")).hint(format!(
+        "make one: all-docs ingest --pivots examples/pivots.json --lake {place}, with --origin sample to try it without npm;\nor name the folder of one with --lake"
+    ))
+}
+
 /// Opens the lake for an ingest of `origin`: makes it where there is none, and enters the origin on its front page.
 ///
 /// A folder that holds other things is refused, so that a mistyped path fills nobody's home with shards.

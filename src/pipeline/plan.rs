@@ -20,6 +20,8 @@ pub(super) struct Wanted {
     pub(super) selection: Selection,
     /// Whether documents that are held at the announced revision are asked for again.
     pub(super) refresh: bool,
+    /// The largest document that is taken, in bytes.
+    pub(super) max_document_bytes: u64,
 }
 
 /// What one partition needs.
@@ -144,7 +146,9 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
         None => HashSet::new(),
     };
     let held = previous.outcomes()?;
-    let known = held.iter().map(|held| Ok(known(held, &abbreviated)));
+    let refused_by = previous.manifest.and_then(|manifest| manifest.oversize_limit_bytes);
+    let takes_larger = refused_by.is_none_or(|limit_bytes| limit_bytes < wanted.max_document_bytes);
+    let known = held.iter().map(|held| Ok(known(held, &abbreviated, takes_larger)));
     let lake = HeldDocuments { outcomes: &held, abbreviated: &abbreviated };
     for step in plan_fetch(rows.iter().cloned().map(Ok), known, &wanted.selection, wanted.representation) {
         let step = step.doing(comparing)?;
@@ -193,13 +197,15 @@ impl<'a> HeldDocuments<'a> {
     }
 }
 
-fn known(held: &HeldOutcome, abbreviated: &HashSet<PackageName>) -> Known {
+/// What is known of a name. `takes_larger` says whether larger documents are taken now than when it was asked for.
+fn known(held: &HeldOutcome, abbreviated: &HashSet<PackageName>, takes_larger: bool) -> Known {
     let representation = match held.outcome.has_document() {
         true if abbreviated.contains(&held.name) => Some(Representation::Abbreviated),
         true => Some(Representation::Full),
         false => None,
     };
-    Known { name: held.name.clone(), rev: held.rev.clone(), outcome: held.outcome, representation }
+    let is_settled = held.outcome.is_settled() && !(takes_larger && held.outcome == Outcome::Oversize);
+    Known { name: held.name.clone(), rev: held.rev.clone(), is_settled, representation }
 }
 
 /// The selected names of a partition that the registry does not list; none where everything is selected.

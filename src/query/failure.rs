@@ -9,13 +9,6 @@ use parquet::errors::ParquetError;
 
 use crate::error::{Error, ErrorKind, Retry};
 
-/// The error for a place that holds no lake: it says how to make one.
-pub fn no_lake(location: &str) -> Error {
-    Error::lake(format!("there is no lake at {location}")).hint(format!(
-        "make one with: all-docs ingest --pivots examples/pivots.json --lake {location}\nor name the folder of one with --lake"
-    ))
-}
-
 /// A shard that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{shard} {fault}")]

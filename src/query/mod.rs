@@ -26,7 +26,6 @@ mod write;
 
 pub use attached::AttachedLake;
 pub use catalog::{ColumnInfo, TableInfo};
-pub use failure::no_lake;
 pub use format::Format;
 pub use named::{
     BoundSql, Key, NamedQueries, NamedQuery, Parameter, ParameterType, ParameterValue, QueryKind, Selection,

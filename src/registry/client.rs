@@ -3,7 +3,6 @@
 //! Each question is a loop of attempts: wait at the gate, take from the budget, ask, and either have an answer or know how
 //! long to wait. What an answer means is in `classify`, how one request goes over the wire in `exchange`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -12,14 +11,15 @@ use url::Url;
 
 use super::budget::{BudgetSnapshot, RequestBudget, month_of};
 use super::classify::{Evidence, Fault, classify};
-use super::config::{HostLimits, RegistryConfig};
+use super::config::RegistryConfig;
 use super::credentials::Credentials;
 use super::database_info::DatabaseInfo;
-use super::exchange::{Question, Reply, Wire};
+use super::exchange::{Met, Question, Reply, Wire};
 use super::failure::RequestFailure;
-use super::identity::{claimed_name, is_balanced, is_closed};
-use super::limiter::gate::{Gate, GateStatus, Permit};
-use super::origin::{Origin, host_of};
+use super::hosts::{Host, Hosts};
+use super::identity::{claimed_name, is_balanced, is_closed, is_no_beginning};
+use super::limiter::gate::{GateStatus, Permit};
+use super::origin::Origin;
 use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
 use super::retry::{Attempts, Failed};
 use super::statistics::{Statistics, add};
@@ -44,27 +44,8 @@ struct Inner {
     origin: Origin,
     config: RegistryConfig,
     wire: Wire,
-    replicate: Arc<Host>,
-    registry: Arc<Host>,
+    hosts: Hosts,
     budget: Mutex<RequestBudget>,
-}
-
-/// One of the servers.
-struct Host {
-    gate: Gate,
-    /// Whether it has ever given a useful answer, so that it is a registry, whatever it says later.
-    known: AtomicBool,
-}
-
-impl Host {
-    fn new(name: String, limits: HostLimits) -> Arc<Host> {
-        Arc::new(Host { gate: Gate::new(name, limits), known: AtomicBool::new(false) })
-    }
-
-    fn useful<T>(&self, answer: T) -> T {
-        self.known.store(true, Ordering::Relaxed);
-        answer
-    }
 }
 
 impl std::fmt::Debug for Registry {
@@ -79,20 +60,19 @@ impl Registry {
     /// Fails, of kind Input, for a user agent that cannot stand in a header.
     pub fn new(origin: Origin, config: RegistryConfig, credentials: Credentials) -> Result<Registry> {
         let wire = Wire::new(&config, [&origin.replicate_url, &origin.registry_url], credentials)?;
-        let (replicate_host, registry_host) = (host_of(&origin.replicate_url), host_of(&origin.registry_url));
-        let registry = Host::new(registry_host.clone(), config.registry.clone());
-        let replicate = if replicate_host == registry_host {
-            registry.clone()
-        } else {
-            Host::new(replicate_host, config.replicate.clone())
-        };
+        let hosts = Hosts::new(&origin, &config);
         let budget = Mutex::new(RequestBudget::new(config.monthly_budget));
-        Ok(Registry { inner: Arc::new(Inner { origin, config, wire, replicate, registry, budget }) })
+        Ok(Registry { inner: Arc::new(Inner { origin, config, wire, hosts, budget }) })
     }
 
     /// What is asked.
     pub fn origin(&self) -> &Origin {
         &self.inner.origin
+    }
+
+    /// The largest document that is taken, decoded, in bytes.
+    pub fn max_document_bytes(&self) -> u64 {
+        self.inner.config.max_document_bytes
     }
 
     /// What was exchanged so far.
@@ -102,7 +82,7 @@ impl Registry {
 
     /// How the gates stand: of `_all_docs`, then of packuments. The same one twice where both are one host.
     pub fn gates(&self) -> [GateStatus; 2] {
-        [self.inner.replicate.gate.status(), self.inner.registry.gate.status()]
+        [self.inner.hosts.replicate.gate.status(), self.inner.hosts.registry.gate.status()]
     }
 
     /// The requests of this month by host, to be kept in the lake.
@@ -124,14 +104,14 @@ impl Registry {
         let doing = || format!("asking {url} what it is");
         let mut attempts = Attempts::new(&self.inner.config);
         loop {
-            let permit = self.enter(&self.inner.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
-            let failed = match self.info_once(url, &attempts, &permit).await {
-                Ok(Some(info)) => return Ok(self.inner.replicate.useful(info)),
+            let permit =
+                self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
+            let failed = match self.info_once(url, &attempts, permit).await {
+                Ok(Some(info)) => return Ok(self.inner.hosts.replicate.useful(info)),
                 Ok(None) => return Err(no_database(url).doing(doing())),
                 Err(failed) => failed,
             };
-            drop(permit);
-            self.pause(&self.inner.replicate, &mut attempts, failed)
+            self.pause(&self.inner.hosts.replicate, &mut attempts, failed)
                 .await
                 .map_err(|failure| failure.doing(doing).error)?;
         }
@@ -146,14 +126,14 @@ impl Registry {
         let doing = || format!("asking for {url}");
         let mut attempts = Attempts::new(&self.inner.config);
         loop {
-            let permit = self.enter(&self.inner.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
-            let failed = match self.page_once(&url, query.limit, &attempts, &permit).await {
-                Ok(Some(page)) => return Ok(self.inner.replicate.useful(page)),
+            let permit =
+                self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
+            let failed = match self.page_once(&url, query.limit, &attempts, permit).await {
+                Ok(Some(page)) => return Ok(self.inner.hosts.replicate.useful(page)),
                 Ok(None) => return Err(no_database(&self.inner.origin.replicate_url).doing(doing())),
                 Err(failed) => failed,
             };
-            drop(permit);
-            self.pause(&self.inner.replicate, &mut attempts, failed)
+            self.pause(&self.inner.hosts.replicate, &mut attempts, failed)
                 .await
                 .map_err(|failure| failure.doing(doing).error)?;
         }
@@ -167,30 +147,56 @@ impl Registry {
         request: &PackumentRequest,
         gate: &G,
     ) -> Result<Response, RequestFailure> {
-        let doing =
-            || format!("asking {} for the packument of {:?}", self.inner.registry.gate.host(), request.name.as_str());
+        let doing = || {
+            format!("asking {} for the packument of {:?}", self.inner.hosts.registry.gate.host(), request.name.as_str())
+        };
         let url =
             packument_url(&self.inner.origin.registry_url, &request.name).map_err(|failure| failure.doing(doing))?;
         let mut attempts = Attempts::new(&self.inner.config);
         loop {
             let permit =
-                self.enter(&self.inner.registry, &mut attempts).await.map_err(|failure| failure.doing(doing))?;
-            let failed = match self.packument_once(&url, request, gate, &attempts, &permit).await {
-                Ok(response) => return Ok(self.inner.registry.useful(response)),
+                self.enter(&self.inner.hosts.registry, &mut attempts).await.map_err(|failure| failure.doing(doing))?;
+            let failed = match self.packument_once(&url, request, gate, &attempts, permit).await {
+                Ok(response) => return Ok(self.inner.hosts.registry.useful(response)),
                 Err(failed) => failed,
             };
-            drop(permit);
-            self.pause(&self.inner.registry, &mut attempts, failed).await.map_err(|failure| failure.doing(doing))?;
+            self.pause(&self.inner.hosts.registry, &mut attempts, failed)
+                .await
+                .map_err(|failure| failure.doing(doing))?;
         }
     }
 
-    /// Waits for the right to send one request.
-    async fn enter(&self, host: &Host, attempts: &mut Attempts) -> Result<Permit, RequestFailure> {
-        let stops = |error, attempts: &Attempts| RequestFailure::stops_the_run(error, attempts.made());
-        let permit = host.gate.enter().await.map_err(|error| stops(error, attempts))?;
+    /// Waits for the right to send one request, and takes it off the host's budget.
+    async fn admit(&self, host: &Host) -> Result<Permit> {
+        let permit = host.gate.enter().await?;
         let month = month_of(jiff::Timestamp::now());
-        let taken = self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).take(host.gate.host(), &month);
-        taken.map_err(|error| stops(error, attempts))?;
+        self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).take(host.gate.host(), &month)?;
+        Ok(permit)
+    }
+
+    /// Sends one request, and follows where it is sent on to: each hop is a request to its host, by that host's gate and
+    /// budget. Answers with the permit of the host that answered.
+    async fn ask(&self, question: Question<'_>, mut permit: Permit) -> Result<(Reply<'_>, Permit), Failed> {
+        let (mut url, mut hops) = (question.url.clone(), 0);
+        loop {
+            url = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await? {
+                Met::Reply(reply) => return Ok((reply, permit)),
+                Met::Redirect { to } => to,
+            };
+            if hops == self.inner.config.max_redirects {
+                return Err(misled(Fault::Redirect(format!("it redirects more than {hops} times"))));
+            }
+            hops += 1;
+            // Its place must be free before another is waited for.
+            drop(permit);
+            let host = self.inner.hosts.of(&url).map_err(misled)?;
+            permit = self.admit(&host).await.map_err(Failed::NotSent)?;
+        }
+    }
+
+    /// Begins an attempt when it may be sent.
+    async fn enter(&self, host: &Host, attempts: &mut Attempts) -> Result<Permit, RequestFailure> {
+        let permit = self.admit(host).await.map_err(|error| RequestFailure::stops_the_run(error, attempts.made()))?;
         if attempts.made() > 0 {
             add(&self.inner.wire.counters.retries, 1);
         }
@@ -200,16 +206,16 @@ impl Registry {
 
     /// Waits before the next attempt, without a place among the requests in flight.
     async fn pause(&self, host: &Host, attempts: &mut Attempts, failed: Failed) -> Result<(), RequestFailure> {
-        let pause = attempts.after(failed, fastrand::f64(), host.known.load(Ordering::Relaxed))?;
+        let pause = attempts.after(failed, fastrand::f64(), host.is_known())?;
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
         Ok(())
     }
 
-    async fn info_once(&self, url: &Url, attempts: &Attempts, permit: &Permit) -> Result<Option<DatabaseInfo>, Failed> {
+    async fn info_once(&self, url: &Url, attempts: &Attempts, permit: Permit) -> Result<Option<DatabaseInfo>, Failed> {
         let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
-        let Reply::Document { mut body, first_piece, .. } = self.inner.wire.ask(&question, permit).await? else {
+        let (Reply::Document { mut body, first_piece, .. }, _permit) = self.ask(question, permit).await? else {
             return Ok(None);
         };
         let mut whole = first_piece;
@@ -227,10 +233,10 @@ impl Registry {
         url: &Url,
         limit: u32,
         attempts: &Attempts,
-        permit: &Permit,
+        permit: Permit,
     ) -> Result<Option<Page>, Failed> {
         let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
-        let Reply::Document { mut body, first_piece, .. } = self.inner.wire.ask(&question, permit).await? else {
+        let (Reply::Document { mut body, first_piece, .. }, _permit) = self.ask(question, permit).await? else {
             return Ok(None);
         };
         let no_page = |error: Error| faulty(Fault::OtherKind(error.message().to_owned()));
@@ -248,7 +254,7 @@ impl Registry {
         request: &PackumentRequest,
         gate: &G,
         attempts: &Attempts,
-        permit: &Permit,
+        permit: Permit,
     ) -> Result<Response, Failed> {
         let question = Question {
             url,
@@ -257,7 +263,8 @@ impl Registry {
             past_caches: attempts.past_caches(),
         };
         let limit_bytes = self.inner.config.max_document_bytes;
-        let (answer, http_status, validators) = match self.inner.wire.ask(&question, permit).await? {
+        let (reply, _permit) = self.ask(question, permit).await?;
+        let (answer, http_status, validators) = match reply {
             Reply::Document { mut body, first_piece, validators } => {
                 let expected = body.expected_bytes().unwrap_or_default();
                 if expected > limit_bytes {
@@ -274,12 +281,16 @@ impl Registry {
                         return Err(faulty(Fault::Oversize { limit_bytes }));
                     }
                     grown.grow(piece.len() as u64).await;
+                    make_room(&mut document, piece.len(), limit_bytes);
                     document.extend_from_slice(piece);
                 }
                 check(&document, &request.name, body.has_certain_end())?;
                 grown.keep();
-                // What was reserved beyond the end would be memory that no gate knows of.
-                let bytes = Bytes::from(document.into_boxed_slice());
+                // What was reserved beyond the end of a small one would be memory that no gate knows of.
+                let bytes = match document.len() <= MAX_RESERVED_BYTES {
+                    true => Bytes::from(document.into_boxed_slice()),
+                    false => Bytes::from(document),
+                };
                 let representation = request.representation;
                 (Answer::Fresh(Document { bytes, representation, validators: validators.clone() }), 200, validators)
             }
@@ -295,10 +306,23 @@ impl Registry {
     }
 }
 
+/// Room for one more piece of a body. A large one grows fourfold, where a `Vec` would double: each step leaves a block
+/// behind that the allocator keeps for a while, and room that is not written to costs no memory.
+fn make_room(document: &mut Vec<u8>, piece_bytes: usize, limit_bytes: u64) {
+    if document.capacity() - document.len() < piece_bytes && document.len() >= MAX_RESERVED_BYTES {
+        let most = usize::try_from(limit_bytes).unwrap_or(usize::MAX).max(document.len() + piece_bytes);
+        document.reserve_exact(document.len().saturating_mul(4).min(most) - document.len());
+    }
+}
+
 /// A packument must be whole, and of the name that was asked for. Whether it is sound is not asked here: what cannot be
 /// read is kept, and said to be malformed.
 fn check(document: &[u8], name: &PackageName, has_certain_end: bool) -> Result<(), Failed> {
-    if !is_closed(document) || !(has_certain_end || is_balanced(document)) {
+    let is_whole = match has_certain_end {
+        true => is_closed(document) || is_no_beginning(document),
+        false => is_closed(document) && is_balanced(document),
+    };
+    if !is_whole {
         return Err(faulty(Fault::Cut("the document stops before its last brace".to_owned())));
     }
     match claimed_name(document) {
@@ -307,9 +331,14 @@ fn check(document: &[u8], name: &PackageName, has_certain_end: bool) -> Result<(
     }
 }
 
+/// A fault of a body.
 fn faulty(fault: Fault) -> Failed {
-    let http_status = Some(200);
-    Failed { verdict: classify(&Evidence::Failed(&fault)), http_status }
+    Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: Some(200) }
+}
+
+/// A fault before any answer.
+fn misled(fault: Fault) -> Failed {
+    Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: None }
 }
 
 fn no_database(url: &Url) -> Error {

@@ -4,7 +4,6 @@
 
 mod npmrc;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
@@ -19,7 +18,6 @@ use crate::error::{Error, Result};
 #[derive(Clone, Default)]
 pub struct Credentials {
     entries: Vec<Entry>,
-    scopes: BTreeMap<String, Url>,
     notes: Vec<String>,
 }
 
@@ -76,12 +74,6 @@ impl Credentials {
         };
         self.insert(place, authorization);
         Ok(self)
-    }
-
-    /// Where a scope (without its `@`) lives by `@scope:registry=`, where `.npmrc` says it. What an origin lists is not
-    /// looked up there: a scope of the same name elsewhere is another scope.
-    pub fn scope_registry(&self, scope: &str) -> Option<&Url> {
-        self.scopes.get(scope)
     }
 
     /// What in `.npmrc` was of no use, as sentences without secrets.

@@ -1,6 +1,6 @@
-//! One request over HTTP, redirects followed, up to the headers of its answer.
+//! One request over HTTP, up to the headers of its answer.
 //!
-//! Not here: what the answer means (`classify`), and whether it is asked for again (`retry`).
+//! Not here: what the answer means (`classify`), whether it is asked for again (`retry`), and following redirects (`client`).
 
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use crate::npm::Validators;
 const LOOK_BYTES: usize = 16 << 10;
 
 /// What is asked.
+#[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) url: &'a Url,
     /// The one media type that is accepted.
@@ -53,13 +54,21 @@ pub(super) enum Reply<'a> {
     },
 }
 
+/// What one request met.
+pub(super) enum Met<'a> {
+    Reply(Reply<'a>),
+    /// The same is to be asked there.
+    Redirect {
+        to: Url,
+    },
+}
+
 /// The HTTP client of an origin, with what every request of it shares.
 pub(super) struct Wire {
     client: reqwest::Client,
     credentials: Credentials,
     silence_timeout: Duration,
     answer_timeout: Duration,
-    max_redirects: u32,
     pub(super) counters: Counters,
 }
 
@@ -87,13 +96,12 @@ impl Wire {
             credentials,
             silence_timeout: config.silence_timeout,
             answer_timeout: config.answer_timeout,
-            max_redirects: config.max_redirects,
             counters: Counters::default(),
         })
     }
 
     /// Sends one request, and tells the permit what it met.
-    pub(super) async fn ask(&self, question: &Question<'_>, permit: &Permit) -> Result<Reply<'_>, Failed> {
+    pub(super) async fn ask(&self, question: &Question<'_>, permit: &Permit) -> Result<Met<'_>, Failed> {
         let began = Instant::now();
         let (response, authorized) = match self.send(question).await {
             Ok(answer) => answer,
@@ -106,6 +114,14 @@ impl Wire {
         let latency = began.elapsed();
         let status = response.status();
         let headers = response.headers().clone();
+        if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+            let to = redirected(question.url, &headers).map_err(|fault| {
+                let verdict = classify(&Evidence::Failed(&fault));
+                self.failed(verdict, Some(status.as_u16()), permit, latency)
+            })?;
+            permit.observe(Observation::Good { latency });
+            return Ok(Met::Redirect { to });
+        }
         let time_left = self.answer_timeout.saturating_sub(latency);
         let mut body = Body::new(response, &self.counters, self.silence_timeout, time_left);
         let mut first_piece = Vec::new();
@@ -140,7 +156,7 @@ impl Wire {
             (verdict, _) => return Err(self.failed(verdict, Some(status.as_u16()), permit, latency)),
         };
         permit.observe(Observation::Good { latency });
-        Ok(reply)
+        Ok(Met::Reply(reply))
     }
 
     /// Tells the permit of what is no answer, and counts it.
@@ -158,41 +174,33 @@ impl Wire {
             _ => Observation::Good { latency },
         };
         permit.observe(observation);
-        Failed { verdict, http_status }
+        Failed::NoAnswer { verdict, http_status }
     }
 
-    /// Sends, follows redirects, and says whether credentials went to the server that answered.
+    /// Sends, and says whether credentials went with it.
     async fn send(&self, question: &Question<'_>) -> Result<(reqwest::Response, bool), Fault> {
-        let mut url = question.url.clone();
-        for _ in 0..=self.max_redirects {
-            let mut request = self
-                .client
-                .get(url.clone())
-                .header(ACCEPT, question.accept)
-                .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-            if let Some(validators) = question.validators {
-                request = request.headers(conditions(validators));
-            }
-            if question.past_caches {
-                request = request.header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            }
-            // Looked up anew for each hop: a redirect to another host or path must not take a secret along.
-            let authorization = self.credentials.authorization_for(&url);
-            if let Some(authorization) = authorization {
-                request = request.header(AUTHORIZATION, authorization.clone());
-            }
-            add(&self.counters.requests, 1);
-            let response = match tokio::time::timeout(self.silence_timeout, request.send()).await {
-                Err(_) => return Err(Fault::TimedOut),
-                Ok(Err(error)) => return Err(fault_of(&error)),
-                Ok(Ok(response)) => response,
-            };
-            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return Ok((response, authorization.is_some()));
-            }
-            url = redirected(&url, response.headers())?;
+        let mut request = self
+            .client
+            .get(question.url.clone())
+            .header(ACCEPT, question.accept)
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(validators) = question.validators {
+            request = request.headers(conditions(validators));
         }
-        Err(Fault::Redirect(format!("it redirects more than {} times", self.max_redirects)))
+        if question.past_caches {
+            request = request.header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+        // By the URL of this very request: a redirect to another host or path must not take a secret along.
+        let authorization = self.credentials.authorization_for(question.url);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        add(&self.counters.requests, 1);
+        match tokio::time::timeout(self.silence_timeout, request.send()).await {
+            Err(_) => Err(Fault::TimedOut),
+            Ok(Err(error)) => Err(fault_of(&error)),
+            Ok(Ok(response)) => Ok((response, authorization.is_some())),
+        }
     }
 }
 

@@ -36,6 +36,16 @@ pub(super) fn is_balanced(document: &[u8]) -> bool {
     element(text).is_some_and(|element| element.len() == text.len())
 }
 
+/// Whether no packument begins like this, so that it is not one cut short: a whole object with more behind it, or JSON of
+/// another kind.
+pub(super) fn is_no_beginning(document: &[u8]) -> bool {
+    let text = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document));
+    match text.first() {
+        Some(b'{') => element(text).is_some(),
+        _ => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
+    }
+}
+
 fn skip(bytes: &[u8]) -> &[u8] {
     bytes.get(white_space(bytes)..).unwrap_or_default()
 }
@@ -99,5 +109,15 @@ mod tests {
         assert!(!is_balanced(b"{\"a\":{}"));
         assert!(!is_balanced(b"{\"a\":{}}}"));
         assert!(!is_balanced(b""));
+    }
+
+    #[test]
+    fn what_no_packument_begins_with_is_not_cut() {
+        for other in [" null\n", "\"Not Found\"", "[1]", "{\"a\":[]}{", "{}]"] {
+            assert!(is_no_beginning(other.as_bytes()), "{other}");
+        }
+        for beginning in ["", " ", "{", "{\"a\":\"}", "{\"a\":{}", "[{\"a\":1}", "<p>", "not found", "\"abc"] {
+            assert!(!is_no_beginning(beginning.as_bytes()), "{beginning}");
+        }
     }
 }

@@ -13,6 +13,7 @@ mod credentials;
 mod database_info;
 mod exchange;
 mod failure;
+mod hosts;
 mod identity;
 mod limiter;
 mod origin;

@@ -25,13 +25,18 @@ pub(super) struct Attempts {
     past_caches: bool,
 }
 
-/// One attempt that was no answer.
+/// One attempt without an answer.
 #[derive(Debug)]
-pub(super) struct Failed {
-    /// What it means.
-    pub(super) verdict: Verdict,
-    /// The HTTP status, where there was one.
-    pub(super) http_status: Option<u16>,
+pub(super) enum Failed {
+    /// What came is no answer.
+    NoAnswer {
+        /// What it means.
+        verdict: Verdict,
+        /// The HTTP status, where there was one.
+        http_status: Option<u16>,
+    },
+    /// A request may not be sent any more: the budget of its host is spent, or its gate does not open.
+    NotSent(Error),
 }
 
 impl Attempts {
@@ -64,7 +69,10 @@ impl Attempts {
     /// The pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1; `known` says
     /// whether this host has ever given a useful answer.
     pub(super) fn after(&mut self, failed: Failed, fraction: f64, known: bool) -> Result<Duration, RequestFailure> {
-        let Failed { verdict, http_status } = failed;
+        let (verdict, http_status) = match failed {
+            Failed::NoAnswer { verdict, http_status } => (verdict, http_status),
+            Failed::NotSent(error) => return Err(RequestFailure::stops_the_run(error, self.made)),
+        };
         let (stranger, reason) = match verdict {
             Verdict::Retry { stranger, past_caches, reason, .. } => {
                 self.past_caches |= past_caches;
@@ -114,7 +122,7 @@ mod tests {
     use super::*;
 
     fn failed(fault: &Fault) -> Failed {
-        Failed { verdict: classify(&Evidence::Failed(fault)), http_status: None }
+        Failed::NoAnswer { verdict: classify(&Evidence::Failed(fault)), http_status: None }
     }
 
     #[test]

@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::{Context, Error, ErrorKind, Result};
+use super::blocking;
+use super::durable::{create_folder, sync_file, sync_folder};
+use crate::error::{Error, Result};
 
 /// How the name of a file begins whose put has begun and not ended.
 const PUT_BEGUN: &str = ".put-";
 
-/// Runs `work` on a thread that may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.or_error(ErrorKind::Internal, || "a disk task died".to_owned())?
+/// Work for the disk.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    blocking("a disk task", work).await
 }
 
 pub(super) async fn get(path: PathBuf) -> Result<Option<Bytes>> {
-    blocking(move || match std::fs::read(&path) {
+    on_disk(move || match std::fs::read(&path) {
         Ok(bytes) => Ok(Some(bytes.into())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(disk_error("read", &path, error)),
@@ -28,12 +30,12 @@ pub(super) async fn get(path: PathBuf) -> Result<Option<Bytes>> {
 }
 
 pub(super) async fn create_root(root: Arc<PathBuf>) -> Result<()> {
-    blocking(move || std::fs::create_dir_all(&*root).map_err(|error| disk_error("create the folder", &root, error)))
+    on_disk(move || std::fs::create_dir_all(&*root).map_err(|error| disk_error("create the folder", &root, error)))
         .await
 }
 
 pub(super) async fn put(root: Arc<PathBuf>, path: String, bytes: Bytes) -> Result<()> {
-    blocking(move || put_now(&root, &root.join(path), &bytes)).await
+    on_disk(move || put_now(&root, &root.join(path), &bytes)).await
 }
 
 fn put_now(root: &Path, target: &Path, bytes: &[u8]) -> Result<()> {
@@ -43,7 +45,7 @@ fn put_now(root: &Path, target: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 pub(super) async fn put_if_absent(root: Arc<PathBuf>, path: String, bytes: Bytes) -> Result<bool> {
-    blocking(move || {
+    on_disk(move || {
         let target = root.join(path);
         let staged = begin_put(&root, &target, &bytes)?;
         match staged.persist_noclobber(&target) {
@@ -64,7 +66,7 @@ fn begin_put(root: &Path, target: &Path, bytes: &[u8]) -> Result<tempfile::Named
         .map_err(|error| disk_error("write", target, error))?;
     staged
         .write_all(bytes)
-        .and_then(|()| staged.as_file().sync_all())
+        .and_then(|()| sync_file(staged.as_file(), staged.path()))
         .map_err(|error| disk_error("write", target, error))?;
     Ok(staged)
 }
@@ -105,7 +107,7 @@ async fn if_unchanged(
     expected: Bytes,
     change: impl FnOnce(&Path, &Path) -> Result<()> + Send + 'static,
 ) -> Result<bool> {
-    blocking(move || {
+    on_disk(move || {
         let target = root.join(path);
         let folder = parent(&target);
         let guard = match File::open(folder) {
@@ -125,7 +127,7 @@ async fn if_unchanged(
 }
 
 pub(super) async fn promote(root: Arc<PathBuf>, from: String, to: String) -> Result<bool> {
-    blocking(move || {
+    on_disk(move || {
         let (from, to) = (root.join(from), root.join(to));
         create_folder(&root, parent(&to))?;
         match std::fs::rename(&from, &to) {
@@ -140,7 +142,7 @@ pub(super) async fn promote(root: Arc<PathBuf>, from: String, to: String) -> Res
 }
 
 pub(super) async fn delete(path: PathBuf) -> Result<()> {
-    blocking(move || match std::fs::remove_file(&path) {
+    on_disk(move || match std::fs::remove_file(&path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(disk_error("delete", &path, error)),
@@ -149,7 +151,7 @@ pub(super) async fn delete(path: PathBuf) -> Result<()> {
 }
 
 pub(super) async fn delete_folder(path: PathBuf) -> Result<()> {
-    blocking(move || match std::fs::remove_dir_all(&path) {
+    on_disk(move || match std::fs::remove_dir_all(&path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(disk_error("delete", &path, error)),
@@ -158,7 +160,7 @@ pub(super) async fn delete_folder(path: PathBuf) -> Result<()> {
 }
 
 pub(super) async fn list(root: Arc<PathBuf>, folder: String) -> Result<Vec<String>> {
-    blocking(move || {
+    on_disk(move || {
         let mut paths = Vec::new();
         let mut folders = vec![root.join(folder)];
         while let Some(folder) = folders.pop() {
@@ -183,7 +185,7 @@ pub(super) async fn list(root: Arc<PathBuf>, folder: String) -> Result<Vec<Strin
 }
 
 pub(super) async fn any_entry(root: Arc<PathBuf>) -> Result<Option<String>> {
-    blocking(move || match std::fs::read_dir(root.as_path()) {
+    on_disk(move || match std::fs::read_dir(root.as_path()) {
         Ok(entries) => {
             let mut names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
             Ok(names.find(|name| !is_put_begun(name)))
@@ -204,23 +206,9 @@ fn readable_by_others<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a
     builder
 }
 
-/// Makes a folder and those above it, up to the root, which must be there.
-pub(super) fn create_folder(root: &Path, folder: &Path) -> Result<()> {
-    if !root.is_dir() {
-        return Err(Error::lake(format!("the folder {} is gone", root.display()))
-            .hint("it was deleted, or its disk was taken away, while it was being written to"));
-    }
-    std::fs::create_dir_all(folder).map_err(|error| disk_error("create the folder", folder, error))
-}
-
 /// The folder that a path lies in.
 pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
-}
-
-/// Makes a rename or a new name in `folder` durable.
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|handle| handle.sync_all()).map_err(|error| disk_error("sync", folder, error))
 }
 
 /// An error of the disk, with what a person can do about the usual ones.

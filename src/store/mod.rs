@@ -3,6 +3,8 @@
 //! Two promises hold on every backend: a put is atomic (a reader sees the old object or the new one, never a part),
 //! and it is durable when it returns. Not here: which paths there are (`lake::Layout`), and what the bytes mean.
 
+mod blocking;
+mod durable;
 #[cfg(test)]
 mod failpoint;
 mod local;
@@ -23,6 +25,7 @@ use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
+pub(crate) use blocking::blocking;
 #[cfg(test)]
 pub(crate) use failpoint::Failure;
 pub use staged::{ShardFile, StagedFile};

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::durable::{create_folder, sync_file};
 use super::{Backend, Store, local};
 use crate::error::{Context, ErrorKind, Result};
 
@@ -30,7 +31,7 @@ impl StagedFile {
         let target = match &store.backend {
             Backend::Local(root) => {
                 let path = root.join(path);
-                local::create_folder(root, local::parent(&path))?;
+                create_folder(root, local::parent(&path))?;
                 let file = File::create(&path).map_err(|error| local::disk_error("write", &path, error))?;
                 Target::Local { file, path }
             }
@@ -44,7 +45,7 @@ impl StagedFile {
         match self.target {
             Target::Local { file, path } => {
                 self.store.admit(&self.path)?;
-                file.sync_all().map_err(|error| local::disk_error("write", &path, error))
+                sync_file(&file, &path).map_err(|error| local::disk_error("write", &path, error))
             }
             Target::Memory { bytes } => futures::executor::block_on(self.store.put(&self.path, bytes)),
         }

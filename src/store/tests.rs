@@ -117,3 +117,25 @@ async fn what_a_dead_process_left_of_a_put_is_swept_and_hides_no_empty_folder() 
     store.sweep("npm", Duration::ZERO).await.unwrap();
     assert_eq!(store.list("npm").await.unwrap(), ["npm/manifest/0-z.json"]);
 }
+
+#[tokio::test]
+async fn what_a_put_or_a_move_changes_on_a_disk_is_durable_when_it_returns() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let store = Store::open(root.to_str().unwrap()).unwrap();
+    let synced = || durable::journal::take(root);
+    store.put("a/b/c", "1").await.unwrap();
+    assert_eq!(synced(), ["a", "", "a/b/.put-", "a/b"], "new folders, the bytes, and then the name");
+    store.put("a/b/c", "2").await.unwrap();
+    assert_eq!(synced(), ["a/b/.put-", "a/b"]);
+    assert!(store.put_if_absent("a/d", "1").await.unwrap());
+    assert_eq!(synced(), ["a/.put-", "a"]);
+    assert!(store.replace_if_unchanged("a/d", &Bytes::from_static(b"1"), "2").await.unwrap());
+    assert_eq!(synced(), ["a/.put-", "a"]);
+    assert!(store.delete_if_unchanged("a/d", &Bytes::from_static(b"2")).await.unwrap());
+    assert_eq!(synced(), ["a"]);
+    store.stage("s/x").unwrap().finish().unwrap();
+    assert_eq!(synced(), ["", "s/x"]);
+    assert!(store.promote("s/x", "t/x").await.unwrap());
+    assert_eq!(synced(), ["", "t"]);
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::Schema;
+use bytes::Bytes;
 
 use super::column::Column;
 use super::dependencies::{DependenciesTable, DependencyMemo};
@@ -29,17 +30,13 @@ use crate::npm::{Outcome, QuirkCode, Representation, Revision};
 /// Rows are made into batches of their own at this size, so that no column of 32-bit offsets can overflow, and a
 /// column that grows is not copied over and over.
 const BATCH_BYTES: usize = 32 << 20;
-
 /// After so many versions of one document it is looked whether its rows fill a batch,
 const VERSIONS_BETWEEN_LOOKS: usize = 64;
-
 /// and after each version of more bytes than these.
 const LARGE_VERSION_BYTES: u32 = 64 << 10;
-
 /// The most that the rows of one member of a document or version may take, by an upper bound. One made to blow up (a long
 /// name beside a million one-letter dependencies) is malformed.
 const MAX_ROWS_BYTES: usize = 256 << 20;
-
 /// The most elements that a member may have, in objects and lists of any depth. npm's largest have 80,000: the times of
 /// 40,000 versions, and as many unpublished ones.
 const MAX_ELEMENTS: usize = 1_000_000;
@@ -93,6 +90,8 @@ pub struct DocumentTables {
     full: Vec<(TableKind, RecordBatch)>,
     full_bytes: usize,
     failure: Option<Error>,
+    /// The document that is being read, where it shall not be copied.
+    body: Option<Bytes>,
 }
 
 impl DocumentTables {
@@ -108,8 +107,10 @@ impl DocumentTables {
     }
 
     /// The same in bounded memory: as often as rows fill a batch, be it in the midst of the document, all rows so far are
-    /// handed to `drain`, as by [`DocumentTables::take_batches`]. Fails as `drain` does.
-    pub fn push_and_drain(&mut self, input: DocumentInput<'_>, drain: &mut Drain<'_>) -> Result<Decoded> {
+    /// handed to `drain`, as by [`DocumentTables::take_batches`]. A document that fills a batch by itself is not copied
+    /// into it: `body`, which has the bytes of `input`, becomes the column. Fails as `drain` does.
+    pub fn push_and_drain(&mut self, input: DocumentInput<'_>, body: &Bytes, drain: &mut Drain<'_>) -> Result<Decoded> {
+        self.body = (input.bytes.len() > BATCH_BYTES && body == input.bytes).then(|| body.clone());
         let decoded = self.push_with(input, Some(drain));
         self.failure.take().map_or(Ok(decoded), Err)
     }
@@ -137,9 +138,7 @@ impl DocumentTables {
     ) -> Decoded {
         let read = outline.read(text).map_err(|error| error.to_string());
         if let Err(detail) = read.and_then(|()| check(outline, text, input.name)) {
-            if self.keep_raw {
-                self.packuments.push(input.name, input.announced_rev, input.representation, input.bytes, valid_text);
-            }
+            self.push_raw(input, input.announced_rev, valid_text);
             return Decoded { outcome: Outcome::Malformed, rev: None, served_name: None, detail: Some(detail) };
         }
         let has_control_characters = has_control_character(input.bytes);
@@ -231,9 +230,7 @@ impl DocumentTables {
         };
         self.packages.push(&mut reader, outline, text, &times, &facts);
         // Last, so that the document's rows are out of memory when it is copied.
-        if self.keep_raw {
-            self.packuments.push(input.name, row_rev, input.representation, input.bytes, valid_text);
-        }
+        self.push_raw(input, row_rev, valid_text);
 
         let is_tombstone = version_count == 0 && times.is_unpublished;
         Decoded {
@@ -241,6 +238,21 @@ impl DocumentTables {
             rev: rev.map(|rev| Revision::from(rev.as_ref())),
             served_name: served_name.map(Cow::into_owned),
             detail: None,
+        }
+    }
+
+    fn push_raw(&mut self, input: &DocumentInput<'_>, rev: &str, valid_text: Option<&str>) {
+        let table = &mut self.packuments;
+        match self.body.take().filter(|_| valid_text.is_some()) {
+            _ if !self.keep_raw => {}
+            None => table.push(input.name, rev, input.representation, input.bytes, valid_text),
+            Some(body) => match table.take_batches_with(input.name, rev, input.representation, body) {
+                Ok(batches) => {
+                    self.full_bytes += input.bytes.len();
+                    self.full.extend(batches.into_iter().map(|batch| (TableKind::Packuments, batch)));
+                }
+                Err(error) => drop(self.failure.get_or_insert(error)),
+            },
         }
     }
 

@@ -1,8 +1,9 @@
 //! The `packuments` table: a document as served, byte for byte.
 
 use arrow::array::RecordBatch;
+use bytes::Bytes as SharedBytes;
 
-use super::column::{BytesColumn, Column, NumberColumn, TextColumn};
+use super::column::{BytesColumn, Column, NumberColumn, SharedText, TextColumn};
 use super::document::record_batch;
 use super::schema::ColumnSpec;
 use super::schema::ColumnType::{Bytes, Number, Text};
@@ -49,6 +50,35 @@ impl PackumentsTable {
             None => self.json.push_null(),
         }
         self.bytes.push(if text.is_none() { Some(bytes) } else { None });
+    }
+
+    /// The rows so far as a batch, and one more of a document of valid UTF-8, which is not copied.
+    pub(super) fn take_batches_with(
+        &mut self,
+        name: &str,
+        rev: &str,
+        representation: Representation,
+        document: SharedBytes,
+    ) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        if self.rows() > 0 {
+            batches.push(self.take_batch()?);
+        }
+        self.name.push(name);
+        self.rev.push(rev);
+        self.representation.push(representation.as_str());
+        self.size.push(i64::try_from(document.len()).ok());
+        self.bytes.push(None);
+        let columns: &mut [&mut dyn Column] = &mut [
+            &mut self.name,
+            &mut self.rev,
+            &mut self.representation,
+            &mut self.size,
+            &mut SharedText::new(document),
+            &mut self.bytes,
+        ];
+        batches.push(record_batch(TableKind::Packuments, columns)?);
+        Ok(batches)
     }
 
     pub(super) fn rows(&self) -> usize {

@@ -4,12 +4,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use all_docs::lake::TableKind;
+use all_docs::lake::{Layout, Partition, TableKind};
 use all_docs::pipeline::{IngestSummary, Progress, ingest};
 use all_docs::sample::World;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Env, all_docs, assert_same_lake, run};
+use crate::support::{Env, ORIGIN, all_docs, assert_same_lake, run};
 
 const PACKAGES: usize = 400;
 /// What a killed process may have asked for in vain: requests in flight, answers between network and disk, and segments
@@ -54,6 +54,16 @@ async fn a_stopped_run_keeps_what_it_fetched_and_the_next_one_ends_in_the_same_b
             assert!(first.len() < PACKAGES + 10);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_staged_for_a_partition_that_needs_nothing_is_removed() {
+    let env = Env::new(World::seeded(23, 20));
+    env.ingest(&[]).await;
+    let (store, layout) = (env.store(), Layout::origin(ORIGIN));
+    store.put(&layout.staged_answers(&Partition::ALL, 0, 0), "of a run that died").await.unwrap();
+    env.ingest(&[]).await;
+    assert_eq!(store.list(&layout.staging()).await.unwrap(), Vec::<String>::new());
 }
 
 /// Kills the real process with SIGKILL when the registry has seen so many documents asked for, then runs it again.

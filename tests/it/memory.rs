@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use all_docs::diff::Selection;
 use all_docs::lake::TableKind;
+use all_docs::npm::PackageName;
 use all_docs::sample::{Options, SampleServer, World};
 
-use crate::support::{ORIGIN, python, read_table, run_python, stderr, texts};
+use crate::support::{Env, ORIGIN, python, read_table, run, run_python, stderr, texts};
 
 /// What an ingest may use in all.
 const LIMIT_BYTES: u64 = 1_000_000_000;
@@ -61,4 +63,35 @@ fn a_document_over_the_limit_is_an_outcome_of_one_request() {
     let expected = [("a", "present"), ("large", "oversize"), ("z", "present")];
     assert_eq!(outcomes(&lake), expected.map(|(name, outcome)| (name.to_owned(), outcome.to_owned())));
     assert_eq!(server.requests().iter().filter(|request| request.package.as_deref() == Some("large")).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_was_too_large_is_asked_for_again_when_larger_ones_are_taken() {
+    let mut world = World::new();
+    world.add_names(["a", "also-large", "z"]);
+    world.add_package_of_size("also-large", 3_000_000);
+    world.add_package_of_size("large", 5_000_000);
+    let env = Env::new(world);
+    let ingest = async |limit_bytes, selection| {
+        let mut options = env.options(&[]);
+        options.registry = env.registry_with(|config| config.max_document_bytes = limit_bytes);
+        options.selection = selection;
+        run(options).await.unwrap();
+        env.packuments_asked()
+    };
+    let only = |name: &str| Selection::Names([PackageName::from(name)].into());
+    assert_eq!(ingest(1_000_000, Selection::All).await, ["a", "also-large", "large", "z"]);
+    for limit_bytes in [1_000_000, 999_999] {
+        assert!(ingest(limit_bytes, Selection::All).await.is_empty(), "{limit_bytes}");
+    }
+    // Refused by a larger limit, while the other one still stands as refused by the smaller.
+    assert_eq!(ingest(2_000_000, only("large")).await, ["large"]);
+    assert_eq!(ingest(2_000_000, Selection::All).await, ["also-large", "large"]);
+    assert!(ingest(2_000_000, Selection::All).await.is_empty());
+    assert_eq!(ingest(4_000_000, Selection::All).await, ["also-large", "large"]);
+    assert!(ingest(4_000_000, Selection::All).await.is_empty());
+    assert_eq!(ingest(6_000_000, Selection::All).await, ["large"]);
+    assert!(ingest(60_000_000, Selection::All).await.is_empty());
+    let outcomes = env.texts(TableKind::Outcomes, "outcome");
+    assert_eq!(outcomes, vec![Some("present".to_owned()); 4]);
 }

@@ -41,9 +41,15 @@ impl Env {
     }
 
     pub fn registry(&self) -> Registry {
+        self.registry_with(|_| {})
+    }
+
+    /// The registry, asked in another way than usual.
+    pub fn registry_with(&self, change: impl FnOnce(&mut RegistryConfig)) -> Registry {
         let mut origin = Origin::parse(self.server.url(), None).unwrap();
         origin.name = ORIGIN.to_owned();
-        let config = RegistryConfig::for_origin(&origin);
+        let mut config = RegistryConfig::for_origin(&origin);
+        change(&mut config);
         Registry::new(origin, config, Credentials::default()).unwrap()
     }
 

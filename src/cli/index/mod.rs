@@ -19,6 +19,7 @@ use crate::diff::diff;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::npm::ChangeKind;
 use crate::pipeline::LakeRows;
+use crate::store::blocking;
 use line::{write_change, write_row};
 
 /// Bytes that are gathered before they go to the output.
@@ -74,10 +75,7 @@ pub(super) async fn run(
             .hint(format!("list them: all-docs partition refresh{}", lake.flag())));
     }
     let missing = rows.partitions_missing();
-    let work = move || write_index(&args, &rows, &stop);
-    let written = tokio::task::spawn_blocking(work)
-        .await
-        .or_error(ErrorKind::Internal, || "writing the index died".to_owned())??;
+    let written = blocking("writing the index", move || write_index(&args, &rows, &stop)).await?;
     let Some(lines) = written else { return Ok(Code::Interrupted) };
     printer.note(&format!("{} lines", log::count(lines)));
     if missing > 0 {

@@ -2,8 +2,8 @@
 
 use crate::cli::origin::given_name;
 use crate::error::{Error, Result};
-use crate::pipeline::read_lake;
-use crate::query::{AttachedLake, no_lake};
+use crate::pipeline::{no_lake, read_lake};
+use crate::query::AttachedLake;
 use crate::store::Store;
 
 /// Opens each.

@@ -20,10 +20,8 @@ use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::LakeInfo;
-use crate::pipeline::read_lake;
-use crate::query::{
-    AttachedLake, BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions, no_lake,
-};
+use crate::pipeline::{no_lake, read_lake};
+use crate::query::{AttachedLake, BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions};
 use crate::store::Store;
 use answer::Answers;
 use args::SelectionArgs;

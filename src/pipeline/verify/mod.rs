@@ -23,9 +23,9 @@ use super::open::read_lake;
 use super::progress::Progress;
 use super::status::read_partition_set;
 use crate::commit::read_manifest;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::lake::{Layout, LockRecord, OriginLayout, Partition, PartitionSet, TableKind};
-use crate::store::Store;
+use crate::store::{Store, blocking};
 
 pub use repair::{Mending, prepare_repair};
 
@@ -117,7 +117,7 @@ impl OriginProof {
 
 /// Proves every origin of a lake, or the one that is named. `stop` ends it early, of kind Interrupted.
 ///
-/// Fails with [`ErrorKind::Lake`] where there is no lake or no such origin, and when the store cannot be read at all.
+/// Fails with [`crate::error::ErrorKind::Lake`] where there is no lake or no such origin, and when the store cannot be read at all.
 /// What is wrong with a file is no failure but a finding.
 pub async fn verify(
     store: &Store,
@@ -243,9 +243,7 @@ async fn check_partition(
             manifest,
             progress: Arc::clone(progress),
         };
-        let mut checked = tokio::task::spawn_blocking(move || partition::check(&work))
-            .await
-            .or_error(ErrorKind::Internal, || "reading a partition died".to_owned())??;
+        let mut checked = blocking("reading a partition", move || partition::check(&work)).await?;
         let is_being_changed = is_at_work
             && (store.get(&layout.manifest(&partition)).await? != before
                 || store.get(&layout.commit_intent(&partition)).await?.is_some());

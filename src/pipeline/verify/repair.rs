@@ -7,13 +7,13 @@ use super::salvage::{names_held, restage, wanted_form};
 use super::{Fault, OriginProof, verify_origin};
 use crate::commit::{read_manifest, recover};
 use crate::diff::Selection;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::lake::{Layout, Manifest, OriginLayout, Partition, TableKind};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
 use crate::pipeline::open::sweep;
 use crate::pipeline::progress::Progress;
-use crate::store::Store;
+use crate::store::{Store, blocking};
 
 /// What an ingest has to do to mend a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,9 +88,7 @@ async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Res
         let selection = selection(names, manifest.as_ref());
         Ok::<Mending, Error>(Mending { partition, selection, representation, documents_saved })
     };
-    let mending = tokio::task::spawn_blocking(salvage)
-        .await
-        .or_error(ErrorKind::Internal, || "saving what is sound in a partition died".to_owned())??;
+    let mending = blocking("saving what is sound in a partition", salvage).await?;
     store.delete(&layout.manifest(&mending.partition)).await?;
     Ok(mending)
 }

@@ -6,7 +6,6 @@ use serde_json::json;
 use super::lake::TestLake;
 use crate::error::{ErrorKind, Retry};
 use crate::lake::TableKind;
-use crate::query::no_lake;
 
 async fn message_and_hint(sql: &str) -> (String, String) {
     let error = TestLake::small().error(sql).await;
@@ -150,12 +149,4 @@ async fn a_shard_that_changes_while_it_is_read_is_never_mixed() {
     let error = listed.try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!((error.kind(), error.retryable()), (ErrorKind::Lake, Retry::Later), "{error:?}");
     assert!(error.message().contains("63-z.parquet vanished"), "{error:?}");
-}
-
-#[test]
-fn a_missing_lake_says_how_to_make_one() {
-    let error = no_lake("./lake");
-    assert_eq!(error.kind(), ErrorKind::Lake);
-    assert!(error.report().contains("all-docs ingest --pivots"), "{}", error.report());
-    assert!(error.report().contains("--lake ./lake"), "{}", error.report());
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::super::config::HostLimits;
 use super::super::scripted::{ScriptedServer, gzip, gzipped, header, json, response, target};
 use super::*;
 
@@ -236,6 +237,71 @@ async fn redirects_end() {
     let server = ScriptedServer::start(|nth, _| response(307, &[&format!("Location: /{nth}")], b"")).await;
     let failure = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap_err();
     assert_eq!((failure.outcome, failure.attempts, server.requests().len()), (Some(Outcome::Failed), 1, 4));
+}
+
+#[tokio::test]
+async fn what_came_whole_and_is_no_packument_cut_short_is_an_answer() {
+    for body in ["null", "\"Not Found\"", "[]\n", "{\"name\":\"a\"}{", "{\"name\":\"a\"} <p>"] {
+        let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        for sent in [json(body), gzipped(body.as_bytes()), response_chunked(&chunked)] {
+            let server = ScriptedServer::in_turn(vec![sent]).await;
+            let answer = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap();
+            assert_eq!((bytes(&answer), answer.attempts), (body.as_bytes(), 1));
+        }
+    }
+    for body in ["not found", "{\"name\":\"a\"", "{\"name\":\"a\",\"x\":[{}]", "[1,2", "\"Not"] {
+        let server = ScriptedServer::in_turn(vec![json(body)]).await;
+        let failure = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap_err();
+        assert_eq!((failure.outcome, failure.attempts), (Some(Outcome::Failed), 4), "{body}");
+    }
+}
+
+fn response_chunked(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 Scripted\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{body}").into_bytes()
+}
+
+#[tokio::test]
+async fn each_hop_of_a_redirect_is_a_request_to_its_host() {
+    let storage = ScriptedServer::in_turn(vec![json(DOCUMENT)]).await;
+    let location = format!("Location: {}/stored/a", storage.url);
+    let server = ScriptedServer::start(move |nth, _| match nth % 2 {
+        0 => response(302, &["Location: /moved/a"], b""),
+        _ => response(307, &[&location], b""),
+    })
+    .await;
+    let registry = open(&server, RegistryConfig { monthly_budget: Some(3), ..config() }, Credentials::none());
+    let answer = ask(&registry, "a").await.unwrap();
+    assert_eq!((bytes(&answer), answer.attempts), (DOCUMENT.as_bytes(), 1));
+    let counted: Vec<(String, u64)> =
+        registry.budget_snapshot().hosts.into_iter().map(|(host, count)| (host, count.requests)).collect();
+    let host = |server: &ScriptedServer| server.url.trim_start_matches("http://").to_owned();
+    let mut expected = vec![(host(&server), 2), (host(&storage), 1)];
+    expected.sort();
+    assert_eq!(counted, expected);
+    assert_eq!((server.requests().len(), storage.requests().len()), (2, 1));
+    assert_eq!(registry.gates()[1].in_flight, 0);
+
+    // One request is left for the registry, and its answer cannot be followed there.
+    let failure = ask(&registry, "a").await.unwrap_err();
+    assert_eq!((failure.outcome, failure.error.kind()), (None, ErrorKind::RateLimit));
+    assert!(failure.error.hint_text().is_some());
+    assert_eq!((server.requests().len(), storage.requests().len()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_host_that_we_are_sent_on_to_is_asked_no_faster_than_it_allows() {
+    let storage = ScriptedServer::start(|nth, _| match nth {
+        0 => response(429, &["Retry-After: 1"], b""),
+        _ => json(DOCUMENT),
+    })
+    .await;
+    let location = format!("Location: {}/a", storage.url);
+    let server = ScriptedServer::start(move |_, _| response(302, &[&location], b"")).await;
+    let registry = open(&server, config(), Credentials::none());
+    let (one, other) = tokio::join!(ask(&registry, "a"), ask(&registry, "a"));
+    assert!(one.is_ok() && other.is_ok());
+    assert_eq!(registry.gates()[1].closed_for, None, "the host that sends us on has refused nothing");
+    assert!(registry.statistics().refusals >= 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The text of `.npmrc` files: lines of `key = value`, with `${NAME}` for variables.
 //!
-//! Only what a reader of registries needs: secrets by host and path, and registries by scope. The rest is npm's own.
+//! Only what a reader of registries needs: secrets by host and path. The rest is npm's own, `@scope:registry` too: it says
+//! where npm installs a scope from, while an origin's documents come from the registry that lists them, and from no other.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,7 @@ pub(super) fn read<'a>(
                 (Ok(key), Ok(value)) => (key, value),
                 (Err(unknown), _) | (_, Err(unknown)) => {
                     // npm would send the text `${NAME}` itself; that is never what is meant.
-                    if key.starts_with("//") || key.starts_with('@') {
+                    if key.starts_with("//") {
                         credentials.notes.push(format!("{}: the variable {unknown} is not set", field_of(key)));
                     }
                     continue;
@@ -56,15 +57,6 @@ pub(super) fn read<'a>(
 }
 
 fn take(key: &str, value: String, places: &mut BTreeMap<Place, Fields>, credentials: &mut Credentials) {
-    if let Some(scope) = key.strip_prefix('@').and_then(|rest| rest.strip_suffix(":registry")) {
-        match Url::parse(&value) {
-            Ok(url) => {
-                credentials.scopes.insert(scope.to_owned(), url);
-            }
-            Err(_) => credentials.notes.push(format!("{key}: its value is no URL")),
-        }
-        return;
-    }
     if matches!(key, "_auth" | "_authToken" | "_password") {
         credentials
             .notes

@@ -48,14 +48,13 @@ fn every_form_of_secret_is_read() {
         "; a comment\n# another\n[section]\nregistry=https://a.b/\n",
         "//t.b/:_authToken=\"${TOKEN}\"\n//a.b/:_auth=dXNlcjpwdw==\n",
         "//p.b:8080/:username=me\n//p.b:8080/:_password=c2VjcmV0\n//p.b:8080/:email=me@x\n",
-        "//o.b/:_authToken=x${NONE?}y\n@s:registry=https://s.b/npm\n",
+        "//o.b/:_authToken=x${NONE?}y\n@s:registry=https://s.b/npm/\n//s.b/npm/:_authToken=scoped\n",
     ));
     assert_eq!(sent(&credentials, "https://t.b/x").as_deref(), Some("Bearer from-variable"));
     assert_eq!(sent(&credentials, "https://a.b/x").as_deref(), Some("Basic dXNlcjpwdw=="));
     assert_eq!(sent(&credentials, "http://p.b:8080/x").as_deref(), Some("Basic bWU6c2VjcmV0"));
     assert_eq!(sent(&credentials, "https://o.b/x").as_deref(), Some("Bearer xy"));
-    assert_eq!(credentials.scope_registry("s").map(Url::as_str), Some("https://s.b/npm"));
-    assert_eq!(credentials.scope_registry("t"), None);
+    assert_eq!(sent(&credentials, "https://s.b/npm/x").as_deref(), Some("Bearer scoped"));
     assert!(credentials.notes().is_empty(), "{:?}", credentials.notes());
 }
 
@@ -63,10 +62,10 @@ fn every_form_of_secret_is_read() {
 fn what_is_of_no_use_is_said_without_its_value() {
     let credentials = read(concat!(
         "//a.b/:_authToken=${MISSING}\n_authToken=sesame\n_auth=sesame\n//c.b/:username=me\n",
-        "@s:registry=sesame\n//d.b/:_authToken=\n//:_authToken=sesame\n//e.b/:_authToken=ses\u{1}ame\nnonsense\n",
+        "@s:registry=${MISSING}\n//d.b/:_authToken=\n//:_authToken=sesame\n//e.b/:_authToken=ses\u{1}ame\nnonsense\n",
     ));
     assert_eq!(credentials.entries.len(), 0);
-    assert_eq!(credentials.notes().len(), 8, "{:?}", credentials.notes());
+    assert_eq!(credentials.notes().len(), 7, "{:?}", credentials.notes());
     assert!(credentials.notes()[0].contains("MISSING"));
     assert!(!format!("{:?}", credentials.notes()).contains("sesame"));
 }

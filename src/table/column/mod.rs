@@ -12,7 +12,7 @@ use crate::error::Result;
 
 pub(super) use list::{CommandListColumn, TextListColumn};
 pub(super) use plain::{BooleanColumn, NumberColumn, SmallNumberColumn, TimeColumn};
-pub(super) use text::{BytesColumn, TextColumn};
+pub(super) use text::{BytesColumn, SharedText, TextColumn};
 
 /// What every column can do.
 pub(super) trait Column {

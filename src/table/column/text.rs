@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, DictionaryArray, Int32Array, StringArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::Int32Type;
+use bytes::Bytes;
 
 use super::Column;
 use super::validity::Validity;
@@ -182,6 +183,31 @@ impl Column for TextColumn {
         let Some(places) = places else { return Ok(Arc::new(texts)) };
         let array = DictionaryArray::<Int32Type>::try_new(places, Arc::new(texts));
         Ok(Arc::new(array.or_error(ErrorKind::Internal, || "a row of a text column has no text".to_owned())?))
+    }
+}
+
+/// A column of one text that is held elsewhere too, and is not copied.
+#[derive(Debug)]
+pub(in crate::table) struct SharedText {
+    text: Bytes,
+}
+
+impl SharedText {
+    /// Takes valid UTF-8 below 2 GiB.
+    pub(in crate::table) fn new(text: Bytes) -> Self {
+        SharedText { text }
+    }
+}
+
+impl Column for SharedText {
+    fn size_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        let text = std::mem::take(&mut self.text);
+        let array = StringArray::try_new(OffsetBuffer::from_lengths([text.len()]), text.into(), None);
+        Ok(Arc::new(array.or_error(ErrorKind::Internal, || "a document is not text".to_owned())?))
     }
 }
 

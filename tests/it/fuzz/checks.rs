@@ -6,7 +6,7 @@
 use all_docs::error::{ErrorKind, Result};
 use all_docs::lake::{LakeInfo, Manifest, Partition, PartitionSet, Pivots, TableKind};
 use all_docs::npm::{
-    Outcome, PackageName, Page, PageDecoder, Representation, person::Person, semver::Semver, timestamp,
+    Outcome, PackageName, Page, PageDecoder, Representation, parse_name_list, person::Person, semver::Semver, timestamp,
 };
 use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
 use all_docs::table::{Decoded, DocumentInput, DocumentTables};
@@ -133,6 +133,22 @@ pub fn npmrc(bytes: &[u8]) {
             || !token.trim().is_ascii()
             || token.contains(char::is_control)
     );
+}
+
+/// A list of names gives names without white space around them, or an error that blames the list; and the names, a line
+/// each, are the same list.
+pub fn name_list(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let names = match parse_name_list(&text) {
+        Ok(names) => names,
+        Err(error) => return assert_eq!(error.kind(), ErrorKind::Input, "{}", error.report()),
+    };
+    assert!(names.iter().all(|name| !name.as_str().is_empty() && name.as_str().trim() == name.as_str()));
+    // An array may hold names that no line can.
+    let is_in_lines = |name: &PackageName| !name.as_str().contains(['#', '\n']);
+    let lines: Vec<&str> = names.iter().filter(|name| is_in_lines(name)).map(PackageName::as_str).collect();
+    let text = format!("#\n{}", lines.join("\n"));
+    assert_eq!(parse_name_list(&text).unwrap().iter().map(PackageName::as_str).collect::<Vec<_>>(), lines);
 }
 
 /// The small files of a lake are read, or refused, and say the same when they are written again.

@@ -88,6 +88,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             "//a.b:8080/:username=me\n//a.b:8080/:_password=c2VjcmV0\n\u{0}//a.b/:_auth=\"dXNlcjpwdw==\"\n",
             "[section]\n//${A}/:_authToken=x${B?}y\n\u{0}npm_abcdef",
         ]),
+        "name_list" => own(&[
+            "[\"@a/b\", \"lodash@4.17.21\", \" react \", \"\"]",
+            "\u{feff}# list\n@a/b@1.0.0\n\nlodash # old\r\n react @18\n",
+            "a\u{2003}\n@\n@@\n@x/y@\n",
+        ]),
         "lake_files" => own(&[
             r#"{"format_version":1,"tool_version":"0.1.0","default_origin":"npm","origins":{"npm":{"replicate_url":"r","registry_url":"g"}}}"#,
             r#"{"format_version":1,"tool_version":"0.1.0","partition":{"start":null,"end":"a"},"written_at":"x","shards":{},"outcomes":{"present":1}}"#,
@@ -173,6 +178,11 @@ fn npmrc_files() {
 }
 
 #[test]
+fn lists_of_names() {
+    run("name_list", ROUNDS, checks::name_list);
+}
+
+#[test]
 fn files_of_a_lake() {
     run("lake_files", ROUNDS, checks::lake_files);
 }
@@ -186,7 +196,7 @@ fn names_addresses_and_numbers() {
 #[test]
 #[ignore = "prepares an open-ended run; see fuzz/README.md"]
 fn write_corpus() {
-    for target in ["page", "packument", "pivots", "npmrc", "lake_files", "words"] {
+    for target in ["page", "packument", "pivots", "npmrc", "name_list", "lake_files", "words"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         std::fs::create_dir_all(&folder).unwrap();
         let findings = findings(target).into_iter().map(|(_, bytes)| bytes);

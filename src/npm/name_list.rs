@@ -1,0 +1,41 @@
+//! Lists of package names as users keep them: a JSON array, or a name a line. Not here: where such a text is read from.
+
+use std::collections::BTreeSet;
+
+use super::PackageName;
+use crate::error::{Context, ErrorKind, Result};
+
+/// The names in the text of a list: each once, in order. Versions (`name@1.0.0`) and `#` comments are dropped, and so is
+/// what holds no name.
+///
+/// Fails, of kind Input, for a text that begins like a JSON array and is no array of strings.
+pub fn parse_name_list(text: &str) -> Result<BTreeSet<PackageName>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_start().starts_with('[') {
+        let specs: Vec<String> = serde_json::from_str(text).or_error(ErrorKind::Input, || {
+            "the text begins like a JSON array, but is no array of strings".to_owned()
+        })?;
+        return Ok(names(specs.iter().map(String::as_str)));
+    }
+    Ok(names(text.lines().map(|line| line.split('#').next().unwrap_or(""))))
+}
+
+fn names<'a>(specs: impl Iterator<Item = &'a str>) -> BTreeSet<PackageName> {
+    let specs = specs.map(str::trim).filter(|spec| !spec.is_empty());
+    specs.map(|spec| PackageName::new(PackageName::from_spec(spec).as_str().trim_end())).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_an_array_or_lines() {
+        let expected = BTreeSet::from(["@a/b", "lodash", "react"].map(PackageName::from));
+        assert_eq!(parse_name_list("[\"@a/b\", \"lodash@4.17.21\", \"react\", \" \"]").unwrap(), expected);
+        assert_eq!(parse_name_list("\u{feff}# list\n@a/b@1.0.0\n\nlodash # old\n react \n").unwrap(), expected);
+        assert_eq!(parse_name_list("react @18\nlodash\n@a/b").unwrap(), expected);
+        assert_eq!(parse_name_list("[1]").unwrap_err().kind(), ErrorKind::Input);
+    }
+}

@@ -1,0 +1,261 @@
+//! The shards of the document tables and of `outcomes` of one partition, under way together in the order of names.
+//!
+//! Not here: where the answers come from and how they are made durable (`build`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+
+use super::build::{PartitionJob, note_written, stage};
+use super::progress::Progress;
+use crate::error::{Doing, Error, Result};
+use crate::fetch::FetchItem;
+use crate::lake::{ShardMeta, TableKind};
+use crate::npm::{Answer, Outcome};
+use crate::registry::{RequestFailure, Response};
+use crate::shard::{ShardMerge, ShardReader, ShardWriter, StoredDocuments};
+use crate::store::StagedFile;
+use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
+
+/// Columns are handed to the writers when they hold this many bytes …
+const FLUSH_BYTES: usize = 8 << 20;
+/// … or this many documents, whichever is first: it bounds memory, and changes no byte of a shard.
+const FLUSH_DOCUMENTS: usize = 512;
+/// Documents of this size are made into rows one at a time: each needs several times its size for the moment.
+const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
+
+/// The shards, and the rows that are not yet written to them.
+pub(super) struct DocumentShards<'a> {
+    job: &'a PartitionJob,
+    tables: DocumentTables,
+    outcomes: OutcomesBuilder,
+    merges: BTreeMap<TableKind, ShardMerge<StagedFile>>,
+    /// Names whose rows in the document tables are decided since the last flush: replaced, or dropped.
+    decided: Vec<String>,
+    /// Names whose row in `outcomes` is decided since the last flush.
+    answered: Vec<String>,
+    /// How many documents of this run were too large.
+    pub(super) refused_as_oversize: u64,
+    /// How many of the removed names have passed.
+    removed_passed: usize,
+    /// The documents as they were, opened when one of them has to be read again.
+    held_documents: Option<StoredDocuments>,
+}
+
+/// What a document that was read for `item` says about the request.
+fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
+    match &decoded.rev {
+        Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
+        _ => decoded.outcome,
+    }
+}
+
+/// Writes rows of the document tables in place of all rows of the names that are decided.
+fn write_rows(
+    merges: &mut BTreeMap<TableKind, ShardMerge<StagedFile>>,
+    decided: &mut Vec<String>,
+    rows: Vec<(TableKind, RecordBatch)>,
+) -> Result<()> {
+    let mut batches: BTreeMap<TableKind, Vec<RecordBatch>> = BTreeMap::new();
+    for (table, rows) in rows {
+        batches.entry(table).or_default().push(rows);
+    }
+    let names: Vec<&str> = decided.iter().map(String::as_str).collect();
+    for (table, merge) in merges.iter_mut().filter(|(table, _)| **table != TableKind::Outcomes) {
+        let rows = batches.remove(table).unwrap_or_default();
+        merge.replace(&names, rows).doing(|| format!("writing the shard of {table}"))?;
+    }
+    decided.clear();
+    Ok(())
+}
+
+impl<'a> DocumentShards<'a> {
+    pub(super) fn open(job: &'a PartitionJob) -> Result<Self> {
+        let mut merges = BTreeMap::new();
+        for table in TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes]) {
+            let previous = match job.previous_shards.get(&table) {
+                Some(file) => Some(ShardReader::open(table, file.try_clone()?, &schema(table))?),
+                None => None,
+            };
+            merges
+                .insert(table, ShardMerge::new(ShardWriter::new(table, schema(table), stage(job, table)?)?, previous));
+        }
+        Ok(DocumentShards {
+            job,
+            tables: DocumentTables::new(true),
+            outcomes: OutcomesBuilder::new(),
+            merges,
+            decided: Vec::new(),
+            answered: Vec::new(),
+            refused_as_oversize: 0,
+            removed_passed: 0,
+            held_documents: None,
+        })
+    }
+
+    /// Takes the next answer in name order.
+    pub(super) fn take(
+        &mut self,
+        item: &FetchItem,
+        response: Result<Response, RequestFailure>,
+        fetched_at_us: i64,
+    ) -> Result<()> {
+        let name = item.name.as_str();
+        self.pass_removed(Some(name));
+        let progress = &self.job.progress;
+        Progress::add(&progress.packuments_done, 1);
+        let mut row = OutcomeRow {
+            name,
+            rev: Some(item.announced_rev.as_str()),
+            outcome: Outcome::Failed,
+            http_status: None,
+            etag: None,
+            last_modified: None,
+            attempts: 0,
+            fetched_at_micros: Some(fetched_at_us),
+            detail: None,
+        };
+        // The memory that a large document needs on its way is had once, however many partitions are under way.
+        let is_large = |response: &Response| match &response.answer {
+            Answer::Fresh(document) => document.bytes.len() >= LARGE_DOCUMENT_BYTES,
+            _ => false,
+        };
+        let large_documents = Arc::clone(&self.job.large_documents);
+        let _alone = match &response {
+            Ok(response) if is_large(response) => Some(large_documents.lock()),
+            _ => None,
+        };
+        let decoded;
+        let validators;
+        let failure;
+        match response {
+            Ok(Response { answer, http_status, attempts, validators: sent }) => {
+                validators = sent;
+                row.http_status = Some(http_status);
+                row.attempts = attempts;
+                row.etag = validators.etag.as_deref();
+                row.last_modified = validators.last_modified.as_deref();
+                match answer {
+                    Answer::Fresh(document) => {
+                        Progress::add(&progress.packuments_fresh, 1);
+                        Progress::add(&progress.document_bytes, document.bytes.len() as u64);
+                        decoded = self.push(item, &document.bytes)?;
+                        row.detail = decoded.detail.as_deref();
+                        row.outcome = outcome_of(&decoded, item);
+                    }
+                    Answer::NotModified => {
+                        Progress::add(&progress.packuments_not_modified, 1);
+                        let held = self.job.plan.held(&item.name);
+                        if held.is_some_and(|held| held.is_revised) {
+                            // The rows are those of the same document under another announced revision.
+                            let document = self.held_document(name)?;
+                            decoded = self.push(item, &document)?;
+                            row.detail = decoded.detail.as_deref();
+                            row.outcome = outcome_of(&decoded, item);
+                        } else {
+                            row.outcome = held.map_or(Outcome::Present, |held| held.outcome);
+                        }
+                    }
+                    Answer::Gone { status } => {
+                        self.decided.push(name.to_owned());
+                        row.outcome = if status == 451 { Outcome::Blocked } else { Outcome::NotFound };
+                    }
+                }
+            }
+            Err(found) => {
+                // What the lake holds of it stays: a failure is no statement about the package.
+                failure = found;
+                row.outcome = failure.outcome.unwrap_or(Outcome::Failed);
+                row.http_status = failure.http_status;
+                row.attempts = failure.attempts;
+                row.detail = Some(failure.error.message());
+            }
+        }
+        self.refused_as_oversize += u64::from(row.outcome == Outcome::Oversize);
+        let counter = match row.outcome {
+            Outcome::NotFound | Outcome::Blocked => Some(&progress.packuments_gone),
+            Outcome::Malformed => Some(&progress.packuments_malformed),
+            Outcome::Stale => Some(&progress.packuments_stale),
+            Outcome::Failed | Outcome::Oversize => Some(&progress.packuments_failed),
+            Outcome::Present | Outcome::Tombstone => None,
+        };
+        if let Some(counter) = counter {
+            Progress::add(counter, 1);
+        }
+        self.outcomes.push(&row);
+        self.answered.push(name.to_owned());
+        if self.answered.len() >= FLUSH_DOCUMENTS || self.tables.buffered_bytes() >= FLUSH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, item: &FetchItem, body: &Bytes) -> Result<Decoded> {
+        // Rows of a large document are written before it has been read to its end, so its name is decided first.
+        self.decided.push(item.name.as_str().to_owned());
+        let (merges, decided) = (&mut self.merges, &mut self.decided);
+        let input = DocumentInput {
+            name: item.name.as_str(),
+            announced_rev: item.announced_rev.as_str(),
+            representation: self.job.representation,
+            bytes: body,
+        };
+        self.tables.push_and_drain(input, body, &mut |rows| write_rows(merges, decided, rows))
+    }
+
+    /// The document of `name` as the lake holds it.
+    fn held_document(&mut self, name: &str) -> Result<Bytes> {
+        let gone = || {
+            let manifest = self.job.layout.manifest(&self.job.partition);
+            Error::lake(format!("the document of {name} is gone from its shard"))
+                .hint(format!("delete {manifest}: the next ingest makes the partition anew"))
+        };
+        if self.held_documents.is_none() {
+            // Not the file that is merged: two readers of one open file would move each other's place.
+            let path = self.job.layout.shard(TableKind::Packuments, &self.job.partition);
+            let file = futures::executor::block_on(self.job.store.open_shard(&path))?.ok_or_else(gone)?;
+            self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
+        }
+        let documents = self.held_documents.as_mut().ok_or_else(gone)?;
+        documents.find(name)?.map(Bytes::from).ok_or_else(gone)
+    }
+
+    /// Drops the rows of removed names below `name`; of all that are left for `None`.
+    fn pass_removed(&mut self, name: Option<&str>) {
+        let removed = &self.job.plan.dropped;
+        while let Some(gone) = removed.get(self.removed_passed) {
+            if name.is_some_and(|name| gone.as_str() >= name) {
+                return;
+            }
+            self.decided.push(gone.as_str().to_owned());
+            self.answered.push(gone.as_str().to_owned());
+            self.removed_passed += 1;
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        write_rows(&mut self.merges, &mut self.decided, self.tables.take_batches()?)?;
+        let answered: Vec<&str> = self.answered.iter().map(String::as_str).collect();
+        if let Some(merge) = self.merges.get_mut(&TableKind::Outcomes) {
+            let rows = vec![self.outcomes.take_batch()?];
+            merge.replace(&answered, rows).doing(|| "writing the shard of outcomes".to_owned())?;
+        }
+        self.answered.clear();
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self, progress: &Progress) -> Result<Vec<(TableKind, ShardMeta)>> {
+        self.pass_removed(None);
+        self.flush()?;
+        let mut metas = Vec::new();
+        for (table, merge) in self.merges {
+            let (staged, meta) = merge.finish().doing(|| format!("writing the shard of {table}"))?;
+            staged.finish()?;
+            note_written(progress, &meta);
+            metas.push((table, meta));
+        }
+        Ok(metas)
+    }
+}

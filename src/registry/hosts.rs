@@ -1,0 +1,111 @@
+//! The hosts that an origin's requests reach: its own two, and those that they send us on to. Each has its gate.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use url::Url;
+
+use super::classify::Fault;
+use super::config::{HostLimits, RegistryConfig};
+use super::limiter::gate::Gate;
+use super::origin::{Origin, host_of, is_loopback};
+
+/// Hosts beyond the origin's own. A registry has a storage or two behind it; one that names a new host in every answer
+/// would make each a gate and a count for ever.
+const MAX_OTHER_HOSTS: usize = 16;
+
+/// One server.
+pub(super) struct Host {
+    pub(super) gate: Gate,
+    /// Whether it has ever given a useful answer, so that it is a registry, whatever it says later.
+    known: AtomicBool,
+}
+
+impl Host {
+    fn new(name: String, limits: HostLimits) -> Arc<Host> {
+        Arc::new(Host { gate: Gate::new(name, limits), known: AtomicBool::new(false) })
+    }
+
+    /// Passes on an answer that only a registry gives.
+    pub(super) fn useful<T>(&self, answer: T) -> T {
+        self.known.store(true, Ordering::Relaxed);
+        answer
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+}
+
+/// All of them.
+pub(super) struct Hosts {
+    /// Of `_all_docs`.
+    pub(super) replicate: Arc<Host>,
+    /// Of packuments; the same one where both are one host.
+    pub(super) registry: Arc<Host>,
+    others: Mutex<BTreeMap<String, Arc<Host>>>,
+    limits_of_others: HostLimits,
+    limits_of_loopback: HostLimits,
+}
+
+impl Hosts {
+    pub(super) fn new(origin: &Origin, config: &RegistryConfig) -> Hosts {
+        let (replicate_name, registry_name) = (host_of(&origin.replicate_url), host_of(&origin.registry_url));
+        let registry = Host::new(registry_name.clone(), config.registry.clone());
+        let replicate = match replicate_name == registry_name {
+            true => Arc::clone(&registry),
+            false => Host::new(replicate_name, config.replicate.clone()),
+        };
+        // What may be done to a server on this machine must not be done to one elsewhere.
+        let limits_of_others = match is_loopback(&origin.registry_url) {
+            true => HostLimits::registry(),
+            false => config.registry.clone(),
+        };
+        let limits_of_loopback = config.registry.clone();
+        Hosts { replicate, registry, others: Mutex::default(), limits_of_others, limits_of_loopback }
+    }
+
+    /// The host of a URL that a server sent us on to. Fails when there are too many of them.
+    pub(super) fn of(&self, url: &Url) -> Result<Arc<Host>, Fault> {
+        let name = host_of(url);
+        for own in [&self.registry, &self.replicate] {
+            if own.gate.host() == name {
+                return Ok(Arc::clone(own));
+            }
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = others.get(&name) {
+            return Ok(Arc::clone(host));
+        }
+        if others.len() == MAX_OTHER_HOSTS {
+            return Err(Fault::Redirect(format!(
+                "it redirects to more than {MAX_OTHER_HOSTS} hosts, at last to {name}"
+            )));
+        }
+        let limits = if is_loopback(url) { &self.limits_of_loopback } else { &self.limits_of_others };
+        let host = Host::new(name.clone(), limits.clone());
+        others.insert(name, Arc::clone(&host));
+        Ok(host)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_names_ever_new_hosts_is_not_followed() {
+        let origin = Origin::parse("https://a.example/", None).unwrap();
+        let hosts = Hosts::new(&origin, &RegistryConfig::default());
+        let host = |name: &str| hosts.of(&Url::parse(&format!("https://{name}.example/x")).unwrap());
+        assert!(Arc::ptr_eq(&host("a").unwrap(), &hosts.registry));
+        let first = host("b0").unwrap();
+        for number in 1..MAX_OTHER_HOSTS {
+            host(&format!("b{number}")).unwrap();
+        }
+        assert!(matches!(host("c"), Err(Fault::Redirect(_))));
+        assert!(Arc::ptr_eq(&host("b0").unwrap(), &first));
+    }
+}
