@@ -1,5 +1,6 @@
 //! The functions that SQL over a lake has beside the engine's own.
 
+mod date_trunc;
 mod graph;
 mod latest_version;
 mod reach;
@@ -15,6 +16,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 use datafusion::prelude::SessionContext;
 
 use super::catalog::LakeCatalog;
+use date_trunc::DateTruncInUtc;
 use latest_version::LatestVersionJson;
 use reach::{Direction, Reach};
 use semver::{SemverCompare, SemverMajor, SemverSatisfies, SemverSortKey};
@@ -26,6 +28,7 @@ pub(super) fn register(context: &SessionContext, catalog: &Arc<LakeCatalog>) {
     context.register_udf(ScalarUDF::from(SemverMajor::default()));
     context.register_udf(ScalarUDF::from(SemverSortKey::default()));
     context.register_udf(ScalarUDF::from(LatestVersionJson::default()));
+    context.register_udf(ScalarUDF::from(DateTruncInUtc::default()));
     for direction in [Direction::Dependents, Direction::Dependencies] {
         context.register_udtf(direction.function(), Arc::new(Reach::new(Arc::clone(catalog), direction)));
     }

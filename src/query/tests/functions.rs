@@ -83,6 +83,24 @@ async fn versions_compare_and_satisfy_as_in_node() {
 }
 
 #[tokio::test]
+async fn times_in_utc_are_truncated_as_the_engine_does_in_a_zone_without_offset() {
+    let lake = TestLake::small();
+    for unit in ["microsecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"] {
+        let sql = format!(
+            "with times as (select * from (values ('2024-02-29T23:59:59.999999'), ('1969-12-31T00:00:00.000001'),
+                ('2000-01-01T00:00:00'), (null)) as t(time)),
+            both as (select date_trunc('{unit}', arrow_cast(time, 'Timestamp(Microsecond, Some(\"UTC\"))')) as ours,
+                date_trunc('{unit}', arrow_cast(time, 'Timestamp(Microsecond, Some(\"+00:00\"))')) as engines from times)
+            select count(ours) as times, bool_and(ours = engines) as same, min(arrow_typeof(ours)) as type from both"
+        );
+        let rows = lake.rows(&sql).await;
+        assert_eq!(rows[0]["times"], 3);
+        assert_eq!(rows[0]["same"], true, "{unit}");
+        assert_eq!(rows[0]["type"], "Timestamp(µs, \"UTC\")");
+    }
+}
+
+#[tokio::test]
 async fn own_files_are_tables_only_where_it_is_allowed() {
     use crate::query::SessionOptions;
     use futures::TryStreamExt;
