@@ -31,7 +31,7 @@ pub struct Mending {
 /// Ends interrupted commits, puts strangers aside and takes back the manifests of broken partitions. What the answer
 /// lists must then be ingested; until then the rows of those partitions stay as they are.
 ///
-/// Takes the lease of the origin meanwhile, and fails with [`ErrorKind::Lake`] where another process holds it.
+/// Takes the lease of the origin meanwhile, and fails with [`crate::error::ErrorKind::Lake`] where another process holds it.
 pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Mending>> {
     let layout = Layout::origin(&proof.origin);
     let lease = Lease::take(store, &layout, "verify --repair").await?;
