@@ -18,7 +18,8 @@ pub struct RegistryConfig {
     /// Limits for the host of packuments. Where one host is both, these hold.
     pub registry: HostLimits,
     /// How often one request is sent at most, the first time included. 8: with the default pauses that is half a
-    /// minute of faults in the mean, longer than a restart of a server behind a load balancer takes.
+    /// minute of faults in the mean, longer than a restart of a server behind a load balancer takes. Refusals count only
+    /// from the 33rd on: how long a ban is waited out is the gate's to say.
     pub max_attempts: u32,
     /// The longest pause before the second attempt; it doubles with each attempt. The pause is drawn evenly from zero
     /// to that ("full jitter"), so that what failed together does not come back together. 500 ms.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::classify::{Stranger, Verdict};
+use super::classify::{Pressure, Stranger, Verdict};
 use super::config::RegistryConfig;
 use super::failure::RequestFailure;
 use crate::error::{Error, ErrorKind, Retry};
@@ -14,10 +14,15 @@ use crate::npm::Outcome;
 /// are enough: a mistyped URL, most likely, and the user waits for the answer.
 const PATIENCE_WITH_STRANGERS: u32 = 3;
 
+/// So many refusals of one request do not count against its attempts: a ban is the host's, and its gate knows how long to
+/// wait and when to give up. More than these seem to be about the name.
+const REFUSALS_FORGIVEN: u32 = 32;
+
 /// The attempts of one request: counted here and nowhere else.
 #[derive(Debug)]
 pub(super) struct Attempts {
     made: u32,
+    refused: u32,
     max: u32,
     strange: u32,
     pause: Duration,
@@ -43,6 +48,7 @@ impl Attempts {
     pub(super) fn new(config: &RegistryConfig) -> Self {
         Attempts {
             made: 0,
+            refused: 0,
             max: config.max_attempts.max(1),
             strange: 0,
             pause: config.retry_pause,
@@ -74,8 +80,9 @@ impl Attempts {
             Failed::NotSent(error) => return Err(RequestFailure::stops_the_run(error, self.made)),
         };
         let (stranger, reason) = match verdict {
-            Verdict::Retry { stranger, past_caches, reason, .. } => {
+            Verdict::Retry { stranger, past_caches, reason, pressure, .. } => {
                 self.past_caches |= past_caches;
+                self.refused += u32::from(pressure == Pressure::Refused);
                 (stranger, reason)
             }
             Verdict::Fatal { kind, oversize, reason } => {
@@ -98,7 +105,8 @@ impl Attempts {
         };
         self.strange += u32::from(stranger != Stranger::No);
         let given_up_early = stranger != Stranger::No && !known && self.strange >= PATIENCE_WITH_STRANGERS;
-        if self.made >= self.max || given_up_early {
+        let counted = self.made - self.refused.min(REFUSALS_FORGIVEN);
+        if counted >= self.max || given_up_early {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
             let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));
             if stranger != Stranger::No && !known {
@@ -110,7 +118,7 @@ impl Attempts {
             return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
         }
         // 2^20 pauses are more than any cap.
-        let longest = self.pause.saturating_mul(1 << (self.made.saturating_sub(1)).min(20)).min(self.pause_cap);
+        let longest = self.pause.saturating_mul(1 << counted.saturating_sub(1).min(20)).min(self.pause_cap);
         Ok(longest.mul_f64(fraction.clamp(0.0, 1.0)))
     }
 }
@@ -182,6 +190,26 @@ mod tests {
         }
         attempts.begin();
         assert!(attempts.after(failed(&stranger), 0.0, false).is_err());
+    }
+
+    #[test]
+    fn a_ban_does_not_use_attempts_up_and_one_name_that_is_refused_for_ever_does() {
+        let refused = || {
+            let (pressure, stranger, reason) = (Pressure::Refused, Stranger::No, "status 429".to_owned());
+            let verdict = Verdict::Retry { pressure, retry_after: None, stranger, past_caches: false, reason };
+            Failed::NoAnswer { verdict, http_status: Some(429) }
+        };
+        let mut attempts = Attempts::new(&RegistryConfig { max_attempts: 3, ..RegistryConfig::default() });
+        for _ in 0..REFUSALS_FORGIVEN {
+            attempts.begin();
+            // The gate waits; what the request adds to it does not grow.
+            assert!(attempts.after(refused(), 1.0, false).unwrap() <= RegistryConfig::default().retry_pause);
+        }
+        for is_last in [false, false, true] {
+            attempts.begin();
+            assert_eq!(attempts.after(refused(), 1.0, false).is_err(), is_last);
+        }
+        assert_eq!(attempts.made(), REFUSALS_FORGIVEN + 3);
     }
 
     #[test]
