@@ -86,7 +86,9 @@ pub fn packument(bytes: &[u8]) {
 
 fn agrees_with_another_reader(bytes: &[u8], decoded: &Decoded, versions: &[Option<String>]) {
     let Ok(Value::Object(members)) = serde_json::from_slice(bytes) else { return };
-    let is_packument = ["_id", "name", "time", "versions"].iter().any(|member| members.contains_key(*member));
+    let is_packument = ["_id", "name", "time", "versions"]
+        .iter()
+        .any(|member| members.get(*member).is_some_and(|value| !value.is_null()));
     assert_eq!(decoded.outcome != Outcome::Malformed, is_packument, "{decoded:?}");
     if is_packument {
         let objects = members.get("versions").and_then(Value::as_object).into_iter().flatten();
