@@ -4,8 +4,8 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Bytes of texts that an emptied dictionary has room for.
-const KEPT_BYTES: usize = 4 << 20;
+/// Memory that what is emptied keeps for each kind of its bytes, for a page of usual size and not for one huge document.
+pub(super) const KEPT_BYTES: usize = 4 << 20;
 
 /// Different texts, each with its place.
 #[derive(Debug, Default)]

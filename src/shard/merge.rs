@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
-use arrow::array::{AsArray, RecordBatch, StringArray};
+use arrow::array::{ArrayAccessor, AsArray, RecordBatch, StringArray, TypedDictionaryArray};
 use arrow::datatypes::Int32Type;
 
 use super::reader::{ShardReader, text_column};
@@ -95,14 +95,14 @@ impl NewRows {
 /// The names of new rows: one for each row, or a dictionary of them.
 enum NewNames<'a> {
     Each(&'a StringArray),
-    Repeated(&'a [i32], &'a StringArray),
+    Repeated(TypedDictionaryArray<'a, Int32Type, StringArray>),
 }
 
 impl<'a> NewNames<'a> {
     fn of(batch: &'a RecordBatch) -> Result<NewNames<'a>> {
         let dictionary = batch.column_by_name("name").and_then(|column| column.as_dictionary_opt::<Int32Type>());
-        match dictionary.and_then(|names| Some((names.keys().values(), names.values().as_string_opt::<i32>()?))) {
-            Some((places, texts)) => Ok(NewNames::Repeated(places, texts)),
+        match dictionary.and_then(|names| names.downcast_dict()) {
+            Some(names) => Ok(NewNames::Repeated(names)),
             None => text_column(batch, "name").map(NewNames::Each),
         }
     }
@@ -110,7 +110,7 @@ impl<'a> NewNames<'a> {
     fn of_row(&self, row: usize) -> &'a str {
         match self {
             NewNames::Each(names) => names.value(row),
-            NewNames::Repeated(places, names) => names.value(places.get(row).copied().unwrap_or_default() as usize),
+            NewNames::Repeated(names) => names.value(row),
         }
     }
 }

@@ -102,10 +102,9 @@ impl TextChunk {
             }
             Some(lists) => {
                 let values = self.values(lists.values())?;
-                for row in 0..lists.len() {
-                    let ends = lists.value_offsets().get(row..row + 2).unwrap_or(&[0, 0]);
-                    let items = if let [start, end] = *ends { start as usize..end as usize } else { 0..0 };
-                    self.write_list(&values, items, lists.is_null(row));
+                for (row, ends) in lists.value_offsets().windows(2).enumerate() {
+                    let [start, end] = *ends else { continue };
+                    self.write_list(&values, start as usize..end as usize, lists.is_null(row));
                     self.end_full_page(compressor)?;
                 }
                 Ok(())

@@ -2,16 +2,13 @@
 
 use parquet::schema::types::ColumnDescriptor;
 
-use super::dictionary::{Dictionary, write_plain};
+use super::dictionary::{Dictionary, KEPT_BYTES, write_plain};
 use super::runs;
 use super::text_bounds::TextBounds;
 
 /// Room before plain values for the levels of a page without nulls, so that a page of documents need not be copied to
 /// stand behind them.
 const HEADROOM: usize = 32;
-
-/// Memory that an emptied page keeps for each kind of its bytes: a page of usual size, not that of one huge document.
-const KEPT_BYTES: usize = 4 << 20;
 
 /// The rows of the page under way.
 #[derive(Default)]

@@ -41,15 +41,20 @@ impl PackumentsTable {
         bytes: &[u8],
         text: Option<&str>,
     ) {
-        self.name.push(name);
-        self.rev.push(rev);
-        self.representation.push(representation.as_str());
-        self.size.push(i64::try_from(bytes.len()).ok());
         match text {
             Some(text) => self.json.push_new(text),
             None => self.json.push_null(),
         }
-        self.bytes.push(if text.is_none() { Some(bytes) } else { None });
+        self.push_others(name, rev, representation, bytes, text.is_some());
+    }
+
+    /// Adds the columns beside `json`.
+    fn push_others(&mut self, name: &str, rev: &str, representation: Representation, bytes: &[u8], is_text: bool) {
+        self.name.push(name);
+        self.rev.push(rev);
+        self.representation.push(representation.as_str());
+        self.size.push(i64::try_from(bytes.len()).ok());
+        self.bytes.push(if is_text { None } else { Some(bytes) });
     }
 
     /// The rows so far as a batch, and one more of a document of valid UTF-8, which is not copied.
@@ -64,20 +69,8 @@ impl PackumentsTable {
         if self.rows() > 0 {
             batches.push(self.take_batch()?);
         }
-        self.name.push(name);
-        self.rev.push(rev);
-        self.representation.push(representation.as_str());
-        self.size.push(i64::try_from(document.len()).ok());
-        self.bytes.push(None);
-        let columns: &mut [&mut dyn Column] = &mut [
-            &mut self.name,
-            &mut self.rev,
-            &mut self.representation,
-            &mut self.size,
-            &mut SharedText::new(document),
-            &mut self.bytes,
-        ];
-        batches.push(record_batch(TableKind::Packuments, columns)?);
+        self.push_others(name, rev, representation, &document, true);
+        batches.push(self.take_batch_of(&mut SharedText::new(document))?);
         Ok(batches)
     }
 
@@ -90,16 +83,17 @@ impl PackumentsTable {
     }
 
     pub(super) fn take_batch(&mut self) -> Result<RecordBatch> {
+        // Out of `self` for the time.
+        let mut json = std::mem::take(&mut self.json);
+        let batch = self.take_batch_of(&mut json);
+        self.json = json;
+        batch
+    }
+
+    fn take_batch_of(&mut self, json: &mut dyn Column) -> Result<RecordBatch> {
         record_batch(
             TableKind::Packuments,
-            &mut [
-                &mut self.name,
-                &mut self.rev,
-                &mut self.representation,
-                &mut self.size,
-                &mut self.json,
-                &mut self.bytes,
-            ],
+            &mut [&mut self.name, &mut self.rev, &mut self.representation, &mut self.size, json, &mut self.bytes],
         )
     }
 }

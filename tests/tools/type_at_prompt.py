@@ -56,6 +56,12 @@ class Person:
             except OSError:
                 sys.exit(f"it ended before {wanted!r} and after {shown!r}")
 
+    def asks(self, keys, *answers):
+        """Types, sees the answers in their order, and then the prompt again."""
+        self.types(keys)
+        for answer in (*answers, PROMPT):
+            self.sees(answer)
+
     def leaves_with(self, keys):
         self.types(keys)
         try:
@@ -73,63 +79,35 @@ person.sees(PROMPT)
 
 person.types("select 40 + 2\r")
 person.sees(CONTINUED)
-person.types("as answer;\r")
-for expected in ("answer", "42", "(1 row)", PROMPT):
-    person.sees(expected)
+person.asks("as answer;\r", "answer", "42", "(1 row)")
 
 person.types("select 'dropped'\r")
 person.sees(CONTINUED)
-person.types(CTRL_C)
-person.sees(PROMPT)
-person.types("select 'kept' as word;\r")
-for expected in ("word", "kept", "(1 row)", PROMPT):
-    person.sees(expected)
+person.asks(CTRL_C)
+person.asks("select 'kept' as word;\r", "word", "kept", "(1 row)")
 
-person.types("\\d packages\r")
-for expected in ("latest", PROMPT):
-    person.sees(expected)
-person.types("\\d\r")
-for expected in ("Tables:", "packages", "Views:", "depended_upon", PROMPT):
-    person.sees(expected)
-person.types("\\views\r")
-for expected in ("depended_upon", PROMPT):
-    person.sees(expected)
+person.asks("\\d packages\r", "latest")
+person.asks("\\d\r", "Tables:", "packages", "Views:", "depended_upon")
+person.asks("\\views\r", "depended_upon")
 
-person.types("select nothing from packages;\r")
-for expected in ("error", "nothing", PROMPT):
-    person.sees(expected)
-person.types("\\unknown\r")
-for expected in ("there is no command \\unknown", PROMPT):
-    person.sees(expected)
+person.asks("select nothing from packages;\r", "error", "nothing")
+person.asks("\\unknown\r", "there is no command \\unknown")
 
-person.types("\\timing\r")
-for expected in ("timing is on", PROMPT):
-    person.sees(expected)
-person.types("select count(*) as packages from packages;\r")
-for expected in ("(1 row)", " s\n", PROMPT):
-    person.sees(expected)
-person.types("\\format csv\r")
-person.sees(PROMPT)
-person.types("select 'a' as one, 'b' as two;\r")
-for expected in ("one,two\n", "a,b\n", PROMPT):
-    person.sees(expected)
+person.asks("\\timing\r", "timing is on")
+person.asks("select count(*) as packages from packages;\r", "(1 row)", " s\n")
+person.asks("\\format csv\r")
+person.asks("select 'a' as one, 'b' as two;\r", "one,two\n", "a,b\n")
 
 person.types(ENDLESS + "\r")
 person.sees("total\n")
-person.types(CTRL_C)
-for expected in ("stopped before the end", PROMPT):
-    person.sees(expected)
-person.types("select 'still here' as word;\r")
-for expected in ("word\n", "still here\n", PROMPT):
-    person.sees(expected)
+person.asks(CTRL_C, "stopped before the end")
+person.asks("select 'still here' as word;\r", "word\n", "still here\n")
 person.leaves_with("\\q\r")
 
 again = Person()
 again.sees(PROMPT)
 again.types(UP + UP)
 again.sees("select 'still here' as word;")
-again.types("\r")
-for expected in ("word", "still here", "(1 row)", PROMPT):
-    again.sees(expected)
+again.asks("\r", "word", "still here", "(1 row)")
 again.leaves_with(CTRL_D)
 print("everything was seen")

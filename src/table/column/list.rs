@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ListArray, StructArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef};
 
 use super::validity::Validity;
@@ -92,8 +91,9 @@ impl Default for CommandListColumn {
 
 impl CommandListColumn {
     pub(in crate::table) fn push_item(&mut self, name: &str, path: &str) {
-        self.names.push(name);
-        self.paths.push(path);
+        // Not as dictionaries, which the encoder does not take within commands.
+        self.names.push_new(name);
+        self.paths.push_new(path);
     }
 
     /// Ends the row: the items so far are its list, or the row is null.
@@ -114,11 +114,7 @@ impl Column for CommandListColumn {
             return Err(Error::internal("the commands' field is no struct"));
         };
         let ends = std::mem::replace(&mut self.ends, vec![0]);
-        // The encoder takes dictionaries of texts, but not within commands.
-        let parts = [self.names.finish()?, self.paths.finish()?].map(|part| cast(&part, &DataType::Utf8));
-        let parts = parts.into_iter().collect::<std::result::Result<Vec<_>, _>>();
-        let parts = parts.or_error(ErrorKind::Internal, || "a command is no text".to_owned())?;
-        let commands = StructArray::try_new(fields, parts, None)
+        let commands = StructArray::try_new(fields, vec![self.names.finish()?, self.paths.finish()?], None)
             .or_error(ErrorKind::Internal, || "the names and paths of commands are uneven".to_owned())?;
         let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
         let array = ListArray::try_new(field, offsets, Arc::new(commands) as Arc<dyn Array>, self.validity.finish());
