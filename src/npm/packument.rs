@@ -116,6 +116,33 @@ members! {
     }
 }
 
+members! {
+    /// The members of a version's `dist` that columns are made of.
+    DistMember {
+        Tarball = "tarball",
+        Shasum = "shasum",
+        Integrity = "integrity",
+        FileCount = "fileCount",
+        UnpackedSize = "unpackedSize",
+        Signatures = "signatures",
+        Attestations = "attestations",
+    }
+}
+
+/// Where the members of a version's `dist` stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DistOutline {
+    pub(super) values: [Option<Span>; DistMember::COUNT],
+}
+
+impl DistOutline {
+    /// The value's text; `None` if it is absent or `null`.
+    pub fn raw<'t>(&self, text: &'t str, member: DistMember) -> Option<&'t str> {
+        let raw = self.values.get(member as usize).copied().flatten()?.of(text);
+        (raw != "null").then_some(raw)
+    }
+}
+
 /// One member of a version's object.
 ///
 /// Versions of a package repeat each other. A key or a value that is byte for byte that of the version before has
@@ -141,6 +168,8 @@ pub struct VersionOutline {
     pub value: Span,
     /// Its members, as a range of [`Outline::members`]; `None` if it is not an object.
     pub members: Option<(u32, u32)>,
+    /// Its `dist`, as an index; `None` if that is not an object, or one with a key that comes twice.
+    pub(super) dist: Option<u32>,
 }
 
 /// A value that a later one of the same key replaced, as in JavaScript.
@@ -160,6 +189,7 @@ pub struct Outline {
     pub(super) document: [Option<Span>; DocumentMember::COUNT],
     pub(super) versions: Vec<VersionOutline>,
     pub(super) members: Vec<Member>,
+    pub(super) dists: Vec<DistOutline>,
     pub(super) replaced: Vec<Replaced>,
 }
 
@@ -179,6 +209,11 @@ impl Outline {
     pub fn members(&self, version: &VersionOutline) -> &[Member] {
         let (start, end) = version.members.unwrap_or_default();
         self.members.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    /// The `dist` of a version; `None` if that is not an object, or one with a key that comes twice.
+    pub fn dist(&self, version: &VersionOutline) -> Option<&DistOutline> {
+        self.dists.get(version.dist? as usize)
     }
 
     /// The values that a later one replaced.

@@ -9,7 +9,9 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::json::{Cursor, JsonError, JsonProblem, Kind, RawString};
-use super::packument::{DocumentMember, Member, Outline, Replaced, Span, VersionMember, VersionOutline};
+use super::packument::{
+    DistMember, DistOutline, DocumentMember, Member, Outline, Replaced, Span, VersionMember, VersionOutline,
+};
 
 /// A member key that has not been seen in the version before.
 const NOT_FOUND: usize = usize::MAX;
@@ -36,6 +38,7 @@ impl Outline {
         self.document = [None; DocumentMember::COUNT];
         self.versions.clear();
         self.members.clear();
+        self.dists.clear();
         self.replaced.clear();
         if u32::try_from(text.len()).is_err() {
             return Err(JsonError { offset: 0, problem: JsonProblem::Expected("a document below 4 GiB") });
@@ -51,6 +54,7 @@ impl Outline {
             if member == Some(DocumentMember::Versions) {
                 self.versions.clear();
                 self.members.clear();
+                self.dists.clear();
             }
             if member == Some(DocumentMember::Versions) && cursor.peek_kind()? == Kind::Object {
                 self.read_versions(text, &mut cursor)?;
@@ -71,42 +75,43 @@ impl Outline {
     fn read_versions(&mut self, text: &str, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
         cursor.enter_object()?;
         let mut first = true;
-        // The members of the last version that was an object.
-        let mut before = (0, 0);
+        let mut before = Before::default();
         while let Some(key) = cursor.next_key(&mut first)? {
             let key = key_span(cursor, text, key);
             cursor.peek()?;
             let start = cursor.position();
-            let mut members = None;
+            let (mut members, mut dist) = (None, None);
             if cursor.peek_kind()? == Kind::Object {
                 let from = self.members.len();
-                self.read_version(text, cursor, key, before)?;
-                before = (from, self.members.len());
+                self.read_version(text, cursor, key, &mut before)?;
+                before.members = (from, self.members.len());
                 members = Some((from as u32, self.members.len() as u32));
+                dist = before.dist;
             } else {
                 cursor.value()?;
             }
-            self.versions.push(VersionOutline { key, value: span(start, cursor.position()), members });
+            self.versions.push(VersionOutline { key, value: span(start, cursor.position()), members, dist });
             self.check_bounds(cursor)?;
         }
         Ok(())
     }
 
-    /// Reads the members of one version. `before` is the range of the members of the version before it.
+    /// Reads the members of one version, and leaves its `dist` in `last`.
     fn read_version(
         &mut self,
         text: &str,
         cursor: &mut Cursor<'_>,
         version: Span,
-        before: (usize, usize),
+        last: &mut Before,
     ) -> Result<(), JsonError> {
+        let before = last.members;
+        let mut dist = None;
         let bytes = text.as_bytes();
         cursor.enter_object()?;
         let from = self.members.len();
         let mut first = true;
         let mut expected = before.0;
-        // Whether each key so far was found in the version before, in its order: then none can have come twice.
-        let mut in_order = true;
+        let mut met = Met::new(before);
         let mut places = Places::default();
         while cursor.next_element(b'}', &mut first, "`,` or `}`")? {
             cursor.peek()?;
@@ -140,7 +145,6 @@ impl Outline {
                             .take(MAX_LOOK)
                             .position(|like| like.key.of(text) == raw.inner)
                             .map(|at| at + before.0);
-                        in_order = false;
                     }
                     match at.and_then(|at| self.members.get(at).map(|like| (at, *like))) {
                         Some((at, like)) => {
@@ -162,6 +166,13 @@ impl Outline {
             let like = member.value;
             if found != NOT_FOUND && value_repeats(bytes, start, like) {
                 cursor.advance(like.size_bytes() as usize);
+                if member.member == Some(VersionMember::Dist) {
+                    dist = last.dist;
+                }
+            } else if first_byte == b'{' && member.member == Some(VersionMember::Dist) {
+                dist = self.read_dist(text, cursor, &mut last.dist_keys)?;
+                member.plain_string = false;
+                member.value = span(start, cursor.position());
             } else if first_byte == b'"' {
                 let string = cursor.string()?;
                 member.plain_string = !string.escaped;
@@ -174,7 +185,7 @@ impl Outline {
             if found != NOT_FOUND {
                 expected = found + 1;
             }
-            let twin = if in_order { None } else { self.twin(text, from, key, &mut places) };
+            let twin = if met.may_repeat(found) { self.twin(text, from, key, &mut places) } else { None };
             match twin.and_then(|twin| self.members.get_mut(twin)) {
                 Some(twin) => {
                     self.replaced.push(Replaced { version: Some(version), key, value: twin.value });
@@ -184,7 +195,50 @@ impl Outline {
             }
             self.check_bounds(cursor)?;
         }
+        last.dist = dist;
         Ok(())
+    }
+
+    /// Reads a version's `dist`, an object; answers its index unless one of its keys comes twice. `last_keys` are those of
+    /// the one before, which nearly always come again in the same order.
+    fn read_dist(
+        &mut self,
+        text: &str,
+        cursor: &mut Cursor<'_>,
+        last_keys: &mut Vec<(Span, Option<DistMember>)>,
+    ) -> Result<Option<u32>, JsonError> {
+        let mut dist = DistOutline::default();
+        let mut is_repeated = false;
+        cursor.enter_object()?;
+        let mut first = true;
+        let mut place = 0;
+        while cursor.next_element(b'}', &mut first, "`,` or `}`")? {
+            cursor.peek()?;
+            let guess = last_keys.get(place).filter(|(like, _)| key_repeats(text.as_bytes(), cursor.position(), *like));
+            let member = match guess {
+                Some(&(key, member)) => {
+                    cursor.advance(key.size_bytes() as usize + 2);
+                    member
+                }
+                None => {
+                    let raw = cursor.string()?;
+                    let member = DistMember::of_key(&raw.unescape().text);
+                    last_keys.truncate(place);
+                    last_keys.push((key_span_before(cursor, raw), member));
+                    member
+                }
+            };
+            place += 1;
+            cursor.colon()?;
+            cursor.peek()?;
+            let start = cursor.position();
+            cursor.value()?;
+            if let Some(slot) = member.and_then(|member| dist.values.get_mut(member as usize)) {
+                is_repeated |= slot.replace(span(start, cursor.position())).is_some();
+            }
+        }
+        self.dists.push(dist);
+        Ok((!is_repeated).then_some(self.dists.len() as u32 - 1))
     }
 
     /// The index of a member from `from` on that has the same key. `places` are those that were hashed before.
@@ -245,6 +299,48 @@ impl Outline {
             place += 1;
             keep
         });
+    }
+}
+
+/// What is remembered of the last version that was an object.
+#[derive(Default)]
+struct Before {
+    /// Its members, as a range.
+    members: (usize, usize),
+    /// Its `dist`, as in [`VersionOutline`].
+    dist: Option<u32>,
+    /// The keys of the last `dist`.
+    dist_keys: Vec<(Span, Option<DistMember>)>,
+}
+
+/// Which members of the version before have been met again. Nearly always that shows that a key has not come twice.
+struct Met {
+    before: (usize, usize),
+    places: [u64; MAX_LOOK / 64],
+    has_new_keys: bool,
+}
+
+impl Met {
+    fn new(before: (usize, usize)) -> Met {
+        Met { before, places: [0; MAX_LOOK / 64], has_new_keys: false }
+    }
+
+    /// Whether a key that was found at `found`, which is met by this, may have come earlier in its version.
+    #[inline]
+    fn may_repeat(&mut self, found: usize) -> bool {
+        if self.before.1 - self.before.0 > MAX_LOOK {
+            return true;
+        }
+        if found == NOT_FOUND {
+            // All members before were looked at, so that it can only be another new key.
+            return std::mem::replace(&mut self.has_new_keys, true);
+        }
+        let place = found - self.before.0;
+        let Some(word) = self.places.get_mut(place / 64) else { return true };
+        let bit = 1 << (place % 64);
+        let is_met = *word & bit != 0;
+        *word |= bit;
+        is_met
     }
 }
 

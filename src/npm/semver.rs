@@ -30,16 +30,16 @@ impl<'a> Semver<'a> {
             return None;
         }
         let version = version.strip_prefix('v').unwrap_or(version);
-        let (version, build) = match version.split_once('+') {
+        let (version, build) = match split_once(version, b'+') {
             Some((version, build)) => (version, Some(build)),
             None => (version, None),
         };
-        let (core, prerelease) = match version.split_once('-') {
+        let (core, prerelease) = match split_once(version, b'-') {
             Some((core, prerelease)) => (core, Some(prerelease)),
             None => (version, None),
         };
-        let (major, rest) = core.split_once('.')?;
-        let (minor, patch) = rest.split_once('.')?;
+        let (major, rest) = split_once(core, b'.')?;
+        let (minor, patch) = split_once(rest, b'.')?;
         if build.is_some_and(|build| !build.split('.').all(is_identifier)) {
             return None;
         }
@@ -48,6 +48,13 @@ impl<'a> Semver<'a> {
         }
         Some(Semver { major: number(major)?, minor: number(minor)?, patch: number(patch)?, prerelease, build })
     }
+}
+
+/// As [`str::split_once`], which is made for longer texts.
+#[inline]
+fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == separator)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 impl Semver<'_> {

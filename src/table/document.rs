@@ -20,7 +20,7 @@ use super::scripts::{ScriptMemo, ScriptsTable};
 use super::stars::StarsTable;
 use super::times::{Times, publication_order};
 use super::unpublished::UnpublishedTable;
-use super::versions::{FieldsMemo, LatestFacts, VersionFacts, VersionValues, VersionsTable};
+use super::versions::{LatestFacts, RowMemo, VersionFacts, VersionValues, VersionsTable};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::TableKind;
 use crate::npm::json::{Kind, RawString};
@@ -179,7 +179,7 @@ impl DocumentTables {
         let order = publication_order(&published_at);
         let mut dependency_memo = DependencyMemo::default();
         let mut script_memo = ScriptMemo::default();
-        let mut fields_memo = FieldsMemo::default();
+        let mut row_memo = RowMemo::default();
         let mut version_count: usize = 0;
         let mut latest_facts = LatestFacts::default();
         for (((version, key), published_at), version_index) in
@@ -191,7 +191,7 @@ impl DocumentTables {
                 reader.note("versions", QuirkCode::NotAnObject, version.value.of(text));
                 continue;
             }
-            let values = VersionValues::new(text, outline.members(version));
+            let values = VersionValues::new(text, outline, version);
             let is_latest = latest.as_deref() == Some(key);
             self.dependencies.push_version(&mut reader, &values, key, is_latest, &mut dependency_memo);
             let runs_on_install = self.scripts.push_version(&mut reader, &values, key, is_latest, &mut script_memo);
@@ -203,7 +203,7 @@ impl DocumentTables {
                 representation: input.representation,
                 runs_on_install,
             };
-            if let Some(facts) = self.versions.push(&mut reader, &values, &facts, &mut fields_memo) {
+            if let Some(facts) = self.versions.push(&mut reader, values, &facts, &mut row_memo) {
                 latest_facts = facts;
             }
             version_count += 1;
@@ -212,7 +212,7 @@ impl DocumentTables {
                 self.end_package(input.name);
                 if self.close_full_batches(drain) {
                     // What they remember are rows that are gone.
-                    (dependency_memo, script_memo, fields_memo) = Default::default();
+                    (dependency_memo, script_memo, row_memo) = Default::default();
                 }
             }
         }

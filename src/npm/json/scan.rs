@@ -1,30 +1,22 @@
 //! Where a value ends: the grammar, walked over without keeping anything.
 
+use wide::u8x16;
+
 use super::MAX_DEPTH;
 use super::error::{JsonError, JsonProblem};
-
-/// A bit for each byte of `word` that equals `byte`: the high bit of that byte. Bytes above the first match may be
-/// marked wrongly, the first is right.
-#[inline]
-fn matches(word: u64, byte: u8) -> u64 {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zeroed = word ^ (LOW * u64::from(byte));
-    zeroed.wrapping_sub(LOW) & !zeroed & HIGH
-}
 
 /// Offset of the next `"` or `\` from `position` on.
 #[inline]
 fn quote_or_backslash(bytes: &[u8], mut position: usize) -> Option<usize> {
-    // Most strings of a packument end within a few words; the long ones are left to vector instructions.
-    for _ in 0..8 {
-        let Some(chunk) = bytes.get(position..).and_then(|rest| rest.first_chunk::<8>()) else { break };
-        let word = u64::from_le_bytes(*chunk);
-        let found = matches(word, b'"') | matches(word, b'\\');
+    // Most strings of a packument end within a few blocks; the long ones are left to wider instructions.
+    for _ in 0..4 {
+        let Some(block) = bytes.get(position..).and_then(|rest| rest.first_chunk::<16>()) else { break };
+        let block = u8x16::new(*block);
+        let found = (block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'))).to_bitmask();
         if found != 0 {
-            return Some(position + (found.trailing_zeros() / 8) as usize);
+            return Some(position + found.trailing_zeros() as usize);
         }
-        position += 8;
+        position += 16;
     }
     memchr::memchr2(b'"', b'\\', bytes.get(position..)?).map(|offset| position + offset)
 }

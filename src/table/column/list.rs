@@ -39,6 +39,14 @@ impl TextListColumn {
         }
     }
 
+    /// Pushes what the last row has. There is one.
+    #[inline]
+    pub(in crate::table) fn repeat_last(&mut self) {
+        self.repeat_items_of(self.ends.len() - 2);
+        self.ends.push(self.items.rows() as i32);
+        self.validity.push(self.validity.last());
+    }
+
     /// Ends the row: the items so far are its list.
     #[inline]
     pub(in crate::table) fn end_list(&mut self) {

@@ -152,6 +152,17 @@ impl TextColumn {
         }
     }
 
+    /// Pushes what the last row has. There is one.
+    #[inline]
+    pub(in crate::table) fn repeat_last(&mut self) {
+        if self.places.is_none() && !self.validity.last() {
+            return self.push_null();
+        }
+        let place = self.place_of(self.rows() - 1).unwrap_or_default();
+        self.places().push(place);
+        self.validity.push(self.validity.last());
+    }
+
     /// Pushes the rows of `rows` once more.
     pub(in crate::table) fn repeat(&mut self, rows: Range<usize>) {
         if rows.end > self.rows() || rows.is_empty() {

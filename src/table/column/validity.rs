@@ -38,6 +38,12 @@ impl Validity {
         self.rows += count;
     }
 
+    /// Whether the last row has a value.
+    #[inline]
+    pub(super) fn last(&self) -> bool {
+        self.valid.as_ref().and_then(|valid| valid.last().copied()).unwrap_or(true)
+    }
+
     pub(super) fn repeat(&mut self, rows: Range<usize>) {
         self.rows += rows.len();
         if let Some(valid) = &mut self.valid {

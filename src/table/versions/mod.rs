@@ -12,7 +12,7 @@ use super::schema::ColumnType::{Boolean, CommandList, Number, Text, TextList, Ti
 use crate::error::Result;
 use crate::lake::TableKind;
 
-pub(super) use row::{FieldsMemo, LatestFacts, VersionFacts};
+pub(super) use row::{LatestFacts, RowMemo, VersionFacts};
 pub(super) use values::VersionValues;
 
 pub(super) const COLUMNS: &[ColumnSpec] = &[

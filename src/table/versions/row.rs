@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::values::Members;
 use super::{VersionValues, VersionsTable};
 use crate::npm::json::{Kind, RawString};
-use crate::npm::packument::{Member, Span, VersionMember};
+use crate::npm::packument::{DistMember, Span, VersionMember};
 use crate::npm::semver::Semver;
 use crate::npm::{QuirkCode, Representation};
 use crate::table::column::{TextColumn, TextListColumn};
@@ -22,10 +23,10 @@ pub(in crate::table) struct VersionFacts<'t> {
     pub(in crate::table) runs_on_install: bool,
 }
 
-/// The last row within one document: its members' keys and its `directories`.
-#[derive(Debug, Default)]
-pub(in crate::table) struct FieldsMemo<'t> {
-    last: Option<(&'t [Member], Option<Span>, usize)>,
+/// The row before within one document, unless something in it was a quirk: what it has the same needs no second reading.
+#[derive(Default)]
+pub(in crate::table) struct RowMemo<'t> {
+    last: Option<VersionValues<'t>>,
 }
 
 /// What a package's row takes from the version that is latest.
@@ -40,62 +41,59 @@ impl VersionsTable {
     pub(in crate::table) fn push<'t>(
         &mut self,
         reader: &mut Reader<'_>,
-        values: &VersionValues<'t>,
+        values: VersionValues<'t>,
         facts: &VersionFacts<'_>,
-        memo: &mut FieldsMemo<'t>,
+        memo: &mut RowMemo<'t>,
     ) -> Option<LatestFacts> {
-        self.push_identity(reader, values, facts);
-        self.push_publication(reader, values, facts);
+        let quirks = reader.quirks.rows();
+        self.push_identity(reader, &values, facts);
+        let same = memo.last.as_ref().map(|last| values.same_as(last)).unwrap_or_default();
+        let mut row = RowReader { reader, values: &values, same };
 
-        let raw = |member| values.raw(member);
-        let license = values.member(VersionMember::License);
-        match license.filter(|license| license.plain_string && !reader.has_control_characters) {
-            Some(license) => self.license.push(inside_quotes(license.value, values.text)),
-            None => {
-                let license = reader.license(
-                    raw(VersionMember::License),
-                    raw(VersionMember::Licenses),
-                    raw(VersionMember::Licence),
-                );
-                self.license.push_option(license.as_deref());
-            }
+        self.published_at.push(facts.published_at);
+        self.push_publisher(&mut row);
+        self.push_license(&mut row);
+        const DEPRECATED: Members = Members::of(&[VersionMember::Deprecated]);
+        let mut deprecated = None;
+        if row.same.contains(DEPRECATED) && !facts.is_latest {
+            self.deprecated.repeat_last();
+        } else {
+            deprecated = row.reader.deprecated(values.raw(VersionMember::Deprecated));
+            self.deprecated.push_option(deprecated.as_deref());
         }
-        let deprecated = reader.deprecated(raw(VersionMember::Deprecated));
-        self.deprecated.push_option(deprecated.as_deref());
-        push_text(&mut self.description, reader, values, VersionMember::Description);
-        push_text(&mut self.main, reader, values, VersionMember::Main);
-        push_text(&mut self.module_type, reader, values, VersionMember::Type);
-        let has_types = raw(VersionMember::Types).is_some();
-        let types = if has_types { VersionMember::Types } else { VersionMember::Typings };
-        push_text(&mut self.types, reader, values, types);
+        row.push_text(&mut self.description, VersionMember::Description);
+        row.push_text(&mut self.main, VersionMember::Main);
+        row.push_text(&mut self.module_type, VersionMember::Type);
+        self.push_types(&mut row);
 
         let has_install_script = match facts.representation {
             Representation::Full => Some(facts.runs_on_install),
             // The abbreviated form has the member only where it is true.
             Representation::Abbreviated => {
-                Some(reader.boolean("hasInstallScript", raw(VersionMember::HasInstallScript)).unwrap_or(false))
+                let raw = values.raw(VersionMember::HasInstallScript);
+                Some(row.reader.boolean("hasInstallScript", raw).unwrap_or(false))
             }
         };
         self.has_install_script.push(has_install_script);
-        self.has_shrinkwrap.push(reader.boolean("_hasShrinkwrap", raw(VersionMember::HasShrinkwrap)));
+        self.has_shrinkwrap.push(row.reader.boolean("_hasShrinkwrap", values.raw(VersionMember::HasShrinkwrap)));
 
-        let [node, npm] = reader.engines(raw(VersionMember::Engines));
-        self.engines_node.push_option(node.as_deref());
-        self.engines_npm.push_option(npm.as_deref());
-        push_list(&mut self.os, reader.text_list("os", raw(VersionMember::Os)));
-        push_list(&mut self.cpu, reader.text_list("cpu", raw(VersionMember::Cpu)));
-        push_list(&mut self.libc, reader.text_list("libc", raw(VersionMember::Libc)));
-        let commands = reader.commands(raw(VersionMember::Bin));
+        self.push_engines(&mut row);
+        row.push_list(&mut self.os, VersionMember::Os);
+        row.push_list(&mut self.cpu, VersionMember::Cpu);
+        row.push_list(&mut self.libc, VersionMember::Libc);
+        let commands = row.reader.commands(values.raw(VersionMember::Bin));
         for (name, path) in commands.iter().flatten() {
             self.bin.push_item(name, path);
         }
         self.bin.end_row(commands.is_some());
 
-        self.push_dist(reader, raw(VersionMember::Dist));
-        push_text(&mut self.git_head, reader, values, VersionMember::GitHead);
-        push_text(&mut self.npm_version, reader, values, VersionMember::NpmVersion);
-        push_text(&mut self.node_version, reader, values, VersionMember::NodeVersion);
-        self.push_fields(reader, values, memo);
+        self.push_dist(row.reader, &values);
+        row.push_text(&mut self.git_head, VersionMember::GitHead);
+        row.push_text(&mut self.npm_version, VersionMember::NpmVersion);
+        row.push_text(&mut self.node_version, VersionMember::NodeVersion);
+        self.push_fields(&mut row, memo.last.as_ref());
+        // What had quirks is read again, so that each version has its own.
+        memo.last = (reader.quirks.rows() == quirks).then_some(values);
         facts.is_latest.then(|| LatestFacts { deprecated: deprecated.map(Cow::into_owned), has_install_script })
     }
 
@@ -119,8 +117,13 @@ impl VersionsTable {
         self.build.push_option(semver.and_then(|semver| semver.build));
     }
 
-    fn push_publication(&mut self, reader: &mut Reader<'_>, values: &VersionValues<'_>, facts: &VersionFacts<'_>) {
-        self.published_at.push(facts.published_at);
+    fn push_publisher(&mut self, row: &mut RowReader<'_, '_, '_>) {
+        const USER: Members = Members::of(&[VersionMember::NpmUser]);
+        if row.same.contains(USER) {
+            self.published_by.repeat_last();
+            return self.trusted_publisher.repeat_last();
+        }
+        let RowReader { reader, values, .. } = row;
         let Some(user) = values.raw(VersionMember::NpmUser) else {
             self.published_by.push_null();
             self.trusted_publisher.push_null();
@@ -144,12 +147,51 @@ impl VersionsTable {
         self.trusted_publisher.push_option(reader.text("_npmUser.trustedPublisher.id", service).as_deref());
     }
 
-    fn push_dist(&mut self, reader: &mut Reader<'_>, raw: Option<&str>) {
-        let [tarball, shasum, integrity, files, size, signatures, attestations] = reader.pick(
-            "dist",
-            raw,
-            ["tarball", "shasum", "integrity", "fileCount", "unpackedSize", "signatures", "attestations"],
-        );
+    fn push_license(&mut self, row: &mut RowReader<'_, '_, '_>) {
+        use VersionMember::{Licence, License, Licenses};
+        const LICENSES: Members = Members::of(&[License, Licenses, Licence]);
+        if row.same.contains(LICENSES) {
+            return self.license.repeat_last();
+        }
+        let values = row.values;
+        match values.member(License).filter(|license| license.plain_string && !row.reader.has_control_characters) {
+            Some(license) => self.license.push(inside_quotes(license.value, values.text)),
+            None => {
+                let license = row.reader.license(values.raw(License), values.raw(Licenses), values.raw(Licence));
+                self.license.push_option(license.as_deref());
+            }
+        }
+    }
+
+    fn push_types(&mut self, row: &mut RowReader<'_, '_, '_>) {
+        use VersionMember::{Types, Typings};
+        const TYPES: Members = Members::of(&[Types, Typings]);
+        if row.same.contains(TYPES) {
+            return self.types.repeat_last();
+        }
+        let has_types = row.values.raw(Types).is_some();
+        row.read_text(&mut self.types, if has_types { Types } else { Typings });
+    }
+
+    fn push_engines(&mut self, row: &mut RowReader<'_, '_, '_>) {
+        const ENGINES: Members = Members::of(&[VersionMember::Engines]);
+        if row.same.contains(ENGINES) {
+            self.engines_node.repeat_last();
+            return self.engines_npm.repeat_last();
+        }
+        let [node, npm] = row.reader.engines(row.values.raw(VersionMember::Engines));
+        self.engines_node.push_option(node.as_deref());
+        self.engines_npm.push_option(npm.as_deref());
+    }
+
+    fn push_dist(&mut self, reader: &mut Reader<'_>, values: &VersionValues<'_>) {
+        use DistMember::{Attestations, FileCount, Integrity, Shasum, Signatures, Tarball, UnpackedSize};
+        const MEMBERS: [DistMember; DistMember::COUNT] =
+            [Tarball, Shasum, Integrity, FileCount, UnpackedSize, Signatures, Attestations];
+        let [tarball, shasum, integrity, files, size, signatures, attestations] = match values.dist {
+            Some(dist) => MEMBERS.map(|member| dist.raw(values.text, member)),
+            None => reader.pick("dist", values.raw(VersionMember::Dist), MEMBERS.map(DistMember::key)),
+        };
         self.tarball_url.push_option(reader.text("dist.tarball", tarball).as_deref());
         self.shasum.push_option(reader.text("dist.shasum", shasum).as_deref());
         self.integrity.push_option(reader.text("dist.integrity", integrity).as_deref());
@@ -177,56 +219,72 @@ impl VersionsTable {
         self.signature_keyids.end_list();
     }
 
-    fn push_fields<'t>(&mut self, reader: &mut Reader<'_>, values: &VersionValues<'t>, memo: &mut FieldsMemo<'t>) {
-        let directories = values.member(VersionMember::Directories).map(|found| found.value);
-        let row = self.version.rows() - 1;
-        let same = memo.last.as_ref().filter(|(members, last_directories, _)| {
-            *last_directories == directories
-                && members.len() == values.members.len()
-                && members.iter().zip(values.members).all(|(one, other)| one.key == other.key)
-        });
-        let quirks = reader.quirks.rows();
-        match same {
-            Some((_, _, row)) => self.fields.repeat_items_of(*row),
-            None => {
-                for found in values.members {
-                    let key = RawString::of_inner(found.key.of(values.text));
-                    self.fields.push_item(&key.unescape().text);
-                }
-                let entries = reader.entries("directories", values.raw(VersionMember::Directories));
-                for entry in entries.iter().flatten() {
-                    self.fields.push_item(&format!("directories.{}", entry.key));
-                }
-            }
+    /// `last` is the row before, if it was read without quirks.
+    fn push_fields(&mut self, row: &mut RowReader<'_, '_, '_>, last: Option<&VersionValues<'_>>) {
+        const DIRECTORIES: Members = Members::of(&[VersionMember::Directories]);
+        let RowReader { reader, values, same } = row;
+        let has_keys_of = |last: &VersionValues<'_>| {
+            last.members.len() == values.members.len()
+                && last.members.iter().zip(values.members).all(|(one, other)| one.key == other.key)
+        };
+        if same.contains(DIRECTORIES) && last.is_some_and(has_keys_of) {
+            return self.fields.repeat_last();
+        }
+        for found in values.members {
+            let key = RawString::of_inner(found.key.of(values.text));
+            self.fields.push_item(&key.unescape().text);
+        }
+        let entries = reader.entries("directories", values.raw(VersionMember::Directories));
+        for entry in entries.iter().flatten() {
+            self.fields.push_item(&format!("directories.{}", entry.key));
         }
         self.fields.end_list();
-        // What had quirks is read again, so that each version has its own.
-        memo.last = (reader.quirks.rows() == quirks).then_some((values.members, directories, row));
+    }
+}
+
+/// Reads the members of one version into its row.
+struct RowReader<'r, 'a, 't> {
+    reader: &'r mut Reader<'a>,
+    values: &'r VersionValues<'t>,
+    /// The members that the row before was made of too.
+    same: Members,
+}
+
+impl RowReader<'_, '_, '_> {
+    #[inline]
+    fn push_text(&mut self, column: &mut TextColumn, member: VersionMember) {
+        if self.same.contains(Members::of(&[member])) {
+            return column.repeat_last();
+        }
+        self.read_text(column, member);
+    }
+
+    /// Pushes the text of a member; the usual kind without looking twice.
+    fn read_text(&mut self, column: &mut TextColumn, member: VersionMember) {
+        let RowReader { reader, values, .. } = self;
+        match values.member(member) {
+            None => column.push_null(),
+            Some(found) if found.plain_string && !reader.has_control_characters => {
+                column.push(inside_quotes(found.value, values.text));
+            }
+            Some(_) => column.push_option(reader.text(member.key(), values.raw(member)).as_deref()),
+        }
+    }
+
+    fn push_list(&mut self, column: &mut TextListColumn, member: VersionMember) {
+        if self.same.contains(Members::of(&[member])) {
+            return column.repeat_last();
+        }
+        match self.reader.text_list(member.key(), self.values.raw(member)) {
+            Some(items) => {
+                items.iter().for_each(|item| column.push_item(item));
+                column.end_list();
+            }
+            None => column.push_null(),
+        }
     }
 }
 
 fn inside_quotes(span: Span, text: &str) -> &str {
     Span { start: span.start + 1, end: span.end - 1 }.of(text)
-}
-
-/// Pushes the text of a member; the usual kind without looking twice.
-#[inline]
-fn push_text(column: &mut TextColumn, reader: &mut Reader<'_>, values: &VersionValues<'_>, member: VersionMember) {
-    match values.member(member) {
-        None => column.push_null(),
-        Some(found) if found.plain_string && !reader.has_control_characters => {
-            column.push(inside_quotes(found.value, values.text));
-        }
-        Some(_) => column.push_option(reader.text(member.key(), values.raw(member)).as_deref()),
-    }
-}
-
-fn push_list(column: &mut TextListColumn, list: Option<Vec<Cow<'_, str>>>) {
-    match list {
-        Some(items) => {
-            items.iter().for_each(|item| column.push_item(item));
-            column.end_list();
-        }
-        None => column.push_null(),
-    }
 }
