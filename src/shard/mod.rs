@@ -4,11 +4,14 @@
 //! counts (`commit`).
 
 mod cursor;
+mod delta;
 mod dictionary;
+mod flat_chunk;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
 mod merge;
+mod pages;
 mod properties;
 mod reader;
 mod runs;
@@ -18,7 +21,6 @@ mod tests;
 mod text_bounds;
 mod text_chunk;
 mod text_page;
-mod text_pages;
 mod writer;
 
 pub use cursor::{NameCursor, Row};

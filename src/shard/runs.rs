@@ -51,7 +51,8 @@ fn pack<T: Copy + Into<u32>>(values: &[T], bit_width: u32, out: &mut Vec<u8>) {
     out.resize(end, 0);
 }
 
-fn write_varint(mut value: u64, out: &mut Vec<u8>) {
+/// Appends a number in as many bytes as it needs, seven bits in each.
+pub(super) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod documents;
+mod flat;
 mod text;
 
 use std::collections::BTreeMap;

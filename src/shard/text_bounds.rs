@@ -1,5 +1,8 @@
 //! Least and greatest text of some rows, as statistics have them.
 
+use parquet::data_type::ByteArray;
+use parquet::file::statistics::{Statistics, ValueStatistics};
+
 /// Bytes of a text that statistics show. Longer ones are cut, and the greatest is raised where it is cut.
 const SHOWN_BYTES: usize = 64;
 
@@ -28,6 +31,16 @@ impl TextBounds {
             TextBounds::include(&mut both, text);
         }
         both
+    }
+
+    /// The statistics of texts within `bounds`, which are `None` where there are none, and of `nulls` beside them.
+    pub(super) fn statistics(bounds: Option<&TextBounds>, nulls: u64) -> Statistics {
+        let short = bounds.map(TextBounds::short);
+        let value = |(text, _): &(Vec<u8>, bool)| ByteArray::from(text.clone());
+        let is_exact = |bound: Option<&(Vec<u8>, bool)>| bound.is_none_or(|(_, is_exact)| *is_exact);
+        let (least, greatest) = short.as_ref().map(|(least, greatest)| (least, greatest)).unzip();
+        let values = ValueStatistics::new(least.map(value), greatest.map(value), None, Some(nulls), false);
+        Statistics::ByteArray(values.with_min_is_exact(is_exact(least)).with_max_is_exact(is_exact(greatest)))
     }
 
     /// A lower and an upper bound of few bytes, each with whether it is one of the texts. An upper bound of few bytes

@@ -18,9 +18,10 @@ use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
 use super::dictionary::Dictionary;
+use super::pages::{ChunkPages, DataPage};
 use super::text_bounds::TextBounds;
 use super::text_page::{PageRows, bounds_of};
-use super::text_pages::{DataPage, TextPages};
+use super::writer::ChunkEncoder;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// A page of lists ends with the row that reaches this many items.
@@ -48,7 +49,10 @@ struct Settings {
 /// A chunk under way.
 pub(super) struct TextChunk {
     settings: Arc<Settings>,
-    pages: TextPages,
+    pages: ChunkPages,
+    /// Of all pages so far.
+    bounds: Option<TextBounds>,
+    nulls: u64,
     filter: Option<Sbbf>,
     dictionary: Dictionary,
     /// Whether values are written out: from the start, or since the dictionary has grown too large.
@@ -81,34 +85,17 @@ impl TextChunk {
     }
 
     fn begin(settings: Arc<Settings>) -> TextChunk {
-        let pages = TextPages::new(settings.descriptor.clone(), settings.compression, settings.has_statistics);
+        let pages = ChunkPages::new(settings.descriptor.clone(), settings.compression, settings.has_statistics);
         TextChunk {
             pages,
+            bounds: None,
+            nulls: 0,
             filter: None,
             dictionary: Dictionary::default(),
             is_plain: !settings.has_dictionary,
             source: None,
             page: PageRows::default(),
             settings,
-        }
-    }
-
-    /// Adds rows: texts, an Arrow dictionary of texts, or lists of either without nulls in the lists.
-    pub(super) fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
-        match array.as_list_opt::<i32>() {
-            None => {
-                let values = self.values(array)?;
-                self.write_rows(&values, array.as_ref(), compressor)
-            }
-            Some(lists) => {
-                let values = self.values(lists.values())?;
-                for (row, ends) in lists.value_offsets().windows(2).enumerate() {
-                    let [start, end] = *ends else { continue };
-                    self.write_list(&values, start as usize..end as usize, lists.is_null(row));
-                    self.end_full_page(compressor)?;
-                }
-                Ok(())
-            }
         }
     }
 
@@ -283,8 +270,14 @@ impl TextChunk {
             page.bounds = bounds_of(&page.places, dictionary);
         }
         let encoding = if self.is_plain { Encoding::PLAIN } else { Encoding::RLE_DICTIONARY };
-        let bounds = page.bounds.take();
+        let page_bounds = page.bounds.take();
+        let bounds = page_bounds.as_ref().map(|bounds| {
+            let (least, greatest) = bounds.short();
+            (least.0, greatest.0)
+        });
+        self.bounds = TextBounds::of_both(self.bounds.take(), page_bounds);
         let (rows, nulls) = (page.rows, page.nulls);
+        self.nulls += nulls as u64;
         let value_count = if descriptor.max_def_level() > 0 { page.definitions.len() } else { page.rows };
         let body = page.body(descriptor, dictionary);
         let data = DataPage { body, encoding, rows, values: value_count, nulls, bounds };
@@ -294,18 +287,40 @@ impl TextChunk {
         self.is_plain |= self.dictionary.plain().len() > self.settings.dictionary_bytes;
         Ok(())
     }
+}
 
-    /// Ends the chunk: its bytes, and what the row group is to know of it. The next chunk begins.
-    pub(super) fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)> {
+impl ChunkEncoder for TextChunk {
+    /// Adds rows: texts, an Arrow dictionary of texts, or lists of either without nulls in the lists.
+    fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
+        match array.as_list_opt::<i32>() {
+            None => {
+                let values = self.values(array)?;
+                self.write_rows(&values, array.as_ref(), compressor)
+            }
+            Some(lists) => {
+                let values = self.values(lists.values())?;
+                for (row, ends) in lists.value_offsets().windows(2).enumerate() {
+                    let [start, end] = *ends else { continue };
+                    self.write_list(&values, start as usize..end as usize, lists.is_null(row));
+                    self.end_full_page(compressor)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)> {
         self.end_page(compressor)?;
         let next = TextChunk::begin(Arc::clone(&self.settings));
-        let TextChunk { settings, pages, mut filter, mut dictionary, page, .. } = std::mem::replace(self, next);
+        let TextChunk { settings, pages, bounds, nulls, mut filter, mut dictionary, page, .. } =
+            std::mem::replace(self, next);
         if let (Some(filter), Some((_, false_share))) = (&mut filter, settings.filter) {
             filter.fold_to_target_fpp(false_share);
         }
         // Also where every value is null: readers want the dictionary that pages speak of.
         let body = settings.has_dictionary.then(|| (dictionary.plain(), dictionary.count()));
-        let ended = pages.finish(body, filter, compressor);
+        let statistics = TextBounds::statistics(bounds.as_ref(), nulls);
+        let ended = pages.finish(body, filter, statistics, compressor);
         let ended = ended.or_error(ErrorKind::Internal, || "cannot end a column of text".to_owned())?;
         // The next chunk has their memory.
         dictionary.clear();

@@ -78,7 +78,7 @@ fn behind<'a>(levels: &'a mut Vec<u8>, plain: &'a mut [u8]) -> &'a [u8] {
 }
 
 /// Appends levels with their size before them, as pages of the first kind have them.
-fn write_levels(levels: &[u8], greatest: u32, body: &mut Vec<u8>) {
+pub(super) fn write_levels(levels: &[u8], greatest: u32, body: &mut Vec<u8>) {
     let start = body.len();
     body.extend_from_slice(&[0; 4]);
     runs::encode(levels, runs::bit_width(greatest), body);

@@ -1,21 +1,30 @@
 //! Batches to the bytes of a shard. The same rows give the same bytes, however they were cut into batches: the writer
 //! cuts them anew at places that depend on the rows alone, and ends a row group at each.
 
-use std::io::Write;
+use std::io::{BufWriter, IntoInnerError, Write};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
 use arrow::compute::{cast, concat};
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnDescPtr;
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
+use super::flat_chunk::FlatChunk;
 use super::properties::{Cuts, compression_level, cuts, properties};
 use super::text_chunk::TextChunk;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{ShardMeta, TableKind};
+
+/// The Parquet library hands on what it writes in small pieces.
+const SINK_BUFFER_BYTES: usize = 64 << 10;
 
 /// Writes one shard. Memory is bounded by one chunk before encoding, and by one row group after it.
 pub struct ShardWriter<W: Write + Send> {
@@ -35,11 +44,19 @@ pub struct ShardWriter<W: Write + Send> {
     rows: u64,
 }
 
+/// An encoder of our own for one column of the file, a chunk at a time.
+pub(super) trait ChunkEncoder: Send {
+    /// Adds rows.
+    fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()>;
+    /// Ends the chunk: its bytes, and what the row group is to know of it. The next chunk begins.
+    fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)>;
+}
+
 /// The encoder of one column of the schema.
 enum ColumnWriter {
-    /// Texts, and lists of them.
-    Text(Box<TextChunk>),
-    /// All others: the library's encoder of each of its leaves, made with the row group's first rows.
+    /// Our encoder of each of its leaves.
+    Own(Vec<Box<dyn ChunkEncoder>>),
+    /// Few others: the library's encoder of each of its leaves, made with the row group's first rows.
     Library {
         field: FieldRef,
         leaf_count: usize,
@@ -52,6 +69,7 @@ enum ColumnWriter {
 impl<W: Write + Send> ShardWriter<W> {
     /// A writer of a shard of `table`, whose columns are `schema`, into `sink`. Fails as the sink does.
     pub fn new(table: TableKind, schema: SchemaRef, sink: W) -> Result<Self> {
+        let sink = BufWriter::with_capacity(SINK_BUFFER_BYTES, sink);
         let sink = HashingSink { sink, digest: Sha256::new(), size_bytes: 0 };
         let cannot_begin = || format!("cannot begin a shard of {table}");
         let (file, library) = ArrowWriter::try_new(sink, schema.clone(), Some(properties(table)))
@@ -61,10 +79,10 @@ impl<W: Write + Send> ShardWriter<W> {
         let mut leaf = 0;
         for field in schema.fields() {
             let leaf_count = leaf_count(field);
-            let is_text = is_text(field.data_type());
-            let text = is_text.then(|| TextChunk::new(file.schema_descr().column(leaf), file.properties())).flatten();
-            columns.push(match text {
-                Some(chunk) => ColumnWriter::Text(Box::new(chunk)),
+            let leaves = (leaf..leaf + leaf_count).map(|leaf| file.schema_descr().column(leaf));
+            let own = leaves.map(|leaf| own_encoder(field.data_type(), leaf, file.properties()));
+            columns.push(match own.collect() {
+                Some(encoders) => ColumnWriter::Own(encoders),
                 None => {
                     let field = FieldRef::clone(field);
                     ColumnWriter::Library { field, leaf_count, leaves: Vec::new(), waiting: Vec::new() }
@@ -154,7 +172,7 @@ impl<W: Write + Send> ShardWriter<W> {
         let mut all = all.or_error(ErrorKind::Internal, || "cannot begin a row group".to_owned())?.into_iter();
         for column in &mut self.columns {
             match column {
-                ColumnWriter::Text(_) => drop(all.next()),
+                ColumnWriter::Own(own) => own.iter().for_each(|_| drop(all.next())),
                 ColumnWriter::Library { leaf_count, leaves, .. } => *leaves = all.by_ref().take(*leaf_count).collect(),
             }
         }
@@ -166,9 +184,11 @@ impl<W: Write + Send> ShardWriter<W> {
         let mut group = self.file.next_row_group().or_error(ErrorKind::Lake, cannot_write)?;
         for column in &mut self.columns {
             match column {
-                ColumnWriter::Text(chunk) => {
-                    let (bytes, close) = chunk.finish(&mut self.compressor)?;
-                    group.append_column(&bytes, close).or_error(ErrorKind::Lake, cannot_write)?;
+                ColumnWriter::Own(own) => {
+                    for leaf in own {
+                        let (bytes, close) = leaf.finish(&mut self.compressor)?;
+                        group.append_column(&bytes, close).or_error(ErrorKind::Lake, cannot_write)?;
+                    }
                 }
                 ColumnWriter::Library { leaves, .. } => {
                     for leaf in leaves.drain(..) {
@@ -195,14 +215,24 @@ impl<W: Write + Send> ShardWriter<W> {
         let mut sink = self.file.into_inner().or_error(ErrorKind::Lake, cannot_end)?;
         sink.flush().or_error(ErrorKind::Lake, cannot_end)?;
         let sha256 = format!("{:x}", sink.digest.finalize());
-        Ok((sink.sink, ShardMeta { rows: self.rows, size_bytes: sink.size_bytes, sha256 }))
+        let inner = sink.sink.into_inner().map_err(IntoInnerError::into_error).or_error(ErrorKind::Lake, cannot_end)?;
+        Ok((inner, ShardMeta { rows: self.rows, size_bytes: sink.size_bytes, sha256 }))
     }
 }
 
 impl ColumnWriter {
     fn write(&mut self, rows: ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
         match self {
-            ColumnWriter::Text(chunk) => chunk.write(&rows, compressor),
+            ColumnWriter::Own(leaves) => match leaves.as_mut_slice() {
+                [leaf] => leaf.write(&rows, compressor),
+                leaves => {
+                    let mut parts = list_parts(&rows)?.into_iter();
+                    let mut write = |leaf: &mut Box<dyn ChunkEncoder>| {
+                        parts.next().map_or(Ok(()), |part| leaf.write(&part, compressor))
+                    };
+                    leaves.iter_mut().try_for_each(|leaf| write(leaf))
+                }
+            },
             ColumnWriter::Library { waiting, .. } => {
                 waiting.push(rows);
                 Ok(())
@@ -241,13 +271,41 @@ fn leaf_count(field: &Field) -> usize {
     }
 }
 
-/// Whether a column holds texts, or lists of texts without nulls between them.
-fn is_text(data_type: &DataType) -> bool {
+/// Our encoder for a leaf of a column; `None` where it is left to the library.
+fn own_encoder(
+    data_type: &DataType,
+    leaf: ColumnDescPtr,
+    properties: &WriterProperties,
+) -> Option<Box<dyn ChunkEncoder>> {
+    let is_text = |field: &FieldRef| !field.is_nullable() && *field.data_type() == DataType::Utf8;
     match data_type {
-        DataType::Utf8 => true,
-        DataType::List(item) => !item.is_nullable() && *item.data_type() == DataType::Utf8,
-        _ => false,
+        DataType::Utf8 => Some(Box::new(TextChunk::new(leaf, properties)?)),
+        DataType::List(item) if is_text(item) => Some(Box::new(TextChunk::new(leaf, properties)?)),
+        DataType::List(item) => match item.data_type() {
+            DataType::Struct(parts) if !item.is_nullable() && parts.iter().all(is_text) => {
+                Some(Box::new(TextChunk::new(leaf, properties)?))
+            }
+            _ => None,
+        },
+        DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Some(Box::new(FlatChunk::<i64>::new(leaf, properties)?))
+        }
+        DataType::Boolean => Some(Box::new(FlatChunk::<bool>::new(leaf, properties)?)),
+        _ => None,
     }
+}
+
+/// A list of structs as a list of each of their parts.
+fn list_parts(array: &ArrayRef) -> Result<Vec<ArrayRef>> {
+    let other_type = || Error::internal("a column of lists is of another type");
+    let lists = array.as_list_opt::<i32>().ok_or_else(other_type)?;
+    let items = lists.values().as_struct_opt().ok_or_else(other_type)?;
+    let part = |(field, values): (&FieldRef, &ArrayRef)| -> Result<ArrayRef> {
+        let (field, values) = (Arc::clone(field), Arc::clone(values));
+        let list = ListArray::try_new(field, lists.offsets().clone(), values, lists.nulls().cloned());
+        Ok(Arc::new(list.or_error(ErrorKind::Internal, || "the parts of a list are uneven".to_owned())?))
+    };
+    items.fields().iter().zip(items.columns()).map(part).collect()
 }
 
 /// Whether a column has the type that is expected; a dictionary of texts stands for texts.
@@ -255,6 +313,10 @@ fn same_type(field: &Field, expected: &Field) -> bool {
     match (field.data_type(), expected.data_type()) {
         (DataType::Dictionary(key, value), DataType::Utf8) => **key == DataType::Int32 && **value == DataType::Utf8,
         (DataType::List(item), DataType::List(expected)) => same_type(item, expected),
+        (DataType::Struct(parts), DataType::Struct(expected)) => {
+            parts.len() == expected.len()
+                && parts.iter().zip(expected).all(|(part, expected)| same_type(part, expected))
+        }
         (found, expected) => found == expected,
     }
 }
@@ -269,8 +331,8 @@ fn document_size(batch: &RecordBatch, row: usize) -> usize {
 }
 
 /// Counts and digests what passes through to the sink.
-struct HashingSink<W> {
-    sink: W,
+struct HashingSink<W: Write> {
+    sink: BufWriter<W>,
     digest: Sha256,
     size_bytes: u64,
 }

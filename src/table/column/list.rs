@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ListArray, StructArray};
+use arrow::array::{ArrayRef, ListArray, StructArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, FieldRef, Fields};
 
 use super::validity::Validity;
 use super::{Column, TextColumn};
@@ -32,17 +32,12 @@ impl TextListColumn {
         self.items.push(item);
     }
 
-    /// Adds the items of an earlier row to the list of the next row.
-    pub(in crate::table) fn repeat_items_of(&mut self, row: usize) {
-        if let (Some(&start), Some(&end)) = (self.ends.get(row), self.ends.get(row + 1)) {
-            self.items.repeat(start as usize..end as usize);
-        }
-    }
-
     /// Pushes what the last row has. There is one.
     #[inline]
     pub(in crate::table) fn repeat_last(&mut self) {
-        self.repeat_items_of(self.ends.len() - 2);
+        if let [.., start, end] = *self.ends.as_slice() {
+            self.items.repeat(start as usize..end as usize);
+        }
         self.ends.push(self.items.rows() as i32);
         self.validity.push(self.validity.last());
     }
@@ -99,9 +94,17 @@ impl Default for CommandListColumn {
 
 impl CommandListColumn {
     pub(in crate::table) fn push_item(&mut self, name: &str, path: &str) {
-        // Not as dictionaries, which the encoder does not take within commands.
-        self.names.push_new(name);
-        self.paths.push_new(path);
+        self.names.push(name);
+        self.paths.push(path);
+    }
+
+    /// Pushes what the last row has. There is one.
+    pub(in crate::table) fn repeat_last(&mut self) {
+        if let [.., start, end] = *self.ends.as_slice() {
+            self.names.repeat(start as usize..end as usize);
+            self.paths.repeat(start as usize..end as usize);
+        }
+        self.end_row(self.validity.last());
     }
 
     /// Ends the row: the items so far are its list, or the row is null.
@@ -118,14 +121,18 @@ impl Column for CommandListColumn {
 
     fn finish(&mut self) -> Result<ArrayRef> {
         let field: FieldRef = command_field();
-        let DataType::Struct(fields) = field.data_type().clone() else {
+        let DataType::Struct(fields) = field.data_type() else {
             return Err(Error::internal("the commands' field is no struct"));
         };
+        let parts = vec![self.names.finish()?, self.paths.finish()?];
+        let fields: Fields = fields.iter().zip(&parts).map(|(field, part)| typed_as(field, part)).collect();
         let ends = std::mem::replace(&mut self.ends, vec![0]);
-        let commands = StructArray::try_new(fields, vec![self.names.finish()?, self.paths.finish()?], None)
+        let commands = StructArray::try_new(fields, parts, None)
             .or_error(ErrorKind::Internal, || "the names and paths of commands are uneven".to_owned())?;
+        let commands: ArrayRef = Arc::new(commands);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
-        let array = ListArray::try_new(field, offsets, Arc::new(commands) as Arc<dyn Array>, self.validity.finish());
+        let field = typed_as(&field, &commands);
+        let array = ListArray::try_new(field, offsets, commands, self.validity.finish());
         Ok(Arc::new(array.or_error(ErrorKind::Internal, || "a list column is uneven".to_owned())?))
     }
 }

@@ -81,12 +81,7 @@ impl VersionsTable {
         row.push_list(&mut self.os, VersionMember::Os);
         row.push_list(&mut self.cpu, VersionMember::Cpu);
         row.push_list(&mut self.libc, VersionMember::Libc);
-        let commands = row.reader.commands(values.raw(VersionMember::Bin));
-        for (name, path) in commands.iter().flatten() {
-            self.bin.push_item(name, path);
-        }
-        self.bin.end_row(commands.is_some());
-
+        self.push_commands(&mut row);
         self.push_dist(row.reader, &values);
         row.push_text(&mut self.git_head, VersionMember::GitHead);
         row.push_text(&mut self.npm_version, VersionMember::NpmVersion);
@@ -182,6 +177,18 @@ impl VersionsTable {
         let [node, npm] = row.reader.engines(row.values.raw(VersionMember::Engines));
         self.engines_node.push_option(node.as_deref());
         self.engines_npm.push_option(npm.as_deref());
+    }
+
+    fn push_commands(&mut self, row: &mut RowReader<'_, '_, '_>) {
+        const COMMANDS: Members = Members::of(&[VersionMember::Bin]);
+        if row.same.contains(COMMANDS) {
+            return self.bin.repeat_last();
+        }
+        let commands = row.reader.commands(row.values.raw(VersionMember::Bin));
+        for (name, path) in commands.iter().flatten() {
+            self.bin.push_item(name, path);
+        }
+        self.bin.end_row(commands.is_some());
     }
 
     fn push_dist(&mut self, reader: &mut Reader<'_>, values: &VersionValues<'_>) {

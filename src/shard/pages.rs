@@ -1,19 +1,16 @@
-//! The pages of one column chunk of text as they will stand in the file, and what its metadata says of them.
+//! The pages of one column chunk as they will stand in the file, and what its metadata says of them.
 
 use bytes::Bytes;
-use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType, Type};
+use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType};
 use parquet::bloom_filter::Sbbf;
 use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
-use parquet::data_type::ByteArray;
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats};
-use parquet::file::statistics::{Statistics, ValueStatistics};
+use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
-
-use super::text_bounds::TextBounds;
 
 /// A data page before compression.
 pub(super) struct DataPage<'a> {
@@ -25,12 +22,12 @@ pub(super) struct DataPage<'a> {
     /// Values and nulls; of lists, their items.
     pub(super) values: usize,
     pub(super) nulls: usize,
-    /// Least and greatest value; `None` where every value is null.
-    pub(super) bounds: Option<TextBounds>,
+    /// A lower and an upper bound of the values as the column index shows them; `None` where every value is null.
+    pub(super) bounds: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// The pages of a chunk so far.
-pub(super) struct TextPages {
+pub(super) struct ChunkPages {
     descriptor: ColumnDescPtr,
     compression: Compression,
     has_statistics: bool,
@@ -40,32 +37,28 @@ pub(super) struct TextPages {
     column_index: ColumnIndexBuilder,
     offset_index: OffsetIndexBuilder,
     rows: u64,
-    nulls: u64,
-    bounds: Option<TextBounds>,
 }
 
-impl TextPages {
-    /// No pages yet. `compression` is that of the pages, which `append` is given compressed by.
+impl ChunkPages {
+    /// No pages yet. `compression` is that of the pages: zstd, by what `append` is given, or none.
     pub(super) fn new(descriptor: ColumnDescPtr, compression: Compression, has_statistics: bool) -> Self {
-        TextPages {
-            descriptor,
+        ChunkPages {
             compression,
             has_statistics,
             sink: TrackedWrite::new(Vec::new()),
             specs: Vec::new(),
             encodings: Vec::new(),
-            column_index: ColumnIndexBuilder::new(Type::BYTE_ARRAY),
+            column_index: ColumnIndexBuilder::new(descriptor.physical_type()),
             offset_index: OffsetIndexBuilder::new(),
             rows: 0,
-            nulls: 0,
-            bounds: None,
+            descriptor,
         }
     }
 
     /// Adds a data page.
     pub(super) fn append(&mut self, page: DataPage<'_>, compressor: &mut Compressor<'_>) -> Result<()> {
         let compressed = Page::DataPage {
-            buf: Bytes::from(compressor.compress(page.body)?),
+            buf: self.compressed(page.body, compressor)?,
             num_values: page.values as u32,
             encoding: page.encoding,
             def_level_encoding: Encoding::RLE,
@@ -83,37 +76,42 @@ impl TextPages {
         self.offset_index.append_row_count(page.rows as i64);
         self.offset_index.append_offset_and_size(spec.offset as i64, spec.compressed_size as i32);
         if self.has_statistics {
-            let (least, greatest) = page.bounds.as_ref().map(TextBounds::short).unwrap_or_default();
-            self.column_index.append(page.bounds.is_none(), least.0, greatest.0, page.nulls as i64);
-            self.bounds = TextBounds::of_both(self.bounds.take(), page.bounds);
+            let is_null = page.bounds.is_none();
+            let (least, greatest) = page.bounds.unwrap_or_default();
+            self.column_index.append(is_null, least, greatest, page.nulls as i64);
         }
         self.rows += page.rows as u64;
-        self.nulls += page.nulls as u64;
         self.specs.push(spec);
         Ok(())
     }
 
+    fn compressed(&self, body: &[u8], compressor: &mut Compressor<'_>) -> Result<Bytes> {
+        match self.compression {
+            Compression::UNCOMPRESSED => Ok(Bytes::copy_from_slice(body)),
+            _ => Ok(Bytes::from(compressor.compress(body)?)),
+        }
+    }
+
     /// Ends the chunk: its bytes, and what the row group is to know of it. `dictionary` is the body of its page and how
-    /// many values that has.
+    /// many values that has; `statistics` are of all values, where they are kept.
     pub(super) fn finish(
         mut self,
         dictionary: Option<(&[u8], u32)>,
         bloom_filter: Option<Sbbf>,
+        statistics: Statistics,
         compressor: &mut Compressor<'_>,
     ) -> Result<(Bytes, ColumnCloseResult)> {
+        let dictionary = dictionary
+            .map(|(body, count)| Ok::<_, ParquetError>((self.compressed(body, compressor)?, body.len(), count)));
+        let dictionary = dictionary.transpose()?;
         let data_pages = self.sink.into_inner()?;
         let mut file = TrackedWrite::new(Vec::with_capacity(data_pages.len()));
         let mut specs = self.specs;
         let values = specs.iter().map(|spec| i64::from(spec.num_values)).sum();
         let mut dictionary_bytes = 0;
-        if let Some((body, count)) = dictionary {
-            let page = Page::DictionaryPage {
-                buf: Bytes::from(compressor.compress(body)?),
-                num_values: count,
-                encoding: Encoding::PLAIN,
-                is_sorted: false,
-            };
-            let spec = write_page(&mut file, page, body.len())?;
+        if let Some((buf, body_bytes, num_values)) = dictionary {
+            let page = Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN, is_sorted: false };
+            let spec = write_page(&mut file, page, body_bytes)?;
             let page_type = PageType::DICTIONARY_PAGE;
             self.encodings.insert(0, PageEncodingStats { page_type, encoding: Encoding::PLAIN, count: 1 });
             dictionary_bytes = spec.compressed_size;
@@ -131,7 +129,7 @@ impl TextPages {
             .set_num_values(values)
             .set_data_page_offset(0);
         if self.has_statistics {
-            metadata = metadata.set_statistics(statistics(self.bounds.as_ref(), self.nulls));
+            metadata = metadata.set_statistics(statistics);
             self.column_index.set_boundary_order(BoundaryOrder::UNORDERED);
         }
         let close = ColumnCloseResult {
@@ -149,13 +147,4 @@ impl TextPages {
 
 fn write_page(sink: &mut TrackedWrite<Vec<u8>>, page: Page, body_bytes: usize) -> Result<PageWriteSpec> {
     SerializedPageWriter::new(sink).write_page(CompressedPage::new(page, body_bytes))
-}
-
-fn statistics(bounds: Option<&TextBounds>, nulls: u64) -> Statistics {
-    let short = bounds.map(TextBounds::short);
-    let value = |(text, _): &(Vec<u8>, bool)| ByteArray::from(text.clone());
-    let is_exact = |bound: Option<&(Vec<u8>, bool)>| bound.is_none_or(|(_, is_exact)| *is_exact);
-    let (least, greatest) = short.as_ref().map(|(least, greatest)| (least, greatest)).unzip();
-    let values = ValueStatistics::new(least.map(value), greatest.map(value), None, Some(nulls), false);
-    Statistics::ByteArray(values.with_min_is_exact(is_exact(least)).with_max_is_exact(is_exact(greatest)))
 }

@@ -1,0 +1,127 @@
+//! Parquet's binary packed deltas: whole numbers by their differences, each block with as few bits as it needs.
+
+use super::runs::write_varint;
+
+/// Differences in a block, which has a least difference of its own,
+const BLOCK: usize = 128;
+/// in so many parts, each with a width in bits of its own.
+const BLOCK_PARTS: usize = 4;
+
+/// Appends `values` to `out`.
+pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
+    write_varint(BLOCK as u64, out);
+    write_varint(BLOCK_PARTS as u64, out);
+    write_varint(values.len() as u64, out);
+    write_varint(zigzag(values.first().copied().unwrap_or_default()), out);
+    let difference = |pair: &[i64]| match pair {
+        [before, value] => value.wrapping_sub(*before),
+        _ => 0,
+    };
+    let deltas: Vec<i64> = values.windows(2).map(difference).collect();
+    deltas.chunks(BLOCK).for_each(|block| encode_block(block, out));
+}
+
+fn encode_block(deltas: &[i64], out: &mut Vec<u8>) {
+    let least = deltas.iter().copied().min().unwrap_or_default();
+    write_varint(zigzag(least), out);
+    let above = |delta: &i64| delta.wrapping_sub(least) as u64;
+    let width = |part: &[i64]| u64::BITS - part.iter().map(above).fold(0, |all, value| all | value).leading_zeros();
+    let parts = || deltas.chunks(BLOCK / BLOCK_PARTS);
+    let widths_at = out.len();
+    out.extend(parts().map(|part| width(part) as u8));
+    out.resize(widths_at + BLOCK_PARTS, 0);
+    for part in parts() {
+        pack(part.iter().map(above), width(part), out);
+    }
+}
+
+/// Appends a part: as many values as a whole one has, the missing ones zeros.
+fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+    let end = out.len() + BLOCK / BLOCK_PARTS * width as usize / 8;
+    let mut bits = 0_u128;
+    let mut bit_count = 0;
+    for value in values {
+        bits |= u128::from(value) << bit_count;
+        bit_count += width;
+        if bit_count >= u64::BITS {
+            out.extend_from_slice(&(bits as u64).to_le_bytes());
+            bits >>= u64::BITS;
+            bit_count -= u64::BITS;
+        }
+    }
+    out.extend_from_slice(&(bits as u64).to_le_bytes());
+    out.resize(end, 0);
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read_varint(bytes: &mut &[u8]) -> u64 {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = bytes[0];
+            *bytes = &bytes[1..];
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    }
+
+    fn read_zigzag(bytes: &mut &[u8]) -> i64 {
+        let value = read_varint(bytes);
+        (value >> 1) as i64 ^ -((value & 1) as i64)
+    }
+
+    /// Reads the values back, as the format's text describes them.
+    fn decode(mut bytes: &[u8]) -> Vec<i64> {
+        let bytes = &mut bytes;
+        assert_eq!((read_varint(bytes), read_varint(bytes)), (128, 4));
+        let count = read_varint(bytes) as usize;
+        let mut values = vec![read_zigzag(bytes)];
+        while values.len() < count {
+            let least = read_zigzag(bytes);
+            let (widths, parts) = bytes.split_at(4);
+            *bytes = parts;
+            for &width in widths {
+                let (part, rest) = bytes.split_at(if values.len() < count { 4 * width as usize } else { 0 });
+                *bytes = rest;
+                for place in 0..32 * usize::from(!part.is_empty() || values.len() < count) {
+                    let bit = |index: usize| u64::from(part[index / 8] >> (index % 8) & 1);
+                    let first = place * width as usize;
+                    let delta = (0..width as usize).fold(0, |value, at| value | bit(first + at) << at);
+                    values.push(values[values.len() - 1].wrapping_add(least).wrapping_add(delta as i64));
+                }
+            }
+        }
+        assert!(bytes.is_empty(), "{} bytes are left", bytes.len());
+        values.truncate(count);
+        values
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(
+            values in prop::collection::vec(prop_oneof![any::<i64>(), 0..9_i64, Just(7), -5..1_000_000_i64], 0..700),
+        ) {
+            let mut bytes = Vec::new();
+            encode(&values, &mut bytes);
+            prop_assert_eq!(decode(&bytes), values);
+        }
+    }
+
+    #[test]
+    fn steps_of_one_size_cost_nearly_nothing() {
+        let mut bytes = Vec::new();
+        encode(&(0..129).map(|step| 1_000 + step * 86_400).collect::<Vec<_>>(), &mut bytes);
+        assert_eq!(bytes.len(), 2 + 1 + 2 + 2 + 3 + 4);
+    }
+}

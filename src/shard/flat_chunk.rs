@@ -1,0 +1,311 @@
+//! One column chunk of numbers, times, or true and false under way.
+//!
+//! A page is encoded as a whole when its rows are complete: until then its values are only copied.
+
+use std::hash::{BuildHasher, Hash};
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
+use bytes::Bytes;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use parquet::basic::{Compression, Encoding};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::statistics::Statistics;
+use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
+
+use super::pages::{ChunkPages, DataPage};
+use super::text_page::write_levels;
+use super::writer::ChunkEncoder;
+use super::{delta, runs};
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// A kind of value that all have the same size.
+pub(super) trait FlatValue: Copy + Ord + Hash + Send + 'static {
+    /// The values of an array, nulls among them.
+    type Values;
+    /// Whether a dictionary and differences are for them.
+    const IS_NUMBER: bool;
+    /// Views an array; `None` if it holds something else.
+    fn values(array: &dyn Array) -> Option<Self::Values>;
+    /// The value of a row.
+    fn get(values: &Self::Values, row: usize) -> Option<Self>;
+    /// Appends values that follow each other, none of them null.
+    fn append(values: &Self::Values, rows: Range<usize>, out: &mut Vec<Self>);
+    /// Appends values to a page's or dictionary's body.
+    fn write_plain(values: &[Self], out: &mut Vec<u8>);
+    /// Appends numbers as differences.
+    fn write_deltas(values: &[Self], out: &mut Vec<u8>);
+    /// The statistics of values between `bounds`.
+    fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics;
+}
+
+/// Numbers and points in time.
+impl FlatValue for i64 {
+    type Values = ScalarBuffer<i64>;
+    const IS_NUMBER: bool = true;
+
+    fn values(array: &dyn Array) -> Option<ScalarBuffer<i64>> {
+        match array.data_type() {
+            DataType::Int64 => Some(array.as_primitive_opt::<Int64Type>()?.values().clone()),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                Some(array.as_primitive_opt::<TimestampMicrosecondType>()?.values().clone())
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn get(values: &ScalarBuffer<i64>, row: usize) -> Option<i64> {
+        values.get(row).copied()
+    }
+
+    fn append(values: &ScalarBuffer<i64>, rows: Range<usize>, out: &mut Vec<i64>) {
+        out.extend_from_slice(values.get(rows).unwrap_or_default());
+    }
+
+    fn write_plain(values: &[i64], out: &mut Vec<u8>) {
+        values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    }
+
+    fn write_deltas(values: &[i64], out: &mut Vec<u8>) {
+        delta::encode(values, out);
+    }
+
+    fn statistics(bounds: Option<(i64, i64)>, nulls: u64) -> Statistics {
+        let (least, greatest) = bounds.unzip();
+        Statistics::int64(least, greatest, None, Some(nulls), false)
+    }
+}
+
+/// True and false.
+impl FlatValue for bool {
+    type Values = BooleanBuffer;
+    const IS_NUMBER: bool = false;
+
+    fn values(array: &dyn Array) -> Option<BooleanBuffer> {
+        Some(array.as_boolean_opt()?.values().clone())
+    }
+
+    #[inline]
+    fn get(values: &BooleanBuffer, row: usize) -> Option<bool> {
+        (row < values.len()).then(|| values.value(row))
+    }
+
+    fn append(values: &BooleanBuffer, rows: Range<usize>, out: &mut Vec<bool>) {
+        out.extend(values.slice(rows.start, rows.len()).iter());
+    }
+
+    fn write_plain(values: &[bool], out: &mut Vec<u8>) {
+        let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
+        out.extend(values.chunks(8).map(byte));
+    }
+
+    /// Never asked for.
+    fn write_deltas(_: &[bool], _: &mut Vec<u8>) {}
+
+    fn statistics(bounds: Option<(bool, bool)>, nulls: u64) -> Statistics {
+        let (least, greatest) = bounds.unzip();
+        Statistics::boolean(least, greatest, None, Some(nulls), false)
+    }
+}
+
+/// A chunk under way.
+pub(super) struct FlatChunk<T> {
+    descriptor: ColumnDescPtr,
+    compression: Compression,
+    has_statistics: bool,
+    encoding: Encoding,
+    page_rows: usize,
+    pages: ChunkPages,
+    dictionary: FlatDictionary<T>,
+    /// Of all pages so far.
+    bounds: Option<(T, T)>,
+    nulls: u64,
+    /// Rows of the page under way, their values, and, where there may be nulls, which rows have one.
+    rows: usize,
+    values: Vec<T>,
+    definitions: Vec<u8>,
+    /// Kept between pages for their memory alone.
+    places: Vec<u32>,
+    body: Vec<u8>,
+}
+
+impl<T: FlatValue> FlatChunk<T> {
+    /// An encoder for a column of `properties`; `None` for an encoding or a nesting that is left to the library.
+    pub(super) fn new(descriptor: ColumnDescPtr, properties: &WriterProperties) -> Option<FlatChunk<T>> {
+        let path = descriptor.path();
+        let compression = properties.compression(path);
+        let encoding = match properties.encoding(path) {
+            None if T::IS_NUMBER && properties.dictionary_enabled(path) => Encoding::RLE_DICTIONARY,
+            None => Encoding::PLAIN,
+            Some(Encoding::DELTA_BINARY_PACKED) if T::IS_NUMBER => Encoding::DELTA_BINARY_PACKED,
+            Some(_) => return None,
+        };
+        let is_known = matches!(compression, Compression::ZSTD(_) | Compression::UNCOMPRESSED);
+        if !is_known || descriptor.max_rep_level() > 0 || descriptor.max_def_level() > 1 {
+            return None;
+        }
+        let has_statistics = properties.statistics_enabled(path) != EnabledStatistics::None;
+        Some(FlatChunk {
+            compression,
+            has_statistics,
+            encoding,
+            page_rows: properties.data_page_row_count_limit(),
+            pages: ChunkPages::new(descriptor.clone(), compression, has_statistics),
+            dictionary: FlatDictionary::default(),
+            bounds: None,
+            nulls: 0,
+            rows: 0,
+            values: Vec::new(),
+            definitions: Vec::new(),
+            places: Vec::new(),
+            body: Vec::new(),
+            descriptor,
+        })
+    }
+
+    /// Adds rows to the page, which has room for them.
+    fn add(&mut self, values: &T::Values, array: &dyn Array, rows: Range<usize>) {
+        self.rows += rows.len();
+        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => {
+                if self.descriptor.max_def_level() > 0 {
+                    self.definitions.resize(self.definitions.len() + rows.len(), 1);
+                }
+                T::append(values, rows, &mut self.values);
+            }
+            Some(nulls) => {
+                for row in rows {
+                    let value = T::get(values, row).filter(|_| nulls.is_valid(row));
+                    self.definitions.push(u8::from(value.is_some()));
+                    self.values.extend(value);
+                }
+            }
+        }
+    }
+
+    fn end_page(&mut self, compressor: &mut Compressor<'_>) -> Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        self.body.clear();
+        if self.descriptor.max_def_level() > 0 {
+            write_levels(&self.definitions, 1, &mut self.body);
+        }
+        match self.encoding {
+            Encoding::RLE_DICTIONARY => {
+                self.places.clear();
+                self.places.extend(self.values.iter().map(|value| self.dictionary.place_of(*value)));
+                let width = runs::bit_width((self.dictionary.values.len() as u32).saturating_sub(1));
+                self.body.push(width as u8);
+                runs::encode(&self.places, width, &mut self.body);
+            }
+            Encoding::DELTA_BINARY_PACKED => T::write_deltas(&self.values, &mut self.body),
+            _ => T::write_plain(&self.values, &mut self.body),
+        }
+        let bounds =
+            self.values.iter().min().zip(self.values.iter().max()).map(|(least, greatest)| (*least, *greatest));
+        let shown = |value| {
+            let mut bytes = Vec::new();
+            T::write_plain(&[value], &mut bytes);
+            bytes
+        };
+        let nulls = self.rows - self.values.len();
+        let page = DataPage {
+            body: &self.body,
+            encoding: self.encoding,
+            rows: self.rows,
+            values: self.rows,
+            nulls,
+            bounds: bounds.map(|(least, greatest)| (shown(least), shown(greatest))),
+        };
+        self.pages.append(page, compressor).or_error(ErrorKind::Internal, || "cannot end a page".to_owned())?;
+        self.bounds = match (self.bounds, bounds) {
+            (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+            (one, other) => one.or(other),
+        };
+        self.nulls += nulls as u64;
+        self.rows = 0;
+        self.values.clear();
+        self.definitions.clear();
+        Ok(())
+    }
+}
+
+impl<T: FlatValue> ChunkEncoder for FlatChunk<T> {
+    fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
+        let values = T::values(array).ok_or_else(|| Error::internal("a column is of another type"))?;
+        let mut row = 0;
+        while row < array.len() {
+            let end = array.len().min(row + self.page_rows - self.rows);
+            self.add(&values, array, row..end);
+            row = end;
+            if self.rows == self.page_rows {
+                self.end_page(compressor)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)> {
+        self.end_page(compressor)?;
+        let next = ChunkPages::new(self.descriptor.clone(), self.compression, self.has_statistics);
+        let pages = std::mem::replace(&mut self.pages, next);
+        self.body.clear();
+        let has_dictionary = self.encoding == Encoding::RLE_DICTIONARY;
+        T::write_plain(&self.dictionary.values, &mut self.body);
+        let body = has_dictionary.then_some((self.body.as_slice(), self.dictionary.values.len() as u32));
+        let statistics = T::statistics(self.bounds.take(), std::mem::take(&mut self.nulls));
+        let ended = pages.finish(body, None, statistics, compressor);
+        self.dictionary.clear();
+        ended.or_error(ErrorKind::Internal, || "cannot end a column".to_owned())
+    }
+}
+
+/// The different values of a chunk in the order of first appearance. A row group has too few rows for it to outgrow
+/// what readers take.
+struct FlatDictionary<T> {
+    values: Vec<T>,
+    places: HashTable<u32>,
+    hashes: DefaultHashBuilder,
+    last: u32,
+}
+
+impl<T> Default for FlatDictionary<T> {
+    fn default() -> Self {
+        FlatDictionary { values: Vec::new(), places: HashTable::new(), hashes: DefaultHashBuilder::default(), last: 0 }
+    }
+}
+
+impl<T: FlatValue> FlatDictionary<T> {
+    #[inline]
+    fn place_of(&mut self, value: T) -> u32 {
+        let FlatDictionary { values, places, hashes, last } = self;
+        // Rows that follow each other often say the same.
+        if values.get(*last as usize) == Some(&value) {
+            return *last;
+        }
+        let hash = hashes.hash_one(value);
+        *last = match places.find(hash, |&place| values.get(place as usize) == Some(&value)) {
+            Some(&place) => place,
+            None => {
+                let place = values.len() as u32;
+                values.push(value);
+                let hash_at = |place: &u32| values.get(*place as usize).map_or(0, |value| hashes.hash_one(value));
+                places.insert_unique(hash, place, hash_at);
+                place
+            }
+        };
+        *last
+    }
+
+    fn clear(&mut self) {
+        self.values.clear();
+        self.places.clear();
+        self.last = 0;
+    }
+}
