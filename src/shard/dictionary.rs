@@ -13,38 +13,47 @@ pub(super) struct Dictionary {
     /// The texts as a dictionary page has them: four bytes of length before each.
     plain: Vec<u8>,
     /// Where in `plain` each begins and ends, without its length.
-    spans: Vec<(u32, u32)>,
-    places: HashTable<u32>,
+    spans: Vec<TextSpan>,
+    /// Each text by its hash: its place, and its span once more, which saves a look at memory that is far away.
+    places: HashTable<(u32, TextSpan)>,
     hashes: DefaultHashBuilder,
-    last: u32,
+    /// The text that was asked for last.
+    last: Option<(u32, TextSpan)>,
 }
+
+type TextSpan = (u32, u32);
 
 impl Dictionary {
     /// The place of `text`, and whether it is new.
     #[inline]
     pub(super) fn place_of(&mut self, text: &[u8]) -> (u32, bool) {
         // Rows that follow each other often say the same.
-        if self.get(self.last) == Some(text) {
-            return (self.last, false);
-        }
-        let Dictionary { plain, spans, places, hashes, .. } = self;
-        let hash = hashes.hash_one(text);
-        if let Some(&place) = places.find(hash, |&place| span_text(plain, spans, place) == Some(text)) {
-            self.last = place;
+        let Dictionary { plain, spans, places, hashes, last } = self;
+        if let Some((place, span)) = *last
+            && span_text(plain, span) == Some(text)
+        {
             return (place, false);
+        }
+        let hash = hashes.hash_one(text);
+        if let Some(&found) = places.find(hash, |(_, span)| span_text(plain, *span) == Some(text)) {
+            *last = Some(found);
+            return (found.0, false);
         }
         let place = spans.len() as u32;
         write_plain(text, plain);
-        spans.push(((plain.len() - text.len()) as u32, plain.len() as u32));
-        places.insert_unique(hash, place, |&place| hashes.hash_one(span_text(plain, spans, place).unwrap_or_default()));
-        self.last = place;
+        let span = ((plain.len() - text.len()) as u32, plain.len() as u32);
+        spans.push(span);
+        places.insert_unique(hash, (place, span), |(_, span)| {
+            hashes.hash_one(span_text(plain, *span).unwrap_or_default())
+        });
+        *last = Some((place, span));
         (place, true)
     }
 
     /// The text at a place.
     #[inline]
     pub(super) fn get(&self, place: u32) -> Option<&[u8]> {
-        span_text(&self.plain, &self.spans, place)
+        span_text(&self.plain, *self.spans.get(place as usize)?)
     }
 
     /// How many different texts there are.
@@ -63,7 +72,7 @@ impl Dictionary {
         self.plain.shrink_to(KEPT_BYTES);
         self.spans.clear();
         self.places.clear();
-        self.last = 0;
+        self.last = None;
     }
 }
 
@@ -75,8 +84,7 @@ pub(super) fn write_plain(text: &[u8], out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn span_text<'a>(plain: &'a [u8], spans: &[(u32, u32)], place: u32) -> Option<&'a [u8]> {
-    let &(start, end) = spans.get(place as usize)?;
+fn span_text(plain: &[u8], (start, end): TextSpan) -> Option<&[u8]> {
     plain.get(start as usize..end as usize)
 }
 

@@ -17,8 +17,8 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
+use super::levels::Levels;
 use super::pages::{ChunkPages, DataPage};
-use super::text_page::write_levels;
 use super::writer::ChunkEncoder;
 use super::{delta, runs};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -128,7 +128,7 @@ pub(super) struct FlatChunk<T> {
     /// Rows of the page under way, their values, and, where there may be nulls, which rows have one.
     rows: usize,
     values: Vec<T>,
-    definitions: Vec<u8>,
+    definitions: Levels,
     /// Kept between pages for their memory alone.
     places: Vec<u32>,
     body: Vec<u8>,
@@ -155,13 +155,13 @@ impl<T: FlatValue> FlatChunk<T> {
             has_statistics,
             encoding,
             page_rows: properties.data_page_row_count_limit(),
-            pages: ChunkPages::new(descriptor.clone(), compression, has_statistics),
+            pages: ChunkPages::new(descriptor.clone(), compression, has_statistics, 0),
             dictionary: FlatDictionary::default(),
             bounds: None,
             nulls: 0,
             rows: 0,
             values: Vec::new(),
-            definitions: Vec::new(),
+            definitions: Levels::default(),
             places: Vec::new(),
             body: Vec::new(),
             descriptor,
@@ -174,14 +174,14 @@ impl<T: FlatValue> FlatChunk<T> {
         match array.nulls().filter(|nulls| nulls.null_count() > 0) {
             None => {
                 if self.descriptor.max_def_level() > 0 {
-                    self.definitions.resize(self.definitions.len() + rows.len(), 1);
+                    self.definitions.push(1, rows.len());
                 }
                 T::append(values, rows, &mut self.values);
             }
             Some(nulls) => {
                 for row in rows {
                     let value = T::get(values, row).filter(|_| nulls.is_valid(row));
-                    self.definitions.push(u8::from(value.is_some()));
+                    self.definitions.push(u8::from(value.is_some()), 1);
                     self.values.extend(value);
                 }
             }
@@ -194,7 +194,7 @@ impl<T: FlatValue> FlatChunk<T> {
         }
         self.body.clear();
         if self.descriptor.max_def_level() > 0 {
-            write_levels(&self.definitions, 1, &mut self.body);
+            self.definitions.write(1, &mut self.body);
         }
         match self.encoding {
             Encoding::RLE_DICTIONARY => {
@@ -253,7 +253,8 @@ impl<T: FlatValue> ChunkEncoder for FlatChunk<T> {
 
     fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)> {
         self.end_page(compressor)?;
-        let next = ChunkPages::new(self.descriptor.clone(), self.compression, self.has_statistics);
+        let size_bytes = self.pages.size_bytes();
+        let next = ChunkPages::new(self.descriptor.clone(), self.compression, self.has_statistics, size_bytes);
         let pages = std::mem::replace(&mut self.pages, next);
         self.body.clear();
         let has_dictionary = self.encoding == Encoding::RLE_DICTIONARY;

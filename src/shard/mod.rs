@@ -7,6 +7,7 @@ mod cursor;
 mod delta;
 mod dictionary;
 mod flat_chunk;
+mod levels;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;

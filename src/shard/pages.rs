@@ -40,12 +40,18 @@ pub(super) struct ChunkPages {
 }
 
 impl ChunkPages {
-    /// No pages yet. `compression` is that of the pages: zstd, by what `append` is given, or none.
-    pub(super) fn new(descriptor: ColumnDescPtr, compression: Compression, has_statistics: bool) -> Self {
+    /// No pages yet. `compression` is that of the pages: zstd, by what `append` is given, or none. `likely_bytes` is the
+    /// size of the chunk before.
+    pub(super) fn new(
+        descriptor: ColumnDescPtr,
+        compression: Compression,
+        has_statistics: bool,
+        likely_bytes: usize,
+    ) -> Self {
         ChunkPages {
             compression,
             has_statistics,
-            sink: TrackedWrite::new(Vec::new()),
+            sink: TrackedWrite::new(Vec::with_capacity(likely_bytes)),
             specs: Vec::new(),
             encodings: Vec::new(),
             column_index: ColumnIndexBuilder::new(descriptor.physical_type()),
@@ -85,6 +91,11 @@ impl ChunkPages {
         Ok(())
     }
 
+    /// Bytes of the data pages so far.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.sink.bytes_written()
+    }
+
     fn compressed(&self, body: &[u8], compressor: &mut Compressor<'_>) -> Result<Bytes> {
         match self.compression {
             Compression::UNCOMPRESSED => Ok(Bytes::copy_from_slice(body)),
@@ -105,20 +116,21 @@ impl ChunkPages {
             .map(|(body, count)| Ok::<_, ParquetError>((self.compressed(body, compressor)?, body.len(), count)));
         let dictionary = dictionary.transpose()?;
         let data_pages = self.sink.into_inner()?;
-        let mut file = TrackedWrite::new(Vec::with_capacity(data_pages.len()));
+        let mut file = data_pages;
         let mut specs = self.specs;
         let values = specs.iter().map(|spec| i64::from(spec.num_values)).sum();
         let mut dictionary_bytes = 0;
         if let Some((buf, body_bytes, num_values)) = dictionary {
             let page = Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN, is_sorted: false };
-            let spec = write_page(&mut file, page, body_bytes)?;
+            let mut front = TrackedWrite::new(Vec::with_capacity(file.len() + body_bytes));
+            let spec = write_page(&mut front, page, body_bytes)?;
+            let data_pages = std::mem::replace(&mut file, front.into_inner()?);
+            file.extend_from_slice(&data_pages);
             let page_type = PageType::DICTIONARY_PAGE;
             self.encodings.insert(0, PageEncodingStats { page_type, encoding: Encoding::PLAIN, count: 1 });
             dictionary_bytes = spec.compressed_size;
             specs.push(spec);
         }
-        let mut file = file.into_inner()?;
-        file.extend_from_slice(&data_pages);
         let encodings = self.encodings.iter().map(|stats| stats.encoding).chain([Encoding::RLE]);
         let mut metadata = ColumnChunkMetaData::builder(self.descriptor.clone())
             .set_compression(self.compression)

@@ -9,7 +9,7 @@ pub(super) fn bit_width(greatest: u32) -> u32 {
 }
 
 /// Appends `values`, each of at most `bit_width` bits, to `out`.
-pub(super) fn encode<T: Copy + PartialEq + Into<u32>>(values: &[T], bit_width: u32, out: &mut Vec<u8>) {
+pub(super) fn encode(values: &[u32], bit_width: u32, out: &mut Vec<u8>) {
     let mut packed_from = 0;
     let mut at = 0;
     while let Some(&value) = values.get(at) {
@@ -18,9 +18,7 @@ pub(super) fn encode<T: Copy + PartialEq + Into<u32>>(values: &[T], bit_width: u
         let missing = (packed_from..at).len().next_multiple_of(GROUP) - (at - packed_from);
         if run >= missing + GROUP {
             pack(values.get(packed_from..at + missing).unwrap_or_default(), bit_width, out);
-            write_varint(((run - missing) as u64) << 1, out);
-            let bytes = value.into().to_le_bytes();
-            out.extend(bytes.iter().take(bit_width.div_ceil(8) as usize));
+            write_run(value, run - missing, bit_width, out);
             packed_from = at + run;
         }
         at += run;
@@ -28,8 +26,30 @@ pub(super) fn encode<T: Copy + PartialEq + Into<u32>>(values: &[T], bit_width: u
     pack(values.get(packed_from..).unwrap_or_default(), bit_width, out);
 }
 
+/// Appends the values of `runs`, each with how often it comes, as [`encode`] does.
+pub(super) fn encode_runs(runs: impl IntoIterator<Item = (u32, usize)>, bit_width: u32, out: &mut Vec<u8>) {
+    let mut packed: Vec<u32> = Vec::new();
+    for (value, run) in runs {
+        let missing = packed.len().next_multiple_of(GROUP) - packed.len();
+        if run < missing + GROUP {
+            packed.resize(packed.len() + run, value);
+            continue;
+        }
+        packed.resize(packed.len() + missing, value);
+        pack(&packed, bit_width, out);
+        packed.clear();
+        write_run(value, run - missing, bit_width, out);
+    }
+    pack(&packed, bit_width, out);
+}
+
+fn write_run(value: u32, count: usize, bit_width: u32, out: &mut Vec<u8>) {
+    write_varint((count as u64) << 1, out);
+    out.extend(value.to_le_bytes().iter().take(bit_width.div_ceil(8) as usize));
+}
+
 /// Appends `values` as one packed run of whole groups, the last filled up with zeros.
-fn pack<T: Copy + Into<u32>>(values: &[T], bit_width: u32, out: &mut Vec<u8>) {
+fn pack(values: &[u32], bit_width: u32, out: &mut Vec<u8>) {
     if values.is_empty() {
         return;
     }
@@ -39,7 +59,7 @@ fn pack<T: Copy + Into<u32>>(values: &[T], bit_width: u32, out: &mut Vec<u8>) {
     let mut bits = 0_u64;
     let mut bit_count = 0;
     for &value in values {
-        bits |= u64::from(value.into()) << bit_count;
+        bits |= u64::from(value) << bit_count;
         bit_count += bit_width;
         if bit_count >= u32::BITS {
             out.extend_from_slice(&(bits as u32).to_le_bytes());
@@ -115,7 +135,10 @@ mod tests {
         fn what_is_written_reads_back((width, values) in runs()) {
             let mut bytes = Vec::new();
             encode(&values, width, &mut bytes);
-            prop_assert_eq!(decode(&bytes, width, values.len()), values);
+            prop_assert_eq!(decode(&bytes, width, values.len()), values.as_slice());
+            let mut by_runs = Vec::new();
+            encode_runs(values.chunk_by(|one, other| one == other).map(|run| (run[0], run.len())), width, &mut by_runs);
+            prop_assert_eq!(by_runs, bytes);
         }
     }
 

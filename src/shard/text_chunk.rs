@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, StringViewArray};
 use arrow::datatypes::Int32Type;
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding};
@@ -81,11 +81,12 @@ impl TextChunk {
             value_level: u8::try_from(descriptor.max_def_level()).ok()?,
             descriptor,
         };
-        Some(TextChunk::begin(Arc::new(settings)))
+        Some(TextChunk::begin(Arc::new(settings), 0))
     }
 
-    fn begin(settings: Arc<Settings>) -> TextChunk {
-        let pages = ChunkPages::new(settings.descriptor.clone(), settings.compression, settings.has_statistics);
+    fn begin(settings: Arc<Settings>, likely_bytes: usize) -> TextChunk {
+        let pages =
+            ChunkPages::new(settings.descriptor.clone(), settings.compression, settings.has_statistics, likely_bytes);
         TextChunk {
             pages,
             bounds: None,
@@ -103,6 +104,9 @@ impl TextChunk {
     fn values(&mut self, array: &ArrayRef) -> Result<Texts> {
         if let Some(texts) = array.as_string_opt::<i32>() {
             return Ok(Texts::Plain(texts.clone()));
+        }
+        if let Some(views) = array.as_string_view_opt() {
+            return Ok(Texts::Views(views.clone()));
         }
         let dictionary = array.as_any().downcast_ref::<DictionaryArray<Int32Type>>();
         let dictionary = dictionary.ok_or_else(|| Error::internal("a column of text is of another type"))?;
@@ -125,10 +129,10 @@ impl TextChunk {
                 Some(nulls) => {
                     while row < end && !self.is_page_full() {
                         if nulls.is_null(row) {
-                            self.page.definitions.push(0);
+                            self.page.definitions.push(0, 1);
                             self.page.nulls += 1;
                         } else {
-                            self.page.definitions.push(1);
+                            self.page.definitions.push(1, 1);
                             self.write_value(texts, row);
                         }
                         row += 1;
@@ -136,7 +140,7 @@ impl TextChunk {
                 }
             }
             if array.nulls().is_none() && self.settings.value_level > 0 {
-                self.page.definitions.resize(self.page.definitions.len() + row - start, 1);
+                self.page.definitions.push(1, row - start);
             }
             self.page.rows += row - start;
             self.end_full_page(compressor)?;
@@ -148,14 +152,14 @@ impl TextChunk {
     fn write_list(&mut self, texts: &Texts, items: Range<usize>, is_null: bool) {
         let page = &mut self.page;
         page.rows += 1;
-        page.repetitions.push(0);
+        page.repetitions.push(0, 1);
         if items.is_empty() || is_null {
             page.nulls += 1;
-            page.definitions.push(self.settings.value_level.saturating_sub(1 + u8::from(is_null)));
+            page.definitions.push(self.settings.value_level.saturating_sub(1 + u8::from(is_null)), 1);
             return;
         }
-        page.repetitions.resize(page.repetitions.len() + items.len() - 1, 1);
-        page.definitions.resize(page.definitions.len() + items.len(), self.settings.value_level);
+        page.repetitions.push(1, items.len() - 1);
+        page.definitions.push(self.settings.value_level, items.len());
         // A list does not end in the midst of its items.
         let mut at = items.start;
         while at < items.end {
@@ -196,9 +200,8 @@ impl TextChunk {
     #[inline]
     fn write_value(&mut self, texts: &Texts, at: usize) {
         match texts {
-            Texts::Plain(texts) => {
-                self.write_text(texts.value(at).as_bytes());
-            }
+            Texts::Plain(texts) => drop(self.write_text(texts.value(at).as_bytes())),
+            Texts::Views(texts) => drop(self.write_text(texts.value(at).as_bytes())),
             Texts::Dictionary(texts, dictionary) => {
                 let Some(&key) = dictionary.keys().values().get(at) else { return };
                 let known = self.source.as_ref().and_then(|(_, places)| places.get(key as usize).copied());
@@ -278,7 +281,7 @@ impl TextChunk {
         self.bounds = TextBounds::of_both(self.bounds.take(), page_bounds);
         let (rows, nulls) = (page.rows, page.nulls);
         self.nulls += nulls as u64;
-        let value_count = if descriptor.max_def_level() > 0 { page.definitions.len() } else { page.rows };
+        let value_count = if descriptor.max_def_level() > 0 { page.definitions.count() } else { page.rows };
         let body = page.body(descriptor, dictionary);
         let data = DataPage { body, encoding, rows, values: value_count, nulls, bounds };
         self.pages.append(data, compressor).or_error(ErrorKind::Internal, || "cannot end a page of text".to_owned())?;
@@ -290,7 +293,7 @@ impl TextChunk {
 }
 
 impl ChunkEncoder for TextChunk {
-    /// Adds rows: texts, an Arrow dictionary of texts, or lists of either without nulls in the lists.
+    /// Adds rows: texts, views or an Arrow dictionary of them, or lists of one of these without nulls in the lists.
     fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
         match array.as_list_opt::<i32>() {
             None => {
@@ -311,7 +314,7 @@ impl ChunkEncoder for TextChunk {
 
     fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)> {
         self.end_page(compressor)?;
-        let next = TextChunk::begin(Arc::clone(&self.settings));
+        let next = TextChunk::begin(Arc::clone(&self.settings), self.pages.size_bytes());
         let TextChunk { settings, pages, bounds, nulls, mut filter, mut dictionary, page, .. } =
             std::mem::replace(self, next);
         if let (Some(filter), Some((_, false_share))) = (&mut filter, settings.filter) {
@@ -332,6 +335,8 @@ impl ChunkEncoder for TextChunk {
 /// Texts by their row.
 enum Texts {
     Plain(StringArray),
+    /// Each of them anywhere in memory.
+    Views(StringViewArray),
     /// The different texts, and which of them each row has.
     Dictionary(StringArray, DictionaryArray<Int32Type>),
 }

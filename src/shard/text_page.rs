@@ -3,6 +3,7 @@
 use parquet::schema::types::ColumnDescriptor;
 
 use super::dictionary::{Dictionary, KEPT_BYTES, write_plain};
+use super::levels::Levels;
 use super::runs;
 use super::text_bounds::TextBounds;
 
@@ -18,8 +19,8 @@ pub(super) struct PageRows {
     pub(super) places: Vec<u32>,
     /// Values in plain encoding, after [`HEADROOM`].
     pub(super) plain: Vec<u8>,
-    pub(super) definitions: Vec<u8>,
-    pub(super) repetitions: Vec<u8>,
+    pub(super) definitions: Levels,
+    pub(super) repetitions: Levels,
     pub(super) bounds: Option<TextBounds>,
     /// Kept between pages for its memory alone.
     scratch: Vec<u8>,
@@ -32,7 +33,9 @@ impl PageRows {
         (*rows, *nulls, *bounds) = (0, 0, None);
         places.clear();
         places.shrink_to(KEPT_BYTES / size_of::<u32>());
-        for bytes in [plain, definitions, repetitions, scratch] {
+        definitions.clear();
+        repetitions.clear();
+        for bytes in [plain, scratch] {
             bytes.clear();
             bytes.shrink_to(KEPT_BYTES);
         }
@@ -55,7 +58,7 @@ impl PageRows {
             [(&self.repetitions, descriptor.max_rep_level()), (&self.definitions, descriptor.max_def_level())]
         {
             if greatest > 0 {
-                write_levels(own, greatest as u32, levels);
+                own.write(greatest as u32, levels);
             }
         }
         let Some(dictionary) = dictionary else { return behind(levels, &mut self.plain) };
@@ -75,17 +78,6 @@ fn behind<'a>(levels: &'a mut Vec<u8>, plain: &'a mut [u8]) -> &'a [u8] {
     }
     levels.extend_from_slice(plain.get(HEADROOM..).unwrap_or_default());
     levels
-}
-
-/// Appends levels with their size before them, as pages of the first kind have them.
-pub(super) fn write_levels(levels: &[u8], greatest: u32, body: &mut Vec<u8>) {
-    let start = body.len();
-    body.extend_from_slice(&[0; 4]);
-    runs::encode(levels, runs::bit_width(greatest), body);
-    let size_bytes = (body.len() - start - 4) as u32;
-    if let Some(size) = body.get_mut(start..start + 4) {
-        size.copy_from_slice(&size_bytes.to_le_bytes());
-    }
 }
 
 /// The bounds of the texts at `places`.
