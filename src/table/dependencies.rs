@@ -68,6 +68,8 @@ pub(super) struct DependenciesTable {
     dependency: TextColumn,
     requirement: TextColumn,
     optional: BooleanColumn,
+    /// A row of each kind.
+    kind_rows: [usize; KINDS.len()],
 }
 
 impl DependenciesTable {
@@ -81,7 +83,7 @@ impl DependenciesTable {
         memo: &mut DependencyMemo<'t>,
     ) {
         let before = self.dependency.rows();
-        for ((kind, member), made) in KINDS.into_iter().zip(&mut memo.made) {
+        for (((kind, member), made), place) in KINDS.into_iter().zip(&mut memo.made).zip(0..) {
             let Some(sources) = sources_of(values, member) else { continue };
             let from = self.dependency.rows();
             match made {
@@ -103,7 +105,9 @@ impl DependenciesTable {
                     *made = is_clean.then(|| (sources, from..self.dependency.rows()));
                 }
             }
-            self.kind.push_n(kind, self.dependency.rows() - from);
+            if let Some(like) = self.kind_rows.get_mut(place) {
+                self.kind.push_n_like(std::mem::replace(like, from), kind, self.dependency.rows() - from);
+            }
         }
         let rows = self.dependency.rows() - before;
         self.version.push_n(version, rows);
@@ -132,7 +136,7 @@ impl DependenciesTable {
         reader.object(field, raw, entries);
         for entry in entries.iter() {
             // The same dependency stands in the same order, but for one that is new or gone.
-            let next = like.clone().take(2).find(|&row| self.dependency.is_at(row, &entry.key));
+            let next = self.dependency.find(like.start..like.end.min(like.start + 2), &entry.key);
             match next {
                 Some(row) => {
                     self.dependency.push_like(row, &entry.key);

@@ -43,7 +43,12 @@ pub(super) struct ScriptsTable {
     is_latest: BooleanColumn,
     script: TextColumn,
     command: TextColumn,
+    /// The scripts that were read last.
+    last_rows: Range<usize>,
 }
+
+/// How many scripts of the version before are looked at for the next one.
+const LOOK: usize = 4;
 
 impl ScriptsTable {
     /// Adds the scripts of one version, and says whether one of them with a command runs on install.
@@ -67,6 +72,7 @@ impl ScriptsTable {
             _ => {
                 let quirks = reader.quirks.rows();
                 let runs_on_install = self.push_scripts(reader, raw, &mut memo.entries);
+                self.last_rows = before..self.script.rows();
                 let is_clean = reader.quirks.rows() == quirks;
                 memo.made = is_clean.then(|| (found.value, before..self.script.rows(), runs_on_install));
                 runs_on_install
@@ -86,13 +92,22 @@ impl ScriptsTable {
         }
         reader.object(field, raw, entries);
         let mut runs_on_install = false;
+        let mut like = self.last_rows.clone();
         for entry in entries.iter() {
-            self.script.push(&entry.key);
+            // Many scripts have the names, and some the commands, of the version or package before.
+            let next = self.script.find(like.start..like.end.min(like.start + LOOK), &entry.key);
+            match next {
+                Some(row) => {
+                    self.script.push_like(row, &entry.key);
+                    like.start = row + 1;
+                }
+                None => self.script.push(&entry.key),
+            }
             match entry.string() {
                 Some(command) => {
                     let command = reader.unescape(field, command);
                     runs_on_install |= !command.is_empty() && INSTALL_SCRIPTS.contains(&entry.key.as_ref());
-                    self.command.push(&command);
+                    self.command.push_like(next.unwrap_or(usize::MAX), &command);
                 }
                 None => {
                     self.command.push_null();

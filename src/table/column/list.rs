@@ -1,5 +1,6 @@
 //! Columns of lists.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ListArray, StructArray};
@@ -32,12 +33,32 @@ impl TextListColumn {
         self.items.push(item);
     }
 
+    /// The items of the last row.
+    pub(in crate::table) fn last_items(&self) -> Range<usize> {
+        match *self.ends.as_slice() {
+            [.., start, end] => start as usize..end as usize,
+            _ => 0..0,
+        }
+    }
+
+    /// Adds an item that is likely to be among the next few of `like`, which is moved behind it.
+    #[inline]
+    pub(in crate::table) fn push_item_like(&mut self, like: &mut Range<usize>, item: &str) {
+        /// How many items are looked at: between two lists of much the same items few are new or gone.
+        const LOOK: usize = 8;
+        match self.items.find(like.start..like.end.min(like.start + LOOK), item) {
+            Some(found) => {
+                self.items.push_like(found, item);
+                like.start = found + 1;
+            }
+            None => self.items.push(item),
+        }
+    }
+
     /// Pushes what the last row has. There is one.
     #[inline]
     pub(in crate::table) fn repeat_last(&mut self) {
-        if let [.., start, end] = *self.ends.as_slice() {
-            self.items.repeat(start as usize..end as usize);
-        }
+        self.items.repeat(self.last_items());
         self.ends.push(self.items.rows() as i32);
         self.validity.push(self.validity.last());
     }

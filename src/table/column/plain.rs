@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, TimestampMicrosecondArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 
-use super::Column;
 use super::validity::Validity;
+use super::{Column, with_slack};
 use crate::error::Result;
 
 /// A column of whole numbers.
@@ -25,8 +25,8 @@ impl NumberColumn {
     }
 
     fn take(&mut self) -> (ScalarBuffer<i64>, Option<NullBuffer>) {
-        let rows = self.values.len();
-        let values = std::mem::replace(&mut self.values, Vec::with_capacity(rows));
+        let next = Vec::with_capacity(with_slack(self.values.len()));
+        let values = std::mem::replace(&mut self.values, next);
         (ScalarBuffer::from(values), self.validity.finish())
     }
 }

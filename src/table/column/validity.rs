@@ -8,32 +8,33 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 #[derive(Debug, Default)]
 pub(super) struct Validity {
     rows: usize,
-    valid: Option<Vec<bool>>,
+    /// Of every row, once one is null; else empty.
+    valid: Vec<bool>,
 }
 
 impl Validity {
     #[inline]
+    fn has_nulls(&self) -> bool {
+        !self.valid.is_empty()
+    }
+
+    #[inline]
     pub(super) fn push(&mut self, is_valid: bool) {
-        match &mut self.valid {
-            Some(valid) => {
-                valid.push(is_valid);
-                self.rows += 1;
-            }
-            None if is_valid => self.rows += 1,
-            None => self.push_n(false, 1),
+        if self.has_nulls() {
+            self.valid.push(is_valid);
+            self.rows += 1;
+        } else if is_valid {
+            self.rows += 1;
+        } else {
+            self.push_n(false, 1);
         }
     }
 
     #[inline]
     pub(super) fn push_n(&mut self, is_valid: bool, count: usize) {
-        match &mut self.valid {
-            Some(valid) => valid.resize(valid.len() + count, is_valid),
-            None if is_valid => {}
-            None => {
-                let mut valid = vec![true; self.rows];
-                valid.resize(self.rows + count, false);
-                self.valid = Some(valid);
-            }
+        if self.has_nulls() || !is_valid {
+            self.valid.resize(self.rows, true);
+            self.valid.resize(self.rows + count, is_valid);
         }
         self.rows += count;
     }
@@ -41,19 +42,21 @@ impl Validity {
     /// Whether the last row has a value.
     #[inline]
     pub(super) fn last(&self) -> bool {
-        self.valid.as_ref().and_then(|valid| valid.last().copied()).unwrap_or(true)
+        self.valid.last().copied().unwrap_or(true)
     }
 
     pub(super) fn repeat(&mut self, rows: Range<usize>) {
         self.rows += rows.len();
-        if let Some(valid) = &mut self.valid {
-            valid.extend_from_within(rows);
+        if self.has_nulls() {
+            self.valid.extend_from_within(rows);
         }
     }
 
+    /// The nulls of all rows; there are none again. Its memory is kept.
     pub(super) fn finish(&mut self) -> Option<NullBuffer> {
         self.rows = 0;
-        let valid = self.valid.take()?;
-        Some(NullBuffer::new(BooleanBuffer::from(valid)))
+        let nulls = self.has_nulls().then(|| NullBuffer::new(BooleanBuffer::from(self.valid.as_slice())));
+        self.valid.clear();
+        nulls
     }
 }

@@ -237,9 +237,11 @@ impl VersionsTable {
         if same.contains(DIRECTORIES) && last.is_some_and(has_keys_of) {
             return self.fields.repeat_last();
         }
+        // Also the first version of a package has nearly the members of the one before it.
+        let mut like = self.fields.last_items();
         for found in values.members {
             let key = RawString::of_inner(found.key.of(values.text));
-            self.fields.push_item(&key.unescape().text);
+            self.fields.push_item_like(&mut like, &key.unescape().text);
         }
         let entries = reader.entries("directories", values.raw(VersionMember::Directories));
         for entry in entries.iter().flatten() {
