@@ -16,6 +16,7 @@ use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
 use all_docs::shard::ShardWriter;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
+use bytes::{Bytes, BytesMut};
 use support::{corpus, process};
 
 #[global_allocator]
@@ -26,7 +27,7 @@ const BUFFERED_BYTES: usize = 8 << 20;
 /// Documents in a partition.
 const PARTITION_DOCUMENTS: usize = 10_000;
 
-/// Bytes that are read at a time: few, so that they are still in the processor's cache when they are decoded.
+/// Bytes of the file that are held at a time: few, so that they are still in the processor's cache when they are decoded.
 const READ_BYTES: usize = 256 << 10;
 
 type Writers = BTreeMap<TableKind, ShardWriter<File>>;
@@ -72,28 +73,41 @@ fn main() {
     }
 }
 
-fn for_each_line(path: &Path, mut each: impl FnMut(&[u8])) {
+/// Calls `each` with every line. It shares the memory of the block that it was read with, as a body that came over the
+/// network does; a block of which no line is held is used again.
+fn for_each_line(path: &Path, mut each: impl FnMut(&Bytes)) {
     let mut file = File::open(path).unwrap();
-    let mut buffer = Vec::new();
+    let mut block = BytesMut::zeroed(READ_BYTES);
     let mut filled = 0;
     loop {
-        if buffer.len() < filled + READ_BYTES {
-            buffer.resize(2 * filled + READ_BYTES, 0);
+        if filled == block.len() {
+            block.resize(2 * filled, 0);
         }
-        let read = file.read(&mut buffer[filled..filled + READ_BYTES]).unwrap();
-        let searched = filled;
+        let read = file.read(&mut block[filled..]).unwrap();
         filled += read;
+        let whole = block.freeze();
         let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', &buffer[searched..filled]) {
-            each(&buffer[start..searched + end]);
-            start = searched + end + 1;
+        for end in memchr::memchr_iter(b'\n', &whole[..filled]) {
+            each(&whole.slice(start..end));
+            start = end + 1;
         }
+        let rest = start..filled;
+        filled = rest.len();
+        block = match whole.try_into_mut() {
+            Ok(mut same) => {
+                same.copy_within(rest, 0);
+                same
+            }
+            Err(shared) => {
+                let mut next = BytesMut::zeroed(READ_BYTES.max(2 * filled));
+                next[..filled].copy_from_slice(&shared[rest]);
+                next
+            }
+        };
         if read == 0 {
-            assert_eq!(start, filled, "the last line has no end");
+            assert_eq!(filled, 0, "the last line has no end");
             break;
         }
-        buffer.copy_within(start..filled, 0);
-        filled -= start;
     }
 }
 

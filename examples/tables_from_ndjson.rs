@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter};
+use std::io::{BufRead, BufReader};
 
 use all_docs::error::{Context, Error, ErrorKind, Result};
 use all_docs::lake::TableKind;
@@ -14,6 +14,7 @@ use all_docs::npm::Representation;
 use all_docs::sample::World;
 use all_docs::shard::ShardWriter;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
+use bytes::Bytes;
 
 /// Rows are written on at this size.
 const BUFFERED_BYTES: usize = 32 << 20;
@@ -38,10 +39,10 @@ fn main() -> Result<()> {
         let folder = directory.join(table.as_str());
         let file = std::fs::create_dir_all(&folder).and_then(|()| File::create(folder.join("all.parquet")));
         let file = file.or_error(ErrorKind::Lake, || format!("cannot write into {}", folder.display()))?;
-        writers.insert(table, ShardWriter::new(table, schema(table), BufWriter::new(file))?);
+        writers.insert(table, ShardWriter::new(table, schema(table), file)?);
     }
     for line in documents {
-        let line = line?;
+        let line = Bytes::from(line?);
         let name = name_of(&line);
         let document = DocumentInput { name: &name, announced_rev: "", representation: form, bytes: &line };
         let decoded = tables.push(document);
@@ -77,7 +78,7 @@ fn read(input: &str) -> Result<Documents> {
 
 fn write_rows(
     tables: &mut DocumentTables,
-    writers: &mut BTreeMap<TableKind, ShardWriter<BufWriter<File>>>,
+    writers: &mut BTreeMap<TableKind, ShardWriter<File>>,
 ) -> Result<()> {
     for (table, batch) in tables.take_batches()? {
         if let Some(writer) = writers.get_mut(&table) {

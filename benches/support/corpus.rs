@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use all_docs::npm::MAX_PAGE_ROWS;
+use bytes::Bytes;
 
 /// A document, and the name that it is asked for by.
 pub struct Document {
     pub name: String,
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 /// The documents of the file that `ALL_DOCS_CORPUS` names, one a line, sorted by name; without it generated ones,
@@ -19,7 +20,7 @@ pub fn documents() -> Vec<Document> {
     };
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let mut documents: Vec<Document> =
-        lines.map(|line| Document { name: name_of(line), bytes: line.to_vec() }).collect();
+        lines.map(|line| Document { name: name_of(line), bytes: Bytes::copy_from_slice(line) }).collect();
     documents.sort_by(|one, other| one.name.cmp(&other.name));
     documents
 }

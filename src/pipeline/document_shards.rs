@@ -202,7 +202,7 @@ impl<'a> DocumentShards<'a> {
             representation: self.job.representation,
             bytes: body,
         };
-        self.tables.push_and_drain(input, body, &mut |rows| write_rows(merges, decided, rows))
+        self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
     }
 
     /// The document of `name` as the lake holds it.

@@ -15,7 +15,7 @@ fn shard(names: &[String], body: impl Fn(&str) -> Vec<u8>) -> ShardFile {
     let mut tables = DocumentTables::new(true);
     let mut writer = ShardWriter::new(TableKind::Packuments, schema(TableKind::Packuments), Vec::new()).unwrap();
     for name in names {
-        let (announced_rev, bytes) = ("1-a", body(name));
+        let (announced_rev, bytes) = ("1-a", Bytes::from(body(name)));
         tables.push(DocumentInput { name, announced_rev, representation: Representation::Full, bytes: &bytes });
         for (table, rows) in tables.take_batches().unwrap() {
             if table == TableKind::Packuments {

@@ -5,6 +5,8 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::{CParameter, ParamSwitch};
 
 use crate::lake::{FORMAT_VERSION, TOOL_VERSION, TableKind};
 
@@ -99,9 +101,25 @@ fn columns_without_statistics(table: TableKind) -> &'static [&'static str] {
     }
 }
 
-/// The level of zstd, for all columns that are compressed.
-pub(super) fn compression_level() -> i32 {
-    ZstdLevel::default().compression_level()
+/// The compressor of a table's columns: zstd at its first level.
+///
+/// Documents are most of the bytes of a lake, and compressing them most of the work of keeping them. For them the window
+/// and the table of what was seen stay in the processor's cache, and steps are longer where nothing repeats: a quarter
+/// of the time less for 5 % more bytes (`benches/runs`).
+pub(super) fn compressor(table: TableKind) -> std::io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(ZstdLevel::default().compression_level())?;
+    if table == TableKind::Packuments {
+        for parameter in [
+            CParameter::WindowLog(18),
+            CParameter::HashLog(14),
+            CParameter::MinMatch(7),
+            CParameter::TargetLength(3),
+            CParameter::LiteralCompressionMode(ParamSwitch::Enable),
+        ] {
+            compressor.set_parameter(parameter)?;
+        }
+    }
+    Ok(compressor)
 }
 
 /// The writer's settings for a table.

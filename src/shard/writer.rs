@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
 use arrow::compute::{cast, concat};
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
 use super::flat_chunk::FlatChunk;
-use super::properties::{Cuts, compression_level, cuts, properties};
+use super::properties::{Cuts, compressor, cuts, properties};
 use super::text_chunk::TextChunk;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{ShardMeta, TableKind};
@@ -96,7 +96,7 @@ impl<W: Write + Send> ShardWriter<W> {
             file,
             library,
             columns,
-            compressor: Compressor::new(compression_level()).or_error(ErrorKind::Internal, cannot_begin)?,
+            compressor: compressor(table).or_error(ErrorKind::Internal, cannot_begin)?,
             cuts: cuts(table),
             chunk_rows: 0,
             chunk_bytes: 0,
@@ -226,11 +226,8 @@ impl ColumnWriter {
             ColumnWriter::Own(leaves) => match leaves.as_mut_slice() {
                 [leaf] => leaf.write(&rows, compressor),
                 leaves => {
-                    let mut parts = list_parts(&rows)?.into_iter();
-                    let mut write = |leaf: &mut Box<dyn ChunkEncoder>| {
-                        parts.next().map_or(Ok(()), |part| leaf.write(&part, compressor))
-                    };
-                    leaves.iter_mut().try_for_each(|leaf| write(leaf))
+                    let mut parts = leaves.iter_mut().zip(list_parts(&rows)?);
+                    parts.try_for_each(|(leaf, part)| leaf.write(&part, compressor))
                 }
             },
             ColumnWriter::Library { waiting, .. } => {
@@ -308,10 +305,11 @@ fn list_parts(array: &ArrayRef) -> Result<Vec<ArrayRef>> {
     items.fields().iter().zip(items.columns()).map(part).collect()
 }
 
-/// Whether a column has the type that is expected; a dictionary of texts stands for texts.
+/// Whether a column has the type that is expected; a dictionary or views of texts stand for texts.
 fn same_type(field: &Field, expected: &Field) -> bool {
     match (field.data_type(), expected.data_type()) {
         (DataType::Dictionary(key, value), DataType::Utf8) => **key == DataType::Int32 && **value == DataType::Utf8,
+        (DataType::Utf8View, DataType::Utf8) => true,
         (DataType::List(item), DataType::List(expected)) => same_type(item, expected),
         (DataType::Struct(parts), DataType::Struct(expected)) => {
             parts.len() == expected.len()
@@ -323,11 +321,8 @@ fn same_type(field: &Field, expected: &Field) -> bool {
 
 /// Size of the document in a row of `packuments`.
 fn document_size(batch: &RecordBatch, row: usize) -> usize {
-    let text = batch.column_by_name("json").and_then(|column| column.as_string_opt::<i32>());
-    let bytes = batch.column_by_name("bytes").and_then(|column| column.as_binary_opt::<i32>());
-    let text = text.map_or(0, |column| if column.is_valid(row) { column.value(row).len() } else { 0 });
-    let bytes = bytes.map_or(0, |column| if column.is_valid(row) { column.value(row).len() } else { 0 });
-    text + bytes
+    let size = batch.column_by_name("size_bytes").and_then(|column| column.as_primitive_opt::<Int64Type>());
+    size.and_then(|sizes| sizes.values().get(row).copied()).map_or(0, |size| usize::try_from(size).unwrap_or(0))
 }
 
 /// Counts and digests what passes through to the sink.

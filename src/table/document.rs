@@ -52,8 +52,8 @@ pub struct DocumentInput<'a> {
     pub announced_rev: &'a str,
     /// The form that was asked for.
     pub representation: Representation,
-    /// The document as served.
-    pub bytes: &'a [u8],
+    /// The document as served. Where documents are kept, it is held until its row is taken, and not copied.
+    pub bytes: &'a Bytes,
 }
 
 /// Takes rows, table by table.
@@ -90,8 +90,6 @@ pub struct DocumentTables {
     full: Vec<(TableKind, RecordBatch)>,
     full_bytes: usize,
     failure: Option<Error>,
-    /// The document that is being read, where it shall not be copied.
-    body: Option<Bytes>,
 }
 
 impl DocumentTables {
@@ -107,17 +105,15 @@ impl DocumentTables {
     }
 
     /// The same in bounded memory: as often as rows fill a batch, be it in the midst of the document, all rows so far are
-    /// handed to `drain`, as by [`DocumentTables::take_batches`]. A document that fills a batch by itself is not copied
-    /// into it: `body`, which has the bytes of `input`, becomes the column. Fails as `drain` does.
-    pub fn push_and_drain(&mut self, input: DocumentInput<'_>, body: &Bytes, drain: &mut Drain<'_>) -> Result<Decoded> {
-        self.body = (input.bytes.len() > BATCH_BYTES && body == input.bytes).then(|| body.clone());
+    /// handed to `drain`, as by [`DocumentTables::take_batches`]. Fails as `drain` does.
+    pub fn push_and_drain(&mut self, input: DocumentInput<'_>, drain: &mut Drain<'_>) -> Result<Decoded> {
         let decoded = self.push_with(input, Some(drain));
         self.failure.take().map_or(Ok(decoded), Err)
     }
 
     fn push_with(&mut self, input: DocumentInput<'_>, mut drain: Option<&mut Drain<'_>>) -> Decoded {
         self.close_full_batches(&mut drain);
-        let valid_text = std::str::from_utf8(input.bytes).ok();
+        let valid_text = simdutf8::basic::from_utf8(input.bytes).ok();
         let text = valid_text.map_or_else(|| String::from_utf8_lossy(input.bytes), Cow::Borrowed);
         // As `fetch` and npm's client do; JSON itself has no such mark.
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
@@ -138,7 +134,7 @@ impl DocumentTables {
     ) -> Decoded {
         let read = outline.read(text).map_err(|error| error.to_string());
         if let Err(detail) = read.and_then(|()| check(outline, text, input.name)) {
-            self.push_raw(input, input.announced_rev, valid_text);
+            self.push_raw(input, input.announced_rev, valid_text.is_some());
             return Decoded { outcome: Outcome::Malformed, rev: None, served_name: None, detail: Some(detail) };
         }
         let has_control_characters = has_control_character(input.bytes);
@@ -229,8 +225,7 @@ impl DocumentTables {
             has_install_script: latest_facts.has_install_script,
         };
         self.packages.push(&mut reader, outline, text, &times, &facts);
-        // Last, so that the document's rows are out of memory when it is copied.
-        self.push_raw(input, row_rev, valid_text);
+        self.push_raw(input, row_rev, valid_text.is_some());
 
         let is_tombstone = version_count == 0 && times.is_unpublished;
         Decoded {
@@ -241,18 +236,9 @@ impl DocumentTables {
         }
     }
 
-    fn push_raw(&mut self, input: &DocumentInput<'_>, rev: &str, valid_text: Option<&str>) {
-        let table = &mut self.packuments;
-        match self.body.take().filter(|_| valid_text.is_some()) {
-            _ if !self.keep_raw => {}
-            None => table.push(input.name, rev, input.representation, input.bytes, valid_text),
-            Some(body) => match table.take_batches_with(input.name, rev, input.representation, body) {
-                Ok(batches) => {
-                    self.full_bytes += input.bytes.len();
-                    self.full.extend(batches.into_iter().map(|batch| (TableKind::Packuments, batch)));
-                }
-                Err(error) => drop(self.failure.get_or_insert(error)),
-            },
+    fn push_raw(&mut self, input: &DocumentInput<'_>, rev: &str, is_text: bool) {
+        if self.keep_raw {
+            self.packuments.push(input.name, rev, input.representation, input.bytes, is_text);
         }
     }
 

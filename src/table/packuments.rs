@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use bytes::Bytes as SharedBytes;
 
-use super::column::{BytesColumn, Column, NumberColumn, SharedText, TextColumn};
+use super::column::{BytesColumn, Column, NumberColumn, SharedTextColumn, TextColumn};
 use super::document::record_batch;
 use super::schema::ColumnSpec;
 use super::schema::ColumnType::{Bytes, Number, Text};
@@ -27,51 +27,26 @@ pub(super) struct PackumentsTable {
     rev: TextColumn,
     representation: TextColumn,
     size: NumberColumn,
-    json: TextColumn,
+    json: SharedTextColumn,
     bytes: BytesColumn,
 }
 
 impl PackumentsTable {
-    /// Adds a document. `text` is the same as `bytes` if they are valid UTF-8.
+    /// Adds a document, which is not copied.
     pub(super) fn push(
         &mut self,
         name: &str,
         rev: &str,
         representation: Representation,
-        bytes: &[u8],
-        text: Option<&str>,
+        document: &SharedBytes,
+        is_text: bool,
     ) {
-        match text {
-            Some(text) => self.json.push_new(text),
-            None => self.json.push_null(),
-        }
-        self.push_others(name, rev, representation, bytes, text.is_some());
-    }
-
-    /// Adds the columns beside `json`.
-    fn push_others(&mut self, name: &str, rev: &str, representation: Representation, bytes: &[u8], is_text: bool) {
         self.name.push(name);
         self.rev.push(rev);
         self.representation.push(representation.as_str());
-        self.size.push(i64::try_from(bytes.len()).ok());
-        self.bytes.push(if is_text { None } else { Some(bytes) });
-    }
-
-    /// The rows so far as a batch, and one more of a document of valid UTF-8, which is not copied.
-    pub(super) fn take_batches_with(
-        &mut self,
-        name: &str,
-        rev: &str,
-        representation: Representation,
-        document: SharedBytes,
-    ) -> Result<Vec<RecordBatch>> {
-        let mut batches = Vec::new();
-        if self.rows() > 0 {
-            batches.push(self.take_batch()?);
-        }
-        self.push_others(name, rev, representation, &document, true);
-        batches.push(self.take_batch_of(&mut SharedText::new(document))?);
-        Ok(batches)
+        self.size.push(i64::try_from(document.len()).ok());
+        self.json.push(is_text.then(|| document.clone()));
+        self.bytes.push(if is_text { None } else { Some(document) });
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -83,17 +58,16 @@ impl PackumentsTable {
     }
 
     pub(super) fn take_batch(&mut self) -> Result<RecordBatch> {
-        // Out of `self` for the time.
-        let mut json = std::mem::take(&mut self.json);
-        let batch = self.take_batch_of(&mut json);
-        self.json = json;
-        batch
-    }
-
-    fn take_batch_of(&mut self, json: &mut dyn Column) -> Result<RecordBatch> {
         record_batch(
             TableKind::Packuments,
-            &mut [&mut self.name, &mut self.rev, &mut self.representation, &mut self.size, json, &mut self.bytes],
+            &mut [
+                &mut self.name,
+                &mut self.rev,
+                &mut self.representation,
+                &mut self.size,
+                &mut self.json,
+                &mut self.bytes,
+            ],
         )
     }
 }

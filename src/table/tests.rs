@@ -27,6 +27,7 @@ fn decode(document: impl AsRef<[u8]>) -> Rows {
 
 fn decode_as(name: &str, representation: Representation, bytes: &[u8]) -> Rows {
     let mut tables = DocumentTables::new(true);
+    let bytes = &bytes::Bytes::copy_from_slice(bytes);
     let decoded = tables.push(DocumentInput { name, announced_rev: "7-announced", representation, bytes });
     let batches = tables.take_batches().unwrap();
     let batches = batches.into_iter().map(|(table, rows)| (table, as_stored(table, &rows))).collect();

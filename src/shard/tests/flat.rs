@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ListArray, RecordBatch, StringArray, StructArray};
+use arrow::array::{ArrayRef, ListArray, RecordBatch, StringArray, StructArray};
 use arrow::array::{BooleanArray, Int64Array, TimestampMicrosecondArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{cast, concat_batches};

@@ -12,7 +12,12 @@ use crate::error::Result;
 
 pub(super) use list::{CommandListColumn, TextListColumn};
 pub(super) use plain::{BooleanColumn, NumberColumn, SmallNumberColumn, TimeColumn};
-pub(super) use text::{BytesColumn, SharedText, TextColumn};
+pub(super) use text::{BytesColumn, SharedTextColumn, TextColumn};
+
+/// Room for the rows that follow `size` others, which are likely to be about as many, so that they seldom have to move.
+fn with_slack(size: usize) -> usize {
+    size + size / 4
+}
 
 /// What every column can do.
 pub(super) trait Column {

@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, DictionaryArray, Int32Array, StringArray};
+use arrow::array::{ArrayRef, BinaryArray, DictionaryArray, Int32Array, StringArray, StringViewBuilder};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::Int32Type;
 use bytes::Bytes;
 
-use super::Column;
 use super::validity::Validity;
+use super::{Column, with_slack};
 use crate::error::{Context, ErrorKind, Result};
 
 /// A column of text. A text that rows repeat is kept once; the array is a dictionary then.
@@ -20,12 +20,14 @@ pub(in crate::table) struct TextColumn {
     text: String,
     /// Which text each row has; `None` while every row has one of its own.
     places: Option<Vec<i32>>,
+    /// How many rows the last array had.
+    likely_rows: usize,
     validity: Validity,
 }
 
 impl Default for TextColumn {
     fn default() -> Self {
-        TextColumn { ends: vec![0], text: String::new(), places: None, validity: Validity::default() }
+        TextColumn { ends: vec![0], text: String::new(), places: None, likely_rows: 0, validity: Validity::default() }
     }
 }
 
@@ -73,10 +75,20 @@ impl TextColumn {
         }
     }
 
+    /// The first of some rows whose text is `value`. Rows that are not there have none.
+    #[inline]
+    pub(in crate::table) fn find(&self, mut rows: Range<usize>, value: &str) -> Option<usize> {
+        rows.find(|&row| self.is_at(row, value))
+    }
+
     /// The places of all rows, with which a text can be repeated.
     fn places(&mut self) -> &mut Vec<i32> {
-        let texts = self.text_count() as i32;
-        self.places.get_or_insert_with(|| (0..texts).collect())
+        let (texts, likely_rows) = (self.text_count() as i32, self.likely_rows);
+        self.places.get_or_insert_with(|| {
+            let mut places = Vec::with_capacity(likely_rows);
+            places.extend(0..texts);
+            places
+        })
     }
 
     /// Adds a text, and no row yet where rows have places.
@@ -140,15 +152,27 @@ impl TextColumn {
 
     /// Pushes `count` rows of the same value.
     pub(in crate::table) fn push_n(&mut self, value: &str, count: usize) {
-        if count == 0 {
-            return;
+        if count > 0 {
+            self.push(value);
+            self.repeat_last_n(count - 1);
         }
-        self.push(value);
-        let last = self.last_place();
-        if count > 1 {
+    }
+
+    /// Pushes `count` rows of a value that is likely to be that of an earlier row.
+    pub(in crate::table) fn push_n_like(&mut self, row: usize, value: &str, count: usize) {
+        if count > 0 {
+            self.push_like(row, value);
+            self.repeat_last_n(count - 1);
+        }
+    }
+
+    /// Pushes what the last row has, a text, so many times.
+    fn repeat_last_n(&mut self, count: usize) {
+        let place = self.place_of(self.rows() - 1).filter(|_| count > 0);
+        if let Some(place) = place {
             let places = self.places();
-            places.resize(places.len() + count - 1, last);
-            self.validity.push_n(true, count - 1);
+            places.resize(places.len() + count, place);
+            self.validity.push_n(true, count);
         }
     }
 
@@ -179,11 +203,12 @@ impl Column for TextColumn {
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
-        let mut ends = Vec::with_capacity(self.ends.len());
+        self.likely_rows = with_slack(self.rows());
+        let mut ends = Vec::with_capacity(with_slack(self.ends.len()));
         ends.push(0);
         let ends = std::mem::replace(&mut self.ends, ends);
-        let text_bytes = self.text.len();
-        let text = std::mem::replace(&mut self.text, String::with_capacity(text_bytes)).into_bytes();
+        let text = String::with_capacity(with_slack(self.text.len()));
+        let text = std::mem::replace(&mut self.text, text).into_bytes();
         let nulls = self.validity.finish();
         let (nulls, places) = match self.places.take() {
             Some(places) => (None, Some(Int32Array::new(ScalarBuffer::from(places), nulls))),
@@ -197,28 +222,40 @@ impl Column for TextColumn {
     }
 }
 
-/// A column of one text that is held elsewhere too, and is not copied.
-#[derive(Debug)]
-pub(in crate::table) struct SharedText {
-    text: Bytes,
+/// A column of texts that are held elsewhere too, and are not copied.
+#[derive(Debug, Default)]
+pub(in crate::table) struct SharedTextColumn {
+    texts: Vec<Option<Bytes>>,
+    size_bytes: usize,
 }
 
-impl SharedText {
-    /// Takes valid UTF-8 below 2 GiB.
-    pub(in crate::table) fn new(text: Bytes) -> Self {
-        SharedText { text }
+impl SharedTextColumn {
+    /// Adds valid UTF-8 below 4 GiB, or null.
+    pub(in crate::table) fn push(&mut self, text: Option<Bytes>) {
+        self.size_bytes += text.as_ref().map_or(0, Bytes::len);
+        self.texts.push(text);
     }
 }
 
-impl Column for SharedText {
+impl Column for SharedTextColumn {
     fn size_bytes(&self) -> usize {
-        self.text.len()
+        self.size_bytes
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
-        let text = std::mem::take(&mut self.text);
-        let array = StringArray::try_new(OffsetBuffer::from_lengths([text.len()]), text.into(), None);
-        Ok(Arc::new(array.or_error(ErrorKind::Internal, || "a document is not text".to_owned())?))
+        self.size_bytes = 0;
+        let mut array = StringViewBuilder::with_capacity(self.texts.len());
+        for text in self.texts.drain(..) {
+            let Some(text) = text else {
+                array.append_null();
+                continue;
+            };
+            let size_bytes = text.len() as u32;
+            let block = array.append_block(text.into());
+            let viewed = array.try_append_view(block, 0, size_bytes);
+            viewed.or_error(ErrorKind::Internal, || "a document is not text".to_owned())?;
+        }
+        Ok(Arc::new(array.finish()))
     }
 }
 

@@ -216,7 +216,7 @@ fn the_rows_of_several_documents_stand_in_their_order() {
     for name in ["a", "b", "c"] {
         let body = format!(r#"{{"name":"{name}","versions":{{"1.0.0":{{"dependencies":{{"d":"1"}}}}}}}}"#);
         let input =
-            DocumentInput { name, announced_rev: "1-a", representation: Representation::Full, bytes: body.as_bytes() };
+            DocumentInput { name, announced_rev: "1-a", representation: Representation::Full, bytes: &body.into() };
         assert_eq!(tables.push(input).outcome, Outcome::Present);
     }
     assert!(tables.buffered_bytes() > 0);

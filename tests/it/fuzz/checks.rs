@@ -12,6 +12,7 @@ use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
 use all_docs::table::{Decoded, DocumentInput, DocumentTables};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::DataType;
+use bytes::Bytes;
 use serde_json::Value;
 use url::Url;
 
@@ -51,7 +52,8 @@ fn decode_page<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Page> {
 pub fn packument(bytes: &[u8]) {
     const NAME: &str = "@fuzz/name";
     let representation = if bytes.len().is_multiple_of(2) { Representation::Full } else { Representation::Abbreviated };
-    let input = DocumentInput { name: NAME, announced_rev: "3-announced", representation, bytes };
+    let document = Bytes::copy_from_slice(bytes);
+    let input = DocumentInput { name: NAME, announced_rev: "3-announced", representation, bytes: &document };
     let mut tables = DocumentTables::new(true);
     let decoded = tables.push(input);
     let first = tables.take_batches().unwrap();
