@@ -76,10 +76,7 @@ fn read(input: &str) -> Result<Documents> {
     Ok(Box::new(lines.filter(|line| line.as_ref().map_or(true, |line| !line.is_empty()))))
 }
 
-fn write_rows(
-    tables: &mut DocumentTables,
-    writers: &mut BTreeMap<TableKind, ShardWriter<File>>,
-) -> Result<()> {
+fn write_rows(tables: &mut DocumentTables, writers: &mut BTreeMap<TableKind, ShardWriter<File>>) -> Result<()> {
     for (table, batch) in tables.take_batches()? {
         if let Some(writer) = writers.get_mut(&table) {
             writer.write(batch)?;
