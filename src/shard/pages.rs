@@ -12,6 +12,8 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
+use super::dictionary::KEPT_BYTES;
+
 /// A data page before compression.
 pub(super) struct DataPage<'a> {
     /// Levels, then values.
@@ -51,7 +53,7 @@ impl ChunkPages {
         ChunkPages {
             compression,
             has_statistics,
-            sink: TrackedWrite::new(Vec::with_capacity(likely_bytes)),
+            sink: TrackedWrite::new(Vec::with_capacity(likely_bytes.min(KEPT_BYTES))),
             specs: Vec::new(),
             encodings: Vec::new(),
             column_index: ColumnIndexBuilder::new(descriptor.physical_type()),

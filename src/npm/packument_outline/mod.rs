@@ -4,6 +4,8 @@
 //! than scanning it, and only what differs is scanned (`version`).
 
 mod before;
+#[cfg(test)]
+mod tests;
 mod version;
 
 use std::borrow::Cow;
