@@ -104,7 +104,7 @@ fn columns_without_statistics(table: TableKind) -> &'static [&'static str] {
 /// The compressor of a table's columns: zstd at its first level.
 ///
 /// Documents are most of the bytes of a lake, and compressing them most of the work of keeping them. For them the window
-/// and the table of what was seen stay in the processor's cache, and steps are longer where nothing repeats: a quarter
+/// and the table of what was seen stay in the processor's cache, and steps are longer where nothing repeats: a fifth
 /// of the time less for 5 % more bytes (`benches/runs`).
 pub(super) fn compressor(table: TableKind) -> std::io::Result<Compressor<'static>> {
     let mut compressor = Compressor::new(ZstdLevel::default().compression_level())?;
