@@ -1,6 +1,6 @@
 //! Parquet's binary packed deltas: whole numbers by their differences, each block with as few bits as it needs.
 
-use super::runs::write_varint;
+use super::bits::{pack, write_varint};
 
 /// Differences in a block, which has a least difference of its own,
 const BLOCK: usize = 128;
@@ -31,26 +31,10 @@ fn encode_block(deltas: &[i64], out: &mut Vec<u8>) {
     out.extend(parts().map(|part| width(part) as u8));
     out.resize(widths_at + BLOCK_PARTS, 0);
     for part in parts() {
-        pack(part.iter().map(above), width(part), out);
+        // A part has as many values as a whole one, the missing ones zeros.
+        let size_bytes = BLOCK / BLOCK_PARTS * width(part) as usize / 8;
+        pack(part.iter().map(above), width(part), size_bytes, out);
     }
-}
-
-/// Appends a part: as many values as a whole one has, the missing ones zeros.
-fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
-    let end = out.len() + BLOCK / BLOCK_PARTS * width as usize / 8;
-    let mut bits = 0_u128;
-    let mut bit_count = 0;
-    for value in values {
-        bits |= u128::from(value) << bit_count;
-        bit_count += width;
-        if bit_count >= u64::BITS {
-            out.extend_from_slice(&(bits as u64).to_le_bytes());
-            bits >>= u64::BITS;
-            bit_count -= u64::BITS;
-        }
-    }
-    out.extend_from_slice(&(bits as u64).to_le_bytes());
-    out.resize(end, 0);
 }
 
 fn zigzag(value: i64) -> u64 {

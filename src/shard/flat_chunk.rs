@@ -2,14 +2,14 @@
 //!
 //! A page is encoded as a whole when its rows are complete: until then its values are only copied.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use bytes::Bytes;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashMap;
 use parquet::basic::{Compression, Encoding};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -24,7 +24,7 @@ use super::{delta, runs};
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// A kind of value that all have the same size.
-pub(super) trait FlatValue: Copy + Ord + Hash + Send + 'static {
+pub(super) trait FlatValue: Copy + Default + Ord + Hash + Send + 'static {
     /// The values of an array, nulls among them.
     type Values;
     /// Whether a dictionary and differences are for them.
@@ -116,8 +116,6 @@ impl FlatValue for bool {
 /// A chunk under way.
 pub(super) struct FlatChunk<T> {
     descriptor: ColumnDescPtr,
-    compression: Compression,
-    has_statistics: bool,
     encoding: Encoding,
     page_rows: usize,
     pages: ChunkPages,
@@ -151,11 +149,9 @@ impl<T: FlatValue> FlatChunk<T> {
         }
         let has_statistics = properties.statistics_enabled(path) != EnabledStatistics::None;
         Some(FlatChunk {
-            compression,
-            has_statistics,
             encoding,
             page_rows: properties.data_page_row_count_limit(),
-            pages: ChunkPages::new(descriptor.clone(), compression, has_statistics, 0),
+            pages: ChunkPages::new(descriptor.clone(), compression, has_statistics),
             dictionary: FlatDictionary::default(),
             bounds: None,
             nulls: 0,
@@ -253,15 +249,12 @@ impl<T: FlatValue> ChunkEncoder for FlatChunk<T> {
 
     fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)> {
         self.end_page(compressor)?;
-        let size_bytes = self.pages.size_bytes();
-        let next = ChunkPages::new(self.descriptor.clone(), self.compression, self.has_statistics, size_bytes);
-        let pages = std::mem::replace(&mut self.pages, next);
         self.body.clear();
         let has_dictionary = self.encoding == Encoding::RLE_DICTIONARY;
         T::write_plain(&self.dictionary.values, &mut self.body);
         let body = has_dictionary.then_some((self.body.as_slice(), self.dictionary.values.len() as u32));
         let statistics = T::statistics(self.bounds.take(), std::mem::take(&mut self.nulls));
-        let ended = pages.finish(body, None, statistics, compressor);
+        let ended = self.pages.take().finish(body, None, statistics, compressor);
         self.dictionary.clear();
         ended.or_error(ErrorKind::Internal, || "cannot end a column".to_owned())
     }
@@ -269,38 +262,24 @@ impl<T: FlatValue> ChunkEncoder for FlatChunk<T> {
 
 /// The different values of a chunk in the order of first appearance. A row group has too few rows for it to outgrow
 /// what readers take.
+#[derive(Default)]
 struct FlatDictionary<T> {
     values: Vec<T>,
-    places: HashTable<u32>,
-    hashes: DefaultHashBuilder,
+    places: HashMap<T, u32>,
     last: u32,
-}
-
-impl<T> Default for FlatDictionary<T> {
-    fn default() -> Self {
-        FlatDictionary { values: Vec::new(), places: HashTable::new(), hashes: DefaultHashBuilder::default(), last: 0 }
-    }
 }
 
 impl<T: FlatValue> FlatDictionary<T> {
     #[inline]
     fn place_of(&mut self, value: T) -> u32 {
-        let FlatDictionary { values, places, hashes, last } = self;
+        let FlatDictionary { values, places, last } = self;
         // Rows that follow each other often say the same.
-        if values.get(*last as usize) == Some(&value) {
-            return *last;
-        }
-        let hash = hashes.hash_one(value);
-        *last = match places.find(hash, |&place| values.get(place as usize) == Some(&value)) {
-            Some(&place) => place,
-            None => {
-                let place = values.len() as u32;
+        if values.get(*last as usize) != Some(&value) {
+            *last = *places.entry(value).or_insert_with(|| {
                 values.push(value);
-                let hash_at = |place: &u32| values.get(*place as usize).map_or(0, |value| hashes.hash_one(value));
-                places.insert_unique(hash, place, hash_at);
-                place
-            }
-        };
+                values.len() as u32 - 1
+            });
+        }
         *last
     }
 

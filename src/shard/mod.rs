@@ -3,6 +3,7 @@
 //! A Zarr shard is another thing and always called so. Not here: what the columns are (`table/`), and when a shard
 //! counts (`commit`).
 
+mod bits;
 mod cursor;
 mod delta;
 mod dictionary;

@@ -5,7 +5,7 @@ use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageTyp
 use parquet::bloom_filter::Sbbf;
 use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
-use parquet::errors::{ParquetError, Result};
+use parquet::errors::Result;
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
@@ -42,18 +42,12 @@ pub(super) struct ChunkPages {
 }
 
 impl ChunkPages {
-    /// No pages yet. `compression` is that of the pages: zstd, by what `append` is given, or none. `likely_bytes` is the
-    /// size of the chunk before.
-    pub(super) fn new(
-        descriptor: ColumnDescPtr,
-        compression: Compression,
-        has_statistics: bool,
-        likely_bytes: usize,
-    ) -> Self {
+    /// No pages yet. `compression` is that of the pages: zstd, by what `append` is given, or none.
+    pub(super) fn new(descriptor: ColumnDescPtr, compression: Compression, has_statistics: bool) -> Self {
         ChunkPages {
             compression,
             has_statistics,
-            sink: TrackedWrite::new(Vec::with_capacity(likely_bytes.min(KEPT_BYTES))),
+            sink: TrackedWrite::new(Vec::new()),
             specs: Vec::new(),
             encodings: Vec::new(),
             column_index: ColumnIndexBuilder::new(descriptor.physical_type()),
@@ -63,10 +57,17 @@ impl ChunkPages {
         }
     }
 
+    /// Takes the pages so far; there are none again. The next chunk is likely to be as large.
+    pub(super) fn take(&mut self) -> Self {
+        let mut next = ChunkPages::new(self.descriptor.clone(), self.compression, self.has_statistics);
+        next.sink = TrackedWrite::new(Vec::with_capacity(self.sink.bytes_written().min(KEPT_BYTES)));
+        std::mem::replace(self, next)
+    }
+
     /// Adds a data page.
     pub(super) fn append(&mut self, page: DataPage<'_>, compressor: &mut Compressor<'_>) -> Result<()> {
         let compressed = Page::DataPage {
-            buf: self.compressed(page.body, compressor)?,
+            buf: compressed(self.compression, page.body, compressor)?,
             num_values: page.values as u32,
             encoding: page.encoding,
             def_level_encoding: Encoding::RLE,
@@ -93,18 +94,6 @@ impl ChunkPages {
         Ok(())
     }
 
-    /// Bytes of the data pages so far.
-    pub(super) fn size_bytes(&self) -> usize {
-        self.sink.bytes_written()
-    }
-
-    fn compressed(&self, body: &[u8], compressor: &mut Compressor<'_>) -> Result<Bytes> {
-        match self.compression {
-            Compression::UNCOMPRESSED => Ok(Bytes::copy_from_slice(body)),
-            _ => Ok(Bytes::from(compressor.compress(body)?)),
-        }
-    }
-
     /// Ends the chunk: its bytes, and what the row group is to know of it. `dictionary` is the body of its page and how
     /// many values that has; `statistics` are of all values, where they are kept.
     pub(super) fn finish(
@@ -114,18 +103,15 @@ impl ChunkPages {
         statistics: Statistics,
         compressor: &mut Compressor<'_>,
     ) -> Result<(Bytes, ColumnCloseResult)> {
-        let dictionary = dictionary
-            .map(|(body, count)| Ok::<_, ParquetError>((self.compressed(body, compressor)?, body.len(), count)));
-        let dictionary = dictionary.transpose()?;
-        let data_pages = self.sink.into_inner()?;
-        let mut file = data_pages;
+        let mut file = self.sink.into_inner()?;
         let mut specs = self.specs;
         let values = specs.iter().map(|spec| i64::from(spec.num_values)).sum();
         let mut dictionary_bytes = 0;
-        if let Some((buf, body_bytes, num_values)) = dictionary {
+        if let Some((body, num_values)) = dictionary {
+            let buf = compressed(self.compression, body, compressor)?;
             let page = Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN, is_sorted: false };
-            let mut front = TrackedWrite::new(Vec::with_capacity(file.len() + body_bytes));
-            let spec = write_page(&mut front, page, body_bytes)?;
+            let mut front = TrackedWrite::new(Vec::with_capacity(file.len() + body.len()));
+            let spec = write_page(&mut front, page, body.len())?;
             let data_pages = std::mem::replace(&mut file, front.into_inner()?);
             file.extend_from_slice(&data_pages);
             let page_type = PageType::DICTIONARY_PAGE;
@@ -156,6 +142,13 @@ impl ChunkPages {
         };
         // So far the data pages were placed from zero.
         Ok((Bytes::from(file), close.update_dictionary_location(dictionary_bytes)?))
+    }
+}
+
+fn compressed(compression: Compression, body: &[u8], compressor: &mut Compressor<'_>) -> Result<Bytes> {
+    match compression {
+        Compression::UNCOMPRESSED => Ok(Bytes::copy_from_slice(body)),
+        _ => Ok(Bytes::from(compressor.compress(body)?)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Parquet's hybrid of run lengths and bit packing, in which levels and places in a dictionary are written.
 
+use super::bits::{self, write_varint};
+
 /// Values that are packed together; runs shorter than this are packed as well.
 const GROUP: usize = 8;
 
@@ -55,29 +57,7 @@ fn pack(values: &[u32], bit_width: u32, out: &mut Vec<u8>) {
     }
     let groups = values.len().div_ceil(GROUP);
     write_varint((groups as u64) << 1 | 1, out);
-    let end = out.len() + groups * bit_width as usize;
-    let mut bits = 0_u64;
-    let mut bit_count = 0;
-    for &value in values {
-        bits |= u64::from(value) << bit_count;
-        bit_count += bit_width;
-        if bit_count >= u32::BITS {
-            out.extend_from_slice(&(bits as u32).to_le_bytes());
-            bits >>= u32::BITS;
-            bit_count -= u32::BITS;
-        }
-    }
-    out.extend_from_slice(&bits.to_le_bytes());
-    out.resize(end, 0);
-}
-
-/// Appends a number in as many bytes as it needs, seven bits in each.
-pub(super) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
+    bits::pack(values.iter().copied().map(u64::from), bit_width, groups * bit_width as usize, out);
 }
 
 #[cfg(test)]

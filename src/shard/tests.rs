@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
 use super::{ShardMerge, ShardReader, ShardWriter};
@@ -87,6 +89,34 @@ proptest! {
     fn bytes_do_not_depend_on_how_rows_were_batched(world in worlds(), batch_rows in 1_usize..20_000) {
         prop_assert!(fresh(&world, batch_rows) == fresh(&world, 777));
     }
+}
+
+fn written_as(table: TableKind, schema: SchemaRef, batches: impl IntoIterator<Item = RecordBatch>) -> Bytes {
+    let mut writer = ShardWriter::new(table, schema, Vec::new()).unwrap();
+    batches.into_iter().for_each(|batch| writer.write(batch).unwrap());
+    Bytes::from(writer.finish().unwrap().0)
+}
+
+/// The rows of a shard, by the library's own reader.
+fn read_as(schema: &SchemaRef, file: Bytes) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let batches: Vec<_> = reader.map(Result::unwrap).collect();
+    concat_batches(schema, &batches).unwrap()
+}
+
+/// The rows in the pieces that `cuts`, whatever they are, make of them.
+fn cut(whole: &RecordBatch, cuts: &[usize]) -> Vec<RecordBatch> {
+    let mut starts: Vec<usize> = cuts.iter().map(|cut| cut % (whole.num_rows() + 1)).collect();
+    starts.extend([0, whole.num_rows()]);
+    starts.sort_unstable();
+    starts.windows(2).map(|ends| whole.slice(ends[0], ends[1] - ends[0])).collect()
+}
+
+/// Rows of `row`, of which some come many times in a row.
+fn repeated<R: Clone + std::fmt::Debug>(row: impl Strategy<Value = R>) -> impl Strategy<Value = Vec<R>> {
+    let run = (row, prop_oneof![4 => 1_usize..4, 1 => 1_usize..3_000]);
+    let repeat = |runs: Vec<(R, usize)>| runs.into_iter().flat_map(|(row, count)| vec![row; count]).collect();
+    prop::collection::vec(run, 0..40).prop_map(repeat)
 }
 
 #[test]

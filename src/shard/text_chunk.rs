@@ -48,7 +48,7 @@ struct Settings {
 
 /// A chunk under way.
 pub(super) struct TextChunk {
-    settings: Arc<Settings>,
+    settings: Settings,
     pages: ChunkPages,
     /// Of all pages so far.
     bounds: Option<TextBounds>,
@@ -81,14 +81,8 @@ impl TextChunk {
             value_level: u8::try_from(descriptor.max_def_level()).ok()?,
             descriptor,
         };
-        Some(TextChunk::begin(Arc::new(settings), 0))
-    }
-
-    fn begin(settings: Arc<Settings>, likely_bytes: usize) -> TextChunk {
-        let pages =
-            ChunkPages::new(settings.descriptor.clone(), settings.compression, settings.has_statistics, likely_bytes);
-        TextChunk {
-            pages,
+        Some(TextChunk {
+            pages: ChunkPages::new(settings.descriptor.clone(), settings.compression, settings.has_statistics),
             bounds: None,
             nulls: 0,
             filter: None,
@@ -97,7 +91,7 @@ impl TextChunk {
             source: None,
             page: PageRows::default(),
             settings,
-        }
+        })
     }
 
     /// Views an array of texts, and remembers the values of a dictionary, of which slices are likely to follow.
@@ -314,21 +308,19 @@ impl ChunkEncoder for TextChunk {
 
     fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)> {
         self.end_page(compressor)?;
-        let next = TextChunk::begin(Arc::clone(&self.settings), self.pages.size_bytes());
-        let TextChunk { settings, pages, bounds, nulls, mut filter, mut dictionary, page, .. } =
-            std::mem::replace(self, next);
-        if let (Some(filter), Some((_, false_share))) = (&mut filter, settings.filter) {
+        let mut filter = self.filter.take();
+        if let (Some(filter), Some((_, false_share))) = (&mut filter, self.settings.filter) {
             filter.fold_to_target_fpp(false_share);
         }
         // Also where every value is null: readers want the dictionary that pages speak of.
-        let body = settings.has_dictionary.then(|| (dictionary.plain(), dictionary.count()));
-        let statistics = TextBounds::statistics(bounds.as_ref(), nulls);
-        let ended = pages.finish(body, filter, statistics, compressor);
-        let ended = ended.or_error(ErrorKind::Internal, || "cannot end a column of text".to_owned())?;
+        let body = self.settings.has_dictionary.then(|| (self.dictionary.plain(), self.dictionary.count()));
+        let statistics = TextBounds::statistics(self.bounds.take().as_ref(), std::mem::take(&mut self.nulls));
+        let ended = self.pages.take().finish(body, filter, statistics, compressor);
         // The next chunk has their memory.
-        dictionary.clear();
-        (self.dictionary, self.page) = (dictionary, page);
-        Ok(ended)
+        self.dictionary.clear();
+        self.source = None;
+        self.is_plain = !self.settings.has_dictionary;
+        ended.or_error(ErrorKind::Internal, || "cannot end a column of text".to_owned())
     }
 }
 

@@ -275,15 +275,16 @@ fn own_encoder(
     properties: &WriterProperties,
 ) -> Option<Box<dyn ChunkEncoder>> {
     let is_text = |field: &FieldRef| !field.is_nullable() && *field.data_type() == DataType::Utf8;
-    match data_type {
-        DataType::Utf8 => Some(Box::new(TextChunk::new(leaf, properties)?)),
-        DataType::List(item) if is_text(item) => Some(Box::new(TextChunk::new(leaf, properties)?)),
+    let has_texts = match data_type {
+        DataType::Utf8 => true,
         DataType::List(item) => match item.data_type() {
-            DataType::Struct(parts) if !item.is_nullable() && parts.iter().all(is_text) => {
-                Some(Box::new(TextChunk::new(leaf, properties)?))
-            }
-            _ => None,
+            DataType::Struct(parts) => !item.is_nullable() && parts.iter().all(is_text),
+            _ => is_text(item),
         },
+        _ => false,
+    };
+    match data_type {
+        _ if has_texts => Some(Box::new(TextChunk::new(leaf, properties)?)),
         DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _) => {
             Some(Box::new(FlatChunk::<i64>::new(leaf, properties)?))
         }

@@ -136,14 +136,7 @@ impl DependenciesTable {
         reader.object(field, raw, entries);
         for entry in entries.iter() {
             // The same dependency stands in the same order, but for one that is new or gone.
-            let next = self.dependency.find(like.start..like.end.min(like.start + 2), &entry.key);
-            match next {
-                Some(row) => {
-                    self.dependency.push_like(row, &entry.key);
-                    like.start = row + 1;
-                }
-                None => self.dependency.push(&entry.key),
-            }
+            let next = self.dependency.push_among(&mut like, 2, &entry.key);
             match entry.string() {
                 Some(requirement) => {
                     let requirement = reader.unescape(field, requirement);

@@ -95,14 +95,7 @@ impl ScriptsTable {
         let mut like = self.last_rows.clone();
         for entry in entries.iter() {
             // Many scripts have the names, and some the commands, of the version or package before.
-            let next = self.script.find(like.start..like.end.min(like.start + LOOK), &entry.key);
-            match next {
-                Some(row) => {
-                    self.script.push_like(row, &entry.key);
-                    like.start = row + 1;
-                }
-                None => self.script.push(&entry.key),
-            }
+            let next = self.script.push_among(&mut like, LOOK, &entry.key);
             match entry.string() {
                 Some(command) => {
                     let command = reader.unescape(field, command);

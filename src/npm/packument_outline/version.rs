@@ -105,11 +105,7 @@ impl VersionWalk<'_> {
     /// Reads a member whose key or value is not what stood there in the version before.
     fn read_member(&mut self, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
         let place_start = cursor.position();
-        let found = self.read_key(cursor)?;
-        let (found, mut member) = match found {
-            Key::Known(found, member) => (Some(found), member),
-            Key::New(key, known) => (None, Member { key, value: Span::default(), member: known, plain_string: false }),
-        };
+        let (found, mut member) = self.read_key(cursor)?;
         cursor.colon()?;
         let first_byte = cursor.peek()?;
         let start = cursor.position();
@@ -152,24 +148,26 @@ impl VersionWalk<'_> {
         Ok(())
     }
 
-    /// Reads a key, and looks it up in the version before.
-    fn read_key(&mut self, cursor: &mut Cursor<'_>) -> Result<Key, JsonError> {
+    /// Reads a key; answers the place and the member that it has in the version before, or no place and a member without
+    /// a value.
+    fn read_key(&mut self, cursor: &mut Cursor<'_>) -> Result<(Option<usize>, Member), JsonError> {
         let members = &self.outline.members;
         let before = self.before.members.clone();
         let guess = members.get(self.expected).filter(|_| self.expected < before.end);
         if let Some(like) = guess.filter(|like| key_repeats(self.text.as_bytes(), cursor.position(), like.key)) {
             cursor.advance(like.key.size_bytes() as usize + 2);
-            return Ok(Key::Known(self.expected, *like));
+            return Ok((Some(self.expected), *like));
         }
         let raw = cursor.string()?;
         for range in [self.expected..before.end, before.start..self.expected] {
             let earlier = members.get(range.clone()).unwrap_or_default().iter().take(MAX_LOOK);
             let mut earlier = earlier.zip(range);
             if let Some((like, at)) = earlier.find(|(like, _)| like.key.of(self.text) == raw.inner) {
-                return Ok(Key::Known(at, *like));
+                return Ok((Some(at), *like));
             }
         }
-        Ok(Key::New(key_span_before(cursor, raw), VersionMember::of_key(&raw.unescape().text)))
+        let (key, member) = (key_span_before(cursor, raw), VersionMember::of_key(&raw.unescape().text));
+        Ok((None, Member { key, value: Span::default(), member, plain_string: false }))
     }
 
     /// Reads the version's `dist`, an object; answers its index unless one of its keys comes twice. The keys of the one
@@ -241,14 +239,6 @@ impl VersionWalk<'_> {
         before.dist = self.dist;
         before.dist_member = self.dist_member;
     }
-}
-
-/// A key of a version.
-enum Key {
-    /// It stands at this place in the version before, with that member.
-    Known(usize, Member),
-    /// It does not, and is this member's.
-    New(Span, Option<VersionMember>),
 }
 
 /// The members of one version by the hash of their keys.

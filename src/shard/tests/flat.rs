@@ -6,18 +6,18 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, ListArray, RecordBatch, StringArray, StructArray};
 use arrow::array::{BooleanArray, Int64Array, TimestampMicrosecondArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Encoding;
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
+use super::{cut, read_as, repeated, written_as};
 use crate::lake::TableKind;
-use crate::shard::ShardWriter;
 
 /// A row: a number, a time, a truth, and how many commands it has.
 type Row = (Option<i64>, Option<i64>, Option<bool>, Option<usize>);
@@ -73,15 +73,11 @@ fn batch(rows: &[Row]) -> RecordBatch {
 }
 
 fn written(batches: impl IntoIterator<Item = RecordBatch>) -> Bytes {
-    let mut writer = ShardWriter::new(TableKind::Versions, schema(), Vec::new()).unwrap();
-    batches.into_iter().for_each(|batch| writer.write(batch).unwrap());
-    Bytes::from(writer.finish().unwrap().0)
+    written_as(TableKind::Versions, schema(), batches)
 }
 
 fn read(file: Bytes) -> RecordBatch {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-    let batches: Vec<_> = reader.map(Result::unwrap).collect();
-    concat_batches(&schema(), &batches).unwrap()
+    read_as(&schema(), file)
 }
 
 /// The same rows, the texts of commands as dictionaries.
@@ -102,9 +98,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
         prop::option::weighted(0.8, any::<bool>()),
         prop::option::weighted(0.6, 0_usize..4),
     );
-    let run = (row, prop_oneof![4 => 1_usize..4, 1 => 1_usize..3_000]);
-    let repeat = |runs: Vec<(Row, usize)>| runs.into_iter().flat_map(|(row, count)| vec![row; count]).collect();
-    prop::collection::vec(run, 0..40).prop_map(repeat)
+    repeated(row)
 }
 
 proptest! {
@@ -118,10 +112,7 @@ proptest! {
         let whole = written([rows.clone()]);
         prop_assert!(read(whole.clone()) == rows);
         prop_assert!(written([with_dictionaries(&rows)]) == whole);
-        let mut starts: Vec<usize> = cuts.iter().map(|cut| cut % (rows.num_rows() + 1)).collect();
-        starts.extend([0, rows.num_rows()]);
-        starts.sort_unstable();
-        prop_assert!(written(starts.windows(2).map(|ends| rows.slice(ends[0], ends[1] - ends[0]))) == whole);
+        prop_assert!(written(cut(&rows, &cuts)) == whole);
     }
 }
 

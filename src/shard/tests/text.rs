@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
@@ -16,8 +16,8 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
+use super::{cut, read_as, repeated, written_as};
 use crate::lake::TableKind;
-use crate::shard::ShardWriter;
 
 /// A row: its text, and its list of texts.
 type Row = (Option<String>, Option<Vec<String>>);
@@ -63,32 +63,23 @@ fn as_dictionaries(batch: &RecordBatch) -> RecordBatch {
 }
 
 fn written(batches: impl IntoIterator<Item = RecordBatch>) -> Bytes {
-    let mut writer = ShardWriter::new(TableKind::DistTags, schema(), Vec::new()).unwrap();
-    batches.into_iter().for_each(|batch| writer.write(batch).unwrap());
-    Bytes::from(writer.finish().unwrap().0)
+    written_as(TableKind::DistTags, schema(), batches)
 }
 
 fn read(file: Bytes) -> RecordBatch {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-    let batches: Vec<_> = reader.map(Result::unwrap).collect();
-    concat_batches(&schema(), &batches).unwrap()
+    read_as(&schema(), file)
 }
 
 /// The rows cut at `cuts`, every other piece as dictionaries.
 fn pieces(whole: &RecordBatch, cuts: &[usize]) -> Vec<RecordBatch> {
-    let mut starts: Vec<usize> = cuts.iter().map(|cut| cut % (whole.num_rows() + 1)).collect();
-    starts.extend([0, whole.num_rows()]);
-    starts.sort_unstable();
-    let slices = starts.windows(2).map(|ends| whole.slice(ends[0], ends[1] - ends[0]));
+    let slices = cut(whole, cuts).into_iter();
     slices.enumerate().map(|(index, rows)| if index % 2 == 0 { rows } else { as_dictionaries(&rows) }).collect()
 }
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let text = || prop_oneof![3 => "[ab]", 1 => "[a-é]{0,90}"];
     let row = (prop::option::weighted(0.8, text()), prop::option::weighted(0.8, prop::collection::vec(text(), 0..5)));
-    let run = (row, prop_oneof![4 => 1_usize..4, 1 => 1_usize..3_000]);
-    let repeat = |runs: Vec<(Row, usize)>| runs.into_iter().flat_map(|(row, count)| vec![row; count]).collect();
-    prop::collection::vec(run, 0..40).prop_map(repeat)
+    repeated(row)
 }
 
 proptest! {

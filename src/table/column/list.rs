@@ -35,10 +35,7 @@ impl TextListColumn {
 
     /// The items of the last row.
     pub(in crate::table) fn last_items(&self) -> Range<usize> {
-        match *self.ends.as_slice() {
-            [.., start, end] => start as usize..end as usize,
-            _ => 0..0,
-        }
+        last_range(&self.ends)
     }
 
     /// Adds an item that is likely to be among the next few of `like`, which is moved behind it.
@@ -46,13 +43,7 @@ impl TextListColumn {
     pub(in crate::table) fn push_item_like(&mut self, like: &mut Range<usize>, item: &str) {
         /// How many items are looked at: between two lists of much the same items few are new or gone.
         const LOOK: usize = 8;
-        match self.items.find(like.start..like.end.min(like.start + LOOK), item) {
-            Some(found) => {
-                self.items.push_like(found, item);
-                like.start = found + 1;
-            }
-            None => self.items.push(item),
-        }
+        self.items.push_among(like, LOOK, item);
     }
 
     /// Pushes what the last row has. There is one.
@@ -93,6 +84,14 @@ impl Column for TextListColumn {
     }
 }
 
+/// Where the items of the last list stand; there are none before the first.
+fn last_range(ends: &[i32]) -> Range<usize> {
+    match *ends {
+        [.., start, end] => start as usize..end as usize,
+        _ => 0..0,
+    }
+}
+
 /// A column of lists of a version's commands: a name and the path of its file.
 #[derive(Debug)]
 pub(in crate::table) struct CommandListColumn {
@@ -121,10 +120,9 @@ impl CommandListColumn {
 
     /// Pushes what the last row has. There is one.
     pub(in crate::table) fn repeat_last(&mut self) {
-        if let [.., start, end] = *self.ends.as_slice() {
-            self.names.repeat(start as usize..end as usize);
-            self.paths.repeat(start as usize..end as usize);
-        }
+        let last = last_range(&self.ends);
+        self.names.repeat(last.clone());
+        self.paths.repeat(last);
         self.end_row(self.validity.last());
     }
 

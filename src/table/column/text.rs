@@ -65,20 +65,14 @@ impl TextColumn {
         }
     }
 
-    /// Whether the text of a row is `value`.
+    /// Whether the text of a row is `value`. A row that is not there has none.
     #[inline]
-    pub(in crate::table) fn is_at(&self, row: usize, value: &str) -> bool {
+    fn is_at(&self, row: usize, value: &str) -> bool {
         let Some(place) = self.place_of(row) else { return false };
         match self.ends.get(place as usize..place as usize + 2) {
             Some(&[start, end]) => self.text.get(start as usize..end as usize) == Some(value),
             _ => false,
         }
-    }
-
-    /// The first of some rows whose text is `value`. Rows that are not there have none.
-    #[inline]
-    pub(in crate::table) fn find(&self, mut rows: Range<usize>, value: &str) -> Option<usize> {
-        rows.find(|&row| self.is_at(row, value))
     }
 
     /// The places of all rows, with which a text can be repeated.
@@ -112,13 +106,33 @@ impl TextColumn {
     /// Pushes a value that is likely to be that of an earlier row.
     #[inline]
     pub(in crate::table) fn push_like(&mut self, row: usize, value: &str) {
-        match self.place_of(row).filter(|_| self.is_at(row, value)) {
-            Some(place) => {
-                self.places().push(place);
-                self.validity.push(true);
-            }
-            None => self.push_new(value),
+        match self.is_at(row, value) {
+            true => self.push_text_of(row),
+            false => self.push_new(value),
         }
+    }
+
+    /// Pushes a value that is likely to be that of one of the next `look` rows of `like`, which is moved behind it; answers
+    /// that row.
+    #[inline]
+    pub(in crate::table) fn push_among(&mut self, like: &mut Range<usize>, look: usize, value: &str) -> Option<usize> {
+        let found = (like.start..like.end.min(like.start + look)).find(|&row| self.is_at(row, value));
+        match found {
+            Some(row) => {
+                self.push_text_of(row);
+                like.start = row + 1;
+            }
+            None => self.push(value),
+        }
+        found
+    }
+
+    /// Pushes the text of a row that is there.
+    #[inline]
+    fn push_text_of(&mut self, row: usize) {
+        let place = self.place_of(row).unwrap_or_default();
+        self.places().push(place);
+        self.validity.push(true);
     }
 
     /// Pushes a value that is not compared with the one before it: one that is long, or known to be another.
