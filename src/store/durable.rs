@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::local::{disk_error, parent};
+use super::local::{VANISHED_HINT, disk_error, parent};
 use crate::error::{Error, Result};
 
 /// Makes the bytes of an open file durable. `path` is where it lies.
@@ -26,14 +26,24 @@ pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder and those above it, up to the root, which must be there; their names are durable then.
+/// Makes a folder and those above it, up to the root, which is never made here: a lake that vanished is not begun anew.
+/// The names of the new folders are durable then.
 pub(super) fn create_folder(root: &Path, folder: &Path) -> Result<()> {
+    let vanished = || Error::lake(format!("the folder {} is gone", root.display())).hint(VANISHED_HINT);
     if !root.is_dir() {
-        return Err(Error::lake(format!("the folder {} is gone", root.display()))
-            .hint("it was deleted, or its disk was taken away, while it was being written to"));
+        return Err(vanished());
     }
-    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.is_dir()).collect();
-    std::fs::create_dir_all(folder).map_err(|error| disk_error("create the folder", folder, error))?;
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| *folder != root && !folder.is_dir()).collect();
+    for made in missing.iter().rev() {
+        match std::fs::create_dir(made) {
+            Ok(()) => {}
+            // Another task or process was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // What lies above it was there a moment ago.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !root.is_dir() => return Err(vanished()),
+            Err(error) => return Err(disk_error("create the folder", made, error)),
+        }
+    }
     missing.into_iter().try_for_each(|made| sync_folder(parent(made)))
 }
 

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 
 /// How the name of a file begins whose put has begun and not ended.
 const PUT_BEGUN: &str = ".put-";
+/// What a person should know where a folder is not there that was there a moment ago.
+pub(super) const VANISHED_HINT: &str = "it was deleted, or its disk was taken away, while it was being written to; once it is back, run the same command again";
 
 /// Work for the disk.
 async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -220,6 +222,8 @@ pub(super) fn disk_error(verb: &str, path: &Path, error: io::Error) -> Error {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Some("give a folder that this user may write to with --lake")
         }
+        // Who may find nothing asks for that before; all else stood there when the work began.
+        io::ErrorKind::NotFound => Some(VANISHED_HINT),
         io::ErrorKind::NotADirectory => Some("a part of that path is a file; give a folder with --lake"),
         _ => None,
     };
