@@ -4,6 +4,7 @@
 
 mod answer;
 mod change;
+mod changes_page;
 mod doc_row;
 pub(crate) mod json_element;
 pub mod json;
@@ -20,16 +21,19 @@ pub mod quirk;
 mod revision;
 pub mod semver;
 pub mod semver_range;
+mod seq;
 pub mod timestamp;
 
 pub use answer::{Answer, Document, Representation, Validators};
 pub use change::{Change, ChangeKind};
+pub use changes_page::{ChangeRow, ChangesPage, ChangesQuery};
 pub use doc_row::DocRow;
 pub use json_selection::{JsonSelection, member};
 pub use name::{PackageName, scope};
 pub use name_list::parse_name_list;
 pub use outcome::Outcome;
 pub use page::{MAX_PAGE_ROWS, Page, PageQuery};
-pub use page_decoder::PageDecoder;
+pub use page_decoder::{ChangesDecoder, PageDecoder, RowsDecoder, RowsPage};
 pub use quirk::QuirkCode;
 pub use revision::{Revision, generation};
+pub use seq::Seq;

@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::budget::{BudgetSnapshot, RequestBudget, month_of};
@@ -23,8 +22,11 @@ use super::origin::Origin;
 use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
 use super::retry::{Attempts, Failed};
 use super::statistics::{Statistics, add};
-use crate::error::{Context, Error, ErrorKind, Result, Retry};
-use crate::npm::{Answer, Document, Outcome, PackageName, Page, PageDecoder, PageQuery, Validators};
+use super::urls::{changes_url, packument_url, page_url};
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::npm::{
+    Answer, ChangesPage, ChangesQuery, Document, PackageName, Page, PageQuery, RowsDecoder, RowsPage, Validators,
+};
 
 /// The largest root document that is read: npm's has 100 bytes.
 const MAX_INFO_BYTES: usize = 1 << 20;
@@ -122,13 +124,21 @@ impl Registry {
     /// Fails when all attempts are used up or asking again is no use (kind Network), when the host refused for too long or
     /// the month's budget is spent (RateLimit), or when credentials were refused (Denied).
     pub async fn page(&self, query: &PageQuery) -> Result<Page> {
-        let url = page_url(&self.inner.origin.replicate_url, query)?;
+        self.rows(page_url(&self.inner.origin.replicate_url, query)?, query.limit).await
+    }
+
+    /// Asks for one page of `_changes`. Fails as [`Registry::page`] does.
+    pub async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage> {
+        self.rows(changes_url(&self.inner.origin.replicate_url, query)?, query.limit).await
+    }
+
+    async fn rows<P: RowsPage>(&self, url: Url, limit: u32) -> Result<P> {
         let doing = || format!("asking for {url}");
         let mut attempts = Attempts::new(&self.inner.config);
         loop {
             let permit =
                 self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
-            let failed = match self.page_once(&url, query.limit, &attempts, permit).await {
+            let failed = match self.rows_once(&url, limit, &attempts, permit).await {
                 Ok(Some(page)) => return Ok(self.inner.hosts.replicate.useful(page)),
                 Ok(None) => return Err(no_database(&self.inner.origin.replicate_url).doing(doing())),
                 Err(failed) => failed,
@@ -228,19 +238,19 @@ impl Registry {
         Err(faulty(Fault::OtherKind(format!("its root is larger than {MAX_INFO_BYTES} bytes"))))
     }
 
-    async fn page_once(
+    async fn rows_once<P: RowsPage>(
         &self,
         url: &Url,
         limit: u32,
         attempts: &Attempts,
         permit: Permit,
-    ) -> Result<Option<Page>, Failed> {
+    ) -> Result<Option<P>, Failed> {
         let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
         let (Reply::Document { mut body, first_piece, .. }, _permit) = self.ask(question, permit).await? else {
             return Ok(None);
         };
         let no_page = |error: Error| faulty(Fault::OtherKind(error.message().to_owned()));
-        let mut decoder = PageDecoder::new(limit);
+        let mut decoder = RowsDecoder::new(limit);
         decoder.feed(&first_piece).map_err(no_page)?;
         while let Some(piece) = body.next().await.map_err(faulty)? {
             decoder.feed(piece).map_err(no_page)?;
@@ -345,36 +355,6 @@ fn no_database(url: &Url) -> Error {
     Error::new(ErrorKind::Network, format!("there is no registry database at {url}"))
         .retry(Retry::Never)
         .hint("an origin must serve its information at this URL and _all_docs below it, as npm's replication host and CouchDB do")
-}
-
-/// Keys are JSON strings; everything but letters and digits is escaped, which no server can take amiss.
-fn page_url(base: &Url, query: &PageQuery) -> Result<Url> {
-    let key = |text: &str| {
-        let json = serde_json::Value::from(text).to_string();
-        utf8_percent_encode(&json, NON_ALPHANUMERIC).to_string()
-    };
-    let mut url =
-        base.join("_all_docs").or_error(ErrorKind::Input, || format!("no pages can be asked for below {base}"))?;
-    let mut text = format!("limit={}", query.limit);
-    if let Some(start) = &query.start {
-        text.push_str(&format!("&startkey={}", key(start)));
-    }
-    if let Some(end) = &query.end {
-        text.push_str(&format!("&endkey={}&inclusive_end=false", key(end)));
-    }
-    url.set_query(Some(&text));
-    Ok(url)
-}
-
-fn packument_url(base: &Url, name: &PackageName) -> Result<Url, RequestFailure> {
-    let blocked = |why: &str| RequestFailure {
-        error: Error::input(why).retry(Retry::Never),
-        attempts: 0,
-        http_status: None,
-        outcome: Some(Outcome::Blocked),
-    };
-    let segment = name.path_segment().ok_or_else(|| blocked("a URL with this name would reach another resource"))?;
-    Url::parse(&format!("{base}{segment}")).map_err(|_| blocked("this name makes no URL"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::npm::Seq;
+
 /// The root's answer. Every member may be missing; registries other than npm's say less, or more.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DatabaseInfo {
@@ -11,8 +13,8 @@ pub struct DatabaseInfo {
     pub engine: Option<String>,
     /// How many documents there are.
     pub doc_count: Option<u64>,
-    /// Where the feed of changes stands. Opaque: a number at npm, a long text at CouchDB.
-    pub update_seq: Option<String>,
+    /// Where the feed of changes stands.
+    pub update_seq: Option<Seq>,
 }
 
 impl DatabaseInfo {
@@ -30,7 +32,7 @@ impl DatabaseInfo {
             db_name: text("db_name"),
             engine: text("engine").filter(|_| members.get("engine").is_some_and(Value::is_string)),
             doc_count: members.get("doc_count").and_then(Value::as_u64),
-            update_seq: text("update_seq"),
+            update_seq: text("update_seq").map(Seq::new),
         };
         if info == DatabaseInfo::default() {
             return Err("its root is JSON, but says neither db_name nor doc_count nor update_seq".to_owned());
@@ -48,9 +50,9 @@ mod tests {
     fn npm_and_couchdb_are_understood() {
         let npm = br#"{"db_name":"registry","engine":"npm-replicate","doc_count":4250224,"update_seq":122786079}"#;
         let info = DatabaseInfo::decode(npm).unwrap();
-        assert_eq!((info.doc_count, info.update_seq.as_deref()), (Some(4_250_224), Some("122786079")));
+        assert_eq!((info.doc_count, info.update_seq), (Some(4_250_224), Some(Seq::new("122786079"))));
         let couch = br#"{"db_name":"r","doc_count":3,"update_seq":"3-g1AAA","disk_format_version":8,"props":{}}"#;
-        assert_eq!(DatabaseInfo::decode(couch).unwrap().update_seq.as_deref(), Some("3-g1AAA"));
+        assert_eq!(DatabaseInfo::decode(couch).unwrap().update_seq, Some(Seq::new("3-g1AAA")));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod retry;
 #[cfg(test)]
 mod scripted;
 mod statistics;
+mod urls;
 
 pub use budget::{BudgetSnapshot, MonthCount, RequestBudget};
 pub use client::Registry;

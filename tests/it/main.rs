@@ -16,6 +16,8 @@ mod credentials;
 mod odd;
 /// Large documents in bounded memory.
 mod memory;
+/// Pages of the feed of changes.
+mod feed;
 /// Requests that ask only for what changed.
 mod conditional;
 /// The faults of the system that this one replaces, each by name.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::npm::DocRow;
 
 fn decode(body: &[u8]) -> Result<Page> {
     let mut decoder = PageDecoder::new(MAX_PAGE_ROWS);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::config::HostLimits;
 use super::super::scripted::{ScriptedServer, gzip, gzipped, header, json, response, target};
 use super::*;
+use crate::npm::Outcome;
 
 const DOCUMENT: &str = r#"{"_id":"a","_rev":"1-x","name":"a","versions":{}}"#;
 const HTML: &[u8] = b"<!doctype html><title>Sorry, you have been blocked</title>";

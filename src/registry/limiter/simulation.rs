@@ -211,6 +211,16 @@ async fn the_ceiling_of_the_rate_is_reached_and_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn download_counts_are_asked_for_slowly_and_as_fast_as_they_let() {
+    // One in two seconds is let through after the first 44.
+    let model = Bucket { burst: 44.0, tokens: 44.0, ..Bucket::new(0.5, Some(0)) };
+    let run = simulate(HostLimits::downloads(), model, 6 * 3600).await;
+    assert!((0.95..=1.0).contains(&run.rate(2.0, 40.0)), "{}", run.rate(2.0, 40.0));
+    assert!(run.rate(600.0, 21_600.0) >= 0.9 * 0.5, "{}", run.rate(600.0, 21_600.0));
+    assert!(run.refused_share(600.0, 21_600.0) < 0.01, "{}", run.refused_share(600.0, 21_600.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn full_speed_is_reached_in_a_second() {
     let run = simulate(unbounded(), Bucket::new(1e9, None), 3).await;
     // 64 at once, 80 ms each.

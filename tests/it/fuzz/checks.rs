@@ -6,7 +6,8 @@
 use all_docs::error::{ErrorKind, Result};
 use all_docs::lake::{LakeInfo, Manifest, Partition, PartitionSet, Pivots, TableKind};
 use all_docs::npm::{
-    Outcome, PackageName, Page, PageDecoder, Representation, parse_name_list, person::Person, semver::Semver, timestamp,
+    ChangeRow, ChangesPage, Outcome, PackageName, Page, Representation, RowsDecoder, RowsPage, parse_name_list,
+    person::Person, semver::Semver, timestamp,
 };
 use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
 use all_docs::table::{Decoded, DocumentInput, DocumentTables};
@@ -21,30 +22,61 @@ const MAX_PIVOTS_BYTES: usize = 4 << 10;
 
 /// A page says the same however its body is cut, and loses no row of what any reader of JSON calls a page.
 pub fn page(bytes: &[u8]) {
-    let whole = decode_page([bytes]);
-    let piece_bytes = 1 + usize::from(bytes.last().copied().unwrap_or_default() % 32);
-    let in_pieces = decode_page(bytes.chunks(piece_bytes));
-    match (&whole, &in_pieces) {
-        (Ok(whole), Ok(in_pieces)) => assert_eq!(whole, in_pieces, "in pieces of {piece_bytes} bytes"),
-        (Err(_), Err(_)) => {}
-        _ => panic!("whole {whole:?}, in pieces of {piece_bytes} bytes {in_pieces:?}"),
-    }
-    // Escaped and repeated keys mean the same to no two readers.
-    let is_plain = !bytes.contains(&b'\\') && bytes.windows(6).filter(|six| six == b"\"rows\"").count() == 1;
-    let Ok(Value::Object(members)) = serde_json::from_slice(bytes) else { return };
-    if let (true, Some(Value::Array(rows))) = (is_plain, members.get("rows")) {
+    let whole: Result<Page> = same_however_cut(bytes);
+    if let Some(rows) = rows_of_json(bytes, "rows") {
         let page = whole.expect("JSON with rows is a page");
         assert_eq!(page.rows.len() + usize::try_from(page.unusable_rows).unwrap(), rows.len());
         assert!(page.rows.iter().all(|row| rows.iter().any(|other| other["id"] == row.name.as_str())));
     }
 }
 
-fn decode_page<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Page> {
-    let mut decoder = PageDecoder::new(10);
+/// The same of a page of the feed, which must say where to go on.
+pub fn changes(bytes: &[u8]) {
+    let whole: Result<ChangesPage> = same_however_cut(bytes);
+    assert!(whole.as_ref().map_or(true, |page| page.last_seq.is_some()));
+    if let (Some(rows), Ok(page)) = (rows_of_json(bytes, "results"), whole) {
+        assert_eq!(page.rows.len() + usize::try_from(page.unusable_rows).unwrap(), rows.len());
+        let is_of = |row: &ChangeRow, json: &Value| {
+            json["id"] == row.name.as_str()
+                && json["changes"][0]["rev"] == row.rev.as_str()
+                && (json["deleted"] == true) == row.is_deleted
+        };
+        assert!(page.rows.iter().all(|row| rows.iter().any(|json| is_of(row, json))));
+    }
+}
+
+fn same_however_cut<P: RowsPage + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> Result<P> {
+    let whole = decode([bytes]);
+    let piece_bytes = 1 + usize::from(bytes.last().copied().unwrap_or_default() % 32);
+    let in_pieces = decode(bytes.chunks(piece_bytes));
+    match (&whole, &in_pieces) {
+        (Ok(whole), Ok(in_pieces)) => assert_eq!(whole, in_pieces, "in pieces of {piece_bytes} bytes"),
+        (Err(_), Err(_)) => {}
+        _ => panic!("whole {whole:?}, in pieces of {piece_bytes} bytes {in_pieces:?}"),
+    }
+    whole
+}
+
+fn decode<'a, P: RowsPage>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<P> {
+    let mut decoder = RowsDecoder::new(10);
     for piece in pieces {
         decoder.feed(piece)?;
     }
     decoder.finish()
+}
+
+/// The rows as any reader of JSON sees them; `None` where readers may differ: of escaped and repeated keys.
+fn rows_of_json(bytes: &[u8], key: &str) -> Option<Vec<Value>> {
+    let quoted = format!("\"{key}\"");
+    let keys = bytes.windows(quoted.len()).filter(|window| *window == quoted.as_bytes()).count();
+    if bytes.contains(&b'\\') || keys != 1 {
+        return None;
+    }
+    let Ok(Value::Object(mut members)) = serde_json::from_slice(bytes) else { return None };
+    match members.remove(key) {
+        Some(Value::Array(rows)) => Some(rows),
+        _ => None,
+    }
 }
 
 /// A document is kept byte for byte, has rows under its own name only, is not malformed where any reader of JSON calls it

@@ -16,7 +16,7 @@ const PIVOTS_ROUNDS: usize = 500;
 const MAX_INPUT_BYTES: usize = 8 << 10;
 
 /// What breaks readers of JSON, JavaScript and lines more often than chance would find it.
-const WORDS: [&[u8]; 36] = [
+const WORDS: [&[u8]; 39] = [
     b"{",
     b"}",
     b"[",
@@ -48,6 +48,9 @@ const WORDS: [&[u8]; 36] = [
     b"\"1.0.0\":{",
     b"\"dist-tags\"",
     b"\"id\":",
+    b"\"seq\":",
+    b"\"changes\":[{\"rev\":",
+    b",\"deleted\":true",
     b"\"__proto__\"",
     b"${",
     b"//a.b/:_authToken=",
@@ -74,6 +77,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             "{ \"rows\" : [\n] , \"total_rows\" : 0 }",
             r#"{"rows":[{"key":"\u0061","value":{"rev":"1-x","deleted":true},"id":"\u0061"},null,7,"x",{"id":"_design/a","value":{"rev":"1"}}]}"#,
             r#"{"error":"bad_request","reason":"x"}"#,
+        ]),
+        "changes" => own(&[
+            r#"{"results":[{"seq":7,"id":"a","changes":[{"rev":"1-x"}]},{"seq":9,"id":"b","changes":[{"rev":"2-y"}],"deleted":true}],"last_seq":12}"#,
+            r#"{"results":[{"seq":"3-g1A","changes":[{"rev":"2-b"},{"rev":"1-a"}],"id":"\u0061","deleted":false},null,{"seq":1.5,"id":"_design/a","changes":[]}],"pending":0,"last_seq":"3-g1A"}"#,
+            "{ \"last_seq\" : 0 , \"results\" : [\n] }",
         ]),
         "pivots" => own(&[
             "[null, 'a', \"b\", null]",
@@ -163,6 +171,11 @@ fn pages() {
 }
 
 #[test]
+fn pages_of_the_feed() {
+    run("changes", ROUNDS, checks::changes);
+}
+
+#[test]
 fn packuments() {
     run("packument", ROUNDS, checks::packument);
 }
@@ -196,7 +209,7 @@ fn names_addresses_and_numbers() {
 #[test]
 #[ignore = "prepares an open-ended run; see fuzz/README.md"]
 fn write_corpus() {
-    for target in ["page", "packument", "pivots", "npmrc", "name_list", "lake_files", "words"] {
+    for target in ["page", "changes", "packument", "pivots", "npmrc", "name_list", "lake_files", "words"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         std::fs::create_dir_all(&folder).unwrap();
         let findings = findings(target).into_iter().map(|(_, bytes)| bytes);

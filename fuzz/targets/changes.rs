@@ -1,0 +1,8 @@
+//! Throws bytes at `checks::changes`.
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../../tests/it/fuzz/checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::changes(bytes));

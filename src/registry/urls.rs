@@ -1,0 +1,70 @@
+//! Where a registry's pages and packuments are: the one file that builds their URLs.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use super::failure::RequestFailure;
+use crate::error::{Context, Error, ErrorKind, Result, Retry};
+use crate::npm::{ChangesPage, ChangesQuery, Outcome, PackageName, Page, PageQuery, RowsPage};
+
+/// Where a page of `_all_docs` is. Keys are JSON strings; everything but letters and digits is escaped, which no server can take amiss.
+pub(super) fn page_url(base: &Url, query: &PageQuery) -> Result<Url> {
+    let key = |text: &str| {
+        let json = serde_json::Value::from(text).to_string();
+        utf8_percent_encode(&json, NON_ALPHANUMERIC).to_string()
+    };
+    let mut text = format!("limit={}", query.limit);
+    if let Some(start) = &query.start {
+        text.push_str(&format!("&startkey={}", key(start)));
+    }
+    if let Some(end) = &query.end {
+        text.push_str(&format!("&endkey={}&inclusive_end=false", key(end)));
+    }
+    resource_url(base, Page::RESOURCE, &text)
+}
+
+/// Where a page of `_changes` is.
+pub(super) fn changes_url(base: &Url, query: &ChangesQuery) -> Result<Url> {
+    let mut text = format!("limit={}", query.limit);
+    if let Some(since) = &query.since {
+        text.push_str(&format!("&since={}", utf8_percent_encode(since.as_str(), NON_ALPHANUMERIC)));
+    }
+    resource_url(base, ChangesPage::RESOURCE, &text)
+}
+
+fn resource_url(base: &Url, resource: &str, query: &str) -> Result<Url> {
+    let mut url =
+        base.join(resource).or_error(ErrorKind::Input, || format!("no pages can be asked for below {base}"))?;
+    url.set_query(Some(query));
+    Ok(url)
+}
+
+/// Where a packument is. A name that no URL can ask for is a failure with outcome Blocked.
+pub(super) fn packument_url(base: &Url, name: &PackageName) -> Result<Url, RequestFailure> {
+    let blocked = |why: &str| RequestFailure {
+        error: Error::input(why).retry(Retry::Never),
+        attempts: 0,
+        http_status: None,
+        outcome: Some(Outcome::Blocked),
+    };
+    let segment = name.path_segment().ok_or_else(|| blocked("a URL with this name would reach another resource"))?;
+    Url::parse(&format!("{base}{segment}")).map_err(|_| blocked("this name makes no URL"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::npm::Seq;
+
+    #[test]
+    fn a_cursor_is_handed_back_whatever_it_is_made_of() {
+        let base = Url::parse("https://a.example/registry/").unwrap();
+        let url = |since: Option<&str>| {
+            changes_url(&base, &ChangesQuery { since: since.map(Seq::new), limit: 10 }).unwrap().to_string()
+        };
+        assert_eq!(url(None), "https://a.example/registry/_changes?limit=10");
+        assert_eq!(url(Some("122876705")), "https://a.example/registry/_changes?limit=10&since=122876705");
+        assert_eq!(url(Some("3-g1A+/=&x")), "https://a.example/registry/_changes?limit=10&since=3%2Dg1A%2B%2F%3D%26x");
+    }
+}
