@@ -16,7 +16,7 @@ use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
 use all_docs::shard::ShardWriter;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use support::{corpus, process};
 
 #[global_allocator]
@@ -77,35 +77,31 @@ fn main() {
 /// network does; a block of which no line is held is used again.
 fn for_each_line(path: &Path, mut each: impl FnMut(&Bytes)) {
     let mut file = File::open(path).unwrap();
-    let mut block = BytesMut::zeroed(READ_BYTES);
-    let mut filled = 0;
+    let mut block = Vec::with_capacity(READ_BYTES);
     loop {
-        if filled == block.len() {
-            block.resize(2 * filled, 0);
-        }
-        let read = file.read(&mut block[filled..]).unwrap();
-        filled += read;
-        let whole = block.freeze();
+        let room = (block.capacity() - block.len()).max(READ_BYTES / 2);
+        let read = file.by_ref().take(room as u64).read_to_end(&mut block).unwrap();
+        let whole = Bytes::from(block);
         let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', &whole[..filled]) {
+        for end in memchr::memchr_iter(b'\n', &whole) {
             each(&whole.slice(start..end));
             start = end + 1;
         }
-        let rest = start..filled;
-        filled = rest.len();
         block = match whole.try_into_mut() {
-            Ok(mut same) => {
-                same.copy_within(rest, 0);
+            Ok(same) => {
+                let mut same = Vec::from(same);
+                same.drain(..start);
                 same
             }
             Err(shared) => {
-                let mut next = BytesMut::zeroed(READ_BYTES.max(2 * filled));
-                next[..filled].copy_from_slice(&shared[rest]);
+                let rest = &shared[start..];
+                let mut next = Vec::with_capacity(READ_BYTES.max(2 * rest.len()));
+                next.extend_from_slice(rest);
                 next
             }
         };
         if read == 0 {
-            assert_eq!(filled, 0, "the last line has no end");
+            assert!(block.is_empty(), "the last line has no end");
             break;
         }
     }
