@@ -9,14 +9,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
 use all_docs::shard::ShardWriter;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use support::{corpus, process};
 
 #[global_allocator]
@@ -39,9 +39,12 @@ fn main() {
         return;
     };
     let input = Path::new(&input);
-    // Names are known from the listing, so finding them is not part of the work.
-    let mut names = Vec::new();
-    for_each_line(input, |line| names.push(corpus::name_of(line)));
+    // Names are known from the listing and ends from the network, so finding them is not part of the work.
+    let mut documents = Vec::new();
+    for line in BufReader::new(File::open(input).unwrap()).split(b'\n') {
+        let line = line.unwrap();
+        documents.push((corpus::name_of(&line), line.len()));
+    }
     let folder = tempfile::tempdir_in(input.parent().unwrap()).unwrap();
 
     let measure = process::Measure::begin();
@@ -49,9 +52,9 @@ fn main() {
     let mut writers = Writers::new();
     let mut json_bytes = 0;
     let mut shard_bytes: BTreeMap<TableKind, u64> = BTreeMap::new();
-    let mut names = names.iter().enumerate();
-    for_each_line(input, |bytes| {
-        let (index, name) = names.next().unwrap();
+    let mut blocks = Blocks::open(input);
+    for (index, (name, length)) in documents.iter().enumerate() {
+        let bytes = &blocks.next_line(*length);
         if index % PARTITION_DOCUMENTS == 0 {
             finish(&mut tables, &mut writers, &mut shard_bytes);
             writers = create(folder.path(), index / PARTITION_DOCUMENTS);
@@ -61,7 +64,7 @@ fn main() {
         if tables.buffered_bytes() > BUFFERED_BYTES {
             write(&mut tables, &mut writers);
         }
-    });
+    }
     finish(&mut tables, &mut writers, &mut shard_bytes);
     let taken = measure.end();
 
@@ -73,37 +76,44 @@ fn main() {
     }
 }
 
-/// Calls `each` with every line. It shares the memory of the block that it was read with, as a body that came over the
-/// network does; a block of which no line is held is used again.
-fn for_each_line(path: &Path, mut each: impl FnMut(&Bytes)) {
-    let mut file = File::open(path).unwrap();
-    let mut block = Vec::with_capacity(READ_BYTES);
-    loop {
-        let room = (block.capacity() - block.len()).max(READ_BYTES / 2);
-        let read = file.by_ref().take(room as u64).read_to_end(&mut block).unwrap();
-        let whole = Bytes::from(block);
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', &whole) {
-            each(&whole.slice(start..end));
-            start = end + 1;
+/// A file in blocks. Lines share the memory of the block that they were read with, as a body that came over the network
+/// does; a block of which no line is held is used again.
+struct Blocks {
+    file: File,
+    block: Bytes,
+}
+
+impl Blocks {
+    fn open(path: &Path) -> Blocks {
+        Blocks { file: File::open(path).unwrap(), block: Bytes::new() }
+    }
+
+    /// The next line, without its end.
+    fn next_line(&mut self, length: usize) -> Bytes {
+        if self.block.len() <= length {
+            self.read(length + 1);
         }
-        block = match whole.try_into_mut() {
-            Ok(same) => {
-                let mut same = Vec::from(same);
-                same.drain(..start);
-                same
-            }
+        let line = self.block.split_to(length);
+        self.block.advance(1);
+        line
+    }
+
+    /// Reads until the block holds so many bytes at least.
+    fn read(&mut self, needed_bytes: usize) {
+        let rest = std::mem::take(&mut self.block);
+        let wanted_bytes = READ_BYTES.max(needed_bytes);
+        let mut block = match rest.try_into_mut() {
+            Ok(same) => Vec::from(same),
             Err(shared) => {
-                let rest = &shared[start..];
-                let mut next = Vec::with_capacity(READ_BYTES.max(2 * rest.len()));
-                next.extend_from_slice(rest);
+                let mut next = Vec::with_capacity(wanted_bytes);
+                next.extend_from_slice(&shared);
                 next
             }
         };
-        if read == 0 {
-            assert!(block.is_empty(), "the last line has no end");
-            break;
-        }
+        let missing_bytes = wanted_bytes - block.len();
+        block.reserve_exact(missing_bytes);
+        self.file.by_ref().take(missing_bytes as u64).read_to_end(&mut block).unwrap();
+        self.block = Bytes::from(block);
     }
 }
 

@@ -15,7 +15,11 @@ pub(super) fn encode(values: &[u32], bit_width: u32, out: &mut Vec<u8>) {
     let mut packed_from = 0;
     let mut at = 0;
     while let Some(&value) = values.get(at) {
-        let run = values.get(at..).unwrap_or_default().iter().take_while(|other| **other == value).count();
+        if values.get(at + 1).is_some_and(|next| *next != value) {
+            at += 1;
+            continue;
+        }
+        let run = run_length(values.get(at..).unwrap_or_default(), value);
         // What is packed before the run ends with a whole group, so the run gives it what is missing.
         let missing = (packed_from..at).len().next_multiple_of(GROUP) - (at - packed_from);
         if run >= missing + GROUP {
@@ -26,6 +30,14 @@ pub(super) fn encode(values: &[u32], bit_width: u32, out: &mut Vec<u8>) {
         at += run;
     }
     pack(values.get(packed_from..).unwrap_or_default(), bit_width, out);
+}
+
+/// How many of `values` come before one that is not `value`: whole blocks first, which are compared in one go.
+fn run_length(values: &[u32], value: u32) -> usize {
+    let is_same = |block: &&[u32]| block.iter().fold(0, |different, other| different | (other ^ value)) == 0;
+    let same = values.chunks_exact(2 * GROUP).take_while(is_same).count() * 2 * GROUP;
+    let rest = values.get(same..).unwrap_or_default();
+    same + rest.iter().take_while(|other| **other == value).count()
 }
 
 /// Appends the values of `runs`, each with how often it comes, as [`encode`] does.

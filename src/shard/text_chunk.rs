@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, StringViewArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int32Type;
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding};
@@ -120,18 +121,7 @@ impl TextChunk {
             let start = row;
             match array.nulls() {
                 None => row = self.write_values(texts, row..end),
-                Some(nulls) => {
-                    while row < end && !self.is_page_full() {
-                        if nulls.is_null(row) {
-                            self.page.definitions.push(0, 1);
-                            self.page.nulls += 1;
-                        } else {
-                            self.page.definitions.push(1, 1);
-                            self.write_value(texts, row);
-                        }
-                        row += 1;
-                    }
-                }
+                Some(nulls) => row = self.write_nullable(texts, nulls, row..end),
             }
             if array.nulls().is_none() && self.settings.value_level > 0 {
                 self.page.definitions.push(1, row - start);
@@ -140,6 +130,23 @@ impl TextChunk {
             self.end_full_page(compressor)?;
         }
         Ok(())
+    }
+
+    /// Adds rows until the page is full; answers how far it came. Nulls alone fill no page.
+    fn write_nullable(&mut self, texts: &Texts, nulls: &NullBuffer, rows: Range<usize>) -> usize {
+        let valid = nulls.inner().slice(rows.start, rows.len());
+        let mut at = rows.start;
+        for (start, end) in valid.set_slices() {
+            let (start, end) = (rows.start + start, rows.start + end);
+            self.page.push_nulls(start - at);
+            at = self.write_values(texts, start..end);
+            self.page.definitions.push(1, at - start);
+            if self.is_page_full() {
+                return at;
+            }
+        }
+        self.page.push_nulls(rows.end - at);
+        rows.end
     }
 
     /// Adds the row of a list.

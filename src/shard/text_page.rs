@@ -41,6 +41,12 @@ impl PageRows {
         }
     }
 
+    /// Adds so many nulls.
+    pub(super) fn push_nulls(&mut self, count: usize) {
+        self.definitions.push(0, count);
+        self.nulls += count;
+    }
+
     /// Adds a value in plain encoding.
     #[inline]
     pub(super) fn write_plain(&mut self, text: &[u8]) {

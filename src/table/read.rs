@@ -238,9 +238,10 @@ pub(super) fn member<'v>(entries: &[Entry<'v>], key: &str) -> Option<&'v str> {
     entries.iter().find(|entry| entry.key == key).map(|entry| entry.raw)
 }
 
-/// Whether a control character stands anywhere in a text. In blocks without an early exit, for vector instructions.
+/// Whether a control character stands anywhere in a text. By the least byte of whole blocks, for which there is
+/// a vector instruction.
 pub(super) fn has_control_character(bytes: &[u8]) -> bool {
-    bytes.chunks(1 << 12).any(|block| block.iter().fold(false, |found, byte| found | (*byte < b' ')))
+    bytes.chunks(1 << 12).any(|block| block.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ')
 }
 
 /// The places of keys that came before, each with the place of the first of its name; `None` if there are none.
