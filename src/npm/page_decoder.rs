@@ -52,7 +52,7 @@ enum Member {
 
 /// A kind of page: an object with an array of rows and some members beside it.
 pub trait RowsPage: Default {
-    /// Where such a page is asked for, for messages.
+    /// Where such a page is asked for, below the URL of the database.
     const RESOURCE: &'static str;
     /// The name of the array.
     const ROWS: &'static str;

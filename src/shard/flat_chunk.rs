@@ -17,7 +17,7 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use super::levels::Levels;
+use super::levels::{Levels, valid_runs};
 use super::pages::{ChunkPages, DataPage};
 use super::writer::ChunkEncoder;
 use super::{delta, runs};
@@ -31,8 +31,6 @@ pub(super) trait FlatValue: Copy + Default + Ord + Hash + Send + 'static {
     const IS_NUMBER: bool;
     /// Views an array; `None` if it holds something else.
     fn values(array: &dyn Array) -> Option<Self::Values>;
-    /// The value of a row.
-    fn get(values: &Self::Values, row: usize) -> Option<Self>;
     /// Appends values that follow each other, none of them null.
     fn append(values: &Self::Values, rows: Range<usize>, out: &mut Vec<Self>);
     /// Appends values to a page's or dictionary's body.
@@ -59,10 +57,6 @@ impl FlatValue for i64 {
     }
 
     #[inline]
-    fn get(values: &ScalarBuffer<i64>, row: usize) -> Option<i64> {
-        values.get(row).copied()
-    }
-
     fn append(values: &ScalarBuffer<i64>, rows: Range<usize>, out: &mut Vec<i64>) {
         out.extend_from_slice(values.get(rows).unwrap_or_default());
     }
@@ -91,10 +85,6 @@ impl FlatValue for bool {
     }
 
     #[inline]
-    fn get(values: &BooleanBuffer, row: usize) -> Option<bool> {
-        (row < values.len()).then(|| values.value(row))
-    }
-
     fn append(values: &BooleanBuffer, rows: Range<usize>, out: &mut Vec<bool>) {
         out.extend(values.slice(rows.start, rows.len()).iter());
     }
@@ -175,11 +165,14 @@ impl<T: FlatValue> FlatChunk<T> {
                 T::append(values, rows, &mut self.values);
             }
             Some(nulls) => {
-                for row in rows {
-                    let value = T::get(values, row).filter(|_| nulls.is_valid(row));
-                    self.definitions.push(u8::from(value.is_some()), 1);
-                    self.values.extend(value);
+                let mut at = rows.start;
+                for valid in valid_runs(nulls, &rows) {
+                    self.definitions.push(0, valid.start - at);
+                    self.definitions.push(1, valid.len());
+                    at = valid.end;
+                    T::append(values, valid, &mut self.values);
                 }
+                self.definitions.push(0, rows.end - at);
             }
         }
     }

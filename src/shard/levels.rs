@@ -1,6 +1,21 @@
 //! Definition or repetition levels of one page: how deep each value, null or empty list stands.
 
+use std::ops::Range;
+
+use arrow::buffer::NullBuffer;
+use arrow::util::bit_iterator::BitSliceIterator;
+
 use super::runs;
+
+/// The runs of rows that have a value, in order, within `rows`.
+pub(super) fn valid_runs<'a>(
+    nulls: &'a NullBuffer,
+    rows: &Range<usize>,
+) -> impl Iterator<Item = Range<usize>> + use<'a> {
+    let first = rows.start;
+    let runs = BitSliceIterator::new(nulls.validity(), nulls.offset() + first, rows.len());
+    runs.map(move |(start, end)| first + start..first + end)
+}
 
 /// Levels, as runs: nearly all follow one of their kind.
 #[derive(Debug, Default)]

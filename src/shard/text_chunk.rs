@@ -19,6 +19,7 @@ use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
 use super::dictionary::Dictionary;
+use super::levels::valid_runs;
 use super::pages::{ChunkPages, DataPage};
 use super::text_bounds::TextBounds;
 use super::text_page::{PageRows, bounds_of};
@@ -134,13 +135,11 @@ impl TextChunk {
 
     /// Adds rows until the page is full; answers how far it came. Nulls alone fill no page.
     fn write_nullable(&mut self, texts: &Texts, nulls: &NullBuffer, rows: Range<usize>) -> usize {
-        let valid = nulls.inner().slice(rows.start, rows.len());
         let mut at = rows.start;
-        for (start, end) in valid.set_slices() {
-            let (start, end) = (rows.start + start, rows.start + end);
-            self.page.push_nulls(start - at);
-            at = self.write_values(texts, start..end);
-            self.page.definitions.push(1, at - start);
+        for valid in valid_runs(nulls, &rows) {
+            self.page.push_nulls(valid.start - at);
+            at = self.write_values(texts, valid.clone());
+            self.page.definitions.push(1, at - valid.start);
             if self.is_page_full() {
                 return at;
             }
