@@ -20,7 +20,7 @@ use bytes::{Buf, Bytes};
 use support::{corpus, process};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Rows are written on at this size, as the pipeline does.
 const BUFFERED_BYTES: usize = 8 << 20;

@@ -20,7 +20,7 @@ use support::process;
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Names in a range that is scanned, and in a partition.
 const RANGE_NAMES: usize = 2_000;

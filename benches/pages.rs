@@ -18,7 +18,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use support::corpus;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Rows of a full page.
 const PAGE_ROWS: usize = MAX_PAGE_ROWS as usize;

@@ -23,7 +23,7 @@ use divan::counter::BytesCount;
 use support::corpus::{self, Document};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Rows are written on at this size, as the pipeline does.
 const BUFFERED_BYTES: usize = 8 << 20;

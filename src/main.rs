@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Decoding makes millions of short-lived strings on many threads; the system's allocator is slower at that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[cfg(unix)]
+mod allocator;
 
 fn main() -> ExitCode {
     all_docs::cli::main()
