@@ -24,6 +24,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Rows are written on at this size, as the pipeline does.
 const BUFFERED_BYTES: usize = 8 << 20;
+/// Raw documents are written on at this size, as the pipeline does.
+const RAW_BYTES: usize = 256 << 10;
 /// Documents in a partition.
 const PARTITION_DOCUMENTS: usize = 10_000;
 
@@ -40,10 +42,11 @@ fn main() {
     };
     let input = Path::new(&input);
     // Names are known from the listing and ends from the network, so finding them is not part of the work.
-    let mut documents = Vec::new();
+    let (mut names, mut sizes) = (Vec::new(), Vec::new());
     for line in BufReader::new(File::open(input).unwrap()).split(b'\n') {
         let line = line.unwrap();
-        documents.push((corpus::name_of(&line), line.len()));
+        names.push(corpus::name_of(&line));
+        sizes.push(line.len());
     }
     let folder = tempfile::tempdir_in(input.parent().unwrap()).unwrap();
 
@@ -52,15 +55,20 @@ fn main() {
     let mut writers = Writers::new();
     let mut json_bytes = 0;
     let mut shard_bytes: BTreeMap<TableKind, u64> = BTreeMap::new();
-    let mut blocks = Blocks::open(input);
-    for (index, (name, length)) in documents.iter().enumerate() {
-        let bytes = &blocks.next_line(*length);
+    let mut blocks = Blocks::open(input, &sizes);
+    for (index, (name, size)) in names.iter().zip(&sizes).enumerate() {
+        let bytes = &blocks.next_line(*size);
         if index % PARTITION_DOCUMENTS == 0 {
             finish(&mut tables, &mut writers, &mut shard_bytes);
             writers = create(folder.path(), index / PARTITION_DOCUMENTS);
         }
         json_bytes += bytes.len() as u64;
         tables.push(DocumentInput { name, announced_rev: "", representation: Representation::Full, bytes });
+        if tables.raw_bytes() > RAW_BYTES
+            && let Some(documents) = tables.take_raw().unwrap()
+        {
+            writers.get_mut(&TableKind::Packuments).unwrap().write(documents).unwrap();
+        }
         if tables.buffered_bytes() > BUFFERED_BYTES {
             write(&mut tables, &mut writers);
         }
@@ -76,43 +84,39 @@ fn main() {
     }
 }
 
-/// A file in blocks. Lines share the memory of the block that they were read with, as a body that came over the network
-/// does; a block of which no line is held is used again.
-struct Blocks {
+/// A file of lines in blocks of whole lines. Lines share the memory of the block that they were read with, as a body that
+/// came over the network does; a block of which no line is held is used again.
+struct Blocks<'a> {
     file: File,
     block: Bytes,
+    /// The sizes of the lines that are not yet read, without their ends.
+    sizes: &'a [usize],
 }
 
-impl Blocks {
-    fn open(path: &Path) -> Blocks {
-        Blocks { file: File::open(path).unwrap(), block: Bytes::new() }
+impl<'a> Blocks<'a> {
+    fn open(path: &Path, sizes: &'a [usize]) -> Self {
+        Blocks { file: File::open(path).unwrap(), block: Bytes::new(), sizes }
     }
 
     /// The next line, without its end.
-    fn next_line(&mut self, length: usize) -> Bytes {
-        if self.block.len() <= length {
-            self.read(length + 1);
+    fn next_line(&mut self, size: usize) -> Bytes {
+        if self.block.is_empty() {
+            self.read();
         }
-        let line = self.block.split_to(length);
+        let line = self.block.split_to(size);
         self.block.advance(1);
         line
     }
 
-    /// Reads until the block holds so many bytes at least.
-    fn read(&mut self, needed_bytes: usize) {
-        let rest = std::mem::take(&mut self.block);
-        let wanted_bytes = READ_BYTES.max(needed_bytes);
-        let mut block = match rest.try_into_mut() {
-            Ok(same) => Vec::from(same),
-            Err(shared) => {
-                let mut next = Vec::with_capacity(wanted_bytes);
-                next.extend_from_slice(&shared);
-                next
-            }
-        };
-        let missing_bytes = wanted_bytes - block.len();
-        block.reserve_exact(missing_bytes);
-        self.file.by_ref().take(missing_bytes as u64).read_to_end(&mut block).unwrap();
+    fn read(&mut self) {
+        let mut block = std::mem::take(&mut self.block).try_into_mut().map(Vec::from).unwrap_or_default();
+        let mut wanted_bytes = 0;
+        while let Some((size, rest)) = self.sizes.split_first().filter(|_| wanted_bytes < READ_BYTES) {
+            wanted_bytes += size + 1;
+            self.sizes = rest;
+        }
+        block.reserve_exact(wanted_bytes);
+        self.file.by_ref().take(wanted_bytes as u64).read_to_end(&mut block).unwrap();
         self.block = Bytes::from(block);
     }
 }

@@ -23,6 +23,8 @@ use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesB
 const FLUSH_BYTES: usize = 8 << 20;
 /// … or this many documents, whichever is first: it bounds memory, and changes no byte of a shard.
 const FLUSH_DOCUMENTS: usize = 512;
+/// Raw documents are handed on at this size: they are still in the processor's cache then.
+const FLUSH_RAW_BYTES: usize = 256 << 10;
 /// Documents of this size are made into rows one at a time: each needs several times its size for the moment.
 const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
 
@@ -32,8 +34,7 @@ pub(super) struct DocumentShards<'a> {
     tables: DocumentTables,
     outcomes: OutcomesBuilder,
     merges: BTreeMap<TableKind, ShardMerge<StagedFile>>,
-    /// Names whose rows in the document tables are decided since the last flush: replaced, or dropped.
-    decided: Vec<String>,
+    decided: Decided,
     /// Names whose row in `outcomes` is decided since the last flush.
     answered: Vec<String>,
     /// How many documents of this run were too large.
@@ -42,6 +43,30 @@ pub(super) struct DocumentShards<'a> {
     removed_passed: usize,
     /// The documents as they were, opened when one of them has to be read again.
     held_documents: Option<StoredDocuments>,
+}
+
+/// Names whose rows in the document tables are decided since the last flush: replaced, or dropped.
+#[derive(Default)]
+struct Decided {
+    names: Vec<String>,
+    /// How many of them the shard of `packuments`, which is written sooner, has been told.
+    told_packuments: usize,
+}
+
+impl Decided {
+    fn push(&mut self, name: &str) {
+        self.names.push(name.to_owned());
+    }
+
+    /// The names that the shard of `table` has not been told.
+    fn untold(&self, table: TableKind) -> Vec<&str> {
+        let told = if table == TableKind::Packuments { self.told_packuments } else { 0 };
+        self.names.iter().skip(told).map(String::as_str).collect()
+    }
+
+    fn clear(&mut self) {
+        *self = Decided::default();
+    }
 }
 
 /// What a document that was read for `item` says about the request.
@@ -55,17 +80,16 @@ fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
 /// Writes rows of the document tables in place of all rows of the names that are decided.
 fn write_rows(
     merges: &mut BTreeMap<TableKind, ShardMerge<StagedFile>>,
-    decided: &mut Vec<String>,
+    decided: &mut Decided,
     rows: Vec<(TableKind, RecordBatch)>,
 ) -> Result<()> {
     let mut batches: BTreeMap<TableKind, Vec<RecordBatch>> = BTreeMap::new();
     for (table, rows) in rows {
         batches.entry(table).or_default().push(rows);
     }
-    let names: Vec<&str> = decided.iter().map(String::as_str).collect();
     for (table, merge) in merges.iter_mut().filter(|(table, _)| **table != TableKind::Outcomes) {
         let rows = batches.remove(table).unwrap_or_default();
-        merge.replace(&names, rows).doing(|| format!("writing the shard of {table}"))?;
+        merge.replace(&decided.untold(*table), rows).doing(|| format!("writing the shard of {table}"))?;
     }
     decided.clear();
     Ok(())
@@ -87,7 +111,7 @@ impl<'a> DocumentShards<'a> {
             tables: DocumentTables::new(true),
             outcomes: OutcomesBuilder::new(),
             merges,
-            decided: Vec::new(),
+            decided: Decided::default(),
             answered: Vec::new(),
             refused_as_oversize: 0,
             removed_passed: 0,
@@ -159,7 +183,7 @@ impl<'a> DocumentShards<'a> {
                         }
                     }
                     Answer::Gone { status } => {
-                        self.decided.push(name.to_owned());
+                        self.decided.push(name);
                         row.outcome = if status == 451 { Outcome::Blocked } else { Outcome::NotFound };
                     }
                 }
@@ -188,13 +212,15 @@ impl<'a> DocumentShards<'a> {
         self.answered.push(name.to_owned());
         if self.answered.len() >= FLUSH_DOCUMENTS || self.tables.buffered_bytes() >= FLUSH_BYTES {
             self.flush()?;
+        } else if self.tables.raw_bytes() >= FLUSH_RAW_BYTES {
+            self.flush_raw()?;
         }
         Ok(())
     }
 
     fn push(&mut self, item: &FetchItem, body: &Bytes) -> Result<Decoded> {
         // Rows of a large document are written before it has been read to its end, so its name is decided first.
-        self.decided.push(item.name.as_str().to_owned());
+        self.decided.push(item.name.as_str());
         let (merges, decided) = (&mut self.merges, &mut self.decided);
         let input = DocumentInput {
             name: item.name.as_str(),
@@ -229,10 +255,21 @@ impl<'a> DocumentShards<'a> {
             if name.is_some_and(|name| gone.as_str() >= name) {
                 return;
             }
-            self.decided.push(gone.as_str().to_owned());
+            self.decided.push(gone.as_str());
             self.answered.push(gone.as_str().to_owned());
             self.removed_passed += 1;
         }
+    }
+
+    /// Writes the raw documents so far, of names that are decided.
+    fn flush_raw(&mut self) -> Result<()> {
+        let table = TableKind::Packuments;
+        if let Some(merge) = self.merges.get_mut(&table) {
+            let rows = self.tables.take_raw()?.into_iter().collect();
+            merge.replace(&self.decided.untold(table), rows).doing(|| format!("writing the shard of {table}"))?;
+            self.decided.told_packuments = self.decided.names.len();
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {

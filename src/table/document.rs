@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::column::Column;
 use super::dependencies::{DependenciesTable, DependencyMemo};
 use super::dist_tags::DistTagsTable;
+use super::limits;
 use super::maintainers::MaintainersTable;
 use super::packages::{PackageFacts, PackagesTable};
 use super::packuments::PackumentsTable;
@@ -34,12 +35,6 @@ const BATCH_BYTES: usize = 32 << 20;
 const VERSIONS_BETWEEN_LOOKS: usize = 64;
 /// and after each version of more bytes than these.
 const LARGE_VERSION_BYTES: u32 = 64 << 10;
-/// The most that the rows of one member of a document or version may take, by an upper bound. One made to blow up (a long
-/// name beside a million one-letter dependencies) is malformed.
-const MAX_ROWS_BYTES: usize = 256 << 20;
-/// The most elements that a member may have, in objects and lists of any depth. npm's largest have 80,000: the times of
-/// 40,000 versions, and as many unpublished ones.
-const MAX_ELEMENTS: usize = 1_000_000;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -133,7 +128,7 @@ impl DocumentTables {
         drain: &mut Option<&mut Drain<'_>>,
     ) -> Decoded {
         let read = outline.read(text).map_err(|error| error.to_string());
-        if let Err(detail) = read.and_then(|()| check(outline, text, input.name)) {
+        if let Err(detail) = read.and_then(|()| limits::check(outline, text, input.name)) {
             self.push_raw(input, input.announced_rev, valid_text.is_some());
             return Decoded { outcome: Outcome::Malformed, rev: None, served_name: None, detail: Some(detail) };
         }
@@ -269,6 +264,11 @@ impl DocumentTables {
         self.full_bytes + self.open_bytes()
     }
 
+    /// How many of them are rows of `packuments`, the raw documents.
+    pub fn raw_bytes(&self) -> usize {
+        self.packuments.size_bytes()
+    }
+
     fn open_bytes(&self) -> usize {
         self.packuments.size_bytes()
             + self.packages.size_bytes()
@@ -280,6 +280,12 @@ impl DocumentTables {
             + self.stars.size_bytes()
             + self.unpublished.size_bytes()
             + self.quirks.size_bytes()
+    }
+
+    /// The rows of `packuments` alone since the last call; `None` if there are none. They are best written soon, while the
+    /// documents are still in the processor's cache; the rows of the other tables late, when there are many.
+    pub fn take_raw(&mut self) -> Result<Option<RecordBatch>> {
+        if self.packuments.rows() > 0 { self.packuments.take_batch().map(Some) } else { Ok(None) }
     }
 
     /// The rows since the last call, in the order of the documents. A table may come in several batches, one without
@@ -313,52 +319,6 @@ impl DocumentTables {
         close(TableKind::Unpublished, self.unpublished.rows(), &mut || self.unpublished.take_batch())?;
         close(TableKind::Quirks, self.quirks.rows(), &mut || self.quirks.take_batch())
     }
-}
-
-/// Whether a document that is a JSON object is a packument whose rows can be held.
-fn check(outline: &Outline, text: &str, name: &str) -> Result<(), String> {
-    use DocumentMember::{Id, Name, Time, Versions};
-    if [Id, Name, Time, Versions].into_iter().all(|member| outline.member(text, member).is_none()) {
-        return Err("it has no _id, name, time or versions: no packument".to_owned());
-    }
-    let mut rows_bytes = 0;
-    for member in [DocumentMember::Users, Time, DocumentMember::Maintainers, DocumentMember::Keywords] {
-        rows_bytes = rows_bytes.max(bounded_rows(outline.member(text, member).unwrap_or_default(), name.len())?);
-    }
-    for version in outline.versions() {
-        let key_bytes = version.key.size_bytes() as usize;
-        for found in outline.members(version) {
-            rows_bytes = rows_bytes.max(bounded_rows(found.value.of(text), name.len() + key_bytes)?);
-        }
-    }
-    if rows_bytes > MAX_ROWS_BYTES {
-        return Err(format!("the rows of one of its members could take more than {} MiB", MAX_ROWS_BYTES >> 20));
-    }
-    Ok(())
-}
-
-/// How many bytes the rows of a member's value can take at most, when each repeats `key_bytes`.
-fn bounded_rows(value: &str, key_bytes: usize) -> Result<usize, String> {
-    // An element is a character and a comma at least. Nearly all values are too short for a closer look.
-    if value.len() / 2 <= MAX_ELEMENTS && (value.len() / 2).saturating_mul(key_bytes) <= MAX_ROWS_BYTES {
-        return Ok(0);
-    }
-    let mut is_string = false;
-    let mut escaped = false;
-    let mut elements = 1_usize;
-    for byte in value.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => is_string = !is_string,
-            b',' if !is_string => elements += 1,
-            _ => {}
-        }
-    }
-    if elements > MAX_ELEMENTS {
-        return Err(format!("one of its members has more than {MAX_ELEMENTS} elements"));
-    }
-    Ok(elements.saturating_mul(key_bytes))
 }
 
 /// Notes the values that a later one of the same key replaced.

@@ -8,6 +8,7 @@ mod dependencies;
 mod dist_tags;
 mod docs;
 mod document;
+mod limits;
 mod maintainers;
 mod outcomes;
 mod packages;

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, TimestampMicrosecondArray};
-use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow::buffer::{NullBuffer, ScalarBuffer};
 
-use super::validity::Validity;
+use super::validity::{Validity, packed};
 use super::{Column, with_slack};
 use crate::error::Result;
 
@@ -119,7 +119,7 @@ impl Column for BooleanColumn {
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
-        let values = BooleanBuffer::from(self.values.as_slice());
+        let values = packed(&self.values);
         self.values.clear();
         Ok(Arc::new(BooleanArray::new(values, self.validity.finish())))
     }

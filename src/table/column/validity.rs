@@ -55,8 +55,36 @@ impl Validity {
     /// The nulls of all rows; there are none again. Its memory is kept.
     pub(super) fn finish(&mut self) -> Option<NullBuffer> {
         self.rows = 0;
-        let nulls = self.has_nulls().then(|| NullBuffer::new(BooleanBuffer::from(self.valid.as_slice())));
+        let nulls = self.has_nulls().then(|| NullBuffer::new(packed(&self.valid)));
         self.valid.clear();
         nulls
+    }
+}
+
+/// A bit for each value.
+pub(super) fn packed(values: &[bool]) -> BooleanBuffer {
+    /// Times this, the lowest bits of the eight bytes of a word stand side by side in its highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let byte = |group: [bool; 8]| (u64::from_le_bytes(group.map(u8::from)).wrapping_mul(GATHER) >> 56) as u8;
+    let (groups, rest) = values.as_chunks();
+    let mut bytes = Vec::with_capacity(groups.len() + 1);
+    bytes.extend(groups.iter().map(|group| byte(*group)));
+    let mut last = [false; 8];
+    last.iter_mut().zip(rest).for_each(|(slot, value)| *slot = *value);
+    bytes.push(byte(last));
+    BooleanBuffer::new(bytes.into(), 0, values.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn each_value_has_its_bit(values in prop::collection::vec(any::<bool>(), 0..70)) {
+            prop_assert_eq!(packed(&values), BooleanBuffer::from(values.as_slice()));
+        }
     }
 }

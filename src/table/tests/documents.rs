@@ -227,3 +227,24 @@ fn the_rows_of_several_documents_stand_in_their_order() {
     assert!(tables.take_batches().unwrap().is_empty());
     assert_eq!(tables.buffered_bytes(), 0);
 }
+
+#[test]
+fn raw_documents_can_be_taken_before_the_other_rows() {
+    let mut tables = DocumentTables::new(true);
+    let push = |tables: &mut DocumentTables, name: &str| {
+        let bytes = format!(r#"{{"name":"{name}","versions":{{}}}}"#).into();
+        let input = DocumentInput { name, announced_rev: "1-a", representation: Representation::Full, bytes: &bytes };
+        tables.push(input)
+    };
+    let decoded = push(&mut tables, "a");
+    push(&mut tables, "b");
+    let all_bytes = tables.buffered_bytes();
+    let raw_bytes = tables.raw_bytes();
+    let raw = tables.take_raw().unwrap().unwrap();
+    assert_eq!((raw.num_rows(), tables.raw_bytes(), tables.buffered_bytes()), (2, 0, all_bytes - raw_bytes));
+    assert!(tables.take_raw().unwrap().is_none());
+    push(&mut tables, "c");
+    let rows = Rows { decoded, batches: tables.take_batches().unwrap() };
+    assert_eq!(rows.table(TableKind::Packuments, &["name"]), ["c"]);
+    assert_eq!(rows.table(TableKind::Packages, &["name"]), ["a", "b", "c"]);
+}
