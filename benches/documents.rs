@@ -19,9 +19,6 @@ use all_docs::table::{DocumentInput, DocumentTables, schema};
 use bytes::{Buf, Bytes};
 use support::{corpus, process};
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Rows are written on at this size, as the pipeline does.
 const BUFFERED_BYTES: usize = 8 << 20;
 /// Raw documents are written on at this size, as the pipeline does.

@@ -19,9 +19,6 @@ use all_docs::store::Store;
 use support::process;
 use tokio_util::sync::CancellationToken;
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Names in a range that is scanned, and in a partition.
 const RANGE_NAMES: usize = 2_000;
 

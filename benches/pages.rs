@@ -17,9 +17,6 @@ use all_docs::table::{DocsBuilder, schema};
 use divan::counter::{BytesCount, ItemsCount};
 use support::corpus;
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Rows of a full page.
 const PAGE_ROWS: usize = MAX_PAGE_ROWS as usize;
 

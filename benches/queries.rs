@@ -22,9 +22,6 @@ use support::duckdb::DuckDb;
 use support::generated_lake;
 use tokio::runtime::Runtime;
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// How often each question is asked of each engine by default. The first time warms up and does not count.
 const ROUNDS: usize = 10;
 

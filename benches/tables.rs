@@ -22,9 +22,6 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use support::corpus::{self, Document};
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Rows are written on at this size, as the pipeline does.
 const BUFFERED_BYTES: usize = 8 << 20;
 

@@ -76,13 +76,19 @@ impl TextColumn {
     }
 
     /// The places of all rows, with which a text can be repeated.
+    #[inline]
     fn places(&mut self) -> &mut Vec<i32> {
-        let (texts, likely_rows) = (self.text_count() as i32, self.likely_rows);
-        self.places.get_or_insert_with(|| {
-            let mut places = Vec::with_capacity(likely_rows);
-            places.extend(0..texts);
-            places
-        })
+        if self.places.is_none() {
+            self.give_places();
+        }
+        self.places.get_or_insert_default()
+    }
+
+    #[cold]
+    fn give_places(&mut self) {
+        let mut places = Vec::with_capacity(self.likely_rows);
+        places.extend(0..self.text_count() as i32);
+        self.places = Some(places);
     }
 
     /// Adds a text, and no row yet where rows have places.
@@ -160,6 +166,15 @@ impl TextColumn {
     pub(in crate::table) fn push_option(&mut self, value: Option<&str>) {
         match value {
             Some(value) => self.push(value),
+            None => self.push_null(),
+        }
+    }
+
+    /// Pushes a value, if there is one, as [`TextColumn::push_new`] does.
+    #[inline]
+    pub(in crate::table) fn push_new_option(&mut self, value: Option<&str>) {
+        match value {
+            Some(value) => self.push_new(value),
             None => self.push_null(),
         }
     }

@@ -93,7 +93,7 @@ impl VersionsTable {
     }
 
     fn push_identity(&mut self, reader: &mut Reader<'_>, values: &VersionValues<'_>, facts: &VersionFacts<'_>) {
-        self.version.push(facts.version);
+        self.version.push_new(facts.version);
         self.version_index.push(Some(facts.version_index));
         self.is_latest.push(Some(facts.is_latest));
         let own = reader.text("version", values.raw(VersionMember::Version));
@@ -199,9 +199,9 @@ impl VersionsTable {
             Some(dist) => MEMBERS.map(|member| dist.raw(values.text, member)),
             None => reader.pick("dist", values.raw(VersionMember::Dist), MEMBERS.map(DistMember::key)),
         };
-        self.tarball_url.push_option(reader.text("dist.tarball", tarball).as_deref());
-        self.shasum.push_option(reader.text("dist.shasum", shasum).as_deref());
-        self.integrity.push_option(reader.text("dist.integrity", integrity).as_deref());
+        self.tarball_url.push_new_option(reader.text("dist.tarball", tarball).as_deref());
+        self.shasum.push_new_option(reader.text("dist.shasum", shasum).as_deref());
+        self.integrity.push_new_option(reader.text("dist.integrity", integrity).as_deref());
         self.file_count.push(reader.integer("dist.fileCount", files));
         self.unpacked_size.push(reader.integer("dist.unpackedSize", size));
         self.push_signatures(reader, signatures);
