@@ -79,7 +79,7 @@ async fn of_two_library_runs_one_works_and_the_lake_is_that_of_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_lock_is_taken_away_stops_before_it_commits() {
-    let env = slow_registry(63, 100);
+    let env = slow_registry(63, 1_000);
     let task = tokio::spawn(run(env.options(&["m"])));
     wait_until_asked(&env).await;
     std::fs::remove_file(env.lake().join("sample/lock.json")).unwrap();
