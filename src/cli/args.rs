@@ -98,7 +98,7 @@ Examples:
   all-docs ingest                                        by the lake's partitions, or balanced ones of a new lake
   all-docs ingest --origin mirror=https://npm.example.com   another registry, beside it in the same lake
   all-docs ingest --pivots pivots.js                     the public npm registry, into ./lake
-  all-docs ingest --pivots pivots.js --packuments none   names and revisions only: some 450 requests
+  all-docs ingest --pivots pivots.js --packuments none   names and revisions only: a request for each range, more for long ones
   all-docs ingest --pivots pivots.js --names list.txt    documents of these packages only
   all-docs ingest --pivots pivots.js --dry-run           what would be fetched, and why")]
 pub(super) struct IngestArgs {

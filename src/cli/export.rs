@@ -168,11 +168,11 @@ fn to_lines(
     stop: &CancellationToken,
 ) -> Result<Exported> {
     let cannot = || format!("cannot write {}", target.display());
-    let (output, staged): (Box<dyn Write>, _) = if target == Path::new("-") {
+    let (output, naming): (Box<dyn Write>, _) = if target == Path::new("-") {
         (Box::new(io::stdout().lock()), None)
     } else {
-        let (file, staged) = output_file::create(target)?;
-        (Box::new(file), Some(staged))
+        let (file, naming) = output_file::create(target)?;
+        (Box::new(file), Some(naming))
     };
     let mut output = BufWriter::with_capacity(1 << 16, output);
     let mut exported = Exported::default();
@@ -196,8 +196,8 @@ fn to_lines(
         Err(error) if is_closed_pipe(&error) => return Ok(exported),
         flushed => flushed?,
     }
-    if let Some(staged) = staged.filter(|_| !exported.is_interrupted) {
-        staged.persist(target).or_error(ErrorKind::Input, cannot)?;
+    if let Some(naming) = naming.filter(|_| !exported.is_interrupted) {
+        naming.finish()?;
     }
     Ok(exported)
 }

@@ -162,10 +162,14 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
             count(summary.requests),
         ));
         printer.note(&format!(
-            "  read     {} packuments, {}; {} not modified",
+            "  read     {} packuments, {}; {} not modified{}",
             count(counts.packuments_fresh),
             log::bytes(counts.document_bytes),
             count(counts.packuments_not_modified),
+            match counts.packuments_resumed {
+                0 => String::new(),
+                resumed => format!("; of these {} came from an earlier run", count(resumed)),
+            },
         ));
         printer.note(&format!(
             "  written  {} rows, {} in {} of {} partitions; {} unchanged",
@@ -189,6 +193,7 @@ fn tell_problems(printer: &Printer, summary: &IngestSummary) {
         (counts.packuments_malformed, "malformed"),
         (counts.packuments_stale, "older than announced"),
         (counts.packuments_failed, "failed or too large"),
+        (counts.names_without_document, "as an earlier run found them"),
     ];
     let without: Vec<String> =
         without.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", log::count(*n))).collect();

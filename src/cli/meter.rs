@@ -40,7 +40,7 @@ impl Meter {
         }
         let bar = printer.bars().add(ProgressBar::new(0));
         bar.set_draw_target(ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{bar:24.cyan/dim} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:16.cyan/dim} {wide_msg}") {
             bar.set_style(style);
         }
         let drawn = bar.clone();
@@ -74,34 +74,37 @@ fn measure(now: &ProgressSnapshot) -> (u64, u64) {
     (now.packuments_done, expected_packuments(now))
 }
 
-/// Documents that the run will ask for: known for the partitions that are planned, extrapolated over the rest.
+/// Documents that the run will ask for: known for the partitions that are planned, extrapolated over the rest by their
+/// rows. Partitions are planned when all rows are listed.
 fn expected_packuments(now: &ProgressSnapshot) -> u64 {
-    let scanned = now.rows_scanned.max(1);
-    let expected = now.rows_expected.max(scanned);
-    (now.packuments_planned as f64 * (expected as f64 / scanned as f64)) as u64
+    let planned = now.rows_planned.max(1);
+    let rows = now.rows_scanned.max(planned);
+    (now.packuments_planned as f64 * (rows as f64 / planned as f64)) as u64
 }
 
-/// The state in one line: partitions, rows, packuments, bytes, rate, time left.
+/// The state in one line, what matters most first: partitions, time left, packuments, bytes, rate, rows.
 fn line(now: &ProgressSnapshot, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(0.001);
     let mut parts = Vec::new();
     if now.partitions_total > 0 {
         parts.push(format!("{}/{} partitions", log::count(now.partitions_done), log::count(now.partitions_total)));
     }
-    parts.push(format!("{} rows", log::count(now.rows_scanned)));
-    if now.packuments_planned > 0 {
-        let seconds = elapsed.as_secs_f64().max(0.001);
-        parts.push(format!("{} packuments", log::count(now.packuments_done)));
-        parts.push(log::bytes(now.document_bytes));
-        parts.push(format!("{}/s", log::count((now.packuments_done as f64 / seconds) as u64)));
-    }
     let (done, total) = measure(now);
-    if done > 0 && total > done {
-        let left = elapsed.mul_f64((total - done) as f64 / done as f64);
-        parts.push(format!("{} left", log::duration(left)));
+    // What an earlier run had fetched took no time.
+    let done_now = done.saturating_sub(now.packuments_resumed);
+    if done_now > 0 && total > done {
+        parts.push(format!("{} left", log::duration(elapsed.mul_f64((total - done) as f64 / done_now as f64))));
     }
     if now.packuments_failed > 0 {
         parts.push(format!("{} failed", log::count(now.packuments_failed)));
     }
+    if now.packuments_planned > 0 {
+        let rate = now.packuments_done.saturating_sub(now.packuments_resumed) as f64 / seconds;
+        parts.push(format!("{} packuments", log::count(now.packuments_done)));
+        parts.push(log::bytes(now.document_bytes));
+        parts.push(format!("{}/s", log::count(rate as u64)));
+    }
+    parts.push(format!("{} rows", log::count(now.rows_scanned)));
     parts.join(" · ")
 }
 
@@ -111,19 +114,26 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long() {
-        let now = ProgressSnapshot {
-            rows_scanned: 1_000,
-            rows_expected: 2_000,
+        let listing = ProgressSnapshot { rows_scanned: 1_000, rows_expected: 4_000, ..Default::default() };
+        assert_eq!(line(&listing, Duration::from_secs(10)), "30 s left · 1,000 rows");
+        // One of four partitions is planned, so that there will be four times as many documents.
+        let fetching = ProgressSnapshot {
+            rows_scanned: 4_000,
+            rows_planned: 1_000,
             partitions_total: 4,
-            partitions_done: 1,
             packuments_planned: 1_000,
             packuments_done: 500,
             document_bytes: 5_000_000,
-            ..Default::default()
+            ..listing
         };
         assert_eq!(
-            line(&now, Duration::from_secs(10)),
-            "1/4 partitions · 1,000 rows · 500 packuments · 5.0 MB · 50/s · 30 s left"
+            line(&fetching, Duration::from_secs(10)),
+            "0/4 partitions · 1 min 10 s left · 500 packuments · 5.0 MB · 50/s · 4,000 rows"
+        );
+        let resumed = ProgressSnapshot { packuments_resumed: 400, ..fetching };
+        assert_eq!(
+            line(&resumed, Duration::from_secs(10)),
+            "0/4 partitions · 5 min 50 s left · 500 packuments · 5.0 MB · 10/s · 4,000 rows"
         );
     }
 }

@@ -27,6 +27,7 @@ mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,9 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Context, ErrorKind, Result};
 use args::{Args, Command};
 use printer::Printer;
+
+/// How long a query goes on after Ctrl-C, at most.
+const COMPUTING_STOPS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Parses the command line, runs the command and answers the process's exit code.
 pub fn main() -> ExitCode {
@@ -59,11 +63,12 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
         .enable_all()
         .build()
         .or_error(ErrorKind::Internal, || "cannot start the runtime".to_owned())?;
+    let stop = CancellationToken::new();
+    if !opens_prompt(&args.command) {
+        spawn_signal_listener(stop.clone(), patience(&args.command), printer.clone())
+            .or_error(ErrorKind::Internal, || "cannot listen to Ctrl-C".to_owned())?;
+    }
     let result = runtime.block_on(async {
-        let stop = CancellationToken::new();
-        if !opens_prompt(&args.command) {
-            spawn_signal_listener(stop.clone(), printer.clone());
-        }
         match args.command {
             Command::Ingest(args) => ingest::run(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]
@@ -93,34 +98,76 @@ fn opens_prompt(command: &Command) -> bool {
     }
 }
 
-/// The first Ctrl-C (or SIGTERM) asks the run to stop; the second one ends the process at once.
-fn spawn_signal_listener(stop: CancellationToken, printer: Printer) {
-    tokio::spawn(async move {
-        let mut signals = 0;
-        loop {
-            if wait_for_signal().await.is_err() {
-                return;
-            }
-            signals += 1;
-            if signals > 1 {
-                std::process::exit(exit::Code::Interrupted as i32);
-            }
-            printer.note("stopping: what is finished stays committed; press Ctrl-C again to stop at once");
-            stop.cancel();
+/// How long a command may take to stop; `None` where it writes and takes what it needs.
+fn patience(command: &Command) -> Option<Duration> {
+    match command {
+        #[cfg(feature = "query")]
+        Command::Query(_) | Command::Views(_) => Some(COMPUTING_STOPS_WITHIN),
+        Command::Status(_) => Some(COMPUTING_STOPS_WITHIN),
+        _ => None,
+    }
+}
+
+/// The first Ctrl-C (or SIGTERM) asks the run to stop; the second one ends the process at once, and so does the end of
+/// `patience`: what only computes may be in the middle of a step that nothing interrupts, and harms nothing.
+///
+/// It listens on a thread and a runtime of its own: a long computation on the workers must not make it deaf.
+fn spawn_signal_listener(stop: CancellationToken, patience: Option<Duration>, printer: Printer) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("signals".to_owned());
+    thread.spawn(move || runtime.block_on(listen(stop, patience, printer))).map(drop)
+}
+
+async fn listen(stop: CancellationToken, patience: Option<Duration>, printer: Printer) -> std::io::Result<()> {
+    let mut signals = Signals::new()?;
+    signals.next().await?;
+    stop.cancel();
+    match patience {
+        Some(patience) => {
+            // Out of patience, or pressed again.
+            let _ = tokio::time::timeout(patience, signals.next()).await;
         }
-    });
+        None => {
+            printer.note("stopping: what is finished stays committed; press Ctrl-C again to stop at once");
+            signals.next().await?;
+        }
+    }
+    std::process::exit(exit::Code::Interrupted as i32)
+}
+
+/// The wishes to stop that the system hands on.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
-async fn wait_for_signal() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed,
-        _ = terminate.recv() => Ok(()),
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        Ok(())
     }
 }
 
 #[cfg(not(unix))]
-async fn wait_for_signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }

@@ -1,5 +1,4 @@
 //! The one place that prints. Results go to standard output, all else to standard error.
-#![allow(clippy::print_stderr)]
 
 use std::io::{self, IsTerminal, Write};
 
@@ -48,18 +47,28 @@ impl Printer {
     /// A line on standard error, unless quiet.
     pub(super) fn note(&self, line: &str) {
         if !self.quiet {
-            self.bars.suspend(|| eprintln!("{line}"));
+            self.tell(line);
         }
     }
 
     /// A warning on standard error, also when quiet.
     pub(super) fn warn(&self, line: &str) {
-        self.bars.suspend(|| eprintln!("warning: {line}"));
+        self.tell(&format!("warning: {line}"));
     }
 
     /// An error with all that is known of it.
     pub(super) fn error(&self, error: &Error) {
-        self.bars.suspend(|| eprintln!("error: {}", error.report()));
+        self.tell(&format!("error: {}", error.report()));
+    }
+
+    /// A line on standard error. Where nobody reads it any more, the work goes on. What moves the cursor or changes the
+    /// colour is not printed: much of what is told of was written by anyone.
+    fn tell(&self, line: &str) {
+        let is_plain = |letter: &char| !letter.is_control() || matches!(letter, '\n' | '\t');
+        let line: String = line.chars().map(|letter| if is_plain(&letter) { letter } else { '\u{fffd}' }).collect();
+        self.bars.suspend(|| {
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        });
     }
 
     /// A value as JSON on standard output.

@@ -30,6 +30,7 @@ impl Line {
     pub(super) fn parse(line: &str) -> Result<Line> {
         let mut words = line.split_whitespace();
         let (verb, subject) = (words.next().unwrap_or_default(), words.next());
+        let subject = subject.filter(|subject| !subject.ends_with('@'));
         let unknown = || Error::input(format!("{:?} is not understood", line.trim())).hint(HELP);
         if words.next().is_some() {
             return Err(unknown());
@@ -54,6 +55,9 @@ impl Line {
             Line::Publish { name, version } => {
                 world.publish(name, version);
                 Some(format!("published {name}@{version}"))
+            }
+            Line::Unpublish { name, .. } | Line::Delete { name } if world.document(name).is_none() => {
+                Some(format!("there is no package {name}"))
             }
             Line::Unpublish { name, version: Some(version) } => {
                 world.unpublish_version(name, version);
@@ -96,7 +100,7 @@ mod tests {
         assert_eq!(Line::parse(" publish @x/y@2.0.0 ").unwrap(), publish);
         assert_eq!(Line::parse("unpublish a").unwrap(), Line::Unpublish { name: "a".to_owned(), version: None });
         assert_eq!(Line::parse("").unwrap(), Line::Empty);
-        for bad in ["publish", "delete a@1", "delete a b", "drop a", "help me"] {
+        for bad in ["publish", "publish a@", "delete a@1", "delete a b", "drop a", "help me"] {
             let error = Line::parse(bad).unwrap_err();
             assert!(format!("{error:#}{error:?}").contains("unpublish NAME"), "{error:?}");
         }
@@ -109,5 +113,9 @@ mod tests {
         assert!(world.document("a").is_some());
         Line::parse("delete a").unwrap().apply(&mut world).unwrap();
         assert!(world.document("a").is_none());
+        for gone in ["delete a", "unpublish a", "unpublish a@1.0.0"] {
+            assert_eq!(Line::parse(gone).unwrap().apply(&mut world).unwrap(), "there is no package a");
+        }
+        assert_eq!(world.names().count(), 0, "no tombstone of what never was");
     }
 }

@@ -40,7 +40,7 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
         lines.push(format!("  written {} to {} UTC", to_the_second(oldest), to_the_second(newest)));
     }
     match &origin.run {
-        Some(run) if run.is_alive(now_s) => lines.push(format!(
+        Some(run) if origin.is_at_work => lines.push(format!(
             "  an ingest is running (process {}, for {}): {}/{} partitions, {} rows listed, {} packuments, {}",
             run.process_id,
             log::duration(std::time::Duration::from_secs(now_s.saturating_sub(run.started_at_s).unsigned_abs())),

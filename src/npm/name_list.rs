@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::PackageName;
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The names in the text of a list: each once, in order. Versions (`name@1.0.0`) and `#` comments are dropped, and so is
 /// what holds no name.
 ///
-/// Fails, of kind Input, for a text that begins like a JSON array and is no array of strings.
+/// Fails, of kind Input, for a text that begins like a JSON array and is no array of strings, and for lines that are of
+/// JSON or of a table.
 pub fn parse_name_list(text: &str) -> Result<BTreeSet<PackageName>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('[') {
@@ -17,7 +18,12 @@ pub fn parse_name_list(text: &str) -> Result<BTreeSet<PackageName>> {
         })?;
         return Ok(names(specs.iter().map(String::as_str)));
     }
-    Ok(names(text.lines().map(|line| line.split('#').next().unwrap_or(""))))
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or(""));
+    if let Some(odd) = lines.clone().find(|line| line.contains(['"', '{', '}', '[', ']', ','])) {
+        return Err(Error::input(format!("{:?} is no name", odd.trim()))
+            .hint("give a JSON array of names, or one name a line and nothing else"));
+    }
+    Ok(names(lines))
 }
 
 fn names<'a>(specs: impl Iterator<Item = &'a str>) -> BTreeSet<PackageName> {
@@ -36,6 +42,8 @@ mod tests {
         assert_eq!(parse_name_list("[\"@a/b\", \"lodash@4.17.21\", \"react\", \" \"]").unwrap(), expected);
         assert_eq!(parse_name_list("\u{feff}# list\n@a/b@1.0.0\n\nlodash # old\n react \n").unwrap(), expected);
         assert_eq!(parse_name_list("react @18\nlodash\n@a/b").unwrap(), expected);
-        assert_eq!(parse_name_list("[1]").unwrap_err().kind(), ErrorKind::Input);
+        for bad in ["[1]", "{\"names\": [\"x\"]}", "\"x\",\n\"y\",", "react,18\nlodash,4", "// list\n[\"x\"]"] {
+            assert_eq!(parse_name_list(bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");
+        }
     }
 }

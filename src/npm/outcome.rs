@@ -58,6 +58,11 @@ impl Outcome {
         !matches!(self, Outcome::Stale | Outcome::Failed)
     }
 
+    /// Whether all is known that there is: a document at its announced revision, or the tombstone of one.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Outcome::Present | Outcome::Tombstone)
+    }
+
     /// Whether the lake holds the bytes of a document for such a name.
     pub fn has_document(self) -> bool {
         matches!(self, Outcome::Present | Outcome::Tombstone | Outcome::Malformed | Outcome::Stale)

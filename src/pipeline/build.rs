@@ -72,6 +72,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         for item in &job.plan.fetch {
             if staged.has(item, job.representation) {
                 let (response, fetched_at_us) = staged.take(item)?;
+                Progress::add(&job.progress.packuments_resumed, 1);
                 documents.take(item, Ok(response), fetched_at_us)?;
                 continue;
             }

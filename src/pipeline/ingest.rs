@@ -15,11 +15,11 @@ use super::build::{PartitionJob, build};
 use super::ending::Ending;
 use super::lease::{Lease, LeaseWatch};
 use super::losses::{PartitionLoss, disbelief, unbelievable};
-use super::open::{open_lake, sweep};
+use super::open::{open_lake, read_lake, sweep};
 use super::options::IngestOptions;
 use super::plan::{Previous, Wanted, plan};
 use super::progress::Progress;
-use super::run::{RunReporter, restore_budget};
+use super::run::{RunReporter, keep_budget, restore_budget};
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
 use super::survey::{Survey, survey};
 use crate::commit::{commit, read_manifest, recover};
@@ -47,7 +47,12 @@ pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     options.registry.info().await?;
     if options.dry_run {
         let river = Arc::new(River::new(options, layout, progress, None));
-        let is_interrupted = river.run(&stop).await?;
+        let outcome = river.run(&stop).await;
+        // A dry run changes no lake, but what it asked counts in the month of one that is there.
+        if read_lake(&store).await?.is_some() {
+            keep_budget(&store, &river.options.registry).await?;
+        }
+        let is_interrupted = outcome?;
         return Ok(river.summary(is_interrupted, 0, started));
     }
     open_lake(&store, layout.name(), &options.origin_info).await?;
@@ -341,7 +346,9 @@ impl River {
         Progress::add(&progress.names_added, plan.counts.added);
         Progress::add(&progress.names_changed, plan.counts.changed);
         Progress::add(&progress.names_removed, plan.counts.removed);
+        Progress::add(&progress.names_without_document, plan.without_document);
         Progress::add(&progress.packuments_planned, plan.fetch.len() as u64);
+        Progress::add(&progress.rows_planned, job.rows.len() as u64);
         self.with_notes(|notes| {
             notes.unlisted_count += plan.unlisted.len() as u64;
             for name in &plan.unlisted {

@@ -14,7 +14,7 @@ const BELIEVED_OF_ALL: u64 = 100;
 const BELIEVED_OF_PARTITION: u64 = 2;
 /// Of the names that the registry says it has, one in so many may be missing from its listing: names come and go while
 /// it is read, and some servers count what they do not list.
-const BELIEVED_MISSING: u64 = 1_000;
+pub(super) const BELIEVED_MISSING: u64 = 1_000;
 
 /// What a partition held, and how many names are listed for it now.
 #[derive(Debug, Clone, PartialEq, Eq)]

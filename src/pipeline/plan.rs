@@ -35,6 +35,8 @@ pub(super) struct PartitionPlan {
     pub(super) counts: ChangeCounts,
     /// Selected names that the registry does not list.
     pub(super) unlisted: Vec<PackageName>,
+    /// How many selected names are known to have no document, or no sound one, and are not asked for again.
+    pub(super) without_document: u64,
     has_docs: bool,
     has_documents: bool,
     wants_documents: bool,
@@ -136,6 +138,7 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
         dropped: Vec::new(),
         counts,
         unlisted: unlisted(&wanted.selection, previous.partition, rows),
+        without_document: 0,
         has_docs: names_table(TableKind::Docs),
         has_documents: names_table(TableKind::Outcomes),
         wants_documents: wanted.selection != Selection::None,
@@ -157,6 +160,10 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
             Step::Fetch(_) => plan.ask(row, &lake, wanted.representation),
             Step::Carry if wanted.refresh && wanted.selection.contains(&row.name) => {
                 plan.ask(row, &lake, wanted.representation);
+            }
+            Step::Carry if wanted.selection.contains(&row.name) => {
+                let is_whole = lake.outcome_of(&row.name).is_none_or(|found| found.outcome.is_whole());
+                plan.without_document += u64::from(!is_whole);
             }
             Step::Carry | Step::Leave => {}
             Step::Drop => plan.dropped.push(row.name),
@@ -186,11 +193,16 @@ struct HeldDocuments<'a> {
 }
 
 impl<'a> HeldDocuments<'a> {
+    /// What became of the request for `name`.
+    fn outcome_of(&self, name: &PackageName) -> Option<&'a HeldOutcome> {
+        let place = self.outcomes.binary_search_by(|outcome| outcome.name.cmp(name)).ok()?;
+        self.outcomes.get(place)
+    }
+
     /// What became of the request for `name`, where it brought a document of this form: an ETag belongs to one form and
     /// says nothing about the other.
     fn of(&self, name: &PackageName, form: Representation) -> Option<&'a HeldOutcome> {
-        let place = self.outcomes.binary_search_by(|outcome| outcome.name.cmp(name)).ok()?;
-        let found = self.outcomes.get(place)?;
+        let found = self.outcome_of(name)?;
         let is_abbreviated = self.abbreviated.contains(name);
         let is_form = is_abbreviated == (form == Representation::Abbreviated);
         (found.outcome.has_document() && is_form).then_some(found)

@@ -49,10 +49,14 @@ counters! {
     names_changed,
     /// Names that are gone since the last ingest.
     names_removed,
+    /// Rows of the partitions that are planned.
+    rows_planned,
     /// Documents that are to be fetched, as far as the plan has come.
     packuments_planned,
     /// Requests for documents that ended, well or not.
     packuments_done,
+    /// Of these, the ones that an earlier run had received and staged.
+    packuments_resumed,
     /// Documents received.
     packuments_fresh,
     /// Documents that had not changed (304).
@@ -65,6 +69,8 @@ counters! {
     packuments_stale,
     /// Names whose request failed for good, or whose document is too large.
     packuments_failed,
+    /// Selected names that have no document, or no sound one, by what an earlier run found, and are not asked for again.
+    names_without_document,
     /// Bytes of documents received, after content decoding.
     document_bytes,
     /// Bytes of shards written.

@@ -17,8 +17,6 @@ use crate::store::Store;
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the count of requests is written while others write it too.
 const MAX_TRIES: usize = 5;
-/// A status that is older than this belongs to a process that died.
-const STALE_AFTER_SECONDS: i64 = 15;
 
 /// What a process says of the ingest that it is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,11 +35,6 @@ impl RunStatus {
     /// Reads the status of an origin's run; `None` where none is on record. A damaged one counts as none: it is only news.
     pub async fn read(store: &Store, layout: &OriginLayout) -> Result<Option<RunStatus>> {
         Ok(store.get(&layout.run_status()).await?.and_then(|text| serde_json::from_slice(&text).ok()))
-    }
-
-    /// Whether its process was alive a moment before `now_s`.
-    pub fn is_alive(&self, now_s: i64) -> bool {
-        now_s - self.updated_at_s <= STALE_AFTER_SECONDS
     }
 }
 

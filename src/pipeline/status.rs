@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::lease::live_holder;
 use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
@@ -32,8 +33,10 @@ pub struct OriginStatus {
     pub written: Option<(String, String)>,
     /// Partitions with something in staging: a run is under way, or one died.
     pub partitions_staged: u64,
-    /// What a running ingest says of itself.
+    /// What an ingest that runs, or that died, said of itself last.
     pub run: Option<RunStatus>,
+    /// Whether a process that may write the origin is alive, by its lock.
+    pub is_at_work: bool,
 }
 
 /// What one table holds.
@@ -65,6 +68,8 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             written: None,
             partitions_staged: staged_partitions(store, &layout).await?,
             run: RunStatus::read(store, &layout).await?,
+            // A lock that cannot be read hides nothing else of the lake; `ingest` and `verify` name it.
+            is_at_work: matches!(live_holder(store, &layout).await, Ok(Some(_))),
         };
         for manifest in &manifests {
             for (table, shard) in &manifest.shards {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::build::PartitionJob;
+use super::losses::BELIEVED_MISSING;
 use super::progress::ProgressSnapshot;
 
 /// Names that a dry run shows of each partition.
@@ -43,11 +44,19 @@ pub struct IngestSummary {
 }
 
 impl IngestSummary {
-    /// Whether every selected name has its document, or needs none.
+    /// Whether every selected name has its document, or needs none, and the registry listed the names that it says it
+    /// has.
     pub fn is_complete(&self) -> bool {
         let counts = &self.counts;
-        counts.packuments_gone + counts.packuments_malformed + counts.packuments_stale + counts.packuments_failed == 0
-            && self.unlisted_count == 0
+        let without = [
+            counts.packuments_gone,
+            counts.packuments_malformed,
+            counts.packuments_stale,
+            counts.packuments_failed,
+            counts.names_without_document,
+            self.unlisted_count,
+        ];
+        without.iter().all(|count| *count == 0) && !self.scan.lists_too_few()
     }
 }
 
@@ -62,6 +71,13 @@ pub struct ScanSummary {
     pub missing_rows: Option<u64>,
     /// Sentences about rows out of order, repeated, outside their range or unusable.
     pub warnings: Vec<String>,
+}
+
+impl ScanSummary {
+    /// Whether so many names are missing from the listing that it is not because some came or went meanwhile.
+    pub fn lists_too_few(&self) -> bool {
+        self.missing_rows.is_some_and(|missing| missing * BELIEVED_MISSING > missing + self.listed)
+    }
 }
 
 /// What a dry run says of one partition.

@@ -1,10 +1,12 @@
 //! One SQL statement, parsed and known to read only. Not here: whether its tables and columns exist.
 
+use std::ops::ControlFlow;
+
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParser, Statement};
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, TableFactor, Visit, Visitor};
 
 use crate::error::{Error, Result};
 
@@ -24,7 +26,14 @@ pub(super) fn parse(sql: &str) -> Result<Statement> {
         let message = format!("there are {} statements where one is expected", statements.len() + 1);
         return Err(Error::input(message).hint("run them one after the other"));
     }
-    if reads_only(&statement) { Ok(statement) } else { Err(refused(sql)) }
+    if !reads_only(&statement) {
+        return Err(refused(sql));
+    }
+    match ignored(&statement) {
+        Some(clause) => Err(Error::input(format!("{clause} is not supported, and would be ignored"))
+            .hint("for some rows of a table: order by random() limit 100")),
+        None => Ok(statement),
+    }
 }
 
 /// Parses the one statement of `bound` and puts its values in.
@@ -66,6 +75,34 @@ fn reads_only(statement: &Statement) -> bool {
         ),
         Statement::Explain(explain) => reads_only(&explain.statement),
         _ => false,
+    }
+}
+
+/// A clause that the engine parses and then does nothing about, which changes what the statement answers.
+fn ignored(statement: &Statement) -> Option<&'static str> {
+    struct Finder;
+
+    impl Visitor for Finder {
+        type Break = &'static str;
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<&'static str> {
+            if query.locks.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break("for update") }
+        }
+
+        fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<&'static str> {
+            match table {
+                TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
+                    ControlFlow::Break("tablesample")
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+
+    match statement {
+        Statement::Statement(statement) => statement.visit(&mut Finder).break_value(),
+        Statement::Explain(explain) => ignored(&explain.statement),
+        _ => None,
     }
 }
 

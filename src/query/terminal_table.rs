@@ -26,13 +26,17 @@ const LEAST_WIDTH: u16 = 10;
 /// Lines that a value may take where a row is one column a line.
 const MOST_LINES: u16 = 12;
 
+/// Characters that a row may have where no terminal shortens it. Widths are counted in 16 bits, and a character may be
+/// two columns wide.
+const MOST_CHARS_A_ROW: usize = 30_000;
+
 /// Vertical bars between columns, one line under the header, nothing around.
 const STYLE: &str = "     ─┼ │           ";
 
 /// How a table is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TableOptions {
-    /// Columns of the terminal; `None` where there is none, and then nothing is shortened.
+    /// Columns of the terminal; `None` where there is none, and then only texts of thousands of characters are shortened.
     pub width: Option<u16>,
     /// Whether nulls are dimmed by terminal codes.
     pub styled: bool,
@@ -79,7 +83,10 @@ impl<'a> TerminalTable<'a> {
         let columns: Result<Vec<_>, _> =
             batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options)).collect();
         let columns = columns?;
-        let most_chars = self.options.width.map_or(usize::MAX, |width| usize::from(width) * usize::from(MOST_LINES));
+        let most_chars = match self.options.width {
+            Some(width) => usize::from(width) * usize::from(MOST_LINES),
+            None => MOST_CHARS_A_ROW / columns.len().max(1),
+        };
         for row in 0..batch.num_rows() {
             let mut values = Vec::with_capacity(columns.len());
             for (column, formatter) in batch.columns().iter().zip(&columns) {

@@ -283,6 +283,9 @@ impl Registry {
                 let mut grown = Grown::new(gate);
                 let mut document =
                     Vec::with_capacity(usize::try_from(expected).unwrap_or_default().min(MAX_RESERVED_BYTES));
+                if first_piece.len() as u64 > limit_bytes {
+                    return Err(faulty(Fault::Oversize { limit_bytes }));
+                }
                 grown.grow(first_piece.len() as u64).await;
                 document.extend_from_slice(&first_piece);
                 drop(first_piece);

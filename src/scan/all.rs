@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::misplaced::Misplaced;
+use super::range::LongestPage;
 use super::{PageSource, RangeScan, ScanReport, ScannedPage};
 use crate::error::{Error, Result};
 use crate::lake::Partition;
@@ -64,6 +65,7 @@ where
         source,
         ranges: ranges.into_iter(),
         options,
+        longest: LongestPage::default(),
         ahead: VecDeque::new(),
         misplaced: Misplaced::default(),
         report,
@@ -77,6 +79,7 @@ pub struct Scan<S> {
     source: Arc<S>,
     ranges: std::vec::IntoIter<Partition>,
     options: ScanOptions,
+    longest: LongestPage,
     /// The ranges that are being paged, in order; pages are taken of the first.
     ahead: VecDeque<RangeTask>,
     misplaced: Misplaced,
@@ -122,7 +125,9 @@ impl<S: PageSource + Send + Sync + 'static> Stream for Scan<S> {
         let scan = self.get_mut();
         while scan.ahead.len() < scan.options.concurrency.get() {
             let Some(range) = scan.ranges.next() else { break };
-            scan.ahead.push_back(RangeTask::spawn(Arc::clone(&scan.source), range, scan.options.page_rows));
+            let source = Arc::clone(&scan.source);
+            let range = RangeScan::beside(source, range, scan.options.page_rows, scan.longest.clone());
+            scan.ahead.push_back(RangeTask::spawn(range));
         }
         let Some(first) = scan.ahead.front_mut() else { return Poll::Ready(None) };
         let page = ready!(first.pages.poll_recv(cx))
@@ -143,13 +148,12 @@ struct RangeTask {
 }
 
 impl RangeTask {
-    fn spawn<S>(source: Arc<S>, range: Partition, page_rows: u32) -> Self
+    fn spawn<S>(mut scan: RangeScan<S>) -> Self
     where
         S: PageSource + Send + Sync + 'static,
     {
         let (sender, pages) = mpsc::channel(PAGES_WAITING_PER_RANGE);
         let task = tokio::spawn(async move {
-            let mut scan = RangeScan::new(source, range, page_rows);
             while let Some(page) = scan.next_page().await.transpose() {
                 // Nobody listens any more: the scan was dropped.
                 if sender.send(page).await.is_err() {

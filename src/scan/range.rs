@@ -1,5 +1,8 @@
 //! Pages one range to its end. Not here: many ranges at once (`all`), and what is done with odd rows (`sieve`).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use futures::Stream;
 use futures::stream::try_unfold;
 
@@ -12,6 +15,10 @@ use crate::npm::{DocRow, MAX_PAGE_ROWS, PageQuery};
 
 /// The fewest rows that a page may be asked for: the cursor comes again as the first of them.
 const MIN_PAGE_ROWS: u32 = 2;
+
+/// A server that gives fewer rows than it is asked for gives at least so many: a page below that is a range's last one.
+/// Were one to give fewer still, its own count of rows would show what is missing.
+const LEAST_CAP_ROWS: u64 = 10;
 
 /// One page of a range, after checks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,10 +35,25 @@ pub struct ScannedPage {
     pub misplaced: Vec<DocRow>,
 }
 
+/// How many rows the longest page of a scan has had so far; its clones share it.
+///
+/// A server may give fewer rows than it is asked for, so that a page that is not full need not be a range's last one. It
+/// is, where another page had more rows: then the server had room for more.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LongestPage(Arc<AtomicU64>);
+
+impl LongestPage {
+    /// Takes note of a page of so many rows, and says whether another one had more.
+    fn exceeds(&self, rows: u64) -> bool {
+        self.0.fetch_max(rows, Ordering::Relaxed) > rows
+    }
+}
+
 /// A range that is being paged.
 #[derive(Debug)]
 pub struct RangeScan<S> {
     source: S,
+    longest: LongestPage,
     sieve: Sieve,
     page_rows: u32,
     cursor: Option<String>,
@@ -42,14 +64,20 @@ impl<S: PageSource> RangeScan<S> {
     /// Begins before the first page. `page_rows` is how many rows a page may have, 2 to [`MAX_PAGE_ROWS`]; anything
     /// else is taken as the nearest of these.
     pub fn new(source: S, range: Partition, page_rows: u32) -> Self {
+        RangeScan::beside(source, range, page_rows, LongestPage::default())
+    }
+
+    /// The same, for one of many ranges of a scan.
+    pub(super) fn beside(source: S, range: Partition, page_rows: u32, longest: LongestPage) -> Self {
         let page_rows = page_rows.clamp(MIN_PAGE_ROWS, MAX_PAGE_ROWS);
-        RangeScan { source, sieve: Sieve::new(range), page_rows, cursor: None, is_over: false }
+        RangeScan { source, longest, sieve: Sieve::new(range), page_rows, cursor: None, is_over: false }
     }
 
     /// The next page; `None` after the last one or after an error. At least one page comes, and the last one says so.
     ///
     /// The next page begins at the last id as the *server* orders them, and its first row is dropped only if it is
-    /// that id: the package may have been deleted meanwhile. The range ends with a page that is not full.
+    /// that id: the package may have been deleted meanwhile. The range ends with a page that has fewer rows than were
+    /// asked for and than another page of the scan had, or next to none, or nothing new.
     ///
     /// # Errors
     /// What the source says, and [`crate::error::ErrorKind::Network`] for a server that goes round in circles or
@@ -71,7 +99,8 @@ impl<S: PageSource> RangeScan<S> {
         let query = PageQuery { start, end: range.end.clone(), limit: self.page_rows };
         let mut page = self.source.page(&query).await?;
 
-        let is_full = page.rows.len() as u64 + page.unusable_rows >= u64::from(self.page_rows);
+        let row_count = page.rows.len() as u64 + page.unusable_rows;
+        let is_full = row_count >= u64::from(self.page_rows);
         let next_cursor = page.rows.last().map(|row| row.name.as_str().to_owned());
         if self.cursor.is_some() && page.rows.first().map(|row| row.name.as_str()) == self.cursor.as_deref() {
             page.rows.remove(0);
@@ -83,13 +112,15 @@ impl<S: PageSource> RangeScan<S> {
                 .retry(crate::error::Retry::Never)
                 .hint("it may not heed startkey; is this the address of a registry's _all_docs?"));
         }
+        let is_short = self.longest.exceeds(row_count) || row_count < LEAST_CAP_ROWS || !sifted.has_new;
+        let is_last = !is_full && is_short;
         self.cursor = next_cursor.or(self.cursor.take());
         Ok(ScannedPage {
             rows: sifted.rows,
             total_rows: page.total_rows,
-            is_last: !is_full,
+            is_last,
             oddities: sifted.oddities,
-            misplaced: if is_full { Vec::new() } else { self.sieve.take_misplaced() },
+            misplaced: if is_last { self.sieve.take_misplaced() } else { Vec::new() },
         })
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Habits {
     pub(super) ignores_end: bool,
     /// Gives every row of a page twice.
     pub(super) stutters: bool,
+    /// Gives so many rows a page at most, whatever it is asked for.
+    pub(super) most_rows: Option<u32>,
     /// Rows without an id at the end of each page.
     pub(super) unusable_rows: u64,
 }
@@ -92,7 +94,8 @@ impl TestServer {
         let wanted = sorted.iter().skip(offset).filter(|(key, _)| is_wanted(key));
         let times = if self.habits.stutters { 2 } else { 1 };
         let rows = wanted.flat_map(|((_, name), rev)| (0..times).map(move |time| (name, *rev + time)));
-        let room = u64::from(query.limit).saturating_sub(self.habits.unusable_rows) as usize;
+        let most_rows = self.habits.most_rows.map_or(query.limit, |most| most.min(query.limit));
+        let room = u64::from(most_rows).saturating_sub(self.habits.unusable_rows) as usize;
         let rows = rows.take(room).map(|(name, rev)| DocRow::new(name.as_str(), &format!("{rev}-x"))).collect();
         let page = Page {
             total_rows: Some(state.docs.len() as u64),

@@ -47,6 +47,28 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
+async fn a_server_that_gives_fewer_rows_than_it_is_asked_for_is_listed_whole() {
+    let names: Vec<String> = (0..2_500).map(|number| format!("name-{number:05}")).collect();
+    let habits = Habits { most_rows: Some(1_000), ..Habits::default() };
+    let server = Arc::new(TestServer::new(names).with_habits(habits));
+    let pivots = ["b", "name-00700", "o", "p"];
+    let (names, report) = scan(&server, ranges(&pivots), ScanOptions::default()).await.unwrap();
+    assert_eq!(names.concat(), server.names());
+    assert_eq!(report.missing_rows(), Some(0));
+    let (names, _) = scan(&server, ranges(&pivots), options(MAX_PAGE_ROWS, 1)).await.unwrap();
+    assert_eq!(names.concat(), server.names());
+}
+
+#[tokio::test]
+async fn a_short_page_is_asked_beyond_only_while_none_was_longer() {
+    let names = |letter: char, count: u32| (0..count).map(move |number| format!("{letter}{number:02}"));
+    let server = Arc::new(TestServer::new(names('a', 20).chain(names('k', 30)).chain(names('x', 25))));
+    scan(&server, ranges(&["k", "x"]), options(MAX_PAGE_ROWS, 1)).await.unwrap();
+    let starts: Vec<_> = server.queries().into_iter().map(|query| query.start.unwrap_or_default()).collect();
+    assert_eq!(starts, ["", "a19", "k", "k29", "x"], "25 rows are fewer than 30, which were all there were");
+}
+
+#[tokio::test]
 async fn fault_1_a_range_of_more_than_10_000_rows_is_listed_whole() {
     let server = Arc::new(TestServer::new((0..25_001).map(|number| format!("name-{number:05}"))));
     let (names, report) = scan(&server, ranges(&["b"]), ScanOptions::default()).await.unwrap();
@@ -249,13 +271,14 @@ proptest! {
         names in proptest::collection::btree_set(NAMES, 0..60),
         edits in some_edits(),
         ranges in some_ranges(),
-        page_rows in 2u32..9,
+        page_rows in prop_oneof![2u32..9, 9u32..60],
         concurrency in 1usize..4,
         has_inclusive_end in any::<bool>(),
+        most_rows in proptest::option::of(10u32..30),
     ) {
         let touched: BTreeSet<&String> =
             edits.iter().map(|edit| match edit { Edit::Publish(name) | Edit::Delete(name) => name }).collect();
-        let habits = Habits { has_inclusive_end, ..Habits::default() };
+        let habits = Habits { has_inclusive_end, most_rows, ..Habits::default() };
         let server = Arc::new(TestServer::new(names.clone()).with_edits(edits.clone()).with_habits(habits));
         let (listed, report) = block_on(scan(&server, ranges.clone(), options(page_rows, concurrency))).unwrap();
 

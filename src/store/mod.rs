@@ -79,6 +79,7 @@ impl Store {
     fn local(path: &Path) -> Result<Store> {
         let root =
             std::path::absolute(path).or_error(ErrorKind::Input, || format!("{} is not a path", path.display()))?;
+        let root = without_parents(&root);
         let root_url =
             Url::from_directory_path(&root).map_err(|()| Error::input(format!("{} is not a path", path.display())))?;
         Ok(Store::of(Backend::Local(Arc::new(root)), root_url))
@@ -317,6 +318,20 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Store({})", self.root_url)
     }
+}
+
+/// The path without `..`, which no URL can say. A link is followed before its parent is taken, as the system does.
+fn without_parents(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        if part == std::path::Component::ParentDir {
+            plain = plain.canonicalize().unwrap_or(plain);
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
 }
 
 /// A put under a condition; `false` where the condition does not hold.

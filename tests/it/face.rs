@@ -140,6 +140,8 @@ fn a_wrong_statement_says_what_is_right() {
         ("select * from package", "packages"),
         ("selekt 1", "selekt"),
         ("drop table packages", "read"),
+        ("select * from packages tablesample (10)", "tablesample"),
+        ("select * from packages for update", "for update"),
     ] {
         let output = run_binary(folder.path(), &["query", statement]);
         assert_eq!(output.status.code(), Some(2), "{statement}: {}", stderr(&output));
@@ -176,6 +178,12 @@ fn a_bad_pivots_file_is_shown_where_it_is_bad() {
         ("module.exports = [", "SyntaxError"),
         ("export default Array.from({length: 3}, () => { while (true) {} })", "too long"),
         ("{\"a\": 1}", "list of pivots"),
+        ("\"a\",\n\"m\",\n", "line 1 is no key"),
+        ("a\n- m\n", "line 2 is no key"),
+        ("a,m\n", "line 1 is no key"),
+        ("<!doctype html>", "line 1 is no key"),
+        ("a\rm", "line 1 is no key"),
+        ("a\n\0b", "line 2 is no key"),
     ] {
         fs::write(folder.path().join("bad"), text).unwrap();
         let output = run_binary(folder.path(), &["ingest", "--pivots", "bad", "--origin", "sample"]);
@@ -256,6 +264,58 @@ fn a_folder_that_may_not_be_written_is_a_lake_error() {
     let output = run_binary(folder.path(), &arguments);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("/proc/lake"), "{}", stderr(&output));
+}
+
+/// Whoever read standard error may have gone: the work goes on, and ends in its own exit code.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_has_to_read_standard_error() {
+    use all_docs::sample::{Action, Fault, FaultScript, Kind};
+    let folder = folder_with_pivots();
+    let mut command = all_docs(folder.path());
+    let mut child = command.args(["status", "--lake", "nope"]).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+
+    let env = Env::new(World::seeded(42, 30));
+    let never = Action::Slow { before_headers_ms: 60_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
+    env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, never)]));
+    let mut child = env.ingest_command(&["m"]).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    // The root, four pages at most, and documents.
+    while env.server.request_count() < 8 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let interrupt = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_lake_is_found_by_a_path_with_parents() {
+    let folder = sample_lake();
+    fs::create_dir(folder.path().join("below")).unwrap();
+    let mut commands = vec![vec!["status", "--lake", "../lake"], vec!["verify", "--lake", "../lake"]];
+    if cfg!(feature = "query") {
+        commands.push(vec!["query", "--lake", "../lake", "select count(*) from docs"]);
+    }
+    for command in &commands {
+        let output = run_binary(&folder.path().join("below"), command);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+}
+
+#[cfg(feature = "query")]
+#[test]
+fn an_answer_goes_where_output_says() {
+    let folder = sample_lake();
+    let ask = |arguments: &[&str]| run_binary(folder.path(), &[&["query", "select 1 as one"], arguments].concat());
+    assert_eq!(stdout(&ask(&["--output", "-", "--format", "csv"])), "one\n1\n");
+    assert!(!folder.path().join("-").exists());
+    let output = ask(&["--output", "answer.xlsx"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--format") && !folder.path().join("answer.xlsx").exists());
+    assert_eq!(ask(&["--output", "answer.txt"]).status.code(), Some(0));
 }
 
 #[test]

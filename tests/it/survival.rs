@@ -205,6 +205,55 @@ async fn a_listing_that_lacks_many_names_is_refused_and_harms_nothing() {
     assert_eq!(env.names(TableKind::Docs).len(), 280);
 }
 
+#[test]
+fn a_listing_that_lacks_names_by_the_registrys_own_count_is_not_complete() {
+    let mut world = World::new();
+    world.add_names(["a", "b"]);
+    let rows: Vec<String> = ["a", "b"]
+        .map(|name| {
+            format!(r#"{{"id":"{name}","key":"{name}","value":{{"rev":"{}"}}}}"#, world.revision(name).unwrap())
+        })
+        .into();
+    let env = Env::new(world);
+    for (total_rows, code) in [(2, 0), (3_000, 6), (2, 0)] {
+        let body = format!(r#"{{"total_rows":{total_rows},"offset":0,"rows":[{}]}}"#, rows.join(","));
+        env.server.set_faults(FaultScript::of([Fault::on(Kind::Page, Action::Body(body))]));
+        let output = env.ingest_command(&[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert_eq!(stderr(&output).contains("2,998 more names than it listed"), code == 6, "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_name_without_a_document_is_told_of_by_each_run() {
+    let env = Env::new(World::seeded(80, 30));
+    let name = env.server.world().names().nth(7).unwrap().to_owned();
+    env.server.world().block(&name);
+    for run in 0..3 {
+        let output = env.ingest_command(&[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(6), "run {run}: {}", stderr(&output));
+        assert!(stderr(&output).contains("not every name has its document: 1 "), "{}", stderr(&output));
+    }
+    assert_eq!(env.packuments_asked().iter().filter(|asked| **asked == name).count(), 1);
+    let output = env.ingest_command(&[]).args(["--packuments", "none"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "no document is wanted: {}", stderr(&output));
+}
+
+#[test]
+fn requests_of_a_dry_run_count_in_the_month() {
+    let env = Env::new(World::seeded(81, 20));
+    let ingest = |flags: &[&str]| env.ingest_command(&PIVOTS).args(flags).output().unwrap();
+    ingest(&["--dry-run"]);
+    assert!(!env.lake().exists(), "a dry run makes no lake");
+    let before = env.server.request_count();
+    ingest(&[]);
+    ingest(&["--dry-run"]);
+    let text = fs::read(env.lake().join("requests.json")).unwrap();
+    let requests: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let counted = requests["hosts"].as_object().unwrap().values().next().unwrap()["requests"].as_u64().unwrap();
+    assert_eq!(counted, env.server.request_count() - before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lake_that_vanishes_under_a_run_is_an_error_and_not_begun_anew() {
     let env = Env::new(World::seeded(77, 200));

@@ -4,7 +4,7 @@ mod line;
 mod old;
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use super::output_file;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::diff::diff;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::npm::ChangeKind;
 use crate::pipeline::LakeRows;
 use crate::store::blocking;
@@ -90,11 +90,11 @@ pub(super) async fn run(
 
 /// Writes the index or the difference, and says how many lines it has; `None` where the user stopped it.
 fn write_index(args: &IndexArgs, rows: &LakeRows, stop: &CancellationToken) -> Result<Option<u64>> {
-    let (output, staged): (Box<dyn Write>, _) = match &args.output {
+    let (output, naming): (Box<dyn Write>, _) = match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         None => (Box::new(io::stdout().lock()), None),
         Some(path) => {
-            let (file, staged) = output_file::create(path)?;
-            (Box::new(file), Some((staged, path)))
+            let (file, naming) = output_file::create(path)?;
+            (Box::new(file), Some(naming))
         }
     };
     let mut lines =
@@ -122,8 +122,8 @@ fn write_index(args: &IndexArgs, rows: &LakeRows, stop: &CancellationToken) -> R
     }
     let count = lines.count;
     drop(lines);
-    if let Some((staged, path)) = staged {
-        staged.persist(path).or_error(ErrorKind::Input, || format!("cannot write {}", path.display()))?;
+    if let Some(naming) = naming {
+        naming.finish()?;
     }
     Ok(Some(count))
 }

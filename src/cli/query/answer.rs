@@ -32,10 +32,12 @@ impl<'a> Answers<'a> {
         format: Option<&str>,
         output: Option<&Path>,
     ) -> Result<Self> {
-        let by_suffix = || output.and_then(Path::extension)?.to_str()?.parse().ok();
-        let format = match format {
-            Some(name) => name.parse()?,
-            None => by_suffix().unwrap_or(Format::Table),
+        // As everywhere, `-` is standard output.
+        let output = output.filter(|path| *path != Path::new("-"));
+        let format = match (format, output) {
+            (Some(name), _) => name.parse()?,
+            (None, Some(path)) => by_suffix(path)?,
+            (None, None) => Format::Table,
         };
         if format.is_binary() && output.is_none() && io::stdout().is_terminal() {
             return Err(Error::input(format!("{format} is not for a terminal")).hint("add --output FILE"));
@@ -63,12 +65,12 @@ impl<'a> Answers<'a> {
         match &self.output {
             Some(path) => {
                 let cannot_write = || format!("cannot write {}", path.display());
-                let (file, staged) = output_file::create(path)?;
+                let (file, naming) = output_file::create(path)?;
                 let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, file);
                 let written = self.write(statement, &mut output).await.doing(doing)?;
                 output.flush().or_error(ErrorKind::Input, cannot_write)?;
                 drop(output);
-                staged.persist(path).or_error(ErrorKind::Input, cannot_write)?;
+                naming.finish()?;
                 self.printer.note(&format!("{} rows written to {}", log::count(written.rows), path.display()));
             }
             None if self.paged && self.format == Format::Table => {
@@ -94,4 +96,17 @@ impl<'a> Answers<'a> {
         let options = TableOptions { width, styled: self.printer.stdout_width().is_some() };
         write(self.session.query_bound(statement).await?, self.format, output, &options).await
     }
+}
+
+/// The format that a file's suffix names; a table where it has none, or is one of texts.
+fn by_suffix(path: &Path) -> Result<Format> {
+    let Some(suffix) = path.extension().map(|suffix| suffix.to_string_lossy()) else { return Ok(Format::Table) };
+    if matches!(suffix.as_ref(), "txt" | "md" | "log") {
+        return Ok(Format::Table);
+    }
+    suffix.parse().map_err(|_| {
+        let names = Format::ALL.map(Format::as_str).join(", ");
+        Error::input(format!("the suffix .{suffix} of {} names no output format", path.display()))
+            .hint(format!("add --format: one of {names}"))
+    })
 }

@@ -1,6 +1,7 @@
 //! Which form a pivots file has, and the reading of its plainest: one key a line. Code is evaluated in `engine`.
 
-use super::Element;
+use super::{Element, shown};
+use crate::error::{Error, Result};
 
 /// How a pivots file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +50,21 @@ impl Form {
 /// The keys of a file with one key a line, and the number of each one's line, counted from 1.
 ///
 /// A first or last line `null` is an open end. Elsewhere it is the key `null`, which is a package's name.
-pub(super) fn read_lines(text: &str) -> (Vec<Element>, Vec<usize>) {
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Input`] for a line with something that no key typed as a line has: then the file is
+/// something else, a table or a page, and keys made of it would be believed in silence.
+pub(super) fn read_lines(text: &str) -> Result<(Vec<Element>, Vec<usize>)> {
     let mut keys = Vec::new();
     let mut line_numbers = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let key = without_comment(line).trim();
+        if let Some(odd) = key.chars().find(|letter| is_odd(*letter)) {
+            let at = index + 1;
+            return Err(Error::input(format!("line {at} is no key, because of its {odd:?}: {}", shown(key))).hint(
+                "give one key a line and nothing else; keys with such characters can be written as a JSON array",
+            ));
+        }
         if !key.is_empty() {
             keys.push(key);
             line_numbers.push(index + 1);
@@ -64,7 +75,12 @@ pub(super) fn read_lines(text: &str) -> (Vec<Element>, Vec<usize>) {
         "null" if index == 0 || index == last => Element::Null,
         key => Element::Text(key.to_owned()),
     });
-    (elements.collect(), line_numbers)
+    Ok((elements.collect(), line_numbers))
+}
+
+/// Whether a letter in a line says that the line is no key: names hold none of these.
+fn is_odd(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control() || matches!(letter, '"' | '\'' | '`' | ',' | ';' | '<' | '>')
 }
 
 /// The line up to a `#` that begins it or follows a blank.

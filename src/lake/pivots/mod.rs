@@ -75,7 +75,7 @@ impl Pivots {
         }
         let (elements, place) = match Form::of(text, file_name) {
             Form::Lines => {
-                let (elements, line_numbers) = form::read_lines(text);
+                let (elements, line_numbers) = form::read_lines(text)?;
                 (elements, Place::Lines(line_numbers))
             }
             Form::Code => (engine::evaluate(text, file_name, limits)?, Place::Index),

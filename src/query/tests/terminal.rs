@@ -46,6 +46,19 @@ async fn a_row_too_wide_for_the_terminal_is_one_column_a_line() {
     assert!(text.contains("│ 1234567\n") && text.contains("│ NULL\n"), "{text}");
 }
 
+/// Widths are counted in 16 bits.
+#[tokio::test]
+async fn a_text_of_any_length_is_shown_where_there_is_no_terminal() {
+    let lake = TestLake::empty();
+    for value in ["repeat('x', 65534)", "repeat('漢', 200000)", "repeat('x', 65534), repeat('y', 65534)"] {
+        let mut out = Vec::new();
+        let stream = lake.session().query(&format!("select {value}")).await.unwrap();
+        write(stream, crate::query::Format::Table, &mut out, &TableOptions::default()).await.unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains('…') && text.ends_with("(1 row)\n"));
+    }
+}
+
 #[tokio::test]
 async fn text_cannot_command_the_terminal() {
     let text = shown(&wordy(), "select description from packages where name = 'evil'", 80).await;

@@ -181,7 +181,7 @@ pub fn name_list(bytes: &[u8]) {
     };
     assert!(names.iter().all(|name| !name.as_str().is_empty() && name.as_str().trim() == name.as_str()));
     // An array may hold names that no line can.
-    let is_in_lines = |name: &PackageName| !name.as_str().contains(['#', '\n']);
+    let is_in_lines = |name: &PackageName| !name.as_str().contains(['#', '\n', '"', '{', '}', '[', ']', ',']);
     let lines: Vec<&str> = names.iter().filter(|name| is_in_lines(name)).map(PackageName::as_str).collect();
     let text = format!("#\n{}", lines.join("\n"));
     assert_eq!(parse_name_list(&text).unwrap().iter().map(PackageName::as_str).collect::<Vec<_>>(), lines);
