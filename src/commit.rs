@@ -63,7 +63,21 @@ async fn roll_forward(store: &Store, layout: &OriginLayout, manifest: &Manifest)
         }
     }
     store.put(&layout.manifest(partition), to_json(manifest)?).await?;
-    store.delete_folder(&layout.partition_staging(partition)).await
+    clear_staging(store, layout, partition).await
+}
+
+/// Removes what a commit has moved or no longer needs. Answers that are staged stay, for those who asked for them to
+/// remove: the commit may have been about other names.
+async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
+    let folder = layout.partition_staging(partition);
+    let staged = store.list(&folder).await?;
+    if !staged.iter().any(|path| layout.parse_staged_answers(path).is_some()) {
+        return store.delete_folder(&folder).await;
+    }
+    for path in staged.iter().filter(|path| layout.parse_staged_answers(path).is_none()) {
+        store.delete(path).await?;
+    }
+    Ok(())
 }
 
 /// The manifest of a partition, `None` where it was never committed.
@@ -137,6 +151,16 @@ mod tests {
             ["npm/docs/0-z.parquet", "npm/manifest/0-z.json", "npm/versions/0-z.parquet"]
         );
         assert_eq!(read_manifests(&store, &layout).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_staged_outlive_a_commit_that_may_be_about_other_names() {
+        let (store, layout) = (Store::memory(), Layout::origin("npm"));
+        let answers = layout.staged_answers(&Partition::ALL, 0, 3);
+        store.put(&answers, "of an earlier run").await.unwrap();
+        store.put(&layout.staged_shard(TableKind::Docs, &Partition::ALL), "new").await.unwrap();
+        commit(&store, &layout, &manifest(&[TableKind::Docs])).await.unwrap();
+        assert_eq!(store.list(&layout.staging()).await.unwrap(), [answers]);
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use super::origin;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::diff::Selection;
-use crate::error::{Context, Doing, ErrorKind, Result};
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Pivots};
 use crate::npm::Representation;
 use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest};
@@ -44,6 +44,10 @@ pub(super) async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Code> {
+    if args.names.is_some() && args.packuments == Packuments::None {
+        return Err(Error::input("--names says whose documents are fetched, and --packuments none fetches none")
+            .hint("leave out one of the two"));
+    }
     let selection = match &args.names {
         Some(path) => Selection::Names(read_names(path)?),
         None => Selection::All,

@@ -103,7 +103,8 @@ fn patience(command: &Command) -> Option<Duration> {
     match command {
         #[cfg(feature = "query")]
         Command::Query(_) | Command::Views(_) => Some(COMPUTING_STOPS_WITHIN),
-        Command::Status(_) => Some(COMPUTING_STOPS_WITHIN),
+        // Pivots may be asked of a registry that does not answer; the lake is not touched.
+        Command::Status(_) | Command::Pivots(_) => Some(COMPUTING_STOPS_WITHIN),
         _ => None,
     }
 }

@@ -39,8 +39,12 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
     let (server, packages) = tokio::task::spawn_blocking(start)
         .await
         .or_error(ErrorKind::Internal, || "making the sample registry died".to_owned())?
-        .or_error(ErrorKind::Input, || format!("cannot serve a registry on {address}"))
-        .map_err(|error: Error| error.hint("give another --port, or 0 for a free one"))?;
+        .map_err(|error| match error {
+            SampleError::Start { .. } => Error::input(format!("cannot serve a registry on {address}"))
+                .source(error)
+                .hint("give another --port, or 0 for a free one"),
+            error => Error::input("there is no world to serve").source(error),
+        })?;
     printer.note(&format!("{} packages at {} until Ctrl-C; try:", log::count(packages as u64), server.url()));
     printer.note(&format!("  all-docs ingest --pivots examples/pivots.json --origin {}", server.url()));
     printer.result(&format!("{}\n", server.url()))?;

@@ -5,6 +5,8 @@
 
 mod budget;
 mod staging;
+#[cfg(test)]
+mod tests;
 
 use futures::stream::{self, Stream, StreamExt};
 use tokio_util::task::AbortOnDropHandle;

@@ -168,8 +168,16 @@ fn new_encoder() -> Result<zstd::Encoder<'static, Vec<u8>>> {
 pub struct StagedAnswers {
     runs: Vec<RunReader>,
     next_run: u32,
-    /// What is staged: name → announced revision and form.
-    index: HashMap<String, (String, bool)>,
+    /// What is staged, by name.
+    index: HashMap<String, Staged>,
+}
+
+/// What is known of a staged answer.
+struct Staged {
+    /// The announced revision.
+    rev: String,
+    abbreviated: bool,
+    kind: Kind,
 }
 
 impl StagedAnswers {
@@ -185,23 +193,34 @@ impl StagedAnswers {
         let mut numbers: Vec<u32> = segments.keys().copied().collect();
         numbers.sort_unstable();
         for run in numbers {
-            let paths = segments.remove(&run).unwrap_or_default();
-            let mut reader = RunReader::new(store, paths.clone());
-            while let Some((header, _)) = reader.next()? {
-                staged.index.insert(header.name, (header.announced_rev, header.abbreviated));
+            let mut paths = segments.remove(&run).unwrap_or_default();
+            paths.sort_unstable();
+            let mut sound = Vec::new();
+            for path in paths {
+                // What is damaged is asked for again.
+                let Some(headers) = headers_of(store, &path)? else { continue };
+                for header in headers {
+                    let staged_now =
+                        Staged { rev: header.announced_rev, abbreviated: header.abbreviated, kind: header.kind };
+                    staged.index.insert(header.name, staged_now);
+                }
+                sound.push(path);
             }
-            staged.runs.push(RunReader::new(store, paths));
+            staged.runs.push(RunReader::new(store, sound));
             staged.next_run = run + 1;
         }
         Ok(staged)
     }
 
-    /// Whether an answer for just this revision and form is staged.
+    /// Whether an answer for just this revision and form is staged, that means something: that a document has not
+    /// changed does so only while the lake holds it, and `item` asks by its tag.
     pub fn has(&self, item: &FetchItem, representation: Representation) -> bool {
         let abbreviated = representation == Representation::Abbreviated;
-        self.index
-            .get(item.name.as_str())
-            .is_some_and(|(rev, form)| rev == item.announced_rev.as_str() && *form == abbreviated)
+        self.index.get(item.name.as_str()).is_some_and(|staged| {
+            staged.rev == item.announced_rev.as_str()
+                && staged.abbreviated == abbreviated
+                && (staged.kind != Kind::NotModified || item.validators.is_some())
+        })
     }
 
     /// Takes the staged answer for `item`, for which [`StagedAnswers::has`] is true. Calls come in the order of names.
@@ -217,6 +236,11 @@ impl StagedAnswers {
             found.ok_or_else(|| Error::lake(format!("the staged answer for {} vanished", item.name)))?;
         let fetched_at_us = header.fetched_at_us;
         Ok((header.into_response(body), fetched_at_us))
+    }
+
+    /// Whether every staged answer is for one of these, which ascend by name.
+    pub fn is_covered_by(&self, items: &[FetchItem]) -> bool {
+        self.index.keys().all(|name| items.binary_search_by(|item| item.name.as_str().cmp(name)).is_ok())
     }
 
     /// How many answers are staged.
@@ -275,17 +299,33 @@ impl RunReader {
     fn next(&mut self) -> Result<Option<(Header, Bytes)>> {
         loop {
             if let Some(open) = &mut self.open {
-                // What is damaged is asked for again: the rest of that segment counts as not staged.
                 match read_answer(open) {
                     Ok(Some(answer)) => return Ok(Some(answer)),
+                    // One that was damaged since it was indexed: what is missing of it is missed by `take`.
                     Ok(None) | Err(_) => self.open = None,
                 }
             }
             let Some(path) = self.pending.pop() else { return Ok(None) };
-            if let Some(file) = futures::executor::block_on(self.store.open_shard(&path))? {
-                let decoder = zstd::Decoder::new(BufReader::new(file.into_read()));
-                self.open = decoder.ok().map(|decoder| Box::new(decoder) as Box<dyn Read + Send>);
-            }
+            self.open = open_segment(&self.store, &path)?;
+        }
+    }
+}
+
+fn open_segment(store: &Store, path: &str) -> Result<Option<Box<dyn Read + Send>>> {
+    let Some(file) = futures::executor::block_on(store.open_shard(path))? else { return Ok(None) };
+    let decoder = zstd::Decoder::new(BufReader::new(file.into_read()));
+    Ok(decoder.ok().map(|decoder| Box::new(decoder) as Box<dyn Read + Send>))
+}
+
+/// What a segment holds; `None` where it is damaged. Its checksum stands at its end, so nothing of it is believed before.
+fn headers_of(store: &Store, path: &str) -> Result<Option<Vec<Header>>> {
+    let Some(mut segment) = open_segment(store, path)? else { return Ok(None) };
+    let mut headers = Vec::new();
+    loop {
+        match read_answer(&mut segment) {
+            Ok(Some((header, _))) => headers.push(header),
+            Ok(None) => return Ok(Some(headers)),
+            Err(_) => return Ok(None),
         }
     }
 }

@@ -184,7 +184,7 @@ impl<'a> DocumentShards<'a> {
                     }
                     Answer::Gone { status } => {
                         self.decided.push(name);
-                        row.outcome = if status == 451 { Outcome::Blocked } else { Outcome::NotFound };
+                        row.outcome = if matches!(status, 403 | 451) { Outcome::Blocked } else { Outcome::NotFound };
                     }
                 }
             }

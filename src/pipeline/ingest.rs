@@ -23,6 +23,7 @@ use super::run::{RunReporter, keep_budget, restore_budget};
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
 use super::survey::{Survey, survey};
 use crate::commit::{commit, read_manifest, recover};
+use crate::diff::Selection;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::fetch::{ByteBudget, Fetched, StagedAnswers, fetch};
 use crate::lake::{Layout, Manifest, OriginLayout, Partition, PartitionSet, TableKind};
@@ -44,7 +45,7 @@ pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     let layout = Layout::origin(&options.registry.origin().name);
     let store = options.store.clone();
     restore_budget(&store, &options.registry).await?;
-    options.registry.info().await?;
+    stop.run_until_cancelled(options.registry.info()).await.unwrap_or_else(|| Err(Error::interrupted()))?;
     if options.dry_run {
         let river = Arc::new(River::new(options, layout, progress, None));
         let outcome = river.run(&stop).await;
@@ -233,12 +234,14 @@ impl River {
         if self.options.dry_run || job.plan.is_unchanged() {
             if !self.options.dry_run {
                 Progress::add(&self.progress.partitions_unchanged, 1);
-                // What an earlier run staged and nobody wants any more.
-                self.options.store.delete_folder(&self.layout.partition_staging(&job.partition)).await?;
+                self.clear_answers(&job.partition, false).await?;
             }
             Progress::add(&self.progress.partitions_done, 1);
             return Ok(());
         }
+        let partition = job.partition.clone();
+        // Only where documents are written is it known what is staged.
+        let uses_all_staged = job.plan.writes_documents() && job.staged.is_covered_by(&job.plan.fetch);
         let manifest = match self.fetch_and_build(job).await {
             // What came in is staged.
             Err(error) if error.kind() == ErrorKind::Interrupted && self.ending.has_begun() => return Ok(()),
@@ -250,7 +253,17 @@ impl River {
         let river = Arc::clone(&self);
         let committed = self.commits.spawn(async move { commit(&river.options.store, &river.layout, &manifest).await });
         committed.await.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
+        self.clear_answers(&partition, uses_all_staged).await?;
         Progress::add(&self.progress.partitions_done, 1);
+        Ok(())
+    }
+
+    /// Removes the answers that are staged for a partition where each is used, or out of date because this run wanted
+    /// every document. One that wanted less leaves them to the next that wants more.
+    async fn clear_answers(&self, partition: &Partition, uses_all_staged: bool) -> Result<()> {
+        if uses_all_staged || self.options.selection == Selection::All {
+            self.options.store.delete_folder(&self.layout.partition_staging(partition)).await?;
+        }
         Ok(())
     }
 

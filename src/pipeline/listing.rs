@@ -25,6 +25,10 @@ use crate::table::{DocsBuilder, schema};
 const PAGES_CAPACITY: usize = 4;
 /// Partitions' rows that are read ahead of their plans.
 const PARTITIONS_CAPACITY: usize = 1;
+/// A listing of so many times the rows that the registry says it has, has no end.
+const ENDLESS_TIMES: u64 = 3;
+/// Fewer rows than these may be listed whatever it says.
+const ENDLESS_ROWS: u64 = 1_000_000;
 
 /// How a new lake's partition set is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +88,7 @@ impl Listing {
         while let Some(page) = scan.try_next().await? {
             Progress::add(&progress.rows_scanned, page.rows.len() as u64);
             Progress::add(&progress.ranges_scanned, u64::from(page.is_last));
+            endless(progress.rows_scanned.load(std::sync::atomic::Ordering::Relaxed), page.total_rows)?;
             if let Some(total) = page.total_rows.filter(|_| is_whole) {
                 progress.rows_expected.store(total, std::sync::atomic::Ordering::Relaxed);
             }
@@ -224,6 +229,18 @@ impl Spool {
             Err(error) => vec![Err(error)],
         });
         Ok(with_misplaced(rows, self.misplaced.clone()))
+    }
+}
+
+/// Refuses a listing that has many times the rows that the registry says it has: it would go on until the disk is full.
+fn endless(rows_scanned: u64, total_rows: Option<u64>) -> Result<()> {
+    match total_rows {
+        Some(total) if rows_scanned > total.saturating_mul(ENDLESS_TIMES).max(ENDLESS_ROWS) => {
+            Err(Error::network(format!("the registry says that it has {total} names, and has listed {rows_scanned}"))
+                .retry(crate::error::Retry::Never)
+                .hint("its listing may have no end; is this the address of a registry's _all_docs?"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -
     }
     if let Some((missing, total)) = missing
         && lost > 0
-        && missing > ALWAYS_BELIEVED.max(total / BELIEVED_MISSING)
+        && missing * BELIEVED_MISSING > total
     {
         return Some(format!(
             "the registry says that it has {total} names and lists {missing} fewer, and {lost} of the lake's are not listed"
@@ -88,6 +88,8 @@ mod tests {
         let many = vec![(10_000, 10_000); 99];
         let emptied = disbelief(&losses(&[many.as_slice(), &[(1_000, 0)]].concat()), None);
         assert!(emptied.is_some_and(|why| why.contains("1000 of the 1000 names that the lake holds in")));
+        let of_few = disbelief(&losses(&[(700, 600)]), Some((100, 700)));
+        assert!(of_few.is_some_and(|why| why.contains("lists 100 fewer")), "they are not gone, they are not listed");
         let by_own_count = disbelief(&losses(&[(100_000, 99_950)]), Some((150, 100_100)));
         assert!(by_own_count.is_some_and(|why| why.contains("lists 150 fewer")));
     }

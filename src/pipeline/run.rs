@@ -114,7 +114,9 @@ impl RunReporter {
         self.task.abort();
         // The task may be inside a put; its file must not come back after the delete.
         let _ = self.task.await;
-        keep_budget(&self.store, &self.registry).await?;
-        self.store.delete(&self.layout.run_status()).await
+        let kept = keep_budget(&self.store, &self.registry).await;
+        // Also where the disk is full.
+        self.store.delete(&self.layout.run_status()).await?;
+        kept
     }
 }

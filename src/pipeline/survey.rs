@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::scope::Scope;
 use super::status::read_partition_set;
 use crate::commit::read_manifests;
-use crate::error::{Context, Doing, ErrorKind, Result};
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{
     DEFAULT_ROWS_PER_PARTITION, OriginLayout, PartSize, Partition, PartitionSet, Pivots, TableKind, exact_partition_set,
 };
@@ -41,6 +41,15 @@ pub(super) async fn survey(
         Listing::scan(&options.registry, ranges, is_whole, spool_store, layout, progress).await
     };
     let held = read_partition_set(&options.store, layout).await?;
+    if held.is_none() && !read_manifests(&options.store, layout).await?.is_empty() {
+        // Other partitions beside those that are there would hold every name a second time.
+        return Err(Error::lake(format!("{} is gone, but the lake holds partitions", layout.partition_set())).hint(
+            format!(
+                "put it back, or remove the folder {} and ingest it anew; another --lake leaves this one as it is",
+                layout.name()
+            ),
+        ));
+    }
     if options.scope != Scope::All {
         let set = match held {
             Some(set) => set,

@@ -49,6 +49,9 @@ impl Mistakes<'_> {
                 Error::new(ErrorKind::Internal, "the statement cannot be planned").source(error)
             }
             DataFusionError::ObjectStore(_) => Error::lake("cannot list the lake").source(error),
+            _ if message.contains("json_") && message.contains("got Boolean") => {
+                Error::input(message).hint("= binds more tightly than -> and ->>: write (json->>'name') = 'a'")
+            }
             _ => Error::input(message),
         }
     }

@@ -119,6 +119,23 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
         }
     };
     let retry_after = retry_after(headers, SystemTime::now());
+    match verdict_on(status, headers, body_start, conditional, authorized) {
+        // Whatever else it says: a server that names a time asks not to be asked before.
+        Verdict::Retry { stranger, past_caches, reason, .. } if retry_after.is_some() => {
+            Verdict::Retry { pressure: Pressure::Refused, retry_after, stranger, past_caches, reason }
+        }
+        verdict => verdict,
+    }
+}
+
+/// The same, by all but `Retry-After`.
+fn verdict_on(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body_start: &[u8],
+    conditional: bool,
+    authorized: bool,
+) -> Verdict {
     match status.as_u16() {
         200 if looks_like_json(body_start) => Verdict::Done,
         // A block page or a login page in the place of an answer.
@@ -133,25 +150,26 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
             past_caches: true,
             reason: "status 304 to a request without conditions".to_owned(),
         },
+        // A front that has lost its way to the registry says so in HTML; a registry says JSON, or little.
+        404 | 410 if body_start.trim_ascii_start().starts_with(b"<") => {
+            stranger(Pressure::None, format!("status {status} with a page of HTML"))
+        }
         404 | 410 => Verdict::Gone,
         451 => Verdict::Blocked,
         401 => denied("status 401: the registry wants credentials that it accepts", body_start),
         403 if !looks_like_json(body_start) => {
-            retry(Pressure::Refused, retry_after, format!("status 403 with {}", content(headers, body_start)))
+            retry(Pressure::Refused, format!("status 403 with {}", content(headers, body_start)))
         }
         403 if authorized => denied("status 403: the registry refuses these credentials", body_start),
         403 => Verdict::Blocked,
-        429 => retry(Pressure::Refused, retry_after, "status 429: too many requests".to_owned()),
-        503 => {
-            // With a time it is a refusal; a bare one is as often a passing fault behind a load balancer.
-            let pressure = if retry_after.is_some() { Pressure::Refused } else { Pressure::Overloaded };
-            retry(pressure, retry_after, "status 503: the server is not available".to_owned())
-        }
+        429 => retry(Pressure::Refused, "status 429: too many requests".to_owned()),
+        // Without a time it is as often a passing fault behind a load balancer.
+        503 => retry(Pressure::Overloaded, "status 503: the server is not available".to_owned()),
         // These are about one document or one fault more often than about load.
-        500 | 501 | 505 => retry(Pressure::None, retry_after, format!("status {status}")),
-        500..=599 => retry(Pressure::Overloaded, retry_after, format!("status {status}")),
-        408 | 425 => retry(Pressure::Overloaded, retry_after, format!("status {status}")),
-        421 => retry(Pressure::None, retry_after, format!("status {status}")),
+        500 | 501 | 505 => retry(Pressure::None, format!("status {status}")),
+        500..=599 => retry(Pressure::Overloaded, format!("status {status}")),
+        408 | 425 => retry(Pressure::Overloaded, format!("status {status}")),
+        421 => retry(Pressure::None, format!("status {status}")),
         code if (100..300).contains(&code) => stranger(Pressure::None, format!("the unexpected status {status}")),
         _ => fatal(ErrorKind::Network, format!("status {status}{}", quoted(body_start))),
     }
@@ -166,9 +184,9 @@ fn classify_fault(fault: &Fault) -> Verdict {
             past_caches: false,
             reason: format!("the server cannot be reached: {why}"),
         },
-        Fault::TimedOut => retry(Pressure::Overloaded, None, "the server stayed silent for too long".to_owned()),
-        Fault::Cut(why) => retry(Pressure::None, None, format!("the answer broke off: {why}")),
-        Fault::Garbled(why) => retry(Pressure::None, None, format!("the answer is garbled: {why}")),
+        Fault::TimedOut => retry(Pressure::Overloaded, "the server stayed silent for too long".to_owned()),
+        Fault::Cut(why) => retry(Pressure::None, format!("the answer broke off: {why}")),
+        Fault::Garbled(why) => retry(Pressure::None, format!("the answer is garbled: {why}")),
         Fault::OtherName(found) => {
             let found: String = found.chars().take(200).collect();
             let reason = format!("the answer is the document of {found:?}");
@@ -190,8 +208,8 @@ fn classify_fault(fault: &Fault) -> Verdict {
     }
 }
 
-fn retry(pressure: Pressure, retry_after: Option<Duration>, reason: String) -> Verdict {
-    Verdict::Retry { pressure, retry_after, stranger: Stranger::No, past_caches: false, reason }
+fn retry(pressure: Pressure, reason: String) -> Verdict {
+    Verdict::Retry { pressure, retry_after: None, stranger: Stranger::No, past_caches: false, reason }
 }
 
 fn stranger(pressure: Pressure, reason: String) -> Verdict {

@@ -34,6 +34,11 @@ const MAX_INFO_BYTES: usize = 1 << 20;
 /// The most memory that a server's word alone reserves.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
 
+/// The largest page that is read. A full one of npm's has some 1.5 MB, and one of the longest names and revisions 6.
+const MAX_PAGE_BYTES: usize = 16 << 20;
+/// An error that is served as if it were a document is no larger.
+const LARGEST_MESSAGE_BYTES: usize = 64 << 10;
+
 const JSON: &str = "application/json";
 
 /// A registry. Clones share connections, limits, budget and counters.
@@ -162,7 +167,7 @@ impl Registry {
         };
         let url =
             packument_url(&self.inner.origin.registry_url, &request.name).map_err(|failure| failure.doing(doing))?;
-        let mut attempts = Attempts::new(&self.inner.config);
+        let mut attempts = Attempts::of_a_name(&self.inner.config);
         loop {
             let permit =
                 self.enter(&self.inner.hosts.registry, &mut attempts).await.map_err(|failure| failure.doing(doing))?;
@@ -216,7 +221,7 @@ impl Registry {
 
     /// Waits before the next attempt, without a place among the requests in flight.
     async fn pause(&self, host: &Host, attempts: &mut Attempts, failed: Failed) -> Result<(), RequestFailure> {
-        let pause = attempts.after(failed, fastrand::f64(), host.is_known())?;
+        let pause = attempts.after(self.inner.wire.cleaned(failed), fastrand::f64(), host.standing())?;
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
@@ -252,7 +257,12 @@ impl Registry {
         let no_page = |error: Error| faulty(Fault::OtherKind(error.message().to_owned()));
         let mut decoder = RowsDecoder::new(limit);
         decoder.feed(&first_piece).map_err(no_page)?;
+        let mut page_bytes = first_piece.len();
         while let Some(piece) = body.next().await.map_err(faulty)? {
+            page_bytes += piece.len();
+            if page_bytes > MAX_PAGE_BYTES {
+                return Err(faulty(Fault::OtherKind(format!("a page is larger than {MAX_PAGE_BYTES} bytes"))));
+            }
             decoder.feed(piece).map_err(no_page)?;
         }
         decoder.finish().map(Some).map_err(no_page)
@@ -298,6 +308,10 @@ impl Registry {
                     document.extend_from_slice(piece);
                 }
                 check(&document, &request.name, body.has_certain_end())?;
+                // The lake holds a document of this name: what takes its place should be one.
+                if request.validators.is_some() && !mentions_a_packument(&document) {
+                    return Err(faulty(Fault::OtherKind("it has no _id, name, time or versions".to_owned())));
+                }
                 grown.keep();
                 // What was reserved beyond the end of a small one would be memory that no gate knows of.
                 let bytes = match document.len() <= MAX_RESERVED_BYTES {
@@ -342,6 +356,12 @@ fn check(document: &[u8], name: &PackageName, has_certain_end: bool) -> Result<(
         Some(found) if found != name.as_str() => Err(faulty(Fault::OtherName(found.into_owned()))),
         _ => Ok(()),
     }
+}
+
+/// Whether a document can have any of the members that make a packument; a large one is one.
+fn mentions_a_packument(document: &[u8]) -> bool {
+    let has = |member: &str| memchr::memmem::find(document, member.as_bytes()).is_some();
+    document.len() > LARGEST_MESSAGE_BYTES || ["\"_id\"", "\"name\"", "\"time\"", "\"versions\""].into_iter().any(has)
 }
 
 /// A fault of a body.

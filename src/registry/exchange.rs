@@ -159,11 +159,18 @@ impl Wire {
         Ok(Met::Reply(reply))
     }
 
-    /// Tells the permit of what is no answer, and counts it.
-    fn failed(&self, mut verdict: Verdict, http_status: Option<u16>, permit: &Permit, latency: Duration) -> Failed {
-        if let Verdict::Retry { reason, .. } | Verdict::Fatal { reason, .. } = &mut verdict {
+    /// A failure without the secrets that the server repeated.
+    pub(super) fn cleaned(&self, mut failed: Failed) -> Failed {
+        if let Failed::NoAnswer { verdict: Verdict::Retry { reason, .. } | Verdict::Fatal { reason, .. }, .. } =
+            &mut failed
+        {
             *reason = self.credentials.without_secrets(std::mem::take(reason));
         }
+        failed
+    }
+
+    /// Tells the permit of what is no answer, and counts it.
+    fn failed(&self, verdict: Verdict, http_status: Option<u16>, permit: &Permit, latency: Duration) -> Failed {
         let observation = match &verdict {
             Verdict::Retry { pressure: Pressure::Refused, retry_after, .. } => {
                 add(&self.counters.refusals, 1);

@@ -1,7 +1,7 @@
 //! The hosts that an origin's requests reach: its own two, and those that they send us on to. Each has its gate.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use url::Url;
@@ -10,6 +10,7 @@ use super::classify::Fault;
 use super::config::{HostLimits, RegistryConfig};
 use super::limiter::gate::Gate;
 use super::origin::{Origin, host_of, is_loopback};
+use super::retry::Standing;
 
 /// Hosts beyond the origin's own. A registry has a storage or two behind it; one that names a new host in every answer
 /// would make each a gate and a count for ever.
@@ -18,23 +19,24 @@ const MAX_OTHER_HOSTS: usize = 16;
 /// One server.
 pub(super) struct Host {
     pub(super) gate: Gate,
-    /// Whether it has ever given a useful answer, so that it is a registry, whatever it says later.
-    known: AtomicBool,
+    /// Its useful answers: with one it is a registry, whatever it says later.
+    useful_answers: AtomicU64,
 }
 
 impl Host {
     fn new(name: String, limits: HostLimits) -> Arc<Host> {
-        Arc::new(Host { gate: Gate::new(name, limits), known: AtomicBool::new(false) })
+        Arc::new(Host { gate: Gate::new(name, limits), useful_answers: AtomicU64::new(0) })
     }
 
     /// Passes on an answer that only a registry gives.
     pub(super) fn useful<T>(&self, answer: T) -> T {
-        self.known.store(true, Ordering::Relaxed);
+        self.useful_answers.fetch_add(1, Ordering::Relaxed);
         answer
     }
 
-    pub(super) fn is_known(&self) -> bool {
-        self.known.load(Ordering::Relaxed)
+    /// How it stands now.
+    pub(super) fn standing(&self) -> Standing {
+        Standing { useful_answers: self.useful_answers.load(Ordering::Relaxed), waiting: self.gate.waiting() }
     }
 }
 

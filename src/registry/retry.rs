@@ -18,11 +18,33 @@ const PATIENCE_WITH_STRANGERS: u32 = 3;
 /// wait and when to give up. More than these seem to be about the name.
 const REFUSALS_FORGIVEN: u32 = 32;
 
+/// The same, where the host answers for other names meanwhile, or hardly any other name is left to ask for: then it is not
+/// the host that is closed, and one name must not hold up all others.
+const REFUSALS_OF_A_NAME_FORGIVEN: u32 = 4;
+
+/// Fewer requests than these that wait at a gate are hardly any. A ban that meets this many is probed by each in turn, and
+/// ends, or uses up the gate's patience, before one of them has used up its attempts.
+const FEW_WAITING: u32 = 8;
+
+/// How a host stands when an attempt at it has failed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Standing {
+    /// Useful answers that it has ever given.
+    pub(super) useful_answers: u64,
+    /// Other requests that wait at its gate.
+    pub(super) waiting: u32,
+}
+
 /// The attempts of one request: counted here and nowhere else.
 #[derive(Debug)]
 pub(super) struct Attempts {
     made: u32,
-    refused: u32,
+    /// Refusals that were forgiven.
+    forgiven: u32,
+    /// Whether this is one of many requests for documents, any of which may fail for itself.
+    is_of_a_name: bool,
+    /// The host's useful answers at the last refusal.
+    useful_answers: u64,
     max: u32,
     strange: u32,
     pause: Duration,
@@ -45,16 +67,24 @@ pub(super) enum Failed {
 }
 
 impl Attempts {
+    /// Of a request that a run needs.
     pub(super) fn new(config: &RegistryConfig) -> Self {
         Attempts {
             made: 0,
-            refused: 0,
+            forgiven: 0,
+            is_of_a_name: false,
+            useful_answers: 0,
             max: config.max_attempts.max(1),
             strange: 0,
             pause: config.retry_pause,
             pause_cap: config.retry_pause_cap,
             past_caches: false,
         }
+    }
+
+    /// Of a request for the document of one name.
+    pub(super) fn of_a_name(config: &RegistryConfig) -> Self {
+        Attempts { is_of_a_name: true, ..Attempts::new(config) }
     }
 
     /// A request is about to be sent.
@@ -72,9 +102,9 @@ impl Attempts {
         self.past_caches
     }
 
-    /// The pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1; `known` says
-    /// whether this host has ever given a useful answer.
-    pub(super) fn after(&mut self, failed: Failed, fraction: f64, known: bool) -> Result<Duration, RequestFailure> {
+    /// The pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1.
+    pub(super) fn after(&mut self, failed: Failed, fraction: f64, host: Standing) -> Result<Duration, RequestFailure> {
+        let known = host.useful_answers > 0;
         let (verdict, http_status) = match failed {
             Failed::NoAnswer { verdict, http_status } => (verdict, http_status),
             Failed::NotSent(error) => return Err(RequestFailure::stops_the_run(error, self.made)),
@@ -82,7 +112,9 @@ impl Attempts {
         let (stranger, reason) = match verdict {
             Verdict::Retry { stranger, past_caches, reason, pressure, .. } => {
                 self.past_caches |= past_caches;
-                self.refused += u32::from(pressure == Pressure::Refused);
+                if pressure == Pressure::Refused {
+                    self.forgive(host);
+                }
                 (stranger, reason)
             }
             Verdict::Fatal { kind, oversize, reason } => {
@@ -105,7 +137,7 @@ impl Attempts {
         };
         self.strange += u32::from(stranger != Stranger::No);
         let given_up_early = stranger != Stranger::No && !known && self.strange >= PATIENCE_WITH_STRANGERS;
-        let counted = self.made - self.refused.min(REFUSALS_FORGIVEN);
+        let counted = self.made - self.forgiven;
         if counted >= self.max || given_up_early {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
             let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));
@@ -121,6 +153,15 @@ impl Attempts {
         let longest = self.pause.saturating_mul(1 << counted.saturating_sub(1).min(20)).min(self.pause_cap);
         Ok(longest.mul_f64(fraction.clamp(0.0, 1.0)))
     }
+
+    /// Forgives a refusal, if it seems to be the host's affair rather than the name's.
+    fn forgive(&mut self, host: Standing) {
+        let answers_others = host.useful_answers > self.useful_answers || host.waiting < FEW_WAITING;
+        let is_about_the_name = self.is_of_a_name && host.useful_answers > 0 && answers_others;
+        self.useful_answers = host.useful_answers;
+        let most = if is_about_the_name { REFUSALS_OF_A_NAME_FORGIVEN } else { REFUSALS_FORGIVEN };
+        self.forgiven += u32::from(self.forgiven < most);
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +169,12 @@ impl Attempts {
 mod tests {
     use super::super::classify::{Evidence, Fault, classify};
     use super::*;
+
+    const KNOWN: Standing = Standing { useful_answers: 1, waiting: FEW_WAITING };
+
+    fn standing(known: bool) -> Standing {
+        if known { KNOWN } else { Standing::default() }
+    }
 
     fn failed(fault: &Fault) -> Failed {
         Failed::NoAnswer { verdict: classify(&Evidence::Failed(fault)), http_status: None }
@@ -145,7 +192,7 @@ mod tests {
         let mut pauses = Vec::new();
         let failure = loop {
             attempts.begin();
-            match attempts.after(failed(&Fault::TimedOut), 1.0, true) {
+            match attempts.after(failed(&Fault::TimedOut), 1.0, KNOWN) {
                 Ok(pause) => pauses.push(pause.as_millis()),
                 Err(failure) => break failure,
             }
@@ -160,8 +207,8 @@ mod tests {
     fn the_pause_is_drawn_from_all_of_its_range() {
         let mut attempts = Attempts::new(&RegistryConfig::default());
         attempts.begin();
-        assert_eq!(attempts.after(failed(&Fault::TimedOut), 0.0, true).unwrap(), Duration::ZERO);
-        assert_eq!(attempts.after(failed(&Fault::TimedOut), 0.5, true).unwrap(), Duration::from_millis(250));
+        assert_eq!(attempts.after(failed(&Fault::TimedOut), 0.0, KNOWN).unwrap(), Duration::ZERO);
+        assert_eq!(attempts.after(failed(&Fault::TimedOut), 0.5, KNOWN).unwrap(), Duration::from_millis(250));
     }
 
     #[test]
@@ -171,7 +218,7 @@ mod tests {
             let mut attempts = Attempts::new(&RegistryConfig::default());
             let failure = loop {
                 attempts.begin();
-                if let Err(failure) = attempts.after(failed(&fault), 0.0, known) {
+                if let Err(failure) = attempts.after(failed(&fault), 0.0, standing(known)) {
                     break failure;
                 }
             };
@@ -186,28 +233,53 @@ mod tests {
         let mut attempts = Attempts::new(&RegistryConfig::default());
         for fault in [&Fault::TimedOut, &Fault::TimedOut, &stranger, &Fault::TimedOut, &stranger] {
             attempts.begin();
-            assert!(attempts.after(failed(fault), 0.0, false).is_ok());
+            assert!(attempts.after(failed(fault), 0.0, Standing::default()).is_ok());
         }
         attempts.begin();
-        assert!(attempts.after(failed(&stranger), 0.0, false).is_err());
+        assert!(attempts.after(failed(&stranger), 0.0, Standing::default()).is_err());
+    }
+
+    fn refused() -> Failed {
+        let (pressure, stranger, reason) = (Pressure::Refused, Stranger::No, "status 429".to_owned());
+        let verdict = Verdict::Retry { pressure, retry_after: None, stranger, past_caches: false, reason };
+        Failed::NoAnswer { verdict, http_status: Some(429) }
+    }
+
+    /// How many refusals one request bears, where the host stands like this each time.
+    fn refusals_borne(mut attempts: Attempts, mut standings: impl Iterator<Item = Standing>) -> u32 {
+        loop {
+            attempts.begin();
+            if attempts.after(refused(), 0.0, standings.next().unwrap()).is_err() {
+                return attempts.made();
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_refused_while_others_are_answered_or_when_it_is_the_last_is_given_up() {
+        let config = RegistryConfig { max_attempts: 8, ..RegistryConfig::default() };
+        let flowing = (1..).map(|useful_answers| Standing { useful_answers, waiting: 40 });
+        let ban = std::iter::repeat(Standing { useful_answers: 5, waiting: 40 });
+        let alone = std::iter::repeat(Standing { useful_answers: 5, waiting: 0 });
+        assert_eq!(refusals_borne(Attempts::of_a_name(&config), flowing.clone()), 12);
+        assert_eq!(refusals_borne(Attempts::of_a_name(&config), alone), 12);
+        assert_eq!(refusals_borne(Attempts::of_a_name(&config), ban), 40);
+        assert_eq!(refusals_borne(Attempts::new(&config), flowing), 40, "without a page the run cannot go on");
     }
 
     #[test]
     fn a_ban_does_not_use_attempts_up_and_one_name_that_is_refused_for_ever_does() {
-        let refused = || {
-            let (pressure, stranger, reason) = (Pressure::Refused, Stranger::No, "status 429".to_owned());
-            let verdict = Verdict::Retry { pressure, retry_after: None, stranger, past_caches: false, reason };
-            Failed::NoAnswer { verdict, http_status: Some(429) }
-        };
         let mut attempts = Attempts::new(&RegistryConfig { max_attempts: 3, ..RegistryConfig::default() });
         for _ in 0..REFUSALS_FORGIVEN {
             attempts.begin();
             // The gate waits; what the request adds to it does not grow.
-            assert!(attempts.after(refused(), 1.0, false).unwrap() <= RegistryConfig::default().retry_pause);
+            assert!(
+                attempts.after(refused(), 1.0, Standing::default()).unwrap() <= RegistryConfig::default().retry_pause
+            );
         }
         for is_last in [false, false, true] {
             attempts.begin();
-            assert_eq!(attempts.after(refused(), 1.0, false).is_err(), is_last);
+            assert_eq!(attempts.after(refused(), 1.0, Standing::default()).is_err(), is_last);
         }
         assert_eq!(attempts.made(), REFUSALS_FORGIVEN + 3);
     }
@@ -219,7 +291,7 @@ mod tests {
             let failure = loop {
                 attempts.begin();
                 let unreachable = Fault::Unreachable("refused".to_owned());
-                if let Err(failure) = attempts.after(failed(&unreachable), 0.0, known) {
+                if let Err(failure) = attempts.after(failed(&unreachable), 0.0, standing(known)) {
                     break failure;
                 }
             };

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use parquet::errors::Result as ParquetResult;
@@ -32,7 +32,7 @@ impl StagedFile {
             Backend::Local(root) => {
                 let path = root.join(path);
                 create_folder(root, local::parent(&path))?;
-                let file = File::create(&path).map_err(|error| local::disk_error("write", &path, error))?;
+                let file = create_anew(&path).map_err(|error| local::disk_error("write", &path, error))?;
                 Target::Local { file, path }
             }
             Backend::Memory(_) => Target::Memory { bytes: Vec::new() },
@@ -50,6 +50,16 @@ impl StagedFile {
             Target::Memory { bytes } => futures::executor::block_on(self.store.put(&self.path, bytes)),
         }
     }
+}
+
+/// A new file in the place of one that is there. That one is not written over: a process that stood still while another
+/// took its place may still hold it open, and what it writes must not reach the file that the other one commits.
+fn create_anew(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::create_new(path)
 }
 
 impl Write for StagedFile {

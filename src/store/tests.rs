@@ -1,6 +1,7 @@
 //! The promises of a store, held on each backend.
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write;
 use std::time::Duration;
 
 use super::*;
@@ -138,4 +139,19 @@ async fn what_a_put_or_a_move_changes_on_a_disk_is_durable_when_it_returns() {
     assert_eq!(synced(), ["", "s/x"]);
     assert!(store.promote("s/x", "t/x").await.unwrap());
     assert_eq!(synced(), ["", "t"]);
+}
+
+/// A process that stood still while another took its place still holds the file that it had begun.
+#[test]
+fn what_is_staged_anew_is_no_longer_the_file_that_another_process_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_str().unwrap()).unwrap();
+    let mut first = store.stage("o/staging/p/docs.parquet").unwrap();
+    first.write_all(b"first").unwrap();
+    let mut second = store.stage("o/staging/p/docs.parquet").unwrap();
+    second.write_all(b"second").unwrap();
+    second.finish().unwrap();
+    first.write_all(b" goes on for longer").unwrap();
+    first.flush().unwrap();
+    assert_eq!(std::fs::read(folder.path().join("o/staging/p/docs.parquet")).unwrap(), b"second");
 }

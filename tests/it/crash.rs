@@ -4,9 +4,11 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use all_docs::diff::Selection;
 use all_docs::lake::{Layout, Partition, TableKind};
+use all_docs::npm::PackageName;
 use all_docs::pipeline::{IngestSummary, Progress, ingest};
-use all_docs::sample::World;
+use all_docs::sample::{Action, Fault, FaultScript, World};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Env, ORIGIN, all_docs, assert_same_lake, run};
@@ -21,7 +23,7 @@ fn pivots() -> Vec<&'static str> {
 }
 
 /// Stops the run when `packuments` answers have been taken.
-async fn stop_after(env: &Env, packuments: u64) -> IngestSummary {
+async fn stop_after(env: &Env, pivots: &[&str], packuments: u64) -> IngestSummary {
     let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
     let watch = {
         let (progress, stop) = (Arc::clone(&progress), stop.clone());
@@ -32,7 +34,7 @@ async fn stop_after(env: &Env, packuments: u64) -> IngestSummary {
             stop.cancel();
         })
     };
-    let summary = ingest(env.options(&pivots()), progress, stop).await.unwrap();
+    let summary = ingest(env.options(pivots), progress, stop).await.unwrap();
     watch.abort();
     summary
 }
@@ -43,7 +45,7 @@ async fn a_stopped_run_keeps_what_it_fetched_and_the_next_one_ends_in_the_same_b
     quiet.ingest(&pivots()).await;
     for packuments in [1, 150, 390] {
         let env = Env::new(World::seeded(21, PACKAGES));
-        let summary = stop_after(&env, packuments).await;
+        let summary = stop_after(&env, &pivots(), packuments).await;
         let first = env.packuments_asked();
         let rerun = run(env.options(&pivots())).await.unwrap();
         assert!(!rerun.interrupted);
@@ -53,6 +55,31 @@ async fn a_stopped_run_keeps_what_it_fetched_and_the_next_one_ends_in_the_same_b
         if summary.interrupted {
             assert!(first.len() < PACKAGES + 10);
         }
+    }
+}
+
+/// A command about one name, or about names alone, may come between a run that was stopped and the one that goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_fetched_outlives_a_run_that_wants_less() {
+    let quiet = Env::new(World::seeded(24, PACKAGES));
+    quiet.ingest(&[]).await;
+    let one = quiet.server.world().names().nth(3).unwrap().to_owned();
+    for selection in [Selection::None, Selection::Names([PackageName::from(one.as_str())].into())] {
+        let env = Env::new(World::seeded(24, PACKAGES));
+        let last = env.server.world().names().last().unwrap().to_owned();
+        let never = Action::Slow { before_headers_ms: 60_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
+        env.server.set_faults(FaultScript::of([Fault::packument(&last, never)]));
+        stop_after(&env, &[], PACKAGES as u64 - 1).await;
+        env.server.set_faults(FaultScript::default());
+        env.packuments_asked();
+        let mut between = env.options(&[]);
+        between.selection = selection;
+        run(between).await.unwrap();
+        run(env.options(&[])).await.unwrap();
+        let asked = env.packuments_asked();
+        assert!(asked.len() < 50, "{} documents were asked for again", asked.len());
+        assert_same_lake(&env.lake(), &quiet.lake());
+        assert_eq!(env.store().list(&Layout::origin(ORIGIN).staging()).await.unwrap(), Vec::<String>::new());
     }
 }
 

@@ -92,7 +92,10 @@ async fn fault_6_attempts_are_counted_once_and_refused_credentials_stop_the_run(
     let env = Env::new(world_of(&["a", "b", "c"]));
     env.server.set_faults(FaultScript::of([
         Fault::packument("a", Action::status(503)).times(2),
-        Fault::packument("b", Action::status(404)),
+        Fault::packument(
+            "b",
+            Action::Status { code: 404, retry_after: None, body: Some("{\"error\":\"not found\"}".to_owned()) },
+        ),
     ]));
     let summary = env.ingest(&[]).await;
     assert!(!summary.is_complete());

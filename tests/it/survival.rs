@@ -239,6 +239,43 @@ fn a_name_without_a_document_is_told_of_by_each_run() {
     assert_eq!(output.status.code(), Some(0), "no document is wanted: {}", stderr(&output));
 }
 
+/// One name that is refused for ever is a failure of its own, and holds up nobody.
+#[test]
+fn a_name_that_is_always_refused_is_given_up_and_the_run_goes_on() {
+    let env = Env::new(World::seeded(82, 120));
+    let name = env.server.world().names().nth(40).unwrap().to_owned();
+    env.server.set_faults(FaultScript::of([Fault::packument(&name, Action::status(403))]));
+    let output = env.ingest_command(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    same_name(&env);
+    let outcomes = env.texts(TableKind::Outcomes, "outcome");
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.as_deref() == Some("failed")).count(), 1);
+    assert_eq!(outcomes.len(), 120);
+    assert_eq!(env.packuments_asked().iter().filter(|asked| **asked == name).count(), 12);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_is_heard_while_the_registry_is_first_asked() {
+    let env = Env::new(World::seeded(83, 10));
+    let never = Action::Slow { before_headers_ms: 60_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
+    env.server.set_faults(FaultScript::of([Fault::any(never)]));
+    for command in [env.ingest_command(&PIVOTS), {
+        let mut pivots = crate::support::all_docs(env.folder.path());
+        pivots.args(["pivots", "--count", "3", "--origin", env.server.url()]);
+        pivots
+    }] {
+        let mut command = command;
+        let asked_before = env.server.request_count();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        while env.server.request_count() == asked_before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
+}
+
 #[test]
 fn requests_of_a_dry_run_count_in_the_month() {
     let env = Env::new(World::seeded(81, 20));

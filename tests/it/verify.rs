@@ -283,3 +283,17 @@ fn a_lake_that_is_not_there_or_holds_no_such_origin_is_an_error() {
     assert_eq!(code, Some(4), "{told}");
     assert!(told.contains("no origin npm"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_whose_partition_set_is_gone_is_not_sound_and_not_ingested_a_second_time() {
+    let env = Env::new(World::seeded(38, 40));
+    env.ingest(&["k"]).await;
+    std::fs::remove_file(env.lake().join("sample/partitions.json")).unwrap();
+    let output = run_binary(env.folder.path(), &["verify"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stdout(&output).contains("partitions.json"), "{}", stdout(&output));
+    env.packuments_asked();
+    let error = crate::support::run(env.options(&["k"])).await.unwrap_err();
+    assert_eq!(error.kind(), all_docs::error::ErrorKind::Lake, "{error:?}");
+    assert!(env.packuments_asked().is_empty());
+}

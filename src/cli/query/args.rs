@@ -40,7 +40,7 @@ pub(in crate::cli) struct QueryArgs {
     /// How the answer is written: table, csv, json, ndjson, parquet [default: table; by --output's suffix]
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
-    /// Write the answer to this file instead of standard output
+    /// Write the answer to this file instead of standard output; - is standard output
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// Another lake whose tables the statement may name: NAME.packages, of its other origins NAME_ORIGIN.packages

@@ -22,7 +22,7 @@ use super::lease::live_holder;
 use super::open::read_lake;
 use super::progress::Progress;
 use super::status::read_partition_set;
-use crate::commit::read_manifest;
+use crate::commit::{read_manifest, read_manifests};
 use crate::error::{Error, Result};
 use crate::lake::{Layout, LockRecord, OriginLayout, Partition, PartitionSet, TableKind};
 use crate::store::{Store, blocking};
@@ -161,6 +161,11 @@ async fn verify_origin(
     }
     let set = match read_partition_set(store, layout).await {
         Ok(Some(set)) => set,
+        Ok(None) if !read_manifests(store, layout).await?.is_empty() => {
+            let reason = "it is gone, but the lake holds partitions".to_owned();
+            proof.findings.push(finding(layout, (layout.partition_set(), Fault::Manifest, reason), None));
+            return Ok(proof);
+        }
         Ok(None) => {
             proof.notes.push("no scan has ended yet, so there is nothing to prove".to_owned());
             return Ok(proof);

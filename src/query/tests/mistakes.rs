@@ -30,6 +30,9 @@ async fn a_wrong_column_names_the_nearest_and_its_table() {
     assert_eq!(message, "\"x\" is no table or alias of the statement");
     assert!(hint.ends_with("Tables and aliases here: v"), "{hint}");
 
+    let (_, hint) = message_and_hint("select name from packuments where json->>'name' = 'a'").await;
+    assert!(hint.contains("(json->>'name') = 'a'"), "{hint}");
+
     let (message, _) = message_and_hint("select name from versions v join packages p on p.name = v.name").await;
     assert_eq!(message, "more than one table of the statement has a column \"name\"");
 }

@@ -30,6 +30,21 @@ fn statements_about_a_name_are_few() {
 }
 
 #[test]
+fn a_server_that_names_a_time_is_not_asked_before() {
+    let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("3"))]);
+    for (status, body) in
+        [(500, "{}"), (502, ""), (503, ""), (520, ""), (524, ""), (408, ""), (425, ""), (200, BLOCK_PAGE)]
+    {
+        let status = StatusCode::from_u16(status).unwrap();
+        let body_start = body.as_bytes();
+        let evidence =
+            Evidence::Answered { status, headers: &headers, body_start, conditional: false, authorized: false };
+        let Verdict::Retry { pressure, retry_after, .. } = classify(&evidence) else { panic!("{status}") };
+        assert_eq!((pressure, retry_after), (Pressure::Refused, Some(Duration::from_secs(3))), "{status}");
+    }
+}
+
+#[test]
 fn refusals_and_faults_are_asked_again() {
     for (status, body, expected) in [
         (429, BLOCK_PAGE, Pressure::Refused),
@@ -44,6 +59,7 @@ fn refusals_and_faults_are_asked_again() {
         (527, "", Pressure::Overloaded),
         (408, "", Pressure::Overloaded),
         (200, BLOCK_PAGE, Pressure::Overloaded),
+        (404, BLOCK_PAGE, Pressure::None),
         (200, "", Pressure::Overloaded),
         (200, "Service busy", Pressure::Overloaded),
         (204, "", Pressure::None),

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod measures;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -303,24 +305,6 @@ async fn a_host_that_we_are_sent_on_to_is_asked_no_faster_than_it_allows() {
     assert!(one.is_ok() && other.is_ok());
     assert_eq!(registry.gates()[1].closed_for, None, "the host that sends us on has refused nothing");
     assert!(registry.statistics().refusals >= 1);
-}
-
-#[tokio::test]
-async fn a_document_that_is_too_large_is_not_kept_and_not_asked_again() {
-    let large = [b"{\"name\":\"a\",\"x\":\"".as_slice(), &[b'x'; 5_000_000], b"\"}"].concat();
-    let small = DOCUMENT.as_bytes();
-    for (document, max_document_bytes) in [(large.as_slice(), 1_000_000), (small, small.len() as u64 - 1)]
-        .into_iter()
-        .flat_map(|(document, limit)| [(response(200, &[], document), limit), (gzipped(document), limit)])
-    {
-        let server = ScriptedServer::in_turn(vec![document]).await;
-        let registry = open(&server, RegistryConfig { max_document_bytes, ..config() }, Credentials::none());
-        let gate = Counting::default();
-        let failure = registry.packument(&PackumentRequest::full("a"), &gate).await.unwrap_err();
-        assert_eq!((failure.outcome, failure.attempts), (Some(Outcome::Oversize), 1));
-        assert!(gate.grown.load(Ordering::Relaxed) <= max_document_bytes);
-        assert_eq!(gate.grown.load(Ordering::Relaxed), gate.shrunk.load(Ordering::Relaxed));
-    }
 }
 
 #[tokio::test]

@@ -89,7 +89,17 @@ fn line(line: &str) -> Option<(&str, &str)> {
         return None;
     }
     let (key, value) = line.split_once('=')?;
-    Some((unquoted(key.trim()), unquoted(value.trim())))
+    Some((unquoted(key.trim()), unquoted(without_comment(value.trim()))))
+}
+
+/// A value up to the `;` or `#` that begins a comment, as npm's reader takes it: anywhere but in quotes.
+fn without_comment(value: &str) -> &str {
+    let is_quoted =
+        value.len() > 1 && ['"', '\''].iter().any(|quote| value.starts_with(*quote) && value.ends_with(*quote));
+    match value.find([';', '#']) {
+        Some(at) if !is_quoted => value[..at].trim_end(),
+        _ => value,
+    }
 }
 
 fn unquoted(text: &str) -> &str {

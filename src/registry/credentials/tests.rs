@@ -43,6 +43,18 @@ fn the_longest_path_wins_and_later_files_replace_earlier_ones() {
 }
 
 #[test]
+fn a_comment_is_no_part_of_a_secret() {
+    let credentials = read(concat!(
+        "//a.b/:_authToken=abc ; mine\n//c.d/:_authToken=abc # mine\n",
+        "//e.f/:_authToken=abc#mine\n//g.h/:_authToken=\"a;b#c\"\n",
+    ));
+    for host in ["a.b", "c.d", "e.f"] {
+        assert_eq!(sent(&credentials, &format!("https://{host}/x")).as_deref(), Some("Bearer abc"), "{host}");
+    }
+    assert_eq!(sent(&credentials, "https://g.h/x").as_deref(), Some("Bearer a;b#c"));
+}
+
+#[test]
 fn every_form_of_secret_is_read() {
     let credentials = read(concat!(
         "; a comment\n# another\n[section]\nregistry=https://a.b/\n",

@@ -3,6 +3,7 @@
 //! Not here: any decision. Those who wait stand in one queue, and only its head talks to the controller, so waking costs
 //! the same for one as for thousands.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ struct Shared {
     controller: Mutex<Controller>,
     /// One permit: the head of the queue has it.
     turnstile: Semaphore,
+    /// Requests that wait for the controller's word.
+    waiting: AtomicU32,
     /// Told when a request ends or an observation may have changed the answer.
     changed: Notify,
 }
@@ -55,7 +58,14 @@ impl Gate {
     pub(in crate::registry) fn new(host: String, limits: HostLimits) -> Self {
         let patience = limits.patience;
         let controller = Mutex::new(Controller::new(limits));
-        let shared = Shared { host, patience, controller, turnstile: Semaphore::new(1), changed: Notify::new() };
+        let shared = Shared {
+            host,
+            patience,
+            controller,
+            turnstile: Semaphore::new(1),
+            waiting: AtomicU32::new(0),
+            changed: Notify::new(),
+        };
         Gate { shared: Arc::new(shared) }
     }
 
@@ -64,6 +74,7 @@ impl Gate {
     /// Fails when the host has given no good answer for as long as patience lasts: of kind RateLimit if it refused,
     /// Network if it was silent.
     pub(in crate::registry) async fn enter(&self) -> Result<Permit> {
+        let _waiter = Waiter::new(&self.shared.waiting);
         let _head =
             self.shared.turnstile.acquire().await.map_err(|_| Error::internal("the gate of a host was closed"))?;
         loop {
@@ -93,6 +104,11 @@ impl Gate {
         }
     }
 
+    /// How many requests wait to leave.
+    pub(in crate::registry) fn waiting(&self) -> u32 {
+        self.shared.waiting.load(Ordering::Relaxed)
+    }
+
     /// Host and port.
     pub(in crate::registry) fn host(&self) -> &str {
         &self.shared.host
@@ -108,6 +124,22 @@ impl Gate {
             Error::network(format!("{host} has given no good answer for {minutes:.0} minutes"))
                 .hint("check the network and the server, then run the same command again")
         }
+    }
+}
+
+/// Counts one that waits, until it is dropped.
+struct Waiter<'a>(&'a AtomicU32);
+
+impl<'a> Waiter<'a> {
+    fn new(waiting: &'a AtomicU32) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Waiter(waiting)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,0 +1,42 @@
+//! What is no document, or more than one can be.
+
+use super::*;
+
+#[tokio::test]
+async fn a_document_that_is_too_large_is_not_kept_and_not_asked_again() {
+    let large = [b"{\"name\":\"a\",\"x\":\"".as_slice(), &[b'x'; 5_000_000], b"\"}"].concat();
+    let small = DOCUMENT.as_bytes();
+    for (document, max_document_bytes) in [(large.as_slice(), 1_000_000), (small, small.len() as u64 - 1)]
+        .into_iter()
+        .flat_map(|(document, limit)| [(response(200, &[], document), limit), (gzipped(document), limit)])
+    {
+        let server = ScriptedServer::in_turn(vec![document]).await;
+        let registry = open(&server, RegistryConfig { max_document_bytes, ..config() }, Credentials::none());
+        let gate = Counting::default();
+        let failure = registry.packument(&PackumentRequest::full("a"), &gate).await.unwrap_err();
+        assert_eq!((failure.outcome, failure.attempts), (Some(Outcome::Oversize), 1));
+        assert!(gate.grown.load(Ordering::Relaxed) <= max_document_bytes);
+        assert_eq!(gate.grown.load(Ordering::Relaxed), gate.shrunk.load(Ordering::Relaxed));
+    }
+}
+
+#[tokio::test]
+async fn a_page_without_measure_is_not_read_to_its_end() {
+    let row = format!("{{\"id\":\"{}\",\"key\":\"\",\"value\":{{\"rev\":\"1-x\"}}}},", "x".repeat(100_000));
+    let page = format!("{{\"total_rows\":5000,\"offset\":0,\"rows\":[{}", row.repeat(200));
+    let server = ScriptedServer::in_turn(vec![gzipped(page.as_bytes())]).await;
+    let query = PageQuery { start: None, end: None, limit: 10_000 };
+    let error = open(&server, config(), Credentials::none()).page(&query).await.unwrap_err();
+    assert!(error.report().contains("a page is larger than"), "{}", error.report());
+}
+
+/// Some fronts say 200 with a message where they mean 429.
+#[tokio::test]
+async fn a_message_in_the_place_of_a_document_that_is_held_is_no_document() {
+    let server = ScriptedServer::in_turn(vec![json(r#"{"message":"Too many requests"}"#), json(DOCUMENT)]).await;
+    let registry = open(&server, config(), Credentials::none());
+    let validators = Some(Validators { etag: Some("\"1\"".to_owned()), last_modified: None });
+    let request = PackumentRequest { validators, ..PackumentRequest::full("a") };
+    let response = registry.packument(&request, &()).await.unwrap();
+    assert_eq!((bytes(&response), response.attempts), (DOCUMENT.as_bytes(), 2));
+}
