@@ -43,12 +43,8 @@ pub(super) async fn survey(
     let held = read_partition_set(&options.store, layout).await?;
     if held.is_none() && !read_manifests(&options.store, layout).await?.is_empty() {
         // Other partitions beside those that are there would hold every name a second time.
-        return Err(Error::lake(format!("{} is gone, but the lake holds partitions", layout.partition_set())).hint(
-            format!(
-                "put it back, or remove the folder {} and ingest it anew; another --lake leaves this one as it is",
-                layout.name()
-            ),
-        ));
+        return Err(Error::lake(format!("{} is gone, but the lake holds partitions", layout.partition_set()))
+            .hint("all-docs verify --repair makes it anew from the manifests"));
     }
     if options.scope != Scope::All {
         let set = match held {

@@ -145,6 +145,10 @@ impl Registry {
                 self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
             let failed = match self.rows_once(&url, limit, &attempts, permit).await {
                 Ok(Some(page)) => return Ok(self.inner.hosts.replicate.useful(page)),
+                // It has answered as a database does, so this is a passing fault of one that lies before it.
+                Ok(None) if self.inner.hosts.replicate.standing().useful_answers > 0 => {
+                    faulty(Fault::OtherKind("it says that it has no such page".to_owned()))
+                }
                 Ok(None) => return Err(no_database(&self.inner.origin.replicate_url).doing(doing())),
                 Err(failed) => failed,
             };

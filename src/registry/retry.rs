@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::classify::{Pressure, Stranger, Verdict};
 use super::config::RegistryConfig;
 use super::failure::RequestFailure;
@@ -21,6 +23,10 @@ const REFUSALS_FORGIVEN: u32 = 32;
 /// The same, where the host answers for other names meanwhile, or hardly any other name is left to ask for: then it is not
 /// the host that is closed, and one name must not hold up all others.
 const REFUSALS_OF_A_NAME_FORGIVEN: u32 = 4;
+
+/// So much time may a server take over attempts for one name that come to nothing. Names are taken in order, so that one
+/// that hangs holds up what was fetched behind it: three times a minute of silence, or once an answer that drips.
+const MOST_SPENT_ON_A_NAME: Duration = Duration::from_secs(170);
 
 /// Fewer requests than these that wait at a gate are hardly any. A ban that meets this many is probed by each in turn, and
 /// ends, or uses up the gate's patience, before one of them has used up its attempts.
@@ -43,6 +49,10 @@ pub(super) struct Attempts {
     forgiven: u32,
     /// Whether this is one of many requests for documents, any of which may fail for itself.
     is_of_a_name: bool,
+    /// When the attempt began that is under way.
+    began: Instant,
+    /// How long all attempts before it took.
+    spent: Duration,
     /// The host's useful answers at the last refusal.
     useful_answers: u64,
     max: u32,
@@ -73,6 +83,8 @@ impl Attempts {
             made: 0,
             forgiven: 0,
             is_of_a_name: false,
+            began: Instant::now(),
+            spent: Duration::ZERO,
             useful_answers: 0,
             max: config.max_attempts.max(1),
             strange: 0,
@@ -90,6 +102,7 @@ impl Attempts {
     /// A request is about to be sent.
     pub(super) fn begin(&mut self) {
         self.made += 1;
+        self.began = Instant::now();
     }
 
     /// How many requests were sent.
@@ -105,6 +118,7 @@ impl Attempts {
     /// The pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1.
     pub(super) fn after(&mut self, failed: Failed, fraction: f64, host: Standing) -> Result<Duration, RequestFailure> {
         let known = host.useful_answers > 0;
+        self.spent += self.began.elapsed();
         let (verdict, http_status) = match failed {
             Failed::NoAnswer { verdict, http_status } => (verdict, http_status),
             Failed::NotSent(error) => return Err(RequestFailure::stops_the_run(error, self.made)),
@@ -138,7 +152,8 @@ impl Attempts {
         self.strange += u32::from(stranger != Stranger::No);
         let given_up_early = stranger != Stranger::No && !known && self.strange >= PATIENCE_WITH_STRANGERS;
         let counted = self.made - self.forgiven;
-        if counted >= self.max || given_up_early {
+        let takes_too_long = self.is_of_a_name && self.spent >= MOST_SPENT_ON_A_NAME;
+        if counted >= self.max || given_up_early || takes_too_long {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
             let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));
             if stranger != Stranger::No && !known {
@@ -265,6 +280,24 @@ mod tests {
         assert_eq!(refusals_borne(Attempts::of_a_name(&config), alone), 12);
         assert_eq!(refusals_borne(Attempts::of_a_name(&config), ban), 40);
         assert_eq!(refusals_borne(Attempts::new(&config), flowing), 40, "without a page the run cannot go on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_over_which_the_server_falls_silent_is_given_up_before_its_attempts_are_used_up() {
+        for (is_of_a_name, expected) in [(true, 3), (false, 8)] {
+            let config = RegistryConfig { max_attempts: 8, ..RegistryConfig::default() };
+            let mut attempts = if is_of_a_name { Attempts::of_a_name(&config) } else { Attempts::new(&config) };
+            loop {
+                attempts.begin();
+                tokio::time::advance(config.silence_timeout).await;
+                if attempts.after(failed(&Fault::TimedOut), 0.0, KNOWN).is_err() {
+                    break;
+                }
+                // Waiting at the gate is not the server's time.
+                tokio::time::advance(Duration::from_secs(600)).await;
+            }
+            assert_eq!(attempts.made(), expected);
+        }
     }
 
     #[test]

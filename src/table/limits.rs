@@ -20,7 +20,15 @@ pub(super) fn check(outline: &Outline, text: &str, name: &str) -> Result<(), Str
         return Ok(());
     }
     let mut rows_bytes = 0;
-    for member in [DocumentMember::Users, Time, DocumentMember::Maintainers, DocumentMember::Keywords] {
+    let members = [
+        DocumentMember::Users,
+        Time,
+        DocumentMember::Maintainers,
+        DocumentMember::Keywords,
+        DocumentMember::DistTags,
+        DocumentMember::Tags,
+    ];
+    for member in members {
         rows_bytes = rows_bytes.max(bounded_rows(outline.member(text, member).unwrap_or_default(), name.len())?);
     }
     for version in outline.versions() {

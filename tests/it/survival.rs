@@ -277,6 +277,19 @@ async fn ctrl_c_is_heard_while_the_registry_is_first_asked() {
 }
 
 #[test]
+fn a_page_that_is_denied_once_is_asked_for_again() {
+    for code in [404, 403] {
+        let env = Env::new(World::seeded(84, 20));
+        let denied = Action::Status { code, retry_after: None, body: Some("{\"error\":\"no\"}".to_owned()) };
+        env.server.set_faults(FaultScript::of([Fault::on(Kind::Page, denied).times(1)]));
+        let output = env.ingest_command(&PIVOTS).output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+        same_name(&env);
+        assert_eq!(env.names(TableKind::Docs).len(), 20);
+    }
+}
+
+#[test]
 fn requests_of_a_dry_run_count_in_the_month() {
     let env = Env::new(World::seeded(81, 20));
     let ingest = |flags: &[&str]| env.ingest_command(&PIVOTS).args(flags).output().unwrap();

@@ -295,5 +295,33 @@ async fn a_lake_whose_partition_set_is_gone_is_not_sound_and_not_ingested_a_seco
     env.packuments_asked();
     let error = crate::support::run(env.options(&["k"])).await.unwrap_err();
     assert_eq!(error.kind(), all_docs::error::ErrorKind::Lake, "{error:?}");
-    assert!(env.packuments_asked().is_empty());
+    for damaged in [None, Some("{\"boundaries\": [\"k\", \"a\"]}"), Some("")] {
+        if let Some(text) = damaged {
+            fs::write(env.lake().join("sample/partitions.json"), text).unwrap();
+            assert_eq!(run_binary(env.folder.path(), &["verify"]).status.code(), Some(4));
+        }
+        let output = run_binary(env.folder.path(), &["verify", "--repair"]);
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    }
+    env.ingest(&["k"]).await;
+    assert!(env.packuments_asked().is_empty(), "the manifests hold the ranges");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_names_no_shards_is_mended_with_its_documents() {
+    let env = Env::new(World::seeded(39, 40));
+    let output = env.ingest_command(&["k"]).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+    let folder = origin_folder(&env.lake()).join("manifest");
+    let path = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["shards"] = serde_json::json!({});
+    fs::write(&path, manifest.to_string()).unwrap();
+    assert_eq!(run_binary(env.folder.path(), &["verify"]).status.code(), Some(4));
+    let output = run_binary(env.folder.path(), &["verify", "--repair"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let quiet = Env::new(World::seeded(39, 40));
+    quiet.ingest(&["k"]).await;
+    fs::rename(origin_folder(&env.lake()), env.lake().join("sample")).unwrap();
+    assert_same_lake(&env.lake(), &quiet.lake());
 }

@@ -7,6 +7,7 @@
 mod account;
 mod files;
 mod partition;
+mod partition_set;
 mod repair;
 mod salvage;
 

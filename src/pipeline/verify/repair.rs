@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::partition_set::mend_partition_set;
 use super::salvage::{names_held, restage, wanted_form};
 use super::{Fault, OriginProof, verify_origin};
 use crate::commit::{read_manifest, recover};
@@ -44,9 +45,11 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof) -> R
     sweep(store, layout).await?;
     drop_damaged_intents(store, layout).await?;
     // A commit that is ended now may have been all that was wrong with its partition.
-    let proof = match recover(store, layout).await? {
-        0 => proof.clone(),
-        _ => verify_origin(store, layout, &Progress::default().into(), None).await?,
+    let has_ended = recover(store, layout).await? > 0;
+    // Without the set no partition could be looked at.
+    let proof = match mend_partition_set(store, layout).await? || has_ended {
+        false => proof.clone(),
+        true => verify_origin(store, layout, &Progress::default().into(), None).await?,
     };
     let at = jiff::Timestamp::now().as_second().to_string();
     for stranger in proof.findings.iter().filter(|finding| finding.fault == Fault::Stranger) {
@@ -75,7 +78,9 @@ async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()
 async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Result<Mending> {
     // One that cannot be read, or is another one's, is one of the things to mend.
     let manifest = read_manifest(store, layout, &partition).await.ok().flatten();
-    let manifest = manifest.filter(|manifest| manifest.partition == partition);
+    let is_credible =
+        |manifest: &Manifest| manifest.partition == partition && manifest.shards.contains_key(TableKind::Docs.as_str());
+    let manifest = manifest.filter(is_credible);
     store.delete_folder(&layout.partition_staging(&partition)).await?;
     let (task_store, task_layout) = (store.clone(), layout.clone());
     let salvage = move || {
