@@ -25,7 +25,7 @@ const REFUSALS_FORGIVEN: u32 = 32;
 const REFUSALS_OF_A_NAME_FORGIVEN: u32 = 4;
 
 /// So much time may a server take over attempts for one name that come to nothing. Names are taken in order, so that one
-/// that hangs holds up what was fetched behind it: three times a minute of silence, or once an answer that drips.
+/// that hangs holds up what was fetched behind it: three times a minute of silence, or twice an answer that drips.
 const MOST_SPENT_ON_A_NAME: Duration = Duration::from_secs(170);
 
 /// Fewer requests than these that wait at a gate are hardly any. A ban that meets this many is probed by each in turn, and
@@ -152,7 +152,8 @@ impl Attempts {
         self.strange += u32::from(stranger != Stranger::No);
         let given_up_early = stranger != Stranger::No && !known && self.strange >= PATIENCE_WITH_STRANGERS;
         let counted = self.made - self.forgiven;
-        let takes_too_long = self.is_of_a_name && self.spent >= MOST_SPENT_ON_A_NAME;
+        // Once is chance: a large document on a slow line.
+        let takes_too_long = self.is_of_a_name && counted >= 2 && self.spent >= MOST_SPENT_ON_A_NAME;
         if counted >= self.max || given_up_early || takes_too_long {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
             let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));

@@ -40,3 +40,15 @@ async fn a_message_in_the_place_of_a_document_that_is_held_is_no_document() {
     let response = registry.packument(&request, &()).await.unwrap();
     assert_eq!((bytes(&response), response.attempts), (DOCUMENT.as_bytes(), 2));
 }
+
+/// Some servers repeat in an answer what they were sent.
+#[tokio::test]
+async fn a_name_that_repeats_a_token_is_told_of_without_it() {
+    let server = ScriptedServer::in_turn(vec![json(r#"{"name":"Bearer secret-of-ours"}"#)]).await;
+    let line = format!("{}/:_authToken=secret-of-ours", server.url.trim_start_matches("http:"));
+    let registry = open(&server, config(), Credentials::from_npmrc([line.as_str()], |_| None));
+    let failure = ask(&registry, "a").await.unwrap_err();
+    assert_eq!(header(&server.requests()[0], "authorization"), Some("Bearer secret-of-ours"));
+    assert!(failure.error.report().contains("[secret]"), "{}", failure.error.report());
+    assert!(!failure.error.report().contains("secret-of-ours"), "{}", failure.error.report());
+}
