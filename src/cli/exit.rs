@@ -19,7 +19,8 @@ pub(super) enum Code {
     Lake = 4,
     /// A rate limit would not lift, or a budget is used up.
     RateLimit = 5,
-    /// Done, but some names have no document; the table `outcomes` says which and why.
+    /// Done, but some names have no document, and the table `outcomes` says which and why; or the registry listed fewer
+    /// names than it says it has.
     Incomplete = 6,
     /// Stopped by the user.
     Interrupted = 130,
