@@ -8,6 +8,11 @@ use tempfile::TempPath;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
+/// The file that `--output` names; `None` for standard output, which is also called `-`.
+pub(super) fn named(output: Option<&Path>) -> Option<&Path> {
+    output.filter(|path| *path != Path::new("-"))
+}
+
 /// What a file under way is to be called.
 #[must_use = "without its name the file is gone"]
 pub(super) struct Naming {

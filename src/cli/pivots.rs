@@ -1,7 +1,7 @@
 //! `all-docs pivots`: keys that part all names evenly, from a lake or by asking a registry for ranks.
 
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 
@@ -71,7 +71,7 @@ pub(super) async fn run(args: PivotsArgs, settings: &Settings, printer: &Printer
         _ => PivotsFormat::Json,
     };
     let text = spell(&pivots, args.format.unwrap_or_else(by_suffix))?;
-    match args.output.as_deref().filter(|path| *path != Path::new("-")) {
+    match output_file::named(args.output.as_deref()) {
         Some(path) => output_file::write(path, text.as_bytes())?,
         None => printer.result(&text)?,
     }

@@ -212,8 +212,7 @@ impl River {
 
     /// Refuses a listing that cannot be true, before anything is done by it.
     fn judge(&self, losses: &[PartitionLoss], scan: &ScanSummary) -> Result<()> {
-        let missing = scan.missing_rows.map(|missing| (missing, missing + scan.listed));
-        let Some(why) = disbelief(losses, missing) else { return Ok(()) };
+        let Some(why) = disbelief(losses, scan.missing_of_total()) else { return Ok(()) };
         if self.options.dry_run || self.options.accept_removals {
             self.with_notes(|notes| notes.scan.warnings.push(format!("the listing is hard to believe: {why}")));
             return Ok(());

@@ -14,7 +14,7 @@ const BELIEVED_OF_ALL: u64 = 100;
 const BELIEVED_OF_PARTITION: u64 = 2;
 /// Of the names that the registry says it has, one in so many may be missing from its listing: names come and go while
 /// it is read, and some servers count what they do not list.
-pub(super) const BELIEVED_MISSING: u64 = 1_000;
+const BELIEVED_MISSING: u64 = 1_000;
 
 /// What a partition held, and how many names are listed for it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,11 @@ impl PartitionLoss {
     }
 }
 
+/// Whether so many of `total` names are missing from a listing that it is not because some came or went meanwhile.
+pub(super) fn lists_too_few(missing: u64, total: u64) -> bool {
+    missing * BELIEVED_MISSING > total
+}
+
 /// Why a listing is not believed, `None` where it is. `missing` is how many names fewer were listed than the registry
 /// says it has, where it says so, and how many those are.
 pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -> Option<String> {
@@ -41,7 +46,7 @@ pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -
     }
     if let Some((missing, total)) = missing
         && lost > 0
-        && missing * BELIEVED_MISSING > total
+        && lists_too_few(missing, total)
     {
         return Some(format!(
             "the registry says that it has {total} names and lists {missing} fewer, and {lost} of the lake's are not listed"

@@ -96,6 +96,14 @@ pub(super) async fn read_partition_set(store: &Store, layout: &OriginLayout) -> 
     serde_json::from_slice(&text).map(Some).or_error(ErrorKind::Lake, || format!("{path} is damaged"))
 }
 
+/// Writes the partition set of an origin.
+pub(super) async fn write_partition_set(store: &Store, layout: &OriginLayout, set: &PartitionSet) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(set)
+        .or_error(ErrorKind::Internal, || "the partition set cannot be spelled as JSON".to_owned())?;
+    text.push(b'\n');
+    store.put(&layout.partition_set(), text).await
+}
+
 async fn staged_partitions(store: &Store, layout: &OriginLayout) -> Result<u64> {
     let prefix = format!("{}/", layout.staging());
     let mut partitions: Vec<String> = Vec::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::build::PartitionJob;
-use super::losses::BELIEVED_MISSING;
+use super::losses::lists_too_few;
 use super::progress::ProgressSnapshot;
 
 /// Names that a dry run shows of each partition.
@@ -56,7 +56,8 @@ impl IngestSummary {
             counts.names_without_document,
             self.unlisted_count,
         ];
-        without.iter().all(|count| *count == 0) && !self.scan.lists_too_few()
+        without.iter().all(|count| *count == 0)
+            && !self.scan.missing_of_total().is_some_and(|(missing, total)| lists_too_few(missing, total))
     }
 }
 
@@ -74,9 +75,10 @@ pub struct ScanSummary {
 }
 
 impl ScanSummary {
-    /// Whether so many names are missing from the listing that it is not because some came or went meanwhile.
-    pub fn lists_too_few(&self) -> bool {
-        self.missing_rows.is_some_and(|missing| missing * BELIEVED_MISSING > missing + self.listed)
+    /// How many names fewer were listed than the registry says it has, and how many those are; `None` where it does not
+    /// say.
+    pub(super) fn missing_of_total(&self) -> Option<(u64, u64)> {
+        self.missing_rows.map(|missing| (missing, missing + self.listed))
     }
 }
 

@@ -10,9 +10,9 @@ use super::losses::PartitionLoss;
 use super::options::IngestOptions;
 use super::progress::Progress;
 use super::scope::Scope;
-use super::status::read_partition_set;
+use super::status::{read_partition_set, write_partition_set};
 use crate::commit::read_manifests;
-use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::error::{Doing, Error, Result};
 use crate::lake::{
     DEFAULT_ROWS_PER_PARTITION, OriginLayout, PartSize, Partition, PartitionSet, Pivots, TableKind, exact_partition_set,
 };
@@ -124,8 +124,5 @@ async fn keep(set: &PartitionSet, options: &IngestOptions, layout: &OriginLayout
     if options.dry_run {
         return Ok(());
     }
-    let mut text = serde_json::to_vec_pretty(set)
-        .or_error(ErrorKind::Internal, || "the partition set cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    options.store.put(&layout.partition_set(), text).await
+    write_partition_set(&options.store, layout, set).await
 }

@@ -4,7 +4,7 @@ mod line;
 mod old;
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +90,7 @@ pub(super) async fn run(
 
 /// Writes the index or the difference, and says how many lines it has; `None` where the user stopped it.
 fn write_index(args: &IndexArgs, rows: &LakeRows, stop: &CancellationToken) -> Result<Option<u64>> {
-    let (output, naming): (Box<dyn Write>, _) = match args.output.as_deref().filter(|path| *path != Path::new("-")) {
+    let (output, naming): (Box<dyn Write>, _) = match output_file::named(args.output.as_deref()) {
         None => (Box::new(io::stdout().lock()), None),
         Some(path) => {
             let (file, naming) = output_file::create(path)?;

@@ -32,8 +32,7 @@ impl<'a> Answers<'a> {
         format: Option<&str>,
         output: Option<&Path>,
     ) -> Result<Self> {
-        // As everywhere, `-` is standard output.
-        let output = output.filter(|path| *path != Path::new("-"));
+        let output = output_file::named(output);
         let format = match (format, output) {
             (Some(name), _) => name.parse()?,
             (None, Some(path)) => by_suffix(path)?,

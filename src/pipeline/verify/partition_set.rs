@@ -1,8 +1,8 @@
 //! A partition set that is lost or damaged: the manifests hold the ranges, so it can be made anew.
 
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::Result;
 use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, PartitionSet};
-use crate::pipeline::status::read_partition_set;
+use crate::pipeline::status::{read_partition_set, write_partition_set};
 use crate::store::Store;
 
 /// Makes the set anew where it cannot be read and the manifests leave no gap. Answers whether it did.
@@ -18,10 +18,7 @@ pub(super) async fn mend_partition_set(store: &Store, layout: &OriginLayout) -> 
     }
     let Some(boundaries) = boundaries_of(manifests) else { return Ok(false) };
     let set = PartitionSet { format_version: FORMAT_VERSION, rows_per_partition: None, pivots: Vec::new(), boundaries };
-    let mut text = serde_json::to_vec_pretty(&set)
-        .or_error(ErrorKind::Internal, || "the partition set cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    store.put(&layout.partition_set(), text).await?;
+    write_partition_set(store, layout, &set).await?;
     Ok(true)
 }
 
