@@ -215,7 +215,9 @@ impl Registry {
 
     /// Begins an attempt when it may be sent.
     async fn enter(&self, host: &Host, attempts: &mut Attempts) -> Result<Permit, RequestFailure> {
-        let permit = self.admit(host).await.map_err(|error| RequestFailure::stops_the_run(error, attempts.made()))?;
+        let mut permit =
+            self.admit(host).await.map_err(|error| RequestFailure::stops_the_run(error, attempts.made()))?;
+        permit.refusals_are_about_name = attempts.is_refused_for_its_name();
         if attempts.made() > 0 {
             add(&self.inner.wire.counters.retries, 1);
         }

@@ -174,7 +174,7 @@ impl Wire {
         let observation = match &verdict {
             Verdict::Retry { pressure: Pressure::Refused, retry_after, .. } => {
                 add(&self.counters.refusals, 1);
-                Observation::Refused { retry_after: *retry_after }
+                Observation::Refused { retry_after: *retry_after, about_name: permit.refusals_are_about_name }
             }
             Verdict::Retry { pressure: Pressure::Overloaded, .. } => Observation::Overloaded,
             Verdict::Retry { pressure: Pressure::None, .. } | Verdict::Fatal { .. } => Observation::Neutral,

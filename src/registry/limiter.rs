@@ -7,6 +7,7 @@
 //! shrinks by a fifth when latency grows or answers fail. The rate is bounded by the ceiling alone until the host refuses;
 //! from then on it is learned (`pace`), since a host that counts requests per second tells nothing through latency.
 
+mod chance;
 pub(super) mod gate;
 mod latency;
 mod pace;
@@ -62,8 +63,9 @@ pub(super) enum Admission {
 pub(super) enum Observation {
     /// A useful answer, whose first byte took this long.
     Good { latency: Duration },
-    /// The host asked for fewer requests.
-    Refused { retry_after: Option<Duration> },
+    /// The host asked for fewer requests. `about_name`: it has done so for this very name before, and answered for others
+    /// meanwhile, so that it says nothing about our pace.
+    Refused { retry_after: Option<Duration>, about_name: bool },
     /// The host could not keep up, or could not be reached.
     Overloaded,
     /// An answer that says nothing about load.
@@ -177,6 +179,9 @@ impl Controller {
                 self.answered(now, is_news);
                 self.meter.count(now);
                 self.answers += 1;
+                if let Some(pace) = &mut self.pace {
+                    pace.answered(sent_at);
+                }
                 if is_news {
                     match self.latency.sample(latency) {
                         Load::AtEase => self.grow(sent_at),
@@ -186,9 +191,12 @@ impl Controller {
                 }
             }
             Observation::Neutral => self.answered(now, is_news),
-            Observation::Refused { retry_after } => {
+            Observation::Refused { retry_after, about_name } => {
                 self.troubled(now, true);
                 self.close(now, retry_after, jitter, is_news);
+                if is_news && !about_name {
+                    self.slow_down(now);
+                }
             }
             Observation::Overloaded => {
                 self.troubled(now, false);
@@ -270,19 +278,33 @@ impl Controller {
             return;
         }
         self.closings_in_a_row += 1;
-        let failed_again = self.probing;
         self.reduced_at = Some(now);
         self.latency.forget_recent();
-        if failed_again {
+    }
+
+    /// After a refusal that has closed the gate.
+    fn slow_down(&mut self, now: Instant) {
+        if self.probing {
             // Only the probe was sent: it says nothing new about how many would be too many.
             return;
         }
-        let current = self.rate(now);
-        let measured = self.meter.rate(now);
-        self.pace = Pace::after_refusal(self.pace.as_ref(), measured, current, until);
+        let opens_at = self.closed_until.unwrap_or(now);
+        let per_second = match (self.meter.rate(now), self.rate(now)) {
+            (Some(measured), Some(allowed)) => Some(measured.min(allowed)),
+            (measured, allowed) => measured.or(allowed),
+        };
+        let is_about_pace = match (&mut self.pace, per_second) {
+            (Some(pace), Some(per_second)) => pace.refused(per_second, now, opens_at),
+            (pace, per_second) => {
+                *pace = per_second.map(|per_second| Pace::after_first_refusal(per_second, now, opens_at));
+                true
+            }
+        };
         // Without a measure of the rate, concurrency has to find the way up again.
         self.slow_start = self.pace.is_none();
-        self.concurrency = (self.concurrency.min(self.in_flight.into()) * SHRINK).max(1.0);
+        if is_about_pace {
+            self.concurrency = (self.concurrency.min(self.in_flight.into()) * SHRINK).max(1.0);
+        }
     }
 
     fn judge_failures(&mut self, now: Instant) {

@@ -24,6 +24,9 @@ const REFUSALS_FORGIVEN: u32 = 32;
 /// the host that is closed, and one name must not hold up all others.
 const REFUSALS_OF_A_NAME_FORGIVEN: u32 = 4;
 
+/// So many refusals of one name while the host answers for others may still be for asking too fast.
+const REFUSALS_OF_PACE: u32 = 2;
+
 /// So much time may a server take over attempts for one name that come to nothing. Names are taken in order, so that one
 /// that hangs holds up what was fetched behind it: three times a minute of silence, or twice an answer that drips.
 const MOST_SPENT_ON_A_NAME: Duration = Duration::from_secs(170);
@@ -47,6 +50,8 @@ pub(super) struct Attempts {
     made: u32,
     /// Refusals that were forgiven.
     forgiven: u32,
+    /// Refusals that came while the host answered for others.
+    refused_alone: u32,
     /// Whether this is one of many requests for documents, any of which may fail for itself.
     is_of_a_name: bool,
     /// When the attempt began that is under way.
@@ -82,6 +87,7 @@ impl Attempts {
         Attempts {
             made: 0,
             forgiven: 0,
+            refused_alone: 0,
             is_of_a_name: false,
             began: Instant::now(),
             spent: Duration::ZERO,
@@ -113,6 +119,11 @@ impl Attempts {
     /// Whether the next request should ask caches not to answer.
     pub(super) fn past_caches(&self) -> bool {
         self.past_caches
+    }
+
+    /// Whether one more refusal would say something about the name, and nothing about how fast the host is asked.
+    pub(super) fn is_refused_for_its_name(&self) -> bool {
+        self.refused_alone >= REFUSALS_OF_PACE
     }
 
     /// The pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1.
@@ -175,6 +186,7 @@ impl Attempts {
         let answers_others = host.useful_answers > self.useful_answers || host.waiting < FEW_WAITING;
         let is_about_the_name = self.is_of_a_name && host.useful_answers > 0 && answers_others;
         self.useful_answers = host.useful_answers;
+        self.refused_alone += u32::from(is_about_the_name);
         let most = if is_about_the_name { REFUSALS_OF_A_NAME_FORGIVEN } else { REFUSALS_FORGIVEN };
         self.forgiven += u32::from(self.forgiven < most);
     }
@@ -277,6 +289,13 @@ mod tests {
         let flowing = (1..).map(|useful_answers| Standing { useful_answers, waiting: 40 });
         let ban = std::iter::repeat(Standing { useful_answers: 5, waiting: 40 });
         let alone = std::iter::repeat(Standing { useful_answers: 5, waiting: 0 });
+        let mut attempts = Attempts::of_a_name(&config);
+        let is_for_its_name = flowing.clone().take(4).map(|standing| {
+            attempts.begin();
+            assert!(attempts.after(refused(), 0.0, standing).is_ok());
+            attempts.is_refused_for_its_name()
+        });
+        assert_eq!(is_for_its_name.collect::<Vec<_>>(), [false, true, true, true]);
         assert_eq!(refusals_borne(Attempts::of_a_name(&config), flowing.clone()), 12);
         assert_eq!(refusals_borne(Attempts::of_a_name(&config), alone), 12);
         assert_eq!(refusals_borne(Attempts::of_a_name(&config), ban), 40);

@@ -82,7 +82,10 @@ impl Gate {
             // The guard must not live into the wait.
             let admission = self.shared.controller().admit(now);
             match admission {
-                Admission::Go { probe } => return Ok(Permit { shared: self.shared.clone(), sent_at: now, probe }),
+                Admission::Go { probe } => {
+                    let shared = self.shared.clone();
+                    return Ok(Permit { shared, sent_at: now, probe, refusals_are_about_name: false });
+                }
                 // A refusal may close the gate for longer meanwhile; that is found on waking.
                 Admission::At(instant) => tokio::time::sleep_until(instant.into()).await,
                 Admission::WhenReleased => self.shared.changed.notified().await,
@@ -149,6 +152,8 @@ pub(in crate::registry) struct Permit {
     shared: Arc<Shared>,
     sent_at: Instant,
     probe: bool,
+    /// Whether a refusal is the name's rather than the host's: see [`Observation::Refused`].
+    pub(in crate::registry) refusals_are_about_name: bool,
 }
 
 impl Permit {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::chance::ChanceWatch;
+
 /// How long the rate takes to come back to where the host refused: a refusal or two in half a minute are under 1 % of
 /// what even a host of 5 requests per second answers in it.
 const RECOVERY: Duration = Duration::from_secs(30);
@@ -15,11 +17,15 @@ const RECOVERY_PER_OUTAGE: u32 = 20;
 /// How far the rate drops below where the host refused.
 const DROP: f64 = 0.1;
 
-/// How far it drops when the host refuses again soon: the measure was far too high, as after a burst that was allowed.
+/// How far it drops when the host refuses again soon: the measure was far too high, as after a burst that was
+/// allowed.
 const STEEP_DROP: f64 = 0.3;
 
 /// What is soon.
 const SOON: Duration = Duration::from_secs(10);
+
+/// A gate that was closed for longer was closed by a ban.
+const BAN: Duration = Duration::from_secs(5);
 
 /// The span that the meter measures in; it remembers one span and the one under way.
 const SPAN: Duration = Duration::from_secs(2);
@@ -35,30 +41,64 @@ pub(super) struct Pace {
     drop: f64,
     since: Instant,
     recovery: Duration,
+    refused_at: Instant,
+    /// Good answers to what was sent since.
+    answers: u32,
+    /// How long the gate was closed.
+    outage: Duration,
+    chance: ChanceWatch,
+    /// Whether the recovery begins when the gate opens.
+    is_lowered: bool,
 }
 
 impl Pace {
-    /// The pace after a refusal that closed the gate until `opens_at`, from what was measured and what was allowed;
-    /// `None` if neither is known.
-    pub(super) fn after_refusal(
-        previous: Option<&Pace>,
-        measured: Option<f64>,
-        allowed: Option<f64>,
-        opens_at: Instant,
-    ) -> Option<Pace> {
-        let knee_per_second = match (measured, allowed) {
-            (Some(measured), Some(allowed)) => measured.min(allowed),
-            (Some(rate), None) | (None, Some(rate)) => rate,
-            (None, None) => return None,
-        };
-        let again_soon = previous.is_some_and(|previous| opens_at.saturating_duration_since(previous.since) < SOON);
-        let drop = if again_soon { STEEP_DROP } else { DROP };
-        let recovery = if previous.is_none() { FIRST_RECOVERY } else { RECOVERY };
-        Some(Pace { knee_per_second, drop, since: opens_at, recovery })
+    /// The pace after the first refusal of all, which closed the gate until `opens_at`.
+    pub(super) fn after_first_refusal(knee_per_second: f64, now: Instant, opens_at: Instant) -> Pace {
+        Pace {
+            knee_per_second,
+            drop: DROP,
+            since: opens_at,
+            recovery: FIRST_RECOVERY,
+            refused_at: now,
+            answers: 0,
+            outage: Duration::ZERO,
+            chance: ChanceWatch::default(),
+            is_lowered: true,
+        }
+    }
+
+    /// Takes a refusal that closed the gate until `opens_at`, at this many requests per second. Whether it says anything
+    /// about our pace; where it does not, what was lowered for its like is taken back.
+    pub(super) fn refused(&mut self, per_second: f64, now: Instant, opens_at: Instant) -> bool {
+        self.refused_at = now;
+        if self.outage >= BAN {
+            self.chance.forget();
+        }
+        let borne_per_second = self.chance.refused(std::mem::take(&mut self.answers), per_second);
+        self.is_lowered = borne_per_second.is_none();
+        if let Some(borne_per_second) = borne_per_second {
+            if self.knee_per_second < borne_per_second {
+                (self.knee_per_second, self.drop, self.since) = (borne_per_second, DROP, opens_at);
+            }
+            return false;
+        }
+        let is_soon = opens_at.saturating_duration_since(self.since) < SOON;
+        self.drop = if is_soon { STEEP_DROP } else { DROP };
+        (self.knee_per_second, self.since, self.recovery) = (per_second, opens_at, RECOVERY);
+        true
+    }
+
+    /// A good answer came to what was sent at this instant.
+    pub(super) fn answered(&mut self, sent_at: Instant) {
+        self.answers += u32::from(sent_at > self.refused_at);
     }
 
     /// The gate is open again, after this long without a good answer.
     pub(super) fn resume(&mut self, now: Instant, outage: Duration) {
+        self.outage = outage;
+        if !std::mem::take(&mut self.is_lowered) && outage < BAN {
+            return;
+        }
         self.since = now;
         let after_ban = outage.saturating_mul(RECOVERY_PER_OUTAGE);
         if after_ban > RECOVERY {
@@ -66,10 +106,13 @@ impl Pace {
         }
     }
 
+    fn progress(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.since).as_secs_f64() / self.recovery.as_secs_f64()
+    }
+
     /// Requests per second at this instant.
     pub(super) fn at(&self, now: Instant) -> f64 {
-        let progress = now.saturating_duration_since(self.since).as_secs_f64() / self.recovery.as_secs_f64();
-        self.knee_per_second * (1.0 - self.drop * (1.0 - progress).powi(3))
+        self.knee_per_second * (1.0 - self.drop * (1.0 - self.progress(now)).powi(3))
     }
 }
 

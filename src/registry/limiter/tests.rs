@@ -14,7 +14,7 @@ fn limits() -> HostLimits {
 const SECOND: Duration = Duration::from_secs(1);
 
 fn refused(seconds: u64) -> Observation {
-    Observation::Refused { retry_after: Some(Duration::from_secs(seconds)) }
+    Observation::Refused { retry_after: Some(Duration::from_secs(seconds)), about_name: false }
 }
 
 fn good() -> Observation {
