@@ -21,6 +21,7 @@ use arrow::array::RecordBatch;
 use divan::Bencher;
 use divan::counter::BytesCount;
 use support::corpus::{self, Document};
+use tokio_util::sync::CancellationToken;
 
 /// Rows are written on at this size, as the pipeline does.
 const BUFFERED_BYTES: usize = 8 << 20;
@@ -81,7 +82,11 @@ fn merge_of_an_update(bencher: Bencher) {
         for (table, bytes) in &before {
             let (table, schema) = (*table, schema(*table));
             let old = ShardReader::open(table, ShardFile::Bytes(bytes.clone()), &schema).unwrap();
-            let mut merge = ShardMerge::new(ShardWriter::new(table, schema, Vec::new()).unwrap(), Some(old));
+            let mut merge = ShardMerge::new(
+                ShardWriter::new(table, schema, Vec::new()).unwrap(),
+                Some(old),
+                CancellationToken::new(),
+            );
             merge.replace(&names, batches.remove(&table).unwrap_or_default()).unwrap();
             let (after, _) = merge.finish().unwrap();
             // The documents are those that were there, so a right merge gives the bytes that were there.

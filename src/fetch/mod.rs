@@ -5,8 +5,6 @@
 
 mod budget;
 mod staging;
-#[cfg(test)]
-mod tests;
 
 use futures::stream::{self, Stream, StreamExt};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,7 +14,7 @@ use crate::npm::{PackageName, Representation, Revision, Validators};
 use crate::registry::{PackumentRequest, Registry, RequestFailure, Response};
 
 pub use budget::{ByteBudget, Lane, Share};
-pub use staging::{SegmentBound, StagedAnswers, StagingWriter};
+pub use staging::{SegmentBound, StagedAnswers, StagingFeed, StagingTap, StagingWriter, staging_tap};
 
 /// A name to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,18 +42,19 @@ pub struct Fetched {
 
 /// Asks for every item, `concurrency` at a time, and yields the results in the order of the items.
 ///
-/// Each request runs as its own task, so that decompression spreads over the cores. Dropping the stream ends them all.
+/// Each answer goes through `tap` first, so that it is durable whatever the ones before it take. Each request runs as its own task, so that decompression spreads over the cores. Dropping the stream ends them all.
 /// A failure of one request is a value; the stream itself fails only when a task dies.
 pub fn fetch(
     registry: Registry,
     representation: Representation,
     items: impl Iterator<Item = FetchItem> + Send + 'static,
     lane: Lane,
+    tap: StagingTap,
     concurrency: usize,
 ) -> impl Stream<Item = Result<Fetched>> + Send {
     stream::iter(items)
         .map(move |item| {
-            let registry = registry.clone();
+            let (registry, tap) = (registry.clone(), tap.clone());
             // The share is taken here, in the order of the items: the lane lets the oldest one proceed at all times.
             let share = lane.open_share();
             let task = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -63,9 +62,9 @@ pub fn fetch(
                     PackumentRequest { name: item.name.clone(), representation, validators: item.validators.clone() };
                 let response = registry.packument(&request, &share).await;
                 let fetched_at_us = jiff::Timestamp::now().as_microsecond();
-                Fetched { item, response, fetched_at_us, share }
+                tap.pass(Fetched { item, response, fetched_at_us, share }).await
             }));
-            async move { task.await.or_error(ErrorKind::Internal, || "a request's task died".to_owned()) }
+            async move { task.await.or_error(ErrorKind::Internal, || "a request's task died".to_owned())? }
         })
         .buffered(concurrency.max(1))
 }

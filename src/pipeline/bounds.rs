@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::fetch::SegmentBound;
 
 /// Documents asked for and not yet durable, over all partitions: what a process that is killed may have asked for in
-/// vain. Of them, [`REQUESTED`] are under way or wait for one before them, [`BETWEEN`] are between the network and a
-/// builder, and the rest waits for its segment to be full.
+/// vain. Of them, [`REQUESTED`] are under way, and the rest waits for its segment to be full; [`BETWEEN`], which are between
+/// the network and a builder, are counted as well.
 const UNSTAGED_DOCUMENTS: usize = 256;
 /// More than twice the requests that a host is sent at once, so that a slow answer holds up few others.
 const REQUESTED: usize = 144;
@@ -16,7 +16,7 @@ const BETWEEN: usize = 24;
 /// the oldest of a partition is never held up.
 const DOCUMENT_BYTES_IN_FLIGHT: u64 = 48 << 20;
 const SEGMENT_BYTES: usize = 16 << 20;
-/// How long an answer may wait for its segment to be full, once its turn has come.
+/// How long an answer may wait for its segment to be full.
 const STAGED_WITHIN: Duration = Duration::from_secs(10);
 /// Partitions beyond one per core: they keep the network busy while others end. Each costs the memory of its writers,
 /// some 60 MB, and so more than [`MAX_PARTITIONS`] are never under way.

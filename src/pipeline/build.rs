@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
 
 use super::document_shards::DocumentShards;
 use super::plan::PartitionPlan;
 use super::progress::Progress;
 use crate::error::{Error, Result};
-use crate::fetch::{FetchItem, Fetched, SegmentBound, StagedAnswers, StagingWriter};
+use crate::fetch::{FetchItem, Fetched, StagedAnswers};
 use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, ShardMeta, TOOL_VERSION, TableKind};
 use crate::npm::{DocRow, Outcome, Representation};
 use crate::shard::{ShardReader, ShardWriter};
@@ -40,11 +40,11 @@ pub(super) struct PartitionJob {
     pub(super) previous: Option<Manifest>,
     /// What an earlier run fetched and did not commit.
     pub(super) staged: StagedAnswers,
-    /// When what is fetched becomes durable.
-    pub(super) segment: SegmentBound,
     /// The previous shards of the tables that are merged, opened.
     pub(super) previous_shards: BTreeMap<TableKind, ShardFile>,
     pub(super) progress: Arc<Progress>,
+    /// Cancelled when the run ends early: the build ends at the next document or batch.
+    pub(super) stop: CancellationToken,
     /// Held while a large document becomes rows; of all partitions.
     pub(super) large_documents: Arc<Mutex<()>>,
 }
@@ -58,35 +58,30 @@ impl PartitionJob {
 }
 
 /// Builds the shards that change and leaves them durable in staging. Answers the manifest that will be true after the
-/// commit. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came, or some
-/// are left out; what came is staged.
+/// commit. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came, some
+/// are left out, or the job is to stop.
 pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Manifest> {
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
     let mut oversize_limit_bytes = job.previous.as_ref().and_then(|manifest| manifest.oversize_limit_bytes);
     if job.plan.writes_documents() {
         let mut staged = std::mem::take(&mut job.staged);
-        let (store, layout, partition) = (&job.store, &job.layout, &job.partition);
-        let mut staging = StagingWriter::new(store, layout, partition, job.representation, &staged, job.segment)?;
         let mut documents = DocumentShards::open(&job)?;
         for item in &job.plan.fetch {
+            if job.stop.is_cancelled() {
+                return Err(Error::interrupted());
+            }
             if staged.has(item, job.representation) {
                 let (response, fetched_at_us) = staged.take(item)?;
                 Progress::add(&job.progress.packuments_resumed, 1);
                 documents.take(item, Ok(response), fetched_at_us)?;
                 continue;
             }
-            let Some(answer) = receive(&mut fetched, &mut staging)? else {
-                staging.flush()?;
-                return Err(Error::interrupted());
-            };
+            let Some(answer) = fetched.blocking_recv() else { return Err(Error::interrupted()) };
             if answer.item.name != item.name {
-                // The run is ending, and this name was left out.
-                stage_rest(answer, &mut fetched, &mut staging)?;
+                // The run is ending, and this name was left out. What still comes is staged on its way here.
+                while fetched.blocking_recv().is_some() {}
                 return Err(Error::interrupted());
-            }
-            if let Ok(response) = &answer.response {
-                staging.append(item, response, answer.fetched_at_us)?;
             }
             documents.take(item, answer.response, answer.fetched_at_us)?;
         }
@@ -117,39 +112,13 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
     })
 }
 
-/// The next answer; `None` when no more will come. What came before does not wait for it longer than its bound says.
-fn receive(fetched: &mut Receiver<Fetched>, staging: &mut StagingWriter) -> Result<Option<Fetched>> {
-    let Some(time_left) = staging.time_left() else { return Ok(fetched.blocking_recv()) };
-    if !time_left.is_zero() {
-        if let Ok(answer) = fetched.try_recv() {
-            return Ok(Some(answer));
-        }
-        let waited = Handle::current().block_on(async { tokio::time::timeout(time_left, fetched.recv()).await });
-        if let Ok(answer) = waited {
-            return Ok(answer);
-        }
-    }
-    staging.flush()?;
-    Ok(fetched.blocking_recv())
-}
-
-/// Keeps what still comes for the next run.
-fn stage_rest(first: Fetched, fetched: &mut Receiver<Fetched>, staging: &mut StagingWriter) -> Result<()> {
-    let mut next = Some(first);
-    while let Some(answer) = next {
-        if let Ok(response) = &answer.response {
-            staging.append(&answer.item, response, answer.fetched_at_us)?;
-        }
-        drop(answer);
-        next = receive(fetched, staging)?;
-    }
-    staging.flush()
-}
-
 fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
     let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), stage(job, TableKind::Docs)?)?;
     let mut builder = DocsBuilder::new();
     for rows in job.rows.chunks(DOCS_BATCH_ROWS) {
+        if job.stop.is_cancelled() {
+            return Err(Error::interrupted());
+        }
         for row in rows {
             builder.push(row);
         }

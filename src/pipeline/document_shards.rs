@@ -103,8 +103,8 @@ impl<'a> DocumentShards<'a> {
                 Some(file) => Some(ShardReader::open(table, file.try_clone()?, &schema(table))?),
                 None => None,
             };
-            merges
-                .insert(table, ShardMerge::new(ShardWriter::new(table, schema(table), stage(job, table)?)?, previous));
+            let writer = ShardWriter::new(table, schema(table), stage(job, table)?)?;
+            merges.insert(table, ShardMerge::new(writer, previous, job.stop.clone()));
         }
         Ok(DocumentShards {
             job,

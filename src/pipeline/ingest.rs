@@ -1,39 +1,29 @@
 //! Ingest: the wiring of the river, from pivots to committed partitions.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures::TryStreamExt;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bounds::Bounds;
-use super::build::{PartitionJob, build};
 use super::ending::Ending;
 use super::lease::{Lease, LeaseWatch};
 use super::losses::{PartitionLoss, disbelief, unbelievable};
 use super::open::{open_lake, read_lake, sweep};
 use super::options::IngestOptions;
-use super::plan::{Previous, Wanted, plan};
+use super::plan::Wanted;
 use super::progress::Progress;
 use super::run::{RunReporter, keep_budget, restore_budget};
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
 use super::survey::{Survey, survey};
-use crate::commit::{commit, read_manifest, recover};
-use crate::diff::Selection;
+use crate::commit::recover;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::fetch::{ByteBudget, Fetched, StagedAnswers, fetch};
-use crate::lake::{Layout, Manifest, OriginLayout, Partition, PartitionSet, TableKind};
-use crate::npm::{DocRow, Outcome};
-use crate::store::{Store, blocking};
-
-/// Names in a row that get no answer at all before the run stops: the network is gone, not a package.
-const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
-/// Unlisted names that a summary shows.
-const UNLISTED_NAMES_SHOWN: usize = 10;
+use crate::fetch::ByteBudget;
+use crate::lake::{Layout, OriginLayout};
+use crate::store::Store;
 
 /// Brings a lake to what a registry lists: scans it, compares, fetches what differs, and commits partition by
 /// partition. `stop` ends it early and cleanly: what is committed stays, and the summary says so.
@@ -86,31 +76,32 @@ async fn ingest_alone(
 }
 
 /// One ingest under way.
-struct River {
-    options: IngestOptions,
-    layout: OriginLayout,
-    wanted: Wanted,
-    progress: Arc<Progress>,
+pub(super) struct River {
+    pub(super) options: IngestOptions,
+    pub(super) layout: OriginLayout,
+    pub(super) wanted: Wanted,
+    pub(super) progress: Arc<Progress>,
     /// The right to write; `None` for a dry run, which writes nothing.
-    lease: Option<LeaseWatch>,
-    bounds: Bounds,
-    budget: ByteBudget,
-    large_documents: Arc<Mutex<()>>,
-    builders: TaskTracker,
-    commits: TaskTracker,
-    unanswered_in_a_row: AtomicU64,
-    ending: Arc<Ending>,
-    notes: Mutex<Notes>,
+    pub(super) lease: Option<LeaseWatch>,
+    pub(super) bounds: Bounds,
+    pub(super) budget: ByteBudget,
+    pub(super) large_documents: Arc<Mutex<()>>,
+    pub(super) builders: TaskTracker,
+    pub(super) stop_builds: CancellationToken,
+    pub(super) commits: TaskTracker,
+    pub(super) unanswered_in_a_row: AtomicU64,
+    pub(super) ending: Arc<Ending>,
+    pub(super) notes: Mutex<Notes>,
 }
 
 /// What the summary says beyond the counters.
 #[derive(Default)]
-struct Notes {
-    scan: ScanSummary,
-    unlisted_names: Vec<String>,
-    unlisted_count: u64,
-    overgrown: Vec<(String, u64)>,
-    plan: Vec<PlannedPartition>,
+pub(super) struct Notes {
+    pub(super) scan: ScanSummary,
+    pub(super) unlisted_names: Vec<String>,
+    pub(super) unlisted_count: u64,
+    pub(super) overgrown: Vec<(String, u64)>,
+    pub(super) plan: Vec<PlannedPartition>,
 }
 
 impl River {
@@ -132,6 +123,7 @@ impl River {
             budget: ByteBudget::new(bounds.document_bytes_in_flight),
             large_documents: Arc::default(),
             builders: TaskTracker::new(),
+            stop_builds: CancellationToken::new(),
             commits: TaskTracker::new(),
             unanswered_in_a_row: AtomicU64::new(0),
             ending: Arc::default(),
@@ -148,8 +140,10 @@ impl River {
             () = stop.cancelled() => Ok(true),
             result = self.flow() => result.map(|()| false),
         };
-        // Builders and commits that have begun run to their end, whatever became of the rest: a builder ends as soon as
-        // no answer comes any more, and stages what it has.
+        if !matches!(outcome, Ok(false)) {
+            self.stop_builds.cancel();
+        }
+        // What has come in is staged, and a commit that has begun runs to its end, whatever became of the rest.
         for tasks in [&self.builders, &self.commits] {
             tasks.close();
             tasks.wait().await;
@@ -220,161 +214,7 @@ impl River {
         Err(unbelievable(&why))
     }
 
-    async fn partition(self: Arc<Self>, set: Arc<PartitionSet>, index: usize, rows: Vec<DocRow>) -> Result<()> {
-        let partition = set.get(index);
-        let row_count = rows.len() as u64;
-        if set.rows_per_partition.is_some_and(|rows| row_count > rows * 2) {
-            self.with_notes(|notes| notes.overgrown.push((partition.file_stem(), row_count)));
-        }
-        let previous = read_manifest(&self.options.store, &self.layout, &partition).await?;
-        let river = Arc::clone(&self);
-        let job = blocking("a partition's plan", move || river.prepare(partition, previous, rows)).await?;
-        self.note_plan(&job);
-        if self.options.dry_run || job.plan.is_unchanged() {
-            if !self.options.dry_run {
-                Progress::add(&self.progress.partitions_unchanged, 1);
-                self.clear_answers(&job.partition, false).await?;
-            }
-            Progress::add(&self.progress.partitions_done, 1);
-            return Ok(());
-        }
-        let partition = job.partition.clone();
-        // Only where documents are written is it known what is staged.
-        let uses_all_staged = job.plan.writes_documents() && job.staged.is_covered_by(&job.plan.fetch);
-        let manifest = match self.fetch_and_build(job).await {
-            // What came in is staged.
-            Err(error) if error.kind() == ErrorKind::Interrupted && self.ending.has_begun() => return Ok(()),
-            built => built?,
-        };
-        if let Some(lease) = &self.lease {
-            lease.confirm().await?;
-        }
-        let river = Arc::clone(&self);
-        let committed = self.commits.spawn(async move { commit(&river.options.store, &river.layout, &manifest).await });
-        committed.await.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
-        self.clear_answers(&partition, uses_all_staged).await?;
-        Progress::add(&self.progress.partitions_done, 1);
-        Ok(())
-    }
-
-    /// Removes the answers that are staged for a partition where each is used, or out of date because this run wanted
-    /// every document. One that wanted less leaves them to the next that wants more.
-    async fn clear_answers(&self, partition: &Partition, uses_all_staged: bool) -> Result<()> {
-        if uses_all_staged || self.options.selection == Selection::All {
-            self.options.store.delete_folder(&self.layout.partition_staging(partition)).await?;
-        }
-        Ok(())
-    }
-
-    /// Plans a partition and opens what it held. Blocks.
-    fn prepare(&self, partition: Partition, previous: Option<Manifest>, rows: Vec<DocRow>) -> Result<PartitionJob> {
-        let (store, layout) = (self.options.store.clone(), self.layout.clone());
-        let before = Previous { store: &store, layout: &layout, partition: &partition, manifest: previous.as_ref() };
-        let plan = plan(&before, &rows, &self.wanted)?;
-        let mut previous_shards = BTreeMap::new();
-        let mut staged = StagedAnswers::default();
-        if plan.writes_documents() && !self.options.dry_run {
-            for table in TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes]) {
-                if let Some(file) = before.open(table)? {
-                    previous_shards.insert(table, file);
-                }
-            }
-            staged = StagedAnswers::open(&store, &layout, &partition)?;
-        }
-        let (representation, max_document_bytes) = (self.wanted.representation, self.wanted.max_document_bytes);
-        let progress = Arc::clone(&self.progress);
-        let large_documents = Arc::clone(&self.large_documents);
-        Ok(PartitionJob {
-            store,
-            layout,
-            partition,
-            rows,
-            plan,
-            representation,
-            max_document_bytes,
-            previous,
-            staged,
-            segment: self.bounds.segment,
-            previous_shards,
-            progress,
-            large_documents,
-        })
-    }
-
-    /// Runs the requests and the builder of one partition side by side, until both have ended.
-    async fn fetch_and_build(&self, job: PartitionJob) -> Result<Manifest> {
-        let representation = job.representation;
-        let ending = Arc::clone(&self.ending);
-        let items = job.items_to_ask_for().into_iter().take_while(move |_| !ending.has_begun());
-        let (sender, receiver) = mpsc::channel(self.bounds.fetched_per_partition);
-        // Tracked, because it runs on when this future is dropped: the run must not end before it has.
-        let builder = self.builders.spawn_blocking(move || build(job, receiver));
-        let lane = self.budget.lane();
-        let concurrency = self.bounds.requests_per_partition;
-        let mut answers = fetch(self.options.registry.clone(), representation, items, lane, concurrency);
-        while let Some(fetched) = answers.try_next().await? {
-            let Some(fetched) = self.check_fatal(fetched)? else { continue };
-            if sender.send(fetched).await.is_err() {
-                // The builder has ended early; its error is the story.
-                break;
-            }
-        }
-        drop(sender);
-        builder.await.or_error(ErrorKind::Internal, || "a partition's builder died".to_owned())?
-    }
-
-    /// A failure that says something about the whole run, not about one name, ends the run; one that only forbids further
-    /// requests is `None`, and ends it when what is in flight has come.
-    fn check_fatal(&self, mut fetched: Fetched) -> Result<Option<Fetched>> {
-        let failure = match fetched.response {
-            Err(failure) if failure.outcome.is_none() => {
-                let error = failure.error.doing(format!("fetching {}", fetched.item.name));
-                if error.kind() != ErrorKind::RateLimit {
-                    return Err(error);
-                }
-                self.ending.begin(error);
-                return Ok(None);
-            }
-            Err(failure) => failure,
-            Ok(_) => {
-                self.unanswered_in_a_row.store(0, Ordering::Relaxed);
-                return Ok(Some(fetched));
-            }
-        };
-        if failure.http_status.is_none() && failure.outcome == Some(Outcome::Failed) {
-            let unanswered = self.unanswered_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-            if unanswered >= MAX_UNANSWERED_IN_A_ROW {
-                return Err(Error::network(format!("the registry gave no answer for {unanswered} names in a row"))
-                    .hint("see whether it is up; the same command goes on where this one stopped"));
-            }
-        }
-        fetched.response = Err(failure);
-        Ok(Some(fetched))
-    }
-
-    fn note_plan(&self, job: &PartitionJob) {
-        let plan = &job.plan;
-        let progress = &self.progress;
-        Progress::add(&progress.names_added, plan.counts.added);
-        Progress::add(&progress.names_changed, plan.counts.changed);
-        Progress::add(&progress.names_removed, plan.counts.removed);
-        Progress::add(&progress.names_without_document, plan.without_document);
-        Progress::add(&progress.packuments_planned, plan.fetch.len() as u64);
-        Progress::add(&progress.rows_planned, job.rows.len() as u64);
-        self.with_notes(|notes| {
-            notes.unlisted_count += plan.unlisted.len() as u64;
-            for name in &plan.unlisted {
-                if notes.unlisted_names.len() < UNLISTED_NAMES_SHOWN {
-                    notes.unlisted_names.push(name.to_string());
-                }
-            }
-            if self.options.dry_run && !plan.is_unchanged() {
-                notes.plan.push(PlannedPartition::of(job));
-            }
-        });
-    }
-
-    fn with_notes<T>(&self, change: impl FnOnce(&mut Notes) -> T) -> T {
+    pub(super) fn with_notes<T>(&self, change: impl FnOnce(&mut Notes) -> T) -> T {
         change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

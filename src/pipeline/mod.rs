@@ -17,6 +17,7 @@ mod ingest;
 mod lease;
 mod listing;
 mod losses;
+mod one_partition;
 mod open;
 mod options;
 mod partitions;

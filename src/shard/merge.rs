@@ -6,23 +6,26 @@ use std::io::Write;
 
 use arrow::array::{ArrayAccessor, AsArray, RecordBatch, StringArray, TypedDictionaryArray};
 use arrow::datatypes::Int32Type;
+use tokio_util::sync::CancellationToken;
 
 use super::reader::{ShardReader, text_column};
 use super::writer::ShardWriter;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lake::ShardMeta;
 
 /// A shard under way: new rows come in name order, old ones are taken from the previous shard as the names pass.
 pub struct ShardMerge<W: Write + Send> {
     old: Option<OldRows>,
     writer: ShardWriter<W>,
+    stop: CancellationToken,
 }
 
 impl<W: Write + Send> ShardMerge<W> {
-    /// Merges into `writer`; without a previous shard all rows are new.
-    pub fn new(writer: ShardWriter<W>, previous: Option<ShardReader>) -> Self {
+    /// Merges into `writer`; without a previous shard all rows are new. Once `stop` is cancelled, nothing more is written,
+    /// and each call fails with [`crate::error::ErrorKind::Interrupted`].
+    pub fn new(writer: ShardWriter<W>, previous: Option<ShardReader>, stop: CancellationToken) -> Self {
         let old = previous.map(|reader| OldRows { reader, batch: None });
-        ShardMerge { old, writer }
+        ShardMerge { old, writer, stop }
     }
 
     /// Writes the rows of some names. `names` are all names that are decided by this call, ascending, with or without
@@ -35,14 +38,14 @@ impl<W: Write + Send> ShardMerge<W> {
                 // New rows below the next old one go out together: most names have no old rows before them.
                 if self.has_old_rows_up_to(name)? {
                     while let Some(rows) = new.take_below(name)? {
-                        self.writer.write(rows)?;
+                        self.write(rows)?;
                     }
                     self.carry_below(Some(name))?;
                     self.drop_rows_of(name)?;
                 }
             }
         }
-        new.batches.into_iter().try_for_each(|rows| self.writer.write(rows))
+        new.batches.into_iter().try_for_each(|rows| self.write(rows))
     }
 
     /// Carries over what is left of the previous shard and ends the file.
@@ -60,11 +63,18 @@ impl<W: Write + Send> ShardMerge<W> {
 
     /// Copies old rows whose name is below `name`; all of them for `None`.
     fn carry_below(&mut self, name: Option<&str>) -> Result<()> {
-        let Some(old) = &mut self.old else { return Ok(()) };
-        while let Some(rows) = old.take_while(|old_name| name.is_none_or(|name| old_name < name))? {
-            self.writer.write(rows)?;
+        let is_below = |old_name: &str| name.is_none_or(|name| old_name < name);
+        while let Some(rows) = self.old.as_mut().map(|old| old.take_while(is_below)).transpose()?.flatten() {
+            self.write(rows)?;
         }
         Ok(())
+    }
+
+    fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        if self.stop.is_cancelled() {
+            return Err(Error::interrupted());
+        }
+        self.writer.write(rows)
     }
 
     fn drop_rows_of(&mut self, name: &str) -> Result<()> {

@@ -14,8 +14,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
 
 use super::{ShardMerge, ShardReader, ShardWriter};
+use crate::error::ErrorKind;
 use crate::lake::TableKind;
 use crate::store::ShardFile;
 
@@ -58,7 +60,8 @@ fn fresh(world: &World, batch_rows: usize) -> Vec<u8> {
 /// Merges what changed between two worlds into the shard of the first, `names_at_once` names a call.
 fn merged(before: &World, after: &World, batch_rows: usize, names_at_once: usize) -> Vec<u8> {
     let file = ShardFile::Bytes(Bytes::from(fresh(before, 1000)));
-    let mut merge = ShardMerge::new(writer(), Some(ShardReader::open(TABLE, file, &schema()).unwrap()));
+    let old = ShardReader::open(TABLE, file, &schema()).unwrap();
+    let mut merge = ShardMerge::new(writer(), Some(old), CancellationToken::new());
     let all: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let changed: Vec<&str> =
         all.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(String::as_str).collect();
@@ -89,6 +92,20 @@ proptest! {
     fn bytes_do_not_depend_on_how_rows_were_batched(world in worlds(), batch_rows in 1_usize..20_000) {
         prop_assert!(fresh(&world, batch_rows) == fresh(&world, 777));
     }
+}
+
+#[test]
+fn a_merge_that_is_to_stop_writes_nothing_more() {
+    let world: World = (0..50_000).map(|number| (format!("name-{number:05}"), (1, 0))).collect();
+    let stop = CancellationToken::new();
+    let file = ShardFile::Bytes(Bytes::from(fresh(&world, 1000)));
+    let old = ShardReader::open(TABLE, file, &schema()).unwrap();
+    let mut merge = ShardMerge::new(writer(), Some(old), stop.clone());
+    merge.replace(&["name-00007"], Vec::new()).unwrap();
+    stop.cancel();
+    let replaced = merge.replace(&["name-40000"], vec![batch(&[("name-40000", 1, 1)])]);
+    assert_eq!(replaced.unwrap_err().kind(), ErrorKind::Interrupted);
+    assert_eq!(merge.finish().unwrap_err().kind(), ErrorKind::Interrupted);
 }
 
 fn written_as(table: TableKind, schema: SchemaRef, batches: impl IntoIterator<Item = RecordBatch>) -> Bytes {

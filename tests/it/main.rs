@@ -24,6 +24,8 @@ mod conditional;
 mod predecessor;
 /// A process that dies, at scripted and at random moments.
 mod crash;
+/// What is durable when.
+mod staging;
 /// The binary: exit codes, errors, output.
 mod face;
 /// Python, DuckDB and pandas reading what we wrote.

@@ -1,0 +1,87 @@
+//! The tap: answers become durable as they come, on a thread of their own, whatever their order.
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::StagingWriter;
+use crate::error::{Error, Result};
+use crate::fetch::Fetched;
+
+/// Answers that wait for the thread that stages them. Those who hand them over wait too, so that the memory of a document
+/// that is being staged is counted.
+const WAITING: usize = 1;
+
+type Entry = (Fetched, oneshot::Sender<Fetched>);
+
+/// Where requests hand their answers over. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct StagingTap {
+    sender: mpsc::Sender<Entry>,
+}
+
+/// The other end.
+#[derive(Debug)]
+pub struct StagingFeed {
+    receiver: mpsc::Receiver<Entry>,
+}
+
+/// A tap and its other end. The feed ends when the last tap is dropped.
+pub fn staging_tap() -> (StagingTap, StagingFeed) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    (StagingTap { sender }, StagingFeed { receiver })
+}
+
+impl StagingTap {
+    /// Stages an answer and gives it back. One that is a failure passes; so does each where the feed has ended, which
+    /// [`StagingTap::closed`] tells.
+    pub async fn pass(&self, fetched: Fetched) -> Result<Fetched> {
+        if fetched.response.is_err() {
+            return Ok(fetched);
+        }
+        let (back, passed) = oneshot::channel();
+        match self.sender.send((fetched, back)).await {
+            Ok(()) => passed.await.map_err(|_| Error::internal("the thread that stages answers died")),
+            Err(refused) => Ok(refused.0.0),
+        }
+    }
+
+    /// Ends when the feed has ended, which it does before its taps only where staging failed.
+    pub async fn closed(&self) {
+        self.sender.closed().await;
+    }
+}
+
+impl StagingFeed {
+    /// Writes every answer that comes, until the last tap is gone, and makes all of it durable. Blocks.
+    ///
+    /// Fails as the store does; then no further answer is staged.
+    pub fn write_to(mut self, mut writer: StagingWriter) -> Result<()> {
+        while let Some((fetched, back)) = self.next(&mut writer)? {
+            let appended = match &fetched.response {
+                Ok(response) => writer.append(&fetched.item, response, fetched.fetched_at_us),
+                Err(_) => Ok(()),
+            };
+            // Where nobody waits for it any more, the run has ended.
+            let _ = back.send(fetched);
+            appended?;
+        }
+        writer.flush()
+    }
+
+    /// The next answer; `None` when no more will come. What came before does not wait for it longer than its bound says.
+    fn next(&mut self, writer: &mut StagingWriter) -> Result<Option<Entry>> {
+        let Some(time_left) = writer.time_left() else { return Ok(self.receiver.blocking_recv()) };
+        if !time_left.is_zero() {
+            if let Ok(entry) = self.receiver.try_recv() {
+                return Ok(Some(entry));
+            }
+            let receiver = &mut self.receiver;
+            let waited = Handle::current().block_on(async { tokio::time::timeout(time_left, receiver.recv()).await });
+            if let Ok(entry) = waited {
+                return Ok(entry);
+            }
+        }
+        writer.flush()?;
+        Ok(self.receiver.blocking_recv())
+    }
+}

@@ -1,0 +1,161 @@
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::ErrorKind;
+use crate::fetch::{ByteBudget, FetchItem, Fetched};
+use crate::lake::{Layout, Partition};
+use crate::npm::DocRow;
+use crate::store::Failure;
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn item(name: &str) -> FetchItem {
+    let row = DocRow::new(name, "1-x");
+    FetchItem { name: row.name, announced_rev: row.rev, validators: None }
+}
+
+fn response(answer: Answer<Document>) -> Response {
+    Response { answer, http_status: 200, attempts: 1, validators: Validators::default() }
+}
+
+fn document(name: &str) -> Response {
+    let bytes = Bytes::from(format!("{{\"name\":\"{name}\",\"x\":\"{}\"}}", "lorem ipsum ".repeat(100)));
+    let (representation, validators) = (Representation::Full, Validators::default());
+    response(Answer::Fresh(Document { bytes, representation, validators }))
+}
+
+/// Stages one segment and answers its path.
+async fn stage(store: &Store, answers: Vec<(FetchItem, Response)>) -> String {
+    let (layout, store) = (Layout::origin("npm"), store.clone());
+    let path = layout.staged_answers(&Partition::ALL, 0, 0);
+    let write = move || {
+        let bound = SegmentBound { answers: 100, bytes: 1 << 20, age: Duration::from_secs(10) };
+        let none = StagedAnswers::default();
+        let mut writer =
+            StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
+        for (item, response) in answers {
+            writer.append(&item, &response, 7).unwrap();
+        }
+        writer.flush().unwrap();
+    };
+    tokio::task::spawn_blocking(write).await.unwrap();
+    path
+}
+
+async fn open(store: &Store) -> StagedAnswers {
+    let store = store.clone();
+    let open = move || StagedAnswers::open(&store, &Layout::origin("npm"), &Partition::ALL).unwrap();
+    tokio::task::spawn_blocking(open).await.unwrap()
+}
+
+#[tokio::test]
+async fn of_a_segment_with_one_wrong_bit_nothing_is_believed() {
+    let store = Store::memory();
+    let path = stage(&store, NAMES.map(|name| (item(name), document(name))).into()).await;
+    let sound = store.get(&path).await.unwrap().unwrap();
+    assert!(NAMES.iter().all(|name| futures::executor::block_on(open(&store)).has(&item(name), Representation::Full)));
+    for bit in (0..sound.len() * 8).step_by(3) {
+        let mut damaged = sound.to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        store.put(&path, damaged).await.unwrap();
+        let mut staged = open(&store).await;
+        for name in NAMES {
+            // A bit that the frame does not use may change nothing; then the document is the one that was staged.
+            if staged.has(&item(name), Representation::Full) {
+                assert_eq!(staged.take(&item(name)).unwrap().0, document(name), "bit {bit}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn that_a_document_has_not_changed_means_something_only_while_it_is_held() {
+    let store = Store::memory();
+    stage(&store, vec![(item("a"), response(Answer::NotModified))]).await;
+    let staged = open(&store).await;
+    let held =
+        FetchItem { validators: Some(Validators { etag: Some("\"1\"".to_owned()), last_modified: None }), ..item("a") };
+    assert!(staged.has(&held, Representation::Full));
+    assert!(!staged.has(&item("a"), Representation::Full));
+}
+
+/// Stages names in this order, a segment for each `per_segment` of them.
+fn stage_in_order(store: &Store, staged: &StagedAnswers, names: &[String], per_segment: usize) {
+    let bound = SegmentBound { answers: per_segment, bytes: 1 << 20, age: Duration::from_secs(10) };
+    let layout = Layout::origin("npm");
+    let mut writer = StagingWriter::new(store, &layout, &Partition::ALL, Representation::Full, staged, bound).unwrap();
+    names.iter().for_each(|name| writer.append(&item(name), &document(name), 7).unwrap());
+    writer.flush().unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn answers_are_found_in_whatever_order_they_were_staged(
+        first in prop::collection::vec("[a-c]{1,3}", 0..60), second in prop::collection::vec("[a-d]{1,3}", 0..60),
+        per_segment in 1_usize..9, wanted in prop::collection::btree_set("[a-d]{1,3}", 0..40),
+    ) {
+        let store = Store::memory();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _guard = runtime.enter();
+        let open = || StagedAnswers::open(&store, &Layout::origin("npm"), &Partition::ALL).unwrap();
+        stage_in_order(&store, &open(), &first, per_segment);
+        stage_in_order(&store, &open(), &second, per_segment + 1);
+        let mut staged = open();
+        for name in wanted {
+            let is_staged = first.contains(&name) || second.contains(&name);
+            prop_assert_eq!(staged.has(&item(&name), Representation::Full), is_staged);
+            if is_staged {
+                prop_assert_eq!(staged.take(&item(&name)).unwrap().0, document(&name));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_durable_when_its_segment_is_full_whatever_comes_before_it_by_name() {
+    let store = Store::memory();
+    let budget = ByteBudget::new(1 << 20).lane();
+    let (tap, feed) = staging_tap();
+    let bound = SegmentBound { answers: 2, bytes: 1 << 20, age: Duration::from_secs(3600) };
+    let none = StagedAnswers::default();
+    let layout = Layout::origin("npm");
+    let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
+    let feed = tokio::task::spawn_blocking(move || feed.write_to(writer));
+    for name in ["c", "b", "d"] {
+        let share = budget.open_share();
+        let fetched = Fetched { item: item(name), response: Ok(document(name)), fetched_at_us: 7, share };
+        assert_eq!(tap.pass(fetched).await.unwrap().item.name.as_str(), name);
+    }
+    let staged = open(&store).await;
+    let has = |name| staged.has(&item(name), Representation::Full);
+    assert!(has("b") && has("c") && !has("a") && !has("d"));
+    drop(tap);
+    feed.await.unwrap().unwrap();
+    assert!(open(&store).await.has(&item("d"), Representation::Full));
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_staged_answers_still_pass_and_the_tap_says_so() {
+    let store = Store::memory().failing_at(1, Failure::FullDisk);
+    let (tap, feed) = staging_tap();
+    let bound = SegmentBound { answers: 1, bytes: 1 << 20, age: Duration::from_secs(3600) };
+    let none = StagedAnswers::default();
+    let layout = Layout::origin("npm");
+    let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
+    let feed = tokio::task::spawn_blocking(move || feed.write_to(writer));
+    let fetched = |name| {
+        let share = ByteBudget::new(1 << 20).lane().open_share();
+        Fetched { item: item(name), response: Ok(document(name)), fetched_at_us: 7, share }
+    };
+    assert!(tap.pass(fetched("a")).await.is_ok());
+    tap.closed().await;
+    assert!(tap.pass(fetched("b")).await.is_ok());
+    assert_eq!(feed.await.unwrap().unwrap_err().kind(), ErrorKind::Lake);
+}
