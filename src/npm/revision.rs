@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::json_selection::member;
+
 /// CouchDB's revision text, `<generation>-<digest>`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(Box<str>);
@@ -10,6 +12,13 @@ impl Revision {
     /// Takes any text; one without a numeric prefix has no generation.
     pub fn new(rev: impl Into<Box<str>>) -> Self {
         Revision(rev.into())
+    }
+
+    /// The `_rev` of a document as it was served; `None` where it has none, or is no JSON object in UTF-8.
+    pub fn of_document(document: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(document).ok()?;
+        let rev = member(text.strip_prefix('\u{feff}').unwrap_or(text), "_rev").ok()??;
+        serde_json::from_str::<String>(rev).ok().map(Revision::new)
     }
 
     /// The revision as text.
@@ -54,6 +63,21 @@ impl From<&str> for Revision {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_tells_its_revision() {
+        for (document, rev) in [
+            (r#"{"_id":"a","_rev":"3-a","versions":{"1.0.0":{"_rev":"9-z"}}}"#, Some("3-a")),
+            ("\u{feff}{\"versions\":{}, \"_rev\" : \"4-\\u0062\"}", Some("4-b")),
+            (r#"{"_rev":7}"#, None),
+            (r#"{"_rev":"1-a""#, None),
+            ("[]", None),
+            ("", None),
+        ] {
+            assert_eq!(Revision::of_document(document.as_bytes()), rev.map(Revision::from), "{document}");
+        }
+        assert_eq!(Revision::of_document(b"{\"_rev\":\"\xff\"}"), None);
+    }
 
     #[test]
     fn only_a_smaller_number_is_older() {

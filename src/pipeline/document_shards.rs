@@ -13,7 +13,7 @@ use super::progress::Progress;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::{ShardMeta, TableKind};
-use crate::npm::{Answer, Outcome};
+use crate::npm::{Answer, Outcome, Revision};
 use crate::registry::{RequestFailure, Response};
 use crate::shard::{ShardMerge, ShardReader, ShardWriter, StoredDocuments};
 use crate::store::StagedFile;
@@ -152,6 +152,7 @@ impl<'a> DocumentShards<'a> {
             _ => None,
         };
         let decoded;
+        let superseded;
         let validators;
         let failure;
         match response {
@@ -165,9 +166,19 @@ impl<'a> DocumentShards<'a> {
                     Answer::Fresh(document) => {
                         Progress::add(&progress.packuments_fresh, 1);
                         Progress::add(&progress.document_bytes, document.bytes.len() as u64);
-                        decoded = self.push(item, &document.bytes)?;
-                        row.detail = decoded.detail.as_deref();
-                        row.outcome = outcome_of(&decoded, item);
+                        superseded = self.superseded(item, &document.bytes);
+                        if let Some(why) = &superseded {
+                            // The rows of the newer one stay, and its tag with them.
+                            row.outcome = Outcome::Stale;
+                            row.detail = Some(why);
+                            let held = item.validators.as_ref();
+                            row.etag = held.and_then(|held| held.etag.as_deref());
+                            row.last_modified = held.and_then(|held| held.last_modified.as_deref());
+                        } else {
+                            decoded = self.push(item, &document.bytes)?;
+                            row.detail = decoded.detail.as_deref();
+                            row.outcome = outcome_of(&decoded, item);
+                        }
                     }
                     Answer::NotModified => {
                         Progress::add(&progress.packuments_not_modified, 1);
@@ -216,6 +227,14 @@ impl<'a> DocumentShards<'a> {
             self.flush_raw()?;
         }
         Ok(())
+    }
+
+    /// Why a document that was served does not take the place of the one that the lake holds: a server that lags behind has
+    /// given an older one.
+    fn superseded(&self, item: &FetchItem, body: &[u8]) -> Option<String> {
+        let least = self.job.plan.held(&item.name)?.least_rev.as_ref()?;
+        let served = Revision::of_document(body)?;
+        served.is_older_than(least).then(|| format!("revision {served} was served, and {least} or a later one is held"))
     }
 
     fn push(&mut self, item: &FetchItem, body: &Bytes) -> Result<Decoded> {

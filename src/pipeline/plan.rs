@@ -8,8 +8,8 @@ use crate::diff::{ChangeCounts, Known, Selection, Step, diff, plan_fetch};
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::{Manifest, OriginLayout, Partition, TableKind};
-use crate::npm::{DocRow, Outcome, PackageName, Representation};
-use crate::shard::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
+use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision};
+use crate::shard::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, document_revs, held_outcomes};
 use crate::store::{ShardFile, Store};
 use crate::table::schema;
 
@@ -40,17 +40,19 @@ pub(super) struct PartitionPlan {
     has_docs: bool,
     has_documents: bool,
     wants_documents: bool,
-    /// What the lake holds of the names that are asked for conditionally.
+    /// What the lake holds of the names that are asked for again.
     held: HashMap<PackageName, Held>,
 }
 
-/// A document that the lake holds, and that the registry may say is still right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A document that the lake holds, and that is asked for again.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
     /// What became of the request that it came by.
     pub(super) outcome: Outcome,
     /// Whether another revision was announced since: then it is judged anew, even if it is the same.
     pub(super) is_revised: bool,
+    /// A revision that it is not older than, where one is known.
+    pub(super) least_rev: Option<Revision>,
 }
 
 impl PartitionPlan {
@@ -70,9 +72,9 @@ impl PartitionPlan {
         !self.writes_docs() && !self.writes_documents()
     }
 
-    /// What the lake holds for a name that is asked for conditionally.
-    pub(super) fn held(&self, name: &PackageName) -> Option<Held> {
-        self.held.get(name).copied()
+    /// What the lake holds for a name that is asked for again.
+    pub(super) fn held(&self, name: &PackageName) -> Option<&Held> {
+        self.held.get(name)
     }
 }
 
@@ -169,16 +171,34 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
             Step::Drop => plan.dropped.push(row.name),
         }
     }
+    plan.look_up_stale(previous)?;
     Ok(plan)
 }
 
 impl PartitionPlan {
+    /// Of documents that are older than what was announced, only their own row knows the revision.
+    fn look_up_stale(&mut self, previous: &Previous<'_>) -> Result<()> {
+        let stale = self.held.iter().filter(|(_, held)| held.outcome == Outcome::Stale);
+        let stale: HashSet<PackageName> = stale.map(|(name, _)| name.clone()).collect();
+        if let Some(file) = if stale.is_empty() { None } else { previous.open(TableKind::Packuments)? } {
+            for (name, rev) in document_revs(file, &stale)? {
+                self.held.entry(name).and_modify(|held| held.least_rev = Some(rev));
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for a document; conditionally where the lake holds one of the wanted form with its ETag.
     fn ask(&mut self, row: DocRow, lake: &HeldDocuments<'_>, wanted: Representation) {
         let mut validators = None;
-        if let Some(found) = lake.of(&row.name, wanted).filter(|found| found.validators.etag.is_some()) {
-            validators = Some(found.validators.clone());
-            let held = Held { outcome: found.outcome, is_revised: found.rev != row.rev };
+        if let Some(found) = lake.of(&row.name, wanted) {
+            validators = found.validators.etag.is_some().then(|| found.validators.clone());
+            let is_as_announced = matches!(found.outcome, Outcome::Present | Outcome::Tombstone);
+            let held = Held {
+                outcome: found.outcome,
+                is_revised: found.rev != row.rev,
+                least_rev: is_as_announced.then(|| found.rev.clone()),
+            };
             self.held.insert(row.name.clone(), held);
         }
         self.fetch.push(FetchItem { name: row.name, announced_rev: row.rev, validators });

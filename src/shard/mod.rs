@@ -28,6 +28,6 @@ mod writer;
 pub use cursor::{NameCursor, Row};
 pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
-pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, held_outcomes};
+pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, document_revs, held_outcomes};
 pub use stored_documents::StoredDocuments;
 pub use writer::ShardWriter;

@@ -1,6 +1,6 @@
 //! Reading a committed shard back, in order, in constant memory. Not here: SQL over shards (`query/`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
@@ -114,18 +114,39 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
 
 /// The names of a `packuments` shard whose document is of the abbreviated form.
 pub fn abbreviated_names(file: ShardFile) -> Result<HashSet<PackageName>> {
+    let mut found = HashSet::new();
+    each_document(file, "representation", |name, form| {
+        if form == Representation::Abbreviated.as_str() {
+            found.insert(PackageName::new(name));
+        }
+    })?;
+    Ok(found)
+}
+
+/// The revisions of the documents of some names, in a `packuments` shard.
+pub fn document_revs(file: ShardFile, names: &HashSet<PackageName>) -> Result<HashMap<PackageName, Revision>> {
+    let mut found = HashMap::new();
+    each_document(file, "rev", |name, rev| {
+        let name = PackageName::new(name);
+        if names.contains(&name) {
+            found.insert(name, Revision::new(rev));
+        }
+    })?;
+    Ok(found)
+}
+
+/// Calls `each` with the name of every row and its text in another column.
+fn each_document(file: ShardFile, column: &str, mut each: impl FnMut(&str, &str)) -> Result<()> {
     let damaged = || "a shard of packuments cannot be read".to_owned();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
-    let columns = ProjectionMask::columns(builder.parquet_schema(), ["name", "representation"]);
+    let columns = ProjectionMask::columns(builder.parquet_schema(), ["name", column]);
     let reader = builder.with_projection(columns).build().or_error(ErrorKind::Lake, damaged)?;
-    let mut found = HashSet::new();
     for batch in reader {
         let batch = batch.or_error(ErrorKind::Lake, damaged)?;
-        let (names, forms) = (text_column(&batch, "name")?, text_column(&batch, "representation")?);
-        let abbreviated = (0..batch.num_rows()).filter(|&row| forms.value(row) == Representation::Abbreviated.as_str());
-        found.extend(abbreviated.map(|row| PackageName::new(names.value(row))));
+        let (names, values) = (text_column(&batch, "name")?, text_column(&batch, column)?);
+        (0..batch.num_rows()).for_each(|row| each(names.value(row), values.value(row)));
     }
-    Ok(found)
+    Ok(())
 }
 
 /// A column of text by name.

@@ -74,6 +74,34 @@ async fn a_304_to_an_announced_change_keeps_the_rows_as_stale_and_is_asked_again
     assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
 }
 
+/// An edge that lags behind the others must not take back what another one gave.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_older_than_the_one_that_the_lake_holds_does_not_replace_it() {
+    let document = |rev: &str, version: &str| {
+        format!(r#"{{"_id":"b","_rev":"{rev}","name":"b","versions":{{"{version}":{{"version":"{version}"}}}}}}"#)
+    };
+    let env = env_of(&["a", "c"]);
+    env.server.world().put_raw("b", "5-e", document("5-e", "1.5.0"));
+    env.ingest(&[]).await;
+    let (held, documents) = (etags(&env), env.texts(TableKind::Packuments, "json"));
+    env.server.world().put_raw("b", "7-g", document("4-d", "1.4.0"));
+    for _ in 0..2 {
+        asked(&env);
+        let summary = env.ingest(&[]).await;
+        assert_eq!((summary.counts.packuments_fresh, summary.counts.packuments_stale), (1, 1));
+        assert_eq!(asked(&env), [("b".to_owned(), held[1].clone(), 200)]);
+        assert_eq!(env.texts(TableKind::Outcomes, "outcome")[1].as_deref(), Some("stale"));
+        assert!(env.texts(TableKind::Outcomes, "detail")[1].as_deref().unwrap().contains("4-d"));
+        assert_eq!(env.texts(TableKind::Packuments, "json"), documents);
+        assert_eq!(etags(&env), held);
+        assert_eq!(env.texts(TableKind::Versions, "version")[1].as_deref(), Some("1.5.0"));
+    }
+    env.server.world().put_raw("b", "7-g", document("7-g", "1.7.0"));
+    env.ingest(&[]).await;
+    assert_eq!(env.texts(TableKind::Outcomes, "outcome")[1].as_deref(), Some("present"));
+    assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
+}
+
 /// Mirrors serve documents without `_rev`, which count as being at the announced revision.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_304_to_a_document_without_a_revision_brings_it_to_the_announced_one() {
