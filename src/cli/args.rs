@@ -125,7 +125,8 @@ pub(super) struct IngestArgs {
     /// Ask for every selected document again, by its ETag: one that did not change costs no body
     #[arg(long)]
     pub(super) refresh: bool,
-    /// Believe a listing that lacks many of the lake's names, and drop them; without it such a listing is refused
+    /// Believe a registry that no longer has many of the lake's names or documents, and drop them; without it the run
+    /// ends instead
     #[arg(long)]
     pub(super) accept_removals: bool,
     /// Print the summary as JSON on standard output

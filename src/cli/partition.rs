@@ -78,7 +78,7 @@ struct CrawlArgs {
     /// Say what changed, and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Believe a listing that lacks many of the names that the lake holds
+    /// Believe a registry that no longer has many of the lake's names or documents
     #[arg(long)]
     accept_removals: bool,
     /// Print the summary as JSON on standard output

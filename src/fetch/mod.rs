@@ -10,7 +10,7 @@ use futures::stream::{self, Stream, StreamExt};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Context, ErrorKind, Result};
-use crate::npm::{PackageName, Representation, Revision, Validators};
+use crate::npm::{Answer, PackageName, Representation, Revision, Validators};
 use crate::registry::{PackumentRequest, Registry, RequestFailure, Response};
 
 pub use budget::{ByteBudget, Lane, Share};
@@ -38,6 +38,14 @@ pub struct Fetched {
     pub fetched_at_us: i64,
     /// The document's share of the memory budget; freed when this is dropped.
     pub share: Share,
+}
+
+impl Fetched {
+    /// Whether there is no document any more where the lake holds one.
+    pub fn says_held_is_gone(&self) -> bool {
+        let is_gone = matches!(&self.response, Ok(Response { answer: Answer::Gone { .. }, .. }));
+        is_gone && self.item.validators.is_some()
+    }
 }
 
 /// Asks for every item, `concurrency` at a time, and yields the results in the order of the items.

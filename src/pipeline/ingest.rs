@@ -90,6 +90,10 @@ pub(super) struct River {
     pub(super) stop_builds: CancellationToken,
     pub(super) commits: TaskTracker,
     pub(super) unanswered_in_a_row: AtomicU64,
+    /// Answers about documents that the lake holds,
+    pub(super) answers_about_held: AtomicU64,
+    /// and how many of them say that there is none.
+    pub(super) gone_of_held: AtomicU64,
     pub(super) ending: Arc<Ending>,
     pub(super) notes: Mutex<Notes>,
 }
@@ -126,6 +130,8 @@ impl River {
             stop_builds: CancellationToken::new(),
             commits: TaskTracker::new(),
             unanswered_in_a_row: AtomicU64::new(0),
+            answers_about_held: AtomicU64::new(0),
+            gone_of_held: AtomicU64::new(0),
             ending: Arc::default(),
             notes: Mutex::default(),
         }

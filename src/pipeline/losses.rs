@@ -1,4 +1,5 @@
-//! Losses: how many names of the lake a new listing lacks, and whether that can be true.
+//! Losses: how many names of the lake a new listing lacks, how many documents are said to be gone, and whether that can
+//! be true.
 //!
 //! What is not listed is dropped from the lake. A listing that was cut short, by a server at fault or one in front of it,
 //! must not be believed: so many names are never unpublished at once.
@@ -62,6 +63,18 @@ pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -
     ))
 }
 
+/// Why it is not believed that so many documents that the lake holds are gone, of those that the registry was asked for
+/// again; `None` where it is. A server that lost its data, or a right to read, says so of each.
+pub(super) fn disbelief_in_gone(gone: u64, answered: u64) -> Option<Error> {
+    if gone <= ALWAYS_BELIEVED || gone * BELIEVED_OF_PARTITION <= answered {
+        return None;
+    }
+    let what = format!("the registry says that {gone} of {answered} documents that the lake holds are gone");
+    Some(Error::new(ErrorKind::Network, format!("{what}, which is not believed")).retry(Retry::Later).hint(
+        "what the lake holds stays; run the same command again later, or with --accept-removals if they are gone",
+    ))
+}
+
 /// The error of a run that was given such a listing. Nothing was changed.
 pub(super) fn unbelievable(why: &str) -> Error {
     Error::new(ErrorKind::Network, format!("the registry's listing is not believed: {why}")).retry(Retry::Later).hint(
@@ -97,6 +110,13 @@ mod tests {
         assert!(of_few.is_some_and(|why| why.contains("lists 100 fewer")), "they are not gone, they are not listed");
         let by_own_count = disbelief(&losses(&[(100_000, 99_950)]), Some((150, 100_100)));
         assert!(by_own_count.is_some_and(|why| why.contains("lists 150 fewer")));
+    }
+
+    #[test]
+    fn that_most_documents_are_gone_is_not_believed() {
+        assert!(disbelief_in_gone(100, 100).is_none(), "a small registry may be emptied");
+        assert!(disbelief_in_gone(101, 202).is_none());
+        assert!(disbelief_in_gone(101, 201).is_some_and(|error| error.message().contains("101 of 201")));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::build::{PartitionJob, build};
 use super::ingest::River;
+use super::losses::disbelief_in_gone;
 use super::plan::{Previous, plan};
 use super::progress::Progress;
 use super::summary::PlannedPartition;
@@ -163,6 +164,7 @@ impl River {
             Err(failure) => failure,
             Ok(_) => {
                 self.unanswered_in_a_row.store(0, Ordering::Relaxed);
+                self.check_gone(&fetched)?;
                 return Ok(Some(fetched));
             }
         };
@@ -175,6 +177,20 @@ impl River {
         }
         fetched.response = Err(failure);
         Ok(Some(fetched))
+    }
+
+    /// Fails where too many documents of the lake would be gone to be true.
+    fn check_gone(&self, fetched: &Fetched) -> Result<()> {
+        if fetched.item.validators.is_none() {
+            return Ok(());
+        }
+        let answered = self.answers_about_held.fetch_add(1, Ordering::Relaxed) + 1;
+        if !fetched.says_held_is_gone() {
+            return Ok(());
+        }
+        let gone = self.gone_of_held.fetch_add(1, Ordering::Relaxed) + 1;
+        let disbelief = if self.options.accept_removals { None } else { disbelief_in_gone(gone, answered) };
+        disbelief.map_or(Ok(()), Err)
     }
 
     fn note_plan(&self, job: &PartitionJob) {

@@ -32,7 +32,8 @@ pub struct IngestOptions {
     pub refresh: bool,
     /// Plan only.
     pub dry_run: bool,
-    /// Believe a listing that lacks so many of the lake's names that it may have been cut short.
+    /// Believe a listing that lacks so many of the lake's names that it may have been cut short, and a registry that says of
+    /// most documents of the lake that they are gone.
     pub accept_removals: bool,
 }
 

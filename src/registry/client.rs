@@ -16,7 +16,7 @@ use super::database_info::DatabaseInfo;
 use super::exchange::{Met, Question, Reply, Wire};
 use super::failure::RequestFailure;
 use super::hosts::{Host, Hosts};
-use super::identity::{claimed_name, is_balanced, is_closed, is_no_beginning};
+use super::identity::{claimed_name, has_even_braces, is_balanced, is_closed, is_no_beginning};
 use super::limiter::gate::{GateStatus, Permit};
 use super::origin::Origin;
 use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
@@ -313,7 +313,7 @@ impl Registry {
                     make_room(&mut document, piece.len(), limit_bytes);
                     document.extend_from_slice(piece);
                 }
-                check(&document, &request.name, body.has_certain_end())?;
+                check(&document, &request.name, body.has_certain_end(), attempts.is_last())?;
                 // The lake holds a document of this name: what takes its place should be one.
                 if request.validators.is_some() && !mentions_a_packument(&document) {
                     return Err(faulty(Fault::OtherKind("it has no _id, name, time or versions".to_owned())));
@@ -349,10 +349,11 @@ fn make_room(document: &mut Vec<u8>, piece_bytes: usize, limit_bytes: u64) {
 }
 
 /// A packument must be whole, and of the name that was asked for. Whether it is sound is not asked here: what cannot be
-/// read is kept, and said to be malformed.
-fn check(document: &[u8], name: &PackageName, has_certain_end: bool) -> Result<(), Failed> {
+/// read is kept, and said to be malformed. What stops behind an inner brace, although the protocol says that it is all, may
+/// have been cut by one who counted anew: that is believed of the last attempt only.
+fn check(document: &[u8], name: &PackageName, has_certain_end: bool, is_last: bool) -> Result<(), Failed> {
     let is_whole = match has_certain_end {
-        true => is_closed(document) || is_no_beginning(document),
+        true => (is_closed(document) && (has_even_braces(document) || is_last)) || is_no_beginning(document),
         false => is_closed(document) && is_balanced(document),
     };
     if !is_whole {

@@ -116,6 +116,11 @@ impl Attempts {
         self.made
     }
 
+    /// Whether the attempt that is under way is the last.
+    pub(super) fn is_last(&self) -> bool {
+        self.made - self.forgiven >= self.max
+    }
+
     /// Whether the next request should ask caches not to answer.
     pub(super) fn past_caches(&self) -> bool {
         self.past_caches

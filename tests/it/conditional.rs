@@ -2,7 +2,7 @@
 
 use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
-use all_docs::sample::{Action, Fault, FaultScript, World};
+use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 use all_docs::store::Store;
 
 use crate::support::{Env, assert_same_lake, lake_bytes, run};
@@ -145,4 +145,40 @@ async fn the_tag_of_one_form_is_not_used_to_ask_for_the_other() {
     run(options).await.unwrap();
     assert!(asked(&env).iter().all(|(_, condition, status)| condition.is_some() && *status == 304));
     assert_eq!(lake_bytes(&env.lake()), before);
+}
+
+/// A registry that lost its data, or our right to read it, says of every document that it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_most_documents_are_gone_is_not_believed() {
+    let env = Env::new(World::seeded(41, 260));
+    env.ingest(&["m"]).await;
+    // What is left in staging is swept by the next run.
+    let tables = || {
+        let mut bytes = lake_bytes(&env.lake());
+        bytes.retain(|path, _| !path.contains("/staging/"));
+        bytes
+    };
+    let before = tables();
+    for (code, body) in [(404, r#"{"error":"not_found"}"#), (403, r#"{"error":"forbidden"}"#)] {
+        let action = Action::Status { code, retry_after: None, body: Some(body.to_owned()) };
+        env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, action)]));
+        let mut options = env.options(&["m"]);
+        options.refresh = true;
+        for _ in 0..2 {
+            // What was answered is not staged either.
+            let error = run(options.clone()).await.unwrap_err();
+            assert!(error.report().contains("that the lake holds are gone"), "{}", error.report());
+            assert!(error.hint_text().is_some_and(|hint| hint.contains("--accept-removals")));
+            assert_eq!(tables(), before);
+        }
+        env.server.set_faults(FaultScript::default());
+        assert_eq!(run(options).await.unwrap().counts.packuments_gone, 0);
+        assert_eq!(tables(), before);
+    }
+    let action = Action::Status { code: 404, retry_after: None, body: Some("{}".to_owned()) };
+    env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, action)]));
+    let mut options = env.options(&["m"]);
+    (options.refresh, options.accept_removals) = (true, true);
+    assert!(run(options).await.unwrap().counts.packuments_gone > 200);
+    assert_eq!(env.names(TableKind::Packuments).len(), 0);
 }

@@ -32,10 +32,11 @@ pub fn staging_tap() -> (StagingTap, StagingFeed) {
 }
 
 impl StagingTap {
-    /// Stages an answer and gives it back. One that is a failure passes; so does each where the feed has ended, which
+    /// Stages an answer and gives it back. One that is a failure passes, and one that would take a document from the lake: it
+    /// is cheap to ask for again, and better asked again than believed. So does each where the feed has ended, which
     /// [`StagingTap::closed`] tells.
     pub async fn pass(&self, fetched: Fetched) -> Result<Fetched> {
-        if fetched.response.is_err() {
+        if fetched.response.is_err() || fetched.says_held_is_gone() {
             return Ok(fetched);
         }
         let (back, passed) = oneshot::channel();

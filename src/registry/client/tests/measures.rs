@@ -52,3 +52,18 @@ async fn a_name_that_repeats_a_token_is_told_of_without_it() {
     assert!(failure.error.report().contains("[secret]"), "{}", failure.error.report());
     assert!(!failure.error.report().contains("secret-of-ours"), "{}", failure.error.report());
 }
+
+/// Who cuts a body and counts it anew leaves a document that stops behind an inner brace.
+#[tokio::test]
+async fn a_body_that_stops_behind_an_inner_brace_is_asked_for_again_before_it_is_believed() {
+    let whole = r#"{"name":"a","readme":"a lone { is no brace","versions":{"1.0.0":{}}}"#;
+    let cut = r#"{"name":"a","readme":"a lone } is no brace","versions":{"1.0.0":{}"#;
+    let server = ScriptedServer::in_turn(vec![json(cut), gzipped(cut.as_bytes()), json(whole)]).await;
+    let answer = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap();
+    assert_eq!((bytes(&answer), answer.attempts), (whole.as_bytes(), 3));
+
+    let ever = r#"{"name":"a","versions":{"1.0.0":{}"#;
+    let server = ScriptedServer::in_turn(vec![json(ever)]).await;
+    let answer = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap();
+    assert_eq!((bytes(&answer), answer.attempts), (ever.as_bytes(), 4), "it is what the registry has");
+}
