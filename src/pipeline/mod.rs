@@ -23,6 +23,7 @@ mod partitions;
 mod plan;
 mod process;
 mod progress;
+mod requests;
 mod run;
 mod scope;
 mod status;

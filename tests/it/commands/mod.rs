@@ -1,6 +1,7 @@
 //! The commands that people know, through the real binary, against a registry that remembers what it was asked.
 
 mod balance;
+mod budget;
 mod crawl;
 mod documents;
 mod index;
