@@ -7,6 +7,7 @@ mod documents;
 mod index;
 #[cfg(feature = "query")]
 mod lakes;
+mod notices;
 mod upkeep;
 
 use std::process::Output;
