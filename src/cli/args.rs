@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// A settings file instead of ./all-docs.toml
     #[arg(long, global = true, value_name = "FILE", env = "ALL_DOCS_CONFIG")]
     pub(super) config: Option<PathBuf>,
-    /// Print results and errors only: no notes, no progress
+    /// Print results and errors only: no progress, notes or warnings; the exit code says what there is to know
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
     #[command(subcommand)]
@@ -48,6 +48,10 @@ pub(super) enum Command {
     /// List the views and reports, with an example of each
     #[cfg(feature = "query")]
     Views(ViewsArgs),
+    /// Not in this build, which has no SQL
+    #[cfg(not(feature = "query"))]
+    #[command(hide = true, alias = "views", disable_help_flag = true)]
+    Query(AnythingArgs),
     /// Say what a lake holds, and what a running ingest is doing
     Status(StatusArgs),
     /// Prove that a lake is whole and sound, or say what is wrong; with --repair mend it
@@ -65,6 +69,14 @@ pub(super) enum Command {
     Pivots(PivotsArgs),
     /// Serve the sample registry on loopback: a small npm that can change and misbehave
     Sample(SampleArgs),
+}
+
+/// The arguments of a command that this build does not have.
+#[cfg(not(feature = "query"))]
+#[derive(Debug, clap::Args)]
+pub(super) struct AnythingArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _all: Vec<std::ffi::OsString>,
 }
 
 /// Which documents an ingest fetches.
@@ -113,10 +125,11 @@ pub(super) struct IngestArgs {
     /// Fetch the documents of these names only: a JSON array, or a name (or name@version) a line with # comments
     #[arg(long, value_name = "FILE")]
     pub(super) names: Option<PathBuf>,
-    /// How the partition set of a new lake is made; an existing lake keeps its own
-    #[arg(long, value_enum, default_value_t = Partitions::Derived)]
-    pub(super) partitions: Partitions,
-    /// Rows a partition of a new lake should have [default: 10000]
+    /// How the partitions of a new lake are made. A lake that has partitions keeps them, and a warning says so where this
+    /// asks for others [default: derived]
+    #[arg(long, value_enum)]
+    pub(super) partitions: Option<Partitions>,
+    /// Rows a partition of a new lake should have; one that has partitions keeps them, as above [default: 10000]
     #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS")]
     pub(super) partition_rows: Option<NonZeroU64>,
     /// Say what would be fetched and rewritten, and do nothing

@@ -230,9 +230,9 @@ fn is_wanted(what: &str, paths: &[&str], printer: &Printer) -> Result<bool> {
             .hint("add --yes to delete them, or --dry-run to see which they are"));
     }
     for path in paths.iter().take(FILES_SHOWN) {
-        printer.warn(&format!("to be deleted: {path}"));
+        printer.ask(&format!("to be deleted: {path}"));
     }
-    printer.warn(&format!("delete {what}? Type yes to delete them:"));
+    printer.ask(&format!("delete {what}? Type yes to delete them:"));
     let mut answer = String::new();
     std::io::stdin()
         .lock()

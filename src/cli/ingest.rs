@@ -16,9 +16,9 @@ use super::printer::Printer;
 use super::settings::Settings;
 use crate::diff::Selection;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Pivots};
+use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
-use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest};
+use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest, read_partition_set};
 use crate::store::Store;
 
 /// What a run is to do: an ingest, or one of the commands that are ingests of a part.
@@ -26,7 +26,8 @@ pub(super) struct Wish {
     /// The pivots file; where it is `None`, the lake's partitions.
     pub(super) pivots: Option<PathBuf>,
     pub(super) scope: Scope,
-    pub(super) partitions: Partitions,
+    /// How a new lake's partitions are made, where the user says.
+    pub(super) partitions: Option<Partitions>,
     pub(super) partition_rows: Option<NonZeroU64>,
     pub(super) packuments: Packuments,
     /// Whose documents, unless `packuments` is none.
@@ -78,6 +79,12 @@ pub(super) async fn crawl(
     let pivots = wish.pivots.as_deref().map(read_pivots).transpose()?;
     let store = Store::open(settings.lake())?;
     let origin = origin::open(registry, settings, printer, &store).await?;
+    let layout = Layout::origin(&origin.registry.origin().name);
+    if let Some(set) = read_partition_set(&store, &layout).await?
+        && let Some(kept) = kept_instead(&set, wish.partitions, wish.partition_rows, pivots.as_ref())
+    {
+        printer.warn(&kept);
+    }
     let options = IngestOptions {
         store,
         registry: origin.registry.clone(),
@@ -85,8 +92,8 @@ pub(super) async fn crawl(
         pivots,
         scope: wish.scope,
         partitions: match wish.partitions {
-            Partitions::Exact => PartitionMode::Exact,
-            Partitions::Derived => PartitionMode::Derived {
+            Some(Partitions::Exact) => PartitionMode::Exact,
+            Some(Partitions::Derived) | None => PartitionMode::Derived {
                 rows_per_partition: settings.partition_rows(wish.partition_rows).unwrap_or(DEFAULT_ROWS_PER_PARTITION),
             },
         },
@@ -116,6 +123,30 @@ pub(super) async fn crawl(
         summary if summary.is_complete() => Code::Done,
         _ => Code::Incomplete,
     })
+}
+
+/// What to tell somebody who asks for other partitions than the lake has.
+fn kept_instead(
+    set: &PartitionSet,
+    mode: Option<Partitions>,
+    rows: Option<NonZeroU64>,
+    pivots: Option<&Pivots>,
+) -> Option<String> {
+    let are_exact = set.rows_per_partition.is_none();
+    let are_of = |pivots: &Pivots| pivots.keys() == set.boundaries;
+    let asked = match (mode, rows) {
+        (Some(Partitions::Exact), _) if !are_exact || !pivots.is_none_or(are_of) => "--partitions exact".to_owned(),
+        (Some(Partitions::Exact), _) => return None,
+        (_, Some(rows)) if set.rows_per_partition != Some(rows.get()) => format!("--partition-rows {rows}"),
+        (Some(Partitions::Derived), _) if are_exact => "--partitions derived".to_owned(),
+        _ => return None,
+    };
+    let what = match set.rows_per_partition {
+        Some(rows) => format!("made for about {} rows each", log::count(rows)),
+        None => "ranges that were taken as they are".to_owned(),
+    };
+    let partitions = log::count(set.count() as u64);
+    Some(format!("{asked} is not used: it is for a new lake, and this one keeps its {partitions} partitions, {what}"))
 }
 
 fn read_pivots(path: &Path) -> Result<Pivots> {

@@ -75,6 +75,8 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Query(args) => query::run(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]
             Command::Views(args) => query::run_views(args, &settings, printer).await,
+            #[cfg(not(feature = "query"))]
+            Command::Query(_) => Err(no_sql()),
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
@@ -87,6 +89,13 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
     // A blocking thread may still compress a shard that nobody waits for; it must not hold up the exit.
     runtime.shutdown_background();
     result
+}
+
+/// The error for SQL in a build without it.
+#[cfg(not(feature = "query"))]
+fn no_sql() -> crate::error::Error {
+    crate::error::Error::input("this build of all-docs has no SQL: query and views were left out when it was built")
+        .hint("build one with it, from a checkout: cargo install --path . (without --no-default-features); or ask the lake's Parquet files with DuckDB, pandas or Polars")
 }
 
 /// Whether a prompt is opened, where Ctrl-C stops an answer and not the process.

@@ -144,8 +144,9 @@ fn credentials(userconfig: Option<&Path>) -> Result<Credentials> {
     };
     let mut texts = Vec::new();
     for (path, is_asked_for) in user_file.into_iter().chain([(PathBuf::from(".npmrc"), false)]) {
-        match std::fs::read_to_string(&path) {
-            Ok(text) => texts.push(text),
+        match std::fs::read(&path) {
+            // As npm reads it: a comment in Latin-1 is nobody's concern.
+            Ok(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_asked_for => {}
             Err(error) => {
                 return Err(Error::input(format!("cannot read the credentials in {}", path.display())).source(error));

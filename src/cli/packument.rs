@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Packuments, Partitions, RegistryArgs};
+use super::args::{Packuments, RegistryArgs};
 use super::exit::Code;
 use super::export::{self, ExportArgs};
 use super::ingest::{Wish, crawl};
@@ -99,7 +99,7 @@ pub(super) async fn run(
     let wish = Wish {
         pivots: None,
         scope: Scope::Selected,
-        partitions: Partitions::Derived,
+        partitions: None,
         partition_rows: None,
         packuments: if how.abbreviated { Packuments::Abbreviated } else { Packuments::Full },
         selection: Selection::Names(names),

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Packuments, Partitions, RegistryArgs};
+use super::args::{Packuments, RegistryArgs};
 use super::exit::Code;
 use super::ingest::{Wish, crawl};
 use super::lake_origin::{LakeArgs, LakeOrigin};
@@ -72,7 +72,8 @@ pub(super) struct FetchArgs {
 /// What every listing can be told.
 #[derive(Debug, clap::Args)]
 struct CrawlArgs {
-    /// Rows a partition of a new lake should have [default: 10000]
+    /// Rows a partition of a new lake should have. A lake that has partitions keeps them, and a warning says so where this
+    /// asks for others [default: 10000]
     #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS")]
     partition_rows: Option<NonZeroU64>,
     /// Say what changed, and write nothing
@@ -115,7 +116,7 @@ pub(super) async fn run(
     let wish = Wish {
         pivots,
         scope,
-        partitions: Partitions::Derived,
+        partitions: None,
         partition_rows: crawl_args.partition_rows,
         packuments: Packuments::None,
         selection: Selection::None,

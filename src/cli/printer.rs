@@ -51,9 +51,15 @@ impl Printer {
         }
     }
 
-    /// A warning on standard error, also when quiet.
+    /// A warning on standard error, unless quiet: what a script must know is in the exit code, and what warns once often
+    /// warns every day.
     pub(super) fn warn(&self, line: &str) {
-        self.tell(&format!("warning: {line}"));
+        self.note(&format!("warning: {line}"));
+    }
+
+    /// A line of a question on standard error, also when quiet: somebody is to answer it.
+    pub(super) fn ask(&self, line: &str) {
+        self.tell(line);
     }
 
     /// An error with all that is known of it.

@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 
 use super::doc_rows::LakeRows;
 use super::listing::Pages;
-use super::open::read_lake;
-use super::run::{keep_budget, restore_budget};
+use super::requests::counted;
 use crate::error::{Error, Result};
 use crate::lake::{PartSize, Pivots, boundary_between};
 use crate::registry::Registry;
@@ -21,14 +20,11 @@ const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 ///
 /// Fails as a scan does: where the origin is no registry, refuses for too long, or the month's budget is spent.
 pub async fn ask_for_pivots(store: &Store, registry: &Registry, size: PartSize) -> Result<Pivots> {
-    let is_lake = read_lake(store).await?.is_some();
-    restore_budget(store, registry).await?;
-    registry.info().await?;
-    let pivots = registry_pivots(registry, size).await;
-    if is_lake {
-        keep_budget(store, registry).await?;
-    }
-    pivots
+    let ask = async {
+        registry.info().await?;
+        registry_pivots(registry, size).await
+    };
+    counted(store, registry, ask).await
 }
 
 /// The same, for a run that counts its requests itself.

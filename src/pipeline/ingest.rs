@@ -12,11 +12,12 @@ use super::bounds::Bounds;
 use super::ending::Ending;
 use super::lease::{Lease, LeaseWatch};
 use super::losses::{PartitionLoss, disbelief, unbelievable};
-use super::open::{open_lake, read_lake, sweep};
+use super::open::{open_lake, sweep};
 use super::options::IngestOptions;
 use super::plan::Wanted;
 use super::progress::Progress;
-use super::run::{RunReporter, keep_budget, restore_budget};
+use super::requests::{count_in_lake, counted};
+use super::run::RunReporter;
 use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
 use super::survey::{Survey, survey};
 use crate::commit::recover;
@@ -31,22 +32,23 @@ use crate::store::Store;
 /// One process at a time writes an origin: fails with [`ErrorKind::Lake`] while another one does. Drop the future, and
 /// the lock stays for a minute; use `stop` instead.
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
+    let (store, registry) = (options.store.clone(), options.registry.clone());
+    counted(&store, &registry, run_ingest(options, progress, stop)).await
+}
+
+/// [`ingest`], its requests counted by the caller where there is a lake yet.
+async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
     let started = Instant::now();
     let layout = Layout::origin(&options.registry.origin().name);
     let store = options.store.clone();
-    restore_budget(&store, &options.registry).await?;
     stop.run_until_cancelled(options.registry.info()).await.unwrap_or_else(|| Err(Error::interrupted()))?;
     if options.dry_run {
         let river = Arc::new(River::new(options, layout, progress, None));
-        let outcome = river.run(&stop).await;
-        // A dry run changes no lake, but what it asked counts in the month of one that is there.
-        if read_lake(&store).await?.is_some() {
-            keep_budget(&store, &river.options.registry).await?;
-        }
-        let is_interrupted = outcome?;
+        let is_interrupted = river.run(&stop).await?;
         return Ok(river.summary(is_interrupted, 0, started));
     }
     open_lake(&store, layout.name(), &options.origin_info).await?;
+    count_in_lake(&store, &options.registry).await?;
     let lease = Lease::take(&store, &layout, "ingest").await?;
     let result = ingest_alone(options, layout, progress, &stop, lease.watch(), started).await;
     // Whatever else failed is the story.
@@ -65,8 +67,7 @@ async fn ingest_alone(
 ) -> Result<IngestSummary> {
     sweep(&options.store, &layout).await?;
     let commits_recovered = recover(&options.store, &layout).await? as u64;
-    let (store, registry) = (options.store.clone(), options.registry.clone());
-    let reporter = RunReporter::start(store, layout.clone(), registry, Arc::clone(&progress));
+    let reporter = RunReporter::start(options.store.clone(), layout.clone(), Arc::clone(&progress));
     let river = Arc::new(River::new(options, layout, progress, Some(lease)));
     let result = river.run(stop).await;
     let reported = reporter.end().await;

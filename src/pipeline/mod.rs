@@ -24,6 +24,7 @@ mod partitions;
 mod plan;
 mod process;
 mod progress;
+mod requests;
 mod run;
 mod scope;
 mod status;
@@ -44,6 +45,6 @@ pub use partitions::{PartitionFault, PartitionState, partition_states, validate_
 pub use progress::{Progress, ProgressSnapshot};
 pub use run::RunStatus;
 pub use scope::Scope;
-pub use status::{OriginStatus, TableStatus, lake_status};
+pub use status::{OriginStatus, TableStatus, lake_status, read_partition_set};
 pub use summary::{IngestSummary, PlannedPartition, ScanSummary};
 pub use verify::{Fault, Finding, Mending, OriginProof, prepare_repair, verify};

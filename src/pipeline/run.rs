@@ -1,5 +1,5 @@
 //! What a running ingest leaves on record while it runs: its status for other processes, a small file in staging that
-//! is gone at the end; and the lake's count of requests per host and month, which stays.
+//! is gone at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +8,12 @@ use serde::{Deserialize, Serialize};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::progress::{Progress, ProgressSnapshot};
-use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{Layout, OriginLayout};
-use crate::registry::{BudgetSnapshot, Registry};
+use crate::error::Result;
+use crate::lake::OriginLayout;
 use crate::store::Store;
 
 /// How often the file is replaced: often enough that `status` looks alive, and costs a disk nothing.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the count of requests is written while others write it too.
-const MAX_TRIES: usize = 5;
 
 /// What a process says of the ingest that it is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,55 +39,13 @@ impl RunStatus {
 pub(super) struct RunReporter {
     store: Store,
     layout: OriginLayout,
-    registry: Registry,
     task: AbortOnDropHandle<()>,
 }
 
-/// Takes the month's count of requests that earlier runs left in the lake.
-pub(super) async fn restore_budget(store: &Store, registry: &Registry) -> Result<()> {
-    if let Some(text) = store.get(Layout::REQUESTS).await? {
-        let counts: BudgetSnapshot = serde_json::from_slice(&text)
-            .or_error(ErrorKind::Lake, || format!("{} is damaged", Layout::REQUESTS))
-            .map_err(|error| error.hint("delete it: this month's requests are then counted from zero"))?;
-        registry.restore_budget(&counts);
-    }
-    Ok(())
-}
-
-/// Writes the count of requests. A process that works on another origin of the lake keeps its own there: what is there
-/// is taken over first, and one that came in between is looked at again.
-pub(super) async fn keep_budget(store: &Store, registry: &Registry) -> Result<()> {
-    for _ in 0..MAX_TRIES {
-        let kept = store.get(Layout::REQUESTS).await?;
-        // A damaged count was refused when the run began; this one wrote it anew.
-        if let Some(counts) = kept.as_ref().and_then(|text| serde_json::from_slice(text).ok()) {
-            registry.restore_budget(&counts);
-        }
-        let mut text = serde_json::to_vec_pretty(&registry.budget_snapshot())
-            .or_error(ErrorKind::Internal, || "the count of requests cannot be spelled as JSON".to_owned())?;
-        text.push(b'\n');
-        let is_kept = match kept {
-            Some(kept) if kept == text => true,
-            Some(kept) => store.replace_if_unchanged(Layout::REQUESTS, &kept, text).await?,
-            None => store.put_if_absent(Layout::REQUESTS, text).await?,
-        };
-        if is_kept {
-            return Ok(());
-        }
-    }
-    // The next second brings the next try.
-    Ok(())
-}
-
 impl RunReporter {
-    pub(super) fn start(
-        store: Store,
-        layout: OriginLayout,
-        registry: Registry,
-        progress: Arc<Progress>,
-    ) -> RunReporter {
+    pub(super) fn start(store: Store, layout: OriginLayout, progress: Arc<Progress>) -> RunReporter {
         let started_at_s = jiff::Timestamp::now().as_second();
-        let (task_store, task_layout, task_registry) = (store.clone(), layout.clone(), registry.clone());
+        let (task_store, task_layout) = (store.clone(), layout.clone());
         let task = tokio::spawn(async move {
             loop {
                 let status = RunStatus {
@@ -103,20 +58,16 @@ impl RunReporter {
                     // News only: a disk that is full will stop the run where it matters.
                     let _ = task_store.put(&task_layout.run_status(), text).await;
                 }
-                let _ = keep_budget(&task_store, &task_registry).await;
                 tokio::time::sleep(UPDATE_INTERVAL).await;
             }
         });
-        RunReporter { store, layout, registry, task: AbortOnDropHandle::new(task) }
+        RunReporter { store, layout, task: AbortOnDropHandle::new(task) }
     }
 
     pub(super) async fn end(self) -> Result<()> {
         self.task.abort();
         // The task may be inside a put; its file must not come back after the delete.
         let _ = self.task.await;
-        let kept = keep_budget(&self.store, &self.registry).await;
-        // Also where the disk is full.
-        self.store.delete(&self.layout.run_status()).await?;
-        kept
+        self.store.delete(&self.layout.run_status()).await
     }
 }

@@ -90,7 +90,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
 }
 
 /// The partition set of an origin; `None` before its first scan has ended.
-pub(super) async fn read_partition_set(store: &Store, layout: &OriginLayout) -> Result<Option<PartitionSet>> {
+pub async fn read_partition_set(store: &Store, layout: &OriginLayout) -> Result<Option<PartitionSet>> {
     let path = layout.partition_set();
     let Some(text) = store.get(&path).await? else { return Ok(None) };
     serde_json::from_slice(&text).map(Some).or_error(ErrorKind::Lake, || format!("{path} is damaged"))

@@ -1,19 +1,35 @@
 //! How many requests a host has been sent in a calendar month, and how many it may be sent.
 //!
-//! Pure: the month is handed in. Who keeps the counts from run to run is the lake.
+//! Requests are taken from a block that was entered into a ledger before the first of them leaves; what is left of it is
+//! given back at the end. So a ledger that outlives the process never says less than was sent, whenever the process dies,
+//! and several processes can share it. Not here: where the ledger lies (the lake).
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Context, Error, ErrorKind, Result, Retry};
+
+/// Requests in the first block of a run: few runs send fewer.
+const FIRST_BLOCK: u64 = 16;
+/// The most requests in a block, and so about the most that a killed process counts in vain.
+const LARGEST_BLOCK: u64 = 4_096;
+/// How long a block should last: then writing it costs nothing beside the requests.
+const BLOCK_LASTS: Duration = Duration::from_secs(1);
+/// A block is at most this part of what is left of a budget, so that a killed process wastes little of a small one.
+const BLOCKS_LEFT: u64 = 16;
 
 /// The requests of one host in one month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MonthCount {
     /// The month in UTC, `2026-11`.
     pub month: String,
-    /// How many requests were sent.
+    /// How many requests were sent, or are in the blocks of processes that send them now.
     pub requests: u64,
 }
 
@@ -24,63 +40,239 @@ pub struct BudgetSnapshot {
     pub hosts: BTreeMap<String, MonthCount>,
 }
 
+impl BudgetSnapshot {
+    /// Counts `wish` more requests to `host`, or as many as `limit` requests a month leave room for. Answers how many, and
+    /// in which month.
+    fn reserve(&mut self, host: &str, month: &str, wish: u64, limit: Option<u64>) -> MonthCount {
+        let count = self.at(host, month);
+        let requests = limit.map_or(wish, |limit| {
+            let left = limit.saturating_sub(count.requests);
+            left.min(wish.min(left / BLOCKS_LEFT).max(1))
+        });
+        count.requests = count.requests.saturating_add(requests);
+        MonthCount { month: count.month.clone(), requests }
+    }
+
+    /// Takes back requests that were counted and not sent. Of a month that is over nobody asks any more.
+    fn give_back(&mut self, host: &str, unsent: &MonthCount) {
+        if let Some(count) = self.hosts.get_mut(host).filter(|count| count.month == unsent.month) {
+            count.requests = count.requests.saturating_sub(unsent.requests);
+        }
+    }
+
+    /// The count of `host` in `month`; in a later one where that has begun for another process: clocks differ.
+    fn at(&mut self, host: &str, month: &str) -> &mut MonthCount {
+        let fresh = || MonthCount { month: month.to_owned(), requests: 0 };
+        let count = self.hosts.entry(host.to_owned()).or_insert_with(fresh);
+        // Months of four and two digits sort as text.
+        if count.month.as_str() < month {
+            *count = fresh();
+        }
+        count
+    }
+}
+
+/// Where requests are counted.
+pub trait RequestLedger: Send + Sync {
+    /// Changes the counts, with no other change in between; durable when it returns. `change` may be called several times,
+    /// of which the last one holds.
+    fn update<'a>(&'a self, change: &'a mut (dyn FnMut(&mut BudgetSnapshot) + Send)) -> BoxFuture<'a, Result<()>>;
+}
+
+/// A ledger that is gone with the process: of a run without a lake.
+#[derive(Debug, Default)]
+pub(super) struct MemoryLedger {
+    pub(super) counts: Mutex<BudgetSnapshot>,
+}
+
+impl RequestLedger for MemoryLedger {
+    fn update<'a>(&'a self, change: &'a mut (dyn FnMut(&mut BudgetSnapshot) + Send)) -> BoxFuture<'a, Result<()>> {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 /// Counts requests, and refuses the one that would pass the limit.
-#[derive(Debug, Clone, Default)]
-pub struct RequestBudget {
+pub(super) struct RequestBudget {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     per_month: Option<u64>,
-    counts: BudgetSnapshot,
+    blocks: Mutex<Blocks>,
+    /// One permit: who has it changes the ledger.
+    turn: Arc<Semaphore>,
+}
+
+struct Blocks {
+    ledger: Arc<dyn RequestLedger>,
+    /// The ledger of the time before another one was given.
+    own: Arc<MemoryLedger>,
+    by_host: BTreeMap<String, Block>,
+}
+
+/// Requests that the ledger counts already.
+struct Block {
+    month: String,
+    /// Not sent yet.
+    left: u64,
+    reserved: u64,
+    /// How many were asked for, where the budget had room.
+    wish: u64,
+    since: Instant,
+}
+
+/// What became of the wish to take a request from a block.
+enum Taken {
+    Yes,
+    /// It was one of the last.
+    NearlyEmpty,
+    No,
 }
 
 impl RequestBudget {
     /// A budget of this many requests per host and month, `None` for no limit. Counting goes on without one.
-    pub fn new(per_month: Option<u64>) -> Self {
-        RequestBudget { per_month, counts: BudgetSnapshot::default() }
+    pub(super) fn new(per_month: Option<u64>) -> Self {
+        let own = Arc::new(MemoryLedger::default());
+        let ledger = Arc::clone(&own) as Arc<dyn RequestLedger>;
+        let blocks = Mutex::new(Blocks { ledger, own, by_host: BTreeMap::new() });
+        RequestBudget { shared: Arc::new(Shared { per_month, blocks, turn: Arc::new(Semaphore::new(1)) }) }
+    }
+
+    /// Counts in `ledger` from now on, and there what was sent before.
+    pub(super) async fn count_in(&self, ledger: Arc<dyn RequestLedger>) -> Result<()> {
+        let turn = turn(&self.shared).await?;
+        self.settle_in(&turn).await?;
+        let own = Arc::clone(&self.shared.blocks().own);
+        let sent = own.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut add = |counts: &mut BudgetSnapshot| {
+            for (host, sent) in &sent.hosts {
+                counts.reserve(host, &sent.month, sent.requests, None);
+            }
+        };
+        ledger.update(&mut add).await?;
+        own.counts.lock().unwrap_or_else(PoisonError::into_inner).hosts.clear();
+        self.shared.blocks().ledger = ledger;
+        Ok(())
     }
 
     /// Takes one request to `host` in `month` off the budget.
     ///
-    /// Fails, of kind RateLimit, when the budget of the month is spent. Nothing is counted then.
-    pub fn take(&mut self, host: &str, month: &str) -> Result<()> {
-        if !self.counts.hosts.contains_key(host) {
-            self.counts.hosts.insert(host.to_owned(), MonthCount { month: month.to_owned(), requests: 0 });
-        }
-        let Some(count) = self.counts.hosts.get_mut(host) else { return Ok(()) };
-        if count.month != month {
-            *count = MonthCount { month: month.to_owned(), requests: 0 };
-        }
-        match self.per_month {
-            Some(limit) if count.requests >= limit => Err(spent(host, month, limit)),
-            _ => {
-                count.requests += 1;
-                Ok(())
-            }
-        }
-    }
-
-    /// How many requests `host` may still be sent in `month`; `None` without a limit.
-    pub fn left(&self, host: &str, month: &str) -> Option<u64> {
-        let used = self.counts.hosts.get(host).filter(|count| count.month == month).map_or(0, |count| count.requests);
-        self.per_month.map(|limit| limit.saturating_sub(used))
-    }
-
-    /// The counts, to be kept.
-    pub fn snapshot(&self) -> BudgetSnapshot {
-        self.counts.clone()
-    }
-
-    /// Takes kept counts: of two months the later holds, of two counts of a month the greater.
-    pub fn restore(&mut self, kept: &BudgetSnapshot) {
-        for (host, kept) in &kept.hosts {
-            match self.counts.hosts.get_mut(host) {
-                // Months of four and two digits sort as text.
-                Some(own) if (&own.month, own.requests) >= (&kept.month, kept.requests) => {}
-                Some(own) => *own = kept.clone(),
-                None => {
-                    self.counts.hosts.insert(host.clone(), kept.clone());
+    /// Fails, of kind RateLimit, when the budget of the month is spent, and as the ledger does. Nothing is counted then.
+    pub(super) async fn take(&self, host: &str, month: &str) -> Result<()> {
+        loop {
+            match self.shared.blocks().take(host, month) {
+                Taken::Yes => return Ok(()),
+                Taken::NearlyEmpty => {
+                    // So that nobody has to wait for it. If it fails, whoever needs it is told.
+                    if let Ok(turn) = Arc::clone(&self.shared.turn).try_acquire_owned() {
+                        drop(self.reserve(turn, host, month));
+                    }
+                    return Ok(());
                 }
+                Taken::No => {}
+            }
+            let turn = turn(&self.shared).await?;
+            if self.shared.blocks().has(host, month) {
+                continue;
+            }
+            let reserved = self.reserve(turn, host, month).await;
+            if reserved.or_error(ErrorKind::Internal, || "counting requests died".to_owned())?? == 0 {
+                let limit = self.shared.per_month.unwrap_or_default();
+                return Err(spent(host, month, limit));
             }
         }
     }
+
+    /// Gives back what was counted and not sent: at the end of a run. A request that is sent later is counted anew.
+    pub(super) async fn settle(&self) -> Result<()> {
+        self.settle_in(&turn(&self.shared).await?).await
+    }
+
+    async fn settle_in(&self, _turn: &OwnedSemaphorePermit) -> Result<()> {
+        let (ledger, blocks) = {
+            let mut blocks = self.shared.blocks();
+            (Arc::clone(&blocks.ledger), std::mem::take(&mut blocks.by_host))
+        };
+        let unsent: Vec<(String, MonthCount)> = blocks
+            .into_iter()
+            .filter(|(_, block)| block.left > 0)
+            .map(|(host, block)| (host, MonthCount { month: block.month, requests: block.left }))
+            .collect();
+        if unsent.is_empty() {
+            return Ok(());
+        }
+        ledger.update(&mut |counts| unsent.iter().for_each(|(host, unsent)| counts.give_back(host, unsent))).await
+    }
+
+    /// Has the ledger count the next block, in a task of its own: one that was counted must not be forgotten because
+    /// nobody waits for it any more. Answers how many requests it has.
+    fn reserve(&self, turn: OwnedSemaphorePermit, host: &str, month: &str) -> tokio::task::JoinHandle<Result<u64>> {
+        let (shared, host, month) = (Arc::clone(&self.shared), host.to_owned(), month.to_owned());
+        tokio::spawn(async move {
+            let (ledger, wish) = {
+                let blocks = shared.blocks();
+                (Arc::clone(&blocks.ledger), blocks.by_host.get(&host).map_or(FIRST_BLOCK, Block::next_wish))
+            };
+            let mut counted = MonthCount { month: String::new(), requests: 0 };
+            ledger.update(&mut |counts| counted = counts.reserve(&host, &month, wish, shared.per_month)).await?;
+            let requests = counted.requests;
+            shared.blocks().add(host, counted, wish);
+            drop(turn);
+            Ok(requests)
+        })
+    }
+}
+
+impl Shared {
+    fn blocks(&self) -> MutexGuard<'_, Blocks> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Blocks {
+    fn take(&mut self, host: &str, month: &str) -> Taken {
+        match self.by_host.get_mut(host) {
+            Some(block) if block.serves(month) => {
+                block.left -= 1;
+                if block.left < block.reserved / 4 { Taken::NearlyEmpty } else { Taken::Yes }
+            }
+            _ => Taken::No,
+        }
+    }
+
+    fn has(&self, host: &str, month: &str) -> bool {
+        self.by_host.get(host).is_some_and(|block| block.serves(month))
+    }
+
+    fn add(&mut self, host: String, counted: MonthCount, wish: u64) {
+        let MonthCount { month, requests } = counted;
+        let rest = self.by_host.get(&host).filter(|block| block.month == month).map_or(0, |block| block.left);
+        let block = Block { month, left: rest + requests, reserved: requests, wish, since: Instant::now() };
+        self.by_host.insert(host, block);
+    }
+}
+
+impl Block {
+    /// Whether it has a request for `month`. The ledger may be in the next one already.
+    fn serves(&self, month: &str) -> bool {
+        self.left > 0 && self.month.as_str() >= month
+    }
+
+    fn next_wish(&self) -> u64 {
+        let lasted = self.since.elapsed();
+        if lasted < BLOCK_LASTS {
+            (self.wish * 2).min(LARGEST_BLOCK)
+        } else if lasted > BLOCK_LASTS * 4 {
+            (self.wish / 2).max(FIRST_BLOCK)
+        } else {
+            self.wish
+        }
+    }
+}
+
+async fn turn(shared: &Shared) -> Result<OwnedSemaphorePermit> {
+    Arc::clone(&shared.turn).acquire_owned().await.map_err(|_| Error::internal("the count of requests was closed"))
 }
 
 /// The calendar month of an instant in UTC, as budgets count it.
@@ -95,50 +287,4 @@ fn spent(host: &str, month: &str, limit: u64) -> Error {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_budget_is_per_host_and_month() {
-        let mut budget = RequestBudget::new(Some(2));
-        budget.take("a", "2026-11").unwrap();
-        budget.take("a", "2026-11").unwrap();
-        let error = budget.take("a", "2026-11").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::RateLimit);
-        assert!(error.hint_text().is_some_and(|hint| hint.contains("--monthly-budget")));
-        budget.take("b", "2026-11").unwrap();
-        assert_eq!((budget.left("a", "2026-11"), budget.left("a", "2026-12")), (Some(0), Some(2)));
-        budget.take("a", "2026-12").unwrap();
-        assert_eq!(budget.snapshot().hosts["a"], MonthCount { month: "2026-12".to_owned(), requests: 1 });
-    }
-
-    #[test]
-    fn counts_survive_from_run_to_run() {
-        let mut first = RequestBudget::new(Some(2));
-        first.take("a", "2026-11").unwrap();
-        let kept = serde_json::to_string(&first.snapshot()).unwrap();
-        let mut second = RequestBudget::new(Some(2));
-        second.restore(&serde_json::from_str(&kept).unwrap());
-        second.take("a", "2026-11").unwrap();
-        assert!(second.take("a", "2026-11").is_err());
-        // What is kept is older than what was counted since.
-        second.restore(&first.snapshot());
-        assert_eq!(second.left("a", "2026-11"), Some(0));
-    }
-
-    #[test]
-    fn without_a_limit_requests_are_still_counted() {
-        let mut budget = RequestBudget::new(None);
-        budget.take("a", "2026-11").unwrap();
-        assert_eq!((budget.snapshot().hosts["a"].requests, budget.left("a", "2026-11")), (1, None));
-    }
-
-    #[test]
-    fn months_turn_in_utc() {
-        let month = |text: &str| month_of(text.parse().unwrap());
-        assert_eq!(month("2026-11-30T23:59:59Z"), "2026-11");
-        assert_eq!(month("2026-12-01T00:30:00+01:00"), "2026-11");
-        assert_eq!(month("2026-12-01T00:00:00Z"), "2026-12");
-    }
-}
+mod tests;

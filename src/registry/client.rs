@@ -3,12 +3,12 @@
 //! Each question is a loop of attempts: wait at the gate, take from the budget, ask, and either have an answer or know how
 //! long to wait. What an answer means is in `classify`, how one request goes over the wire in `exchange`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use url::Url;
 
-use super::budget::{BudgetSnapshot, RequestBudget, month_of};
+use super::budget::{RequestBudget, RequestLedger, month_of};
 use super::classify::{Evidence, Fault, classify};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
@@ -52,7 +52,7 @@ struct Inner {
     config: RegistryConfig,
     wire: Wire,
     hosts: Hosts,
-    budget: Mutex<RequestBudget>,
+    budget: RequestBudget,
 }
 
 impl std::fmt::Debug for Registry {
@@ -68,7 +68,7 @@ impl Registry {
     pub fn new(origin: Origin, config: RegistryConfig, credentials: Credentials) -> Result<Registry> {
         let wire = Wire::new(&config, [&origin.replicate_url, &origin.registry_url], credentials)?;
         let hosts = Hosts::new(&origin, &config);
-        let budget = Mutex::new(RequestBudget::new(config.monthly_budget));
+        let budget = RequestBudget::new(config.monthly_budget);
         Ok(Registry { inner: Arc::new(Inner { origin, config, wire, hosts, budget }) })
     }
 
@@ -92,14 +92,15 @@ impl Registry {
         [self.inner.hosts.replicate.gate.status(), self.inner.hosts.registry.gate.status()]
     }
 
-    /// The requests of this month by host, to be kept in the lake.
-    pub fn budget_snapshot(&self) -> BudgetSnapshot {
-        self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).snapshot()
+    /// Counts requests in `ledger` from now on, each before it is sent, and there those that were sent before. Fails as the
+    /// ledger does.
+    pub async fn count_in(&self, ledger: Arc<dyn RequestLedger>) -> Result<()> {
+        self.inner.budget.count_in(ledger).await
     }
 
-    /// Takes counts that were kept in the lake by an earlier run.
-    pub fn restore_budget(&self, kept: &BudgetSnapshot) {
-        self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).restore(kept);
+    /// Gives back to the ledger what was counted there and not sent. Fails as the ledger does.
+    pub async fn settle_budget(&self) -> Result<()> {
+        self.inner.budget.settle().await
     }
 
     /// Asks for the registry's information about itself: the first thing to ask, since it also tells whether the origin
@@ -189,7 +190,7 @@ impl Registry {
     async fn admit(&self, host: &Host) -> Result<Permit> {
         let permit = host.gate.enter().await?;
         let month = month_of(jiff::Timestamp::now());
-        self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner).take(host.gate.host(), &month)?;
+        self.inner.budget.take(host.gate.host(), &month).await?;
         Ok(permit)
     }
 

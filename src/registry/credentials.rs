@@ -6,8 +6,9 @@ mod npmrc;
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::{DecodePaddingMode, Engine};
 use reqwest::header::HeaderValue;
 use url::Url;
 
@@ -93,8 +94,10 @@ impl Credentials {
     /// A server's words with every secret that we have put out of them: what a server says ends in errors and in the
     /// lake, and some repeat what they were sent.
     pub(super) fn without_secrets(&self, words: String) -> String {
-        let hidden = self.entries.iter().flat_map(|entry| &entry.secret.hidden);
-        hidden.fold(words, |words, secret| words.replace(secret.as_str(), "[secret]"))
+        let mut hidden: Vec<&String> = self.entries.iter().flat_map(|entry| &entry.secret.hidden).collect();
+        // One may be a part of another.
+        hidden.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        hidden.into_iter().fold(words, |words, secret| words.replace(secret.as_str(), "[secret]"))
     }
 
     fn insert(&mut self, place: Place, secret: Secret) {
@@ -135,13 +138,14 @@ fn bearer(token: &str) -> Option<Secret> {
 fn basic(encoded: &str) -> Option<Secret> {
     let encoded = encoded.trim();
     let mut hidden = vec![encoded.to_owned()];
-    let pair = STANDARD.decode(encoded).ok().and_then(|pair| String::from_utf8(pair).ok());
-    hidden.extend(pair.and_then(|pair| Some(pair.split_once(':')?.1.to_owned())));
+    let pair = base64_text(encoded);
+    hidden.extend(pair.split_once(':').map(|(_, password)| password.to_owned()));
     secret("Basic", encoded, hidden)
 }
 
 fn secret(scheme: &str, payload: &str, mut hidden: Vec<String>) -> Option<Secret> {
-    if payload.is_empty() {
+    // In a header only ASCII means the same to everybody.
+    if payload.is_empty() || !payload.is_ascii() {
         return None;
     }
     let mut authorization = HeaderValue::from_str(&format!("{scheme} {payload}")).ok()?;
@@ -152,11 +156,36 @@ fn secret(scheme: &str, payload: &str, mut hidden: Vec<String>) -> Option<Secret
 
 /// `username` and `_password`, the second of which `.npmrc` holds in base64, as one basic secret.
 fn basic_from_parts(username: &str, password_base64: &str) -> Option<Secret> {
-    let mut pair = format!("{username}:").into_bytes();
-    pair.extend(STANDARD.decode(password_base64.trim()).ok()?);
-    let mut secret = basic(&STANDARD.encode(pair))?;
-    secret.hidden.push(password_base64.trim().to_owned());
+    let password_base64 = password_base64.trim();
+    if password_base64.is_empty() {
+        return None;
+    }
+    let mut secret = basic(&STANDARD.encode(format!("{username}:{}", base64_text(password_base64))))?;
+    secret.hidden.push(password_base64.to_owned());
     Some(secret)
+}
+
+/// What base64 says to npm, and so to Node: up to the first `=`, padded or not, in either alphabet, other characters left
+/// out, and bytes that are no UTF-8 replaced.
+fn base64_text(encoded: &str) -> String {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let digit = |byte: u8| match byte {
+        b'-' => Some(b'+'),
+        b'_' => Some(b'/'),
+        b'+' | b'/' => Some(byte),
+        _ => byte.is_ascii_alphanumeric().then_some(byte),
+    };
+    let mut digits: Vec<u8> = encoded.bytes().take_while(|byte| *byte != b'=').filter_map(digit).collect();
+    if digits.len() % 4 == 1 {
+        // Six bits are no byte.
+        digits.pop();
+    }
+    String::from_utf8_lossy(&LENIENT.decode(digits).unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]

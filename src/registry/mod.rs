@@ -24,7 +24,7 @@ mod scripted;
 mod statistics;
 mod urls;
 
-pub use budget::{BudgetSnapshot, MonthCount, RequestBudget};
+pub use budget::{BudgetSnapshot, MonthCount, RequestLedger};
 pub use client::Registry;
 pub use config::{HostLimits, RegistryConfig};
 pub use credentials::Credentials;

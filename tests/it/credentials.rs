@@ -23,7 +23,13 @@ fn place(server: &SampleServer) -> &str {
 }
 
 /// Ingests from `pages`, documents from `documents`, with `./.npmrc` and the user's.
-fn ingest(folder: &Path, pages: &SampleServer, documents: &SampleServer, project: &str, user: &str) -> Output {
+fn ingest(
+    folder: &Path,
+    pages: &SampleServer,
+    documents: &SampleServer,
+    project: impl AsRef<[u8]>,
+    user: &str,
+) -> Output {
     std::fs::write(folder.join(".npmrc"), project).unwrap();
     std::fs::write(folder.join("user.npmrc"), user).unwrap();
     std::fs::write(folder.join("pivots.json"), "[\"b\"]").unwrap();
@@ -67,7 +73,7 @@ fn two_servers_get_each_its_own_token() {
     let (pages, documents, folder) = (serve(), serve(), tempfile::tempdir().unwrap());
     let project = format!("{}/:_authToken=${{SAMPLE_TOKEN}}\n", place(&pages));
     let user = format!("{}/:_authToken=user-sesame\n{0}:_auth=ignored-sesame\n", place(&documents));
-    let output = ingest(folder.path(), &pages, &documents, &project, &user);
+    let output = ingest(folder.path(), &pages, &documents, project, &user);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(authorizations(&pages), bearer("variable-sesame"));
     assert_eq!(authorizations(&documents), bearer("user-sesame"));
@@ -78,11 +84,32 @@ fn the_projects_file_wins_over_the_users_and_npm_token_is_for_npm_alone() {
     let (pages, documents, folder) = (serve(), serve(), tempfile::tempdir().unwrap());
     let project = format!("{}/:_auth=bWU6c2VzYW1l\n", place(&pages));
     let user = format!("{}/:_auth=eW91OnNlc2FtZQ==\n_authToken=anywhere-sesame\n", place(&pages));
-    let output = ingest(folder.path(), &pages, &documents, &project, &user);
+    let output = ingest(folder.path(), &pages, &documents, project, &user);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(authorizations(&pages), [Some("Basic bWU6c2VzYW1l".to_owned())]);
     assert_eq!(authorizations(&documents), [None]);
     assert!(stderr(&output).contains("_authToken: not used"), "{}", stderr(&output));
+}
+
+/// `Grüße` in Latin-1, and a password in base64 without padding: npm reads both.
+#[test]
+fn a_file_in_latin_1_is_read_and_a_password_without_padding() {
+    let (own, folder) = (serve(), tempfile::tempdir().unwrap());
+    let place = place(&own);
+    let text = format!("; Grü\u{df}e\n{place}/:username=me\n{place}/:_password=c2VzYW1lMQ\n");
+    let latin_1: Vec<u8> = text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect();
+    assert!(std::str::from_utf8(&latin_1).is_err());
+    let output = ingest(folder.path(), &own, &own, latin_1, "");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(authorizations(&own), [Some("Basic bWU6c2VzYW1lMQ==".to_owned())]);
+
+    // What concerns us and is no text makes no credentials, and is told.
+    let token = [place.as_bytes(), b"/:_authToken=sesame\xfc\n"].concat();
+    own.clear_requests();
+    let output = ingest(folder.path(), &own, &own, token, "");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(authorizations(&own), [None]);
+    assert!(stderr(&output).contains("makes no credentials"), "{}", stderr(&output));
 }
 
 #[test]
@@ -92,7 +119,7 @@ fn a_token_of_another_path_or_port_is_not_sent_and_a_missing_variable_is_named()
         "{0}/private/:_authToken=path-sesame\n//127.0.0.1/:_authToken=port-sesame\n{0}/:_authToken=${{NO_SUCH_TOKEN}}\n",
         place(&pages)
     );
-    let output = ingest(folder.path(), &pages, &documents, &project, "");
+    let output = ingest(folder.path(), &pages, &documents, project, "");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!((authorizations(&pages), authorizations(&documents)), (vec![None], vec![None]));
     assert!(stderr(&output).contains("NO_SUCH_TOKEN"), "{}", stderr(&output));
@@ -105,7 +132,7 @@ fn a_redirect_elsewhere_leaves_the_token_behind() {
         |name: &str| Fault::packument(name, Action::Redirect { location: format!("{}/{name}", elsewhere.url()) });
     own.set_faults(FaultScript::of(["a", "b", "c"].map(redirect)));
     let project = format!("{}/:_authToken=own-sesame\n", place(&own));
-    let output = ingest(folder.path(), &own, &own, &project, "");
+    let output = ingest(folder.path(), &own, &own, project, "");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(authorizations(&own), bearer("own-sesame"));
     assert_eq!(authorizations(&elsewhere), [None]);
@@ -127,7 +154,7 @@ fn credentials_that_are_refused_stop_the_run_at_once() {
         let (own, folder) = (serve(), tempfile::tempdir().unwrap());
         own.set_faults(FaultScript::of([Fault::on(kind, action.clone())]));
         let project = format!("{}/:_authToken=own-sesame\n", place(&own));
-        let output = ingest(folder.path(), &own, &own, &project, "");
+        let output = ingest(folder.path(), &own, &own, project, "");
         assert_eq!(output.status.code(), Some(3), "{action:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(".npmrc"), "{action:?}: {}", stderr(&output));
         // No attempt is repeated: what was in flight together has come, and no more.
@@ -147,7 +174,7 @@ fn what_a_server_says_of_a_token_does_not_reach_the_lake() {
         Action::Status { code: 400, retry_after: None, body: Some("{\"error\":\"odd: own-sesame\"}".to_owned()) };
     own.set_faults(FaultScript::of([Fault::packument("b", action)]));
     let project = format!("{}/:_authToken=own-sesame\n", place(&own));
-    let output = ingest(folder.path(), &own, &own, &project, "");
+    let output = ingest(folder.path(), &own, &own, project, "");
     assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
     let lake = folder.path().join("lake");
     let origin =

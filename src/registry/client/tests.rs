@@ -5,6 +5,7 @@ mod measures;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::super::budget::MemoryLedger;
 use super::super::config::HostLimits;
 use super::super::scripted::{ScriptedServer, gzip, gzipped, header, json, response, target};
 use super::*;
@@ -273,10 +274,13 @@ async fn each_hop_of_a_redirect_is_a_request_to_its_host() {
     })
     .await;
     let registry = open(&server, RegistryConfig { monthly_budget: Some(3), ..config() }, Credentials::none());
+    let ledger = Arc::new(MemoryLedger::default());
+    registry.count_in(ledger.clone()).await.unwrap();
     let answer = ask(&registry, "a").await.unwrap();
     assert_eq!((bytes(&answer), answer.attempts), (DOCUMENT.as_bytes(), 1));
-    let counted: Vec<(String, u64)> =
-        registry.budget_snapshot().hosts.into_iter().map(|(host, count)| (host, count.requests)).collect();
+    registry.settle_budget().await.unwrap();
+    let hosts = ledger.counts.lock().unwrap().hosts.clone();
+    let counted: Vec<(String, u64)> = hosts.into_iter().map(|(host, count)| (host, count.requests)).collect();
     let host = |server: &ScriptedServer| server.url.trim_start_matches("http://").to_owned();
     let mut expected = vec![(host(&server), 2), (host(&storage), 1)];
     expected.sort();
@@ -352,6 +356,8 @@ async fn a_server_that_is_not_there_or_silent_is_said() {
 async fn a_spent_budget_stops_before_the_request() {
     let server = ScriptedServer::in_turn(vec![json(DOCUMENT)]).await;
     let registry = open(&server, RegistryConfig { monthly_budget: Some(2), ..config() }, Credentials::none());
+    let ledger = Arc::new(MemoryLedger::default());
+    registry.count_in(ledger.clone()).await.unwrap();
     ask(&registry, "a").await.unwrap();
     ask(&registry, "a").await.unwrap();
     let failure = ask(&registry, "a").await.unwrap_err();
@@ -359,7 +365,7 @@ async fn a_spent_budget_stops_before_the_request() {
     assert_eq!(server.requests().len(), 2);
 
     let later = open(&server, RegistryConfig { monthly_budget: Some(2), ..config() }, Credentials::none());
-    later.restore_budget(&registry.budget_snapshot());
+    later.count_in(ledger).await.unwrap();
     assert!(ask(&later, "a").await.is_err());
 }
 

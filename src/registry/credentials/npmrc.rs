@@ -25,8 +25,8 @@ pub(super) fn read<'a>(
     let mut credentials = Credentials::default();
     let mut places: BTreeMap<Place, Fields> = BTreeMap::new();
     for text in texts {
-        for (key, value) in text.lines().filter_map(line) {
-            let (key, value) = match (expand(key, variable), expand(value, variable)) {
+        for (key, value) in text.split(['\r', '\n']).filter_map(line) {
+            let (key, value) = match (expand(key, variable), expand(&value, variable)) {
                 (Ok(key), Ok(value)) => (key, value),
                 (Err(unknown), _) | (_, Err(unknown)) => {
                     // npm would send the text `${NAME}` itself; that is never what is meant.
@@ -83,28 +83,38 @@ fn take(key: &str, value: String, places: &mut BTreeMap<Place, Fields>, credenti
 }
 
 /// Key and value of a line; `None` for a comment, a section and an empty line.
-fn line(line: &str) -> Option<(&str, &str)> {
+fn line(line: &str) -> Option<(&str, String)> {
     let line = line.trim_start_matches('\u{feff}').trim();
     if line.is_empty() || line.starts_with([';', '#', '[']) {
         return None;
     }
     let (key, value) = line.split_once('=')?;
-    Some((unquoted(key.trim()), unquoted(without_comment(value.trim()))))
+    let value = value.trim();
+    let value = in_quotes(value).map_or_else(|| without_comment(value), str::to_owned);
+    let key = key.trim();
+    Some((in_quotes(key).unwrap_or(key), value))
 }
 
-/// A value up to the `;` or `#` that begins a comment, as npm's reader takes it: anywhere but in quotes.
-fn without_comment(value: &str) -> &str {
-    let is_quoted =
-        value.len() > 1 && ['"', '\''].iter().any(|quote| value.starts_with(*quote) && value.ends_with(*quote));
-    match value.find([';', '#']) {
-        Some(at) if !is_quoted => value[..at].trim_end(),
-        _ => value,
+/// A value without quotes up to the `;` or `#` that begins a comment, as npm's reader takes it: anywhere but behind a `\`,
+/// which is taken away before these and itself.
+fn without_comment(value: &str) -> String {
+    let mut kept = String::with_capacity(value.len());
+    let mut letters = value.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            ';' | '#' => break,
+            '\\' => kept.push(letters.next_if(|next| matches!(next, '\\' | ';' | '#')).unwrap_or(letter)),
+            _ => kept.push(letter),
+        }
     }
+    kept.truncate(kept.trim_end().len());
+    kept
 }
 
-fn unquoted(text: &str) -> &str {
-    let without = |quote: char| text.strip_prefix(quote).and_then(|inner| inner.strip_suffix(quote));
-    without('"').or_else(|| without('\'')).unwrap_or(text)
+/// What stands between quotes; `None` for a text that is not in quotes.
+fn in_quotes(text: &str) -> Option<&str> {
+    let between = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    between('"').or_else(|| between('\''))
 }
 
 /// Puts in what `${NAME}` stands for; `${NAME?}` stands for nothing where NAME is not set. The error is the name that is not.

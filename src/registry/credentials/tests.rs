@@ -55,6 +55,41 @@ fn a_comment_is_no_part_of_a_secret() {
 }
 
 #[test]
+fn what_follows_a_backslash_is_no_comment() {
+    let credentials = read("//a.b/:_authToken=a\\#b\\;c\\\\d\\e # mine\r//c.d/:_authToken=abc\\");
+    assert_eq!(sent(&credentials, "https://a.b/x").as_deref(), Some("Bearer a#b;c\\d\\e"));
+    assert_eq!(sent(&credentials, "https://c.d/x").as_deref(), Some("Bearer abc\\"));
+}
+
+/// What Node 20 makes of them: `Buffer.from(encoded, "base64").toString("utf8")`.
+#[test]
+fn base64_is_read_as_npm_reads_it() {
+    for (encoded, text) in [
+        ("c2VjcmV0", "secret"),
+        ("c2VjcmU", "secre"),
+        ("c2VjcmU=", "secre"),
+        ("c2Vj cmU", "secre"),
+        ("c2V!jcmV0", "secret"),
+        ("c2Vj=cmV0", "sec"),
+        ("YQ=YQ", "a"),
+        ("-_-_", "\u{fffd}\u{fffd}\u{fffd}"),
+        ("YWJ", "ab"),
+        ("YWJjZ", "abc"),
+        ("YQ\u{e9}Jj", "a\u{2}c"),
+        ("Y", ""),
+        ("==YQ", ""),
+        ("/w==", "\u{fffd}"),
+    ] {
+        assert_eq!(base64_text(encoded), text, "{encoded}");
+    }
+    let credentials = read("//p.b/:username=me\n//p.b/:_password=c2VjcmU\n//q.b/:username=me\n//q.b/:_password=\n");
+    assert_eq!(sent(&credentials, "https://p.b/x").as_deref(), Some("Basic bWU6c2VjcmU="));
+    assert_eq!(sent(&credentials, "https://q.b/x"), None);
+    let told = read("//a.b/:_auth=bWU6c2VzYW1lMQ").without_secrets("no sesame1, bWU6c2VzYW1lMQ".to_owned());
+    assert_eq!(told, "no [secret], [secret]");
+}
+
+#[test]
 fn every_form_of_secret_is_read() {
     let credentials = read(concat!(
         "; a comment\n# another\n[section]\nregistry=https://a.b/\n",
@@ -111,6 +146,8 @@ fn what_a_server_repeats_is_shown_without_secrets() {
         assert!(!shown.contains(secret), "{shown}");
     }
     assert!(shown.starts_with("no [secret], ") && shown.ends_with(" here"), "{shown}");
+    let one_in_another = read("//a.b/:_authToken=abra\n//c.d/:_authToken=abracadabra");
+    assert_eq!(one_in_another.without_secrets("no abracadabra".to_owned()), "no [secret]");
 }
 
 proptest! {

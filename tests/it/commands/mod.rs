@@ -1,11 +1,13 @@
 //! The commands that people know, through the real binary, against a registry that remembers what it was asked.
 
 mod balance;
+mod budget;
 mod crawl;
 mod documents;
 mod index;
 #[cfg(feature = "query")]
 mod lakes;
+mod notices;
 mod upkeep;
 
 use std::process::Output;

@@ -1,0 +1,75 @@
+//! The lake's count of requests per host and month: what a budget is measured against, whichever process sent them.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::open::read_lake;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::Layout;
+use crate::registry::{BudgetSnapshot, Registry, RequestLedger};
+use crate::store::Store;
+
+/// How often the count is written while others write it too. Each try fails only because another one succeeded.
+const MAX_TRIES: usize = 100;
+
+/// Does `work`, which asks `registry`, with its requests counted in the lake where `store` holds one: each before it is
+/// sent, so that the count is never too low, and in the end exactly.
+pub(super) async fn counted<T>(store: &Store, registry: &Registry, work: impl Future<Output = Result<T>>) -> Result<T> {
+    if read_lake(store).await?.is_some() {
+        count_in_lake(store, registry).await?;
+    }
+    let result = work.await;
+    // Whatever else failed is the story.
+    let settled = registry.settle_budget().await;
+    result.and_then(|done| settled.map(|()| done))
+}
+
+/// Has requests counted in the lake of `store` from now on, and those that were sent before there was one.
+pub(super) async fn count_in_lake(store: &Store, registry: &Registry) -> Result<()> {
+    registry.count_in(Arc::new(LakeLedger { store: store.clone() })).await
+}
+
+/// The count in the lake.
+struct LakeLedger {
+    store: Store,
+}
+
+impl RequestLedger for LakeLedger {
+    fn update<'a>(&'a self, change: &'a mut (dyn FnMut(&mut BudgetSnapshot) + Send)) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            for _ in 0..MAX_TRIES {
+                if self.try_update(change).await? {
+                    return Ok(());
+                }
+            }
+            Err(Error::lake(format!("cannot write {} of {}", Layout::REQUESTS, self.store.location()))
+                .hint("other processes write it all the time; run the same command again"))
+        })
+    }
+}
+
+impl LakeLedger {
+    /// `false` where another process changed the count in between.
+    async fn try_update(&self, change: &mut (dyn FnMut(&mut BudgetSnapshot) + Send)) -> Result<bool> {
+        let kept = self.store.get(Layout::REQUESTS).await?;
+        let before: BudgetSnapshot = match &kept {
+            Some(text) => serde_json::from_slice(text)
+                .or_error(ErrorKind::Lake, || format!("{} is damaged", Layout::REQUESTS))
+                .map_err(|error| error.hint("delete it: this month's requests are then counted from zero"))?,
+            None => BudgetSnapshot::default(),
+        };
+        let mut counts = before.clone();
+        change(&mut counts);
+        if counts == before {
+            return Ok(true);
+        }
+        let mut text = serde_json::to_vec_pretty(&counts)
+            .or_error(ErrorKind::Internal, || "the count of requests cannot be spelled as JSON".to_owned())?;
+        text.push(b'\n');
+        match kept {
+            Some(kept) => self.store.replace_if_unchanged(Layout::REQUESTS, &kept, text).await,
+            None => self.store.put_if_absent(Layout::REQUESTS, text).await,
+        }
+    }
+}
