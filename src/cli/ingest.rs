@@ -107,7 +107,7 @@ pub(super) async fn crawl(
         accept_removals: wish.accept_removals,
     };
     let progress = Arc::new(Progress::default());
-    let meter = Meter::start(printer, Arc::clone(&progress));
+    let meter = Meter::start_asking(printer, Arc::clone(&progress), origin.registry.clone());
     let result = ingest(options, progress, stop).await;
     drop(meter);
     let summary = result.doing(|| format!("ingesting {} into {}", origin.info.registry_url, settings.lake()))?;

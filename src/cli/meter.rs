@@ -9,11 +9,15 @@ use tokio_util::task::AbortOnDropHandle;
 use super::log;
 use super::printer::Printer;
 use crate::pipeline::{Progress, ProgressSnapshot};
+use crate::registry::{GateStatus, Registry};
 
 /// How often a terminal is redrawn.
 const REDRAW: Duration = Duration::from_millis(200);
 /// How often a log gets a line: rarely enough to stay readable over a day's run.
 const LOG_LINE: Duration = Duration::from_secs(10);
+
+/// Gates that are closed for longer are told of.
+const WORTH_SAYING: Duration = Duration::from_secs(2);
 
 /// Shows progress until it is dropped.
 pub(super) struct Meter {
@@ -24,6 +28,21 @@ pub(super) struct Meter {
 impl Meter {
     /// Begins to show `progress`; shows nothing on a quiet printer.
     pub(super) fn start(printer: &Printer, progress: Arc<Progress>) -> Meter {
+        Meter::show(printer, move |elapsed| (progress.snapshot(), line(&progress.snapshot(), elapsed)))
+    }
+
+    /// The same for a run that asks `registry`, and says when it may not be asked.
+    pub(super) fn start_asking(printer: &Printer, progress: Arc<Progress>, registry: Registry) -> Meter {
+        Meter::show(printer, move |elapsed| {
+            let now = progress.snapshot();
+            let waits =
+                registry.gates().iter().find_map(waiting).map(|waits| format!("{waits} · ")).unwrap_or_default();
+            let line = line(&now, elapsed);
+            (now, format!("{waits}{line}"))
+        })
+    }
+
+    fn show(printer: &Printer, look: impl Fn(Duration) -> (ProgressSnapshot, String) + Send + 'static) -> Meter {
         if printer.is_quiet() {
             return Meter { _task: None, bar: None };
         }
@@ -33,7 +52,7 @@ impl Meter {
             let task = tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(LOG_LINE).await;
-                    printer.note(&line(&progress.snapshot(), started.elapsed()));
+                    printer.note(&look(started.elapsed()).1);
                 }
             });
             return Meter { _task: Some(AbortOnDropHandle::new(task)), bar: None };
@@ -46,11 +65,11 @@ impl Meter {
         let drawn = bar.clone();
         let task = tokio::spawn(async move {
             loop {
-                let now = progress.snapshot();
+                let (now, line) = look(started.elapsed());
                 let (done, total) = measure(&now);
                 drawn.set_length(total.max(1));
                 drawn.set_position(done.min(total));
-                drawn.set_message(line(&now, started.elapsed()));
+                drawn.set_message(line);
                 tokio::time::sleep(REDRAW).await;
             }
         });
@@ -64,6 +83,12 @@ impl Drop for Meter {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What a host's gate says to one who wonders why nothing moves; nothing for the second that a single refusal costs.
+fn waiting(gate: &GateStatus) -> Option<String> {
+    let closed_for = gate.closed_for.filter(|closed_for| *closed_for >= WORTH_SAYING)?;
+    Some(format!("{} refuses; it is asked again in {}", gate.host, log::duration(closed_for)))
 }
 
 /// What is done and what there is to do, in the unit that the run is in.
@@ -111,6 +136,21 @@ fn line(now: &ProgressSnapshot, elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_that_refuses_is_told_of() {
+        let gate = |closed_for| GateStatus {
+            host: "registry.npmjs.org".to_owned(),
+            in_flight: 0,
+            concurrency: 4,
+            requests_per_second: None,
+            closed_for,
+        };
+        assert_eq!(waiting(&gate(None)), None);
+        assert_eq!(waiting(&gate(Some(Duration::from_millis(1_100)))), None);
+        let told = waiting(&gate(Some(Duration::from_secs(75))));
+        assert_eq!(told.as_deref(), Some("registry.npmjs.org refuses; it is asked again in 1 min 15 s"));
+    }
 
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long() {
