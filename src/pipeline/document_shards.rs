@@ -77,6 +77,13 @@ fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
     }
 }
 
+/// The document that the lake holds stays, and with it the tag that it was asked by.
+fn hold_tag<'a>(row: &mut OutcomeRow<'a>, item: &'a FetchItem) {
+    let held = item.validators.as_ref();
+    row.etag = held.and_then(|held| held.etag.as_deref());
+    row.last_modified = held.and_then(|held| held.last_modified.as_deref());
+}
+
 /// Writes rows of the document tables in place of all rows of the names that are decided.
 fn write_rows(
     merges: &mut BTreeMap<TableKind, ShardMerge<StagedFile>>,
@@ -171,9 +178,7 @@ impl<'a> DocumentShards<'a> {
                             // The rows of the newer one stay, and its tag with them.
                             row.outcome = Outcome::Stale;
                             row.detail = Some(why);
-                            let held = item.validators.as_ref();
-                            row.etag = held.and_then(|held| held.etag.as_deref());
-                            row.last_modified = held.and_then(|held| held.last_modified.as_deref());
+                            hold_tag(&mut row, item);
                         } else {
                             decoded = self.push(item, &document.bytes)?;
                             row.detail = decoded.detail.as_deref();
@@ -200,8 +205,9 @@ impl<'a> DocumentShards<'a> {
                 }
             }
             Err(found) => {
-                // What the lake holds of it stays: a failure is no statement about the package.
+                // What the lake holds of it stays, and its tag: a failure is no statement about the package.
                 failure = found;
+                hold_tag(&mut row, item);
                 row.outcome = failure.outcome.unwrap_or(Outcome::Failed);
                 row.http_status = failure.http_status;
                 row.attempts = failure.attempts;

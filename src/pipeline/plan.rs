@@ -49,7 +49,8 @@ pub(super) struct PartitionPlan {
 pub(super) struct Held {
     /// What became of the request that it came by.
     pub(super) outcome: Outcome,
-    /// Whether another revision was announced since: then it is judged anew, even if it is the same.
+    /// Whether another revision was announced since, or the last request for it failed: then it is judged anew, even if
+    /// it is the same.
     pub(super) is_revised: bool,
     /// A revision that it is not older than, where one is known.
     pub(super) least_rev: Option<Revision>,
@@ -176,9 +177,9 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
 }
 
 impl PartitionPlan {
-    /// Of documents that are older than what was announced, only their own row knows the revision.
+    /// Of documents that may be older than what was announced, only their own row knows the revision.
     fn look_up_stale(&mut self, previous: &Previous<'_>) -> Result<()> {
-        let stale = self.held.iter().filter(|(_, held)| held.outcome == Outcome::Stale);
+        let stale = self.held.iter().filter(|(_, held)| !held.outcome.is_settled());
         let stale: HashSet<PackageName> = stale.map(|(name, _)| name.clone()).collect();
         if let Some(file) = if stale.is_empty() { None } else { previous.open(TableKind::Packuments)? } {
             for (name, rev) in document_revs(file, &stale)? {
@@ -196,7 +197,7 @@ impl PartitionPlan {
             let is_as_announced = matches!(found.outcome, Outcome::Present | Outcome::Tombstone);
             let held = Held {
                 outcome: found.outcome,
-                is_revised: found.rev != row.rev,
+                is_revised: found.rev != row.rev || !found.outcome.has_document(),
                 least_rev: is_as_announced.then(|| found.rev.clone()),
             };
             self.held.insert(row.name.clone(), held);
@@ -219,13 +220,14 @@ impl<'a> HeldDocuments<'a> {
         self.outcomes.get(place)
     }
 
-    /// What became of the request for `name`, where it brought a document of this form: an ETag belongs to one form and
-    /// says nothing about the other.
+    /// What became of the request for `name`, where the lake holds a document of this form: an ETag belongs to one form and
+    /// says nothing about the other. A request that failed kept the tag of the document that it left.
     fn of(&self, name: &PackageName, form: Representation) -> Option<&'a HeldOutcome> {
         let found = self.outcome_of(name)?;
         let is_abbreviated = self.abbreviated.contains(name);
         let is_form = is_abbreviated == (form == Representation::Abbreviated);
-        (found.outcome.has_document() && is_form).then_some(found)
+        let failed_over_one = found.outcome == Outcome::Failed && found.validators.etag.is_some();
+        ((found.outcome.has_document() || failed_over_one) && is_form).then_some(found)
     }
 }
 

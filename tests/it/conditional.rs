@@ -102,6 +102,28 @@ async fn a_document_older_than_the_one_that_the_lake_holds_does_not_replace_it()
     assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
 }
 
+/// A failure is no statement about a document: the next request asks by the tag of the one that is held.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_fails_loses_neither_the_document_nor_its_tag() {
+    let env = env_of(&["a", "b", "c"]);
+    env.ingest(&[]).await;
+    let (held, documents) = (etags(&env), env.texts(TableKind::Packuments, "json"));
+    env.server.set_faults(FaultScript::of([Fault::packument("b", Action::Body("[".to_owned()))]));
+    let mut options = env.options(&[]);
+    options.refresh = true;
+    for _ in 0..2 {
+        assert_eq!(run(options.clone()).await.unwrap().counts.packuments_failed, 1);
+        assert_eq!(env.texts(TableKind::Outcomes, "outcome")[1].as_deref(), Some("failed"));
+        assert_eq!((etags(&env), env.texts(TableKind::Packuments, "json")), (held.clone(), documents.clone()));
+    }
+    env.server.set_faults(FaultScript::default());
+    asked(&env);
+    env.ingest(&[]).await;
+    assert_eq!(asked(&env), [("b".to_owned(), held[1].clone(), 304)]);
+    assert_eq!(env.texts(TableKind::Outcomes, "outcome")[1].as_deref(), Some("present"));
+    assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
+}
+
 /// Mirrors serve documents without `_rev`, which count as being at the announced revision.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_304_to_a_document_without_a_revision_brings_it_to_the_announced_one() {
