@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_month_that_is_none_or_to_come_is_a_problem() {
-        let now: Zoned = "2026-11-30T12:00[UTC]".parse().unwrap();
+        let now = "2026-11-30T12:00:00Z".parse::<Timestamp>().unwrap().to_zoned(TimeZone::UTC);
         let problem = |month: &str| problem_of_month("x", &MonthCount { month: month.to_owned(), requests: 1 }, &now);
         for month in ["2026-11", "2025-01", "2026-12"] {
             assert_eq!(problem(month), None, "{month}: on its last day the next may have begun elsewhere");

@@ -32,11 +32,14 @@ impl RootFile {
         self.text.is_none() && self.misfit.is_none()
     }
 
-    /// Puts `text` in its place, and what was there aside.
+    /// Puts `text` in its place, and what was there aside where it was anything else.
     ///
     /// Fails, of kind Lake, where another process wrote it meanwhile.
     pub(super) async fn replace(&self, store: &Store, mut text: Vec<u8>) -> Result<()> {
         text.push(b'\n');
+        if self.text.as_ref().is_some_and(|found| found[..] == text[..]) {
+            return Ok(());
+        }
         let at = jiff::Timestamp::now().as_second().to_string();
         let aside = Layout::set_aside(self.path, &at);
         if no_folder(store, Layout::SET_ASIDE).await?.is_some() {
