@@ -53,7 +53,7 @@ pub(super) async fn mend(store: &Store, origins: &BTreeMap<String, OriginInfo>) 
     let mut notes = Vec::new();
     let mut counts = BudgetSnapshot::default();
     for (host, entry) in entries(&file) {
-        let count = serde_json::from_value(entry).ok().filter(|count| problem_of_month(&host, count, &now).is_none());
+        let count = serde_json::from_value(entry).ok().filter(|count| problem_of_count(&host, count, &now).is_none());
         counts.hosts.extend(count.map(|count| (host, count)));
     }
     let month = month_of(&now);
@@ -82,13 +82,18 @@ pub(super) async fn mend(store: &Store, origins: &BTreeMap<String, OriginInfo>) 
 fn problem_of(file: &RootFile, now: &Zoned) -> Option<String> {
     let Some(text) = &file.text else { return file.misfit.clone() };
     match serde_json::from_slice::<BudgetSnapshot>(text) {
-        Ok(counts) => counts.hosts.iter().find_map(|(host, count)| problem_of_month(host, count, now)),
+        Ok(counts) => counts.hosts.iter().find_map(|(host, count)| problem_of_count(host, count, now)),
         Err(error) => Some(format!("it is damaged: {error}")),
     }
 }
 
-/// A month that is none, or has not come yet: requests would be counted in it for ever.
-fn problem_of_month(host: &str, count: &MonthCount, now: &Zoned) -> Option<String> {
+/// A host that is none, so that its own count begins at 0; a month that is none, or has not come yet, so that requests would
+/// be counted in it for ever.
+fn problem_of_count(host: &str, count: &MonthCount, now: &Zoned) -> Option<String> {
+    let is_host = |scheme| Url::parse(&format!("{scheme}://{host}/")).is_ok_and(|url| host_of(&url) == host);
+    if !is_host("https") && !is_host("http") {
+        return Some(format!("it counts the requests to {host:?}, which is no host"));
+    }
     let month = &count.month;
     let is_month = month.len() == "2026-11".len() && format!("{month}-01").parse::<jiff::civil::Date>().is_ok();
     if !is_month {
@@ -167,14 +172,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_month_that_is_none_or_to_come_is_a_problem() {
+    fn a_host_that_is_none_and_a_month_that_is_none_or_to_come_are_problems() {
         let now = "2026-11-30T12:00:00Z".parse::<Timestamp>().unwrap().to_zoned(TimeZone::UTC);
-        let problem = |month: &str| problem_of_month("x", &MonthCount { month: month.to_owned(), requests: 1 }, &now);
+        let problem = |month: &str| problem_of_count("x", &MonthCount { month: month.to_owned(), requests: 1 }, &now);
         for month in ["2026-11", "2025-01", "2026-12"] {
             assert_eq!(problem(month), None, "{month}: on its last day the next may have begun elsewhere");
         }
         for month in ["2027-01", "2926-11", "2026-13", "2026-1:", "", "2026-1", "a"] {
             assert!(problem(month).is_some(), "{month}");
+        }
+        let problem =
+            |host: &str| problem_of_count(host, &MonthCount { month: "2026-11".to_owned(), requests: 1 }, &now);
+        for host in ["registry.npmjs.org", "127.0.0.1:4899", "[::1]:8080", "x:80", "x:443"] {
+            assert_eq!(problem(host), None, "{host}");
+        }
+        for host in ["127.0.0/1:4899", "", "a b", "A", "x:y", "me@x"] {
+            assert!(problem(host).is_some(), "{host}");
         }
     }
 
