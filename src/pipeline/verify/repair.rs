@@ -75,16 +75,8 @@ async fn clear_lock(store: &Store, layout: &OriginLayout, at: &str) -> Result<()
 
 async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: &str) -> Result<Vec<Mending>> {
     let mut proof = proof.clone();
-    // What lies in the place of a folder hides what is in it.
-    while set_aside(store, layout, &proof, Fault::Misfit, at).await? {
-        proof = verify_origin(store, layout, &Arc::default()).await?;
-    }
-    sweep(store, layout).await?;
-    drop_damaged_intents(store, layout).await?;
-    // A commit that is ended now may have been all that was wrong with its partition.
-    let has_ended = recover(store, layout).await? > 0;
-    // Without the set no partition could be looked at.
-    if mend_partition_set(store, layout).await? || has_ended {
+    // Each of these may have hidden others.
+    while set_aside(store, layout, &proof, Fault::Misfit, at).await? || settle(store, layout).await? {
         proof = verify_origin(store, layout, &Arc::default()).await?;
     }
     set_aside(store, layout, &proof, Fault::Stranger, at).await?;
@@ -93,6 +85,17 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: 
         mendings.push(mend(store, layout, partition).await?);
     }
     Ok(mendings)
+}
+
+/// Makes a lost partition set anew, without which no partition can be looked at, and ends interrupted commits, which may be
+/// all that is wrong with their partitions. Answers whether there was anything to do.
+async fn settle(store: &Store, layout: &OriginLayout) -> Result<bool> {
+    if mend_partition_set(store, layout).await? {
+        return Ok(true);
+    }
+    sweep(store, layout).await?;
+    drop_damaged_intents(store, layout).await?;
+    Ok(recover(store, layout).await? > 0)
 }
 
 /// Moves what was found of a kind out of the way. Answers whether there was anything.

@@ -176,6 +176,24 @@ fn assert_mended(sound: &Sound, origin: &Path, path: &str, is_link: bool) {
 }
 
 #[test]
+fn what_a_lost_partition_set_hides_is_mended_with_it() {
+    let sound = Sound::new();
+    let origin = sound.restore();
+    let shard = origin.join("scripts/67-70.parquet");
+    fs::remove_file(&shard).unwrap();
+    fs::create_dir(&shard).unwrap();
+    fs::remove_file(origin.join("partitions.json")).unwrap();
+    put(&origin.join("docs/mine.parquet"), b"mine");
+    let (code, told) = sound.verify(&["--repair"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(sound.env.packuments_asked(), Vec::<String>::new());
+    fs::remove_dir_all(origin.join("set-aside")).unwrap();
+    fs::copy(crate::support::origin_folder(&sound.kept).join("partitions.json"), origin.join("partitions.json"))
+        .unwrap();
+    assert_same_lake(&sound.env.lake(), &sound.kept);
+}
+
+#[test]
 fn an_origin_that_is_no_folder_is_named_and_put_aside() {
     let sound = Sound::new();
     let origin = sound.restore();
