@@ -7,7 +7,7 @@ use super::log;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::OriginInfo;
+use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::read_lake;
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
@@ -24,11 +24,6 @@ pub(super) struct OpenOrigin {
     /// The addresses as the lake remembers them.
     pub(super) info: OriginInfo,
     _sample: Option<SampleServer>,
-}
-
-/// The name in the lake of what a user gives as an origin.
-pub(super) async fn name(text: &str, store: &Store) -> Result<String> {
-    if text == SAMPLE { Ok(SAMPLE.to_owned()) } else { Ok(resolve(text, None, store).await?.name) }
 }
 
 /// Opens the origin that the arguments and settings name; starts the sample registry if it is that. An origin that the
@@ -73,7 +68,7 @@ async fn resolve(text: &str, registry_url: Option<&str>, store: &Store) -> Resul
         name.clone_into(&mut origin.name);
         return Ok(origin);
     }
-    if is_name(text)
+    if Layout::is_origin_name(text)
         && let Some(info) = read_lake(store).await?
     {
         let npm = Origin::npm()?;
@@ -98,13 +93,7 @@ async fn resolve(text: &str, registry_url: Option<&str>, store: &Store) -> Resul
 
 /// The parts of `NAME=URL`.
 pub(super) fn given_name(text: &str) -> Option<(&str, &str)> {
-    text.split_once('=').filter(|(name, _)| is_name(name))
-}
-
-/// Whether a text can be the name of an origin: its folder, and its schema in SQL.
-fn is_name(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_lowercase())
-        && text.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_')
+    text.split_once('=').filter(|(name, _)| Layout::is_origin_name(name))
 }
 
 async fn start_sample(packages: usize, printer: &Printer) -> Result<SampleServer> {

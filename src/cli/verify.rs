@@ -11,11 +11,13 @@ use super::meter::Meter;
 use super::origin::{self, OpenOrigin};
 use super::printer::Printer;
 use super::settings::Settings;
-use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::error::{Doing, Error, Result};
+use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::{
-    IngestOptions, Mending, OriginProof, PartitionMode, Progress, Scope, ingest, no_lake, prepare_repair, read_lake,
-    verify,
+    Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair, read_lake,
+    repair_records, verify,
 };
+use crate::registry::Origin;
 use crate::store::Store;
 
 pub(super) async fn run(
@@ -25,50 +27,84 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<Code> {
     let store = Store::open(settings.lake())?;
-    if read_lake(&store).await?.is_none() {
-        return Err(no_lake(settings.lake()));
-    }
-    let only = match args.registry.origin.as_deref() {
-        Some(text) => Some(origin::name(text, &store).await?),
-        None => None,
-    };
-    let mut proofs = prove(&store, only.as_deref(), printer, &stop).await?;
-    if args.repair && proofs.iter().any(|proof| !proof.findings.is_empty()) {
-        for proof in proofs.iter().filter(|proof| !proof.findings.is_empty()) {
-            tell_findings(printer, proof);
-            let mendings = prepare_repair(&store, proof).await.doing(|| format!("repairing {}", proof.origin))?;
-            if !mendings.is_empty() {
-                let origin = open_origin(&args, &proof.origin, settings, printer, &store).await?;
-                mend(&store, &origin, mendings, printer, &stop).await?;
-            }
-        }
-        proofs = prove(&store, only.as_deref(), printer, &stop).await?;
+    let given = given(&args, settings)?;
+    let only = given.as_ref().map(|given| given.name.as_str());
+    let mut proof = prove(&store, only, printer, &stop).await?;
+    if args.repair && !proof.is_sound() {
+        repair(&store, &args, given.as_ref(), &proof, settings, printer, &stop).await?;
+        proof = prove(&store, only, printer, &stop).await?;
     }
     if args.json {
-        let text = serde_json::to_string_pretty(&proofs)
-            .or_error(ErrorKind::Internal, || "the proof cannot be spelled as JSON".to_owned())?;
-        printer.result(&format!("{text}\n"))?;
+        printer.json(&proof)?;
     } else {
-        printer.result(&describe(&store, &proofs))?;
+        printer.result(&describe(&store, &proof))?;
     }
-    let is_sound = proofs.iter().all(|proof| proof.findings.is_empty());
-    if !is_sound && !args.repair {
+    if !proof.is_sound() && !args.repair {
         printer.note("all-docs verify --repair makes anew what is broken");
     }
-    Ok(if is_sound { Code::Done } else { Code::Lake })
+    Ok(if proof.is_sound() { Code::Done } else { Code::Lake })
 }
 
-async fn prove(
+/// What `--origin` says by itself, whatever the lake's front page says.
+struct Given {
+    name: String,
+    /// Where it comes from; `None` where a name alone is given.
+    addresses: Option<OriginInfo>,
+}
+
+fn given(args: &VerifyArgs, settings: &Settings) -> Result<Option<Given>> {
+    let Some(text) = args.registry.origin.as_deref() else { return Ok(None) };
+    let (name, place) = origin::given_name(text).map_or((None, text), |(name, place)| (Some(name), place));
+    match Origin::parse(place, settings.registry(args.registry.registry.as_deref())) {
+        Ok(origin) => Ok(Some(Given {
+            name: name.unwrap_or(&origin.name).to_owned(),
+            addresses: Some(OriginInfo {
+                replicate_url: origin.replicate_url.into(),
+                registry_url: origin.registry_url.into(),
+            }),
+        })),
+        Err(_) if Layout::is_origin_name(text) => Ok(Some(Given { name: text.to_owned(), addresses: None })),
+        Err(error) => Err(error),
+    }
+}
+
+/// Mends what a proof found: first what says which origins there are, for the rest asks them.
+async fn repair(
     store: &Store,
-    only: Option<&str>,
+    args: &VerifyArgs,
+    given: Option<&Given>,
+    proof: &LakeProof,
+    settings: &Settings,
     printer: &Printer,
     stop: &CancellationToken,
-) -> Result<Vec<OriginProof>> {
+) -> Result<()> {
+    tell_findings(printer, &proof.findings);
+    let addresses = given.and_then(|given| Some((given.name.as_str(), given.addresses.as_ref()?)));
+    let repaired = repair_records(store, addresses).await.doing(|| format!("repairing {}", store.location()))?;
+    repaired.iter().for_each(|what| printer.note(what));
+    let known = read_lake(store).await.ok().flatten().map(|info| info.origins).unwrap_or_default();
+    for proof in proof.origins.iter().filter(|proof| !proof.findings.is_empty()) {
+        tell_findings(printer, &proof.findings);
+        if !known.contains_key(&proof.origin) {
+            // Nothing is taken back that nobody could be asked for again.
+            printer.warn(&format!("{} is not repaired: the front page does not say where it came from", proof.origin));
+            continue;
+        }
+        let mendings = prepare_repair(store, proof).await.doing(|| format!("repairing {}", proof.origin))?;
+        if !mendings.is_empty() {
+            let origin = open_origin(args, &proof.origin, settings, printer, store).await?;
+            mend(store, &origin, mendings, printer, stop).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn prove(store: &Store, only: Option<&str>, printer: &Printer, stop: &CancellationToken) -> Result<LakeProof> {
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
-    let proofs = verify(store, only, progress, stop.clone()).await;
+    let proof = verify(store, only, progress, stop.clone()).await;
     drop(meter);
-    proofs.doing(|| format!("verifying {}", store.location()))
+    proof.doing(|| format!("verifying {}", store.location()))
 }
 
 /// The registry that an origin of the lake came from, or the one that the user gives.
@@ -132,16 +168,20 @@ async fn mend_one(
     Ok(!summary?.interrupted)
 }
 
-fn tell_findings(printer: &Printer, proof: &OriginProof) {
-    for finding in &proof.findings {
+fn tell_findings(printer: &Printer, findings: &[Finding]) {
+    for finding in findings {
         printer.note(&format!("{}: {}", finding.file, finding.reason));
     }
 }
 
-fn describe(store: &Store, proofs: &[OriginProof]) -> String {
+fn describe(store: &Store, lake: &LakeProof) -> String {
     let count = log::count;
     let mut lines = vec![format!("lake {}", store.location())];
-    for proof in proofs {
+    lines.extend(lake.notes.iter().map(|note| format!("  note: {note}")));
+    if !lake.findings.is_empty() {
+        lines.extend(wrong(&lake.findings));
+    }
+    for proof in &lake.origins {
         lines.push(format!(
             "\norigin {}: {} of {} partitions committed, {} shards, {} rows, {}",
             proof.origin,
@@ -162,10 +202,14 @@ fn describe(store: &Store, proofs: &[OriginProof]) -> String {
         if proof.findings.is_empty() {
             lines.push("  sound".to_owned());
         } else {
-            lines.push(format!("  wrong: {}", count(proof.findings.len() as u64)));
-            lines.extend(proof.findings.iter().map(|finding| format!("  {}: {}", finding.file, finding.reason)));
+            lines.extend(wrong(&proof.findings));
         }
     }
     lines.push(String::new());
     lines.join("\n")
+}
+
+fn wrong(findings: &[Finding]) -> impl Iterator<Item = String> {
+    let head = format!("  wrong: {}", log::count(findings.len() as u64));
+    std::iter::once(head).chain(findings.iter().map(|finding| format!("  {}: {}", finding.file, finding.reason)))
 }

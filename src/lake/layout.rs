@@ -14,10 +14,56 @@ impl Layout {
     /// The folder of the user's own views and reports.
     pub const QUERIES: &'static str = "queries";
 
+    /// The folder of what `verify --repair` took from the root.
+    pub const SET_ASIDE: &'static str = "set-aside";
+
+    /// Where a file of the root is put that cannot stay. `at` tells one putting aside from another.
+    pub fn set_aside(path: &str, at: &str) -> String {
+        // It may be a file itself.
+        if path == Self::SET_ASIDE { format!("{path}-{at}") } else { format!("{}/{at}/{path}", Self::SET_ASIDE) }
+    }
+
+    /// Whether a text can be the name of an origin: its folder, and its schema in SQL.
+    pub fn is_origin_name(text: &str) -> bool {
+        text.starts_with(|first: char| first.is_ascii_lowercase())
+            && text.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_')
+    }
+
     /// The paths of one origin.
     pub fn origin(name: &str) -> OriginLayout {
         OriginLayout { origin: name.to_owned() }
     }
+}
+
+/// What a path of an origin is, by its name alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// A file of the origin as a whole: the partition set, the lock, what a run says of itself, its spool.
+    Own,
+    /// Something in a table's folder.
+    Table {
+        /// Its path from there.
+        file: &'a str,
+    },
+    /// Something in the folder of manifests.
+    Manifest {
+        /// Its path from there.
+        file: &'a str,
+    },
+    /// Something in a folder of staging.
+    Staged {
+        /// The partition that the folder is named after.
+        stem: &'a str,
+        /// Whether the file is called as those are that this tool stages.
+        is_named: bool,
+    },
+    /// What was put aside.
+    SetAside,
+    /// Nothing of the lake's.
+    Unknown {
+        /// Its path from the last folder that is.
+        file: &'a str,
+    },
 }
 
 /// The paths of one origin of a lake.
@@ -113,7 +159,40 @@ impl OriginLayout {
     /// Where a file is put that lay where it did not belong. `at` tells one putting aside from another.
     pub fn set_aside(&self, path: &str, at: &str) -> String {
         let below = path.strip_prefix(self.origin.as_str()).unwrap_or(path).trim_start_matches('/');
-        format!("{}/set-aside/{at}/{below}", self.origin)
+        format!("{}/{}", self.origin, Layout::set_aside(below, at))
+    }
+
+    /// The folders right below the origin's; first the one into which others are put aside.
+    pub fn folders(&self) -> Vec<String> {
+        let others = [format!("{}/{}", self.origin, Layout::SET_ASIDE), self.manifests(), self.staging()];
+        others.into_iter().chain(TableKind::ALL.iter().map(|table| self.table(*table))).collect()
+    }
+
+    /// What a path below the origin's folder is, by its name alone.
+    pub fn place<'a>(&self, path: &'a str) -> Place<'a> {
+        let Some(below) = path.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/')) else {
+            return Place::Unknown { file: path };
+        };
+        if [self.partition_set(), self.lock(), self.run_status(), self.scan_spool()].iter().any(|own| own == path) {
+            return Place::Own;
+        }
+        match below.split_once('/') {
+            Some((folder, file)) if TableKind::parse(folder).is_some() => Place::Table { file },
+            Some(("manifest", file)) => Place::Manifest { file },
+            Some((Layout::SET_ASIDE, _)) => Place::SetAside,
+            Some(("staging", rest)) => match rest.split_once('/') {
+                Some((stem, file)) => Place::Staged { stem, is_named: self.is_staged_name(path, file) },
+                None => Place::Unknown { file: rest },
+            },
+            _ => Place::Unknown { file: below },
+        }
+    }
+
+    fn is_staged_name(&self, path: &str, file: &str) -> bool {
+        let is_table = |stem| TableKind::parse(stem).is_some();
+        file == "commit.json"
+            || file.strip_suffix(".parquet").is_some_and(is_table)
+            || (self.parse_staged_answers(path).is_some() && !file.contains('/'))
     }
 
     /// What the process that works on this origin says of itself.

@@ -16,7 +16,7 @@ mod table_kind;
 pub use balance::PartSize;
 pub use catalog::{LakeInfo, OriginInfo};
 pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact_partition_set};
-pub use layout::{Layout, OriginLayout};
+pub use layout::{Layout, OriginLayout, Place};
 pub use lock::{LockRecord, ProcessPlace};
 pub use manifest::Manifest;
 pub use partition::{Partition, PartitionSet, hex_key};

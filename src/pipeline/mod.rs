@@ -47,4 +47,4 @@ pub use run::RunStatus;
 pub use scope::Scope;
 pub use status::{OriginStatus, TableStatus, lake_status, read_partition_set};
 pub use summary::{IngestSummary, PlannedPartition, ScanSummary};
-pub use verify::{Fault, Finding, Mending, OriginProof, prepare_repair, verify};
+pub use verify::{Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_records, verify};

@@ -17,7 +17,8 @@ const MAX_TRIES: usize = 10;
 pub async fn read_lake(store: &Store) -> Result<Option<LakeInfo>> {
     let Some(text) = store.get(Layout::INFO).await? else { return Ok(None) };
     let info: LakeInfo = serde_json::from_slice(&text)
-        .or_error(ErrorKind::Lake, || format!("{} in {} is damaged", Layout::INFO, store.location()))?;
+        .or_error(ErrorKind::Lake, || format!("{} in {} is damaged", Layout::INFO, store.location()))
+        .map_err(|error| error.hint("all-docs verify --repair makes it anew"))?;
     if info.format_version > FORMAT_VERSION {
         let (found, own) = (info.format_version, FORMAT_VERSION);
         return Err(Error::lake(format!(
@@ -84,8 +85,8 @@ async fn new_lake(store: &Store, origin: &str) -> Result<LakeInfo> {
     if let Some(stranger) = store.any_entry().await?
         && stranger != Layout::INFO
     {
-        return Err(Error::lake(format!("{} is no lake, and not empty: it holds {stranger}", store.location()))
-            .hint("give an empty or a new folder with --lake"));
+        return Err(Error::lake(format!("{} has no {}, so it is no lake, and it is not empty: it holds {stranger}", store.location(), Layout::INFO))
+            .hint("give an empty or a new folder with --lake; if it is a lake that lost that file, all-docs verify --repair makes it anew"));
     }
     store.create_root().await?;
     Ok(LakeInfo {

@@ -8,8 +8,8 @@ use super::lease::live_holder;
 use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
-use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{Layout, OriginLayout, PartitionSet, TableKind};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::{FORMAT_VERSION, Layout, OriginLayout, PartitionSet, TableKind};
 use crate::store::Store;
 
 /// What one origin of a lake holds.
@@ -93,7 +93,11 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
 pub async fn read_partition_set(store: &Store, layout: &OriginLayout) -> Result<Option<PartitionSet>> {
     let path = layout.partition_set();
     let Some(text) = store.get(&path).await? else { return Ok(None) };
-    serde_json::from_slice(&text).map(Some).or_error(ErrorKind::Lake, || format!("{path} is damaged"))
+    let set: PartitionSet = serde_json::from_slice(&text).or_error(ErrorKind::Lake, || format!("{path} is damaged"))?;
+    if set.format_version > FORMAT_VERSION {
+        return Err(Error::lake(format!("{path} was written by a newer version of all-docs")).hint("update all-docs"));
+    }
+    Ok(Some(set))
 }
 
 /// Writes the partition set of an origin.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::EntryKind;
 use super::blocking;
 use super::durable::{create_folder, sync_file, sync_folder};
 use crate::error::{Error, Result};
@@ -182,6 +183,19 @@ pub(super) async fn list(root: Arc<PathBuf>, folder: String) -> Result<Vec<Strin
             }
         }
         Ok(paths)
+    })
+    .await
+}
+
+pub(super) async fn entry(path: PathBuf) -> Result<Option<EntryKind>> {
+    on_disk(move || match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Ok(Some(EntryKind::Folder)),
+        Ok(found) if found.is_file() => Ok(Some(EntryKind::File)),
+        Ok(_) => Ok(Some(EntryKind::Other)),
+        // A link that leads nowhere, or in a circle, is there all the same.
+        Err(_) if path.is_symlink() => Ok(Some(EntryKind::Other)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(disk_error("read", &path, error)),
     })
     .await
 }

@@ -39,6 +39,17 @@ pub struct Store {
     failpoint: failpoint::Failpoint,
 }
 
+/// What lies at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// An object, or a link to one.
+    File,
+    /// A folder, or a link to one.
+    Folder,
+    /// What can be neither read nor listed: a link that leads nowhere, a pipe.
+    Other,
+}
+
 #[derive(Clone)]
 enum Backend {
     Local(Arc<PathBuf>),
@@ -286,6 +297,15 @@ impl Store {
         };
         paths.sort_unstable();
         Ok(paths)
+    }
+
+    /// What lies at `path`; `None` where there is nothing.
+    pub async fn entry(&self, path: &str) -> Result<Option<EntryKind>> {
+        match &self.backend {
+            Backend::Local(root) => local::entry(root.join(path)).await,
+            Backend::Memory(_) if self.get(path).await?.is_some() => Ok(Some(EntryKind::File)),
+            Backend::Memory(_) => Ok(self.list(path).await?.first().map(|_| EntryKind::Folder)),
+        }
     }
 
     /// The name of anything that lies in the root; `None` where it is empty or does not exist.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Fault;
+use super::proof::Fault;
 use crate::error::{Error, Result};
 use crate::lake::{Partition, TableKind};
 use crate::npm::Outcome;

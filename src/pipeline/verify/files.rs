@@ -1,11 +1,15 @@
 //! Which files lie in an origin's folders, and which of them do not belong there.
+//!
+//! What is read with the lake's own files is wrong: a Parquet file in a table's folder adds rows for whoever reads the
+//! folder, whatever it is called. Anything else may be its owner's business, and is only mentioned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Fault, OriginProof, finding, shard_path};
+use super::others::Others;
+use super::proof::{Fault, OriginProof, finding};
 use crate::error::Result;
-use crate::lake::{OriginLayout, Partition, PartitionSet, TableKind};
-use crate::store::Store;
+use crate::lake::{OriginLayout, Partition, PartitionSet, Place, TableKind};
+use crate::store::{EntryKind, Store};
 
 /// Looks at every path of an origin. `is_at_work` says that another process works there now.
 pub(super) async fn check(
@@ -17,29 +21,41 @@ pub(super) async fn check(
 ) -> Result<()> {
     let partitions: BTreeMap<String, Partition> = set.iter().map(|part| (part.file_stem(), part)).collect();
     let mut staged = BTreeSet::new();
+    let mut others = Others::default();
     let mut without_manifest: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut paths = store.list(layout.root()).await?;
-    // Nobody takes what is left of a put for a file, and the next ingest removes it.
-    paths.retain(|path| !Store::is_put_begun(path));
-    let manifests: BTreeSet<&str> = paths.iter().filter_map(|path| stem(path, &layout.manifests(), ".json")).collect();
+    let paths = list(store, layout).await?;
+    let manifest_stem = |path| match layout.place(path) {
+        Place::Manifest { file } => file.strip_suffix(".json"),
+        _ => None,
+    };
+    let manifests: BTreeSet<&str> = paths.iter().filter_map(|path| manifest_stem(path)).collect();
     for path in &paths {
-        if let Some((_, file)) = shard_path(layout, path) {
-            match file.strip_suffix(".parquet").and_then(|stem| partitions.get_key_value(stem)) {
-                None => stranger(layout, path, "no shard of the partition set", proof),
-                Some((stem, _)) if !manifests.contains(stem.as_str()) => {
-                    without_manifest.entry(stem).or_default().push(path.clone());
+        match layout.place(path) {
+            Place::Own | Place::SetAside => {}
+            Place::Table { file } => {
+                match file.strip_suffix(".parquet").and_then(|stem| partitions.get_key_value(stem)) {
+                    Some((stem, _)) if !manifests.contains(stem.as_str()) => {
+                        without_manifest.entry(stem).or_default().push(path.clone());
+                    }
+                    Some(_) => {}
+                    None if is_read_as_shard(store, path, file).await? => {
+                        stranger(
+                            layout,
+                            path,
+                            "no shard of the partition set, and whoever reads the table reads it",
+                            proof,
+                        );
+                    }
+                    None => others.add(path, file),
                 }
-                Some(_) => {}
             }
-        } else if path.starts_with(&format!("{}/", layout.manifests())) {
-            let known = stem(path, &layout.manifests(), ".json").is_some_and(|stem| partitions.contains_key(stem));
-            if !known && !is_at_work {
-                stranger(layout, path, "no manifest of the partition set", proof);
-            }
-        } else if let Some(rest) = path.strip_prefix(&format!("{}/", layout.staging()))
-            && let Some((stem, _)) = rest.split_once('/')
-        {
-            match partitions.get(stem) {
+            Place::Manifest { file } => match file.strip_suffix(".json") {
+                Some(stem) if partitions.contains_key(stem) || is_at_work => {}
+                Some(_) => stranger(layout, path, "no manifest of the partition set", proof),
+                None => others.add(path, file),
+            },
+            Place::Staged { is_named: false, .. } => others.add(path, ""),
+            Place::Staged { stem, .. } => match partitions.get(stem) {
                 None => stranger(layout, path, "staged for no partition of the set", proof),
                 Some(partition) if *path == layout.commit_intent(partition) && !is_at_work => {
                     let reason = "a commit was begun and not ended: some tables may be newer than others".to_owned();
@@ -49,13 +65,15 @@ pub(super) async fn check(
                 Some(_) => {
                     staged.insert(stem);
                 }
-            }
+            },
+            Place::Unknown { file } => others.add(path, file),
         }
     }
     for (stem, paths) in without_manifest {
         let Some(partition) = partitions.get(stem) else { continue };
         check_uncommitted(store, layout, partition, paths, proof).await?;
     }
+    proof.notes.extend(others.into_notes());
     if !staged.is_empty() && !is_at_work {
         proof.notes.push(format!(
             "{} partitions have something in staging that a run left; the next ingest goes on with it",
@@ -63,6 +81,33 @@ pub(super) async fn check(
         ));
     }
     Ok(())
+}
+
+/// Every path of an origin, also of those of its folders that are links.
+async fn list(store: &Store, layout: &OriginLayout) -> Result<Vec<String>> {
+    let folders: BTreeSet<String> = layout.folders().into_iter().collect();
+    let mut paths = Vec::new();
+    for path in store.list(layout.root()).await? {
+        match folders.contains(&path) {
+            true => paths.extend(store.list(&path).await?),
+            false => paths.push(path),
+        }
+    }
+    // Nobody takes what is left of a put for a file, and the next ingest removes it.
+    paths.retain(|path| !Store::is_put_begun(path));
+    Ok(paths)
+}
+
+/// Whether a reader of a table's folder takes a path for a shard: it is a Parquet file, at any depth and in any case, or
+/// lies in a folder that is called like one, or is a link to a folder that holds one. `file` is the path in the table's folder.
+async fn is_read_as_shard(store: &Store, path: &str, file: &str) -> Result<bool> {
+    let is_parquet = |path: &str| path.split('/').any(|part| part.to_ascii_lowercase().ends_with(".parquet"));
+    if is_parquet(file) {
+        return Ok(true);
+    }
+    // A listing ends at a link.
+    let is_link_to_folder = store.entry(path).await? == Some(EntryKind::Folder);
+    Ok(is_link_to_folder && store.list(path).await?.iter().any(|path| is_parquet(path)))
 }
 
 /// Shards of a partition that has no manifest, unless its commit is under way or has ended since they were listed.
@@ -73,8 +118,8 @@ async fn check_uncommitted(
     paths: Vec<String>,
     proof: &mut OriginProof,
 ) -> Result<()> {
-    if store.get(&layout.commit_intent(partition)).await?.is_some()
-        || store.get(&layout.manifest(partition)).await?.is_some()
+    if store.entry(&layout.commit_intent(partition)).await?.is_some()
+        || store.entry(&layout.manifest(partition)).await?.is_some()
     {
         return Ok(());
     }
@@ -88,12 +133,6 @@ async fn check_uncommitted(
 fn stranger(layout: &OriginLayout, path: &str, why: &str, proof: &mut OriginProof) {
     let reason = format!("it does not belong here: it is {why}");
     proof.findings.push(finding(layout, (path.to_owned(), Fault::Stranger, reason), None));
-}
-
-/// The stem of a file right below `folder` with this suffix.
-fn stem<'a>(path: &'a str, folder: &str, suffix: &str) -> Option<&'a str> {
-    let file = path.strip_prefix(folder)?.strip_prefix('/')?;
-    file.strip_suffix(suffix).filter(|stem| !stem.contains('/'))
 }
 
 /// The tables of a partition that have a file although its manifest names none.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::account::{Counts, Table, account};
 use super::files::unnamed_tables;
-use super::{Fault, Finding, finding};
+use super::proof::{Fault, Finding, finding};
 use crate::error::{Error, Result};
 use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta, TableKind};
 use crate::pipeline::progress::Progress;

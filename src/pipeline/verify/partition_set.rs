@@ -1,33 +1,181 @@
-//! A partition set that is lost or damaged: the manifests hold the ranges, so it can be made anew.
+//! A partition set that is lost, damaged or not true: manifests hold the ranges, and file names spell them, so it can be
+//! made anew.
 
-use crate::error::Result;
-use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, PartitionSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::front_page::is_of_newer_format;
+use crate::error::{Error, Result};
+use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, PartitionSet, TableKind};
 use crate::pipeline::status::{read_partition_set, write_partition_set};
 use crate::store::Store;
 
-/// Makes the set anew where it cannot be read and the manifests leave no gap. Answers whether it did.
+/// What the files of an origin tell of its partitions.
+pub(super) struct Told {
+    /// Those of manifests that can be read and lie in their place, in the order of their starts.
+    manifests: Vec<Partition>,
+    /// Those that the names of other files spell, the most files first.
+    by_name: Vec<Partition>,
+}
+
+impl Told {
+    pub(super) async fn read(store: &Store, layout: &OriginLayout) -> Result<Told> {
+        let mut manifests = Vec::new();
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for path in store.list(&layout.manifests()).await? {
+            // One that cannot be read still has a name.
+            let text = store.get(&path).await.ok().flatten();
+            match text.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok()) {
+                Some(manifest) if layout.manifest(&manifest.partition) == path => manifests.push(manifest.partition),
+                _ => note_stem(&path, ".json", &mut names),
+            }
+        }
+        for table in TableKind::ALL {
+            for path in store.list(&layout.table(table)).await? {
+                note_stem(&path, ".parquet", &mut names);
+            }
+        }
+        manifests.sort_by(|one, other| one.start.cmp(&other.start));
+        let mut names: Vec<(String, usize)> = names.into_iter().collect();
+        names.sort_by_key(|(_, files)| Reverse(*files));
+        let by_name = names.iter().filter_map(|(stem, _)| exactly(stem)).collect();
+        Ok(Told { manifests, by_name })
+    }
+
+    /// Whether nothing is there that belongs to a partition.
+    pub(super) fn is_empty(&self) -> bool {
+        self.manifests.is_empty() && self.by_name.is_empty()
+    }
+
+    /// Whether a partition set cannot be the one by which the manifests were written.
+    pub(super) fn contradicts(&self, set: &PartitionSet) -> bool {
+        let known: BTreeSet<String> = set.iter().map(|partition| partition.file_stem()).collect();
+        self.overlap().is_none() && self.manifests.iter().any(|partition| !known.contains(&partition.file_stem()))
+    }
+
+    /// The inner boundaries of all partitions. Where some between them were never committed, those are one now. Says why
+    /// there are none that can be believed.
+    pub(super) fn boundaries(&self) -> Result<Vec<String>, String> {
+        if let Some((one, other)) = self.overlap() {
+            return Err(format!("it cannot be made anew while there are manifests of both {one} and {other}"));
+        }
+        let mut partitions = self.manifests.clone();
+        for partition in &self.by_name {
+            if partitions.iter().all(|known| !overlaps(known, partition)) {
+                partitions.push(partition.clone());
+            }
+        }
+        if partitions.is_empty() {
+            return Err("no file tells the partitions".to_owned());
+        }
+        let ends = partitions.into_iter().flat_map(|partition| [partition.start, partition.end]).flatten();
+        Ok(ends.collect::<BTreeSet<String>>().into_iter().collect())
+    }
+
+    fn overlap(&self) -> Option<(&Partition, &Partition)> {
+        let pairs = self.manifests.iter().zip(self.manifests.iter().skip(1));
+        pairs.into_iter().find(|(one, other)| overlaps(one, other))
+    }
+}
+
+fn note_stem(path: &str, suffix: &str, stems: &mut BTreeMap<String, usize>) {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    if let Some(stem) = file.strip_suffix(suffix) {
+        *stems.entry(stem.to_owned()).or_default() += 1;
+    }
+}
+
+/// The partition that a stem spells in full.
+fn exactly(stem: &str) -> Option<Partition> {
+    let partition = Partition::from_file_stem(stem)?;
+    let is_range = partition.start.as_ref().zip(partition.end.as_ref()).is_none_or(|(start, end)| start < end);
+    (is_range && partition.file_stem() == stem).then_some(partition)
+}
+
+fn overlaps(one: &Partition, other: &Partition) -> bool {
+    let begins_below = |start: &Option<String>, end: &Option<String>| {
+        start.as_ref().zip(end.as_ref()).is_none_or(|(start, end)| start < end)
+    };
+    begins_below(&one.start, &other.end) && begins_below(&other.start, &one.end)
+}
+
+/// Whether a folder is that of an origin: it holds a partition set, or a manifest in its place.
+pub(super) async fn is_origin(store: &Store, layout: &OriginLayout) -> bool {
+    matches!(read_partition_set(store, layout).await, Ok(Some(_)))
+        || Told::read(store, layout).await.is_ok_and(|told| !told.manifests.is_empty())
+}
+
+/// Makes the set anew where it cannot be read or cannot be true, and other files tell it. Answers whether it did.
+///
+/// Fails with [`crate::error::ErrorKind::Lake`] for one that a newer version wrote.
 pub(super) async fn mend_partition_set(store: &Store, layout: &OriginLayout) -> Result<bool> {
-    if matches!(read_partition_set(store, layout).await, Ok(Some(_))) {
-        return Ok(false);
-    }
-    let mut manifests: Vec<Manifest> = Vec::new();
-    for path in store.list(&layout.manifests()).await? {
-        let text = store.get(&path).await?;
-        // A damaged one leaves a gap.
-        manifests.extend(text.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok()));
-    }
-    let Some(boundaries) = boundaries_of(manifests) else { return Ok(false) };
-    let set = PartitionSet { format_version: FORMAT_VERSION, rows_per_partition: None, pivots: Vec::new(), boundaries };
+    let told = Told::read(store, layout).await?;
+    let held = match read_partition_set(store, layout).await {
+        Ok(Some(set)) if !told.contradicts(&set) => return Ok(false),
+        Ok(held) => held,
+        Err(error) => refuse_newer(store, layout, error).await?,
+    };
+    let Ok(boundaries) = told.boundaries() else { return Ok(false) };
+    let set = PartitionSet {
+        format_version: FORMAT_VERSION,
+        rows_per_partition: held.as_ref().and_then(|set| set.rows_per_partition),
+        pivots: held.map(|set| set.pivots).unwrap_or_default(),
+        boundaries,
+    };
     write_partition_set(store, layout, &set).await?;
     Ok(true)
 }
 
-/// The inner boundaries of partitions that cover all names, each once; `None` where they do not.
-fn boundaries_of(manifests: Vec<Manifest>) -> Option<Vec<String>> {
-    let mut partitions: Vec<_> = manifests.into_iter().map(|manifest| manifest.partition).collect();
-    partitions.sort_by(|one, other| one.start.cmp(&other.start));
-    let is_whole = partitions.first()?.start.is_none()
-        && partitions.last()?.end.is_none()
-        && partitions.windows(2).all(|pair| pair[0].end.is_some() && pair[0].end == pair[1].start);
-    is_whole.then(|| partitions.into_iter().filter_map(|partition| partition.start).collect())
+/// What was made by rules that this version does not know is not made anew by those that it knows.
+async fn refuse_newer(store: &Store, layout: &OriginLayout, error: Error) -> Result<Option<PartitionSet>> {
+    match store.get(&layout.partition_set()).await? {
+        Some(text) if is_of_newer_format(&text) => Err(error),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn partitions(stems: &[&str]) -> Vec<Partition> {
+        stems.iter().map(|stem| exactly(stem).unwrap()).collect()
+    }
+
+    fn told(manifests: &[&str], by_name: &[&str]) -> Told {
+        Told { manifests: partitions(manifests), by_name: partitions(by_name) }
+    }
+
+    #[test]
+    fn boundaries_come_from_manifests_then_from_names_and_gaps_are_one_partition() {
+        assert_eq!(told(&["0-67", "67-70", "70-z"], &[]).boundaries().unwrap(), ["g", "p"]);
+        assert_eq!(told(&["0-67", "70-z"], &["67-70", "68-69"]).boundaries().unwrap(), ["g", "p"]);
+        assert_eq!(told(&["0-67"], &["70-z", "61-62"]).boundaries().unwrap(), ["g", "p"]);
+        assert_eq!(told(&[], &["0-z"]).boundaries().unwrap(), Vec::<String>::new());
+        assert!(told(&[], &[]).boundaries().is_err());
+        let why = told(&["0-67", "61-70"], &[]).boundaries().unwrap_err();
+        assert!(why.contains("[start, \"g\")") && why.contains("[\"a\", \"p\")"), "{why}");
+    }
+
+    #[test]
+    fn a_set_is_contradicted_by_manifests_that_fit_each_other_and_not_it() {
+        let set = |boundaries: &[&str]| PartitionSet {
+            format_version: FORMAT_VERSION,
+            rows_per_partition: None,
+            pivots: Vec::new(),
+            boundaries: boundaries.iter().map(|&boundary| boundary.to_owned()).collect(),
+        };
+        let sound = told(&["0-67", "70-z"], &["61-62"]);
+        assert!(!sound.contradicts(&set(&["g", "p"])));
+        assert!(sound.contradicts(&set(&["g", "q"])) && sound.contradicts(&set(&["p"])));
+        assert!(!told(&["0-67", "61-62"], &[]).contradicts(&set(&["g"])), "one of them is a stranger");
+    }
+
+    #[test]
+    fn a_name_that_spells_no_range_tells_nothing() {
+        for stem in ["notes", "70-67", "67-67", "0-6", "67~x-z"] {
+            assert_eq!(exactly(stem), None, "{stem}");
+        }
+    }
 }

@@ -2,18 +2,21 @@
 //! still sound: documents whose bytes are right go back to staging, so that they are not asked for again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::front_page::FrontPage;
+use super::origin::verify_origin;
 use super::partition_set::mend_partition_set;
+use super::proof::{Fault, OriginProof};
 use super::salvage::{names_held, restage, wanted_form};
-use super::{Fault, OriginProof, verify_origin};
+use super::{places, requests};
 use crate::commit::{read_manifest, recover};
 use crate::diff::Selection;
 use crate::error::{Error, Result};
-use crate::lake::{Layout, Manifest, OriginLayout, Partition, TableKind};
+use crate::lake::{Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Place, TableKind};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
 use crate::pipeline::open::sweep;
-use crate::pipeline::progress::Progress;
 use crate::store::{Store, blocking};
 
 /// What an ingest has to do to mend a partition.
@@ -29,32 +32,54 @@ pub struct Mending {
     pub documents_saved: u64,
 }
 
+/// Makes the front page and the count of requests anew where they are damaged or lost, and answers what was done, in words.
+/// `given` is the name of an origin and where it came from, as the user says it: for one that nothing else tells of.
+///
+/// Fails with [`crate::error::ErrorKind::Lake`] as [`super::verify`] does, and where another process writes them meanwhile.
+pub async fn repair_records(store: &Store, given: Option<(&str, &OriginInfo)>) -> Result<Vec<String>> {
+    let (origins, mut notes) = FrontPage::read(store).await?.mend(store, given).await?;
+    notes.extend(requests::mend(store, &origins).await?);
+    Ok(notes)
+}
+
 /// Ends interrupted commits, puts strangers aside and takes back the manifests of broken partitions. What the answer
 /// lists must then be ingested; until then the rows of those partitions stay as they are.
 ///
 /// Takes the lease of the origin meanwhile, and fails with [`crate::error::ErrorKind::Lake`] where another process holds it.
 pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Mending>> {
     let layout = Layout::origin(&proof.origin);
+    let at = jiff::Timestamp::now().as_second().to_string();
+    if places::no_folder(store, layout.root()).await?.is_some() {
+        store.promote(layout.root(), &Layout::set_aside(layout.root(), &at)).await?;
+        return Ok(Vec::new());
+    }
+    clear_lock(store, &layout, &at).await?;
     let lease = Lease::take(store, &layout, "verify --repair").await?;
-    let result = prepare(store, &layout, proof).await;
+    let result = prepare(store, &layout, proof, &at).await;
     let ended = lease.end().await;
     result.and_then(|mendings| ended.map(|()| mendings))
 }
 
-async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof) -> Result<Vec<Mending>> {
-    sweep(store, layout).await?;
-    drop_damaged_intents(store, layout).await?;
-    // A commit that is ended now may have been all that was wrong with its partition.
-    let has_ended = recover(store, layout).await? > 0;
-    // Without the set no partition could be looked at.
-    let proof = match mend_partition_set(store, layout).await? || has_ended {
-        false => proof.clone(),
-        true => verify_origin(store, layout, &Progress::default().into(), None).await?,
-    };
-    let at = jiff::Timestamp::now().as_second().to_string();
-    for stranger in proof.findings.iter().filter(|finding| finding.fault == Fault::Stranger) {
-        store.promote(&stranger.file, &layout.set_aside(&stranger.file, &at)).await?;
+/// Takes away a lock that nobody can hold, because it cannot be read.
+async fn clear_lock(store: &Store, layout: &OriginLayout, at: &str) -> Result<()> {
+    let path = layout.lock();
+    if places::no_file(store, &path).await?.is_some() {
+        store.promote(&path, &layout.set_aside(&path, at)).await?;
+    } else if let Some(text) = store.get(&path).await?
+        && serde_json::from_slice::<LockRecord>(&text).is_err()
+    {
+        store.delete_if_unchanged(&path, &text).await?;
     }
+    Ok(())
+}
+
+async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: &str) -> Result<Vec<Mending>> {
+    let mut proof = proof.clone();
+    // Each of these may have hidden others.
+    while set_aside(store, layout, &proof, Fault::Misfit, at).await? || settle(store, layout).await? {
+        proof = verify_origin(store, layout, &Arc::default()).await?;
+    }
+    set_aside(store, layout, &proof, Fault::Stranger, at).await?;
     let mut mendings = Vec::new();
     for partition in proof.broken_partitions() {
         mendings.push(mend(store, layout, partition).await?);
@@ -62,13 +87,48 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof) -> R
     Ok(mendings)
 }
 
-/// An intent that cannot be read can be neither rolled forward nor back; its partition shows what is wrong by itself.
+/// Makes a lost partition set anew, without which no partition can be looked at, and ends interrupted commits, which may be
+/// all that is wrong with their partitions. Answers whether there was anything to do.
+async fn settle(store: &Store, layout: &OriginLayout) -> Result<bool> {
+    if mend_partition_set(store, layout).await? {
+        return Ok(true);
+    }
+    sweep(store, layout).await?;
+    drop_damaged_intents(store, layout).await?;
+    Ok(recover(store, layout).await? > 0)
+}
+
+/// Moves what was found of a kind out of the way. Answers whether there was anything.
+async fn set_aside(store: &Store, layout: &OriginLayout, proof: &OriginProof, fault: Fault, at: &str) -> Result<bool> {
+    let mut has_moved = false;
+    for found in proof.findings.iter().filter(|finding| finding.fault == fault) {
+        has_moved |= store.promote(&found.file, &layout.set_aside(&found.file, at)).await?;
+    }
+    Ok(has_moved)
+}
+
+/// An intent that cannot be read can be neither rolled forward nor back; its partition shows what is wrong by itself. One of
+/// another partition would put an old manifest in the place of that one's.
 async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()> {
     for path in store.list(&layout.staging()).await? {
+        let is_its_own = |text: &[u8]| {
+            let manifest = serde_json::from_slice::<Manifest>(text);
+            manifest.is_ok_and(|manifest| layout.commit_intent(&manifest.partition) == path)
+        };
         if layout.is_commit_intent(&path)
             && let Some(text) = store.get(&path).await?
-            && serde_json::from_slice::<Manifest>(&text).is_err()
+            && !is_its_own(&text)
         {
+            store.delete(&path).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what this tool staged for a partition, and nothing else that lies there.
+async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
+    for path in store.list(&layout.partition_staging(partition)).await? {
+        if matches!(layout.place(&path), Place::Staged { is_named: true, .. }) {
             store.delete(&path).await?;
         }
     }
@@ -81,7 +141,7 @@ async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Res
     let is_credible =
         |manifest: &Manifest| manifest.partition == partition && manifest.shards.contains_key(TableKind::Docs.as_str());
     let manifest = manifest.filter(is_credible);
-    store.delete_folder(&layout.partition_staging(&partition)).await?;
+    clear_staging(store, layout, &partition).await?;
     let (task_store, task_layout) = (store.clone(), layout.clone());
     let salvage = move || {
         let names = names_held(&task_store, &task_layout, &partition);

@@ -1,0 +1,239 @@
+//! The front page: whether it can be believed, and how it is made anew from what the folders of the lake tell.
+//!
+//! They tell which origins there are. Where those came from is written nowhere else, so it is taken from what is left of the
+//! page or from who asks for the repair, and not guessed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::others::Others;
+use super::partition_set::is_origin;
+use super::proof::{Fault, Finding, lake_finding};
+use super::requests;
+use super::root_file::RootFile;
+use crate::error::{Context, ErrorKind, Result};
+use crate::lake::{FORMAT_VERSION, LakeInfo, Layout, OriginInfo, TOOL_VERSION};
+use crate::pipeline::open::{no_lake, read_lake};
+use crate::registry::Origin;
+use crate::store::{EntryKind, Store};
+
+/// The origin that is built in. Its port is another one each time, so this stands for its addresses.
+const SAMPLE: &str = "sample";
+
+/// The front page as it was found, beside the folders that it should speak of.
+pub(super) struct FrontPage {
+    file: RootFile,
+    /// What it says of origins, as far as that can be true.
+    origins: BTreeMap<String, OriginInfo>,
+    default_origin: Option<String>,
+    /// Origins that have a folder and are not among those, with their addresses where these are known.
+    missing: BTreeMap<String, Option<OriginInfo>>,
+    /// The folders of the root.
+    folders: BTreeSet<String>,
+    problems: Vec<String>,
+    /// What else lies in the root.
+    pub(super) notes: Vec<String>,
+}
+
+impl FrontPage {
+    /// Reads it. Fails with [`ErrorKind::Lake`] where there is neither a page nor an origin, and for a lake of a newer
+    /// version.
+    pub(super) async fn read(store: &Store) -> Result<FrontPage> {
+        // Listed first: who enters an origin writes the page before the folder.
+        let paths = list_root(store).await?;
+        let file = RootFile::read(store, Layout::INFO).await?;
+        let mut problems = Vec::new();
+        let mut said = Value::Null;
+        if let Some(text) = &file.text {
+            if is_of_newer_format(text) {
+                read_lake(store).await?;
+            }
+            if let Err(error) = serde_json::from_slice::<LakeInfo>(text) {
+                problems.push(format!("it is damaged: {error}"));
+            }
+            said = serde_json::from_slice(text).unwrap_or_default();
+        }
+        problems.extend(file.misfit.clone());
+        let (mut origins, default_origin) = (origins_of(&said), default_origin_of(&said));
+        let stale = origins.clone();
+        origins.retain(|name, info| match problem_of(name, info) {
+            Some(problem) => {
+                problems.push(problem);
+                false
+            }
+            None => true,
+        });
+        if let Some(name) = default_origin.as_ref().filter(|name| !origins.is_empty() && !origins.contains_key(*name)) {
+            problems.push(format!("the origin that it calls the default, {name:?}, is none that it holds"));
+        }
+        let tops = paths.iter().filter_map(|path| path.split_once('/'));
+        let folders: BTreeSet<String> = tops.map(|(top, _)| top.to_owned()).collect();
+        let mut missing = BTreeMap::new();
+        for name in folders.iter().filter(|name| Layout::is_origin_name(name) && !origins.contains_key(*name)) {
+            if is_origin(store, &Layout::origin(name)).await {
+                let left = stale.iter().filter(|(name, _)| !folders.contains(*name)).map(|(_, info)| info);
+                let addresses = match left.into_iter().find(|info| folder_of(info).as_ref() == Some(name)) {
+                    Some(info) => Some(info.clone()),
+                    None => addresses_of(store, name).await?,
+                };
+                missing.insert(name.clone(), addresses);
+            }
+        }
+        if file.is_absent() {
+            if missing.is_empty() {
+                return Err(no_lake(&store.location()));
+            }
+            problems.push("it is gone, but the lake holds origins".to_owned());
+        }
+        problems.extend(missing.iter().map(|(name, addresses)| problem_of_missing(name, addresses.is_some())));
+        let mut page = FrontPage { file, origins, default_origin, missing, folders, problems, notes: Vec::new() };
+        page.notes = page.notes_on(&paths);
+        Ok(page)
+    }
+
+    /// Every origin that the page or a folder tells of, in the order of their names.
+    pub(super) fn names(&self) -> BTreeSet<&str> {
+        self.origins.keys().chain(self.missing.keys()).map(String::as_str).collect()
+    }
+
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let finding = |problem: &String| lake_finding(Layout::INFO, Fault::Record, problem.clone());
+        self.problems.iter().map(finding).collect()
+    }
+
+    /// Makes the page anew where something is wrong with it; `given` are the addresses of an origin as the user says them.
+    /// Answers what the page holds then, and what was done, in words. An origin whose addresses nobody knows is left out.
+    pub(super) async fn mend(
+        mut self,
+        store: &Store,
+        given: Option<(&str, &OriginInfo)>,
+    ) -> Result<(BTreeMap<String, OriginInfo>, Vec<String>)> {
+        let mut notes = Vec::new();
+        if self.problems.is_empty() {
+            return Ok((self.origins, notes));
+        }
+        let is_all_unknown = self.origins.is_empty() && !self.missing.is_empty();
+        for (name, addresses) in std::mem::take(&mut self.missing) {
+            let given = given.filter(|(given, _)| *given == name).map(|(_, info)| info.clone());
+            let Some(info) = given.or(addresses) else { continue };
+            // What is left of an entry whose name was damaged.
+            self.origins.retain(|other, kept| self.folders.contains(other) || *kept != info);
+            notes.push(format!("{}: enters the origin {name}, from {}", Layout::INFO, info.replicate_url));
+            self.origins.insert(name, info);
+        }
+        if is_all_unknown && self.origins.is_empty() {
+            return Ok((self.origins, notes));
+        }
+        let default_origin = match self.default_origin.take() {
+            Some(name) if self.origins.contains_key(&name) => name,
+            // Where there is none at all, the next one that is ingested becomes it.
+            _ => {
+                let first = self
+                    .origins
+                    .keys()
+                    .next()
+                    .map_or_else(|| Origin::npm().map(|npm| npm.name), |name| Ok(name.clone()))?;
+                if self.origins.len() > 1 {
+                    notes.push(format!("{}: SQL finds the tables of {first} also without its name", Layout::INFO));
+                }
+                first
+            }
+        };
+        let info = LakeInfo {
+            format_version: FORMAT_VERSION,
+            tool_version: TOOL_VERSION.to_owned(),
+            default_origin,
+            origins: self.origins.clone(),
+        };
+        let text = serde_json::to_vec_pretty(&info)
+            .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
+        self.file.replace(store, text).await?;
+        Ok((self.origins, notes))
+    }
+
+    /// Mentions what is none of the lake's.
+    fn notes_on(&self, paths: &[String]) -> Vec<String> {
+        let names = self.names();
+        let known = [Layout::INFO, Layout::REQUESTS, Layout::QUERIES, Layout::SET_ASIDE];
+        let mut others = Others::default();
+        for path in paths {
+            let top = path.split('/').next().unwrap_or_default();
+            if !known.contains(&top) && !names.contains(top) {
+                others.add(path, path);
+            }
+        }
+        others.into_notes()
+    }
+}
+
+/// Whether a file says of itself that it has a format that this version does not know.
+pub(super) fn is_of_newer_format(text: &[u8]) -> bool {
+    let said: Value = serde_json::from_slice(text).unwrap_or_default();
+    said.get("format_version").and_then(Value::as_u64).is_some_and(|version| version > u64::from(FORMAT_VERSION))
+}
+
+/// Every path of the lake. That of a folder which is a link ends in `/`.
+async fn list_root(store: &Store) -> Result<Vec<String>> {
+    let mut paths = store.list("").await?;
+    paths.retain(|path| !Store::is_put_begun(path));
+    for path in paths.iter_mut().filter(|path| !path.contains('/')) {
+        if store.entry(path).await? == Some(EntryKind::Folder) {
+            path.push('/');
+        }
+    }
+    Ok(paths)
+}
+
+/// The origins that a page names, each by itself: one that is damaged does not hide the others.
+fn origins_of(said: &Value) -> BTreeMap<String, OriginInfo> {
+    let entries = said.get("origins").and_then(Value::as_object).into_iter().flatten();
+    entries.filter_map(|(name, entry)| Some((name.clone(), serde_json::from_value(entry.clone()).ok()?))).collect()
+}
+
+fn default_origin_of(said: &Value) -> Option<String> {
+    said.get("default_origin").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Why an entry cannot be true.
+fn problem_of(name: &str, info: &OriginInfo) -> Option<String> {
+    if !Layout::is_origin_name(name) {
+        return Some(format!("it holds an origin {name:?}, and none can be called so"));
+    }
+    let is_sample = info.replicate_url == SAMPLE && info.registry_url == SAMPLE;
+    match Origin::parse(&info.replicate_url, Some(&info.registry_url)) {
+        Err(error) if !is_sample => Some(format!("the addresses of its origin {name} are none: {}", error.message())),
+        _ => None,
+    }
+}
+
+fn problem_of_missing(name: &str, is_known: bool) -> String {
+    let unknown = match is_known {
+        true => String::new(),
+        false => format!(
+            ", and nothing tells where that came from; --repair enters it when it is told: --origin URL, or --origin {name}=URL"
+        ),
+    };
+    format!("it does not hold the origin {name}, which has a folder{unknown}")
+}
+
+/// The folder that an origin of these addresses gets by itself.
+fn folder_of(info: &OriginInfo) -> Option<String> {
+    Origin::parse(&info.replicate_url, Some(&info.registry_url)).ok().map(|origin| origin.name)
+}
+
+/// The addresses that an origin's name tells: those of the one that is built in, and npm's where both of its hosts were
+/// asked. A user may call another registry npm.
+async fn addresses_of(store: &Store, name: &str) -> Result<Option<OriginInfo>> {
+    if name == SAMPLE {
+        return Ok(Some(OriginInfo { replicate_url: SAMPLE.to_owned(), registry_url: SAMPLE.to_owned() }));
+    }
+    let npm = Origin::npm()?;
+    if name != npm.name {
+        return Ok(None);
+    }
+    let asked = requests::hosts(store).await?;
+    let is_asked = |url: &url::Url| asked.contains(requests::host_of(url));
+    let is_npm = is_asked(&npm.replicate_url) && is_asked(&npm.registry_url);
+    Ok(is_npm.then(|| OriginInfo { replicate_url: npm.replicate_url.into(), registry_url: npm.registry_url.into() }))
+}

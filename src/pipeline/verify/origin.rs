@@ -1,0 +1,187 @@
+//! One origin: its places, its partition set, its files, and each of its partitions.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::partition_set::Told;
+use super::proof::{Fault, Finding, OriginProof, finding};
+use super::{files, partition, places};
+use crate::commit::read_manifest;
+use crate::error::Result;
+use crate::lake::{LockRecord, OriginLayout, Partition, PartitionSet};
+use crate::pipeline::lease::live_holder;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::status::read_partition_set;
+use crate::store::{Store, blocking};
+
+/// How often a partition is read again that another process changes meanwhile.
+const MAX_READS: usize = 5;
+
+/// Proves one origin.
+pub(super) async fn verify_origin(
+    store: &Store,
+    layout: &OriginLayout,
+    progress: &Arc<Progress>,
+) -> Result<OriginProof> {
+    let mut proof = OriginProof { origin: layout.name().to_owned(), ..OriginProof::default() };
+    if let Some(reason) = places::no_folder(store, layout.root()).await? {
+        proof.findings.push(finding(layout, (layout.root().to_owned(), Fault::Misfit, reason), None));
+        return Ok(proof);
+    }
+    if store.entry(layout.root()).await?.is_none() {
+        proof.notes.push("it has no folder: nothing was ingested yet, or all of it was deleted".to_owned());
+        return Ok(proof);
+    }
+    let holder = check_lock(store, layout, &mut proof).await?;
+    let is_at_work = holder.is_some();
+    if !places::check_origin(store, layout, &mut proof).await? {
+        return Ok(proof);
+    }
+    let Some(set) = check_partition_set(store, layout, &mut proof).await? else { return Ok(proof) };
+    proof.partitions_total = set.count() as u64;
+    Progress::add(&progress.partitions_total, set.count() as u64);
+    files::check(store, layout, &set, is_at_work, &mut proof).await?;
+    let amiss = places::check_partitions(store, layout, &set, &mut proof).await?;
+    let parts = set.iter().filter(|partition| !amiss.contains(&partition.file_stem())).collect();
+    check_partitions(store, layout, parts, is_at_work, progress, &mut proof).await?;
+    forget_what_misfits_hold(&mut proof);
+    proof.findings.sort_by(|one, other| (&one.file, one.fault).cmp(&(&other.file, other.fault)));
+    Ok(proof)
+}
+
+/// Who works on the origin now. A lock that cannot be read is held by nobody: its holder finds that out when it renews it.
+async fn check_lock(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<Option<LockRecord>> {
+    let path = layout.lock();
+    let problem = match places::no_file(store, &path).await? {
+        Some(reason) => reason,
+        None => match live_holder(store, layout).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(holder)) => {
+                let (purpose, process_id, host) = (&holder.purpose, holder.process_id, &holder.host);
+                let told =
+                    format!("{purpose} is at work (process {process_id} on {host}); what it changed was read again");
+                proof.notes.push(told);
+                return Ok(Some(holder));
+            }
+            Err(error) => error.report(),
+        },
+    };
+    proof.findings.push(finding(layout, (path, Fault::Record, problem), None));
+    Ok(None)
+}
+
+/// The partition set, where there is one that can be true.
+async fn check_partition_set(
+    store: &Store,
+    layout: &OriginLayout,
+    proof: &mut OriginProof,
+) -> Result<Option<PartitionSet>> {
+    let path = layout.partition_set();
+    if proof.findings.iter().any(|finding| finding.file == path) {
+        return Ok(None);
+    }
+    let told = Told::read(store, layout).await?;
+    let mut reason = match read_partition_set(store, layout).await {
+        Ok(Some(set)) if told.contradicts(&set) => "its boundaries are not those of the manifests".to_owned(),
+        Ok(Some(set)) => return Ok(Some(set)),
+        Ok(None) if told.is_empty() => {
+            proof.notes.push("no scan has ended yet, so there is nothing to prove".to_owned());
+            return Ok(None);
+        }
+        Ok(None) => "it is gone, but the lake holds partitions".to_owned(),
+        Err(error) => error.report(),
+    };
+    if let Err(why) = told.boundaries() {
+        reason = format!("{reason}; {why}");
+    }
+    proof.findings.push(finding(layout, (path, Fault::Manifest, reason), None));
+    Ok(None)
+}
+
+/// Of what lies in a folder that takes the place of a file, the folder says enough.
+fn forget_what_misfits_hold(proof: &mut OriginProof) {
+    let is_misfit = |finding: &&Finding| finding.fault == Fault::Misfit;
+    let misfits: BTreeSet<String> =
+        proof.findings.iter().filter(is_misfit).map(|finding| finding.file.clone()).collect();
+    proof.findings.retain(|finding| {
+        let mut above = finding.file.match_indices('/').map(|(at, _)| &finding.file[..at]);
+        finding.fault == Fault::Misfit || !(misfits.contains(&finding.file) || above.any(|path| misfits.contains(path)))
+    });
+}
+
+async fn check_partitions(
+    store: &Store,
+    layout: &OriginLayout,
+    partitions: Vec<Partition>,
+    is_at_work: bool,
+    progress: &Arc<Progress>,
+    proof: &mut OriginProof,
+) -> Result<()> {
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut checked = stream::iter(partitions)
+        .map(|partition| check_partition(store, layout, partition, is_at_work, progress))
+        .buffered(at_once);
+    let mut unsettled = 0;
+    while let Some(part) = checked.try_next().await? {
+        proof.partitions_committed += u64::from(part.is_committed);
+        proof.shards += part.shards;
+        proof.rows += part.rows;
+        proof.size_bytes += part.size_bytes;
+        proof.names += part.counts.names;
+        proof.names_with_document += part.counts.with_document;
+        proof.names_without_document += part.counts.without_document;
+        proof.names_not_asked += part.counts.not_asked;
+        proof.findings.extend(part.findings);
+        unsettled += u64::from(part.is_unsettled);
+        progress.partitions_done.fetch_add(1, Ordering::Relaxed);
+    }
+    if unsettled > 0 {
+        proof.notes.push(format!("{unsettled} partitions were being committed and could not be judged"));
+    }
+    Ok(())
+}
+
+/// Checks a partition until it stood still meanwhile, or nothing is wrong with it.
+async fn check_partition(
+    store: &Store,
+    layout: &OriginLayout,
+    partition: Partition,
+    is_at_work: bool,
+    progress: &Arc<Progress>,
+) -> Result<partition::Checked> {
+    let mut reads = 0;
+    loop {
+        reads += 1;
+        let before = store.get(&layout.manifest(&partition)).await?;
+        let manifest = match read_manifest(store, layout, &partition).await {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                let what = (layout.manifest(&partition), Fault::Manifest, error.report());
+                return Ok(partition::Checked::of(finding(layout, what, Some(&partition))));
+            }
+        };
+        let Some(manifest) = manifest else { return Ok(partition::Checked::default()) };
+        let work = partition::Work {
+            store: store.clone(),
+            layout: layout.clone(),
+            partition: partition.clone(),
+            manifest,
+            progress: Arc::clone(progress),
+        };
+        let mut checked = blocking("reading a partition", move || partition::check(&work)).await?;
+        let is_being_changed = is_at_work
+            && (store.get(&layout.manifest(&partition)).await? != before
+                || store.get(&layout.commit_intent(&partition)).await?.is_some());
+        if checked.findings.is_empty() || !is_being_changed {
+            return Ok(checked);
+        }
+        if reads == MAX_READS {
+            checked.findings.clear();
+            checked.is_unsettled = true;
+            return Ok(checked);
+        }
+    }
+}

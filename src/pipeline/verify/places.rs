@@ -1,0 +1,84 @@
+//! Places: whether each path that the lake's layout names holds nothing, or what belongs there by its kind.
+//!
+//! Nothing can be written over a folder, and a link that leads nowhere reads as nothing at all.
+
+use std::collections::BTreeSet;
+
+use super::proof::{Fault, OriginProof, finding};
+use crate::error::Result;
+use crate::lake::{OriginLayout, Partition, PartitionSet, TableKind};
+use crate::store::{EntryKind, Store};
+
+/// What is wrong with what lies at a path where a file belongs; `None` where it is a file, or nothing.
+pub(super) async fn no_file(store: &Store, path: &str) -> Result<Option<String>> {
+    Ok(match store.entry(path).await? {
+        None | Some(EntryKind::File) => None,
+        Some(EntryKind::Folder) => Some("it is a folder, and a file belongs there".to_owned()),
+        Some(EntryKind::Other) => Some("it is a link that leads nowhere, or no file that can be read".to_owned()),
+    })
+}
+
+/// The same of a path where a folder belongs.
+pub(super) async fn no_folder(store: &Store, path: &str) -> Result<Option<String>> {
+    Ok(match store.entry(path).await? {
+        None | Some(EntryKind::Folder) => None,
+        Some(EntryKind::File) => Some("it is a file, and a folder belongs there".to_owned()),
+        Some(EntryKind::Other) => Some("it is a link that leads nowhere, or no folder that can be read".to_owned()),
+    })
+}
+
+/// Looks at the folders of an origin and its files of no partition. Answers whether its folders can be read.
+pub(super) async fn check_origin(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<bool> {
+    let mut misfits = Vec::new();
+    for path in layout.folders() {
+        misfits.extend(no_folder(store, &path).await?.map(|reason| (path, reason)));
+    }
+    let can_be_read = misfits.is_empty();
+    if can_be_read {
+        // The lock is looked at by itself.
+        for path in [layout.partition_set(), layout.run_status(), layout.scan_spool()] {
+            misfits.extend(no_file(store, &path).await?.map(|reason| (path, reason)));
+        }
+    }
+    let findings = misfits.into_iter().map(|(path, reason)| finding(layout, (path, Fault::Misfit, reason), None));
+    proof.findings.extend(findings);
+    Ok(can_be_read)
+}
+
+/// Looks at the places of each partition. Answers the file stems of those that lack a file because of it: nothing else can be
+/// said of them.
+pub(super) async fn check_partitions(
+    store: &Store,
+    layout: &OriginLayout,
+    set: &PartitionSet,
+    proof: &mut OriginProof,
+) -> Result<BTreeSet<String>> {
+    let mut amiss = BTreeSet::new();
+    for partition in set.iter() {
+        let folder = layout.partition_staging(&partition);
+        let mut misfits = Vec::new();
+        match no_folder(store, &folder).await? {
+            Some(reason) => misfits.push((folder, reason)),
+            None => {
+                for path in files_of(layout, &partition) {
+                    misfits.extend(no_file(store, &path).await?.map(|reason| (path, reason)));
+                }
+            }
+        }
+        for (path, reason) in misfits {
+            // What is in staging is no part of the partition yet.
+            let broken = (!path.starts_with(&layout.staging())).then_some(&partition);
+            if broken.is_some() {
+                amiss.insert(partition.file_stem());
+            }
+            proof.findings.push(finding(layout, (path, Fault::Misfit, reason), broken));
+        }
+    }
+    Ok(amiss)
+}
+
+fn files_of(layout: &OriginLayout, partition: &Partition) -> Vec<String> {
+    let shards = TableKind::ALL.into_iter().map(|table| layout.shard(table, partition));
+    let staged = TableKind::ALL.into_iter().map(|table| layout.staged_shard(table, partition));
+    shards.chain(staged).chain([layout.manifest(partition), layout.commit_intent(partition)]).collect()
+}

@@ -1,0 +1,123 @@
+//! What `verify` answers: how much was read, what is wrong, and what may be worth knowing.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::lake::{OriginLayout, Partition};
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The front page, the count of requests or the lock cannot be read, or is not true.
+    Record,
+    /// The partition set or a manifest cannot be read, or is another one's.
+    Manifest,
+    /// A shard that a manifest names is not there.
+    Missing,
+    /// A shard is not the one that its manifest names, or cannot be read.
+    Damaged,
+    /// A shard's rows are not in the order of their names.
+    Order,
+    /// A shard has rows outside its partition.
+    Range,
+    /// Names, outcomes and documents do not add up.
+    Account,
+    /// A row belongs to one in another table that is not there.
+    Reference,
+    /// A file lies where it does not belong, and would be read with the lake's own.
+    Stranger,
+    /// A folder lies where a file belongs, or a file where a folder does, or a link that leads nowhere.
+    Misfit,
+    /// A commit was begun and not ended.
+    Interrupted,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The origin; `None` for a file of the whole lake.
+    pub origin: Option<String>,
+    /// The file, from the lake's root.
+    pub file: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+    /// The same in words, with an example.
+    pub reason: String,
+    /// The partition that has to be made anew, where that helps.
+    #[serde(skip)]
+    pub partition: Option<Partition>,
+}
+
+/// What was read of a lake, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct LakeProof {
+    /// What is wrong with the files in the lake's root.
+    pub findings: Vec<Finding>,
+    /// What is not wrong with them, and may be worth knowing.
+    pub notes: Vec<String>,
+    /// The origins, in the order of their names.
+    pub origins: Vec<OriginProof>,
+}
+
+impl LakeProof {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty() && self.origins.iter().all(|origin| origin.findings.is_empty())
+    }
+}
+
+/// What was read of one origin, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct OriginProof {
+    /// The origin.
+    pub origin: String,
+    /// Partitions that are committed, of all in the set.
+    pub partitions_committed: u64,
+    /// Partitions in the set; 0 before the first scan has ended.
+    pub partitions_total: u64,
+    /// Shards read.
+    pub shards: u64,
+    /// Rows over all shards.
+    pub rows: u64,
+    /// Bytes over all shards.
+    pub size_bytes: u64,
+    /// Names in `docs`.
+    pub names: u64,
+    /// Names whose document the lake holds.
+    pub names_with_document: u64,
+    /// Names without a document, and with an outcome that says why.
+    pub names_without_document: u64,
+    /// Names that were never asked for.
+    pub names_not_asked: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What is not wrong, and may be worth knowing.
+    pub notes: Vec<String>,
+}
+
+impl OriginProof {
+    /// The partitions that have to be made anew, each once, in the order of names.
+    pub fn broken_partitions(&self) -> Vec<Partition> {
+        let broken = self.findings.iter().filter_map(|finding| finding.partition.as_ref());
+        let keyed: BTreeSet<(Option<&str>, Option<&str>)> =
+            broken.map(|partition| (partition.start.as_deref(), partition.end.as_deref())).collect();
+        let partition = |(start, end): (Option<&str>, Option<&str>)| Partition {
+            start: start.map(str::to_owned),
+            end: end.map(str::to_owned),
+        };
+        keyed.into_iter().map(partition).collect()
+    }
+}
+
+/// A finding: file, fault and reason, and the partition to make anew.
+pub(super) fn finding(layout: &OriginLayout, what: (String, Fault, String), partition: Option<&Partition>) -> Finding {
+    let (file, fault, reason) = what;
+    Finding { origin: Some(layout.name().to_owned()), file, fault, reason, partition: partition.cloned() }
+}
+
+/// A finding about a file of the whole lake.
+pub(super) fn lake_finding(file: &str, fault: Fault, reason: String) -> Finding {
+    Finding { origin: None, file: file.to_owned(), fault, reason, partition: None }
+}

@@ -1,0 +1,228 @@
+//! What does not belong in a lake: what readers would take for its own is wrong, anything else is mentioned and left alone.
+
+use std::fs;
+use std::path::Path;
+
+use super::Sound;
+use crate::support::assert_same_lake;
+
+fn put(path: &Path, text: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn what_a_reader_of_a_table_would_take_for_a_shard_is_wrong_and_put_aside() {
+    let sound = Sound::new();
+    let shard = fs::read(sound.restore().join("docs/0-67.parquet")).unwrap();
+    let strangers = [
+        "docs/mine.parquet",
+        "docs/2025/deep/old.parquet",
+        "docs/0-67 (copy).PARQUET",
+        "docs/dataset.parquet/part-0",
+        "manifest/61-62.json",
+        "staging/61-62/docs.parquet",
+        "staging/61-62/commit.json",
+    ];
+    for stranger in strangers {
+        let origin = sound.restore();
+        put(&origin.join(stranger), &shard);
+        let (code, told) = sound.verify(&[]);
+        assert_eq!(code, Some(4), "{stranger}: {told}");
+        assert!(told.contains(&format!("{stranger}: it does not belong here")), "{stranger}: {told}");
+        let (code, told) = sound.verify(&["--repair"]);
+        assert_eq!(code, Some(0), "{stranger}: {told}");
+        if stranger != "staging/61-62/commit.json" {
+            let aside = fs::read_dir(origin.join("set-aside")).unwrap().next().unwrap().unwrap().path();
+            assert_eq!(fs::read(aside.join(stranger)).unwrap(), shard, "{stranger} is kept");
+        }
+        let _ = fs::remove_dir_all(origin.join("set-aside"));
+        assert_same_lake(&sound.env.lake(), &sound.kept);
+    }
+    assert_eq!(sound.env.server.requests().len(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_other_rows_is_wrong_and_a_table_that_is_a_link_is_not() {
+    use std::os::unix::fs::symlink;
+    let sound = Sound::new();
+    let origin = sound.restore();
+    let elsewhere = sound.env.folder.path().join("elsewhere");
+    put(&elsewhere.join("rows.parquet"), b"x");
+    symlink(&elsewhere, origin.join("docs/more")).unwrap();
+    let (code, told) = sound.verify(&[]);
+    assert_eq!(code, Some(4), "{told}");
+    assert!(told.contains("docs/more: "), "{told}");
+    assert_eq!(sound.verify(&["--repair"]).0, Some(0));
+    assert!(elsewhere.join("rows.parquet").exists() && !origin.join("docs/more").is_symlink());
+
+    let origin = sound.restore();
+    let disk = sound.env.folder.path().join("disk");
+    fs::rename(origin.join("packuments"), &disk).unwrap();
+    symlink(&disk, origin.join("packuments")).unwrap();
+    let (code, told) = sound.verify(&[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("note:"), "{told}");
+    put(&disk.join("mine.parquet"), b"x");
+    let (code, told) = sound.verify(&[]);
+    assert_eq!(code, Some(4), "{told}");
+    assert!(told.contains("packuments/mine.parquet"), "{told}");
+}
+
+#[test]
+fn what_harms_nobody_is_mentioned_and_left_alone() {
+    let sound = Sound::new();
+    let origin = sound.restore();
+    let name = origin.file_name().unwrap().to_str().unwrap().to_owned();
+    let in_origin =
+        ["notes.txt", "mine/a.parquet", "docs/notes.txt", "docs/_SUCCESS", "manifest/notes.txt", "staging/notes.txt"];
+    // It is mended below, and what lies in its staging is not thrown away.
+    let staged = "staging/67-70/notes.txt";
+    let in_root = ["README.md", "someone/docs/a.parquet", "someone/b.txt"];
+    for path in in_origin.iter().chain([&staged]) {
+        put(&origin.join(path), b"mine");
+    }
+    for path in in_root {
+        put(&sound.env.lake().join(path), b"mine");
+    }
+    put(&sound.env.lake().join("queries/mine.sql"), b"-- one row is: nothing");
+    let (code, told) = sound.verify(&[]);
+    assert_eq!(code, Some(0), "{told}");
+    for path in
+        ["notes.txt is", "docs/notes.txt is", "docs/_SUCCESS is", "manifest/notes.txt is", "staging/notes.txt is"]
+    {
+        assert!(told.contains(&format!("note: {name}/{path} nothing of the lake's")), "{path}: {told}");
+    }
+    for folder in [format!("{name}/mine"), "someone".to_owned()] {
+        assert!(told.contains(&format!("note: the folder {folder} is nothing of the lake's")), "{folder}: {told}");
+    }
+    assert!(told.contains("note: README.md is") && told.contains("(2 files)") && !told.contains("queries"), "{told}");
+
+    super::flip_byte(&origin.join("versions/67-70.parquet"));
+    let (code, told) = sound.verify(&["--repair"]);
+    assert_eq!(code, Some(0), "{told}");
+    for path in in_origin {
+        assert_eq!(fs::read(origin.join(path)).unwrap(), b"mine", "{path}");
+    }
+    for path in in_root {
+        assert_eq!(fs::read(sound.env.lake().join(path)).unwrap(), b"mine", "{path}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_or_a_dead_link_in_the_place_of_a_file_is_named_and_put_aside() {
+    let sound = Sound::new();
+    let files = [
+        "docs/67-70.parquet",
+        "packuments/67-70.parquet",
+        "outcomes/67-70.parquet",
+        "manifest/67-70.json",
+        "partitions.json",
+        "staging/67-70/commit.json",
+        "staging/67-70/docs.parquet",
+        "staging/scan.parquet",
+        "staging/run.json",
+    ];
+    for file in files {
+        for is_link in [false, true] {
+            let origin = sound.restore();
+            let path = origin.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let _ = fs::remove_file(&path);
+            match is_link {
+                true => std::os::unix::fs::symlink("/nowhere/at/all", &path).unwrap(),
+                false => put(&path.join("mine.txt"), b"mine"),
+            }
+            assert_mended(&sound, &origin, file, is_link);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_in_the_place_of_a_folder_is_named_and_put_aside() {
+    let sound = Sound::new();
+    for folder in ["docs", "packuments", "manifest", "staging", "staging/67-70", "set-aside"] {
+        let origin = sound.restore();
+        let path = origin.join(folder);
+        let _ = fs::remove_dir_all(&path);
+        put(&path, b"mine");
+        assert_mended(&sound, &origin, folder, false);
+    }
+}
+
+#[cfg(unix)]
+fn assert_mended(sound: &Sound, origin: &Path, path: &str, is_link: bool) {
+    let (code, told) = sound.verify(&[]);
+    assert_eq!(code, Some(4), "{path}: {told}");
+    assert!(told.contains(&format!("{path}: it is ")), "{path}: {told}");
+    assert_eq!(told.matches("  wrong: 1\n").count(), 1, "{path}: it is said once: {told}");
+    let (code, told) = sound.verify(&["--repair"]);
+    assert_eq!(code, Some(0), "{path}, link: {is_link}: {told}");
+    for entry in fs::read_dir(origin).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_str().unwrap().starts_with("set-aside") {
+            let is_folder = entry.file_type().unwrap().is_dir();
+            if is_folder { fs::remove_dir_all(entry.path()).unwrap() } else { fs::remove_file(entry.path()).unwrap() }
+        }
+    }
+    if path == "partitions.json" {
+        let kept = crate::support::origin_folder(&sound.kept).join(path);
+        fs::copy(kept, origin.join(path)).unwrap();
+    }
+    assert_same_lake(&sound.env.lake(), &sound.kept);
+}
+
+#[test]
+fn what_a_lost_partition_set_hides_is_mended_with_it() {
+    let sound = Sound::new();
+    let origin = sound.restore();
+    let shard = origin.join("scripts/67-70.parquet");
+    fs::remove_file(&shard).unwrap();
+    fs::create_dir(&shard).unwrap();
+    fs::remove_file(origin.join("partitions.json")).unwrap();
+    put(&origin.join("docs/mine.parquet"), b"mine");
+    let (code, told) = sound.verify(&["--repair"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(sound.env.packuments_asked(), Vec::<String>::new());
+    fs::remove_dir_all(origin.join("set-aside")).unwrap();
+    fs::copy(crate::support::origin_folder(&sound.kept).join("partitions.json"), origin.join("partitions.json"))
+        .unwrap();
+    assert_same_lake(&sound.env.lake(), &sound.kept);
+}
+
+#[test]
+fn an_origin_that_is_no_folder_is_named_and_put_aside() {
+    let sound = Sound::new();
+    let origin = sound.restore();
+    fs::remove_dir_all(&origin).unwrap();
+    let (code, told) = sound.verify(&[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("it has no folder"), "{told}");
+    fs::write(&origin, "mine").unwrap();
+    let (code, told) = sound.verify(&[]);
+    assert_eq!(code, Some(4), "{told}");
+    assert!(told.contains("a folder belongs there"), "{told}");
+    assert_eq!(sound.verify(&["--repair"]).0, Some(0));
+    let output = sound.env.ingest_command(&super::PIVOTS).arg("--quiet").output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 6)));
+    fs::remove_dir_all(sound.env.lake().join("set-aside")).unwrap();
+    assert_same_lake(&sound.env.lake(), &sound.kept);
+}
+
+#[test]
+fn an_intent_of_another_partition_is_not_rolled_forward() {
+    let sound = Sound::new();
+    let origin = sound.restore();
+    let mut old: serde_json::Value =
+        serde_json::from_slice(&fs::read(origin.join("manifest/0-67.json")).unwrap()).unwrap();
+    old["shards"]["docs"]["rows"] = serde_json::json!(0);
+    put(&origin.join("staging/67-70/commit.json"), old.to_string().as_bytes());
+    let (code, told) = sound.verify(&["--repair"]);
+    assert_eq!(code, Some(0), "{told}");
+    let manifest = fs::read(origin.join("manifest/0-67.json")).unwrap();
+    let kept = crate::support::origin_folder(&sound.kept).join("manifest/0-67.json");
+    assert_eq!(manifest, fs::read(kept).unwrap());
+}
