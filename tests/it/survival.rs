@@ -8,14 +8,9 @@ use all_docs::error::ErrorKind;
 use all_docs::lake::TableKind;
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 
-use crate::support::{Env, assert_same_lake, origin_folder, run, run_binary, stderr, stdout};
+use crate::support::{Env, assert_same_lake, origin_folder, run, run_binary, same_name, stderr, stdout};
 
 const PIVOTS: [&str; 2] = ["g", "p"];
-
-/// Renames the one origin of each lake, which the binary named after its address, so that lakes can be compared.
-fn same_name(env: &Env) {
-    fs::rename(origin_folder(&env.lake()), env.lake().join("sample")).unwrap();
-}
 
 fn documents_asked(env: &Env) -> usize {
     env.server.requests().iter().filter(|request| request.package.is_some()).count()
