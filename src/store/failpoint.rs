@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::step::Step;
 use super::{Backend, Store};
@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     Once,
     /// The disk is full: this step fails, and so do all later ones that need room.
     FullDisk,
+    /// The step waits for [`Store::let_go`], and is done then. On a disk only.
+    Held,
 }
 
 /// A step that was reached.
@@ -47,6 +49,7 @@ enum Chosen {
 pub(super) struct Failpoint {
     armed: Option<(Chosen, Failure)>,
     state: Arc<Mutex<State>>,
+    let_go: Arc<Condvar>,
 }
 
 #[derive(Default)]
@@ -54,6 +57,7 @@ struct State {
     reached: Vec<Reached>,
     before: HashMap<(Step, String), u64>,
     failed_at: Option<Reached>,
+    is_let_go: bool,
 }
 
 impl Failpoint {
@@ -74,6 +78,11 @@ impl Failpoint {
         };
         if is_chosen {
             state.failed_at = Some(reached);
+        }
+        if is_chosen && *failure == Failure::Held {
+            let waited = self.let_go.wait_while(state, |state| !state.is_let_go);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            return Ok(());
         }
         match failure {
             Failure::Death if state.failed_at.is_some() => Err(io::Error::other("a scripted death")),
@@ -110,7 +119,7 @@ impl Store {
     }
 
     fn armed(&self, chosen: Chosen, failure: Failure) -> Store {
-        let failpoint = Failpoint { armed: Some((chosen, failure)), state: Arc::default() };
+        let failpoint = Failpoint { armed: Some((chosen, failure)), ..Failpoint::default() };
         let mut store = self.clone();
         match &mut store.backend {
             Backend::Local(disk) => disk.failpoint = failpoint,
@@ -124,6 +133,12 @@ impl Store {
             Backend::Local(disk) => &disk.failpoint,
             Backend::Memory(_) => &self.memory_failpoint,
         }
+    }
+
+    /// Lets the step go on that is held.
+    pub(crate) fn let_go(&self) {
+        self.failpoint().state().is_let_go = true;
+        self.failpoint().let_go.notify_all();
     }
 
     /// The step at which the failure came, `None` where it was never reached.
