@@ -111,7 +111,7 @@ impl Error {
         self
     }
 
-    /// Says what the user can do next. The first hint that is set stays.
+    /// Says what the user can do next. The first hint that is set stays; that of a cause counts where there is none.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.inner.hint.get_or_insert(hint.into());
         self
@@ -146,7 +146,8 @@ impl Error {
 
     /// What the user can do next, where it is known.
     pub fn hint_text(&self) -> Option<&str> {
-        self.inner.hint.as_deref()
+        let cause = || std::iter::successors(std::error::Error::source(self), |error| error.source());
+        self.inner.hint.as_deref().or_else(|| cause().find_map(hint_of))
     }
 
     /// The whole story on several lines: the sentence, what was being done, the causes, the hint.
@@ -168,12 +169,19 @@ impl Error {
             last = line;
             cause = error.source();
         }
-        if let Some(hint) = &self.inner.hint {
+        if let Some(hint) = self.hint_text() {
             text.push_str("\n  hint: ");
             text.push_str(hint);
         }
         text
     }
+}
+
+/// The hint of an error that is ours, or an I/O error that holds one of ours.
+fn hint_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let error = held.map_or(error, |held| held);
+    error.downcast_ref::<Error>()?.inner.hint.as_deref()
 }
 
 impl fmt::Display for Error {
@@ -242,6 +250,16 @@ mod tests {
         );
         assert_eq!(error.kind(), ErrorKind::Input);
         assert_eq!(error.to_string(), "cannot read the pivots file, while starting an ingest: no such file");
+    }
+
+    #[test]
+    fn a_cause_of_ours_is_asked_what_to_do_next() {
+        let ours = || Error::lake("cannot write x").hint("free some space");
+        let told = Error::lake("cannot write a shard").source(std::io::Error::other(ours()));
+        assert_eq!(told.hint_text(), Some("free some space"));
+        assert_eq!(told.report(), "cannot write a shard\n  because cannot write x\n  hint: free some space");
+        let told = Error::lake("cannot write a shard").source(ours()).hint("another");
+        assert_eq!(told.hint_text(), Some("another"));
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
+    pub(super) fn of_this_machine() -> Bounds {
+        Bounds::for_cores(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
     /// The bounds on a machine of so many cores.
     pub(super) fn for_cores(cores: usize) -> Bounds {
         let partitions = (cores + EXTRA_PARTITIONS).min(MAX_PARTITIONS);

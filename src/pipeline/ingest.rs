@@ -111,7 +111,7 @@ pub(super) struct Notes {
 
 impl River {
     fn new(options: IngestOptions, layout: OriginLayout, progress: Arc<Progress>, lease: Option<LeaseWatch>) -> River {
-        let bounds = Bounds::for_cores(std::thread::available_parallelism().map_or(1, usize::from));
+        let bounds = Bounds::of_this_machine();
         let wanted = Wanted {
             representation: options.representation,
             selection: options.selection.clone(),

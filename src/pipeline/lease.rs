@@ -26,6 +26,7 @@ const MAX_TRIES: usize = 10;
 /// The right to write an origin. Give it back with [`Lease::end`].
 pub struct Lease {
     watch: LeaseWatch,
+    given_back: CancellationToken,
     renewal: AbortOnDropHandle<()>,
 }
 
@@ -54,12 +55,17 @@ impl Lease {
             since_s: now_s,
             expires_at_s: now_s + HOLDS_FOR_SECONDS,
         };
+        Lease::hold(store, layout, record).await
+    }
+
+    async fn hold(store: &Store, layout: &OriginLayout, record: LockRecord) -> Result<Lease> {
         let held = put_record(store, layout, &record).await?;
         let lost = CancellationToken::new();
         let holder = record.holder.clone();
-        let renewal = tokio::spawn(renew(store.clone(), layout.clone(), record, held, lost.clone()));
         let watch = LeaseWatch { store: store.clone(), layout: layout.clone(), holder, lost };
-        Ok(Lease { watch, renewal: AbortOnDropHandle::new(renewal) })
+        let given_back = CancellationToken::new();
+        let renewal = tokio::spawn(renew(watch.clone(), record, held, given_back.clone()));
+        Ok(Lease { watch, given_back, renewal: AbortOnDropHandle::new(renewal) })
     }
 
     /// What those who work under the lease ask it.
@@ -70,8 +76,8 @@ impl Lease {
     /// Gives the lease back.
     pub async fn end(self) -> Result<()> {
         let LeaseWatch { store, layout, holder, .. } = self.watch;
-        self.renewal.abort();
-        // The task may be inside a put, which must not come after the deletion.
+        self.given_back.cancel();
+        // The task may be inside a put, which goes on where the task is only aborted, and must not come after the deletion.
         let _ = self.renewal.await;
         match read_record(&store, &layout).await {
             Ok(Some((found, text))) if found.holder == holder => {
@@ -148,10 +154,10 @@ async fn read_record(store: &Store, layout: &OriginLayout) -> Result<Option<(Loc
     Ok(Some((record, text)))
 }
 
-/// Renews the lease until it is lost.
-async fn renew(store: Store, layout: OriginLayout, mut record: LockRecord, mut held: Bytes, lost: CancellationToken) {
-    loop {
-        tokio::time::sleep(RENEWAL_INTERVAL).await;
+/// Renews the lease until it is lost, or given back.
+async fn renew(watch: LeaseWatch, mut record: LockRecord, mut held: Bytes, given_back: CancellationToken) {
+    let LeaseWatch { store, layout, lost, .. } = watch;
+    while given_back.run_until_cancelled(tokio::time::sleep(RENEWAL_INTERVAL)).await.is_some() {
         let lapses_at_s = record.expires_at_s;
         record.expires_at_s = now_s() + HOLDS_FOR_SECONDS;
         let Ok(text) = to_json(&record) else { continue };
@@ -213,10 +219,9 @@ mod tests {
     use super::*;
     use crate::lake::{Layout, ProcessPlace};
 
-    /// A lock that somebody left, on another machine unless `process_place` says otherwise.
-    async fn leave(store: &Store, expires_in_s: i64, process_place: Option<ProcessPlace>) -> Bytes {
+    fn record(expires_in_s: i64, process_place: Option<ProcessPlace>) -> LockRecord {
         let now_s = now_s();
-        let record = LockRecord {
+        LockRecord {
             holder: "another".to_owned(),
             purpose: "ingest".to_owned(),
             tool_version: "0".to_owned(),
@@ -225,8 +230,12 @@ mod tests {
             process_place,
             since_s: now_s - 500,
             expires_at_s: now_s + expires_in_s,
-        };
-        let text = to_json(&record).unwrap();
+        }
+    }
+
+    /// A lock that somebody left, on another machine unless `process_place` says otherwise.
+    async fn leave(store: &Store, expires_in_s: i64, process_place: Option<ProcessPlace>) -> Bytes {
+        let text = to_json(&record(expires_in_s, process_place)).unwrap();
         store.put(&Layout::origin("npm").lock(), text.clone()).await.unwrap();
         text
     }
@@ -299,5 +308,29 @@ mod tests {
         assert!(failing.failed_at().is_some());
         lease.watch().confirm().await.unwrap();
         assert!(!lease.watch().lost.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_being_renewed_when_it_is_given_back_is_given_back() {
+        use crate::store::Failure;
+        let folder = tempfile::tempdir().unwrap();
+        let (store, layout) = (Store::open(folder.path().to_str().unwrap()).unwrap(), Layout::origin("npm"));
+        store.put(&format!("{}/before", layout.root()), "").await.unwrap();
+        // Taking it has five steps; the fourth of the renewal gives it its name.
+        let held = store.failing_at(9, Failure::Held);
+        let lease = Lease::hold(&held, &layout, record(30, None)).await.unwrap();
+        tokio::task::yield_now().await;
+        tokio::time::advance(RENEWAL_INTERVAL).await;
+        while held.failed_at().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let ending = tokio::spawn(lease.end());
+        // One that does not wait for the renewal has read the lock by then.
+        for _ in 0..300_000 {
+            tokio::task::yield_now().await;
+        }
+        held.let_go();
+        ending.await.unwrap().unwrap();
+        assert_eq!(store.get(&layout.lock()).await.unwrap(), None);
     }
 }

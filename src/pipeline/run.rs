@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::progress::{Progress, ProgressSnapshot};
@@ -39,6 +40,7 @@ impl RunStatus {
 pub(super) struct RunReporter {
     store: Store,
     layout: OriginLayout,
+    ended: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
 
@@ -46,6 +48,8 @@ impl RunReporter {
     pub(super) fn start(store: Store, layout: OriginLayout, progress: Arc<Progress>) -> RunReporter {
         let started_at_s = jiff::Timestamp::now().as_second();
         let (task_store, task_layout) = (store.clone(), layout.clone());
+        let ended = CancellationToken::new();
+        let task_ended = ended.clone();
         let task = tokio::spawn(async move {
             loop {
                 let status = RunStatus {
@@ -58,16 +62,52 @@ impl RunReporter {
                     // News only: a disk that is full will stop the run where it matters.
                     let _ = task_store.put(&task_layout.run_status(), text).await;
                 }
-                tokio::time::sleep(UPDATE_INTERVAL).await;
+                if task_ended.run_until_cancelled(tokio::time::sleep(UPDATE_INTERVAL)).await.is_none() {
+                    return;
+                }
             }
         });
-        RunReporter { store, layout, task: AbortOnDropHandle::new(task) }
+        RunReporter { store, layout, ended, task: AbortOnDropHandle::new(task) }
     }
 
     pub(super) async fn end(self) -> Result<()> {
-        self.task.abort();
-        // The task may be inside a put; its file must not come back after the delete.
+        self.ended.cancel();
+        // The task may be inside a put, which goes on where the task is only aborted; its file must not come back after the
+        // delete.
         let _ = self.task.await;
         self.store.delete(&self.layout.run_status()).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::lake::Layout;
+    use crate::store::Failure;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_status_that_is_being_put_when_the_run_ends_does_not_come_after_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, layout) = (Store::open(folder.path().to_str().unwrap()).unwrap(), Layout::origin("npm"));
+        store.put(&format!("{}/before", layout.staging()), "").await.unwrap();
+        // The fourth step gives it its name.
+        let held = store.failing_at(4, Failure::Held);
+        let reporter = RunReporter::start(held.clone(), layout.clone(), Arc::default());
+        while held.failed_at().is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(held.failed_at().unwrap().path, layout.run_status());
+        let ending = tokio::spawn(reporter.end());
+        // One that does not wait for the put has ended by then.
+        for _ in 0..300_000 {
+            tokio::task::yield_now().await;
+        }
+        held.let_go();
+        ending.await.unwrap().unwrap();
+        while store.list("").await.unwrap().iter().any(|path| Store::is_put_begun(path)) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.get(&layout.run_status()).await.unwrap(), None);
     }
 }

@@ -1,78 +1,153 @@
-//! Failpoints: a store that fails, or whose process dies, at a chosen operation. For tests only.
+//! Failpoints: a store that fails, or whose process dies, at a chosen step. For tests only.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{Store, local};
-use crate::error::{Error, Result};
+use super::step::Step;
+use super::{Backend, Store};
 
-/// What happens at the chosen operation. It is not done.
+/// What happens at the chosen step. It is not done, or half of it where it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The process dies: no later operation is done either.
+    /// The process dies: no later step is done either.
     Death,
-    /// The operation fails, and later ones succeed.
+    /// The step fails, and later ones succeed.
     Once,
-    /// The disk is full: this operation and all later ones fail.
+    /// The disk is full: this step fails, and so do all later ones that need room.
     FullDisk,
+    /// The step waits for [`Store::let_go`], and is done then. On a disk only.
+    Held,
 }
 
-/// Counts the operations that change a store, and fails the chosen one.
+/// A step that was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reached {
+    pub(crate) step: Step,
+    /// What it is done to, from the store's root; of a file that waits to take a name, that name.
+    pub(crate) path: String,
+    /// How often the same was reached before.
+    before: u64,
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {} ({} before)", self.step, self.path, self.before)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Chosen {
+    /// Counted from 1.
+    Number(u64),
+    Step(Reached),
+}
+
+/// Notes the steps of a store, and fails the chosen one.
 #[derive(Clone, Default)]
 pub(super) struct Failpoint {
-    shared: Arc<Mutex<State>>,
+    armed: Option<(Chosen, Failure)>,
+    state: Arc<Mutex<State>>,
+    let_go: Arc<Condvar>,
 }
 
 #[derive(Default)]
 struct State {
-    armed: Option<(u64, Failure)>,
-    operations: u64,
-    failed_at: Option<String>,
+    reached: Vec<Reached>,
+    before: HashMap<(Step, String), u64>,
+    failed_at: Option<Reached>,
+    is_let_go: bool,
 }
 
 impl Failpoint {
-    pub(super) fn pass(&self, path: &str) -> Result<()> {
-        let mut state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        state.operations += 1;
-        let Some((at, failure)) = state.armed else { return Ok(()) };
-        let is_due = match failure {
-            Failure::Once => state.operations == at,
-            Failure::Death | Failure::FullDisk => state.operations >= at,
-        };
-        if !is_due {
-            return Ok(());
-        }
-        state.failed_at.get_or_insert_with(|| path.to_owned());
-        Err(match failure {
-            Failure::FullDisk => {
-                local::disk_error("write", Path::new(path), io::Error::from(io::ErrorKind::StorageFull))
-            }
-            Failure::Death | Failure::Once => Error::lake(format!("a scripted failure at {path}")),
-        })
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing is done any more, so that the bytes of an open file do not arrive either.
-    pub(super) fn is_down(&self) -> Option<io::Error> {
-        let state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.armed {
-            Some((at, Failure::FullDisk)) if state.operations >= at => Some(io::ErrorKind::StorageFull.into()),
-            Some((at, Failure::Death)) if state.operations >= at => Some(io::Error::other("a scripted death")),
-            _ => None,
+    pub(super) fn pass(&self, step: Step, path: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let count = state.before.entry((step, path.to_owned())).or_default();
+        let reached = Reached { step, path: path.to_owned(), before: *count };
+        *count += 1;
+        state.reached.push(reached.clone());
+        let Some((chosen, failure)) = &self.armed else { return Ok(()) };
+        let is_chosen = match chosen {
+            Chosen::Number(number) => state.reached.len() as u64 == *number,
+            Chosen::Step(chosen) => reached == *chosen,
+        };
+        if is_chosen {
+            state.failed_at = Some(reached);
         }
+        if is_chosen && *failure == Failure::Held {
+            let waited = self.let_go.wait_while(state, |state| !state.is_let_go);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            return Ok(());
+        }
+        match failure {
+            Failure::Death if state.failed_at.is_some() => Err(io::Error::other("a scripted death")),
+            Failure::FullDisk if state.failed_at.is_some() && step.needs_room() => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            Failure::Once if is_chosen => Err(io::Error::other("a scripted failure")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the failure is the death of the process.
+    pub(super) fn is_of_death(&self) -> bool {
+        matches!(self.armed, Some((_, Failure::Death)))
+    }
+}
+
+impl Step {
+    /// Whether it fails on a disk that is full. A file's bytes may get their place only when they are synced.
+    pub(crate) fn needs_room(self) -> bool {
+        matches!(self, Step::CreateFolder | Step::CreateFile | Step::Write | Step::SyncFile | Step::Put)
     }
 }
 
 impl Store {
-    /// The same store, but the operation with number `at`, counted from 1, meets `failure`.
-    pub(crate) fn failing_at(&self, at: u64, failure: Failure) -> Store {
-        let failpoint = Failpoint::default();
-        failpoint.shared.lock().unwrap_or_else(PoisonError::into_inner).armed = Some((at, failure));
-        Store { failpoint, ..self.clone() }
+    /// The same store, but the step with this number, counted from 1, meets `failure`.
+    pub(crate) fn failing_at(&self, number: u64, failure: Failure) -> Store {
+        self.armed(Chosen::Number(number), failure)
     }
 
-    /// The path at which the failure came, `None` where the operation with that number was never reached.
-    pub(crate) fn failed_at(&self) -> Option<String> {
-        self.failpoint.shared.lock().unwrap_or_else(PoisonError::into_inner).failed_at.clone()
+    /// The same store, but a step that an earlier run of the same work reached meets `failure`.
+    pub(crate) fn failing_before(&self, step: &Reached, failure: Failure) -> Store {
+        self.armed(Chosen::Step(step.clone()), failure)
+    }
+
+    fn armed(&self, chosen: Chosen, failure: Failure) -> Store {
+        let failpoint = Failpoint { armed: Some((chosen, failure)), ..Failpoint::default() };
+        let mut store = self.clone();
+        match &mut store.backend {
+            Backend::Local(disk) => disk.failpoint = failpoint,
+            Backend::Memory(_) => store.memory_failpoint = failpoint,
+        }
+        store
+    }
+
+    fn failpoint(&self) -> &Failpoint {
+        match &self.backend {
+            Backend::Local(disk) => &disk.failpoint,
+            Backend::Memory(_) => &self.memory_failpoint,
+        }
+    }
+
+    /// Lets the step go on that is held.
+    pub(crate) fn let_go(&self) {
+        self.failpoint().state().is_let_go = true;
+        self.failpoint().let_go.notify_all();
+    }
+
+    /// The step at which the failure came, `None` where it was never reached.
+    pub(crate) fn failed_at(&self) -> Option<Reached> {
+        self.failpoint().state().failed_at.clone()
+    }
+
+    /// The steps since this was asked last, in their order. They are counted anew then.
+    pub(crate) fn take_reached(&self) -> Vec<Reached> {
+        std::mem::take(&mut *self.failpoint().state()).reached
     }
 }

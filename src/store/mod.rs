@@ -4,11 +4,12 @@
 //! and it is durable when it returns. Not here: which paths there are (`lake::Layout`), and what the bytes mean.
 
 mod blocking;
-mod durable;
+mod disk;
 #[cfg(test)]
 mod failpoint;
 mod local;
 mod staged;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +27,11 @@ use url::Url;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 pub(crate) use blocking::blocking;
+use disk::Disk;
 #[cfg(test)]
-pub(crate) use failpoint::Failure;
+pub(crate) use failpoint::{Failure, Reached};
 pub use staged::{ShardFile, StagedFile};
+pub(crate) use step::Step;
 
 /// Where a lake lies, opened. Cheap to clone.
 #[derive(Clone)]
@@ -36,7 +39,7 @@ pub struct Store {
     backend: Backend,
     root_url: Url,
     #[cfg(test)]
-    failpoint: failpoint::Failpoint,
+    memory_failpoint: failpoint::Failpoint,
 }
 
 /// What lies at a path.
@@ -52,7 +55,7 @@ pub enum EntryKind {
 
 #[derive(Clone)]
 enum Backend {
-    Local(Arc<PathBuf>),
+    Local(Disk),
     Memory(Arc<InMemory>),
 }
 
@@ -93,7 +96,7 @@ impl Store {
         let root = without_parents(&root);
         let root_url =
             Url::from_directory_path(&root).map_err(|()| Error::input(format!("{} is not a path", path.display())))?;
-        Ok(Store::of(Backend::Local(Arc::new(root)), root_url))
+        Ok(Store::of(Backend::Local(Disk::new(root)), root_url))
     }
 
     fn of(backend: Backend, root_url: Url) -> Store {
@@ -101,15 +104,15 @@ impl Store {
             backend,
             root_url,
             #[cfg(test)]
-            failpoint: failpoint::Failpoint::default(),
+            memory_failpoint: failpoint::Failpoint::default(),
         }
     }
 
-    /// What every operation that changes the store passes before it begins. Nothing stops one here but a test.
-    fn admit(&self, path: &str) -> Result<()> {
+    /// What every step that changes a store in memory passes before it is done. Nothing stops one here but a test.
+    fn admit(&self, step: Step, path: &str) -> Result<()> {
         #[cfg(test)]
-        self.failpoint.pass(path)?;
-        let _ = path;
+        self.memory_failpoint.pass(step, path).or_error(ErrorKind::Lake, || format!("cannot change {path}"))?;
+        let _ = (step, path);
         Ok(())
     }
 
@@ -117,7 +120,7 @@ impl Store {
     /// while a process worked in it is an error, and not begun anew.
     pub async fn create_root(&self) -> Result<()> {
         match &self.backend {
-            Backend::Local(root) => local::create_root(Arc::clone(root)).await,
+            Backend::Local(disk) => disk.create_root().await,
             Backend::Memory(_) => Ok(()),
         }
     }
@@ -130,7 +133,7 @@ impl Store {
     /// The root as a person would type it.
     pub fn location(&self) -> String {
         match &self.backend {
-            Backend::Local(root) => root.display().to_string(),
+            Backend::Local(disk) => disk.root().display().to_string(),
             Backend::Memory(_) => self.root_url.to_string(),
         }
     }
@@ -146,7 +149,7 @@ impl Store {
     /// The bytes at `path`, `None` where there is nothing.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>> {
         match &self.backend {
-            Backend::Local(root) => local::get(root.join(path)).await,
+            Backend::Local(disk) => disk.get(path).await,
             Backend::Memory(memory) => match memory.get(&ObjectPath::from(path)).await {
                 Ok(found) => Ok(Some(found.bytes().await.or_error(ErrorKind::Lake, || format!("cannot read {path}"))?)),
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -158,10 +161,10 @@ impl Store {
     /// Replaces the object at `path` by `bytes`, atomically; durable when it returns.
     pub async fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let bytes = bytes.into();
-        self.admit(path)?;
         match &self.backend {
-            Backend::Local(root) => local::put(Arc::clone(root), path.to_owned(), bytes).await,
+            Backend::Local(disk) => disk.put(path, bytes).await,
             Backend::Memory(memory) => {
+                self.admit(Step::Put, path)?;
                 let put = memory.put(&ObjectPath::from(path), PutPayload::from_bytes(bytes)).await;
                 put.map(drop).or_error(ErrorKind::Lake, || format!("cannot write {path}"))
             }
@@ -172,10 +175,12 @@ impl Store {
     /// succeeds, on whichever machine each of them is.
     pub async fn put_if_absent(&self, path: &str, bytes: impl Into<Bytes>) -> Result<bool> {
         let bytes = bytes.into();
-        self.admit(path)?;
         match &self.backend {
-            Backend::Local(root) => local::put_if_absent(Arc::clone(root), path.to_owned(), bytes).await,
-            Backend::Memory(memory) => put_with(memory, path, bytes, PutMode::Create).await,
+            Backend::Local(disk) => disk.put_if_absent(path, bytes).await,
+            Backend::Memory(memory) => {
+                self.admit(Step::Put, path)?;
+                put_with(memory, path, bytes, PutMode::Create).await
+            }
         }
     }
 
@@ -183,12 +188,10 @@ impl Store {
     /// many that try at once with the same expectation, one succeeds.
     pub async fn replace_if_unchanged(&self, path: &str, expected: &Bytes, bytes: impl Into<Bytes>) -> Result<bool> {
         let bytes = bytes.into();
-        self.admit(path)?;
         match &self.backend {
-            Backend::Local(root) => {
-                local::replace_if_unchanged(Arc::clone(root), path.to_owned(), expected.clone(), bytes).await
-            }
+            Backend::Local(disk) => disk.replace_if_unchanged(path, expected.clone(), bytes).await,
             Backend::Memory(memory) => {
+                self.admit(Step::Put, path)?;
                 let found = match memory.get(&ObjectPath::from(path)).await {
                     Ok(found) => found,
                     Err(object_store::Error::NotFound { .. }) => return Ok(false),
@@ -207,11 +210,8 @@ impl Store {
     /// Removes the object at `path` where it is still `expected`; `false` where it is another, or gone. Nobody may
     /// replace it meanwhile but by [`Store::replace_if_unchanged`].
     pub async fn delete_if_unchanged(&self, path: &str, expected: &Bytes) -> Result<bool> {
-        self.admit(path)?;
         match &self.backend {
-            Backend::Local(root) => {
-                local::delete_if_unchanged(Arc::clone(root), path.to_owned(), expected.clone()).await
-            }
+            Backend::Local(disk) => disk.delete_if_unchanged(path, expected.clone()).await,
             Backend::Memory(_) => {
                 if self.get(path).await?.as_ref() != Some(expected) {
                     return Ok(false);
@@ -227,10 +227,7 @@ impl Store {
     /// `Ok(false)` where nothing is staged at `from`.
     pub async fn promote(&self, from: &str, to: &str) -> Result<bool> {
         match &self.backend {
-            Backend::Local(root) => {
-                self.admit(to)?;
-                local::promote(Arc::clone(root), from.to_owned(), to.to_owned()).await
-            }
+            Backend::Local(disk) => disk.promote(from, to).await,
             Backend::Memory(_) => {
                 let Some(bytes) = self.get(from).await? else { return Ok(false) };
                 self.put(to, bytes).await?;
@@ -242,23 +239,22 @@ impl Store {
 
     /// Removes the object at `path`; one that is not there is no error.
     pub async fn delete(&self, path: &str) -> Result<()> {
-        self.admit(path)?;
         match &self.backend {
-            Backend::Local(root) => local::delete(root.join(path)).await,
-            Backend::Memory(memory) => match memory.delete(&ObjectPath::from(path)).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                Err(error) => Err(Error::lake(format!("cannot delete {path}")).source(error)),
-            },
+            Backend::Local(disk) => disk.delete(path).await,
+            Backend::Memory(memory) => {
+                self.admit(Step::Delete, path)?;
+                match memory.delete(&ObjectPath::from(path)).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(Error::lake(format!("cannot delete {path}")).source(error)),
+                }
+            }
         }
     }
 
     /// Removes all objects below `folder`.
     pub async fn delete_folder(&self, folder: &str) -> Result<()> {
         match &self.backend {
-            Backend::Local(root) => {
-                self.admit(folder)?;
-                local::delete_folder(root.join(folder)).await
-            }
+            Backend::Local(disk) => disk.delete_folder(folder).await,
             Backend::Memory(_) => {
                 for path in self.list(folder).await? {
                     self.delete(&path).await?;
@@ -271,9 +267,9 @@ impl Store {
     /// Removes what dead processes left below `folder` of puts that they had begun and that are at least so old. A put
     /// takes no longer than a moment; with an age of zero nobody else may put anything there now.
     pub async fn sweep(&self, folder: &str, least_age: Duration) -> Result<()> {
-        let Backend::Local(root) = &self.backend else { return Ok(()) };
+        let Backend::Local(disk) = &self.backend else { return Ok(()) };
         for path in self.list(folder).await? {
-            if Store::is_put_begun(&path) && local::age(&root.join(&path)) >= least_age {
+            if Store::is_put_begun(&path) && local::age(&disk.path(&path)) >= least_age {
                 self.delete(&path).await?;
             }
         }
@@ -288,7 +284,7 @@ impl Store {
     /// The paths of all objects below `folder`, at any depth, sorted; none where the folder does not exist.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
         let mut paths = match &self.backend {
-            Backend::Local(root) => local::list(Arc::clone(root), folder.to_owned()).await?,
+            Backend::Local(disk) => disk.list(folder).await?,
             Backend::Memory(memory) => {
                 let listed = memory.list(Some(&ObjectPath::from(folder)));
                 let paths = listed.map(|entry| entry.map(|entry| entry.location.to_string()));
@@ -302,7 +298,7 @@ impl Store {
     /// What lies at `path`; `None` where there is nothing.
     pub async fn entry(&self, path: &str) -> Result<Option<EntryKind>> {
         match &self.backend {
-            Backend::Local(root) => local::entry(root.join(path)).await,
+            Backend::Local(disk) => disk.entry(path).await,
             Backend::Memory(_) if self.get(path).await?.is_some() => Ok(Some(EntryKind::File)),
             Backend::Memory(_) => Ok(self.list(path).await?.first().map(|_| EntryKind::Folder)),
         }
@@ -311,7 +307,7 @@ impl Store {
     /// The name of anything that lies in the root; `None` where it is empty or does not exist.
     pub async fn any_entry(&self) -> Result<Option<String>> {
         match &self.backend {
-            Backend::Local(root) => local::any_entry(Arc::clone(root)).await,
+            Backend::Local(disk) => disk.any_entry().await,
             Backend::Memory(_) => Ok(self.list("").await?.into_iter().next()),
         }
     }
@@ -324,7 +320,7 @@ impl Store {
     /// Opens the object at `path` for random reads from a thread that may block; `None` where there is nothing.
     pub async fn open_shard(&self, path: &str) -> Result<Option<ShardFile>> {
         match &self.backend {
-            Backend::Local(root) => match std::fs::File::open(root.join(path)) {
+            Backend::Local(disk) => match std::fs::File::open(disk.path(path)) {
                 Ok(file) => Ok(Some(ShardFile::Local(file))),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(Error::lake(format!("cannot read {path}")).source(error)),

@@ -2,75 +2,61 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::durable::{create_folder, sync_file};
+use super::disk::Disk;
 use super::{Backend, Store, local};
 use crate::error::{Context, ErrorKind, Result};
 
 /// A staged object under way. Dropped without [`StagedFile::finish`], it is left in staging, where nothing reads it.
 pub struct StagedFile {
     target: Target,
-    /// Whom the file is ended with.
-    store: Store,
-    path: String,
 }
 
 enum Target {
-    Local { file: File, path: PathBuf },
-    Memory { bytes: Vec<u8> },
+    Local { disk: Disk, file: File, path: PathBuf },
+    Memory { store: Store, path: String, bytes: Vec<u8> },
 }
 
 impl StagedFile {
     pub(super) fn create(store: &Store, path: &str) -> Result<StagedFile> {
-        store.admit(path)?;
         let target = match &store.backend {
-            Backend::Local(root) => {
-                let path = root.join(path);
-                create_folder(root, local::parent(&path))?;
-                let file = create_anew(&path).map_err(|error| local::disk_error("write", &path, error))?;
-                Target::Local { file, path }
+            Backend::Local(disk) => {
+                let path = disk.path(path);
+                disk.create_folder(local::parent(&path))?;
+                let file = disk.create_anew(&path).map_err(|error| local::disk_error("write", &path, error))?;
+                Target::Local { disk: disk.clone(), file, path }
             }
-            Backend::Memory(_) => Target::Memory { bytes: Vec::new() },
+            Backend::Memory(_) => Target::Memory { store: store.clone(), path: path.to_owned(), bytes: Vec::new() },
         };
-        Ok(StagedFile { target, store: store.clone(), path: path.to_owned() })
+        Ok(StagedFile { target })
     }
 
     /// Makes what was written durable. Must not be called from an async task.
     pub fn finish(self) -> Result<()> {
         match self.target {
-            Target::Local { file, path } => {
-                self.store.admit(&self.path)?;
-                sync_file(&file, &path).map_err(|error| local::disk_error("write", &path, error))
+            Target::Local { disk, file, path } => {
+                disk.sync_file(&file, &path).map_err(|error| local::disk_error("write", &path, error))
             }
-            Target::Memory { bytes } => futures::executor::block_on(self.store.put(&self.path, bytes)),
+            Target::Memory { store, path, bytes } => futures::executor::block_on(store.put(&path, bytes)),
         }
     }
-}
-
-/// A new file in the place of one that is there. That one is not written over: a process that stood still while another
-/// took its place may still hold it open, and what it writes must not reach the file that the other one commits.
-fn create_anew(path: &Path) -> io::Result<File> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    File::create_new(path)
 }
 
 impl Write for StagedFile {
+    /// Fails with an [`io::Error`] that holds an [`crate::error::Error`], so that whoever reports it says what to do next.
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        #[cfg(test)]
-        if let Some(failure) = self.store.failpoint.is_down() {
-            return Err(failure);
-        }
         match &mut self.target {
-            Target::Local { file, .. } => file.write(buffer),
-            Target::Memory { bytes } => bytes.write(buffer),
+            Target::Local { disk, file, path } => {
+                let written = disk.write_all(file, path, buffer);
+                written.map_err(|error| io::Error::new(error.kind(), local::disk_error("write", path, error)))?;
+                Ok(buffer.len())
+            }
+            Target::Memory { bytes, .. } => bytes.write(buffer),
         }
     }
 

@@ -124,21 +124,109 @@ async fn what_a_put_or_a_move_changes_on_a_disk_is_durable_when_it_returns() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let store = Store::open(root.to_str().unwrap()).unwrap();
-    let synced = || durable::journal::take(root);
+    let steps = || -> Vec<(Step, String)> {
+        store.take_reached().into_iter().map(|reached| (reached.step, reached.path)).collect()
+    };
+    let path = |step: Step, path: &str| (step, path.to_owned());
+    let put = |object: &str, folder: &str| {
+        let bytes = [Step::CreateFile, Step::Write, Step::SyncFile, Step::Rename].map(|step| path(step, object));
+        [&bytes[..], &[path(Step::SyncFolder, folder)]].concat()
+    };
     store.put("a/b/c", "1").await.unwrap();
-    assert_eq!(synced(), ["a", "", "a/b/.put-", "a/b"], "new folders, the bytes, and then the name");
+    let folders = [
+        path(Step::CreateFolder, "a"),
+        path(Step::CreateFolder, "a/b"),
+        path(Step::SyncFolder, "a"),
+        path(Step::SyncFolder, ""),
+    ];
+    assert_eq!(steps(), [&folders[..], &put("a/b/c", "a/b")].concat(), "new folders, the bytes, and then the name");
     store.put("a/b/c", "2").await.unwrap();
-    assert_eq!(synced(), ["a/b/.put-", "a/b"]);
+    assert_eq!(steps(), put("a/b/c", "a/b"));
     assert!(store.put_if_absent("a/d", "1").await.unwrap());
-    assert_eq!(synced(), ["a/.put-", "a"]);
+    assert_eq!(steps(), put("a/d", "a"));
     assert!(store.replace_if_unchanged("a/d", &Bytes::from_static(b"1"), "2").await.unwrap());
-    assert_eq!(synced(), ["a/.put-", "a"]);
+    assert_eq!(steps(), put("a/d", "a"));
     assert!(store.delete_if_unchanged("a/d", &Bytes::from_static(b"2")).await.unwrap());
-    assert_eq!(synced(), ["a"]);
+    assert_eq!(steps(), [path(Step::Delete, "a/d"), path(Step::SyncFolder, "a")]);
     store.stage("s/x").unwrap().finish().unwrap();
-    assert_eq!(synced(), ["", "s/x"]);
+    let staged = [Step::Delete, Step::CreateFile, Step::SyncFile].map(|step| path(step, "s/x"));
+    let folders = [path(Step::CreateFolder, "s"), path(Step::SyncFolder, "")];
+    assert_eq!(steps(), [&folders[..], &staged].concat());
     assert!(store.promote("s/x", "t/x").await.unwrap());
-    assert_eq!(synced(), ["", "t"]);
+    let moved = [path(Step::Rename, "t/x"), path(Step::SyncFolder, "t")];
+    let folders = [path(Step::CreateFolder, "t"), path(Step::SyncFolder, "")];
+    assert_eq!(steps(), [&folders[..], &moved].concat());
+}
+
+/// What lies at `path` is the old object or the new one, whichever step of `change` was the last.
+async fn old_or_new<F: Future<Output = Result<()>>>(
+    path: &str,
+    change: impl Fn(Store) -> F,
+    [old, new]: [Option<&str>; 2],
+) {
+    let mut seen = Vec::new();
+    for number in 1.. {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().to_str().unwrap()).unwrap();
+        store.put("o/staging/x", "new").await.unwrap();
+        if let Some(old) = old {
+            store.put("o/x", old.to_owned()).await.unwrap();
+        }
+        let dying = store.failing_at(number, Failure::Death);
+        let changed = change(dying.clone()).await;
+        let found = store.get(path).await.unwrap().map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        let Some(step) = dying.failed_at() else {
+            changed.unwrap();
+            assert_eq!(found.as_deref(), new);
+            break;
+        };
+        changed.unwrap_err();
+        assert!([old, new].contains(&found.as_deref()), "{found:?} after a death before {step}");
+        seen.push(found);
+        let others = store.list("o").await.unwrap();
+        let is_known = |other: &String| Store::is_put_begun(other) || ["o/x", "o/staging/x"].contains(&other.as_str());
+        assert!(others.iter().all(is_known), "{others:?} after a death before {step}");
+    }
+    assert!(seen.iter().any(|found| found.as_deref() == old), "{seen:?}");
+    assert!(
+        seen.len() >= 2 && seen.last().unwrap().as_deref() == new,
+        "no death came after the change itself: {seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_death_between_any_two_steps_on_a_disk_leaves_the_old_object_or_the_new_one() {
+    let (old, new) = (Some("old"), Some("new"));
+    let expected = Bytes::from_static(b"old");
+    for before in [None, old] {
+        old_or_new("o/x", async |store| store.put("o/x", "new").await, [before, new]).await;
+        old_or_new("o/x", async |store| store.promote("o/staging/x", "o/x").await.map(drop), [before, new]).await;
+    }
+    old_or_new("o/x", async |store| store.put_if_absent("o/x", "new").await.map(drop), [None, new]).await;
+    old_or_new("o/x", async |store| store.replace_if_unchanged("o/x", &expected, "new").await.map(drop), [old, new])
+        .await;
+    old_or_new("o/x", async |store| store.delete_if_unchanged("o/x", &expected).await.map(drop), [old, None]).await;
+}
+
+#[test]
+fn a_full_disk_says_what_to_do_next_wherever_it_is_met() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_str().unwrap()).unwrap();
+    store.stage("s/before").unwrap().finish().unwrap();
+    for number in 1..=3 {
+        let full = store.failing_at(1 + number, Failure::FullDisk);
+        let written = full.stage("s/x").and_then(|mut staged| {
+            staged.write_all(b"rows").or_error(ErrorKind::Lake, || "cannot write a shard".to_owned())?;
+            staged.finish()
+        });
+        let error = written.unwrap_err();
+        let hint = error.hint_text().unwrap();
+        assert!(
+            hint.contains("free some space") && hint.contains("staged is kept"),
+            "{}: {hint}",
+            full.failed_at().unwrap()
+        );
+    }
 }
 
 /// A process that stood still while another took its place still holds the file that it had begun.

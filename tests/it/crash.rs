@@ -1,6 +1,7 @@
 //! A process that dies: what it fetched is not asked for again, and a rerun ends in the bytes of an undisturbed one.
 
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use all_docs::pipeline::{IngestSummary, Progress, ingest};
 use all_docs::sample::{Action, Fault, FaultScript, World};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Env, ORIGIN, all_docs, assert_same_lake, run};
+use crate::support::{Env, ORIGIN, all_docs, assert_same_lake, run, run_binary, same_name, stderr};
 
 const PACKAGES: usize = 400;
 /// What a killed process may have asked for in vain: requests in flight, answers between network and disk, and segments
@@ -122,12 +123,84 @@ async fn a_killed_process_is_resumed_by_the_next_one() {
         assert!(matches!(status.code(), Some(0 | 6)), "{status}");
         let repeated = env.packuments_asked().iter().filter(|name| first.contains(name)).count();
         assert!(repeated <= MOST_REPEATED, "{repeated} of {} requests were repeated", first.len());
-        // The binary names its origin after the address; the rows are what must be the same.
-        let folder =
-            std::fs::read_dir(env.lake()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
-        std::fs::rename(folder.unwrap(), env.lake().join("sample")).unwrap();
+        same_name(&env);
         assert_same_lake(&env.lake(), &quiet.lake());
         assert_eq!(env.names(TableKind::Docs), quiet.names(TableKind::Docs));
     }
     assert!(kills > 0, "no process was alive when it should be killed");
+}
+
+/// How far a partition's commit has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Commit {
+    /// Its last shard is staged.
+    Staged,
+    /// Its intent is there, and so many shards have left staging for their places.
+    Moved(usize),
+}
+
+/// How far the commits of a lake have come that are under way.
+fn commits(lake: &Path) -> Vec<Commit> {
+    let below = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+    };
+    let mut commits = Vec::new();
+    for staging in below(lake).iter().map(|origin| origin.join("staging")) {
+        for files in below(&staging).iter().map(|partition| below(partition)) {
+            let has = |name: &str| files.iter().any(|file| file.ends_with(name));
+            let staged = files.iter().filter(|file| file.extension().is_some_and(|suffix| suffix == "parquet")).count();
+            if has("commit.json") {
+                commits.push(Commit::Moved(TableKind::ALL.len().saturating_sub(staged)));
+            } else if has("docs.parquet") {
+                commits.push(Commit::Staged);
+            }
+        }
+    }
+    commits
+}
+
+/// Kills a process when a commit has come so far. Answers which commits it died in, none where it ended before.
+fn kill_in_a_commit(child: &mut Child, lake: &Path, moment: Commit) -> Vec<Commit> {
+    while child.try_wait().unwrap().is_none() {
+        if commits(lake).iter().any(|commit| *commit >= moment) {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    commits(lake)
+}
+
+/// Where a kill lands is chance: it is sent when a file is seen that may be gone when it comes. So it is tried until enough
+/// processes have died within a commit, some of them between two moves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_killed_within_a_commit_is_rolled_forward_by_the_next_one() {
+    const MOST_TRIES: usize = 40;
+    let quiet = Env::new(World::seeded(25, 60));
+    quiet.ingest(&pivots()).await;
+    let moments = [Commit::Staged, Commit::Moved(0), Commit::Moved(1), Commit::Moved(6), Commit::Moved(11)];
+    let (mut within, mut between_moves) = (0, 0);
+    for number in 0..MOST_TRIES {
+        let env = Env::new(World::seeded(25, 60));
+        let mut child = env.ingest_command(&pivots()).stderr(Stdio::null()).spawn().unwrap();
+        let died_in = kill_in_a_commit(&mut child, &env.lake(), moments[number % moments.len()]);
+        let cut = died_in.iter().filter(|commit| **commit >= Commit::Moved(0)).count();
+        within += usize::from(cut > 0);
+        between_moves += usize::from(died_in.iter().any(|commit| matches!(commit, Commit::Moved(1..=11))));
+
+        let rerun = env.ingest_command(&pivots()).output().unwrap();
+        assert!(matches!(rerun.status.code(), Some(0 | 6)), "{}", stderr(&rerun));
+        let told = format!("{cut} commits that an earlier run left half done");
+        assert_eq!(stderr(&rerun).contains(&told), cut > 0, "{died_in:?}: {}", stderr(&rerun));
+        let proof = run_binary(env.folder.path(), &["verify"]);
+        assert_eq!(proof.status.code(), Some(0), "{died_in:?}: {}", stderr(&proof));
+        same_name(&env);
+        assert_same_lake(&env.lake(), &quiet.lake());
+        if number + 1 >= moments.len() && within >= 3 && between_moves >= 2 {
+            break;
+        }
+    }
+    eprintln!("{within} kills within a commit, {between_moves} of them between two moves");
+    assert!(within >= 3 && between_moves >= 2, "{within} kills landed within a commit, {between_moves} between moves");
 }

@@ -42,5 +42,7 @@ mod lock;
 mod verify;
 /// Servers, disks and people that get in the way of an ingest.
 mod survival;
+/// A registry on a bad day, and the lake that ends as on a quiet one.
+mod weather;
 /// The commands that people know: partition, packument, cache, pivots.
 mod commands;

@@ -179,6 +179,11 @@ pub fn origin_folder(lake: &Path) -> PathBuf {
     folders[0].clone()
 }
 
+/// Renames the one origin of a lake, which the binary named after its address, so that lakes can be compared.
+pub fn same_name(env: &Env) {
+    std::fs::rename(origin_folder(&env.lake()), env.lake().join(ORIGIN)).unwrap();
+}
+
 impl Env {
     /// The binary, told to ingest this registry into this lake, by exact partitions.
     pub fn ingest_command(&self, pivots: &[&str]) -> Command {

@@ -8,20 +8,15 @@ use all_docs::error::ErrorKind;
 use all_docs::lake::TableKind;
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 
-use crate::support::{Env, assert_same_lake, origin_folder, run, run_binary, stderr, stdout};
+use crate::support::{Env, assert_same_lake, origin_folder, run, run_binary, same_name, stderr, stdout};
 
 const PIVOTS: [&str; 2] = ["g", "p"];
 
-/// Renames the one origin of each lake, which the binary named after its address, so that lakes can be compared.
-fn same_name(env: &Env) {
-    fs::rename(origin_folder(&env.lake()), env.lake().join("sample")).unwrap();
-}
-
-fn documents_asked(env: &Env) -> usize {
+pub fn documents_asked(env: &Env) -> usize {
     env.server.requests().iter().filter(|request| request.package.is_some()).count()
 }
 
-async fn wait_for_documents(env: &Env, child: &mut Child, count: usize) {
+pub async fn wait_for_documents(env: &Env, child: &mut Child, count: usize) {
     while documents_asked(env) < count && child.try_wait().unwrap().is_none() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -33,47 +28,6 @@ fn slow_and_never_at_an_end(env: &Env, before_headers_ms: u64) -> FaultScript {
     let slow = |before_headers_ms| Action::Slow { before_headers_ms, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
     let last = env.server.world().names().last().unwrap().to_owned();
     FaultScript::of([Fault::packument(&last, slow(60_000)), Fault::on(Kind::Packument, slow(before_headers_ms))])
-}
-
-/// Three answers in ten are no answers: refused, out of order, cut, of the front, or late.
-fn bad_weather(seed: u64) -> FaultScript {
-    let cut = Action::CutBody { at_byte: 100, framing: all_docs::sample::Framing::ContentLength };
-    let slow = Action::Slow { before_headers_ms: 20, between_chunks_ms: 1, chunk_bytes: 4_096 };
-    let actions =
-        [Action::too_many_requests("0"), Action::status(503), cut, Action::HtmlWith200, Action::status(403), slow];
-    let mut script = FaultScript::of(actions.map(|action| Fault::any(action).probability(0.06)));
-    script.seed = seed;
-    script
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn bad_weather_a_ban_and_changes_under_way_end_in_the_bytes_of_a_quiet_registry() {
-    let env = Env::new(World::seeded(71, 150));
-    env.server.set_faults(FaultScript { ban_seconds: Some(0.5), ..bad_weather(4) });
-    let names: Vec<String> = env.server.world().names().map(str::to_owned).collect();
-    let mut child = env.ingest_command(&PIVOTS).arg("--quiet").stderr(Stdio::piped()).spawn().unwrap();
-    wait_for_documents(&env, &mut child, 40).await;
-    for name in names.iter().step_by(20) {
-        env.server.world().publish(name, "88.0.0");
-    }
-    env.server.world().publish("zzz-new", "1.0.0");
-    env.server.world().delete(&names[5]);
-    let output = child.wait_with_output().unwrap();
-    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
-    assert!(env.server.requests().iter().filter(|request| request.faulty).count() > 40);
-    // What changed after it was listed is asked for by the next run, in the same weather.
-    env.server.set_faults(bad_weather(5));
-    let output = env.ingest_command(&PIVOTS).arg("--quiet").output().unwrap();
-    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
-
-    env.server.set_faults(FaultScript::default());
-    let mut options = env.options(&PIVOTS);
-    let quiet = env.folder.path().join("quiet");
-    options.store = all_docs::store::Store::open(quiet.to_str().unwrap()).unwrap();
-    run(options).await.unwrap();
-    same_name(&env);
-    assert_same_lake(&env.lake(), &quiet);
-    assert_eq!(run_binary(env.folder.path(), &["verify", "--lake", quiet.to_str().unwrap()]).status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
