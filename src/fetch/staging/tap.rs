@@ -56,7 +56,17 @@ impl StagingFeed {
     /// Writes every answer that comes, until the last tap is gone, and makes all of it durable. Blocks.
     ///
     /// Fails as the store does; then no further answer is staged.
-    pub fn write_to(mut self, mut writer: StagingWriter) -> Result<()> {
+    pub fn write_to(mut self, writer: StagingWriter) -> Result<()> {
+        let written = self.write_all(writer);
+        // Who has handed an answer over gets it back, staged or not.
+        self.receiver.close();
+        while let Some((fetched, back)) = self.receiver.blocking_recv() {
+            let _ = back.send(fetched);
+        }
+        written
+    }
+
+    fn write_all(&mut self, mut writer: StagingWriter) -> Result<()> {
         while let Some((fetched, back)) = self.next(&mut writer)? {
             let appended = match &fetched.response {
                 Ok(response) => writer.append(&fetched.item, response, fetched.fetched_at_us),

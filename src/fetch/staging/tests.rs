@@ -149,13 +149,15 @@ async fn where_nothing_can_be_staged_answers_still_pass_and_the_tap_says_so() {
     let none = StagedAnswers::default();
     let layout = Layout::origin("npm");
     let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
-    let feed = tokio::task::spawn_blocking(move || feed.write_to(writer));
     let fetched = |name| {
         let share = ByteBudget::new(1 << 20).lane().open_share();
         Fetched { item: item(name), response: Ok(document(name)), fetched_at_us: 7, share }
     };
-    assert!(tap.pass(fetched("a")).await.is_ok());
+    let waiting = tokio::task::spawn_blocking(move || feed.write_to(writer));
+    // The second waits in the channel, or for a place in it, when the first cannot be staged.
+    let (first, second) = tokio::join!(tap.pass(fetched("a")), tap.pass(fetched("b")));
+    assert!(first.is_ok() && second.is_ok());
     tap.closed().await;
-    assert!(tap.pass(fetched("b")).await.is_ok());
-    assert_eq!(feed.await.unwrap().unwrap_err().kind(), ErrorKind::Lake);
+    assert!(tap.pass(fetched("c")).await.is_ok());
+    assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Lake);
 }
