@@ -290,14 +290,14 @@ impl Registry {
             past_caches: attempts.past_caches(),
         };
         let limit_bytes = self.inner.config.max_document_bytes;
-        let (reply, _permit) = self.ask(question, permit).await?;
+        let (reply, permit) = self.ask(question, permit).await?;
         let (answer, http_status, validators) = match reply {
             Reply::Document { mut body, first_piece, validators } => {
                 let expected = body.expected_bytes().unwrap_or_default();
                 if expected > limit_bytes {
                     return Err(faulty(Fault::Oversize { limit_bytes }));
                 }
-                let mut grown = Grown::new(gate);
+                let mut grown = Grown::new(gate, &permit);
                 let mut document =
                     Vec::with_capacity(usize::try_from(expected).unwrap_or_default().min(MAX_RESERVED_BYTES));
                 if first_piece.len() as u64 > limit_bytes {

@@ -171,6 +171,16 @@ impl Controller {
         }
     }
 
+    /// A request that was admitted is no longer read from, for want of memory: another may go in its place.
+    pub(super) fn step_aside(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// It is read from again, at once: where that makes too many, those who wait to leave wait for one more to end.
+    pub(super) fn step_back(&mut self) {
+        self.in_flight += 1;
+    }
+
     /// Takes what a request that was sent at `sent_at` met. `jitter` is a random fraction, 0 to 1.
     pub(super) fn observe(&mut self, sent_at: Instant, now: Instant, observation: Observation, jitter: f64) {
         let is_news = self.reduced_at.is_none_or(|reduced_at| sent_at >= reduced_at);

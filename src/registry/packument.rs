@@ -2,6 +2,9 @@
 
 use std::future::Future;
 
+use futures::future::poll_immediate;
+
+use super::limiter::gate::Permit;
 use crate::npm::{Answer, Document, PackageName, Representation, Validators};
 
 /// The accepted media type of the full form, which must stand alone: beside any other, npm may give the abbreviated form
@@ -45,8 +48,8 @@ pub struct Response {
 
 /// Who counts the bytes in flight, and holds them back when there are too many.
 pub trait BodyGate: Send + Sync {
-    /// Awaited before `more_bytes` of a body are kept. A request that waits here reads nothing meanwhile, and keeps its
-    /// place among the requests in flight.
+    /// Awaited before `more_bytes` of a body are kept. A request that waits here reads nothing meanwhile, and leaves its
+    /// place among the requests in flight to others.
     fn grow(&self, more_bytes: u64) -> impl Future<Output = ()> + Send;
 
     /// Told when an attempt was given up whose body had grown by `bytes`: they are kept no longer.
@@ -70,16 +73,23 @@ pub(super) fn accept(representation: Representation) -> &'static str {
 /// What a gate was told of one attempt's body; given back unless the body is kept, also when the attempt is cancelled.
 pub(super) struct Grown<'a, G: BodyGate> {
     gate: &'a G,
+    permit: &'a Permit,
     bytes: u64,
 }
 
 impl<'a, G: BodyGate> Grown<'a, G> {
-    pub(super) fn new(gate: &'a G) -> Self {
-        Grown { gate, bytes: 0 }
+    pub(super) fn new(gate: &'a G, permit: &'a Permit) -> Self {
+        Grown { gate, permit, bytes: 0 }
     }
 
+    /// Waits until there is memory for so much more, with a place among the requests in flight only while it need not wait:
+    /// memory may become free only when another has had that place.
     pub(super) async fn grow(&mut self, more_bytes: u64) {
-        self.gate.grow(more_bytes).await;
+        let mut growing = std::pin::pin!(self.gate.grow(more_bytes));
+        if poll_immediate(&mut growing).await.is_none() {
+            let _aside = self.permit.step_aside();
+            growing.await;
+        }
         self.bytes += more_bytes;
     }
 

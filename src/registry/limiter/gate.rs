@@ -164,6 +164,28 @@ impl Permit {
     }
 }
 
+impl Permit {
+    /// Leaves the place among the requests in flight to others until the guard is dropped: what waits here for memory may
+    /// wait for one that has no place.
+    pub(in crate::registry) fn step_aside(&self) -> Aside<'_> {
+        self.shared.controller().step_aside();
+        self.shared.changed.notify_one();
+        Aside { shared: &self.shared }
+    }
+}
+
+/// A request that is not read from for now.
+#[derive(Debug)]
+pub(in crate::registry) struct Aside<'a> {
+    shared: &'a Shared,
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.shared.controller().step_back();
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.shared.controller().leave(self.probe);

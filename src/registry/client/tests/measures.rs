@@ -67,3 +67,36 @@ async fn a_body_that_stops_behind_an_inner_brace_is_asked_for_again_before_it_is
     let answer = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap();
     assert_eq!((bytes(&answer), answer.attempts), (ever.as_bytes(), 4), "it is what the registry has");
 }
+
+/// Memory for one document, which is free when another one has come.
+struct FreeAfter(tokio::sync::Notify);
+
+impl BodyGate for FreeAfter {
+    async fn grow(&self, _more_bytes: u64) {
+        self.0.notified().await;
+    }
+}
+
+#[tokio::test]
+async fn one_that_waits_for_memory_leaves_its_place_to_the_one_that_will_free_it() {
+    let server =
+        ScriptedServer::start(|_, head| json(&DOCUMENT.replace("\"a\"", &format!("{:?}", &target(head)[1..])))).await;
+    let limits = HostLimits { max_concurrency: 1, ..HostLimits::loopback() };
+    let registry =
+        open(&server, RegistryConfig { registry: limits.clone(), replicate: limits, ..config() }, Credentials::none());
+    let memory = FreeAfter(tokio::sync::Notify::new());
+    let young = PackumentRequest::full("young");
+    let both = async {
+        tokio::join!(registry.packument(&young, &memory), async {
+            while server.requests().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            let old = ask(&registry, "old").await;
+            memory.0.notify_one();
+            old
+        })
+    };
+    let (young, old) = tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+    assert!(young.is_ok() && old.is_ok());
+    assert_eq!(registry.gates()[1].in_flight, 0);
+}
