@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use self::front_page::FrontPage;
-use self::origin::verify_origin;
+use self::origin::{Lock, verify_origin};
 use super::progress::Progress;
 use crate::error::{Error, Result};
 use crate::lake::Layout;
@@ -54,7 +54,7 @@ pub async fn verify(
         let mut proof = LakeProof { findings: page.findings(), notes: page.notes.clone(), origins: Vec::new() };
         proof.findings.extend(requests::check(store).await?);
         for name in names.into_iter().filter(|name| origin.is_none_or(|wanted| wanted == *name)) {
-            proof.origins.push(verify_origin(store, &Layout::origin(name), &progress).await?);
+            proof.origins.push(verify_origin(store, &Layout::origin(name), Lock::AsItLies, &progress).await?);
         }
         let holds_partitions = proof.origins.iter().any(|origin| origin.partitions_committed > 0);
         if holds_partitions && requests::is_absent(store).await? {

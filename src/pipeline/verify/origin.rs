@@ -11,7 +11,7 @@ use super::proof::{Fault, Finding, OriginProof, finding};
 use super::{files, partition, places};
 use crate::commit::read_manifest;
 use crate::error::Result;
-use crate::lake::{LockRecord, OriginLayout, Partition, PartitionSet};
+use crate::lake::{OriginLayout, Partition, PartitionSet};
 use crate::pipeline::lease::live_holder;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::status::read_partition_set;
@@ -20,10 +20,20 @@ use crate::store::{Store, blocking};
 /// How often a partition is read again that another process changes meanwhile.
 const MAX_READS: usize = 5;
 
+/// Who may write an origin while it is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// Whoever the lock names.
+    AsItLies,
+    /// This process alone: it holds the lease.
+    Ours,
+}
+
 /// Proves one origin.
 pub(super) async fn verify_origin(
     store: &Store,
     layout: &OriginLayout,
+    lock: Lock,
     progress: &Arc<Progress>,
 ) -> Result<OriginProof> {
     let mut proof = OriginProof { origin: layout.name().to_owned(), ..OriginProof::default() };
@@ -35,8 +45,7 @@ pub(super) async fn verify_origin(
         proof.notes.push("it has no folder: nothing was ingested yet, or all of it was deleted".to_owned());
         return Ok(proof);
     }
-    let holder = check_lock(store, layout, &mut proof).await?;
-    let is_at_work = holder.is_some();
+    let is_at_work = lock == Lock::AsItLies && check_lock(store, layout, &mut proof).await?;
     if !places::check_origin(store, layout, &mut proof).await? {
         return Ok(proof);
     }
@@ -52,25 +61,26 @@ pub(super) async fn verify_origin(
     Ok(proof)
 }
 
-/// Who works on the origin now. A lock that cannot be read is held by nobody: its holder finds that out when it renews it.
-async fn check_lock(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<Option<LockRecord>> {
+/// Whether another process works on the origin now. A lock that cannot be read is held by nobody: its holder finds that out
+/// when it renews it.
+async fn check_lock(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<bool> {
     let path = layout.lock();
     let problem = match places::no_file(store, &path).await? {
         Some(reason) => reason,
         None => match live_holder(store, layout).await {
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(false),
             Ok(Some(holder)) => {
                 let (purpose, process_id, host) = (&holder.purpose, holder.process_id, &holder.host);
                 let told =
                     format!("{purpose} is at work (process {process_id} on {host}); what it changed was read again");
                 proof.notes.push(told);
-                return Ok(Some(holder));
+                return Ok(true);
             }
             Err(error) => error.report(),
         },
     };
     proof.findings.push(finding(layout, (path, Fault::Record, problem), None));
-    Ok(None)
+    Ok(false)
 }
 
 /// The partition set, where there is one that can be true.
@@ -85,7 +95,9 @@ async fn check_partition_set(
     }
     let told = Told::read(store, layout).await?;
     let mut reason = match read_partition_set(store, layout).await {
-        Ok(Some(set)) if told.contradicts(&set) => "its boundaries are not those of the manifests".to_owned(),
+        Ok(Some(set)) if told.contradicts(&set) => {
+            "its boundaries are not those of the manifests and shards".to_owned()
+        }
         Ok(Some(set)) => return Ok(Some(set)),
         Ok(None) if told.is_empty() => {
             proof.notes.push("no scan has ended yet, so there is nothing to prove".to_owned());

@@ -12,9 +12,10 @@ use crate::store::Store;
 
 /// What the files of an origin tell of its partitions.
 pub(super) struct Told {
-    /// Those of manifests that can be read and lie in their place, in the order of their starts.
-    manifests: Vec<Partition>,
-    /// Those that the names of other files spell, the most files first.
+    /// Those of manifests that can be read and lie in their place, and those of which most tables have a shard, in the order
+    /// of their starts.
+    firm: Vec<Partition>,
+    /// Those that the names of fewer files spell, the most files first.
     by_name: Vec<Partition>,
 }
 
@@ -35,22 +36,32 @@ impl Told {
                 note_stem(&path, ".parquet", &mut names);
             }
         }
-        manifests.sort_by(|one, other| one.start.cmp(&other.start));
         let mut names: Vec<(String, usize)> = names.into_iter().collect();
         names.sort_by_key(|(_, files)| Reverse(*files));
-        let by_name = names.iter().filter_map(|(stem, _)| exactly(stem)).collect();
-        Ok(Told { manifests, by_name })
+        let named = names.into_iter().filter_map(|(stem, files)| Some((exactly(&stem)?, files)));
+        Ok(Told::of(manifests, named))
+    }
+
+    fn of(manifests: Vec<Partition>, named: impl Iterator<Item = (Partition, usize)>) -> Told {
+        let mut told = Told { firm: manifests, by_name: Vec::new() };
+        for (partition, files) in named {
+            let is_firm =
+                files > TableKind::ALL.len() / 2 && told.firm.iter().all(|known| !overlaps(known, &partition));
+            if is_firm { told.firm.push(partition) } else { told.by_name.push(partition) }
+        }
+        told.firm.sort_by(|one, other| one.start.cmp(&other.start));
+        told
     }
 
     /// Whether nothing is there that belongs to a partition.
     pub(super) fn is_empty(&self) -> bool {
-        self.manifests.is_empty() && self.by_name.is_empty()
+        self.firm.is_empty() && self.by_name.is_empty()
     }
 
-    /// Whether a partition set cannot be the one by which the manifests were written.
+    /// Whether a partition set cannot be the one by which the lake was written.
     pub(super) fn contradicts(&self, set: &PartitionSet) -> bool {
         let known: BTreeSet<String> = set.iter().map(|partition| partition.file_stem()).collect();
-        self.overlap().is_none() && self.manifests.iter().any(|partition| !known.contains(&partition.file_stem()))
+        self.overlap().is_none() && self.firm.iter().any(|partition| !known.contains(&partition.file_stem()))
     }
 
     /// The inner boundaries of all partitions. Where some between them were never committed, those are one now. Says why
@@ -59,7 +70,7 @@ impl Told {
         if let Some((one, other)) = self.overlap() {
             return Err(format!("it cannot be made anew while there are manifests of both {one} and {other}"));
         }
-        let mut partitions = self.manifests.clone();
+        let mut partitions = self.firm.clone();
         for partition in &self.by_name {
             if partitions.iter().all(|known| !overlaps(known, partition)) {
                 partitions.push(partition.clone());
@@ -73,7 +84,7 @@ impl Told {
     }
 
     fn overlap(&self) -> Option<(&Partition, &Partition)> {
-        let pairs = self.manifests.iter().zip(self.manifests.iter().skip(1));
+        let pairs = self.firm.iter().zip(self.firm.iter().skip(1));
         pairs.into_iter().find(|(one, other)| overlaps(one, other))
     }
 }
@@ -102,7 +113,7 @@ fn overlaps(one: &Partition, other: &Partition) -> bool {
 /// Whether a folder is that of an origin: it holds a partition set, or a manifest in its place.
 pub(super) async fn is_origin(store: &Store, layout: &OriginLayout) -> bool {
     matches!(read_partition_set(store, layout).await, Ok(Some(_)))
-        || Told::read(store, layout).await.is_ok_and(|told| !told.manifests.is_empty())
+        || Told::read(store, layout).await.is_ok_and(|told| !told.firm.is_empty())
 }
 
 /// Makes the set anew where it cannot be read or cannot be true, and other files tell it. Answers whether it did.
@@ -144,7 +155,7 @@ mod tests {
     }
 
     fn told(manifests: &[&str], by_name: &[&str]) -> Told {
-        Told { manifests: partitions(manifests), by_name: partitions(by_name) }
+        Told::of(partitions(manifests), partitions(by_name).into_iter().map(|partition| (partition, 1)))
     }
 
     #[test]
@@ -170,6 +181,10 @@ mod tests {
         assert!(!sound.contradicts(&set(&["g", "p"])));
         assert!(sound.contradicts(&set(&["g", "q"])) && sound.contradicts(&set(&["p"])));
         assert!(!told(&["0-67", "61-62"], &[]).contradicts(&set(&["g"])), "one of them is a stranger");
+        let by_shards =
+            |files| Told::of(partitions(&["0-67"]), partitions(&["67-z"]).into_iter().map(|each| (each, files)));
+        assert!(by_shards(TableKind::ALL.len()).contradicts(&set(&["g", "p"])));
+        assert!(!by_shards(1).contradicts(&set(&["g", "p"])), "a copy of one shard says nothing");
     }
 
     #[test]

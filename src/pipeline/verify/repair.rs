@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::front_page::FrontPage;
-use super::origin::verify_origin;
+use super::origin::{Lock, verify_origin};
 use super::partition_set::mend_partition_set;
 use super::proof::{Fault, OriginProof};
 use super::salvage::{names_held, restage, wanted_form};
@@ -77,7 +77,7 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: 
     let mut proof = proof.clone();
     // Each of these may have hidden others.
     while set_aside(store, layout, &proof, Fault::Misfit, at).await? || settle(store, layout).await? {
-        proof = verify_origin(store, layout, &Arc::default()).await?;
+        proof = verify_origin(store, layout, Lock::Ours, &Arc::default()).await?;
     }
     set_aside(store, layout, &proof, Fault::Stranger, at).await?;
     let mut mendings = Vec::new();

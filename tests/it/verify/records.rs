@@ -289,6 +289,21 @@ fn a_partition_set_that_is_not_the_one_of_the_manifests_is_made_anew_and_costs_n
 }
 
 #[test]
+fn shards_that_agree_win_over_a_partition_set_where_the_manifests_are_gone() {
+    let sound = Sound::new();
+    let origin = sound.restore();
+    fs::remove_dir_all(origin.join("manifest")).unwrap();
+    change(&origin.join("partitions.json"), |set| set["boundaries"] = json!(["g", "q"]));
+    let (code, told) = sound.verify(&["--repair"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("3 of 3 partitions"), "{told}");
+    let kept = origin_folder(&sound.kept).join("partitions.json");
+    assert_eq!(json_of(&origin.join("partitions.json")), json_of(&kept), "also what it says beside the boundaries");
+    fs::copy(kept, origin.join("partitions.json")).unwrap();
+    sound.assert_restored();
+}
+
+#[test]
 fn a_partition_set_that_is_lost_with_manifests_is_made_anew_from_the_names_of_files() {
     let sound = Sound::new();
     for stems in [&[MIDDLE][..], &["0-67", "67-70", "70-z"]] {

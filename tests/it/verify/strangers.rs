@@ -116,8 +116,6 @@ fn a_folder_or_a_dead_link_in_the_place_of_a_file_is_named_and_put_aside() {
     let sound = Sound::new();
     let files = [
         "docs/67-70.parquet",
-        "packuments/67-70.parquet",
-        "outcomes/67-70.parquet",
         "manifest/67-70.json",
         "partitions.json",
         "staging/67-70/commit.json",
@@ -190,6 +188,20 @@ fn what_a_lost_partition_set_hides_is_mended_with_it() {
     fs::remove_dir_all(origin.join("set-aside")).unwrap();
     fs::copy(crate::support::origin_folder(&sound.kept).join("partitions.json"), origin.join("partitions.json"))
         .unwrap();
+    assert_same_lake(&sound.env.lake(), &sound.kept);
+}
+
+#[test]
+fn a_damaged_intent_beside_a_folder_hides_nothing_from_the_repair() {
+    let sound = Sound::new();
+    let origin = sound.restore();
+    put(&origin.join("staging/67-70/commit.json"), b"{");
+    fs::write(origin.join("docs/67-70.parquet"), b"").unwrap();
+    fs::remove_file(origin.join("packages/67-70.parquet")).unwrap();
+    fs::create_dir(origin.join("packages/67-70.parquet")).unwrap();
+    let (code, told) = sound.verify(&["--repair"]);
+    assert_eq!(code, Some(0), "{told}");
+    fs::remove_dir_all(origin.join("set-aside")).unwrap();
     assert_same_lake(&sound.env.lake(), &sound.kept);
 }
 
