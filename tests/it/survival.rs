@@ -296,6 +296,7 @@ async fn a_disk_that_takes_no_more_is_a_lake_error_and_a_rerun_goes_on() {
         let output = with_file_limit(&env, blocks);
         assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
         assert!(stderr(&output).contains("because"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("hint: no file may grow so large here"), "{}", stderr(&output));
         for table in TableKind::ALL {
             assert!(!origin_folder(&env.lake()).join(table.as_str()).exists(), "{table} has a shard");
         }
