@@ -7,6 +7,7 @@ mod budget;
 mod staging;
 
 use futures::stream::{self, Stream, StreamExt};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Context, ErrorKind, Result};
@@ -25,6 +26,10 @@ pub struct FetchItem {
     pub announced_rev: Revision,
     /// What the lake holds of it, to make the request conditional.
     pub validators: Option<Validators>,
+    /// Whether the lake holds a document of this name, in whichever form.
+    pub is_held: bool,
+    /// When the answer came that the lake has from the last time that it was asked for, µs since 1970.
+    pub last_answer_us: Option<i64>,
 }
 
 /// What became of one item.
@@ -41,16 +46,24 @@ pub struct Fetched {
 }
 
 impl Fetched {
+    /// Whether the failure is the run's, and no other request can fare better.
+    fn ends_the_run(&self) -> bool {
+        // A budget that is spent, or a gate that does not open, lets what is in flight come in.
+        let ends = |failure: &RequestFailure| failure.outcome.is_none() && failure.error.kind() != ErrorKind::RateLimit;
+        self.response.as_ref().is_err_and(ends)
+    }
+
     /// Whether there is no document any more where the lake holds one.
     pub fn says_held_is_gone(&self) -> bool {
         let is_gone = matches!(&self.response, Ok(Response { answer: Answer::Gone { .. }, .. }));
-        is_gone && self.item.validators.is_some()
+        is_gone && self.item.is_held
     }
 }
 
 /// Asks for every item, `concurrency` at a time, and yields the results in the order of the items.
 ///
-/// Each answer goes through `tap` first, so that it is durable whatever the ones before it take. Each request runs as its own task, so that decompression spreads over the cores. Dropping the stream ends them all.
+/// A failure that ends the run goes to `alarm` at once instead, whatever comes before it by name; its place in the order is
+/// then never filled. Each answer goes through `tap` first, so that it is durable whatever the ones before it take. Each request runs as its own task, so that decompression spreads over the cores. Dropping the stream ends them all.
 /// A failure of one request is a value; the stream itself fails only when a task dies.
 pub fn fetch(
     registry: Registry,
@@ -58,19 +71,26 @@ pub fn fetch(
     items: impl Iterator<Item = FetchItem> + Send + 'static,
     lane: Lane,
     tap: StagingTap,
+    alarm: UnboundedSender<Fetched>,
     concurrency: usize,
 ) -> impl Stream<Item = Result<Fetched>> + Send {
     stream::iter(items)
         .map(move |item| {
-            let (registry, tap) = (registry.clone(), tap.clone());
+            let (registry, tap, alarm) = (registry.clone(), tap.clone(), alarm.clone());
             // The share is taken here, in the order of the items: the lane lets the oldest one proceed at all times.
             let share = lane.open_share();
             let task = AbortOnDropHandle::new(tokio::spawn(async move {
-                let request =
-                    PackumentRequest { name: item.name.clone(), representation, validators: item.validators.clone() };
+                let (name, validators, is_held) = (item.name.clone(), item.validators.clone(), item.is_held);
+                let request = PackumentRequest { name, representation, validators, is_held };
                 let response = registry.packument(&request, &share).await;
                 let fetched_at_us = jiff::Timestamp::now().as_microsecond();
-                tap.pass(Fetched { item, response, fetched_at_us, share }).await
+                let fetched = Fetched { item, response, fetched_at_us, share };
+                if fetched.ends_the_run() {
+                    // Nobody is there any more only where the run has ended.
+                    let _ = alarm.send(fetched);
+                    return std::future::pending().await;
+                }
+                tap.pass(fetched).await
             }));
             async move { task.await.or_error(ErrorKind::Internal, || "a request's task died".to_owned())? }
         })

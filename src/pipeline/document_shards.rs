@@ -236,11 +236,12 @@ impl<'a> DocumentShards<'a> {
     }
 
     /// Why a document that was served does not take the place of the one that the lake holds: a server that lags behind has
-    /// given an older one.
+    /// given an older one, older also than was announced.
     fn superseded(&self, item: &FetchItem, body: &[u8]) -> Option<String> {
         let least = self.job.plan.held(&item.name)?.least_rev.as_ref()?;
         let served = Revision::of_document(body)?;
-        served.is_older_than(least).then(|| format!("revision {served} was served, and {least} or a later one is held"))
+        let is_behind = served.is_older_than(least) && served.is_older_than(&item.announced_rev);
+        is_behind.then(|| format!("revision {served} was served, and {least} or a later one is held"))
     }
 
     fn push(&mut self, item: &FetchItem, body: &Bytes) -> Result<Decoded> {

@@ -95,6 +95,8 @@ pub(super) struct River {
     pub(super) answers_about_held: AtomicU64,
     /// and how many of them say that there is none.
     pub(super) gone_of_held: AtomicU64,
+    /// and of those, since one that said another thing.
+    pub(super) gone_in_a_row: AtomicU64,
     pub(super) ending: Arc<Ending>,
     pub(super) notes: Mutex<Notes>,
 }
@@ -133,6 +135,7 @@ impl River {
             unanswered_in_a_row: AtomicU64::new(0),
             answers_about_held: AtomicU64::new(0),
             gone_of_held: AtomicU64::new(0),
+            gone_in_a_row: AtomicU64::new(0),
             ending: Arc::default(),
             notes: Mutex::default(),
         }

@@ -13,6 +13,9 @@ const ALWAYS_BELIEVED: u64 = 100;
 const BELIEVED_OF_ALL: u64 = 100;
 /// Of the names of one partition, one in so many: names that look alike are often one spammer's, and go together.
 const BELIEVED_OF_PARTITION: u64 = 2;
+/// So many documents that the lake holds, asked for one after the other, are never gone together: names that look alike are
+/// taken away together, but from the listing too.
+const TOO_MANY_GONE_IN_A_ROW: u64 = 101;
 /// Of the names that the registry says it has, one in so many may be missing from its listing: names come and go while
 /// it is read, and some servers count what they do not list.
 const BELIEVED_MISSING: u64 = 1_000;
@@ -64,9 +67,11 @@ pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -
 }
 
 /// Why it is not believed that so many documents that the lake holds are gone, of those that the registry was asked for
-/// again; `None` where it is. A server that lost its data, or a right to read, says so of each.
-pub(super) fn disbelief_in_gone(gone: u64, answered: u64) -> Option<Error> {
-    if gone <= ALWAYS_BELIEVED || gone * BELIEVED_OF_PARTITION <= answered {
+/// again, `in_a_row` of them one after the other; `None` where it is. A server that lost its data, or a right to read, says
+/// so of each from then on.
+pub(super) fn disbelief_in_gone(gone: u64, answered: u64, in_a_row: u64) -> Option<Error> {
+    let is_most = gone > ALWAYS_BELIEVED && gone * BELIEVED_OF_PARTITION > answered;
+    if !is_most && in_a_row < TOO_MANY_GONE_IN_A_ROW {
         return None;
     }
     let what = format!("the registry says that {gone} of {answered} documents that the lake holds are gone");
@@ -114,9 +119,10 @@ mod tests {
 
     #[test]
     fn that_most_documents_are_gone_is_not_believed() {
-        assert!(disbelief_in_gone(100, 100).is_none(), "a small registry may be emptied");
-        assert!(disbelief_in_gone(101, 202).is_none());
-        assert!(disbelief_in_gone(101, 201).is_some_and(|error| error.message().contains("101 of 201")));
+        assert!(disbelief_in_gone(100, 100, 100).is_none(), "a small registry may be emptied");
+        assert!(disbelief_in_gone(101, 202, 49).is_none());
+        assert!(disbelief_in_gone(101, 201, 1).is_some_and(|error| error.message().contains("101 of 201")));
+        assert!(disbelief_in_gone(101, 9_000, 101).is_some(), "it began midway");
     }
 
     #[test]

@@ -63,11 +63,14 @@ impl River {
             lease.confirm().await?;
         }
         let river = Arc::clone(&self);
-        let committed = self.commits.spawn(async move { commit(&river.options.store, &river.layout, &manifest).await });
+        // To its end and counted, also when this future is dropped meanwhile.
+        let committed = self.commits.spawn(async move {
+            commit(&river.options.store, &river.layout, &manifest).await?;
+            Progress::add(&river.progress.partitions_done, 1);
+            Ok::<_, Error>(())
+        });
         committed.await.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
-        self.clear_answers(&partition, uses_all_staged).await?;
-        Progress::add(&self.progress.partitions_done, 1);
-        Ok(())
+        self.clear_answers(&partition, uses_all_staged).await
     }
 
     /// Removes the answers that are staged for a partition where each is used, or out of date because this run wanted
@@ -129,9 +132,12 @@ impl River {
         let lane = self.budget.lane();
         let concurrency = self.bounds.requests_per_partition;
         let registry = self.options.registry.clone();
-        let mut answers = fetch(registry, representation, items, lane, tap.clone(), concurrency);
+        let (alarm, mut alarms) = mpsc::unbounded_channel();
+        let mut answers = fetch(registry, representation, items, lane, tap.clone(), alarm, concurrency);
         loop {
             let fetched = tokio::select! {
+                biased;
+                Some(fetched) = alarms.recv() => Some(fetched),
                 fetched = answers.try_next() => fetched?,
                 // Nothing can be made durable any more; why is the story.
                 () = tap.closed() => None,
@@ -174,6 +180,8 @@ impl River {
                 return Err(Error::network(format!("the registry gave no answer for {unanswered} names in a row"))
                     .hint("see whether it is up; the same command goes on where this one stopped"));
             }
+        } else {
+            self.unanswered_in_a_row.store(0, Ordering::Relaxed);
         }
         fetched.response = Err(failure);
         Ok(Some(fetched))
@@ -181,15 +189,17 @@ impl River {
 
     /// Fails where too many documents of the lake would be gone to be true.
     fn check_gone(&self, fetched: &Fetched) -> Result<()> {
-        if fetched.item.validators.is_none() {
+        if !fetched.item.is_held {
             return Ok(());
         }
         let answered = self.answers_about_held.fetch_add(1, Ordering::Relaxed) + 1;
         if !fetched.says_held_is_gone() {
+            self.gone_in_a_row.store(0, Ordering::Relaxed);
             return Ok(());
         }
         let gone = self.gone_of_held.fetch_add(1, Ordering::Relaxed) + 1;
-        let disbelief = if self.options.accept_removals { None } else { disbelief_in_gone(gone, answered) };
+        let in_a_row = self.gone_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        let disbelief = if self.options.accept_removals { None } else { disbelief_in_gone(gone, answered, in_a_row) };
         disbelief.map_or(Ok(()), Err)
     }
 

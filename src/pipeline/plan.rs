@@ -191,6 +191,9 @@ impl PartitionPlan {
 
     /// Asks for a document; conditionally where the lake holds one of the wanted form with its ETag.
     fn ask(&mut self, row: DocRow, lake: &HeldDocuments<'_>, wanted: Representation) {
+        let outcome = lake.outcome_of(&row.name);
+        let is_held = outcome.is_some_and(HeldOutcome::left_a_document);
+        let last_answer_us = outcome.and_then(|outcome| outcome.fetched_at_us);
         let mut validators = None;
         if let Some(found) = lake.of(&row.name, wanted) {
             validators = found.validators.etag.is_some().then(|| found.validators.clone());
@@ -202,7 +205,7 @@ impl PartitionPlan {
             };
             self.held.insert(row.name.clone(), held);
         }
-        self.fetch.push(FetchItem { name: row.name, announced_rev: row.rev, validators });
+        self.fetch.push(FetchItem { name: row.name, announced_rev: row.rev, validators, is_held, last_answer_us });
     }
 }
 
@@ -221,13 +224,12 @@ impl<'a> HeldDocuments<'a> {
     }
 
     /// What became of the request for `name`, where the lake holds a document of this form: an ETag belongs to one form and
-    /// says nothing about the other. A request that failed kept the tag of the document that it left.
+    /// says nothing about the other.
     fn of(&self, name: &PackageName, form: Representation) -> Option<&'a HeldOutcome> {
         let found = self.outcome_of(name)?;
         let is_abbreviated = self.abbreviated.contains(name);
         let is_form = is_abbreviated == (form == Representation::Abbreviated);
-        let failed_over_one = found.outcome == Outcome::Failed && found.validators.etag.is_some();
-        ((found.outcome.has_document() || failed_over_one) && is_form).then_some(found)
+        (found.left_a_document() && is_form).then_some(found)
     }
 }
 

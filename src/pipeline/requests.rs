@@ -56,7 +56,7 @@ impl LakeLedger {
         let before: BudgetSnapshot = match &kept {
             Some(text) => serde_json::from_slice(text)
                 .or_error(ErrorKind::Lake, || format!("{} is damaged", Layout::REQUESTS))
-                .map_err(|error| error.hint("delete it: this month's requests are then counted from zero"))?,
+                .map_err(|error| error.hint("run all-docs verify --repair: it keeps what is whole of it"))?,
             None => BudgetSnapshot::default(),
         };
         let mut counts = before.clone();

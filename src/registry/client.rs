@@ -16,7 +16,7 @@ use super::database_info::DatabaseInfo;
 use super::exchange::{Met, Question, Reply, Wire};
 use super::failure::RequestFailure;
 use super::hosts::{Host, Hosts};
-use super::identity::{claimed_name, has_even_braces, is_balanced, is_closed, is_no_beginning};
+use super::identity::{End, claimed_name};
 use super::limiter::gate::{GateStatus, Permit};
 use super::origin::Origin;
 use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
@@ -199,10 +199,12 @@ impl Registry {
     async fn ask(&self, question: Question<'_>, mut permit: Permit) -> Result<(Reply<'_>, Permit), Failed> {
         let (mut url, mut hops) = (question.url.clone(), 0);
         loop {
-            url = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await? {
+            let (to, status) = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await? {
                 Met::Reply(reply) => return Ok((reply, permit)),
-                Met::Redirect { to } => to,
+                Met::Redirect { to, http_status } => (to, http_status),
             };
+            url = to;
+            let misled = |fault| misled(fault, status);
             if hops == self.inner.config.max_redirects {
                 return Err(misled(Fault::Redirect(format!("it redirects more than {hops} times"))));
             }
@@ -314,9 +316,10 @@ impl Registry {
                     make_room(&mut document, piece.len(), limit_bytes);
                     document.extend_from_slice(piece);
                 }
-                check(&document, &request.name, body.has_certain_end(), attempts.is_last())?;
+                let (is_held, is_last) = (request.is_held, attempts.is_last());
+                check(&document, &request.name, End { is_certain: body.has_certain_end(), is_held, is_last })?;
                 // The lake holds a document of this name: what takes its place should be one.
-                if request.validators.is_some() && !mentions_a_packument(&document) {
+                if request.is_held && !mentions_a_packument(&document) {
                     return Err(faulty(Fault::OtherKind("it has no _id, name, time or versions".to_owned())));
                 }
                 grown.keep();
@@ -350,14 +353,9 @@ fn make_room(document: &mut Vec<u8>, piece_bytes: usize, limit_bytes: u64) {
 }
 
 /// A packument must be whole, and of the name that was asked for. Whether it is sound is not asked here: what cannot be
-/// read is kept, and said to be malformed. What stops behind an inner brace, although the protocol says that it is all, may
-/// have been cut by one who counted anew: that is believed of the last attempt only.
-fn check(document: &[u8], name: &PackageName, has_certain_end: bool, is_last: bool) -> Result<(), Failed> {
-    let is_whole = match has_certain_end {
-        true => (is_closed(document) && (has_even_braces(document) || is_last)) || is_no_beginning(document),
-        false => is_closed(document) && is_balanced(document),
-    };
-    if !is_whole {
+/// read is kept, and said to be malformed.
+fn check(document: &[u8], name: &PackageName, end: End) -> Result<(), Failed> {
+    if !end.is_whole(document) {
         return Err(faulty(Fault::Cut("the document stops before its last brace".to_owned())));
     }
     match claimed_name(document) {
@@ -377,9 +375,9 @@ fn faulty(fault: Fault) -> Failed {
     Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: Some(200) }
 }
 
-/// A fault before any answer.
-fn misled(fault: Fault) -> Failed {
-    Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: None }
+/// A redirect that is not followed.
+fn misled(fault: Fault, http_status: u16) -> Failed {
+    Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: Some(http_status) }
 }
 
 fn no_database(url: &Url) -> Error {

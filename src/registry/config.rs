@@ -53,6 +53,9 @@ pub struct HostLimits {
     pub max_requests_per_second: Option<f64>,
     /// Refusals do not push the rate below this.
     pub min_requests_per_second: f64,
+    /// Refusals that have nothing to do with the rate do not lower it, as long as so many answers come for each of them. 100
+    /// for public hosts: who refuses more is asked more slowly, whatever the reason.
+    pub least_answers_a_refusal: f64,
     /// The shortest time that the gate is closed after a refusal, whatever `Retry-After` says; it doubles with each
     /// refusal that follows without a good answer between.
     pub closed_floor: Duration,
@@ -77,6 +80,7 @@ impl HostLimits {
             max_concurrency: 64,
             max_requests_per_second: Some(200.0),
             min_requests_per_second: 1.0,
+            least_answers_a_refusal: 100.0,
             closed_floor: Duration::from_secs(1),
             closed_cap: Duration::from_secs(15 * 60),
             patience: Duration::from_secs(30 * 60),
@@ -103,7 +107,8 @@ impl HostLimits {
         HostLimits {
             max_concurrency: 64,
             max_requests_per_second: None,
-            min_requests_per_second: 100.0,
+            min_requests_per_second: 5.0,
+            least_answers_a_refusal: 3.0,
             closed_floor: Duration::from_millis(20),
             closed_cap: Duration::from_secs(60),
             patience: Duration::from_secs(5 * 60),

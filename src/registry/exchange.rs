@@ -60,6 +60,8 @@ pub(super) enum Met<'a> {
     /// The same is to be asked there.
     Redirect {
         to: Url,
+        /// With which status.
+        http_status: u16,
     },
 }
 
@@ -120,7 +122,7 @@ impl Wire {
                 self.failed(verdict, Some(status.as_u16()), permit, latency)
             })?;
             permit.observe(Observation::Good { latency });
-            return Ok(Met::Redirect { to });
+            return Ok(Met::Redirect { to, http_status: status.as_u16() });
         }
         let time_left = self.answer_timeout.saturating_sub(latency);
         let mut body = Body::new(response, &self.counters, self.silence_timeout, time_left);

@@ -24,28 +24,55 @@ pub(super) fn claimed_name(document: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
+/// What is known of the end of a body beside its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    /// Whether the protocol says that this is all.
+    pub(super) is_certain: bool,
+    /// Whether the lake holds a document of this name.
+    pub(super) is_held: bool,
+    /// Whether there will be no other attempt.
+    pub(super) is_last: bool,
+}
+
+impl End {
+    /// Whether the body is not one that was cut short. What stops behind an inner brace, although the protocol says that it
+    /// is all, may have been cut by one who counted anew: that is believed of the last attempt only, and never where the
+    /// lake holds a document.
+    pub(super) fn is_whole(self, document: &[u8]) -> bool {
+        if !self.is_certain {
+            return is_closed(document) && is_balanced(document);
+        }
+        let seems_whole = match self.is_held {
+            true => is_balanced(document),
+            false => has_even_braces(document) || self.is_last,
+        };
+        (is_closed(document) && seems_whole) || is_no_beginning(document)
+    }
+}
+
 /// Whether the last character closes an object, as it must.
-pub(super) fn is_closed(document: &[u8]) -> bool {
+fn is_closed(document: &[u8]) -> bool {
     document.trim_ascii_end().ends_with(b"}")
 }
 
 /// Whether as many braces close as open, those in texts included. A document that was cut lacks some, and to count is many
 /// times faster than to walk; a text with a brace of its own makes a whole one uneven.
-pub(super) fn has_even_braces(document: &[u8]) -> bool {
+fn has_even_braces(document: &[u8]) -> bool {
     let count = |brace: u8| document.iter().filter(|&&byte| byte == brace).count();
     count(b'{') == count(b'}')
 }
 
 /// Whether every bracket and quote is closed by the end and not before: for a body whose end the protocol does not tell,
 /// so that it ends anywhere when the connection breaks.
-pub(super) fn is_balanced(document: &[u8]) -> bool {
+fn is_balanced(document: &[u8]) -> bool {
     let text = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)).trim_ascii_end();
     element(text).is_some_and(|element| element.len() == text.len())
 }
 
 /// Whether no packument begins like this, so that it is not one cut short: a whole object with more behind it, or JSON of
 /// another kind.
-pub(super) fn is_no_beginning(document: &[u8]) -> bool {
+fn is_no_beginning(document: &[u8]) -> bool {
     let text = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document));
     match text.first() {
         Some(b'{') => element(text).is_some(),

@@ -203,7 +203,7 @@ impl Controller {
             Observation::Neutral => self.answered(now, is_news),
             Observation::Refused { retry_after, about_name } => {
                 self.troubled(now, true);
-                self.close(now, retry_after, jitter, is_news);
+                self.close(now, retry_after, jitter, is_news && !about_name);
                 if is_news && !about_name {
                     self.slow_down(now);
                 }
@@ -303,8 +303,9 @@ impl Controller {
             (Some(measured), Some(allowed)) => Some(measured.min(allowed)),
             (measured, allowed) => measured.or(allowed),
         };
+        let least_between = self.limits.least_answers_a_refusal;
         let is_about_pace = match (&mut self.pace, per_second) {
-            (Some(pace), Some(per_second)) => pace.refused(per_second, now, opens_at),
+            (Some(pace), Some(per_second)) => pace.refused(per_second, least_between, now, opens_at),
             (pace, per_second) => {
                 *pace = per_second.map(|per_second| Pace::after_first_refusal(per_second, now, opens_at));
                 true

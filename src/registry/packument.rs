@@ -23,12 +23,14 @@ pub struct PackumentRequest {
     pub representation: Representation,
     /// What the lake has. With a tag or a date in it, the answer may be [`Answer::NotModified`].
     pub validators: Option<Validators>,
+    /// Whether the lake holds a document of this name: then what is no packument does not take its place.
+    pub is_held: bool,
 }
 
 impl PackumentRequest {
     /// Asks for the full form, whatever the lake has.
     pub fn full(name: impl Into<PackageName>) -> Self {
-        PackumentRequest { name: name.into(), representation: Representation::Full, validators: None }
+        PackumentRequest { name: name.into(), representation: Representation::Full, validators: None, is_held: false }
     }
 }
 

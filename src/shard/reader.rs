@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaData;
@@ -94,6 +94,16 @@ pub struct HeldOutcome {
     pub outcome: Outcome,
     /// What to make the next request conditional with.
     pub validators: Validators,
+    /// When the answer was complete, µs since 1970.
+    pub fetched_at_us: Option<i64>,
+}
+
+impl HeldOutcome {
+    /// Whether the lake holds a document of this name. A request that failed kept the tag of the one that it left.
+    pub fn left_a_document(&self) -> bool {
+        let failed_over_one = self.outcome == Outcome::Failed && self.validators.etag.is_some();
+        self.outcome.has_document() || failed_over_one
+    }
 }
 
 /// The rows of an `outcomes` batch.
@@ -101,6 +111,9 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
     let (names, revs) = (text_column(batch, "name")?, text_column(batch, "rev")?);
     let (outcomes, etags) = (text_column(batch, "outcome")?, text_column(batch, "etag")?);
     let last_modified = text_column(batch, "last_modified")?;
+    let times =
+        batch.column_by_name("fetched_at").and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+    let times = times.ok_or_else(|| Error::lake("a shard of outcomes has no times"))?;
     let optional = |column: &StringArray, index| column.is_valid(index).then(|| column.value(index).to_owned());
     let row = |index| HeldOutcome {
         name: PackageName::new(names.value(index)),
@@ -108,6 +121,7 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
         // An outcome of a newer version of the tool is asked for again.
         outcome: Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed),
         validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
+        fetched_at_us: times.is_valid(index).then(|| times.value(index)),
     };
     Ok((0..batch.num_rows()).map(row).collect())
 }

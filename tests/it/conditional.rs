@@ -1,9 +1,16 @@
 //! Conditional requests through an ingest: what the lake holds is asked for by its ETag, and a 304 keeps its rows.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use all_docs::diff::Selection;
+use all_docs::error::ErrorKind;
 use all_docs::lake::TableKind;
-use all_docs::npm::Representation;
+use all_docs::npm::{PackageName, Representation};
+use all_docs::pipeline::{Progress, ingest};
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 use all_docs::store::Store;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Env, assert_same_lake, lake_bytes, run};
 
@@ -96,9 +103,13 @@ async fn a_document_older_than_the_one_that_the_lake_holds_does_not_replace_it()
         assert_eq!(etags(&env), held);
         assert_eq!(env.texts(TableKind::Versions, "version")[1].as_deref(), Some("1.5.0"));
     }
-    env.server.world().put_raw("b", "7-g", document("7-g", "1.7.0"));
-    env.ingest(&[]).await;
-    assert_eq!(env.texts(TableKind::Outcomes, "outcome")[1].as_deref(), Some("present"));
+    // A registry that was restored announces what it has.
+    for rev in ["7-g", "2-b"] {
+        env.server.world().put_raw("b", rev, document(rev, "1.7.0"));
+        env.ingest(&[]).await;
+        assert_eq!(env.texts(TableKind::Outcomes, "outcome")[1].as_deref(), Some("present"), "{rev}");
+        assert_eq!(env.texts(TableKind::Packuments, "rev")[1].as_deref(), Some(rev));
+    }
     assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
 }
 
@@ -167,6 +178,47 @@ async fn the_tag_of_one_form_is_not_used_to_ask_for_the_other() {
     run(options).await.unwrap();
     assert!(asked(&env).iter().all(|(_, condition, status)| condition.is_some() && *status == 304));
     assert_eq!(lake_bytes(&env.lake()), before);
+}
+
+/// What was staged and committed already does not answer a request to look again.
+#[tokio::test(flavor = "multi_thread")]
+async fn leftovers_in_staging_do_not_answer_a_refresh() {
+    let env = Env::new(World::seeded(42, 120));
+    let last = env.server.world().names().last().unwrap().to_owned();
+    let first = env.server.world().names().next().unwrap().to_owned();
+    let never = Action::Slow { before_headers_ms: 600_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
+    env.server.set_faults(FaultScript::of([Fault::packument(&last, never)]));
+    let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+    let running = tokio::spawn(ingest(env.options(&[]), Arc::clone(&progress), stop.clone()));
+    while progress.snapshot().packuments_done < 60 {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    assert!(running.await.unwrap().unwrap().interrupted);
+    env.server.set_faults(FaultScript::default());
+    let only_first = |refresh| {
+        let mut options = env.options(&[]);
+        options.selection = Selection::Names([PackageName::from(first.as_str())].into());
+        options.refresh = refresh;
+        options
+    };
+    asked(&env);
+    run(only_first(false)).await.unwrap();
+    assert_eq!(asked(&env), [], "it was staged");
+    run(only_first(true)).await.unwrap();
+    let statuses: Vec<u16> = asked(&env).into_iter().map(|(_, _, status)| status).collect();
+    assert_eq!(statuses, [304]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_credentials_stop_the_run_whatever_comes_before_by_name() {
+    let env = Env::new(World::seeded(43, 60));
+    let first = env.server.world().names().next().unwrap().to_owned();
+    let never = Action::Slow { before_headers_ms: 600_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
+    let refused = Fault::on(Kind::Packument, Action::Unauthorized401);
+    env.server.set_faults(FaultScript::of([Fault::packument(&first, never), refused]));
+    let error = tokio::time::timeout(Duration::from_secs(50), run(env.options(&[]))).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
 }
 
 /// A registry that lost its data, or our right to read it, says of every document that it is gone.

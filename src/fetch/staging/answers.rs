@@ -30,6 +30,7 @@ struct Staged {
     rev: String,
     abbreviated: bool,
     kind: Kind,
+    fetched_at_us: i64,
     /// Its place in [`StagedAnswers::segments`].
     segment: usize,
 }
@@ -67,8 +68,8 @@ impl StagedAnswers {
             let Some(last_name) = headers.iter().map(|header| header.name.clone()).max() else { continue };
             staged.segments.push(Segment { path, last_name });
             for header in headers {
-                let (rev, abbreviated, kind) = (header.announced_rev, header.abbreviated, header.kind);
-                staged.index.insert(header.name, Staged { rev, abbreviated, kind, segment });
+                let Header { name, announced_rev: rev, abbreviated, kind, fetched_at_us, .. } = header;
+                staged.index.insert(name, Staged { rev, abbreviated, kind, fetched_at_us, segment });
             }
         }
         Ok(staged)
@@ -79,14 +80,16 @@ impl StagedAnswers {
         self.next_run
     }
 
-    /// Whether an answer for just this revision and form is staged, that means something: that a document has not
-    /// changed does so only while the lake holds it, and `item` asks by its tag.
+    /// Whether an answer for just this revision and form is staged, that means something: it came after the one that the
+    /// lake has; and that a document has not changed means something only while the lake holds it, and `item` asks by its
+    /// tag.
     pub fn has(&self, item: &FetchItem, representation: Representation) -> bool {
         let abbreviated = representation == Representation::Abbreviated;
         self.index.get(item.name.as_str()).is_some_and(|staged| {
             staged.rev == item.announced_rev.as_str()
                 && staged.abbreviated == abbreviated
                 && (staged.kind != Kind::NotModified || item.validators.is_some())
+                && item.last_answer_us.is_none_or(|last_us| staged.fetched_at_us > last_us)
         })
     }
 

@@ -16,7 +16,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 
 fn item(name: &str) -> FetchItem {
     let row = DocRow::new(name, "1-x");
-    FetchItem { name: row.name, announced_rev: row.rev, validators: None }
+    FetchItem { name: row.name, announced_rev: row.rev, validators: None, is_held: false, last_answer_us: None }
 }
 
 fn response(answer: Answer<Document>) -> Response {

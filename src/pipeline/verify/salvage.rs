@@ -128,6 +128,12 @@ fn read_answer(
     };
     let (Some(rev), Some(fetched_at_us)) = (text("rev")?, row.number("fetched_at")) else { return Ok(None) };
     let attempts = row.number("attempts").and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
-    let item = FetchItem { name: name.clone(), announced_rev: Revision::from(rev), validators: None };
+    let item = FetchItem {
+        name: name.clone(),
+        announced_rev: Revision::from(rev),
+        validators: None,
+        is_held: false,
+        last_answer_us: None,
+    };
     Ok(Some((item, Response { answer, http_status: status.unwrap_or(200), attempts, validators }, fetched_at_us)))
 }

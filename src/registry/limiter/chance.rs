@@ -15,9 +15,6 @@ const REMEMBERED: usize = 12;
 /// The fewest answers between two refusals are less than this part of the mean: chance.
 const IRREGULAR: f64 = 0.3;
 
-/// A host that refuses more than one of so many is asked more slowly, whatever its reason.
-const FEWEST_ANSWERS_BETWEEN: f64 = 100.0;
-
 /// Remembers the last refusals.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChanceWatch {
@@ -27,15 +24,15 @@ pub(super) struct ChanceWatch {
 
 impl ChanceWatch {
     /// Takes a refusal that came `answers` good answers after the last, at this many requests per second. If refusals come by
-    /// chance: how many per second the host has lately borne.
-    pub(super) fn refused(&mut self, answers: u32, per_second: f64) -> Option<f64> {
+    /// chance, and not after fewer than `least_between` answers in the mean: how many per second the host has lately borne.
+    pub(super) fn refused(&mut self, answers: u32, per_second: f64, least_between: f64) -> Option<f64> {
         if self.last.len() == REMEMBERED {
             self.last.pop_front();
         }
         self.last.push_back((answers.into(), per_second));
         let fewest = self.last.iter().map(|refusal| refusal.0).fold(f64::INFINITY, f64::min);
         let mean = self.last.iter().map(|refusal| refusal.0).sum::<f64>() / self.last.len() as f64;
-        let by_chance = self.last.len() >= TELLING && fewest < mean * IRREGULAR && mean >= FEWEST_ANSWERS_BETWEEN;
+        let by_chance = self.last.len() >= TELLING && fewest < mean * IRREGULAR && mean >= least_between;
         by_chance.then(|| self.last.iter().map(|refusal| refusal.1).fold(0.0, f64::max))
     }
 

@@ -69,12 +69,12 @@ impl Pace {
 
     /// Takes a refusal that closed the gate until `opens_at`, at this many requests per second. Whether it says anything
     /// about our pace; where it does not, what was lowered for its like is taken back.
-    pub(super) fn refused(&mut self, per_second: f64, now: Instant, opens_at: Instant) -> bool {
+    pub(super) fn refused(&mut self, per_second: f64, least_between: f64, now: Instant, opens_at: Instant) -> bool {
         self.refused_at = now;
         if self.outage >= BAN {
             self.chance.forget();
         }
-        let borne_per_second = self.chance.refused(std::mem::take(&mut self.answers), per_second);
+        let borne_per_second = self.chance.refused(std::mem::take(&mut self.answers), per_second, least_between);
         self.is_lowered = borne_per_second.is_none();
         if let Some(borne_per_second) = borne_per_second {
             if self.knee_per_second < borne_per_second {

@@ -36,7 +36,7 @@ async fn a_message_in_the_place_of_a_document_that_is_held_is_no_document() {
     let server = ScriptedServer::in_turn(vec![json(r#"{"message":"Too many requests"}"#), json(DOCUMENT)]).await;
     let registry = open(&server, config(), Credentials::none());
     let validators = Some(Validators { etag: Some("\"1\"".to_owned()), last_modified: None });
-    let request = PackumentRequest { validators, ..PackumentRequest::full("a") };
+    let request = PackumentRequest { validators, is_held: true, ..PackumentRequest::full("a") };
     let response = registry.packument(&request, &()).await.unwrap();
     assert_eq!((bytes(&response), response.attempts), (DOCUMENT.as_bytes(), 2));
 }
@@ -66,6 +66,16 @@ async fn a_body_that_stops_behind_an_inner_brace_is_asked_for_again_before_it_is
     let server = ScriptedServer::in_turn(vec![json(ever)]).await;
     let answer = ask(&open(&server, config(), Credentials::none()), "a").await.unwrap();
     assert_eq!((bytes(&answer), answer.attempts), (ever.as_bytes(), 4), "it is what the registry has");
+
+    // The lake has a sound one, and braces that are even by chance are no proof then.
+    let even = r#"{"name":"a","readme":"}","versions":{"1.0.0":{}"#;
+    for cut in [ever, even] {
+        let server = ScriptedServer::in_turn(vec![json(cut)]).await;
+        let request = PackumentRequest { is_held: true, ..PackumentRequest::full("a") };
+        let registry = open(&server, config(), Credentials::none());
+        let failure = registry.packument(&request, &()).await.unwrap_err();
+        assert_eq!((failure.outcome, failure.attempts), (Some(Outcome::Failed), 4), "{cut}");
+    }
 }
 
 /// Memory for one document, which is free when another one has come.
