@@ -24,7 +24,7 @@ pub async fn ask_for_pivots(store: &Store, registry: &Registry, size: PartSize) 
         registry.info().await?;
         registry_pivots(registry, size).await
     };
-    counted(store, registry, ask).await
+    counted(store, registry, true, ask).await
 }
 
 /// The same, for a run that counts its requests itself.

@@ -33,7 +33,7 @@ use crate::store::Store;
 /// the lock stays for a minute; use `stop` instead.
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
     let (store, registry) = (options.store.clone(), options.registry.clone());
-    counted(&store, &registry, run_ingest(options, progress, stop)).await
+    counted(&store, &registry, options.dry_run, run_ingest(options, progress, stop)).await
 }
 
 /// [`ingest`], its requests counted by the caller where there is a lake yet.

@@ -15,9 +15,16 @@ const MAX_TRIES: usize = 100;
 
 /// Does `work`, which asks `registry`, with its requests counted in the lake where `store` holds one: each before it is
 /// sent, so that the count is never too low, and in the end exactly.
-pub(super) async fn counted<T>(store: &Store, registry: &Registry, work: impl Future<Output = Result<T>>) -> Result<T> {
+///
+/// Work that `only_reads` the lake goes on where the lake cannot be written, and is not counted then.
+pub(super) async fn counted<T>(
+    store: &Store,
+    registry: &Registry,
+    only_reads: bool,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     if read_lake(store).await?.is_some() {
-        count_in_lake(store, registry).await?;
+        registry.count_in(Arc::new(LakeLedger { store: store.clone(), only_reads })).await?;
     }
     let result = work.await;
     // Whatever else failed is the story.
@@ -27,12 +34,13 @@ pub(super) async fn counted<T>(store: &Store, registry: &Registry, work: impl Fu
 
 /// Has requests counted in the lake of `store` from now on, and those that were sent before there was one.
 pub(super) async fn count_in_lake(store: &Store, registry: &Registry) -> Result<()> {
-    registry.count_in(Arc::new(LakeLedger { store: store.clone() })).await
+    registry.count_in(Arc::new(LakeLedger { store: store.clone(), only_reads: false })).await
 }
 
 /// The count in the lake.
 struct LakeLedger {
     store: Store,
+    only_reads: bool,
 }
 
 impl RequestLedger for LakeLedger {
@@ -67,9 +75,30 @@ impl LakeLedger {
         let mut text = serde_json::to_vec_pretty(&counts)
             .or_error(ErrorKind::Internal, || "the count of requests cannot be spelled as JSON".to_owned())?;
         text.push(b'\n');
-        match kept {
+        let written = match kept {
             Some(kept) => self.store.replace_if_unchanged(Layout::REQUESTS, &kept, text).await,
             None => self.store.put_if_absent(Layout::REQUESTS, text).await,
+        };
+        if self.only_reads { Ok(written.unwrap_or(true)) } else { written }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::registry::MonthCount;
+    use crate::store::Failure;
+
+    #[tokio::test]
+    async fn who_only_reads_a_lake_needs_no_room_in_it() {
+        for only_reads in [true, false] {
+            let store = Store::memory().failing_at(1, Failure::FullDisk);
+            let mut count = |counts: &mut BudgetSnapshot| {
+                counts.hosts.insert("host".to_owned(), MonthCount { month: "2026-11".to_owned(), requests: 3 });
+            };
+            let updated = LakeLedger { store, only_reads }.update(&mut count).await;
+            assert_eq!(updated.is_ok(), only_reads);
         }
     }
 }

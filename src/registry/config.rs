@@ -102,12 +102,12 @@ impl HostLimits {
     }
 
     /// For a server on this machine: 64 in flight, no limit to the rate, and a gate that closes for 20 ms at least. It
-    /// is the user's own, and refuses in tests only.
+    /// is the user's own; a mirror or a test may refuse, but nobody else is harmed by 20 a second.
     pub fn loopback() -> Self {
         HostLimits {
             max_concurrency: 64,
             max_requests_per_second: None,
-            min_requests_per_second: 5.0,
+            min_requests_per_second: 20.0,
             least_answers_a_refusal: 3.0,
             closed_floor: Duration::from_millis(20),
             closed_cap: Duration::from_secs(60),

@@ -319,10 +319,6 @@ async fn refusals_that_do_not_hang_on_the_pace_do_not_bring_it_down() {
             let model = Whimsical { refused_share, random: fastrand::Rng::with_seed(seed) };
             let run = simulate(HostLimits::registry(), model, 900).await;
             let reached = run.rate(300.0, 900.0);
-            println!(
-                "{refused_share} {seed} {reached} {:?}",
-                (0..15).map(|m| run.rate(m as f64 * 60.0, m as f64 * 60.0 + 60.0) as u32).collect::<Vec<_>>()
-            );
             assert!((least..180.0).contains(&reached), "{refused_share}, seed {seed}: {reached}");
         }
     }
@@ -338,22 +334,16 @@ async fn a_name_that_is_refused_again_and_again_slows_the_others_for_moments_onl
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_on_this_machine_is_used_to_nine_tenths_too() {
-    for rate in [400.0, 80.0, 20.0] {
+async fn a_server_on_this_machine_may_be_a_slow_one_or_have_a_bad_day() {
+    for rate in [400.0, 80.0, 30.0] {
         let run = simulate(HostLimits::loopback(), Bucket::new(rate, Some(0)), 240).await;
         let (reached, refused) = (run.rate(60.0, 240.0) / rate, run.refused_share(60.0, 240.0));
-        println!("{rate} {reached} {refused}");
-        println!("{:?}", (0..12).map(|m| run.rate(m as f64 * 20.0, m as f64 * 20.0 + 20.0) as u32).collect::<Vec<_>>());
-        assert!((0.5..=1.01).contains(&reached), "{rate}/s: reached {reached}");
+        assert!((0.8..=1.01).contains(&reached), "{rate}/s: reached {reached}");
         assert!(refused < 0.01, "{rate}/s: {refused} were refused");
     }
-    // A bad day: every tenth is refused, whatever is done.
     for seed in 0..4 {
         let model = Whimsical { refused_share: 0.1, random: fastrand::Rng::with_seed(seed) };
         let run = simulate(HostLimits::loopback(), model, 120).await;
-        println!(
-            "bad {seed} {:?}",
-            (0..12).map(|m| run.rate(m as f64 * 10.0, m as f64 * 10.0 + 10.0) as u32).collect::<Vec<_>>()
-        );
+        assert!(run.rate(10.0, 120.0) >= 15.0, "seed {seed}: {}", run.rate(10.0, 120.0));
     }
 }
