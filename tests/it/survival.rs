@@ -89,7 +89,7 @@ async fn ctrl_c_ends_cleanly_and_the_next_run_repeats_nothing_that_was_staged() 
     env.server.set_faults(FaultScript::default());
     let output = env.ingest_command(&PIVOTS).output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
-    // What had come in the order of names was staged when the run ended; what was in flight, or waited behind it, not.
+    // What had come in was staged when the run ended; what was in flight was not.
     let repeated = env.packuments_asked().iter().filter(|name| first.contains(name)).count();
     assert!(repeated <= 144, "{repeated} of {} requests were repeated", first.len());
 }

@@ -82,6 +82,7 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: 
     set_aside(store, layout, &proof, Fault::Stranger, at).await?;
     let mut mendings = Vec::new();
     for partition in proof.broken_partitions() {
+        set_aside_unnamed(store, layout, &partition, at).await?;
         mendings.push(mend(store, layout, partition).await?);
     }
     Ok(mendings)
@@ -105,6 +106,22 @@ async fn set_aside(store: &Store, layout: &OriginLayout, proof: &OriginProof, fa
         has_moved |= store.promote(&found.file, &layout.set_aside(&found.file, at)).await?;
     }
     Ok(has_moved)
+}
+
+/// Document shards of a partition whose manifest names none are those of an older manifest, which is gone: nothing vouches
+/// for them, and the ingest that mends the partition wants no documents and would leave them.
+async fn set_aside_unnamed(store: &Store, layout: &OriginLayout, partition: &Partition, at: &str) -> Result<()> {
+    let Some(manifest) = read_manifest(store, layout, partition).await.ok().flatten() else { return Ok(()) };
+    if !manifest.shards.keys().eq([TableKind::Docs.as_str()]) {
+        return Ok(());
+    }
+    for table in TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes]) {
+        let path = layout.shard(table, partition);
+        if store.entry(&path).await?.is_some() {
+            store.promote(&path, &layout.set_aside(&path, at)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// An intent that cannot be read can be neither rolled forward nor back; its partition shows what is wrong by itself. One of

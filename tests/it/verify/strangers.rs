@@ -191,6 +191,27 @@ fn what_a_lost_partition_set_hides_is_mended_with_it() {
     assert_same_lake(&sound.env.lake(), &sound.kept);
 }
 
+/// A manifest is deleted, and the next ingest wants no documents: those of before are vouched for by nothing.
+#[test]
+fn documents_that_no_manifest_names_are_put_aside() {
+    let sound = Sound::new();
+    let origin = sound.restore();
+    fs::remove_file(origin.join("manifest/67-70.json")).unwrap();
+    let ingest = |more: &[&str]| {
+        let output = sound.env.ingest_command(&super::PIVOTS).arg("--quiet").args(more).output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 6)));
+    };
+    ingest(&["--packuments", "none"]);
+    let (code, told) = sound.verify(&[]);
+    assert_eq!(code, Some(4), "{told}");
+    assert!(told.contains("versions/67-70.parquet: the manifest of its partition does not name it"), "{told}");
+    let (code, told) = sound.verify(&["--repair"]);
+    assert_eq!(code, Some(0), "{told}");
+    ingest(&[]);
+    fs::remove_dir_all(origin.join("set-aside")).unwrap();
+    assert_same_lake(&sound.env.lake(), &sound.kept);
+}
+
 #[test]
 fn a_damaged_intent_beside_a_folder_hides_nothing_from_the_repair() {
     let sound = Sound::new();
