@@ -28,21 +28,23 @@ pub(super) struct Meter {
 impl Meter {
     /// Begins to show `progress`; shows nothing on a quiet printer.
     pub(super) fn start(printer: &Printer, progress: Arc<Progress>) -> Meter {
-        Meter::show(printer, move |elapsed| (progress.snapshot(), line(&progress.snapshot(), elapsed)))
+        Meter::show(printer, progress, None)
     }
 
     /// The same for a run that asks `registry`, and says when it may not be asked.
     pub(super) fn start_asking(printer: &Printer, progress: Arc<Progress>, registry: Registry) -> Meter {
-        Meter::show(printer, move |elapsed| {
-            let now = progress.snapshot();
-            let waits =
-                registry.gates().iter().find_map(waiting).map(|waits| format!("{waits} · ")).unwrap_or_default();
-            let line = line(&now, elapsed);
-            (now, format!("{waits}{line}"))
-        })
+        Meter::show(printer, progress, Some(registry))
     }
 
-    fn show(printer: &Printer, look: impl Fn(Duration) -> (ProgressSnapshot, String) + Send + 'static) -> Meter {
+    fn show(printer: &Printer, progress: Arc<Progress>, registry: Option<Registry>) -> Meter {
+        let look = move |elapsed| {
+            let now = progress.snapshot();
+            let mut line = line(&now, elapsed);
+            if let Some(waits) = registry.as_ref().and_then(|registry| registry.gates().iter().find_map(waiting)) {
+                line.insert_str(0, &format!("{waits} · "));
+            }
+            (now, line)
+        };
         if printer.is_quiet() {
             return Meter { _task: None, bar: None };
         }

@@ -63,7 +63,9 @@ impl Fetched {
 /// Asks for every item, `concurrency` at a time, and yields the results in the order of the items.
 ///
 /// A failure that ends the run goes to `alarm` at once instead, whatever comes before it by name; its place in the order is
-/// then never filled. Each answer goes through `tap` first, so that it is durable whatever the ones before it take. Each request runs as its own task, so that decompression spreads over the cores. Dropping the stream ends them all.
+/// then never filled. Each answer goes through `tap` first, so that it is durable whatever the ones before it take.
+///
+/// Each request runs as its own task, so that decompression spreads over the cores. Dropping the stream ends them all.
 /// A failure of one request is a value; the stream itself fails only when a task dies.
 pub fn fetch(
     registry: Registry,

@@ -60,6 +60,11 @@ impl TableKind {
         TableKind::Quirks,
     ];
 
+    /// The tables that the answers to requests for documents are written to: all but `docs`.
+    pub fn of_answers() -> impl Iterator<Item = TableKind> {
+        TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes])
+    }
+
     /// The table's name in SQL, and its folder.
     pub fn as_str(self) -> &'static str {
         match self {

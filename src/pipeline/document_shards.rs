@@ -105,7 +105,7 @@ fn write_rows(
 impl<'a> DocumentShards<'a> {
     pub(super) fn open(job: &'a PartitionJob) -> Result<Self> {
         let mut merges = BTreeMap::new();
-        for table in TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes]) {
+        for table in TableKind::of_answers() {
             let previous = match job.previous_shards.get(&table) {
                 Some(file) => Some(ShardReader::open(table, file.try_clone()?, &schema(table))?),
                 None => None,

@@ -90,7 +90,7 @@ impl River {
         let mut previous_shards = BTreeMap::new();
         let mut staged = StagedAnswers::default();
         if plan.writes_documents() && !self.options.dry_run {
-            for table in TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes]) {
+            for table in TableKind::of_answers() {
                 if let Some(file) = before.open(table)? {
                     previous_shards.insert(table, file);
                 }

@@ -276,7 +276,7 @@ async fn turn(shared: &Shared) -> Result<OwnedSemaphorePermit> {
 }
 
 /// The calendar month of an instant in UTC, as budgets count it.
-pub(super) fn month_of(timestamp: jiff::Timestamp) -> String {
+pub fn month_of(timestamp: jiff::Timestamp) -> String {
     timestamp.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m").to_string()
 }
 

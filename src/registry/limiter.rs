@@ -203,8 +203,9 @@ impl Controller {
             Observation::Neutral => self.answered(now, is_news),
             Observation::Refused { retry_after, about_name } => {
                 self.troubled(now, true);
-                self.close(now, retry_after, jitter, is_news && !about_name);
-                if is_news && !about_name {
+                let is_about_host = is_news && !about_name;
+                self.close(now, retry_after, jitter, is_about_host);
+                if is_about_host {
                     self.slow_down(now);
                 }
             }

@@ -24,13 +24,13 @@ mod scripted;
 mod statistics;
 mod urls;
 
-pub use budget::{BudgetSnapshot, MonthCount, RequestLedger};
+pub use budget::{BudgetSnapshot, MonthCount, RequestLedger, month_of};
 pub use client::Registry;
 pub use config::{HostLimits, RegistryConfig};
 pub use credentials::Credentials;
 pub use database_info::DatabaseInfo;
 pub use failure::RequestFailure;
 pub use limiter::gate::GateStatus;
-pub use origin::Origin;
+pub use origin::{Origin, host_of};
 pub use packument::{BodyGate, PackumentRequest, Response};
 pub use statistics::Statistics;

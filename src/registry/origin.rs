@@ -75,7 +75,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// Host and port of a URL, as limits and budgets are counted by.
-pub(super) fn host_of(url: &Url) -> String {
+pub fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
         Some(port) => format!("{host}:{port}"),

@@ -12,7 +12,7 @@ use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 use all_docs::store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Env, assert_same_lake, lake_bytes, run};
+use crate::support::{Env, assert_same_lake, lake_bytes, never, run};
 
 /// The ETags that the lake holds, in the order of names.
 fn etags(env: &Env) -> Vec<Option<String>> {
@@ -186,8 +186,7 @@ async fn leftovers_in_staging_do_not_answer_a_refresh() {
     let env = Env::new(World::seeded(42, 120));
     let last = env.server.world().names().last().unwrap().to_owned();
     let first = env.server.world().names().next().unwrap().to_owned();
-    let never = Action::Slow { before_headers_ms: 600_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
-    env.server.set_faults(FaultScript::of([Fault::packument(&last, never)]));
+    env.server.set_faults(FaultScript::of([Fault::packument(&last, never())]));
     let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
     let running = tokio::spawn(ingest(env.options(&[]), Arc::clone(&progress), stop.clone()));
     while progress.snapshot().packuments_done < 60 {
@@ -214,9 +213,8 @@ async fn leftovers_in_staging_do_not_answer_a_refresh() {
 async fn refused_credentials_stop_the_run_whatever_comes_before_by_name() {
     let env = Env::new(World::seeded(43, 60));
     let first = env.server.world().names().next().unwrap().to_owned();
-    let never = Action::Slow { before_headers_ms: 600_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
     let refused = Fault::on(Kind::Packument, Action::Unauthorized401);
-    env.server.set_faults(FaultScript::of([Fault::packument(&first, never), refused]));
+    env.server.set_faults(FaultScript::of([Fault::packument(&first, never()), refused]));
     let error = tokio::time::timeout(Duration::from_secs(50), run(env.options(&[]))).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
 }

@@ -9,10 +9,10 @@ use all_docs::diff::Selection;
 use all_docs::lake::{Layout, Partition, TableKind};
 use all_docs::npm::PackageName;
 use all_docs::pipeline::{IngestSummary, Progress, ingest};
-use all_docs::sample::{Action, Fault, FaultScript, World};
+use all_docs::sample::{Fault, FaultScript, World};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Env, ORIGIN, all_docs, assert_same_lake, run, run_binary, same_name, stderr};
+use crate::support::{Env, ORIGIN, all_docs, assert_same_lake, never, run, run_binary, same_name, stderr};
 
 const PACKAGES: usize = 400;
 /// What a killed process may have asked for in vain: requests in flight, answers between network and disk, and segments
@@ -68,8 +68,7 @@ async fn what_was_fetched_outlives_a_run_that_wants_less() {
     for selection in [Selection::None, Selection::Names([PackageName::from(one.as_str())].into())] {
         let env = Env::new(World::seeded(24, PACKAGES));
         let last = env.server.world().names().last().unwrap().to_owned();
-        let never = Action::Slow { before_headers_ms: 60_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
-        env.server.set_faults(FaultScript::of([Fault::packument(&last, never)]));
+        env.server.set_faults(FaultScript::of([Fault::packument(&last, never())]));
         stop_after(&env, &[], PACKAGES as u64 - 1).await;
         env.server.set_faults(FaultScript::default());
         env.packuments_asked();

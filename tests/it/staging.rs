@@ -4,16 +4,12 @@ use std::sync::Arc;
 
 use all_docs::lake::{Layout, Partition, TableKind};
 use all_docs::pipeline::{Progress, ingest};
-use all_docs::sample::{Action, Fault, FaultScript, World};
+use all_docs::sample::{Fault, FaultScript, World};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Env, ORIGIN, assert_same_lake, run};
+use crate::support::{Env, ORIGIN, assert_same_lake, never, run};
 
 const PACKAGES: usize = 300;
-
-fn never() -> Action {
-    Action::Slow { before_headers_ms: 600_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 }
-}
 
 /// Answers behind a name over which the server hangs do not wait for it to become durable.
 #[tokio::test(flavor = "multi_thread")]

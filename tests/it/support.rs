@@ -10,7 +10,7 @@ use all_docs::lake::Pivots;
 use all_docs::lake::{OriginInfo, TableKind};
 use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
-use all_docs::sample::{Options, SampleServer, World};
+use all_docs::sample::{Action, Options, SampleServer, World};
 use all_docs::store::Store;
 use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -94,6 +94,11 @@ impl Env {
     pub fn names(&self, table: TableKind) -> Vec<String> {
         self.texts(table, "name").into_iter().map(Option::unwrap).collect()
     }
+}
+
+/// An answer that is later than any test waits.
+pub fn never() -> Action {
+    Action::Slow { before_headers_ms: 600_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 }
 }
 
 /// Runs an ingest to its end.

@@ -143,14 +143,4 @@ impl StagedAnswers {
     pub fn is_covered_by(&self, items: &[FetchItem]) -> bool {
         self.index.keys().all(|name| items.binary_search_by(|item| item.name.as_str().cmp(name)).is_ok())
     }
-
-    /// How many answers are staged.
-    pub fn len(&self) -> usize {
-        self.index.len()
-    }
-
-    /// Whether nothing is staged.
-    pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
-    }
 }

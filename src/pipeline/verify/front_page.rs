@@ -15,7 +15,7 @@ use super::root_file::RootFile;
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::{FORMAT_VERSION, LakeInfo, Layout, OriginInfo, TOOL_VERSION};
 use crate::pipeline::open::{no_lake, read_lake};
-use crate::registry::Origin;
+use crate::registry::{Origin, host_of};
 use crate::store::{EntryKind, Store};
 
 /// The origin that is built in. Its port is another one each time, so this stands for its addresses.
@@ -233,7 +233,7 @@ async fn addresses_of(store: &Store, name: &str) -> Result<Option<OriginInfo>> {
         return Ok(None);
     }
     let asked = requests::hosts(store).await?;
-    let is_asked = |url: &url::Url| asked.contains(requests::host_of(url));
+    let is_asked = |url: &url::Url| asked.contains(&host_of(url));
     let is_npm = is_asked(&npm.replicate_url) && is_asked(&npm.registry_url);
     Ok(is_npm.then(|| OriginInfo { replicate_url: npm.replicate_url.into(), registry_url: npm.registry_url.into() }))
 }

@@ -115,7 +115,7 @@ async fn set_aside_unnamed(store: &Store, layout: &OriginLayout, partition: &Par
     if !manifest.shards.keys().eq([TableKind::Docs.as_str()]) {
         return Ok(());
     }
-    for table in TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes]) {
+    for table in TableKind::of_answers() {
         let path = layout.shard(table, partition);
         if store.entry(&path).await?.is_some() {
             store.promote(&path, &layout.set_aside(&path, at)).await?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
 use serde_json::Value;
-use url::{Position, Url};
+use url::Url;
 
 use super::partition::open_cursor;
 use super::proof::{Fault, Finding, lake_finding};
@@ -16,7 +16,7 @@ use super::root_file::RootFile;
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::{Layout, OriginInfo, TableKind};
 use crate::pipeline::status::read_partition_set;
-use crate::registry::{BudgetSnapshot, MonthCount};
+use crate::registry::{BudgetSnapshot, MonthCount, host_of, month_of};
 use crate::store::{Store, blocking};
 
 /// What is wrong with the count.
@@ -37,11 +37,6 @@ pub(super) async fn hosts(store: &Store) -> Result<BTreeSet<String>> {
     Ok(entries(&file).into_iter().map(|(host, _)| host).collect())
 }
 
-/// The host of a URL as requests are counted by: with its port where that is not the scheme's.
-pub(super) fn host_of(url: &Url) -> &str {
-    &url[Position::BeforeHost..Position::AfterPort]
-}
-
 /// Makes the count anew where something is wrong with it: what is left of it, and at least what the outcomes of `origins`
 /// account for. Answers what it says now, in words.
 pub(super) async fn mend(store: &Store, origins: &BTreeMap<String, OriginInfo>) -> Result<Vec<String>> {
@@ -56,7 +51,7 @@ pub(super) async fn mend(store: &Store, origins: &BTreeMap<String, OriginInfo>) 
         let count = serde_json::from_value(entry).ok().filter(|count| problem_of_count(&host, count, &now).is_none());
         counts.hosts.extend(count.map(|count| (host, count)));
     }
-    let month = month_of(&now);
+    let month = month_of(now.timestamp());
     for (host, requests) in requests_accounted_for(store, origins, &now).await? {
         let count = MonthCount { month: month.clone(), requests };
         let known = counts.hosts.get(&host).is_some_and(|known| known.month == month && known.requests >= requests);
@@ -101,7 +96,7 @@ fn problem_of_count(host: &str, count: &MonthCount, now: &Zoned) -> Option<Strin
     }
     // Clocks differ.
     let tomorrow = now.checked_add(Span::new().days(1)).unwrap_or_else(|_| now.clone());
-    let is_to_come = *month > month_of(&tomorrow);
+    let is_to_come = *month > month_of(tomorrow.timestamp());
     is_to_come.then(|| format!("it counts the requests to {host} in {month}, which has not come yet"))
 }
 
@@ -114,10 +109,6 @@ fn entries(file: &RootFile) -> Vec<(String, Value)> {
 
 fn now() -> Zoned {
     Timestamp::now().to_zoned(TimeZone::UTC)
-}
-
-fn month_of(time: &Zoned) -> String {
-    time.strftime("%Y-%m").to_string()
 }
 
 /// The requests of this month that the lake's outcomes account for, by host: what was asked of each name last.
@@ -160,7 +151,7 @@ async fn requests_accounted_for(
             }
             Ok(attempts)
         };
-        *requests.entry(host_of(&url).to_owned()).or_insert(0_u64) += blocking("counting requests", count).await?;
+        *requests.entry(host_of(&url)).or_insert(0_u64) += blocking("counting requests", count).await?;
     }
     requests.retain(|_, requests| *requests > 0);
     Ok(requests)

@@ -17,8 +17,7 @@ const RECOVERY_PER_OUTAGE: u32 = 20;
 /// How far the rate drops below where the host refused.
 const DROP: f64 = 0.1;
 
-/// How far it drops when the host refuses again soon: the measure was far too high, as after a burst that was
-/// allowed.
+/// How far it drops when the host refuses again soon: the measure was far too high, as after a burst that was allowed.
 const STEEP_DROP: f64 = 0.3;
 
 /// What is soon.

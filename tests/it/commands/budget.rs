@@ -7,7 +7,7 @@ use std::time::Duration;
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 
 use super::{exit_code, run, small_lake};
-use crate::support::{Env, all_docs, stderr};
+use crate::support::{Env, all_docs, never, stderr};
 
 const NAMES: [&str; 6] = ["a1", "a2", "b1", "b2", "c1", "c2"];
 /// What a killed process may have counted in vain before it has sent much.
@@ -42,10 +42,6 @@ fn kill_at(env: &Env, arguments: &[&str], requests: u64) -> bool {
     child.kill().unwrap();
     child.wait().unwrap();
     is_alive
-}
-
-fn never() -> Action {
-    Action::Slow { before_headers_ms: 60_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 }
 }
 
 #[test]
