@@ -12,9 +12,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use all_docs::lake::TableKind;
+use all_docs::encode::ShardWriter;
 use all_docs::npm::Representation;
-use all_docs::shard::ShardWriter;
+use all_docs::table::TableKind;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
 use bytes::{Buf, Bytes};
 use support::{corpus, process};

@@ -10,9 +10,9 @@ mod support;
 
 use std::sync::LazyLock;
 
-use all_docs::lake::TableKind;
+use all_docs::encode::ShardWriter;
 use all_docs::npm::{DocRow, MAX_PAGE_ROWS, PageDecoder};
-use all_docs::shard::ShardWriter;
+use all_docs::table::TableKind;
 use all_docs::table::{DocsBuilder, schema};
 use divan::counter::{BytesCount, ItemsCount};
 use support::corpus;

@@ -11,11 +11,12 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use all_docs::lake::TableKind;
+use all_docs::encode::ShardWriter;
 use all_docs::npm::Representation;
 use all_docs::npm::packument::Outline;
-use all_docs::shard::{ShardMerge, ShardReader, ShardWriter};
+use all_docs::shard::{ShardMerge, ShardReader};
 use all_docs::store::ShardFile;
+use all_docs::table::TableKind;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
 use arrow::array::RecordBatch;
 use divan::Bencher;

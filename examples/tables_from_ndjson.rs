@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
+use all_docs::encode::ShardWriter;
 use all_docs::error::{Context, Error, ErrorKind, Result};
-use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
 use all_docs::sample::World;
-use all_docs::shard::ShardWriter;
+use all_docs::table::TableKind;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
 use bytes::Bytes;
 

@@ -8,8 +8,10 @@
 use bytes::Bytes;
 
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, TableKind};
+use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::store::Store;
+use crate::table::TableKind;
+use crate::version::FORMAT_VERSION;
 
 /// The order in which tables take their new shards: what the next ingest compares by (`outcomes`, then `docs`) last.
 const PROMOTION_ORDER: [TableKind; 12] = [
@@ -128,7 +130,8 @@ mod tests {
     use crate::lake::{Layout, ShardMeta};
 
     fn manifest(tables: &[TableKind]) -> Manifest {
-        let meta = ShardMeta { rows: 1, size_bytes: 3, sha256: String::new() };
+        let meta =
+            ShardMeta { rows: 1, size_bytes: 3, sha256: String::new(), schema_version: 1, tool_version: String::new() };
         Manifest {
             format_version: FORMAT_VERSION,
             tool_version: "0".to_owned(),
@@ -136,6 +139,7 @@ mod tests {
             written_at: "2026-01-01T00:00:00Z".to_owned(),
             shards: tables.iter().map(|table| (table.to_string(), meta.clone())).collect(),
             oversize_limit_bytes: None,
+            listed_at_us: None,
             outcomes: BTreeMap::new(),
         }
     }

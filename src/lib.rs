@@ -1,15 +1,18 @@
 //! all-docs turns the npm registry into columns: `_all_docs` rows and packuments, streamed over HTTP into Arrow
 //! batches, written as Parquet shards, one per table and partition of the name space, and answered about in SQL.
 //!
-//! The rooms below stand in the order of the law: a room uses only rooms named above it; doors do not use doors,
-//! stages do not use stages. `tests/it/layering.rs` reads this list and holds it.
+//! The modules below stand in layers, and their order is the law: a module uses only modules named above it; adapters
+//! do not use adapters, stages do not use stages. `tests/it/layering.rs` reads this list and holds it.
 
-// words: no I/O, no async
+// core: no I/O, no async, no threads
 pub mod error;
+pub mod version;
 pub mod npm;
+pub mod table;
 pub mod lake;
+pub mod encode;
 
-// doors: each knows one outside world
+// adapters: each knows one outside world
 pub mod registry;
 pub mod store;
 
@@ -17,7 +20,6 @@ pub mod store;
 pub mod scan;
 pub mod diff;
 pub mod fetch;
-pub mod table;
 pub mod shard;
 pub mod commit;
 
@@ -29,5 +31,5 @@ pub mod query;
 // beside: a registry on loopback that imports nothing of ours
 pub mod sample;
 
-// face: the only room that prints or reads the environment
+// command line: the only module that prints or reads the environment
 pub mod cli;

@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 /// The lake's front page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LakeInfo {
-    /// [`crate::lake::FORMAT_VERSION`] when it was written.
+    /// [`crate::version::FORMAT_VERSION`] when it was written.
     pub format_version: u32,
     /// The tool's version that wrote it last.
     pub tool_version: String,
     /// The origin whose tables SQL also finds without a schema: the first one ingested.
     pub default_origin: String,
+    /// The greatest schema version of each table that anything in the lake was written by, by table name. A table that is
+    /// not named has version 1. A table that this tool does not know, or a greater version, is of a newer tool.
+    #[serde(default)]
+    pub schema_versions: BTreeMap<String, u32>,
     /// Every origin by its folder's name, which is also its SQL schema.
     pub origins: BTreeMap<String, OriginInfo>,
 }

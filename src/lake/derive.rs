@@ -8,8 +8,9 @@
 use std::num::NonZeroU64;
 
 use super::balance::even_rank;
-use super::{FORMAT_VERSION, PartitionSet, Pivots};
+use super::{PartitionSet, Pivots};
 use crate::error::{Error, Result};
+use crate::version::FORMAT_VERSION;
 
 /// Rows of a partition, where the user says nothing: a table is then some 450 files for the whole registry, and one
 /// partition's documents are refreshed in minutes.

@@ -1,6 +1,7 @@
 //! Every path of the lake, relative to its root, with `/` between parts. No other file spells one.
 
-use super::{Partition, TableKind};
+use super::Partition;
+use crate::table::TableKind;
 
 /// The paths of a lake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

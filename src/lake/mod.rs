@@ -11,7 +11,6 @@ mod manifest;
 mod partition;
 mod pivots;
 mod shard_meta;
-mod table_kind;
 
 pub use balance::PartSize;
 pub use catalog::{LakeInfo, OriginInfo};
@@ -22,10 +21,3 @@ pub use manifest::Manifest;
 pub use partition::{Partition, PartitionSet, hex_key};
 pub use pivots::Pivots;
 pub use shard_meta::ShardMeta;
-pub use table_kind::TableKind;
-
-/// The format of the lake's files. A lake of a greater number is refused; it was made by a newer tool.
-pub const FORMAT_VERSION: u32 = 1;
-
-/// The tool that writes, as it stands in manifests.
-pub const TOOL_VERSION: &str = env!("CARGO_PKG_VERSION");

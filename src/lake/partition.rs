@@ -112,7 +112,7 @@ fn short_end(end: Option<&str>, open: &str) -> String {
 /// The partitions of an origin, in order and without gaps: N boundaries make N+1 partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionSet {
-    /// [`crate::lake::FORMAT_VERSION`] when it was written.
+    /// [`crate::version::FORMAT_VERSION`] when it was written.
     pub format_version: u32,
     /// How many rows a partition was meant to have when the set was derived; `None` for ranges taken as they were.
     pub rows_per_partition: Option<u64>,

@@ -13,13 +13,16 @@ use tokio_util::sync::CancellationToken;
 use super::document_shards::DocumentShards;
 use super::plan::PartitionPlan;
 use super::progress::Progress;
+use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
 use crate::fetch::{FetchItem, Fetched, StagedAnswers};
-use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, ShardMeta, TOOL_VERSION, TableKind};
+use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta};
 use crate::npm::{DocRow, Outcome, Representation};
-use crate::shard::{ShardReader, ShardWriter};
+use crate::shard::ShardReader;
 use crate::store::{ShardFile, StagedFile, Store};
+use crate::table::TableKind;
 use crate::table::{DocsBuilder, schema};
+use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// Rows of `docs` that are handed to its writer at once.
 const DOCS_BATCH_ROWS: usize = 8_192;
@@ -108,6 +111,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         written_at: jiff::Timestamp::now().to_string(),
         shards,
         outcomes,
+        listed_at_us: None,
         oversize_limit_bytes,
     })
 }

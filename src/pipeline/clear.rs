@@ -6,8 +6,9 @@
 use super::lease::Lease;
 use super::open::read_lake;
 use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{Layout, OriginLayout, TableKind};
+use crate::lake::{Layout, OriginLayout};
 use crate::store::Store;
+use crate::table::TableKind;
 
 /// What of an origin is cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

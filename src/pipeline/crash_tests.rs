@@ -16,11 +16,12 @@ use super::bounds::Bounds;
 use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use crate::commit::read_manifests;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Layout, OriginInfo, OriginLayout, Pivots, TableKind};
+use crate::lake::{Layout, OriginInfo, OriginLayout, Pivots};
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
 use crate::shard::ShardReader;
 use crate::store::{Failure, Reached, Step, Store};
+use crate::table::TableKind;
 use crate::table::schema;
 
 /// Runs that are tried side by side.

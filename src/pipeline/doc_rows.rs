@@ -2,10 +2,11 @@
 
 use crate::commit::read_manifest;
 use crate::error::{Doing, Error, Result};
-use crate::lake::{OriginLayout, Partition, TableKind};
+use crate::lake::{OriginLayout, Partition};
 use crate::npm::DocRow;
 use crate::shard::{ShardReader, doc_rows};
 use crate::store::Store;
+use crate::table::TableKind;
 use crate::table::schema;
 
 use super::status::read_partition_set;

@@ -10,13 +10,15 @@ use bytes::Bytes;
 
 use super::build::{PartitionJob, note_written, stage};
 use super::progress::Progress;
+use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
-use crate::lake::{ShardMeta, TableKind};
+use crate::lake::ShardMeta;
 use crate::npm::{Answer, Outcome, Revision};
 use crate::registry::{RequestFailure, Response};
-use crate::shard::{ShardMerge, ShardReader, ShardWriter, StoredDocuments};
+use crate::shard::{ShardMerge, ShardReader, StoredDocuments};
 use crate::store::StagedFile;
+use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
 /// Columns are handed to the writers when they hold this many bytes …

@@ -3,10 +3,11 @@
 
 use super::status::read_partition_set;
 use crate::error::{Doing, Error, Result};
-use crate::lake::{OriginLayout, Partition, PartitionSet, TableKind};
+use crate::lake::{OriginLayout, Partition, PartitionSet};
 use crate::npm::PackageName;
 use crate::shard::{HeldDocument, HeldOutcome, ShardReader, doc_rows, document_names, find_documents, held_outcomes};
 use crate::store::Store;
+use crate::table::TableKind;
 use crate::table::schema;
 
 /// Names that are offered for one that is not there.

@@ -12,8 +12,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::process::{has_died, host_name, own_place};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{LockRecord, OriginLayout, TOOL_VERSION};
+use crate::lake::{LockRecord, OriginLayout};
 use crate::store::Store;
+use crate::version::TOOL_VERSION;
 
 /// How long a lease holds without being renewed: it holds up nobody for long after its holder's machine died, and bears
 /// clocks that differ by most of a minute.

@@ -12,13 +12,15 @@ use tokio::sync::mpsc;
 
 use super::progress::Progress;
 use super::summary::ScanSummary;
+use crate::encode::ShardWriter;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{Derivation, OriginLayout, Partition, PartitionSet, Pivots, TableKind, exact_partition_set};
+use crate::lake::{Derivation, OriginLayout, Partition, PartitionSet, Pivots, exact_partition_set};
 use crate::npm::{DocRow, Page, PageQuery};
 use crate::registry::Registry;
 use crate::scan::{PageSource, ScanOptions, ScanReport, scan_all, with_misplaced};
-use crate::shard::{ShardReader, ShardWriter, doc_rows};
+use crate::shard::{ShardReader, doc_rows};
 use crate::store::{Store, blocking};
+use crate::table::TableKind;
 use crate::table::{DocsBuilder, schema};
 
 /// Pages between the scan and the spool.

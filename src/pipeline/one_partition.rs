@@ -17,9 +17,10 @@ use crate::commit::{commit, read_manifest};
 use crate::diff::Selection;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::fetch::{Fetched, StagedAnswers, StagingWriter, fetch, staging_tap};
-use crate::lake::{Manifest, Partition, PartitionSet, TableKind};
+use crate::lake::{Manifest, Partition, PartitionSet};
 use crate::npm::{DocRow, Outcome};
 use crate::store::blocking;
+use crate::table::TableKind;
 
 /// Names in a row that get no answer at all before the run stops: the network is gone, not a package.
 const MAX_UNANSWERED_IN_A_ROW: u64 = 100;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{FORMAT_VERSION, LakeInfo, Layout, OriginInfo, OriginLayout, TOOL_VERSION};
+use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout};
 use crate::store::Store;
+use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// A put of a small file that began so long ago is not under way any more.
 const LONGEST_PUT: Duration = Duration::from_secs(60);
@@ -90,6 +91,7 @@ async fn new_lake(store: &Store, origin: &str) -> Result<LakeInfo> {
     }
     store.create_root().await?;
     Ok(LakeInfo {
+        schema_versions: Default::default(),
         format_version: FORMAT_VERSION,
         tool_version: TOOL_VERSION.to_owned(),
         default_origin: origin.to_owned(),

@@ -7,8 +7,9 @@ use super::doc_rows::LakeRows;
 use super::status::read_partition_set;
 use crate::commit::{read_manifest, read_manifests};
 use crate::error::Result;
-use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, TableKind};
+use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet};
 use crate::store::Store;
+use crate::table::TableKind;
 
 /// One partition of a lake's set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,10 +7,11 @@ use std::collections::{HashMap, HashSet};
 use crate::diff::{ChangeCounts, Known, Selection, Step, diff, plan_fetch};
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
-use crate::lake::{Manifest, OriginLayout, Partition, TableKind};
+use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision};
 use crate::shard::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, document_revs, held_outcomes};
 use crate::store::{ShardFile, Store};
+use crate::table::TableKind;
 use crate::table::schema;
 
 /// What is wanted of every partition.

@@ -9,8 +9,10 @@ use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{FORMAT_VERSION, Layout, OriginLayout, PartitionSet, TableKind};
+use crate::lake::{Layout, OriginLayout, PartitionSet};
 use crate::store::Store;
+use crate::table::TableKind;
+use crate::version::FORMAT_VERSION;
 
 /// What one origin of a lake holds.
 #[derive(Debug, Clone, Serialize)]

@@ -14,9 +14,10 @@ use super::status::{read_partition_set, write_partition_set};
 use crate::commit::read_manifests;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{
-    DEFAULT_ROWS_PER_PARTITION, OriginLayout, PartSize, Partition, PartitionSet, Pivots, TableKind, exact_partition_set,
+    DEFAULT_ROWS_PER_PARTITION, OriginLayout, PartSize, Partition, PartitionSet, Pivots, exact_partition_set,
 };
 use crate::store::Store;
+use crate::table::TableKind;
 
 /// What a run works on.
 pub(super) struct Survey {

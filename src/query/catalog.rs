@@ -15,7 +15,8 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
 
-use crate::lake::{LakeInfo, Layout, OriginInfo, TableKind};
+use crate::lake::{LakeInfo, Layout, OriginInfo};
+use crate::table::TableKind;
 
 use super::attached::AttachedLake;
 use super::named::{NamedQueries, plan_view};

@@ -6,7 +6,7 @@ use datafusion::common::{Column, SchemaError, TableReference};
 use datafusion::error::DataFusionError;
 
 use crate::error::{Error, ErrorKind};
-use crate::lake::TableKind;
+use crate::table::TableKind;
 
 use super::catalog::{LakeCatalog, schema_of};
 use super::failure::{find, plain_message};

@@ -22,7 +22,8 @@ use object_store::path::Path as ObjectPath;
 use url::{Position, Url};
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{LakeInfo, TableKind};
+use crate::lake::LakeInfo;
+use crate::table::TableKind;
 
 use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, Place, TableInfo, columns_of};

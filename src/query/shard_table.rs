@@ -29,7 +29,8 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore};
 use tokio::sync::OnceCell;
 
-use crate::lake::{Partition, TableKind};
+use crate::lake::Partition;
+use crate::table::TableKind;
 
 use super::catalog::Place;
 use super::plan_limits::FOOTER_GUESS_BYTES;

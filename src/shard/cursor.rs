@@ -5,8 +5,8 @@ use arrow::datatypes::{Int32Type, Int64Type, SchemaRef, TimestampMicrosecondType
 
 use super::reader::{ShardReader, text_column};
 use crate::error::Result;
-use crate::lake::TableKind;
 use crate::store::ShardFile;
+use crate::table::TableKind;
 
 /// The rows of a shard, name by name.
 pub struct NameCursor {

@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use super::lookup::*;
+use crate::encode::ShardWriter;
 use crate::error::ErrorKind;
-use crate::lake::TableKind;
 use crate::npm::PackageName;
 use crate::npm::Representation;
-use crate::shard::ShardWriter;
 use crate::store::ShardFile;
+use crate::table::TableKind;
 use crate::table::{DocumentInput, DocumentTables, schema};
 use bytes::Bytes;
 

@@ -9,7 +9,7 @@ use arrow::datatypes::Int32Type;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::{ShardReader, text_column};
-use super::writer::ShardWriter;
+use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
 use crate::lake::ShardMeta;
 

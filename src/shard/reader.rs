@@ -9,9 +9,9 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::TableKind;
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision, Validators};
 use crate::store::ShardFile;
+use crate::table::TableKind;
 
 /// Rows of a batch that is read back: few enough that a batch of documents stays small in memory.
 const READ_BATCH_ROWS: usize = 1_024;

@@ -6,8 +6,8 @@ use arrow::datatypes::SchemaRef;
 
 use super::reader::{ShardReader, text_column};
 use crate::error::{Error, Result};
-use crate::lake::TableKind;
 use crate::store::ShardFile;
+use crate::table::TableKind;
 
 /// A shard of documents, read forwards.
 pub struct StoredDocuments {

@@ -16,10 +16,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use super::{ShardMerge, ShardReader, ShardWriter};
+use super::{ShardMerge, ShardReader};
+use crate::encode::ShardWriter;
 use crate::error::ErrorKind;
-use crate::lake::TableKind;
 use crate::store::ShardFile;
+use crate::table::TableKind;
 
 const TABLE: TableKind = TableKind::DistTags;
 

@@ -7,8 +7,8 @@ use super::document::record_batch;
 use super::schema::ColumnSpec;
 use super::schema::ColumnType::{Number, Text};
 use crate::error::Result;
-use crate::lake::TableKind;
 use crate::npm::{DocRow, generation};
+use crate::table::TableKind;
 
 pub(super) const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec::required("name", Text, "The package's name."),

@@ -23,10 +23,10 @@ use super::times::{Times, publication_order};
 use super::unpublished::UnpublishedTable;
 use super::versions::{LatestFacts, RowMemo, VersionFacts, VersionValues, VersionsTable};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::TableKind;
 use crate::npm::json::{Kind, RawString};
 use crate::npm::packument::{DocumentMember, Outline};
 use crate::npm::{Outcome, QuirkCode, Representation, Revision};
+use crate::table::TableKind;
 
 /// Rows are made into batches of their own at this size, so that no column of 32-bit offsets can overflow, and a
 /// column that grows is not copied over and over.

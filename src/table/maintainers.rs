@@ -9,9 +9,9 @@ use super::schema::ColumnSpec;
 use super::schema::ColumnType::Text;
 use super::shapes::read_from_raw;
 use crate::error::Result;
-use crate::lake::TableKind;
 use crate::npm::QuirkCode;
 use crate::npm::json::Kind;
+use crate::table::TableKind;
 
 pub(super) const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec::required("name", Text, "The package's name."),

@@ -8,6 +8,7 @@ mod dependencies;
 mod dist_tags;
 mod docs;
 mod document;
+mod kind;
 mod limits;
 mod maintainers;
 mod outcomes;
@@ -26,8 +27,9 @@ mod versions;
 
 pub use docs::DocsBuilder;
 pub use document::{Decoded, DocumentInput, DocumentTables, Drain};
+pub use kind::TableKind;
 pub use outcomes::{OutcomeRow, OutcomesBuilder};
-pub use schema::schema;
+pub use schema::{schema, schema_version};
 
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use super::document::record_batch;
 use super::schema::ColumnSpec;
 use super::schema::ColumnType::{SmallNumber, Text, Time};
 use crate::error::Result;
-use crate::lake::TableKind;
 use crate::npm::Outcome;
+use crate::table::TableKind;
 
 pub(super) const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec::required("name", Text, "The package's name."),

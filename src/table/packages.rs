@@ -10,9 +10,9 @@ use super::schema::ColumnSpec;
 use super::schema::ColumnType::{Boolean, Number, Text, TextList, Time};
 use super::times::Times;
 use crate::error::Result;
-use crate::lake::TableKind;
 use crate::npm::packument::{DocumentMember, Outline};
 use crate::npm::{QuirkCode, Representation};
+use crate::table::TableKind;
 
 pub(super) const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec::required("name", Text, "The package's name."),

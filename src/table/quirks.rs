@@ -7,9 +7,9 @@ use super::document::record_batch;
 use super::schema::ColumnSpec;
 use super::schema::ColumnType::Text;
 use crate::error::Result;
-use crate::lake::TableKind;
 use crate::npm::QuirkCode;
 use crate::npm::quirk::sample;
+use crate::table::TableKind;
 
 pub(super) const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec::required("name", Text, "The package's name."),

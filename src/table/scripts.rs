@@ -11,10 +11,10 @@ use super::schema::ColumnSpec;
 use super::schema::ColumnType::{Boolean, Text};
 use super::versions::VersionValues;
 use crate::error::Result;
-use crate::lake::TableKind;
 use crate::npm::QuirkCode;
 use crate::npm::json::Kind;
 use crate::npm::packument::{Span, VersionMember};
+use crate::table::TableKind;
 
 pub(super) const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec::required("name", Text, "The package's name."),

@@ -8,8 +8,8 @@ use super::read::{Reader, is_truthy};
 use super::schema::ColumnSpec;
 use super::schema::ColumnType::Text;
 use crate::error::Result;
-use crate::lake::TableKind;
 use crate::npm::QuirkCode;
+use crate::table::TableKind;
 
 pub(super) const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec::required("name", Text, "The package's name."),

@@ -6,8 +6,8 @@ use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Decoded, DocumentInput, DocumentTables};
-use crate::lake::TableKind;
 use crate::npm::{Outcome, Representation};
+use crate::table::TableKind;
 
 mod documents;
 mod hostile;

@@ -8,7 +8,7 @@ use super::schema::ColumnSpec;
 use super::schema::ColumnType::{Text, Time};
 use super::times::Forgotten;
 use crate::error::Result;
-use crate::lake::TableKind;
+use crate::table::TableKind;
 
 pub(super) const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec::required("name", Text, "The package's name."),

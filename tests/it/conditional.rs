@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use all_docs::diff::Selection;
 use all_docs::error::ErrorKind;
-use all_docs::lake::TableKind;
 use all_docs::npm::{PackageName, Representation};
 use all_docs::pipeline::{Progress, ingest};
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 use all_docs::store::Store;
+use all_docs::table::TableKind;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Env, assert_same_lake, lake_bytes, never, run};

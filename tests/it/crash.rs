@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use all_docs::diff::Selection;
-use all_docs::lake::{Layout, Partition, TableKind};
+use all_docs::lake::{Layout, Partition};
 use all_docs::npm::PackageName;
 use all_docs::pipeline::{IngestSummary, Progress, ingest};
 use all_docs::sample::{Fault, FaultScript, World};
+use all_docs::table::TableKind;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Env, ORIGIN, all_docs, assert_same_lake, never, run, run_binary, same_name, stderr};

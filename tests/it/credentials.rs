@@ -180,7 +180,7 @@ fn what_a_server_says_of_a_token_does_not_reach_the_lake() {
     let origin =
         std::fs::read_dir(&lake).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
     std::fs::rename(&origin, lake.join(crate::support::ORIGIN)).unwrap();
-    let details = texts(&read_table(&lake, all_docs::lake::TableKind::Outcomes), "detail");
+    let details = texts(&read_table(&lake, all_docs::table::TableKind::Outcomes), "detail");
     assert_eq!(details[1].as_deref(), Some("status 400 Bad Request ({\"error\":\"odd: [secret]\"})"));
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use all_docs::diff::Selection;
-use all_docs::lake::TableKind;
 use all_docs::npm::{PackageName, Representation};
 use all_docs::pipeline::{PartitionMode, lake_status};
 use all_docs::sample::{Action, Fault, FaultScript, World};
+use all_docs::table::TableKind;
 use arrow::array::Array;
 
 use crate::support::{Env, assert_same_lake, lake_bytes, run, texts};

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use all_docs::diff::Selection;
-use all_docs::lake::TableKind;
 use all_docs::npm::PackageName;
 use all_docs::sample::{Options, SampleServer, World};
+use all_docs::table::TableKind;
 
 use crate::support::{Env, ORIGIN, python, read_table, run, run_python, stderr, texts};
 

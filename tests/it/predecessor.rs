@@ -1,9 +1,9 @@
 //! The faults of the system that this one replaces. Each has a test by name; the numbers are those of its list.
 
-use all_docs::lake::TableKind;
 use all_docs::npm::Representation;
 use all_docs::pipeline::PartitionMode;
 use all_docs::sample::{Action, Fault, FaultScript, World};
+use all_docs::table::TableKind;
 use arrow::array::AsArray;
 
 use crate::support::{Env, lake_bytes, run};

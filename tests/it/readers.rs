@@ -1,7 +1,7 @@
 //! Real tools reading what we wrote: Python's own JSON decoders, DuckDB, pandas and pyarrow.
 
-use all_docs::lake::TableKind;
 use all_docs::sample::World;
+use all_docs::table::TableKind;
 
 use crate::support::{Env, python, run, run_python, shared_corpus};
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use all_docs::lake::{Layout, Partition, TableKind};
+use all_docs::lake::{Layout, Partition};
 use all_docs::pipeline::{Progress, ingest};
 use all_docs::sample::{Fault, FaultScript, World};
+use all_docs::table::TableKind;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Env, ORIGIN, assert_same_lake, never, run};

@@ -6,12 +6,13 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use all_docs::error::Result;
+use all_docs::lake::OriginInfo;
 use all_docs::lake::Pivots;
-use all_docs::lake::{OriginInfo, TableKind};
 use all_docs::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
 use all_docs::sample::{Action, Options, SampleServer, World};
 use all_docs::store::Store;
+use all_docs::table::TableKind;
 use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::Digest;

@@ -5,8 +5,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use all_docs::error::ErrorKind;
-use all_docs::lake::TableKind;
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
+use all_docs::table::TableKind;
 
 use crate::support::{Env, assert_same_lake, origin_folder, run, run_binary, same_name, stderr, stdout};
 

@@ -6,9 +6,9 @@ mod strangers;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use all_docs::lake::TableKind;
+use all_docs::encode::ShardWriter;
 use all_docs::sample::{Action, Fault, FaultScript, World};
-use all_docs::shard::ShardWriter;
+use all_docs::table::TableKind;
 use all_docs::table::{DocsBuilder, schema};
 use sha2::Digest;
 

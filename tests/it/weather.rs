@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use all_docs::lake::TableKind;
 use all_docs::sample::{Action, Fault, FaultScript, Framing, RecordedRequest, World};
+use all_docs::table::TableKind;
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
 

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::proof::Fault;
 use crate::error::{Error, Result};
-use crate::lake::{Partition, TableKind};
+use crate::lake::Partition;
 use crate::npm::Outcome;
 use crate::pipeline::progress::Progress;
 use crate::shard::{NameCursor, Row};
+use crate::table::TableKind;
 
 /// Tables that have one row a name at most.
 const ONE_ROW_A_NAME: [TableKind; 4] =

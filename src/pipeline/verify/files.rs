@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::others::Others;
 use super::proof::{Fault, OriginProof, finding};
 use crate::error::Result;
-use crate::lake::{OriginLayout, Partition, PartitionSet, Place, TableKind};
+use crate::lake::{OriginLayout, Partition, PartitionSet, Place};
 use crate::store::{EntryKind, Store};
+use crate::table::TableKind;
 
 /// Looks at every path of an origin. `is_at_work` says that another process works there now.
 pub(super) async fn check(

@@ -13,10 +13,11 @@ use super::proof::{Fault, Finding, lake_finding};
 use super::requests;
 use super::root_file::RootFile;
 use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{FORMAT_VERSION, LakeInfo, Layout, OriginInfo, TOOL_VERSION};
+use crate::lake::{LakeInfo, Layout, OriginInfo};
 use crate::pipeline::open::{no_lake, read_lake};
 use crate::registry::{Origin, host_of};
 use crate::store::{EntryKind, Store};
+use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// The origin that is built in. Its port is another one each time, so this stands for its addresses.
 const SAMPLE: &str = "sample";
@@ -141,6 +142,7 @@ impl FrontPage {
             }
         };
         let info = LakeInfo {
+            schema_versions: Default::default(),
             format_version: FORMAT_VERSION,
             tool_version: TOOL_VERSION.to_owned(),
             default_origin,

@@ -10,10 +10,11 @@ use super::account::{Counts, Table, account};
 use super::files::unnamed_tables;
 use super::proof::{Fault, Finding, finding};
 use crate::error::{Error, Result};
-use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta, TableKind};
+use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta};
 use crate::pipeline::progress::Progress;
 use crate::shard::NameCursor;
 use crate::store::{ShardFile, Store};
+use crate::table::TableKind;
 use crate::table::schema;
 
 /// Bytes that are digested at once.

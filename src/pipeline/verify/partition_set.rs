@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::front_page::is_of_newer_format;
 use crate::error::{Error, Result};
-use crate::lake::{FORMAT_VERSION, Manifest, OriginLayout, Partition, PartitionSet, TableKind};
+use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet};
 use crate::pipeline::status::{read_partition_set, write_partition_set};
 use crate::store::Store;
+use crate::table::TableKind;
+use crate::version::FORMAT_VERSION;
 
 /// What the files of an origin tell of its partitions.
 pub(super) struct Told {

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use super::proof::{Fault, OriginProof, finding};
 use crate::error::Result;
-use crate::lake::{OriginLayout, Partition, PartitionSet, TableKind};
+use crate::lake::{OriginLayout, Partition, PartitionSet};
 use crate::store::{EntryKind, Store};
+use crate::table::TableKind;
 
 /// What is wrong with what lies at a path where a file belongs; `None` where it is a file, or nothing.
 pub(super) async fn no_file(store: &Store, path: &str) -> Result<Option<String>> {

@@ -13,11 +13,12 @@ use super::{places, requests};
 use crate::commit::{read_manifest, recover};
 use crate::diff::Selection;
 use crate::error::{Error, Result};
-use crate::lake::{Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Place, TableKind};
+use crate::lake::{Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Place};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
 use crate::pipeline::open::sweep;
 use crate::store::{Store, blocking};
+use crate::table::TableKind;
 
 /// What an ingest has to do to mend a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,10 +14,11 @@ use super::partition::open_cursor;
 use super::proof::{Fault, Finding, lake_finding};
 use super::root_file::RootFile;
 use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{Layout, OriginInfo, TableKind};
+use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::status::read_partition_set;
 use crate::registry::{BudgetSnapshot, MonthCount, host_of, month_of};
 use crate::store::{Store, blocking};
+use crate::table::TableKind;
 
 /// What is wrong with the count.
 pub(super) async fn check(store: &Store) -> Result<Option<Finding>> {

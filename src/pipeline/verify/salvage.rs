@@ -8,11 +8,12 @@ use bytes::Bytes;
 use super::partition::{has_meta, open_cursor};
 use crate::error::Result;
 use crate::fetch::{FetchItem, SegmentBound, StagedAnswers, StagingWriter};
-use crate::lake::{Manifest, OriginLayout, Partition, TableKind};
+use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::npm::{Answer, Document, Outcome, PackageName, Representation, Revision, Validators};
 use crate::registry::Response;
 use crate::shard::Row;
 use crate::store::Store;
+use crate::table::TableKind;
 
 /// Segments may be large: what is lost with one is read again from the shard that it came from.
 const SEGMENT: SegmentBound = SegmentBound { answers: 1_000, bytes: 16 << 20, age: Duration::MAX };

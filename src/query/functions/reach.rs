@@ -22,8 +22,8 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{StreamExt, TryStreamExt};
 
 use super::graph::{Graph, GraphBuilder, Reached, TooLarge};
-use crate::lake::TableKind;
 use crate::query::catalog::LakeCatalog;
+use crate::table::TableKind;
 
 /// Rows of a batch of results.
 const BATCH_ROWS: usize = 8192;

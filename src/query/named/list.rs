@@ -8,9 +8,9 @@ use super::built_in::BUILT_IN;
 use super::view_plan::statement_of;
 use super::{NamedQuery, QueryKind, binding};
 use crate::error::{Error, Result};
-use crate::lake::TableKind;
 use crate::query::nearest::nearest;
 use crate::query::statement;
+use crate::table::TableKind;
 
 /// Named queries, views first, each kind by name.
 #[derive(Debug, Clone, PartialEq)]

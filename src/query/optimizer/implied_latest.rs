@@ -13,8 +13,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, TableScan};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use crate::lake::TableKind;
 use crate::query::shard_table::ShardTable;
+use crate::table::TableKind;
 
 #[derive(Debug)]
 pub(super) struct ImpliedLatest;

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::lake::TestLake;
 use crate::error::ErrorKind;
-use crate::lake::TableKind;
 use crate::query::{Format, SessionOptions, TableOptions, write};
+use crate::table::TableKind;
 
 const VALUES: &str =
     "select v.name, published_at, unpacked_size_bytes as size, is_latest, p.keywords, bin, p.description

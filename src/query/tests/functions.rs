@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::lake::TestLake;
-use crate::lake::TableKind;
+use crate::table::TableKind;
 
 /// A lake in which `b`, `c` and `e` depend on `a`, `d` on both `b` and `c`, and `a` on `d`: a circle.
 fn circle() -> TestLake {

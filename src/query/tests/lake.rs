@@ -15,9 +15,10 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::lake::{LakeInfo, Layout, OriginInfo, Partition, TableKind};
+use crate::lake::{LakeInfo, Layout, OriginInfo, Partition};
 use crate::query::catalog::stored_schema;
 use crate::query::{Format, Session, SessionOptions, TableOptions, write};
+use crate::table::TableKind;
 
 /// A lake in a temporary folder.
 pub(super) struct TestLake {
@@ -99,6 +100,7 @@ impl TestLake {
         let info = |url: &str| OriginInfo { replicate_url: url.to_owned(), registry_url: url.to_owned() };
         let origins = ["mirror", "npm"].map(|name| (name.to_owned(), info("http://127.0.0.1")));
         let info = LakeInfo {
+            schema_versions: Default::default(),
             format_version: 1,
             tool_version: "0.0.0".to_owned(),
             default_origin: "npm".to_owned(),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::lake::TestLake;
 use crate::error::{ErrorKind, Retry};
-use crate::lake::TableKind;
+use crate::table::TableKind;
 
 async fn message_and_hint(sql: &str) -> (String, String) {
     let error = TestLake::small().error(sql).await;

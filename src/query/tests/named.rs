@@ -7,10 +7,10 @@ use futures::TryStreamExt;
 use serde_json::json;
 
 use super::lake::TestLake;
-use crate::lake::TableKind;
 use crate::query::{
     BoundSql, Key, NamedQueries, NamedQuery, ParameterType, QueryKind, Selection, Session, SessionOptions,
 };
+use crate::table::TableKind;
 
 async fn ran(session: &Session, statement: &BoundSql) -> Vec<String> {
     let stream = session.query_bound(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));

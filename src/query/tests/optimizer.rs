@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::lake::TestLake;
-use crate::lake::TableKind;
+use crate::table::TableKind;
 
 /// Packages `a` to `e`, of which `b`, `c` and `d` need the one before them by their latest version, and `e` did by an
 /// older one.

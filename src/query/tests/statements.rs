@@ -4,8 +4,8 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 
 use super::lake::TestLake;
-use crate::lake::TableKind;
 use crate::query::{Format, SessionOptions};
+use crate::table::TableKind;
 
 #[tokio::test]
 async fn tables_are_joined_over_all_their_shards() {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::lake::TestLake;
-use crate::lake::TableKind;
 use crate::query::{TableOptions, write};
+use crate::table::TableKind;
 
 async fn shown(lake: &TestLake, sql: &str, width: u16) -> String {
     let stream = lake.session().query(sql).await.unwrap();

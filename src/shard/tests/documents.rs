@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::lake::TableKind;
+use crate::encode::ShardWriter;
 use crate::npm::Representation;
 use crate::sample::World;
-use crate::shard::ShardWriter;
+use crate::table::TableKind;
 use crate::table::{DocumentInput, DocumentTables, schema};
 
 /// The bytes of all shards of a world, rows being written on after each `documents_at_once` documents, and the rows of

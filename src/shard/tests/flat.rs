@@ -17,7 +17,7 @@ use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
 use super::{cut, read_as, repeated, written_as};
-use crate::lake::TableKind;
+use crate::table::TableKind;
 
 /// A row: a number, a time, a truth, and how many commands it has.
 type Row = (Option<i64>, Option<i64>, Option<bool>, Option<usize>);

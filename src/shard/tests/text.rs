@@ -17,7 +17,7 @@ use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
 use super::{cut, read_as, repeated, written_as};
-use crate::lake::TableKind;
+use crate::table::TableKind;
 
 /// A row: its text, and its list of texts.
 type Row = (Option<String>, Option<Vec<String>>);

@@ -10,7 +10,7 @@ use super::document::record_batch;
 use super::schema::ColumnSpec;
 use super::schema::ColumnType::{Boolean, CommandList, Number, Text, TextList, Time};
 use crate::error::Result;
-use crate::lake::TableKind;
+use crate::table::TableKind;
 
 pub(super) use row::{LatestFacts, RowMemo, VersionFacts};
 pub(super) use values::VersionValues;

@@ -4,12 +4,13 @@
 //! names nothing but the library, and crates that both have.
 
 use all_docs::error::{ErrorKind, Result};
-use all_docs::lake::{LakeInfo, Manifest, Partition, PartitionSet, Pivots, TableKind};
+use all_docs::lake::{LakeInfo, Manifest, Partition, PartitionSet, Pivots};
 use all_docs::npm::{
     ChangeRow, ChangesPage, Outcome, PackageName, Page, Representation, RowsDecoder, RowsPage, parse_name_list,
     person::Person, semver::Semver, timestamp,
 };
 use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
+use all_docs::table::TableKind;
 use all_docs::table::{Decoded, DocumentInput, DocumentTables};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::DataType;

@@ -7,8 +7,8 @@ mod rows;
 
 use std::path::Path;
 
-use all_docs::lake::TableKind;
 use all_docs::sample::{OddDocument, World, odd_documents};
+use all_docs::table::TableKind;
 use percent_encoding::percent_decode_str;
 
 use crate::support::Env;

@@ -10,8 +10,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use all_docs::lake::TableKind;
 use all_docs::sample::World;
+use all_docs::table::TableKind;
 
 use crate::support::{Env, all_docs, run_binary, stderr, stdout};
 

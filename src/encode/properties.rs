@@ -8,7 +8,8 @@ use parquet::schema::types::ColumnPath;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, ParamSwitch};
 
-use crate::lake::{FORMAT_VERSION, TOOL_VERSION, TableKind};
+use crate::table::TableKind;
+use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// Rows in a data page: what a point lookup decodes of each column.
 const PAGE_ROWS: usize = 8_192;

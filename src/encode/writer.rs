@@ -21,7 +21,9 @@ use super::flat_chunk::FlatChunk;
 use super::properties::{Cuts, compressor, cuts, properties};
 use super::text_chunk::TextChunk;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{ShardMeta, TableKind};
+use crate::lake::ShardMeta;
+use crate::table::{TableKind, schema_version};
+use crate::version::TOOL_VERSION;
 
 /// The Parquet library hands on what it writes in small pieces.
 const SINK_BUFFER_BYTES: usize = 64 << 10;
@@ -216,7 +218,14 @@ impl<W: Write + Send> ShardWriter<W> {
         sink.flush().or_error(ErrorKind::Lake, cannot_end)?;
         let sha256 = format!("{:x}", sink.digest.finalize());
         let inner = sink.sink.into_inner().map_err(IntoInnerError::into_error).or_error(ErrorKind::Lake, cannot_end)?;
-        Ok((inner, ShardMeta { rows: self.rows, size_bytes: sink.size_bytes, sha256 }))
+        let meta = ShardMeta {
+            rows: self.rows,
+            size_bytes: sink.size_bytes,
+            sha256,
+            schema_version: schema_version(self.table),
+            tool_version: TOOL_VERSION.to_owned(),
+        };
+        Ok((inner, meta))
     }
 }
 
