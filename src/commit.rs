@@ -8,10 +8,9 @@
 use bytes::Bytes;
 
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::{Manifest, OriginLayout, Partition};
+use crate::lake::{Manifest, OriginLayout, Partition, newer_than_known};
 use crate::store::Store;
 use crate::table::TableKind;
-use crate::version::FORMAT_VERSION;
 
 /// The order in which tables take their new shards: what the next ingest compares by (`outcomes`, then `docs`) last.
 const PROMOTION_ORDER: [TableKind; 12] = [
@@ -46,6 +45,7 @@ pub async fn recover(store: &Store, layout: &OriginLayout) -> Result<usize> {
             continue;
         }
         let Some(text) = store.get(&path).await? else { continue };
+        refuse_newer(&path, &text)?;
         let manifest: Manifest =
             serde_json::from_slice(&text).or_error(ErrorKind::Lake, || format!("{path} is damaged"))?;
         roll_forward(store, layout, &manifest)
@@ -104,14 +104,18 @@ pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<
 }
 
 fn parse_manifest(path: &str, text: &Bytes) -> Result<Manifest> {
-    let manifest: Manifest = serde_json::from_slice(text)
+    refuse_newer(path, text)?;
+    serde_json::from_slice(text)
         .or_error(ErrorKind::Lake, || format!("the manifest {path} is damaged"))
-        .map_err(|error| error.hint("delete that manifest: the next ingest makes the partition anew"))?;
-    if manifest.format_version > FORMAT_VERSION {
-        return Err(Error::lake(format!("{path} was written by a newer version of all-docs"))
-            .hint("update all-docs, or ingest into a new lake"));
+        .map_err(|error| error.hint("delete that manifest: the next ingest makes the partition anew"))
+}
+
+fn refuse_newer(path: &str, text: &Bytes) -> Result<()> {
+    match newer_than_known(text) {
+        None => Ok(()),
+        Some(why) => Err(Error::lake(format!("a newer version of all-docs wrote {path}: {why}"))
+            .hint("update all-docs, or ingest into a new lake")),
     }
-    Ok(manifest)
 }
 
 fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
@@ -128,6 +132,7 @@ mod tests {
 
     use super::*;
     use crate::lake::{Layout, ShardMeta};
+    use crate::version::FORMAT_VERSION;
 
     fn manifest(tables: &[TableKind]) -> Manifest {
         let meta =

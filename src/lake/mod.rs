@@ -2,6 +2,7 @@
 //!
 //! Pure data. Who reads and writes the files is `store/`; how a shard is encoded is `shard/`.
 
+mod age;
 mod balance;
 mod catalog;
 mod derive;
@@ -12,6 +13,7 @@ mod partition;
 mod pivots;
 mod shard_meta;
 
+pub use age::{OldTable, OriginAge, TableAge, newer_than_known};
 pub use balance::PartSize;
 pub use catalog::{LakeInfo, OriginInfo};
 pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact_partition_set};

@@ -4,7 +4,7 @@
 //! the front page and the partition set go last.
 
 use super::lease::Lease;
-use super::open::read_lake;
+use super::open::{raise_lake, read_lake};
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::{Layout, OriginLayout};
 use crate::store::Store;
@@ -58,6 +58,7 @@ impl Clearing {
     ///
     /// Fails with [`ErrorKind::Lake`], before anything is deleted, while another process works on the origin.
     pub async fn run(self) -> Result<()> {
+        raise_lake(&self.store).await?;
         let lease = Lease::take(&self.store, &self.layout, "cache clear").await?;
         let cleared = self.delete().await;
         let ended = lease.end().await;

@@ -39,7 +39,7 @@ pub use documents::{Absent, LakeDocuments};
 pub use ingest::ingest;
 pub use lease::{Lease, LeaseWatch};
 pub use listing::PartitionMode;
-pub use open::{no_lake, open_lake, read_lake};
+pub use open::{no_lake, open_lake, raise_lake, read_lake};
 pub use options::IngestOptions;
 pub use partitions::{PartitionFault, PartitionState, partition_states, validate_partitions};
 pub use progress::{Progress, ProgressSnapshot};

@@ -9,7 +9,7 @@ use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{Layout, OriginLayout, PartitionSet};
+use crate::lake::{Layout, OriginAge, OriginLayout, PartitionSet};
 use crate::store::Store;
 use crate::table::TableKind;
 use crate::version::FORMAT_VERSION;
@@ -27,6 +27,8 @@ pub struct OriginStatus {
     pub partitions_total: Option<u64>,
     /// How many have a manifest.
     pub partitions_committed: u64,
+    /// What earlier versions of the tool wrote; `all-docs rebuild` makes it anew.
+    pub old: OriginAge,
     /// Rows and bytes of each table.
     pub tables: BTreeMap<String, TableStatus>,
     /// How many names ended in which outcome.
@@ -65,6 +67,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             registry_url: urls.registry_url,
             partitions_total: read_partition_set(store, &layout).await?.map(|set| set.count() as u64),
             partitions_committed: manifests.len() as u64,
+            old: OriginAge::of(&manifests),
             tables: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             written: None,

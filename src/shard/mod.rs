@@ -3,6 +3,7 @@
 //! A Zarr shard is another thing and always called so. Not here: the columns (`table/`), the bytes of a shard
 //! (`encode/`), and when a shard counts (`commit`).
 
+mod adapt;
 mod cursor;
 mod lookup;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod stored_documents;
 #[cfg(test)]
 mod tests;
 
+pub use adapt::{fit, refuse_newer, schema_version_of};
 pub use cursor::{NameCursor, Row};
 pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;

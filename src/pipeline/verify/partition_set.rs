@@ -4,9 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::front_page::is_of_newer_format;
 use crate::error::{Error, Result};
-use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet};
+use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, newer_than_known};
 use crate::pipeline::status::{read_partition_set, write_partition_set};
 use crate::store::Store;
 use crate::table::TableKind;
@@ -142,7 +141,7 @@ pub(super) async fn mend_partition_set(store: &Store, layout: &OriginLayout) -> 
 /// What was made by rules that this version does not know is not made anew by those that it knows.
 async fn refuse_newer(store: &Store, layout: &OriginLayout, error: Error) -> Result<Option<PartitionSet>> {
     match store.get(&layout.partition_set()).await? {
-        Some(text) if is_of_newer_format(&text) => Err(error),
+        Some(text) if newer_than_known(&text).is_some() => Err(error),
         _ => Ok(None),
     }
 }

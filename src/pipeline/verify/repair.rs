@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::lake::{Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Place};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
-use crate::pipeline::open::sweep;
+use crate::pipeline::open::{raise_lake, sweep};
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
@@ -48,6 +48,7 @@ pub async fn repair_records(store: &Store, given: Option<(&str, &OriginInfo)>) -
 ///
 /// Takes the lease of the origin meanwhile, and fails with [`crate::error::ErrorKind::Lake`] where another process holds it.
 pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Mending>> {
+    raise_lake(store).await?;
     let layout = Layout::origin(&proof.origin);
     let at = jiff::Timestamp::now().as_second().to_string();
     if places::no_folder(store, layout.root()).await?.is_some() {
