@@ -82,6 +82,15 @@ async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partiti
     Ok(())
 }
 
+/// Removes the shards that a dead process staged for a partition and did not commit. Without a commit intent nothing says
+/// what they are, and the next commit would take them for its own.
+pub async fn discard_staged_shards(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
+    for table in TableKind::ALL {
+        store.delete(&layout.staged_shard(table, partition)).await?;
+    }
+    Ok(())
+}
+
 /// The manifest of a partition, `None` where it was never committed.
 pub async fn read_manifest(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<Option<Manifest>> {
     match store.get(&layout.manifest(partition)).await? {

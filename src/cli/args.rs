@@ -11,6 +11,7 @@ use super::partition::PartitionCommand;
 use super::pivots::PivotsArgs;
 #[cfg(feature = "query")]
 use super::query::{QueryArgs, ViewsArgs};
+use super::rebuild::RebuildArgs;
 
 /// The npm registry as columns: crawl it into a lake of Parquet, ask it in SQL.
 #[derive(Debug, Parser)]
@@ -56,6 +57,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Prove that a lake is whole and sound, or say what is wrong; with --repair mend it
     Verify(VerifyArgs),
+    /// Make a lake's tables again from its raw documents, without a request
+    Rebuild(RebuildArgs),
     /// List the registry's names into partitions, and show the partitions
     #[command(subcommand)]
     Partition(PartitionCommand),

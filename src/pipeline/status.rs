@@ -9,7 +9,7 @@ use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{Layout, OriginAge, OriginLayout, PartitionSet};
+use crate::lake::{LakeInfo, Layout, Manifest, OriginAge, OriginLayout, PartitionSet};
 use crate::store::Store;
 use crate::table::TableKind;
 use crate::version::FORMAT_VERSION;
@@ -92,6 +92,20 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
         origins.push(status);
     }
     Ok(Some(origins))
+}
+
+/// What earlier versions of the tool wrote of each origin. A manifest that cannot be read tells nothing.
+pub async fn lake_ages(store: &Store, info: &LakeInfo) -> Result<BTreeMap<String, OriginAge>> {
+    let mut ages = BTreeMap::new();
+    for name in info.origins.keys() {
+        let mut manifests: Vec<Manifest> = Vec::new();
+        for path in store.list(&Layout::origin(name).manifests()).await? {
+            let text = store.get(&path).await?.unwrap_or_default();
+            manifests.extend(serde_json::from_slice(&text).ok());
+        }
+        ages.insert(name.clone(), OriginAge::of(&manifests));
+    }
+    Ok(ages)
 }
 
 /// The partition set of an origin; `None` before its first scan has ended.

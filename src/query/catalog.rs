@@ -1,6 +1,6 @@
 //! The tables and views of a lake by their SQL names: a schema per origin. Nothing here reads the lake.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
@@ -15,12 +15,12 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
 
-use crate::lake::{LakeInfo, Layout, OriginInfo};
+use crate::lake::{LakeInfo, Layout, OriginAge, OriginInfo};
 use crate::table::TableKind;
 
 use super::attached::AttachedLake;
 use super::named::{NamedQueries, plan_view};
-use super::shard_table::ShardTable;
+use super::shard_table::{SORT_COLUMN, ShardTable};
 
 /// The engine's name for the lake as a whole: `lake.npm.versions` is the longest name of a table.
 pub(super) const CATALOG: &str = "lake";
@@ -82,6 +82,8 @@ pub(super) struct OriginSchema {
     /// Its folder within its lake; its name, unless the lake is attached.
     folder: String,
     registry_url: String,
+    /// What earlier versions wrote of it.
+    age: OriginAge,
     place: Place,
     views: Arc<Views>,
 }
@@ -102,26 +104,29 @@ impl std::fmt::Debug for Views {
 }
 
 impl LakeCatalog {
-    /// The origins of a lake, and those of attached ones with where they lie.
+    /// The origins of a lake, and those of attached ones with where they lie. `ages` says what is old of its own.
     pub(super) fn new(
         place: &Place,
         info: &LakeInfo,
+        ages: &BTreeMap<String, OriginAge>,
         attached: &[(Place, &AttachedLake)],
         queries: &Arc<NamedQueries>,
     ) -> Self {
         let views = Arc::new(Views { queries: Arc::clone(queries), planner: OnceLock::new() });
-        let schema = |place: &Place, name: String, folder: &str, origin: &OriginInfo| {
+        let schema = |place: &Place, name: String, folder: &str, origin: &OriginInfo, ages: &BTreeMap<_, _>| {
             Arc::new(OriginSchema {
                 name,
                 folder: folder.to_owned(),
                 registry_url: origin.registry_url.clone(),
+                age: ages.get(folder).cloned().unwrap_or_default(),
                 place: place.clone(),
                 views: Arc::clone(&views),
             })
         };
-        let own = info.origins.iter().map(|(name, origin)| schema(place, name.clone(), name, origin));
-        let others = attached.iter().flat_map(|(place, lake)| lake.schemas().map(move |each| (place, each)));
-        let others = others.map(|(place, (name, folder, origin))| schema(place, name, folder, origin));
+        let own = info.origins.iter().map(|(name, origin)| schema(place, name.clone(), name, origin, ages));
+        let others = attached.iter().flat_map(|(place, lake)| lake.schemas().map(move |each| (place, lake, each)));
+        let others =
+            others.map(|(place, lake, (name, folder, origin))| schema(place, name, folder, origin, &lake.ages));
         let origins = own.chain(others).collect();
         LakeCatalog { origins, default_origin: info.default_origin.clone(), views }
     }
@@ -201,7 +206,14 @@ impl OriginSchema {
     fn shards(&self, kind: TableKind) -> Arc<ShardTable> {
         let mut folder = self.place.root.clone();
         folder.extend(Layout::origin(&self.folder).table(kind).split('/'));
-        Arc::new(ShardTable::new(self.place.clone(), folder, kind, schema_of(kind)))
+        let age = self.age.of_table(kind);
+        let mut schema = schema_of(kind);
+        if age.earlier > 0 {
+            // An old shard may lack any column but the one by which it is sorted.
+            let as_old = |field: &FieldRef| field.as_ref().clone().with_nullable(field.name() != SORT_COLUMN);
+            schema = Arc::new(Schema::new(schema.fields().iter().map(as_old).collect::<Vec<_>>()));
+        }
+        Arc::new(ShardTable::new(self.place.clone(), folder, kind, schema, age))
     }
 }
 

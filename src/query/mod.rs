@@ -12,6 +12,7 @@ mod json_value;
 mod mistake;
 mod named;
 mod nearest;
+mod old_columns;
 mod optimizer;
 mod output_columns;
 mod own_files;

@@ -77,7 +77,7 @@ fn unreadable(kind: TableKind) -> String {
 }
 
 /// How many documents are read at once: fewer of large ones, a single one of 100 MB.
-fn documents_in_a_batch(metadata: &ParquetMetaData) -> usize {
+pub(super) fn documents_in_a_batch(metadata: &ParquetMetaData) -> usize {
     let means = metadata.row_groups().iter().map(|group| group.total_byte_size() / group.num_rows().max(1));
     let largest_mean_bytes = means.max().unwrap_or_default().max(1);
     usize::try_from(READ_BATCH_DOCUMENT_BYTES / largest_mean_bytes).unwrap_or(1).clamp(1, READ_BATCH_DOCUMENTS)

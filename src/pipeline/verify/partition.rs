@@ -139,7 +139,7 @@ pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest
 }
 
 /// Says how a file's bytes are not those that a manifest names.
-fn compare(file: ShardFile, meta: &ShardMeta) -> Result<(), String> {
+pub(in crate::pipeline) fn compare(file: ShardFile, meta: &ShardMeta) -> Result<(), String> {
     let (size_bytes, sha256) = digest(file).map_err(|error| format!("it cannot be read: {error}"))?;
     if size_bytes != meta.size_bytes {
         return Err(format!("it has {size_bytes} bytes, and its manifest says {}", meta.size_bytes));

@@ -1,0 +1,226 @@
+//! Rebuild: makes the tables of a lake again from its raw documents, partition by partition, without a request.
+//!
+//! A partition is made on one thread that may block, as many at once as there are cores, and committed as by an ingest. What
+//! is committed is not made again, so a run that was stopped goes on where it was. Not here: which bytes a table has
+//! (`table/`, `encode/`), and the order in which shards become visible (`commit`).
+
+mod build;
+mod plan;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use self::build::Task;
+pub(super) use self::plan::Wanted;
+use super::lease::{Lease, LeaseWatch};
+use super::open::{raise_lake, sweep};
+use super::progress::{Progress, ProgressSnapshot};
+use super::summary::seconds;
+use crate::commit::{commit, discard_staged_shards, read_manifest, read_manifests, recover};
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::lake::{Layout, Manifest, OriginLayout, Partition};
+use crate::store::{Store, blocking};
+use crate::table::TableKind;
+
+/// What a rebuild is to do.
+#[derive(Debug, Clone, Default)]
+pub struct RebuildOptions {
+    /// The origin; every one of the lake where it is `None`.
+    pub origin: Option<String>,
+    /// The tables to make again, and whatever else of a partition has the schema of an earlier version; all tables where it
+    /// is empty.
+    pub tables: BTreeSet<TableKind>,
+    /// Whether shards are made again that this version made.
+    pub force: bool,
+}
+
+/// What a rebuild did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RebuildSummary {
+    /// The origins.
+    pub origins: Vec<String>,
+    /// Where the lake lies.
+    pub lake: String,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+    /// Partitions that are committed.
+    pub partitions_total: u64,
+    /// Partitions that were made again.
+    pub partitions_rebuilt: u64,
+    /// Partitions of which this version had made every shard that was wanted.
+    pub partitions_current: u64,
+    /// Partitions whose interrupted commit was rolled forward at the start.
+    pub commits_recovered: u64,
+    /// All counters.
+    pub counts: ProgressSnapshot,
+    /// How long it took, in seconds.
+    #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
+    pub elapsed: Duration,
+}
+
+/// Makes the tables of a lake again from its raw documents. `stop` ends it early and cleanly: what is committed stays, and
+/// the summary says so.
+///
+/// Fails with [`ErrorKind::Lake`] where there is no lake or no such origin, for a lake of a newer version, where another
+/// process works on an origin, and where a shard that is needed is lost or damaged.
+pub async fn rebuild(
+    store: &Store,
+    options: &RebuildOptions,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<RebuildSummary> {
+    let started = Instant::now();
+    let info = raise_lake(store).await?;
+    if let Some(unknown) = options.origin.as_ref().filter(|name| !info.origins.contains_key(*name)) {
+        let known: Vec<&str> = info.origins.keys().map(String::as_str).collect();
+        return Err(Error::lake(format!("the lake {} holds no origin {unknown}", store.location()))
+            .hint(format!("it holds {}", known.join(", "))));
+    }
+    let mut summary = RebuildSummary { lake: store.location(), ..RebuildSummary::default() };
+    for name in info.origins.into_keys().filter(|name| options.origin.as_ref().is_none_or(|wanted| wanted == name)) {
+        let layout = Layout::origin(&name);
+        let lease = Lease::take(store, &layout, "rebuild").await?;
+        let run = Run {
+            store: store.clone(),
+            layout,
+            wanted: Wanted { tables: options.tables.clone(), force: options.force },
+            progress: Arc::clone(&progress),
+            stop: stop.child_token(),
+            large_documents: Arc::default(),
+        };
+        let result = run.origin(lease.watch(), &mut summary).await;
+        // Whatever else failed is the story.
+        let ended = lease.end().await;
+        result.and(ended).doing(|| format!("rebuilding {name}"))?;
+        summary.origins.push(name);
+        if stop.is_cancelled() {
+            break;
+        }
+    }
+    summary.interrupted =
+        stop.is_cancelled() && summary.partitions_rebuilt + summary.partitions_current < summary.partitions_total;
+    summary.counts = progress.snapshot();
+    summary.elapsed = started.elapsed();
+    Ok(summary)
+}
+
+/// A rebuild of one origin under way.
+#[derive(Clone)]
+struct Run {
+    store: Store,
+    layout: OriginLayout,
+    wanted: Wanted,
+    progress: Arc<Progress>,
+    /// Cancelled when the run is to end: by its caller, by the first failure, and when the lease is lost.
+    stop: CancellationToken,
+    large_documents: Arc<Mutex<()>>,
+}
+
+impl Run {
+    async fn origin(&self, lease: LeaseWatch, summary: &mut RebuildSummary) -> Result<()> {
+        sweep(&self.store, &self.layout).await?;
+        summary.commits_recovered += recover(&self.store, &self.layout).await? as u64;
+        let manifests = read_manifests(&self.store, &self.layout).await?;
+        summary.partitions_total += manifests.len() as u64;
+        Progress::add(&self.progress.partitions_total, manifests.len() as u64);
+        let run = self.clone();
+        let partitions = blocking("planning a rebuild", move || run.plan(manifests)).await?;
+        summary.partitions_current += partitions.skipped;
+        Progress::add(&self.progress.partitions_done, partitions.skipped);
+        Progress::add(&self.progress.partitions_unchanged, partitions.skipped);
+
+        let work = self.partitions(partitions.to_rebuild, &lease);
+        tokio::pin!(work);
+        let (rebuilt, failure) = tokio::select! {
+            done = &mut work => done,
+            () = lease.lost() => {
+                self.stop.cancel();
+                (work.await.0, Some(lease.lost_error()))
+            }
+        };
+        summary.partitions_rebuilt += rebuilt;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Makes partitions again, as many at once as there are cores. Returns how many were made, and the first failure. Each
+    /// that was begun runs to its end, so that nothing is written when the lease is given back.
+    async fn partitions(&self, partitions: Vec<Partition>, lease: &LeaseWatch) -> (u64, Option<Error>) {
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let (mut rebuilt, mut failure) = (0, None);
+        let work = partitions.into_iter().map(|partition| self.partition(partition, lease));
+        let mut work = stream::iter(work).buffer_unordered(at_once);
+        while let Some(result) = work.next().await {
+            match result {
+                Ok(has_changed) => rebuilt += u64::from(has_changed),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.stop.cancel();
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        (rebuilt, failure)
+    }
+
+    /// Which partitions are to be made again, and how much that is. Blocks.
+    fn plan(&self, manifests: Vec<Manifest>) -> Result<Partitions> {
+        let mut partitions = Partitions::default();
+        for manifest in manifests {
+            if self.wanted.of(&self.store, &self.layout, &manifest)?.is_empty() {
+                partitions.skipped += 1;
+                continue;
+            }
+            Progress::add(&self.progress.packuments_planned, manifest.rows(TableKind::Packuments));
+            for rows in [&self.progress.rows_scanned, &self.progress.rows_planned] {
+                Progress::add(rows, manifest.rows(TableKind::Docs));
+            }
+            partitions.to_rebuild.push(manifest.partition);
+        }
+        Ok(partitions)
+    }
+
+    async fn partition(&self, partition: Partition, lease: &LeaseWatch) -> Result<bool> {
+        let rebuilt = rebuild_partition(self, &partition, lease).await?;
+        Progress::add(&self.progress.partitions_done, 1);
+        Ok(rebuilt)
+    }
+}
+
+/// The partitions of an origin.
+#[derive(Default)]
+struct Partitions {
+    to_rebuild: Vec<Partition>,
+    /// How many are as they should be.
+    skipped: u64,
+}
+
+/// Makes what is wanted of a partition again and commits it. Returns whether there was anything to do.
+async fn rebuild_partition(run: &Run, partition: &Partition, lease: &LeaseWatch) -> Result<bool> {
+    if run.stop.is_cancelled() {
+        return Err(Error::interrupted());
+    }
+    let Some(manifest) = read_manifest(&run.store, &run.layout, partition).await? else { return Ok(false) };
+    discard_staged_shards(&run.store, &run.layout, partition).await?;
+    let task = run.clone();
+    let build = move || {
+        let tables = task.wanted.of(&task.store, &task.layout, &manifest)?;
+        if tables.is_empty() {
+            return Ok(None);
+        }
+        let Run { store, layout, progress, stop, large_documents, .. } = task;
+        Task { store, layout, manifest, tables, progress, stop, large_documents }.build().map(Some)
+    };
+    let doing = || format!("rebuilding the partition {partition}");
+    let Some(manifest) = blocking("a partition's rebuild", build).await.doing(doing)? else { return Ok(false) };
+    lease.confirm().await?;
+    let (store, layout) = (run.store.clone(), run.layout.clone());
+    // To its end, also when this future is dropped meanwhile.
+    let committed = tokio::spawn(async move { commit(&store, &layout, &manifest).await }).await;
+    committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
+    Ok(true)
+}

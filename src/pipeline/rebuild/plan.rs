@@ -1,0 +1,45 @@
+//! Which tables of a partition a rebuild makes again, by its manifest and the sizes of its shards.
+
+use std::collections::BTreeSet;
+
+use crate::error::Result;
+use crate::lake::{Manifest, OriginLayout, ShardMeta};
+use crate::store::Store;
+use crate::table::{TableKind, schema_version};
+use crate::version::TOOL_VERSION;
+
+/// What is to be made again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::pipeline) struct Wanted {
+    /// The tables to make again where this version did not make them; all where it is empty.
+    pub(in crate::pipeline) tables: BTreeSet<TableKind>,
+    /// Whether what this version made is made again as well.
+    pub(in crate::pipeline) force: bool,
+}
+
+impl Wanted {
+    /// The tables of a partition to make again. Never so few that shards of two versions of the schema stay beside each
+    /// other. Looks at the sizes of the shards, so it blocks.
+    pub(super) fn of(&self, store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<BTreeSet<TableKind>> {
+        let mut tables: BTreeSet<TableKind> = manifest.old_tables().map(|(table, _)| table).collect();
+        for table in TableKind::ALL {
+            let Some(meta) = manifest.shards.get(table.as_str()) else { continue };
+            let is_wanted = self.tables.is_empty() || self.tables.contains(&table);
+            let is_to_be_made = is_wanted && (self.force || !is_of_this_version(table, meta));
+            if is_to_be_made || !is_as_named(store, &layout.shard(table, &manifest.partition), meta)? {
+                tables.insert(table);
+            }
+        }
+        Ok(tables)
+    }
+}
+
+fn is_of_this_version(table: TableKind, meta: &ShardMeta) -> bool {
+    meta.schema_version == schema_version(table) && meta.tool_version == TOOL_VERSION
+}
+
+/// Whether a shard is there in the size that its manifest names.
+fn is_as_named(store: &Store, path: &str, meta: &ShardMeta) -> Result<bool> {
+    let file = futures::executor::block_on(store.open_shard(path))?;
+    Ok(file.is_some_and(|file| file.size_bytes() == meta.size_bytes))
+}
