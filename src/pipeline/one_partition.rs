@@ -9,9 +9,11 @@ use tokio::sync::mpsc;
 
 use super::build::{PartitionJob, build};
 use super::ingest::River;
+use super::lease::LeaseWatch;
 use super::losses::disbelief_in_gone;
 use super::plan::{Previous, plan};
 use super::progress::Progress;
+use super::rebuild::{Run as RebuildRun, Wanted, rebuild_partition};
 use super::summary::PlannedPartition;
 use crate::commit::{commit, read_manifest};
 use crate::diff::Selection;
@@ -40,9 +42,14 @@ impl River {
         if set.rows_per_partition.is_some_and(|rows| row_count > rows * 2) {
             self.with_notes(|notes| notes.overgrown.push((partition.file_stem(), row_count)));
         }
-        let previous = read_manifest(&self.options.store, &self.layout, &partition).await?;
-        let river = Arc::clone(&self);
-        let job = blocking("a partition's plan", move || river.prepare(partition, previous, rows)).await?;
+        let mut job = Arc::clone(&self).planned(partition, rows).await?;
+        if let (true, Some(lease)) = (job.previous.as_ref().is_some_and(Manifest::is_old), &self.lease)
+            && !job.plan.is_unchanged()
+        {
+            // One partition never has shards of two versions beside each other.
+            self.rebuild(&job.partition, lease).await?;
+            job = Arc::clone(&self).planned(job.partition, job.rows).await?;
+        }
         self.note_plan(&job);
         if self.options.dry_run || job.plan.is_unchanged() {
             if !self.options.dry_run {
@@ -81,6 +88,26 @@ impl River {
             self.options.store.delete_folder(&self.layout.partition_staging(partition)).await?;
         }
         Ok(())
+    }
+
+    /// Plans a partition and opens what it held.
+    async fn planned(self: Arc<Self>, partition: Partition, rows: Vec<DocRow>) -> Result<PartitionJob> {
+        let previous = read_manifest(&self.options.store, &self.layout, &partition).await?;
+        blocking("a partition's plan", move || self.prepare(partition, previous, rows)).await
+    }
+
+    /// Makes what an earlier version wrote of a partition again from its documents.
+    async fn rebuild(&self, partition: &Partition, lease: &LeaseWatch) -> Result<()> {
+        let rebuild = RebuildRun {
+            store: self.options.store.clone(),
+            layout: self.layout.clone(),
+            wanted: Wanted::default(),
+            // What it reads and writes is not what the run is measured by.
+            progress: Arc::default(),
+            stop: self.stop_builds.clone(),
+            large_documents: Arc::clone(&self.large_documents),
+        };
+        rebuild_partition(&rebuild, partition, lease).await.map(drop)
     }
 
     /// Plans a partition and opens what it held. Blocks.

@@ -9,16 +9,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{FileMetaData, ParquetMetaData};
 use parquet::file::reader::ChunkReader;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::store::ShardFile;
-use crate::table::{TableKind, schema_version};
-
-/// The key of a shard's metadata under which the version of its table's schema stands.
-const SCHEMA_VERSION_KEY: &str = "all_docs.schema_version";
+use crate::table::{SCHEMA_VERSION_KEY, TableKind, schema_version};
 
 /// The version of its table's schema that a shard was written by. Those of format 1 do not say; theirs is 1.
 pub fn schema_version_of(metadata: &FileMetaData) -> u32 {
@@ -113,8 +111,7 @@ impl Reading {
         builder: ParquetRecordBatchReaderBuilder<T>,
     ) -> ParquetRecordBatchReaderBuilder<T> {
         let Some(columns) = &self.columns else { return builder };
-        let mask =
-            parquet::arrow::ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
         builder.with_projection(mask)
     }
 }

@@ -81,6 +81,7 @@ pub async fn rebuild(
         return Err(Error::lake(format!("the lake {} holds no origin {unknown}", store.location()))
             .hint(format!("it holds {}", known.join(", "))));
     }
+    let tables = if options.tables.is_empty() { TableKind::ALL.into() } else { options.tables.clone() };
     let mut summary = RebuildSummary { lake: store.location(), ..RebuildSummary::default() };
     for name in info.origins.into_keys().filter(|name| options.origin.as_ref().is_none_or(|wanted| wanted == name)) {
         let layout = Layout::origin(&name);
@@ -88,7 +89,7 @@ pub async fn rebuild(
         let run = Run {
             store: store.clone(),
             layout,
-            wanted: Wanted { tables: options.tables.clone(), force: options.force },
+            wanted: Wanted { tables: tables.clone(), force: options.force },
             progress: Arc::clone(&progress),
             stop: stop.child_token(),
             large_documents: Arc::default(),
@@ -109,16 +110,17 @@ pub async fn rebuild(
     Ok(summary)
 }
 
-/// A rebuild of one origin under way.
+/// A rebuild under way of one origin, or of one of its partitions.
 #[derive(Clone)]
-struct Run {
-    store: Store,
-    layout: OriginLayout,
-    wanted: Wanted,
-    progress: Arc<Progress>,
+pub(super) struct Run {
+    pub(super) store: Store,
+    pub(super) layout: OriginLayout,
+    pub(super) wanted: Wanted,
+    pub(super) progress: Arc<Progress>,
     /// Cancelled when the run is to end: by its caller, by the first failure, and when the lease is lost.
-    stop: CancellationToken,
-    large_documents: Arc<Mutex<()>>,
+    pub(super) stop: CancellationToken,
+    /// Held while a large document becomes rows.
+    pub(super) large_documents: Arc<Mutex<()>>,
 }
 
 impl Run {
@@ -199,8 +201,9 @@ struct Partitions {
     skipped: u64,
 }
 
-/// Makes what is wanted of a partition again and commits it. Returns whether there was anything to do.
-async fn rebuild_partition(run: &Run, partition: &Partition, lease: &LeaseWatch) -> Result<bool> {
+/// Makes what is wanted of a partition again and commits it. Returns whether there was anything to do. The caller holds
+/// `lease`.
+pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &LeaseWatch) -> Result<bool> {
     if run.stop.is_cancelled() {
         return Err(Error::interrupted());
     }

@@ -8,12 +8,12 @@ use crate::store::Store;
 use crate::table::{TableKind, schema_version};
 use crate::version::TOOL_VERSION;
 
-/// What is to be made again.
+/// What is to be made again, besides what has the schema of an earlier version and what is lost.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::pipeline) struct Wanted {
-    /// The tables to make again where this version did not make them; all where it is empty.
+    /// The tables to make again where another version of the tool made them.
     pub(in crate::pipeline) tables: BTreeSet<TableKind>,
-    /// Whether what this version made is made again as well.
+    /// Whether they are made again where this version made them.
     pub(in crate::pipeline) force: bool,
 }
 
@@ -24,8 +24,7 @@ impl Wanted {
         let mut tables: BTreeSet<TableKind> = manifest.old_tables().map(|(table, _)| table).collect();
         for table in TableKind::ALL {
             let Some(meta) = manifest.shards.get(table.as_str()) else { continue };
-            let is_wanted = self.tables.is_empty() || self.tables.contains(&table);
-            let is_to_be_made = is_wanted && (self.force || !is_of_this_version(table, meta));
+            let is_to_be_made = self.tables.contains(&table) && (self.force || !is_of_this_version(table, meta));
             if is_to_be_made || !is_as_named(store, &layout.shard(table, &manifest.partition), meta)? {
                 tables.insert(table);
             }
