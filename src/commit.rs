@@ -6,9 +6,10 @@
 //! [`recover`], without asking the registry for anything. Not here: what is in the shards.
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::{Manifest, OriginLayout, Partition};
+use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition};
 use crate::store::Store;
 use crate::table::TableKind;
 use crate::version::FORMAT_VERSION;
@@ -29,40 +30,49 @@ const PROMOTION_ORDER: [TableKind; 12] = [
     TableKind::Docs,
 ];
 
-/// Puts a partition's staged shards in their places and writes `manifest`, which names them and those that stay.
-pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<()> {
+/// Puts the staged shards of `moved` in their places and writes `manifest`, which names them and those that stay.
+pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest, moved: &[TableKind]) -> Result<()> {
     let partition = &manifest.partition;
     let doing = || format!("committing the partition {partition} of {}", layout.name());
-    let text = to_json(manifest)?;
-    store.put(&layout.commit_intent(partition), text).await.doing(doing)?;
-    roll_forward(store, layout, manifest).await.doing(doing)
+    let tables = moved.iter().map(|table| table.as_str().to_owned()).collect();
+    let intent = CommitIntent { manifest: manifest.clone(), moved: Some(tables) };
+    store.put(&layout.commit_intent(partition), to_json(&intent)?).await.doing(doing)?;
+    roll_forward(store, layout, &intent).await.doing(doing)
 }
 
-/// Ends every commit that a dead process left half done. Answers how many partitions were rolled forward.
-pub async fn recover(store: &Store, layout: &OriginLayout) -> Result<usize> {
+/// Ends every commit of an origin that a dead process left half done. Returns how many there were.
+pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> {
     let mut recovered = 0;
     for path in store.list(&layout.staging()).await? {
-        if !layout.is_commit_intent(&path) {
-            continue;
+        if layout.is_commit_intent(&path)
+            && let Some(intent) = read_intent(store, &path).await?
+        {
+            recovered += usize::from(recover(store, layout, &intent.manifest.partition).await?);
         }
-        let Some(text) = store.get(&path).await? else { continue };
-        let manifest: Manifest =
-            serde_json::from_slice(&text).or_error(ErrorKind::Lake, || format!("{path} is damaged"))?;
-        roll_forward(store, layout, &manifest)
-            .await
-            .doing(|| format!("rolling forward the interrupted commit of {}", manifest.partition))?;
-        recovered += 1;
     }
     Ok(recovered)
 }
 
-async fn roll_forward(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<()> {
+async fn read_intent(store: &Store, path: &str) -> Result<Option<CommitIntent>> {
+    let Some(text) = store.get(path).await? else { return Ok(None) };
+    CommitIntent::parse(&text).or_error(ErrorKind::Lake, || format!("{path} is damaged")).map(Some)
+}
+
+/// Ends the commit of a partition that a dead process left half done. Returns whether there was one.
+pub async fn recover(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
+    let Some(intent) = read_intent(store, &layout.commit_intent(partition)).await? else { return Ok(false) };
+    roll_forward(store, layout, &intent)
+        .await
+        .doing(|| format!("rolling forward the interrupted commit of {partition}"))?;
+    Ok(true)
+}
+
+async fn roll_forward(store: &Store, layout: &OriginLayout, intent: &CommitIntent) -> Result<()> {
+    let manifest = &intent.manifest;
     let partition = &manifest.partition;
-    for table in PROMOTION_ORDER {
-        if manifest.shards.contains_key(table.as_str()) {
-            // One that is not staged keeps its old shard, or was moved before the process died.
-            store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;
-        }
+    for table in PROMOTION_ORDER.into_iter().filter(|table| intent.moves(*table)) {
+        // One that is not staged any more was moved before the process died.
+        store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;
     }
     store.put(&layout.manifest(partition), to_json(manifest)?).await?;
     clear_staging(store, layout, partition).await
@@ -103,7 +113,8 @@ pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<
     Ok(manifests)
 }
 
-fn parse_manifest(path: &str, text: &Bytes) -> Result<Manifest> {
+/// Reads the text of a manifest that lies at `path`.
+pub fn parse_manifest(path: &str, text: &Bytes) -> Result<Manifest> {
     let manifest: Manifest = serde_json::from_slice(text)
         .or_error(ErrorKind::Lake, || format!("the manifest {path} is damaged"))
         .map_err(|error| error.hint("delete that manifest: the next ingest makes the partition anew"))?;
@@ -114,8 +125,8 @@ fn parse_manifest(path: &str, text: &Bytes) -> Result<Manifest> {
     Ok(manifest)
 }
 
-fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(manifest)
+fn to_json(record: &impl Serialize) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(record)
         .or_error(ErrorKind::Internal, || "a manifest cannot be spelled as JSON".to_owned())?;
     text.push(b'\n');
     Ok(text)
@@ -149,11 +160,17 @@ mod tests {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
         store.put(&layout.shard(TableKind::Versions, &Partition::ALL), "old").await.unwrap();
         store.put(&layout.staged_shard(TableKind::Docs, &Partition::ALL), "new").await.unwrap();
-        commit(&store, &layout, &manifest(&[TableKind::Docs, TableKind::Versions])).await.unwrap();
+        // A process that died while it built left this one; nothing vouches for it.
+        store.put(&layout.staged_shard(TableKind::Versions, &Partition::ALL), "half").await.unwrap();
+        let manifest = manifest(&[TableKind::Docs, TableKind::Versions]);
+        commit(&store, &layout, &manifest, &[TableKind::Docs]).await.unwrap();
         assert_eq!(
             store.list("").await.unwrap(),
             ["npm/docs/0-z.parquet", "npm/manifest/0-z.json", "npm/versions/0-z.parquet"]
         );
+        for (table, expected) in [(TableKind::Docs, "new"), (TableKind::Versions, "old")] {
+            assert_eq!(store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap(), expected);
+        }
         assert_eq!(read_manifests(&store, &layout).await.unwrap().len(), 1);
     }
 
@@ -163,7 +180,7 @@ mod tests {
         let answers = layout.staged_answers(&Partition::ALL, 0, 3);
         store.put(&answers, "of an earlier run").await.unwrap();
         store.put(&layout.staged_shard(TableKind::Docs, &Partition::ALL), "new").await.unwrap();
-        commit(&store, &layout, &manifest(&[TableKind::Docs])).await.unwrap();
+        commit(&store, &layout, &manifest(&[TableKind::Docs]), &[TableKind::Docs]).await.unwrap();
         assert_eq!(store.list(&layout.staging()).await.unwrap(), [answers]);
     }
 
@@ -180,15 +197,21 @@ mod tests {
                     store.promote(&staged, &layout.shard(table, &Partition::ALL)).await.unwrap();
                 }
             }
-            let text = to_json(&manifest(&tables)).unwrap();
+            // Format 1 had the manifest alone for an intent.
+            let manifest = manifest(&tables);
+            let moved = Some(tables.map(|table| table.as_str().to_owned()).to_vec());
+            let text = match moved_before_death % 2 {
+                0 => to_json(&manifest).unwrap(),
+                _ => to_json(&CommitIntent { manifest, moved }).unwrap(),
+            };
             store.put(&layout.commit_intent(&Partition::ALL), text).await.unwrap();
-            assert_eq!(recover(&store, &layout).await.unwrap(), 1);
+            assert_eq!(recover_all(&store, &layout).await.unwrap(), 1);
             for table in tables {
                 let shard = store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap();
                 assert_eq!(shard, "new", "{table} after {moved_before_death} moves");
             }
             assert!(store.list("npm/staging").await.unwrap().is_empty());
-            assert_eq!(recover(&store, &layout).await.unwrap(), 0);
+            assert!(!recover(&store, &layout, &Partition::ALL).await.unwrap());
         }
     }
 

@@ -217,8 +217,31 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
     }
     tell_problems(printer, summary);
     if !summary.dry_run {
-        printer.note(&format!("  lake     {} (origin {})", summary.lake, summary.origin));
+        tell_others(printer, summary);
+        let state = &summary.state;
+        printer.note(&format!(
+            "  lake     {} (origin {}): {} of {} partitions, {} names, {} documents",
+            summary.lake,
+            summary.origin,
+            count(state.partitions_committed),
+            count(state.partitions_total),
+            count(state.names),
+            count(state.documents),
+        ));
     }
+}
+
+/// What other processes did for the same lake meanwhile.
+fn tell_others(printer: &Printer, summary: &IngestSummary) {
+    let others = &summary.others;
+    if others.partitions == 0 && others.processes.is_empty() {
+        return;
+    }
+    let who = match others.processes.as_slice() {
+        [] => "other processes".to_owned(),
+        processes => processes.join(", "),
+    };
+    printer.note(&format!("  others   {} partitions were brought up to date by {who}", log::count(others.partitions)));
 }
 
 fn tell_problems(printer: &Printer, summary: &IngestSummary) {

@@ -17,7 +17,7 @@ pub use catalog::{LakeInfo, OriginInfo};
 pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact_partition_set};
 pub use layout::{Layout, OriginLayout, Place};
 pub use lock::{LockRecord, ProcessPlace};
-pub use manifest::Manifest;
+pub use manifest::{CommitIntent, Manifest};
 pub use partition::{Partition, PartitionSet, hex_key};
 pub use pivots::Pivots;
 pub use shard_meta::ShardMeta;

@@ -58,7 +58,7 @@ impl Clearing {
     ///
     /// Fails with [`ErrorKind::Lake`], before anything is deleted, while another process works on the origin.
     pub async fn run(self) -> Result<()> {
-        let lease = Lease::take(&self.store, &self.layout, "cache clear").await?;
+        let lease = Lease::of_origin(&self.store, &self.layout, "cache clear").await?;
         let cleared = self.delete().await;
         let ended = lease.end().await;
         cleared.and(ended)?;

@@ -12,7 +12,7 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::bounds::Bounds;
+use super::worker::Bounds;
 use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use crate::commit::read_manifests;
 use crate::error::{ErrorKind, Result};
@@ -242,11 +242,21 @@ impl Scene {
             }
         }
         assert_nothing_half(store, [&self.before, &objects(quiet).await], &after).await;
-        // The lock of a dead process is taken over by another one; here both are one process.
-        store.delete(&layout().lock()).await.unwrap();
+        forget_dead_process(store).await;
         let rerun = self.run(store).await.unwrap();
         assert_same(store, quiet, &after).await;
         Some((reached, rerun.counts.packuments_resumed))
+    }
+}
+
+/// Removes what tells that the process is alive: another one would find it dead, but here both are one process.
+async fn forget_dead_process(store: &Store) {
+    for path in store.list("").await.unwrap() {
+        let target = Store::target_of_put(&path).unwrap_or_else(|| path.clone());
+        let is_of_run = layout().parse_run_status(&target).is_some() || layout().parse_scan_spool(&target).is_some();
+        if is_of_run || target.starts_with(&layout().leases()) {
+            store.delete(&path).await.unwrap();
+        }
     }
 }
 
@@ -259,6 +269,8 @@ fn kind_of(path: &str) -> String {
             _ if TableKind::parse(stem).is_some() => "table",
             _ if is_partition => "partition",
             _ if stem.starts_with("answers-") => "answers",
+            _ if stem.starts_with("run-") => "run",
+            _ if stem.starts_with("scan-") => "scan",
             _ => stem,
         };
         if suffix.is_empty() { stem.to_owned() } else { format!("{stem}.{suffix}") }
@@ -270,6 +282,7 @@ const SEGMENT: &str = "sample/staging/partition/answers.zst";
 const STAGED_SHARD: &str = "sample/staging/partition/table.parquet";
 const SHARD: &str = "sample/table/partition.parquet";
 const INTENT: &str = "sample/staging/partition/commit.json";
+const LEASE: &str = "sample/leases/partition.json";
 const MANIFEST: &str = "sample/manifest/partition.json";
 
 /// That so many steps failed, all of these among them, and that reruns found what was staged.
@@ -303,7 +316,7 @@ async fn after_a_death_at_any_step_of_an_update_a_rerun_ends_in_the_same_bytes()
 async fn after_a_death_between_any_two_kinds_of_steps_on_a_disk_a_rerun_ends_in_the_same_bytes() {
     let moved = [(Step::CreateFolder, "sample/table"), (Step::Rename, SHARD), (Step::SyncFolder, "sample/table")];
     let staged = [Step::CreateFile, Step::Write, Step::SyncFile].map(|step| (step, STAGED_SHARD));
-    let puts = [SEGMENT, INTENT, MANIFEST, "sample/lock.json", Layout::INFO, Layout::REQUESTS].map(put_of).concat();
+    let puts = [SEGMENT, INTENT, MANIFEST, LEASE, Layout::INFO, Layout::REQUESTS].map(put_of).concat();
     let tried = Scene::first_ingest(Place::Disk, Failure::Death).fail_at_each_kind_of_step().await;
     assert_tried(&tried, 60, &[&moved[..], &staged, &puts].concat());
 }
@@ -311,7 +324,7 @@ async fn after_a_death_between_any_two_kinds_of_steps_on_a_disk_a_rerun_ends_in_
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_between_steps_of_an_update_on_a_disk_a_rerun_ends_in_the_same_bytes() {
     let moved = [(Step::Rename, SHARD), (Step::SyncFolder, "sample/table"), (Step::SyncFolder, "sample/manifest")];
-    let deleted = [(Step::Delete, SEGMENT), (Step::Delete, "sample/lock.json")];
+    let deleted = [(Step::Delete, SEGMENT), (Step::Delete, LEASE)];
     let tried = Scene::update(Place::Disk, Failure::Death).await.fail_at_each_kind_of_step().await;
     assert_tried(&tried, 60, &[&moved[..], &deleted, &put_of(SEGMENT), &put_of(INTENT), &put_of(MANIFEST)].concat());
 }

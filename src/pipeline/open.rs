@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout};
+use crate::lake::{LakeInfo, Layout, OriginInfo};
 use crate::store::Store;
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
@@ -73,11 +73,9 @@ pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result
         .hint("other processes write it all the time; run the same command again"))
 }
 
-/// Removes what dead processes left of puts that they had begun. Called by the one who holds the lease of the origin:
-/// nobody else writes its manifests and its staging, but another one may try for the lease, or write another origin.
-pub(super) async fn sweep(store: &Store, layout: &OriginLayout) -> Result<()> {
-    store.sweep(&layout.manifests(), Duration::ZERO).await?;
-    store.sweep(&layout.staging(), Duration::ZERO).await?;
+/// Removes what dead processes left of puts that they had begun anywhere in the lake. Other processes may be writing, so
+/// that only what is old goes; what lies in a partition goes when its lease is taken.
+pub(super) async fn sweep(store: &Store) -> Result<()> {
     store.sweep("", LONGEST_PUT).await
 }
 

@@ -82,7 +82,9 @@ impl Disk {
     /// A new file beside `target` that waits to take its name.
     pub(super) fn create_beside(&self, target: &Path) -> io::Result<NamedTempFile> {
         self.admit(Step::CreateFile, target)?;
-        let staged = readable_by_others(tempfile::Builder::new().prefix(PUT_BEGUN)).tempfile_in(parent(target))?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{PUT_BEGUN}{name}-");
+        let staged = readable_by_others(tempfile::Builder::new().prefix(&prefix)).tempfile_in(parent(target))?;
         #[cfg(test)]
         let staged = {
             // A process that dies cleans nothing up.

@@ -13,7 +13,7 @@ use super::blocking;
 use super::disk::Disk;
 use crate::error::{Error, Result};
 
-/// How the name of a file begins whose put has begun and not ended.
+/// How the name of a file begins whose put has begun and not ended; the name that it will have follows, and a random end.
 pub(super) const PUT_BEGUN: &str = ".put-";
 /// What a person should know where a folder is not there that was there a moment ago.
 pub(super) const VANISHED_HINT: &str = "it was deleted, or its disk was taken away, while it was being written to; once it is back, run the same command again";
@@ -211,6 +211,13 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Whether a path is that of a put that has begun and not ended.
 pub(super) fn is_put_begun(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|file| file.starts_with(PUT_BEGUN))
+}
+
+/// The path that a put writes which has begun and not ended at `path`; `None` for any other file.
+pub(super) fn target_of_put(path: &str) -> Option<String> {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let (target, _) = file.strip_prefix(PUT_BEGUN)?.rsplit_once('-')?;
+    Some(if folder.is_empty() { target.to_owned() } else { format!("{folder}/{target}") })
 }
 
 /// How long ago a file was written; nothing where that is not known.
