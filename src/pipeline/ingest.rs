@@ -54,11 +54,11 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     refuse_locked(&store, &layout).await?;
     sweep(&store).await?;
     sweep_runs(&store, &layout).await?;
-    let reporter = RunReporter::start(store, &layout, Arc::clone(&progress)).await?;
-    let result = Run::new(options, layout, progress, reporter.run()).to_its_end(&stop, started).await;
-    // Whatever else failed is the story.
-    let reported = reporter.end().await;
-    result.and_then(|summary| reported.map(|()| summary))
+    let reporter = RunReporter::start(store.clone(), &layout, Arc::clone(&progress)).await?;
+    let result = Run::new(options, layout.clone(), progress, reporter.run()).to_its_end(&stop, started).await;
+    // Whatever else failed is the story. Processes that worked beside this one may have died meanwhile.
+    let ended = reporter.end().await.and(sweep_runs(&store, &layout).await);
+    result.and_then(|summary| ended.map(|()| summary))
 }
 
 /// Fails while another process holds the lock of the whole origin, before anything is asked.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use all_docs::error::ErrorKind;
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 
-use crate::support::{Env, all_docs, assert_same_lake, origin_folder, run, run_binary, stderr, stdout};
+use crate::support::{Env, all_docs, assert_same_lake, origin_folder, run, run_binary, same_name, stderr, stdout};
 
 /// A registry whose documents come so slowly that a run is still under way when it is looked at.
 fn slow_registry(seed: u64, before_headers_ms: u64) -> Env {
@@ -76,6 +76,7 @@ async fn what_a_killed_process_held_is_taken_over_by_one_that_waits_for_it() {
     assert!(leases(&env).is_empty(), "a run that ends gives its leases back");
     let quiet = Env::new(World::seeded(61, 60));
     quiet.ingest(&["m"]).await;
+    same_name(&env);
     assert_same_lake(&env.lake(), &quiet.lake());
 }
 
