@@ -5,13 +5,10 @@
 //! A process that dies before the intent has changed no table. One that dies after it is rolled forward by
 //! [`recover`], without asking the registry for anything. Not here: what is in the shards.
 
-use bytes::Bytes;
-
-use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::error::{Doing, Result};
 use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::store::Store;
 use crate::table::TableKind;
-use crate::version::FORMAT_VERSION;
 
 /// The order in which tables take their new shards: what the next ingest compares by (`outcomes`, then `docs`) last.
 const PROMOTION_ORDER: [TableKind; 12] = [
@@ -33,8 +30,7 @@ const PROMOTION_ORDER: [TableKind; 12] = [
 pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<()> {
     let partition = &manifest.partition;
     let doing = || format!("committing the partition {partition} of {}", layout.name());
-    let text = to_json(manifest)?;
-    store.put(&layout.commit_intent(partition), text).await.doing(doing)?;
+    store.put_record(&layout.commit_intent(partition), manifest).await.doing(doing)?;
     roll_forward(store, layout, manifest).await.doing(doing)
 }
 
@@ -45,9 +41,7 @@ pub async fn recover(store: &Store, layout: &OriginLayout) -> Result<usize> {
         if !layout.is_commit_intent(&path) {
             continue;
         }
-        let Some(text) = store.get(&path).await? else { continue };
-        let manifest: Manifest =
-            serde_json::from_slice(&text).or_error(ErrorKind::Lake, || format!("{path} is damaged"))?;
+        let Some(manifest) = store.read_record::<Manifest>(&path).await? else { continue };
         roll_forward(store, layout, &manifest)
             .await
             .doing(|| format!("rolling forward the interrupted commit of {}", manifest.partition))?;
@@ -64,7 +58,7 @@ async fn roll_forward(store: &Store, layout: &OriginLayout, manifest: &Manifest)
             store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;
         }
     }
-    store.put(&layout.manifest(partition), to_json(manifest)?).await?;
+    store.put_record(&layout.manifest(partition), manifest).await?;
     clear_staging(store, layout, partition).await
 }
 
@@ -84,41 +78,18 @@ async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partiti
 
 /// The manifest of a partition, `None` where it was never committed.
 pub async fn read_manifest(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<Option<Manifest>> {
-    match store.get(&layout.manifest(partition)).await? {
-        Some(text) => parse_manifest(&layout.manifest(partition), &text).map(Some),
-        None => Ok(None),
-    }
+    store.read_record(&layout.manifest(partition)).await
 }
 
 /// Every manifest of an origin, in the order of their file names.
 pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<Manifest>> {
     let mut manifests = Vec::new();
     for path in store.list(&layout.manifests()).await? {
-        if path.ends_with(".json")
-            && let Some(text) = store.get(&path).await?
-        {
-            manifests.push(parse_manifest(&path, &text)?);
+        if path.ends_with(".json") {
+            manifests.extend(store.read_record::<Manifest>(&path).await?);
         }
     }
     Ok(manifests)
-}
-
-fn parse_manifest(path: &str, text: &Bytes) -> Result<Manifest> {
-    let manifest: Manifest = serde_json::from_slice(text)
-        .or_error(ErrorKind::Lake, || format!("the manifest {path} is damaged"))
-        .map_err(|error| error.hint("delete that manifest: the next ingest makes the partition anew"))?;
-    if manifest.format_version > FORMAT_VERSION {
-        return Err(Error::lake(format!("{path} was written by a newer version of all-docs"))
-            .hint("update all-docs, or ingest into a new lake"));
-    }
-    Ok(manifest)
-}
-
-fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(manifest)
-        .or_error(ErrorKind::Internal, || "a manifest cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -127,7 +98,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::error::ErrorKind;
     use crate::lake::{Layout, ShardMeta};
+    use crate::version::FORMAT_VERSION;
 
     fn manifest(tables: &[TableKind]) -> Manifest {
         let meta =
@@ -180,8 +153,7 @@ mod tests {
                     store.promote(&staged, &layout.shard(table, &Partition::ALL)).await.unwrap();
                 }
             }
-            let text = to_json(&manifest(&tables)).unwrap();
-            store.put(&layout.commit_intent(&Partition::ALL), text).await.unwrap();
+            store.put_record(&layout.commit_intent(&Partition::ALL), &manifest(&tables)).await.unwrap();
             assert_eq!(recover(&store, &layout).await.unwrap(), 1);
             for table in tables {
                 let shard = store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap();
@@ -197,7 +169,7 @@ mod tests {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
         let mut newer = manifest(&[]);
         newer.format_version += 1;
-        store.put(&layout.manifest(&Partition::ALL), to_json(&newer).unwrap()).await.unwrap();
+        store.put_record(&layout.manifest(&Partition::ALL), &newer).await.unwrap();
         let error = read_manifest(&store, &layout, &Partition::ALL).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Lake);
     }

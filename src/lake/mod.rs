@@ -10,6 +10,7 @@ mod lock;
 mod manifest;
 mod partition;
 mod pivots;
+mod record;
 mod shard_meta;
 
 pub use balance::PartSize;
@@ -20,4 +21,5 @@ pub use lock::{LockRecord, ProcessPlace};
 pub use manifest::Manifest;
 pub use partition::{Partition, PartitionSet, hex_key};
 pub use pivots::Pivots;
+pub use record::{Record, is_of_newer_format};
 pub use shard_meta::ShardMeta;

@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::progress::{Progress, ProgressSnapshot};
 use crate::error::Result;
-use crate::lake::OriginLayout;
+use crate::lake::{OriginLayout, Record};
 use crate::store::Store;
 
 /// How often the file is replaced: often enough that `status` looks alive, and costs a disk nothing.
@@ -29,10 +29,15 @@ pub struct RunStatus {
     pub counts: ProgressSnapshot,
 }
 
+impl Record for RunStatus {
+    const NOUN: &'static str = "the status of a run";
+    const DAMAGED_HINT: &'static str = "delete it";
+}
+
 impl RunStatus {
     /// Reads the status of an origin's run; `None` where none is on record. A damaged one counts as none: it is only news.
     pub async fn read(store: &Store, layout: &OriginLayout) -> Result<Option<RunStatus>> {
-        Ok(store.get(&layout.run_status()).await?.and_then(|text| serde_json::from_slice(&text).ok()))
+        Ok(store.get(&layout.run_status()).await?.and_then(|text| Record::from_json(&layout.run_status(), &text).ok()))
     }
 }
 
@@ -58,10 +63,8 @@ impl RunReporter {
                     updated_at_s: jiff::Timestamp::now().as_second(),
                     counts: progress.snapshot(),
                 };
-                if let Ok(text) = serde_json::to_vec(&status) {
-                    // News only: a disk that is full will stop the run where it matters.
-                    let _ = task_store.put(&task_layout.run_status(), text).await;
-                }
+                // News only: a disk that is full will stop the run where it matters.
+                let _ = task_store.put_record(&task_layout.run_status(), &status).await;
                 if task_ended.run_until_cancelled(tokio::time::sleep(UPDATE_INTERVAL)).await.is_none() {
                     return;
                 }

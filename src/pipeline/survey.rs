@@ -10,7 +10,7 @@ use super::losses::PartitionLoss;
 use super::options::IngestOptions;
 use super::progress::Progress;
 use super::scope::Scope;
-use super::status::{read_partition_set, write_partition_set};
+use super::status::read_partition_set;
 use crate::commit::read_manifests;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{
@@ -125,5 +125,5 @@ async fn keep(set: &PartitionSet, options: &IngestOptions, layout: &OriginLayout
     if options.dry_run {
         return Ok(());
     }
-    write_partition_set(&options.store, layout, set).await
+    options.store.put_record(&layout.partition_set(), set).await
 }

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::error::{Context, Error, ErrorKind, Result, Retry};
+use crate::lake::Record;
 
 /// Requests in the first block of a run: few runs send fewer.
 const FIRST_BLOCK: u64 = 16;
@@ -38,6 +39,11 @@ pub struct MonthCount {
 pub struct BudgetSnapshot {
     /// By host, with its port where that is not the scheme's.
     pub hosts: BTreeMap<String, MonthCount>,
+}
+
+impl Record for BudgetSnapshot {
+    const NOUN: &'static str = "the count of requests";
+    const DAMAGED_HINT: &'static str = "run all-docs verify --repair: it keeps what is whole of it";
 }
 
 impl BudgetSnapshot {

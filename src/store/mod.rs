@@ -8,6 +8,7 @@ mod disk;
 #[cfg(test)]
 mod failpoint;
 mod local;
+mod record;
 mod staged;
 mod step;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub(crate) use blocking::blocking;
 use disk::Disk;
 #[cfg(test)]
 pub(crate) use failpoint::{Failure, Reached};
+pub use record::StoredRecord;
 pub use staged::{ShardFile, StagedFile};
 pub(crate) use step::Step;
 
