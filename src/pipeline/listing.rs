@@ -223,8 +223,8 @@ fn write_spool(store: &Store, path: &str, mut pages: mpsc::Receiver<Vec<DocRow>>
 impl Spool {
     /// All rows in the order of their names.
     fn rows(&self) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
-        let file = futures::executor::block_on(self.store.open_shard(&self.path))?
-            .ok_or_else(|| Error::lake(format!("{} vanished", self.path)))?;
+        let file =
+            self.store.blocking().open(&self.path)?.ok_or_else(|| Error::lake(format!("{} vanished", self.path)))?;
         let reader = ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs))?;
         let rows = reader.flat_map(|batch| match batch.and_then(|batch| doc_rows(&batch)) {
             Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),
@@ -239,7 +239,6 @@ fn endless(rows_scanned: u64, total_rows: Option<u64>) -> Result<()> {
     match total_rows {
         Some(total) if rows_scanned > total.saturating_mul(ENDLESS_TIMES).max(ENDLESS_ROWS) => {
             Err(Error::network(format!("the registry says that it has {total} names, and has listed {rows_scanned}"))
-                .retry(crate::error::Retry::Never)
                 .hint("its listing may have no end; is this the address of a registry's _all_docs?"))
         }
         _ => Ok(()),

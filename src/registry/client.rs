@@ -23,7 +23,7 @@ use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
 use super::retry::{Attempts, Failed};
 use super::statistics::{Statistics, add};
 use super::urls::{changes_url, packument_url, page_url};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result};
 use crate::npm::{
     Answer, ChangesPage, ChangesQuery, Document, PackageName, Page, PageQuery, RowsDecoder, RowsPage, Validators,
 };
@@ -382,7 +382,6 @@ fn misled(fault: Fault, http_status: u16) -> Failed {
 
 fn no_database(url: &Url) -> Error {
     Error::new(ErrorKind::Network, format!("there is no registry database at {url}"))
-        .retry(Retry::Never)
         .hint("an origin must serve its information at this URL and _all_docs below it, as npm's replication host and CouchDB do")
 }
 
