@@ -27,6 +27,7 @@ use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
+pub use blocking::BlockingStore;
 pub(crate) use blocking::blocking;
 use disk::Disk;
 #[cfg(test)]
@@ -280,7 +281,7 @@ impl Store {
 
     /// Whether a path is that of a put that has begun and not ended: no object yet, and perhaps never one.
     pub fn is_put_begun(path: &str) -> bool {
-        local::is_put_begun(path)
+        disk::is_put_begun(path)
     }
 
     /// The paths of all objects below `folder`, at any depth, sorted; none where the folder does not exist.

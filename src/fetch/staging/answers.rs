@@ -52,7 +52,7 @@ impl StagedAnswers {
     /// Reads what is staged once through, to know it; memory is bounded by the names. Blocks.
     pub fn open(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<StagedAnswers> {
         let mut paths = Vec::new();
-        for path in futures::executor::block_on(store.list(&layout.partition_staging(partition)))? {
+        for path in store.blocking().list(&layout.partition_staging(partition))? {
             if let Some(place) = layout.parse_staged_answers(&path) {
                 paths.push((place, path));
             }

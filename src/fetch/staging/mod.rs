@@ -80,7 +80,7 @@ impl Header {
 type SegmentReader = Box<dyn Read + Send>;
 
 fn open_segment(store: &Store, path: &str) -> Result<Option<SegmentReader>> {
-    let Some(file) = futures::executor::block_on(store.open_shard(path))? else { return Ok(None) };
+    let Some(file) = store.blocking().open(path)? else { return Ok(None) };
     let decoder = zstd::Decoder::new(BufReader::new(file.into_read()));
     Ok(decoder.ok().map(|decoder| Box::new(decoder) as SegmentReader))
 }

@@ -104,7 +104,7 @@ impl StagingWriter {
         let encoder = std::mem::replace(&mut self.encoder, new_encoder()?);
         let segment = encoder.finish().or_error(ErrorKind::Internal, || "a segment cannot be compressed".to_owned())?;
         let path = self.layout.staged_answers(&self.partition, self.run, self.next_segment);
-        futures::executor::block_on(self.store.put(&path, segment))?;
+        self.store.blocking().put(&path, segment)?;
         self.next_segment += 1;
         (self.answers, self.bytes) = (0, 0);
         Ok(())
