@@ -36,9 +36,9 @@ impl Layout {
     }
 }
 
-/// What a path of an origin is, by its name alone.
+/// What the file at a path of an origin is for, by the path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum FileRole<'a> {
     /// A file of the origin as a whole: the partition set, the lock, what a run says of itself, its spool.
     Own,
     /// Something in a table's folder.
@@ -169,23 +169,23 @@ impl OriginLayout {
         others.into_iter().chain(TableKind::ALL.iter().map(|table| self.table(*table))).collect()
     }
 
-    /// What a path below the origin's folder is, by its name alone.
-    pub fn place<'a>(&self, path: &'a str) -> Place<'a> {
+    /// What the file at a path below the origin's folder is for, by the path alone.
+    pub fn role<'a>(&self, path: &'a str) -> FileRole<'a> {
         let Some(below) = path.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/')) else {
-            return Place::Unknown { file: path };
+            return FileRole::Unknown { file: path };
         };
         if [self.partition_set(), self.lock(), self.run_status(), self.scan_spool()].iter().any(|own| own == path) {
-            return Place::Own;
+            return FileRole::Own;
         }
         match below.split_once('/') {
-            Some((folder, file)) if TableKind::parse(folder).is_some() => Place::Table { file },
-            Some(("manifest", file)) => Place::Manifest { file },
-            Some((Layout::SET_ASIDE, _)) => Place::SetAside,
+            Some((folder, file)) if TableKind::parse(folder).is_some() => FileRole::Table { file },
+            Some(("manifest", file)) => FileRole::Manifest { file },
+            Some((Layout::SET_ASIDE, _)) => FileRole::SetAside,
             Some(("staging", rest)) => match rest.split_once('/') {
-                Some((stem, file)) => Place::Staged { stem, is_named: self.is_staged_name(path, file) },
-                None => Place::Unknown { file: rest },
+                Some((stem, file)) => FileRole::Staged { stem, is_named: self.is_staged_name(path, file) },
+                None => FileRole::Unknown { file: rest },
             },
-            _ => Place::Unknown { file: below },
+            _ => FileRole::Unknown { file: below },
         }
     }
 

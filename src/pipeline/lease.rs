@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::process::{has_died, host_name, own_place};
+use super::process::{has_died, host_name, own_identity};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{LockRecord, OriginLayout};
 use crate::store::Store;
@@ -52,7 +52,7 @@ impl Lease {
             tool_version: TOOL_VERSION.to_owned(),
             host: host_name(),
             process_id: std::process::id(),
-            process_place: own_place(),
+            process_identity: own_identity(),
             since_s: now_s,
             expires_at_s: now_s + HOLDS_FOR_SECONDS,
         };
@@ -142,7 +142,7 @@ pub(super) async fn live_holder(store: &Store, layout: &OriginLayout) -> Result<
 
 /// Whether another process may take the place of a holder.
 fn is_free(holder: &LockRecord) -> bool {
-    let has_died = || holder.process_place.as_ref().is_some_and(|place| has_died(holder.process_id, place));
+    let has_died = || holder.process_identity.as_ref().is_some_and(|identity| has_died(holder.process_id, identity));
     holder.expires_at_s <= now_s() || has_died()
 }
 
@@ -218,9 +218,9 @@ fn now_s() -> i64 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::lake::{Layout, ProcessPlace};
+    use crate::lake::{Layout, ProcessIdentity};
 
-    fn record(expires_in_s: i64, process_place: Option<ProcessPlace>) -> LockRecord {
+    fn record(expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> LockRecord {
         let now_s = now_s();
         LockRecord {
             holder: "another".to_owned(),
@@ -228,15 +228,15 @@ mod tests {
             tool_version: "0".to_owned(),
             host: "far-away".to_owned(),
             process_id: u32::MAX,
-            process_place,
+            process_identity,
             since_s: now_s - 500,
             expires_at_s: now_s + expires_in_s,
         }
     }
 
-    /// A lock that somebody left, on another machine unless `process_place` says otherwise.
-    async fn leave(store: &Store, expires_in_s: i64, process_place: Option<ProcessPlace>) -> Bytes {
-        let text = to_json(&record(expires_in_s, process_place)).unwrap();
+    /// A lock that somebody left, on another machine unless `process_identity` says otherwise.
+    async fn leave(store: &Store, expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> Bytes {
+        let text = to_json(&record(expires_in_s, process_identity)).unwrap();
         store.put(&Layout::origin("npm").lock(), text.clone()).await.unwrap();
         text
     }
@@ -270,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn one_of_a_process_that_died_on_this_machine_is_taken_at_once() {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        leave(&store, 60, own_place()).await;
+        leave(&store, 60, own_identity()).await;
         Lease::take(&store, &layout, "ingest").await.unwrap();
     }
 

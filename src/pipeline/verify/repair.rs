@@ -13,7 +13,7 @@ use super::{places, requests};
 use crate::commit::{read_manifest, recover};
 use crate::diff::Selection;
 use crate::error::{Error, Result};
-use crate::lake::{Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Place};
+use crate::lake::{FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
 use crate::pipeline::open::sweep;
@@ -146,7 +146,7 @@ async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()
 /// Removes what this tool staged for a partition, and nothing else that lies there.
 async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
     for path in store.list(&layout.partition_staging(partition)).await? {
-        if matches!(layout.place(&path), Place::Staged { is_named: true, .. }) {
+        if matches!(layout.role(&path), FileRole::Staged { is_named: true, .. }) {
             store.delete(&path).await?;
         }
     }
