@@ -29,7 +29,7 @@ columns! {
         published_at: TimeColumn = optional("When it was published.")
             .unique().encoded_as(ColumnEncoding::PackedDifferences),
         published_by: TextColumn = optional("The user who published it."),
-        published_by_email: TextColumn = optional("The e-mail address of that user."),
+        published_by_email: TextColumn = optional("The e-mail address of that user.").without_statistics(),
         trusted_publisher: TextColumn = optional(
             "The service that published it without a user's token: github."
         ),
