@@ -10,22 +10,6 @@ use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::store::Store;
 use crate::table::TableKind;
 
-/// The order in which tables take their new shards: what the next ingest compares by (`outcomes`, then `docs`) last.
-const PROMOTION_ORDER: [TableKind; 12] = [
-    TableKind::Packuments,
-    TableKind::Packages,
-    TableKind::Versions,
-    TableKind::Dependencies,
-    TableKind::DistTags,
-    TableKind::Maintainers,
-    TableKind::Scripts,
-    TableKind::Stars,
-    TableKind::Unpublished,
-    TableKind::Quirks,
-    TableKind::Outcomes,
-    TableKind::Docs,
-];
-
 /// Puts a partition's staged shards in their places and writes `manifest`, which names them and those that stay.
 pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<()> {
     let partition = &manifest.partition;
@@ -52,7 +36,7 @@ pub async fn recover(store: &Store, layout: &OriginLayout) -> Result<usize> {
 
 async fn roll_forward(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<()> {
     let partition = &manifest.partition;
-    for table in PROMOTION_ORDER {
+    for table in TableKind::in_order_of_promotion() {
         if manifest.shards.contains_key(table.as_str()) {
             // One that is not staged keeps its old shard, or was moved before the process died.
             store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;

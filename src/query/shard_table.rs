@@ -40,7 +40,7 @@ use super::shard_reader::ShardReaderFactory;
 const SORT_COLUMN: &str = "name";
 
 /// The column that says whether a row is of the version that its package's tag `latest` points to.
-const LATEST_COLUMN: &str = "is_latest";
+pub(super) const LATEST_COLUMN: &str = "is_latest";
 
 /// Stands for any ending of a name, where the engine wants a value: this many of the last code point. That one is no
 /// character, so no name holds even one of it.
@@ -186,29 +186,13 @@ impl ShardTable {
     /// Sizes for the planner, which joins the smaller table into memory. Guessed: exact ones would cost a read a shard.
     fn guessed_statistics(&self, shards: &[PartitionedFile]) -> Statistics {
         let stored_bytes: u64 = shards.iter().map(|shard| shard.object_meta.size).sum();
-        let mut rows = usize::try_from(stored_bytes / stored_bytes_per_row(self.kind)).unwrap_or(usize::MAX);
+        let mut rows = usize::try_from(stored_bytes / self.kind.spec().stored_bytes_per_row).unwrap_or(usize::MAX);
         if self.is_latest_only {
             rows /= VERSIONS_PER_PACKAGE;
         }
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = Precision::Inexact(rows);
         statistics
-    }
-}
-
-/// Roughly what a row takes in a shard, by sampling a real lake. Only ratios between tables matter.
-fn stored_bytes_per_row(kind: TableKind) -> u64 {
-    match kind {
-        TableKind::Packuments => 10_000,
-        TableKind::Packages => 200,
-        TableKind::Versions => 120,
-        TableKind::Docs | TableKind::Outcomes => 40,
-        TableKind::Dependencies | TableKind::Scripts => 8,
-        TableKind::DistTags
-        | TableKind::Maintainers
-        | TableKind::Stars
-        | TableKind::Unpublished
-        | TableKind::Quirks => 20,
     }
 }
 
