@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::layering::{module_names, sources};
 
 /// Circles that are known, by the files in them, and wait to be broken.
-const KNOWN_CIRCLES: [&[&str]; 0] = [];
+const KNOWN_CIRCLES: [&[&str]; 1] = [&["pipeline::build", "pipeline::document_shards"]];
 
 /// The path of a module below the crate: `["store", "local"]`.
 type ModulePath = Vec<String>;
@@ -215,16 +215,18 @@ fn the_uses_between_the_files_of_a_module_go_one_way() {
 
 #[test]
 fn a_circle_is_found_through_imports_paths_and_re_exports() {
-    let circles = |files: &[(&str, &str)]| {
-        circles_of(files.iter().map(|(path, code)| (PathBuf::from(path), (*code).to_owned())))
-    };
+    let circles =
+        |files: &[(&str, &str)]| circles_of(files.iter().map(|(path, code)| (PathBuf::from(path), (*code).to_owned())));
     let two = vec![vec!["m::a".to_owned(), "m::b".to_owned()]];
     let a = ("m/a.rs", "use super::b::B;");
     assert_eq!(circles(&[a, ("m/b.rs", "pub(super) use super::{\n    a::{self, A as X},\n};")]), two);
     let parent = ("m/mod.rs", "mod a;\nmod b;\npub use a::A;\nfn f() { b::f() }\nstruct Own;");
     assert_eq!(circles(&[parent, a, ("m/b.rs", "fn f() { crate::m::a::f(); }")]), two);
     assert_eq!(circles(&[parent, a, ("m/b.rs", "use super::A;")]), two);
-    assert_eq!(circles(&[parent, a, ("m/b.rs", "use super::Own;\nuse super::c;\nuse other::a;")]), Vec::<Vec<String>>::new());
+    assert_eq!(
+        circles(&[parent, a, ("m/b.rs", "use super::Own;\nuse super::c;\nuse other::a;")]),
+        Vec::<Vec<String>>::new()
+    );
     let deep = [("m/b/mod.rs", "mod c;\nuse c::C;"), ("m/b/c.rs", "use super::super::a::A;")];
     let three = vec![vec!["m::a".to_owned(), "m::b".to_owned(), "m::b::c".to_owned()]];
     assert_eq!(circles(&[a, deep[0], deep[1]]), three);

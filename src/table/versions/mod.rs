@@ -1,12 +1,14 @@
 //! The `versions` table: a published version.
 
+mod facts;
 mod row;
 mod values;
 
 use super::column::{BooleanColumn, CommandListColumn, NumberColumn, TextColumn, TextListColumn, TimeColumn};
 use super::spec::{ColumnEncoding, TableSpec};
 
-pub(super) use row::{LatestFacts, RowMemo, VersionFacts};
+pub(super) use facts::{LatestFacts, VersionFacts};
+pub(super) use row::RowMemo;
 pub(super) use values::VersionValues;
 
 pub(super) const TABLE: TableSpec =
