@@ -67,11 +67,12 @@ impl StagingFeed {
     }
 
     fn write_all(&mut self, mut writer: StagingWriter) -> Result<()> {
-        while let Some((fetched, back)) = self.next(&mut writer)? {
+        while let Some((mut fetched, back)) = self.next(&mut writer)? {
             let appended = match &fetched.response {
                 Ok(response) => writer.append(&fetched.item, response, fetched.fetched_at_us),
                 Err(_) => Ok(()),
             };
+            fetched.drop_gzip();
             // Where nobody waits for it any more, the run has ended.
             let _ = back.send(fetched);
             appended?;

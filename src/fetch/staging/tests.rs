@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +10,9 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::fetch::{ByteBudget, FetchItem, Fetched};
 use crate::lake::{Layout, Partition};
-use crate::npm::DocRow;
-use crate::store::Failure;
+use crate::npm::{Answer, DocRow, Document, Representation, Validators};
+use crate::registry::Response;
+use crate::store::{Failure, Store};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -20,7 +22,7 @@ fn item(name: &str) -> FetchItem {
 }
 
 fn response(answer: Answer<Document>) -> Response {
-    Response { answer, http_status: 200, attempts: 1, validators: Validators::default() }
+    Response { answer, http_status: 200, attempts: 1, validators: Validators::default(), gzip: None }
 }
 
 fn document(name: &str) -> Response {
@@ -56,20 +58,54 @@ async fn open(store: &Store) -> StagedAnswers {
 #[tokio::test]
 async fn of_a_segment_with_one_wrong_bit_nothing_is_believed() {
     let store = Store::memory();
-    let path = stage(&store, NAMES.map(|name| (item(name), document(name))).into()).await;
+    let came = |name| if name == "b" { document(name) } else { in_gzip(document(name)) };
+    let path = stage(&store, NAMES.map(|name| (item(name), came(name))).into()).await;
     let sound = store.get(&path).await.unwrap().unwrap();
     assert!(NAMES.iter().all(|name| futures::executor::block_on(open(&store)).has(&item(name), Representation::Full)));
     for bit in (0..sound.len() * 8).step_by(3) {
         let mut damaged = sound.to_vec();
         damaged[bit / 8] ^= 1 << (bit % 8);
         store.put(&path, damaged).await.unwrap();
-        let mut staged = open(&store).await;
+        let staged = open(&store).await;
         for name in NAMES {
-            // A bit that the frame does not use may change nothing; then the document is the one that was staged.
-            if staged.has(&item(name), Representation::Full) {
-                assert_eq!(staged.take(&item(name)).unwrap().0, document(name), "bit {bit}");
-            }
+            assert!(!staged.has(&item(name), Representation::Full), "bit {bit}");
         }
+    }
+}
+
+/// The same answer, with its body as it came.
+fn in_gzip(response: Response) -> Response {
+    let Answer::Fresh(document) = &response.answer else { panic!("no document") };
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(&document.bytes).unwrap();
+    Response { gzip: Some(encoder.finish().unwrap().into()), ..response }
+}
+
+#[tokio::test]
+async fn a_body_that_came_in_gzip_is_staged_as_it_came() {
+    let store = Store::memory();
+    let sent = in_gzip(document("a"));
+    let answers = vec![(item("a"), sent.clone()), (item("b"), document("b"))];
+    let path = stage(&store, answers).await;
+    let segment = store.get(&path).await.unwrap().unwrap();
+    assert!(memchr::memmem::find(&segment, sent.gzip.as_ref().unwrap()).is_some());
+    let mut staged = open(&store).await;
+    for name in ["a", "b"] {
+        assert_eq!(staged.take(&item(name)).unwrap(), (document(name), 7));
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_is_cut_or_of_an_earlier_version_counts_as_nothing_and_its_number_as_used() {
+    let store = Store::memory();
+    let path = stage(&store, NAMES.map(|name| (item(name), in_gzip(document(name)))).into()).await;
+    let sound = store.get(&path).await.unwrap().unwrap();
+    let cuts = (0..sound.len()).step_by(7).map(|length| sound[..length].to_vec());
+    for bytes in cuts.chain([zstd::encode_all(&b"answers of format 1"[..], 1).unwrap()]) {
+        store.put(&path, bytes).await.unwrap();
+        let staged = open(&store).await;
+        assert!(!NAMES.iter().any(|name| staged.has(&item(name), Representation::Full)));
+        assert_eq!(staged.next_run(), 1);
     }
 }
 

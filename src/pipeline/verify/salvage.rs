@@ -136,5 +136,9 @@ fn read_answer(
         is_held: false,
         last_answer_us: None,
     };
-    Ok(Some((item, Response { answer, http_status: status.unwrap_or(200), attempts, validators }, fetched_at_us)))
+    Ok(Some((
+        item,
+        Response { answer, http_status: status.unwrap_or(200), attempts, validators, gzip: None },
+        fetched_at_us,
+    )))
 }
