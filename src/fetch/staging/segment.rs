@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, ErrorKind, Result};
 use crate::npm::{Answer, Document, Representation, Validators};
 use crate::registry::{Response, inflate_at_once};
+use crate::store::blocking;
 
 /// What a segment of this form begins with. Earlier versions wrote zstd frames, which begin otherwise: like those that are
 /// damaged they count as nothing.
@@ -66,7 +67,7 @@ impl SegmentBuilder {
     }
 
     /// Appends an answer; its header is completed with the form of its body.
-    pub(super) fn append(&mut self, mut header: Header, response: &Response) -> Result<()> {
+    pub(super) async fn append(&mut self, mut header: Header, response: &Response) -> Result<()> {
         let compressed;
         let mut coded: &[u8] = &[];
         if let Answer::Fresh(document) = &response.answer {
@@ -74,8 +75,7 @@ impl SegmentBuilder {
             (coding, coded) = match &response.gzip {
                 Some(gzip) => (Coding::Gzip, gzip.as_ref()),
                 None => {
-                    compressed = zstd::bulk::compress(&document.bytes, ZSTD_LEVEL)
-                        .or_error(ErrorKind::Internal, || "a staged answer cannot be compressed".to_owned())?;
+                    compressed = compress(document.bytes.clone()).await?;
                     (Coding::Zstd, compressed.as_slice())
                 }
             };
@@ -169,6 +169,15 @@ impl Body {
             Coding::Zstd => zstd::bulk::decompress(coded, bytes).ok().filter(|decoded| decoded.len() == bytes),
         }
     }
+}
+
+/// Compresses a body, which may be large, where it holds no other task up.
+async fn compress(body: Bytes) -> Result<Vec<u8>> {
+    let compressed = blocking("compressing an answer", move || {
+        zstd::bulk::compress(&body, ZSTD_LEVEL)
+            .or_error(ErrorKind::Internal, || "a staged answer cannot be compressed".to_owned())
+    });
+    compressed.await
 }
 
 fn checksum(bytes: &[u8]) -> u32 {

@@ -35,17 +35,13 @@ fn document(name: &str) -> Response {
 async fn stage(store: &Store, answers: Vec<(FetchItem, Response)>) -> String {
     let (layout, store) = (Layout::origin("npm"), store.clone());
     let path = layout.staged_answers(&Partition::ALL, 0, 0);
-    let write = move || {
-        let bound = SegmentBound { answers: 100, bytes: 1 << 20, age: Duration::from_secs(10) };
-        let none = StagedAnswers::default();
-        let mut writer =
-            StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
-        for (item, response) in answers {
-            writer.append(&item, &response, 7).unwrap();
-        }
-        writer.flush().unwrap();
-    };
-    tokio::task::spawn_blocking(write).await.unwrap();
+    let bound = SegmentBound { answers: 100, bytes: 1 << 20, age: Duration::from_secs(10) };
+    let none = StagedAnswers::default();
+    let mut writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
+    for (item, response) in answers {
+        writer.append(&item, &response, 7).await.unwrap();
+    }
+    writer.flush().await.unwrap();
     path
 }
 
@@ -125,8 +121,10 @@ fn stage_in_order(store: &Store, staged: &StagedAnswers, names: &[String], per_s
     let bound = SegmentBound { answers: per_segment, bytes: 1 << 20, age: Duration::from_secs(10) };
     let layout = Layout::origin("npm");
     let mut writer = StagingWriter::new(store, &layout, &Partition::ALL, Representation::Full, staged, bound).unwrap();
-    names.iter().for_each(|name| writer.append(&item(name), &document(name), 7).unwrap());
-    writer.flush().unwrap();
+    for name in names {
+        futures::executor::block_on(writer.append(&item(name), &document(name), 7)).unwrap();
+    }
+    futures::executor::block_on(writer.flush()).unwrap();
 }
 
 proptest! {
@@ -163,7 +161,7 @@ async fn an_answer_is_durable_when_its_segment_is_full_whatever_comes_before_it_
     let none = StagedAnswers::default();
     let layout = Layout::origin("npm");
     let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
-    let feed = tokio::task::spawn_blocking(move || feed.write_to(writer));
+    let feed = tokio::spawn(feed.write_to(writer));
     for name in ["c", "b", "d"] {
         let share = budget.open_share();
         let fetched = Fetched { item: item(name), response: Ok(document(name)), fetched_at_us: 7, share };
@@ -189,7 +187,7 @@ async fn where_nothing_can_be_staged_answers_still_pass_and_the_tap_says_so() {
         let share = ByteBudget::new(1 << 20).lane().open_share();
         Fetched { item: item(name), response: Ok(document(name)), fetched_at_us: 7, share }
     };
-    let waiting = tokio::task::spawn_blocking(move || feed.write_to(writer));
+    let waiting = tokio::spawn(feed.write_to(writer));
     // The second waits in the channel, or for a place in it, when the first cannot be staged.
     let (first, second) = tokio::join!(tap.pass(fetched("a")), tap.pass(fetched("b")));
     assert!(first.is_ok() && second.is_ok());

@@ -1,6 +1,8 @@
 //! Writing segments.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::segment::{Header, Kind, SegmentBuilder};
 use super::{SegmentBound, StagedAnswers};
@@ -11,7 +13,7 @@ use crate::npm::{Answer, Representation};
 use crate::registry::Response;
 use crate::store::Store;
 
-/// Appends answers to new segments. Blocks.
+/// Appends answers to new segments.
 pub struct StagingWriter {
     store: Store,
     layout: OriginLayout,
@@ -52,7 +54,7 @@ impl StagingWriter {
     }
 
     /// Appends an answer; durable at the latest when its segment is full.
-    pub fn append(&mut self, item: &FetchItem, response: &Response, fetched_at_us: i64) -> Result<()> {
+    pub async fn append(&mut self, item: &FetchItem, response: &Response, fetched_at_us: i64) -> Result<()> {
         let (kind, body_bytes) = match &response.answer {
             Answer::Fresh(document) => (Kind::Fresh, document.bytes.len()),
             Answer::NotModified => (Kind::NotModified, 0),
@@ -71,14 +73,14 @@ impl StagingWriter {
             fetched_at_us,
             body: None,
         };
-        self.segment.append(header, response)?;
+        self.segment.append(header, response).await?;
         if self.answers == 0 {
             self.first_at = Instant::now();
         }
         self.answers += 1;
         self.bytes += body_bytes;
         if self.answers >= self.bound.answers || self.bytes >= self.bound.bytes {
-            self.put_segment()?;
+            self.put_segment().await?;
         }
         Ok(())
     }
@@ -89,14 +91,14 @@ impl StagingWriter {
     }
 
     /// Makes what was appended durable, as far as there is any.
-    pub fn flush(&mut self) -> Result<()> {
-        if self.answers == 0 { Ok(()) } else { self.put_segment() }
+    pub async fn flush(&mut self) -> Result<()> {
+        if self.answers == 0 { Ok(()) } else { self.put_segment().await }
     }
 
-    fn put_segment(&mut self) -> Result<()> {
+    async fn put_segment(&mut self) -> Result<()> {
         let segment = std::mem::replace(&mut self.segment, SegmentBuilder::new()).finish();
         let path = self.layout.staged_answers(&self.partition, self.run, self.next_segment);
-        futures::executor::block_on(self.store.put(&path, segment))?;
+        self.store.put(&path, segment).await?;
         self.next_segment += 1;
         (self.answers, self.bytes) = (0, 0);
         Ok(())
