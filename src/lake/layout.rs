@@ -131,13 +131,14 @@ impl OriginLayout {
 
     /// A segment of answers that a run fetched and that are not committed yet.
     pub fn staged_answers(&self, partition: &Partition, run: u32, segment: u32) -> String {
-        format!("{}/answers-{run:06}-{segment:06}.zst", self.partition_staging(partition))
+        format!("{}/answers-{run:06}-{segment:06}.segment", self.partition_staging(partition))
     }
 
-    /// The run and segment numbers of a path that [`OriginLayout::staged_answers`] made.
+    /// The run and segment numbers of a path that [`OriginLayout::staged_answers`] of this version or an earlier one made.
     pub fn parse_staged_answers(&self, path: &str) -> Option<(u32, u32)> {
         let (_, file) = path.rsplit_once('/')?;
-        let numbers = file.strip_prefix("answers-")?.strip_suffix(".zst")?;
+        let numbers = file.strip_prefix("answers-")?;
+        let numbers = numbers.strip_suffix(".segment").or_else(|| numbers.strip_suffix(".zst"))?;
         let (run, segment) = numbers.split_once('-')?;
         Some((run.parse().ok()?, segment.parse().ok()?))
     }

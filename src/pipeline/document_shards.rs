@@ -165,7 +165,7 @@ impl<'a> DocumentShards<'a> {
         let validators;
         let failure;
         match response {
-            Ok(Response { answer, http_status, attempts, validators: sent }) => {
+            Ok(Response { answer, http_status, attempts, validators: sent, .. }) => {
                 validators = sent;
                 row.http_status = Some(http_status);
                 row.attempts = attempts;

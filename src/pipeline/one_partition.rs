@@ -128,7 +128,7 @@ impl River {
         let (store, layout, bound) = (&self.options.store, &self.layout, self.bounds.segment);
         let writer = StagingWriter::new(store, layout, &job.partition, representation, &job.staged, bound)?;
         // Tracked, because they run on when this future is dropped: the run must not end before they have.
-        let stager = self.builders.spawn_blocking(move || feed.write_to(writer));
+        let stager = self.builders.spawn(feed.write_to(writer));
         let builder = self.builders.spawn_blocking(move || build(job, receiver));
         let lane = self.budget.lane();
         let concurrency = self.bounds.requests_per_partition;

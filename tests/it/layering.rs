@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the rooms that may name them. A crate that is not listed may be named anywhere.
-const CRATE_ROOMS: [(&str, &[&str]); 12] = [
+const CRATE_ROOMS: [(&str, &[&str]); 13] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -16,6 +16,7 @@ const CRATE_ROOMS: [(&str, &[&str]); 12] = [
     ("toml", &["cli", "sample"]),
     ("axum", &["sample"]),
     ("reqwest", &["registry"]),
+    ("libdeflater", &["registry"]),
     ("rquickjs", &["script"]),
     ("parquet", &["encode", "shard", "store", "query"]),
     ("object_store", &["store", "query"]),

@@ -95,10 +95,10 @@ pub(super) fn restage(
         })?;
         if let Some((item, response, fetched_at_us)) = answer {
             documents_saved += u64::from(matches!(response.answer, Answer::Fresh(_)));
-            staging.append(&item, &response, fetched_at_us)?;
+            futures::executor::block_on(staging.append(&item, &response, fetched_at_us))?;
         }
     }
-    staging.flush()?;
+    futures::executor::block_on(staging.flush())?;
     Ok(documents_saved)
 }
 
@@ -136,5 +136,9 @@ fn read_answer(
         is_held: false,
         last_answer_us: None,
     };
-    Ok(Some((item, Response { answer, http_status: status.unwrap_or(200), attempts, validators }, fetched_at_us)))
+    Ok(Some((
+        item,
+        Response { answer, http_status: status.unwrap_or(200), attempts, validators, gzip: None },
+        fetched_at_us,
+    )))
 }
