@@ -12,7 +12,7 @@ use super::salvage::{names_held, restage, wanted_form};
 use super::{places, requests};
 use crate::commit::{read_manifest, recover};
 use crate::diff::Selection;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lake::{FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
@@ -160,18 +160,18 @@ async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Res
         |manifest: &Manifest| manifest.partition == partition && manifest.shards.contains_key(TableKind::Docs.as_str());
     let manifest = manifest.filter(is_credible);
     clear_staging(store, layout, &partition).await?;
-    let (task_store, task_layout) = (store.clone(), layout.clone());
-    let salvage = move || {
-        let names = names_held(&task_store, &task_layout, &partition);
-        let representation = wanted_form(&task_store, &task_layout, &partition);
-        let documents_saved = match &manifest {
-            Some(manifest) => restage(&task_store, &task_layout, manifest, representation)?,
-            None => 0,
-        };
-        let selection = selection(names, manifest.as_ref());
-        Ok::<Mending, Error>(Mending { partition, selection, representation, documents_saved })
+    let (task_store, task_layout, task_partition) = (store.clone(), layout.clone(), partition.clone());
+    let read = move || {
+        let names = names_held(&task_store, &task_layout, &task_partition);
+        Ok((names, wanted_form(&task_store, &task_layout, &task_partition)))
     };
-    let mending = blocking("saving what is sound in a partition", salvage).await?;
+    let (names, representation) = blocking("reading what is sound in a partition", read).await?;
+    let documents_saved = match &manifest {
+        Some(manifest) => restage(store, layout, manifest, representation).await?,
+        None => 0,
+    };
+    let selection = selection(names, manifest.as_ref());
+    let mending = Mending { partition, selection, representation, documents_saved };
     store.delete(&layout.manifest(&mending.partition)).await?;
     Ok(mending)
 }
