@@ -5,30 +5,10 @@
 //! A process that dies before the intent has changed no table. One that dies after it is rolled forward by
 //! [`recover`], without asking the registry for anything. Not here: what is in the shards.
 
-use bytes::Bytes;
-use serde::Serialize;
-
-use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::error::{Doing, Result};
 use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition};
 use crate::store::Store;
 use crate::table::TableKind;
-use crate::version::FORMAT_VERSION;
-
-/// The order in which tables take their new shards: what the next ingest compares by (`outcomes`, then `docs`) last.
-const PROMOTION_ORDER: [TableKind; 12] = [
-    TableKind::Packuments,
-    TableKind::Packages,
-    TableKind::Versions,
-    TableKind::Dependencies,
-    TableKind::DistTags,
-    TableKind::Maintainers,
-    TableKind::Scripts,
-    TableKind::Stars,
-    TableKind::Unpublished,
-    TableKind::Quirks,
-    TableKind::Outcomes,
-    TableKind::Docs,
-];
 
 /// Puts the staged shards of `moved` in their places and writes `manifest`, which names them and those that stay.
 pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest, moved: &[TableKind]) -> Result<()> {
@@ -36,7 +16,7 @@ pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest, m
     let doing = || format!("committing the partition {partition} of {}", layout.name());
     let tables = moved.iter().map(|table| table.as_str().to_owned()).collect();
     let intent = CommitIntent { manifest: manifest.clone(), moved: Some(tables) };
-    store.put(&layout.commit_intent(partition), to_json(&intent)?).await.doing(doing)?;
+    store.put_record(&layout.commit_intent(partition), &intent).await.doing(doing)?;
     roll_forward(store, layout, &intent).await.doing(doing)
 }
 
@@ -45,7 +25,7 @@ pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> 
     let mut recovered = 0;
     for path in store.list(&layout.staging()).await? {
         if layout.is_commit_intent(&path)
-            && let Some(intent) = read_intent(store, &path).await?
+            && let Some(intent) = store.read_record::<CommitIntent>(&path).await?
         {
             recovered += usize::from(recover(store, layout, &intent.manifest.partition).await?);
         }
@@ -53,14 +33,10 @@ pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> 
     Ok(recovered)
 }
 
-async fn read_intent(store: &Store, path: &str) -> Result<Option<CommitIntent>> {
-    let Some(text) = store.get(path).await? else { return Ok(None) };
-    CommitIntent::parse(&text).or_error(ErrorKind::Lake, || format!("{path} is damaged")).map(Some)
-}
-
 /// Ends the commit of a partition that a dead process left half done. Returns whether there was one.
 pub async fn recover(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
-    let Some(intent) = read_intent(store, &layout.commit_intent(partition)).await? else { return Ok(false) };
+    let intent: Option<CommitIntent> = store.read_record(&layout.commit_intent(partition)).await?;
+    let Some(intent) = intent else { return Ok(false) };
     roll_forward(store, layout, &intent)
         .await
         .doing(|| format!("rolling forward the interrupted commit of {partition}"))?;
@@ -70,11 +46,11 @@ pub async fn recover(store: &Store, layout: &OriginLayout, partition: &Partition
 async fn roll_forward(store: &Store, layout: &OriginLayout, intent: &CommitIntent) -> Result<()> {
     let manifest = &intent.manifest;
     let partition = &manifest.partition;
-    for table in PROMOTION_ORDER.into_iter().filter(|table| intent.moves(*table)) {
+    for table in TableKind::in_order_of_promotion().filter(|table| intent.moves(*table)) {
         // One that is not staged any more was moved before the process died.
         store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;
     }
-    store.put(&layout.manifest(partition), to_json(manifest)?).await?;
+    store.put_record(&layout.manifest(partition), manifest).await?;
     clear_staging(store, layout, partition).await
 }
 
@@ -94,42 +70,18 @@ async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partiti
 
 /// The manifest of a partition, `None` where it was never committed.
 pub async fn read_manifest(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<Option<Manifest>> {
-    match store.get(&layout.manifest(partition)).await? {
-        Some(text) => parse_manifest(&layout.manifest(partition), &text).map(Some),
-        None => Ok(None),
-    }
+    store.read_record(&layout.manifest(partition)).await
 }
 
 /// Every manifest of an origin, in the order of their file names.
 pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<Manifest>> {
     let mut manifests = Vec::new();
     for path in store.list(&layout.manifests()).await? {
-        if path.ends_with(".json")
-            && let Some(text) = store.get(&path).await?
-        {
-            manifests.push(parse_manifest(&path, &text)?);
+        if path.ends_with(".json") {
+            manifests.extend(store.read_record::<Manifest>(&path).await?);
         }
     }
     Ok(manifests)
-}
-
-/// Reads the text of a manifest that lies at `path`.
-pub fn parse_manifest(path: &str, text: &Bytes) -> Result<Manifest> {
-    let manifest: Manifest = serde_json::from_slice(text)
-        .or_error(ErrorKind::Lake, || format!("the manifest {path} is damaged"))
-        .map_err(|error| error.hint("delete that manifest: the next ingest makes the partition anew"))?;
-    if manifest.format_version > FORMAT_VERSION {
-        return Err(Error::lake(format!("{path} was written by a newer version of all-docs"))
-            .hint("update all-docs, or ingest into a new lake"));
-    }
-    Ok(manifest)
-}
-
-fn to_json(record: &impl Serialize) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(record)
-        .or_error(ErrorKind::Internal, || "a manifest cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -138,7 +90,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::error::ErrorKind;
     use crate::lake::{Layout, ShardMeta};
+    use crate::version::FORMAT_VERSION;
 
     fn manifest(tables: &[TableKind]) -> Manifest {
         let meta =
@@ -198,13 +152,12 @@ mod tests {
                 }
             }
             // Format 1 had the manifest alone for an intent.
-            let manifest = manifest(&tables);
+            let (manifest, path) = (manifest(&tables), layout.commit_intent(&Partition::ALL));
             let moved = Some(tables.map(|table| table.as_str().to_owned()).to_vec());
-            let text = match moved_before_death % 2 {
-                0 => to_json(&manifest).unwrap(),
-                _ => to_json(&CommitIntent { manifest, moved }).unwrap(),
-            };
-            store.put(&layout.commit_intent(&Partition::ALL), text).await.unwrap();
+            match moved_before_death % 2 {
+                0 => store.put_record(&path, &manifest).await.unwrap(),
+                _ => store.put_record(&path, &CommitIntent { manifest, moved }).await.unwrap(),
+            }
             assert_eq!(recover_all(&store, &layout).await.unwrap(), 1);
             for table in tables {
                 let shard = store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap();
@@ -220,7 +173,7 @@ mod tests {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
         let mut newer = manifest(&[]);
         newer.format_version += 1;
-        store.put(&layout.manifest(&Partition::ALL), to_json(&newer).unwrap()).await.unwrap();
+        store.put_record(&layout.manifest(&Partition::ALL), &newer).await.unwrap();
         let error = read_manifest(&store, &layout, &Partition::ALL).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Lake);
     }

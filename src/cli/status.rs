@@ -1,6 +1,5 @@
 //! `all-docs status`: what a lake holds, also while another process works on it.
 
-use super::args::StatusArgs;
 use super::exit::Code;
 use super::log;
 use super::printer::Printer;
@@ -8,6 +7,13 @@ use super::settings::Settings;
 use crate::error::{Context, ErrorKind, Result};
 use crate::pipeline::{OriginStatus, lake_status, no_lake};
 use crate::store::Store;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// Print it as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
     let store = Store::open(settings.lake())?;

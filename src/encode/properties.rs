@@ -1,14 +1,14 @@
-//! How each table is encoded: sizes of pieces and row groups, encodings, statistics, filters. Changing anything here
+//! How each table is encoded, by the hints of its columns: pieces, encodings, statistics, filters. Changing anything here
 //! changes the bytes of shards, and so is a change of the tool's version.
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, ParamSwitch};
 
-use crate::table::TableKind;
+use crate::table::{ColumnEncoding, ColumnSpec, ColumnType, SCHEMA_VERSION_KEY, TableKind, schema_version};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// Rows in a data page: what a point lookup decodes of each column.
@@ -17,6 +17,9 @@ const PAGE_ROWS: usize = 8_192;
 /// Rows that are handed to the encoder at once. It looks whether a page is full only between two such chunks, so a
 /// page ends at the end of a chunk, and chunks of the same rows give the same pages.
 const CHUNK_ROWS: usize = 1_024;
+
+/// The same of documents.
+const CHUNK_DOCUMENTS: usize = 256;
 
 /// Uncompressed bytes in a data page of the documents themselves. Larger ones compress a little better (documents of
 /// one scope repeat each other), but a lookup decompresses one whole.
@@ -36,70 +39,11 @@ pub(super) struct Cuts {
 
 /// The cuts of a table.
 pub(super) fn cuts(table: TableKind) -> Cuts {
-    let chunks_of_rows =
-        |group_rows| Cuts { chunk_rows: CHUNK_ROWS, chunk_bytes: usize::MAX, group_chunks: group_rows / CHUNK_ROWS };
-    match table {
-        TableKind::Packuments => Cuts { chunk_rows: 256, chunk_bytes: DOCUMENT_PAGE_BYTES, group_chunks: 16 },
-        TableKind::Versions => chunks_of_rows(4 * PAGE_ROWS),
-        TableKind::Dependencies | TableKind::Scripts => chunks_of_rows(16 * PAGE_ROWS),
-        _ => chunks_of_rows(8 * PAGE_ROWS),
-    }
-}
-
-/// Columns whose values hardly ever repeat: a dictionary of them is larger than they are.
-fn unique_columns(table: TableKind) -> &'static [&'static str] {
-    match table {
-        TableKind::Docs => &["name", "rev"],
-        TableKind::Packuments => &["name", "rev", "size_bytes", "json", "bytes"],
-        TableKind::Packages => &["name", "rev", "description", "repository_url", "homepage", "bugs_url"],
-        TableKind::Versions => {
-            &["published_at", "tarball_url", "shasum", "integrity", "unpacked_size_bytes", "git_head"]
-        }
-        TableKind::Unpublished => &["published_at"],
-        TableKind::Outcomes => &["name", "rev", "etag", "fetched_at"],
-        TableKind::Quirks => &["sample"],
-        _ => &[],
-    }
-}
-
-/// Columns that are asked for by value in tables that are not sorted by them. `name` needs no filter: shards are
-/// sorted by it, so statistics already say where a name can be.
-fn filtered_columns(table: TableKind) -> &'static [&'static str] {
-    match table {
-        TableKind::Dependencies => &["dependency"],
-        TableKind::Maintainers => &["maintainer"],
-        TableKind::Stars => &["user"],
-        _ => &[],
-    }
-}
-
-/// Columns whose least and greatest value say nothing, since any page has nearly the same: texts in tables that are
-/// sorted by another. To find them out, each value is compared twice. Columns that are mostly null keep theirs, as
-/// they count the nulls.
-fn columns_without_statistics(table: TableKind) -> &'static [&'static str] {
-    match table {
-        TableKind::Docs | TableKind::Packages => &["rev"],
-        TableKind::Packuments => &["rev", "representation", "json", "bytes"],
-        TableKind::Versions => &[
-            "version",
-            "license",
-            "description",
-            "main",
-            "engines_node",
-            "tarball_url",
-            "shasum",
-            "integrity",
-            "git_head",
-            "npm_version",
-            "node_version",
-            "fields.list.item",
-        ],
-        TableKind::Dependencies => &["version", "kind", "dependency", "requirement"],
-        TableKind::Scripts => &["version", "script", "command"],
-        TableKind::Stars => &["user"],
-        TableKind::Quirks => &["sample"],
-        _ => &[],
-    }
+    let (chunk_rows, chunk_bytes) = match table {
+        TableKind::Packuments => (CHUNK_DOCUMENTS, DOCUMENT_PAGE_BYTES),
+        _ => (CHUNK_ROWS, usize::MAX),
+    };
+    Cuts { chunk_rows, chunk_bytes, group_chunks: table.spec().group_rows / chunk_rows }
 }
 
 /// The compressor of a table's columns: zstd at its first level, with a window and a table of what was seen that stay in the
@@ -127,7 +71,6 @@ pub(super) fn compressor(table: TableKind) -> std::io::Result<Compressor<'static
 
 /// The writer's settings for a table.
 pub(super) fn properties(table: TableKind) -> WriterProperties {
-    let group_rows = (cuts(table).chunk_rows * cuts(table).group_chunks) as u64;
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("all-docs version {TOOL_VERSION}"))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -138,47 +81,70 @@ pub(super) fn properties(table: TableKind) -> WriterProperties {
         .set_max_row_group_row_count(None)
         .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
         .set_key_value_metadata(Some(metadata(table)));
-    for column in unique_columns(table) {
-        builder = builder.set_column_dictionary_enabled(ColumnPath::from(*column), false);
+    for column in table.spec().columns {
+        builder = encoded(builder, column, table.spec().group_rows as u64);
     }
-    for column in columns_without_statistics(table) {
-        builder = builder.set_column_statistics_enabled(ColumnPath::from(parts(column)), EnabledStatistics::None);
-    }
-    for column in filtered_columns(table) {
-        let column = ColumnPath::from(*column);
-        // More different values than rows there cannot be; a filter for more would only be folded again.
-        builder = builder
-            .set_column_bloom_filter_enabled(column.clone(), true)
-            .set_column_bloom_filter_max_ndv(column, group_rows);
-    }
-    match table {
-        TableKind::Packuments => {
-            builder.set_column_data_page_size_limit(ColumnPath::from("json"), DOCUMENT_PAGE_BYTES).build()
-        }
-        TableKind::Docs => builder.set_column_encoding(ColumnPath::from("name"), Encoding::DELTA_BYTE_ARRAY).build(),
-        TableKind::Versions => {
-            // Milliseconds apart by days: packed differences are smaller than what zstd makes of whole times.
-            let published_at = ColumnPath::from("published_at");
-            builder
-                .set_column_encoding(published_at.clone(), Encoding::DELTA_BINARY_PACKED)
-                .set_column_compression(published_at, Compression::UNCOMPRESSED)
-                .build()
-        }
-        _ => builder.build(),
-    }
+    builder.build()
 }
 
-/// The parts of a dotted path.
-fn parts(path: &str) -> Vec<String> {
-    path.split('.').map(str::to_owned).collect()
+/// The settings of one column.
+fn encoded(mut builder: WriterPropertiesBuilder, column: &ColumnSpec, group_rows: u64) -> WriterPropertiesBuilder {
+    for path in leaf_paths(column) {
+        if column.is_unique {
+            builder = builder.set_column_dictionary_enabled(path.clone(), false);
+        }
+        if !column.has_statistics {
+            builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
+        }
+        if column.has_filter {
+            // More different values than rows there cannot be; a filter for more would only be folded again.
+            builder = builder
+                .set_column_bloom_filter_enabled(path.clone(), true)
+                .set_column_bloom_filter_max_ndv(path.clone(), group_rows);
+        }
+        builder = match column.encoding {
+            ColumnEncoding::Usual => builder,
+            ColumnEncoding::SharedPrefixes => builder.set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY),
+            ColumnEncoding::PackedDifferences => builder
+                .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
+                .set_column_compression(path, Compression::UNCOMPRESSED),
+            ColumnEncoding::Documents => builder.set_column_data_page_size_limit(path, DOCUMENT_PAGE_BYTES),
+        };
+    }
+    builder
+}
+
+/// The columns of the file that hold a column of the table.
+fn leaf_paths(column: &ColumnSpec) -> Vec<ColumnPath> {
+    let below =
+        |parts: &[&str]| ColumnPath::new([&[column.name], parts].concat().into_iter().map(str::to_owned).collect());
+    match column.column_type {
+        ColumnType::TextList => vec![below(&["list", "item"])],
+        ColumnType::CommandList => vec![below(&["list", "item", "name"]), below(&["list", "item", "path"])],
+        _ => vec![below(&[])],
+    }
 }
 
 /// What the file says of itself beside the Arrow schema.
 fn metadata(table: TableKind) -> Vec<KeyValue> {
     let pairs = [
+        (SCHEMA_VERSION_KEY, schema_version(table).to_string()),
         ("format_version", FORMAT_VERSION.to_string()),
         ("grain", table.grain().to_owned()),
         ("table", table.to_string()),
     ];
     pairs.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_group_is_a_whole_number_of_chunks() {
+        for table in TableKind::ALL {
+            let cuts = cuts(table);
+            assert_eq!(cuts.chunk_rows * cuts.group_chunks, table.spec().group_rows, "{table}");
+        }
+    }
 }

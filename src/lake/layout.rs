@@ -36,9 +36,9 @@ impl Layout {
     }
 }
 
-/// What a path of an origin is, by its name alone.
+/// What the file at a path of an origin is for, by the path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum FileRole<'a> {
     /// A file of the origin as a whole: the partition set, the lock, what a run says of itself, its spool.
     Own,
     /// Something in a table's folder.
@@ -131,13 +131,14 @@ impl OriginLayout {
 
     /// A segment of answers that a run fetched and that are not committed yet.
     pub fn staged_answers(&self, partition: &Partition, run: u32, segment: u32) -> String {
-        format!("{}/answers-{run:06}-{segment:06}.zst", self.partition_staging(partition))
+        format!("{}/answers-{run:06}-{segment:06}.segment", self.partition_staging(partition))
     }
 
-    /// The run and segment numbers of a path that [`OriginLayout::staged_answers`] made.
+    /// The run and segment numbers of a path that [`OriginLayout::staged_answers`] of this version or an earlier one made.
     pub fn parse_staged_answers(&self, path: &str) -> Option<(u32, u32)> {
         let (_, file) = path.rsplit_once('/')?;
-        let numbers = file.strip_prefix("answers-")?.strip_suffix(".zst")?;
+        let numbers = file.strip_prefix("answers-")?;
+        let numbers = numbers.strip_suffix(".segment").or_else(|| numbers.strip_suffix(".zst"))?;
         let (run, segment) = numbers.split_once('-')?;
         Some((run.parse().ok()?, segment.parse().ok()?))
     }
@@ -185,27 +186,27 @@ impl OriginLayout {
         others.into_iter().chain(TableKind::ALL.iter().map(|table| self.table(*table))).collect()
     }
 
-    /// What a path below the origin's folder is, by its name alone.
-    pub fn place<'a>(&self, path: &'a str) -> Place<'a> {
+    /// What the file at a path below the origin's folder is for, by the path alone.
+    pub fn role<'a>(&self, path: &'a str) -> FileRole<'a> {
         let Some(below) = path.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/')) else {
-            return Place::Unknown { file: path };
+            return FileRole::Unknown { file: path };
         };
         let is_of_a_run = self.parse_run_status(path).is_some() || self.parse_scan_spool(path).is_some();
         // A version that kept one run an origin left these behind.
         let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");
         if is_of_a_run || is_of_format_1 || [self.partition_set(), self.lock()].iter().any(|own| own == path) {
-            return Place::Own;
+            return FileRole::Own;
         }
         match below.split_once('/') {
-            Some((folder, file)) if TableKind::parse(folder).is_some() => Place::Table { file },
-            Some(("manifest", file)) => Place::Manifest { file },
-            Some(("leases", file)) if file.ends_with(".json") && !file.contains('/') => Place::Own,
-            Some((Layout::SET_ASIDE, _)) => Place::SetAside,
+            Some((folder, file)) if TableKind::parse(folder).is_some() => FileRole::Table { file },
+            Some(("manifest", file)) => FileRole::Manifest { file },
+            Some(("leases", file)) if file.ends_with(".json") && !file.contains('/') => FileRole::Own,
+            Some((Layout::SET_ASIDE, _)) => FileRole::SetAside,
             Some(("staging", rest)) => match rest.split_once('/') {
-                Some((stem, file)) => Place::Staged { stem, is_named: self.is_staged_name(path, file) },
-                None => Place::Unknown { file: rest },
+                Some((stem, file)) => FileRole::Staged { stem, is_named: self.is_staged_name(path, file) },
+                None => FileRole::Unknown { file: rest },
             },
-            _ => Place::Unknown { file: below },
+            _ => FileRole::Unknown { file: below },
         }
     }
 

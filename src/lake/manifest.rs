@@ -48,14 +48,6 @@ pub struct CommitIntent {
 }
 
 impl CommitIntent {
-    /// Reads an intent. In format 1 it is the manifest alone.
-    pub fn parse(text: &[u8]) -> serde_json::Result<CommitIntent> {
-        serde_json::from_slice(text).or_else(|error| match serde_json::from_slice(text) {
-            Ok(manifest) => Ok(CommitIntent { manifest, moved: None }),
-            Err(_) => Err(error),
-        })
-    }
-
     /// Whether the staged shard of a table takes its place by this commit.
     pub fn moves(&self, table: TableKind) -> bool {
         match &self.moved {

@@ -36,6 +36,9 @@ macro_rules! members {
             /// How many there are.
             pub const COUNT: usize = [$($key),+].len();
 
+            /// All of them.
+            pub const ALL: [$name; $name::COUNT] = [$($name::$variant),+];
+
             /// The member of that name, if a column needs it.
             pub fn of_key(key: &str) -> Option<Self> {
                 match key {
@@ -66,6 +69,7 @@ members! {
         Modified = "modified",
         Users = "users",
         Maintainers = "maintainers",
+        Contributors = "contributors",
         License = "license",
         Licenses = "licenses",
         Licence = "licence",
@@ -93,7 +97,9 @@ members! {
         Licenses = "licenses",
         Licence = "licence",
         Deprecated = "deprecated",
+        Funding = "funding",
         Main = "main",
+        Exports = "exports",
         Type = "type",
         Types = "types",
         Typings = "typings",

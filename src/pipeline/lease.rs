@@ -9,14 +9,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::process::{has_died, host_name, own_place};
-use crate::error::{Context, Error, ErrorKind, Result};
+use super::process::{has_died, host_name, own_identity};
+use crate::error::{Error, Result};
 use crate::lake::{LockRecord, OriginLayout, Partition};
-use crate::store::Store;
+use crate::store::{Store, StoredRecord};
 use crate::version::TOOL_VERSION;
 
 /// How long a lease holds without being renewed: it holds up nobody for long after its holder's machine died, and bears
@@ -55,7 +54,7 @@ impl Lease {
     /// Takes the lock of a whole origin and keeps renewing it: no other process writes any of its partitions meanwhile.
     /// `purpose` is the command it is taken for.
     ///
-    /// Fails with [`ErrorKind::Lake`] while another process holds it or works on a partition, and says which and since when.
+    /// Fails with [`crate::error::ErrorKind::Lake`] while another process holds it or works on a partition, and says which and since when.
     pub async fn of_origin(store: &Store, layout: &OriginLayout, purpose: &str) -> Result<Lease> {
         let lease = match Lease::attempt(store, layout.lock(), purpose).await? {
             Attempt::Taken(lease) => lease,
@@ -67,7 +66,7 @@ impl Lease {
 
     /// Tries to take the lease of a partition, and keeps renewing it.
     ///
-    /// Fails with [`ErrorKind::Lake`] while another process holds the lock of the whole origin.
+    /// Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the whole origin.
     pub async fn of_partition(
         store: &Store,
         layout: &OriginLayout,
@@ -101,7 +100,7 @@ impl Lease {
             tool_version: TOOL_VERSION.to_owned(),
             host: host_name(),
             process_id: std::process::id(),
-            process_place: own_place(),
+            process_identity: own_identity(),
             since_s: now_s,
             expires_at_s: now_s + HOLDS_FOR_SECONDS,
         };
@@ -117,7 +116,7 @@ impl Lease {
         let holder = record.holder.clone();
         let watch = LeaseWatch { store: store.clone(), path, holder, lost };
         let given_back = CancellationToken::new();
-        let renewal = tokio::spawn(renew(watch.clone(), record, held, given_back.clone()));
+        let renewal = tokio::spawn(renew(watch.clone(), held, given_back.clone()));
         Ok(Attempt::Taken(Lease { watch, given_back, renewal: AbortOnDropHandle::new(renewal) }))
     }
 
@@ -132,10 +131,8 @@ impl Lease {
         self.given_back.cancel();
         // The task may be inside a put, which goes on where the task is only aborted, and must not come after the deletion.
         let _ = self.renewal.await;
-        match read_record(&store, &path).await {
-            Ok(Some((found, text))) if found.holder == holder => {
-                store.delete_if_unchanged(&path, &text).await.map(drop)
-            }
+        match store.find_record::<LockRecord>(&path).await {
+            Ok(Some(found)) if found.record.holder == holder => store.delete_record(&path, &found).await.map(drop),
             // Another one's, or gone, or no longer readable: nothing of ours is left to give back.
             _ => Ok(()),
         }
@@ -148,11 +145,11 @@ impl LeaseWatch {
         self.lost.cancelled().await;
     }
 
-    /// Fails with [`ErrorKind::Lake`] if the lease is no longer held. To be asked before anything is changed that
+    /// Fails with [`crate::error::ErrorKind::Lake`] if the lease is no longer held. To be asked before anything is changed that
     /// readers see.
     pub async fn confirm(&self) -> Result<()> {
-        match read_record(&self.store, &self.path).await? {
-            Some((record, _)) if record.holder == self.holder && record.expires_at_s > now_s() => Ok(()),
+        match self.store.read_record::<LockRecord>(&self.path).await? {
+            Some(record) if record.holder == self.holder && record.expires_at_s > now_s() => Ok(()),
             _ => Err(self.lost_error()),
         }
     }
@@ -168,19 +165,22 @@ impl LeaseWatch {
     }
 }
 
-/// Puts `record` in the lake where nobody else holds the lease. Returns its bytes, or who holds the lease.
-async fn put_record(store: &Store, path: &str, record: &LockRecord) -> Result<Result<Bytes, LockRecord>> {
-    let text = to_json(record)?;
+/// Puts `record` in the lake where nobody else holds the lease. Returns it as it is stored, or who holds the lease.
+async fn put_record(
+    store: &Store,
+    path: &str,
+    record: &LockRecord,
+) -> Result<Result<StoredRecord<LockRecord>, LockRecord>> {
     for _ in 0..MAX_TRIES {
-        if store.put_if_absent(path, text.clone()).await? {
-            return Ok(Ok(text));
+        if let Some(held) = store.create_record(path, record.clone()).await? {
+            return Ok(Ok(held));
         }
-        let Some((holder, found)) = read_record(store, path).await? else { continue };
-        if !is_free(&holder) {
-            return Ok(Err(holder));
+        let Some(found) = store.find_record::<LockRecord>(path).await? else { continue };
+        if !is_free(&found.record) {
+            return Ok(Err(found.record));
         }
-        if store.replace_if_unchanged(path, &found, text.clone()).await? {
-            return Ok(Ok(text));
+        if let Some(held) = store.replace_record(path, &found, record.clone()).await? {
+            return Ok(Ok(held));
         }
     }
     Err(Error::lake(format!("cannot take the lock {path} of {}", store.location()))
@@ -189,7 +189,7 @@ async fn put_record(store: &Store, path: &str, record: &LockRecord) -> Result<Re
 
 /// The holder of the lease at `path`; `None` where nobody holds it, or its holder has died.
 pub(super) async fn live_holder(store: &Store, path: &str) -> Result<Option<LockRecord>> {
-    Ok(read_record(store, path).await?.map(|(record, _)| record).filter(|record| !is_free(record)))
+    Ok(store.read_record(path).await?.filter(|record| !is_free(record)))
 }
 
 /// The processes that hold a lease of a partition now. A lease that cannot be read is an error.
@@ -205,33 +205,20 @@ pub(super) async fn live_workers(store: &Store, layout: &OriginLayout) -> Result
 
 /// Whether another process may take the place of a holder.
 fn is_free(holder: &LockRecord) -> bool {
-    let has_died = || holder.process_place.as_ref().is_some_and(|place| has_died(holder.process_id, place));
+    let has_died = || holder.process_identity.as_ref().is_some_and(|identity| has_died(holder.process_id, identity));
     holder.expires_at_s <= now_s() || has_died()
 }
 
-async fn read_record(store: &Store, path: &str) -> Result<Option<(LockRecord, Bytes)>> {
-    let Some(text) = store.get(path).await? else { return Ok(None) };
-    let record = serde_json::from_slice(&text)
-        .or_error(ErrorKind::Lake, || format!("{path} in {} is damaged", store.location()))
-        .map_err(|error| error.hint("delete it if no other process works on this lake"))?;
-    Ok(Some((record, text)))
-}
-
 /// Renews the lease until it is lost, or given back.
-async fn renew(watch: LeaseWatch, mut record: LockRecord, mut held: Bytes, given_back: CancellationToken) {
+async fn renew(watch: LeaseWatch, mut held: StoredRecord<LockRecord>, given_back: CancellationToken) {
     let LeaseWatch { store, path, lost, .. } = watch;
     while given_back.run_until_cancelled(tokio::time::sleep(RENEWAL_INTERVAL)).await.is_some() {
-        let lapses_at_s = record.expires_at_s;
-        record.expires_at_s = now_s() + HOLDS_FOR_SECONDS;
-        let Ok(text) = to_json(&record) else { continue };
-        match store.replace_if_unchanged(&path, &held, text.clone()).await {
-            Ok(true) => {
-                held = text;
-                continue;
-            }
+        let renewed = LockRecord { expires_at_s: now_s() + HOLDS_FOR_SECONDS, ..held.record.clone() };
+        match store.replace_record(&path, &held, renewed).await {
+            Ok(Some(renewed)) => held = renewed,
             // A put whose response was lost may have arrived all the same.
-            Ok(false) => match read_record(&store, &path).await {
-                Ok(Some((found, text))) if found.holder == record.holder => held = text,
+            Ok(None) => match store.find_record::<LockRecord>(&path).await {
+                Ok(Some(found)) if found.record.holder == held.record.holder => held = found,
                 _ => {
                     lost.cancel();
                     return;
@@ -239,8 +226,7 @@ async fn renew(watch: LeaseWatch, mut record: LockRecord, mut held: Bytes, given
             },
             Err(_) => {}
         }
-        record.expires_at_s = lapses_at_s;
-        if now_s() >= lapses_at_s {
+        if now_s() >= held.record.expires_at_s {
             lost.cancel();
             return;
         }
@@ -264,13 +250,6 @@ pub(super) fn held_by(holder: &LockRecord, store: &Store, layout: &OriginLayout)
         "wait until it has ended (all-docs status says how far it is), or stop it; if its machine died, its lock lapses at {}",
         time(holder.expires_at_s)
     ))
-}
-
-fn to_json(record: &LockRecord) -> Result<Bytes> {
-    let mut text = serde_json::to_vec_pretty(record)
-        .or_error(ErrorKind::Internal, || "a lock cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    Ok(text.into())
 }
 
 fn now_s() -> i64 {

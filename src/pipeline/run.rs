@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::process::{has_died, host_name, own_place};
+use super::process::{has_died, host_name, own_identity};
 use super::progress::{Progress, ProgressSnapshot};
-use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{OriginLayout, ProcessPlace};
+use crate::error::Result;
+use crate::lake::{OriginLayout, ProcessIdentity, Record};
 use crate::store::Store;
 
 /// How often the file is replaced: often enough that `status` looks alive, and costs a disk nothing.
@@ -30,13 +30,18 @@ pub struct RunStatus {
     /// The process's id on its machine.
     pub process_id: u32,
     /// Where that id means anything, as far as the system tells.
-    pub process_place: Option<ProcessPlace>,
+    pub process_identity: Option<ProcessIdentity>,
     /// When it began, seconds since 1970.
     pub started_at_s: i64,
     /// When this was written, seconds since 1970.
     pub updated_at_s: i64,
     /// Its counters.
     pub counts: ProgressSnapshot,
+}
+
+impl Record for RunStatus {
+    const NOUN: &'static str = "the status of a run";
+    const DAMAGED_HINT: &'static str = "delete it";
 }
 
 impl RunStatus {
@@ -46,7 +51,7 @@ impl RunStatus {
             run: format!("{:016x}", fastrand::u64(..)),
             host: host_name(),
             process_id: std::process::id(),
-            process_place: own_place(),
+            process_identity: own_identity(),
             started_at_s: now_s,
             updated_at_s: now_s,
             counts: progress.snapshot(),
@@ -61,7 +66,7 @@ impl RunStatus {
             if layout.parse_run_status(&path).is_some()
                 && let Some(text) = store.get(&path).await?
             {
-                runs.extend(serde_json::from_slice::<RunStatus>(&text));
+                runs.extend(RunStatus::from_json(&path, &text));
             }
         }
         runs.sort_by_key(|run| run.started_at_s);
@@ -71,7 +76,7 @@ impl RunStatus {
     /// Whether its process is known to be alive, or wrote its status not long ago.
     pub fn is_alive(&self) -> bool {
         let is_silent = self.updated_at_s + SILENT_SECONDS < jiff::Timestamp::now().as_second();
-        let has_died = || self.process_place.as_ref().is_some_and(|place| has_died(self.process_id, place));
+        let has_died = || self.process_identity.as_ref().is_some_and(|place| has_died(self.process_id, place));
         !is_silent && !has_died()
     }
 }
@@ -79,7 +84,7 @@ impl RunStatus {
 /// How many machines the living of these runs work on. Two users of one machine, and two containers, count as two: they
 /// share nothing.
 pub(super) fn machines(runs: &[RunStatus]) -> usize {
-    let place = |run: &RunStatus| match &run.process_place {
+    let place = |run: &RunStatus| match &run.process_identity {
         Some(place) => place.system.clone(),
         None => format!("{} process {}", run.host, run.process_id),
     };
@@ -117,7 +122,7 @@ impl RunReporter {
     pub(super) async fn start(store: Store, layout: &OriginLayout, progress: Arc<Progress>) -> Result<RunReporter> {
         let mut status = RunStatus::begin(&progress);
         let (run, path) = (status.run.clone(), layout.run_status(&status.run));
-        store.put(&path, to_json(&status)?).await?;
+        store.put_record(&path, &status).await?;
         let (task_store, task_path) = (store.clone(), path.clone());
         let ended = CancellationToken::new();
         let task_ended = ended.clone();
@@ -125,10 +130,8 @@ impl RunReporter {
             while task_ended.run_until_cancelled(tokio::time::sleep(UPDATE_INTERVAL)).await.is_some() {
                 status.updated_at_s = jiff::Timestamp::now().as_second();
                 status.counts = progress.snapshot();
-                if let Ok(text) = to_json(&status) {
-                    // News only: a disk that is full will stop the run where it matters.
-                    let _ = task_store.put(&task_path, text).await;
-                }
+                // News only: a disk that is full will stop the run where it matters.
+                let _ = task_store.put_record(&task_path, &status).await;
             }
         });
         Ok(RunReporter { store, path, run, ended, task: AbortOnDropHandle::new(task) })
@@ -147,10 +150,6 @@ impl RunReporter {
         let _ = self.task.await;
         self.store.delete(&self.path).await
     }
-}
-
-fn to_json(status: &RunStatus) -> Result<Vec<u8>> {
-    serde_json::to_vec(status).or_error(ErrorKind::Internal, || "a run's status cannot be spelled as JSON".to_owned())
 }
 
 #[cfg(test)]
@@ -193,8 +192,8 @@ mod tests {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
         let living = RunReporter::start(store.clone(), &layout, Arc::default()).await.unwrap();
         store.put(&layout.scan_spool(living.run()), "rows").await.unwrap();
-        let silent = RunStatus { updated_at_s: 0, process_place: None, ..RunStatus::begin(&Progress::default()) };
-        store.put(&layout.run_status(&silent.run), to_json(&silent).unwrap()).await.unwrap();
+        let silent = RunStatus { updated_at_s: 0, process_identity: None, ..RunStatus::begin(&Progress::default()) };
+        store.put_record(&layout.run_status(&silent.run), &silent).await.unwrap();
         for path in [layout.scan_spool(&silent.run), layout.scan_spool("unknown"), "npm/staging/run.json".to_owned()] {
             store.put(&path, "rows").await.unwrap();
         }
@@ -211,7 +210,7 @@ mod tests {
     fn processes_of_one_system_are_one_machine() {
         let own = RunStatus::begin(&Progress::default());
         let other = |system: &str| RunStatus {
-            process_place: Some(ProcessPlace { system: system.to_owned(), started_ticks: 1 }),
+            process_identity: Some(ProcessIdentity { system: system.to_owned(), started_ticks: 1 }),
             ..own.clone()
         };
         assert_eq!(machines(&[own.clone(), own.clone()]), 1);

@@ -8,11 +8,10 @@ use super::lease::{live_holder, live_workers};
 use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::lake::{Layout, OriginLayout, PartitionSet};
 use crate::store::Store;
 use crate::table::TableKind;
-use crate::version::FORMAT_VERSION;
 
 /// What one origin of a lake holds.
 #[derive(Debug, Clone, Serialize)]
@@ -99,13 +98,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
 
 /// The partition set of an origin; `None` before its first scan has ended.
 pub async fn read_partition_set(store: &Store, layout: &OriginLayout) -> Result<Option<PartitionSet>> {
-    let path = layout.partition_set();
-    let Some(text) = store.get(&path).await? else { return Ok(None) };
-    let set: PartitionSet = serde_json::from_slice(&text).or_error(ErrorKind::Lake, || format!("{path} is damaged"))?;
-    if set.format_version > FORMAT_VERSION {
-        return Err(Error::lake(format!("{path} was written by a newer version of all-docs")).hint("update all-docs"));
-    }
-    Ok(Some(set))
+    store.read_record(&layout.partition_set()).await
 }
 
 /// Keeps the partition set of an origin that has none yet, and returns the one that it then has: another process may have
@@ -115,23 +108,11 @@ pub(super) async fn keep_partition_set(
     layout: &OriginLayout,
     set: PartitionSet,
 ) -> Result<PartitionSet> {
-    if store.put_if_absent(&layout.partition_set(), to_json(&set)?).await? {
-        return Ok(set);
+    let path = layout.partition_set();
+    if let Some(created) = store.create_record(&path, set).await? {
+        return Ok(created.record);
     }
-    let kept = read_partition_set(store, layout).await?;
-    kept.ok_or_else(|| Error::lake(format!("{} vanished", layout.partition_set())))
-}
-
-/// Writes the partition set of an origin.
-pub(super) async fn write_partition_set(store: &Store, layout: &OriginLayout, set: &PartitionSet) -> Result<()> {
-    store.put(&layout.partition_set(), to_json(set)?).await
-}
-
-fn to_json(set: &PartitionSet) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(set)
-        .or_error(ErrorKind::Internal, || "the partition set cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    Ok(text)
+    store.read_record(&path).await?.ok_or_else(|| Error::lake(format!("{path} vanished")))
 }
 
 async fn staged_partitions(store: &Store, layout: &OriginLayout) -> Result<u64> {

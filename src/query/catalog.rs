@@ -11,14 +11,12 @@ use datafusion::datasource::TableType;
 use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::execution::object_store::ObjectStoreUrl;
-use object_store::ObjectStore;
-use object_store::path::Path as ObjectPath;
 
 use crate::lake::{LakeInfo, Layout, OriginInfo};
 use crate::table::TableKind;
 
 use super::attached::AttachedLake;
+use super::lake_location::LakeLocation;
 use super::named::{NamedQueries, plan_view};
 use super::shard_table::ShardTable;
 
@@ -59,14 +57,6 @@ pub struct ColumnInfo {
     pub unit: Option<String>,
 }
 
-/// Where the shards lie.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) store_url: ObjectStoreUrl,
-    pub(super) root: ObjectPath,
-}
-
 /// All origins of a lake.
 #[derive(Debug)]
 pub(super) struct LakeCatalog {
@@ -82,7 +72,7 @@ pub(super) struct OriginSchema {
     /// Its folder within its lake; its name, unless the lake is attached.
     folder: String,
     registry_url: String,
-    place: Place,
+    location: LakeLocation,
     views: Arc<Views>,
 }
 
@@ -104,24 +94,24 @@ impl std::fmt::Debug for Views {
 impl LakeCatalog {
     /// The origins of a lake, and those of attached ones with where they lie.
     pub(super) fn new(
-        place: &Place,
+        location: &LakeLocation,
         info: &LakeInfo,
-        attached: &[(Place, &AttachedLake)],
+        attached: &[(LakeLocation, &AttachedLake)],
         queries: &Arc<NamedQueries>,
     ) -> Self {
         let views = Arc::new(Views { queries: Arc::clone(queries), planner: OnceLock::new() });
-        let schema = |place: &Place, name: String, folder: &str, origin: &OriginInfo| {
+        let schema = |location: &LakeLocation, name: String, folder: &str, origin: &OriginInfo| {
             Arc::new(OriginSchema {
                 name,
                 folder: folder.to_owned(),
                 registry_url: origin.registry_url.clone(),
-                place: place.clone(),
+                location: location.clone(),
                 views: Arc::clone(&views),
             })
         };
-        let own = info.origins.iter().map(|(name, origin)| schema(place, name.clone(), name, origin));
-        let others = attached.iter().flat_map(|(place, lake)| lake.schemas().map(move |each| (place, each)));
-        let others = others.map(|(place, (name, folder, origin))| schema(place, name, folder, origin));
+        let own = info.origins.iter().map(|(name, origin)| schema(location, name.clone(), name, origin));
+        let others = attached.iter().flat_map(|(location, lake)| lake.schemas().map(move |each| (location, each)));
+        let others = others.map(|(location, (name, folder, origin))| schema(location, name, folder, origin));
         let origins = own.chain(others).collect();
         LakeCatalog { origins, default_origin: info.default_origin.clone(), views }
     }
@@ -199,9 +189,9 @@ impl CatalogProvider for LakeCatalog {
 impl OriginSchema {
     /// A new provider each time, so a statement lists a table's folder once and the next one sees it anew.
     fn shards(&self, kind: TableKind) -> Arc<ShardTable> {
-        let mut folder = self.place.root.clone();
+        let mut folder = self.location.root.clone();
         folder.extend(Layout::origin(&self.folder).table(kind).split('/'));
-        Arc::new(ShardTable::new(self.place.clone(), folder, kind, schema_of(kind)))
+        Arc::new(ShardTable::new(self.location.clone(), folder, kind, schema_of(kind)))
     }
 }
 

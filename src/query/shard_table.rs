@@ -32,7 +32,7 @@ use tokio::sync::OnceCell;
 use crate::lake::Partition;
 use crate::table::TableKind;
 
-use super::catalog::Place;
+use super::lake_location::LakeLocation;
 use super::plan_limits::FOOTER_GUESS_BYTES;
 use super::shard_reader::ShardReaderFactory;
 
@@ -40,7 +40,7 @@ use super::shard_reader::ShardReaderFactory;
 const SORT_COLUMN: &str = "name";
 
 /// The column that says whether a row is of the version that its package's tag `latest` points to.
-const LATEST_COLUMN: &str = "is_latest";
+pub(super) const LATEST_COLUMN: &str = "is_latest";
 
 /// Stands for any ending of a name, where the engine wants a value: this many of the last code point. That one is no
 /// character, so no name holds even one of it.
@@ -56,7 +56,7 @@ const VERSIONS_PER_PACKAGE: usize = 10;
 /// A table of a lake, for one statement.
 #[derive(Debug)]
 pub(super) struct ShardTable {
-    place: Place,
+    location: LakeLocation,
     folder: ObjectPath,
     kind: TableKind,
     schema: SchemaRef,
@@ -76,14 +76,14 @@ struct Listing {
 }
 
 impl ShardTable {
-    pub(super) fn new(place: Place, folder: ObjectPath, kind: TableKind, schema: SchemaRef) -> Self {
-        ShardTable { place, folder, kind, schema, is_latest_only: false, listing: Arc::default() }
+    pub(super) fn new(location: LakeLocation, folder: ObjectPath, kind: TableKind, schema: SchemaRef) -> Self {
+        ShardTable { location, folder, kind, schema, is_latest_only: false, listing: Arc::default() }
     }
 
     /// The same table without the rows of versions that are not the latest; only for a table with `is_latest`.
     pub(super) fn latest_only(&self) -> Self {
         ShardTable {
-            place: self.place.clone(),
+            location: self.location.clone(),
             folder: self.folder.clone(),
             kind: self.kind,
             schema: Arc::clone(&self.schema),
@@ -103,7 +103,7 @@ impl ShardTable {
             parts.pop();
             parts.into_iter().collect::<ObjectPath>()
         };
-        self.place.store_url == other.place.store_url && origin(self) == origin(other)
+        self.location.store_url == other.location.store_url && origin(self) == origin(other)
     }
 
     pub(super) fn kind(&self) -> TableKind {
@@ -112,7 +112,7 @@ impl ShardTable {
 
     async fn listing(&self) -> Result<&Listing> {
         let listing = self.listing.get_or_try_init(|| async {
-            let found: Vec<ObjectMeta> = self.place.store.list(Some(&self.folder)).try_collect().await?;
+            let found: Vec<ObjectMeta> = self.location.store.list(Some(&self.folder)).try_collect().await?;
             let mut shards: Vec<(Option<Partition>, ObjectMeta)> =
                 found.into_iter().filter_map(|meta| Some((self.range_of(&meta)?, meta))).collect();
             let are_sorted = shards.iter().all(|(range, _)| range.is_some());
@@ -186,29 +186,13 @@ impl ShardTable {
     /// Sizes for the planner, which joins the smaller table into memory. Guessed: exact ones would cost a read a shard.
     fn guessed_statistics(&self, shards: &[PartitionedFile]) -> Statistics {
         let stored_bytes: u64 = shards.iter().map(|shard| shard.object_meta.size).sum();
-        let mut rows = usize::try_from(stored_bytes / stored_bytes_per_row(self.kind)).unwrap_or(usize::MAX);
+        let mut rows = usize::try_from(stored_bytes / self.kind.spec().stored_bytes_per_row).unwrap_or(usize::MAX);
         if self.is_latest_only {
             rows /= VERSIONS_PER_PACKAGE;
         }
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = Precision::Inexact(rows);
         statistics
-    }
-}
-
-/// Roughly what a row takes in a shard, by sampling a real lake. Only ratios between tables matter.
-fn stored_bytes_per_row(kind: TableKind) -> u64 {
-    match kind {
-        TableKind::Packuments => 10_000,
-        TableKind::Packages => 200,
-        TableKind::Versions => 120,
-        TableKind::Docs | TableKind::Outcomes => 40,
-        TableKind::Dependencies | TableKind::Scripts => 8,
-        TableKind::DistTags
-        | TableKind::Maintainers
-        | TableKind::Stars
-        | TableKind::Unpublished
-        | TableKind::Quirks => 20,
     }
 }
 
@@ -284,7 +268,7 @@ impl TableProvider for ShardTable {
         }
         let statistics = self.guessed_statistics(&shards);
         let readers = ShardReaderFactory::new(
-            Arc::clone(&self.place.store),
+            Arc::clone(&self.location.store),
             state.runtime_env().cache_manager.get_file_metadata_cache(),
         );
         let mut options = state.default_table_options().parquet;
@@ -302,7 +286,7 @@ impl TableProvider for ShardTable {
                 .and_then(|schema| state.create_physical_expr(col(LATEST_COLUMN), &schema))?;
             source = source.with_predicate(is_latest);
         }
-        let scan = FileScanConfigBuilder::new(self.place.store_url.clone(), Arc::new(source))
+        let scan = FileScanConfigBuilder::new(self.location.store_url.clone(), Arc::new(source))
             .with_file_groups(groups(shards, state.config().target_partitions()))
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?

@@ -2,41 +2,14 @@
 
 use std::ops::Range;
 
-use arrow::array::RecordBatch;
-
-use super::column::{BooleanColumn, Column, TextColumn};
-use super::document::record_batch;
+use super::column::{BooleanColumn, TextColumn};
+use super::hooks::{DocumentMembers, DocumentTable, VersionMembers};
 use super::read::{Entry, Reader, member};
-use super::schema::ColumnSpec;
-use super::schema::ColumnType::{Boolean, Text};
+use super::spec::{RowsOf, TableSpec};
 use super::versions::VersionValues;
-use crate::error::Result;
 use crate::npm::QuirkCode;
 use crate::npm::json::Kind;
 use crate::npm::packument::{Span, VersionMember};
-use crate::table::TableKind;
-
-pub(super) const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec::required("name", Text, "The package's name."),
-    ColumnSpec::required("version", Text, "The version that depends."),
-    ColumnSpec::required("is_latest", Boolean, "Whether `dist-tags.latest` points to that version."),
-    ColumnSpec::required(
-        "kind",
-        Text,
-        "prod, dev, peer, optional or bundled; the rows of a version are in this order.",
-    ),
-    ColumnSpec::required("dependency", Text, "What it depends on, as the version's document names it."),
-    ColumnSpec::optional(
-        "requirement",
-        Text,
-        "The range, URL, tag or alias that is asked for; null for bundled ones, which name none.",
-    ),
-    ColumnSpec::optional(
-        "optional",
-        Boolean,
-        "Of a peer dependency, whether `peerDependenciesMeta` calls it optional; else null.",
-    ),
-];
 
 /// The kinds in their order, each with the member that it is read from.
 const KINDS: [(&str, VersionMember); 5] = [
@@ -50,40 +23,51 @@ const KINDS: [(&str, VersionMember); 5] = [
 /// The values that the rows of one kind are made of.
 type Sources = [Option<Span>; 3];
 
-/// What the rows of each kind were last made of, within one document.
-#[derive(Debug, Default)]
-pub(super) struct DependencyMemo<'t> {
-    made: [Option<(Sources, Range<usize>)>; KINDS.len()],
-    /// Kept between versions for its memory alone.
-    entries: Vec<Entry<'t>>,
+pub(super) const TABLE: TableSpec = TableSpec {
+    rows_of: RowsOf::Version,
+    group_rows: 131_072,
+    stored_bytes_per_row: 8,
+    ..TableSpec::new(1, DependenciesTable::COLUMNS)
+};
+
+columns! {
+    /// Rows of the `dependencies` table.
+    pub(super) struct DependenciesTable of Dependencies {
+        name: TextColumn = required("The package's name."),
+        version: TextColumn = required("The version that depends.").without_statistics(),
+        is_latest: BooleanColumn = required("Whether `dist-tags.latest` points to that version."),
+        kind: TextColumn = required(
+            "prod, dev, peer, optional or bundled; the rows of a version are in this order."
+        ).without_statistics(),
+        dependency: TextColumn = required("What it depends on, as the version's document names it.")
+            .without_statistics().filtered(),
+        requirement: TextColumn = optional(
+            "The range, URL, tag or alias that is asked for; null for bundled ones, which name none."
+        ).without_statistics(),
+        optional: BooleanColumn = optional(
+            "Of a peer dependency, whether `peerDependenciesMeta` calls it optional; else null."
+        ),
+    }
+    with {
+        /// A row of each kind.
+        kind_rows: [usize; KINDS.len()],
+        /// What the rows of each kind were last made of, within one document.
+        made: [Option<(Sources, Range<usize>)>; KINDS.len()],
+    }
 }
 
-/// Rows of the `dependencies` table.
-#[derive(Debug, Default)]
-pub(super) struct DependenciesTable {
-    name: TextColumn,
-    version: TextColumn,
-    is_latest: BooleanColumn,
-    kind: TextColumn,
-    dependency: TextColumn,
-    requirement: TextColumn,
-    optional: BooleanColumn,
-    /// A row of each kind.
-    kind_rows: [usize; KINDS.len()],
-}
+impl DocumentTable for DependenciesTable {
+    fn push_document(&mut self, _reader: &mut Reader<'_>, _document: &DocumentMembers<'_>) {
+        // Equal places mean equal text only within one document.
+        self.made = Default::default();
+    }
 
-impl DependenciesTable {
     /// Adds the edges of one version. Where the version repeats the one before it, so do its rows.
-    pub(super) fn push_version<'t>(
-        &mut self,
-        reader: &mut Reader<'_>,
-        values: &VersionValues<'t>,
-        version: &str,
-        is_latest: bool,
-        memo: &mut DependencyMemo<'t>,
-    ) {
+    fn push_version<'t>(&mut self, reader: &mut Reader<'_>, version: &mut VersionMembers<'_, 't>) {
+        let values = &version.values;
         let before = self.dependency.rows();
-        for (((kind, member), made), place) in KINDS.into_iter().zip(&mut memo.made).zip(0..) {
+        let mut all_made = std::mem::take(&mut self.made);
+        for (((kind, member), made), place) in KINDS.into_iter().zip(&mut all_made).zip(0..) {
             let Some(sources) = sources_of(values, member) else { continue };
             let from = self.dependency.rows();
             match made {
@@ -98,7 +82,7 @@ impl DependenciesTable {
                         self.push_bundled(reader, values);
                     } else {
                         let like = made.as_ref().map_or(from..from, |(_, rows)| rows.clone());
-                        self.push_edges(reader, values, member, like, &mut memo.entries);
+                        self.push_edges(reader, values, member, like, version.entries);
                     }
                     // What had quirks is read again, so that each version has its own.
                     let is_clean = reader.quirks.rows() == quirks;
@@ -108,12 +92,22 @@ impl DependenciesTable {
             if let Some(like) = self.kind_rows.get_mut(place) {
                 self.kind.push_n_like(std::mem::replace(like, from), kind, self.dependency.rows() - from);
             }
+            if member == VersionMember::Dependencies {
+                version.facts.dependency_count = self.dependency.rows() - from;
+            }
         }
+        self.made = all_made;
         let rows = self.dependency.rows() - before;
-        self.version.push_n(version, rows);
-        self.is_latest.push_n(Some(is_latest), rows);
+        self.version.push_n(version.facts.version, rows);
+        self.is_latest.push_n(Some(version.facts.is_latest), rows);
     }
 
+    fn end_package(&mut self, package: &str) {
+        self.name.push_n(package, self.dependency.rows() - self.name.rows());
+    }
+}
+
+impl DependenciesTable {
     /// Adds the edges of one kind. `like` are rows that are likely to be much the same.
     fn push_edges<'t>(
         &mut self,
@@ -192,35 +186,6 @@ impl DependenciesTable {
                 }
             }
         }
-    }
-
-    /// Names the rows since the last call: they are all of `package`.
-    pub(super) fn end_package(&mut self, package: &str) {
-        self.name.push_n(package, self.dependency.rows() - self.name.rows());
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.name.rows()
-    }
-
-    pub(super) fn size_bytes(&self) -> usize {
-        let texts = [&self.name, &self.version, &self.kind, &self.dependency, &self.requirement];
-        texts.iter().map(|column| column.size_bytes()).sum()
-    }
-
-    pub(super) fn take_batch(&mut self) -> Result<RecordBatch> {
-        record_batch(
-            TableKind::Dependencies,
-            &mut [
-                &mut self.name,
-                &mut self.version,
-                &mut self.is_latest,
-                &mut self.kind,
-                &mut self.dependency,
-                &mut self.requirement,
-                &mut self.optional,
-            ],
-        )
     }
 }
 

@@ -1,29 +1,23 @@
 //! The `dist_tags` table: a tag of a package.
 
-use arrow::array::RecordBatch;
-
-use super::column::{Column, TextColumn};
-use super::document::record_batch;
+use super::column::TextColumn;
+use super::hooks::DocumentTable;
 use super::read::Reader;
-use super::schema::ColumnSpec;
-use super::schema::ColumnType::Text;
-use crate::error::Result;
+use super::spec::TableSpec;
 use crate::npm::QuirkCode;
-use crate::table::TableKind;
 
-pub(super) const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec::required("name", Text, "The package's name."),
-    ColumnSpec::required("tag", Text, "The tag."),
-    ColumnSpec::optional("version", Text, "The version that it points to, which need not exist."),
-];
+pub(super) const TABLE: TableSpec = TableSpec::new(1, DistTagsTable::COLUMNS);
 
-/// Rows of the `dist_tags` table.
-#[derive(Debug, Default)]
-pub(super) struct DistTagsTable {
-    name: TextColumn,
-    tag: TextColumn,
-    version: TextColumn,
+columns! {
+    /// Rows of the `dist_tags` table.
+    pub(super) struct DistTagsTable of DistTags {
+        name: TextColumn = required("The package's name."),
+        tag: TextColumn = required("The tag."),
+        version: TextColumn = optional("The version that it points to, which need not exist."),
+    }
 }
+
+impl DocumentTable for DistTagsTable {}
 
 impl DistTagsTable {
     /// Adds the tags of `dist-tags`, or of `tags` where old documents have them. Gives the version of `latest`.
@@ -51,17 +45,5 @@ impl DistTagsTable {
             }
         }
         latest
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.name.rows()
-    }
-
-    pub(super) fn size_bytes(&self) -> usize {
-        self.name.size_bytes() + self.tag.size_bytes() + self.version.size_bytes()
-    }
-
-    pub(super) fn take_batch(&mut self) -> Result<RecordBatch> {
-        record_batch(TableKind::DistTags, &mut [&mut self.name, &mut self.tag, &mut self.version])
     }
 }

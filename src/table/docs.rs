@@ -1,27 +1,19 @@
 //! The `docs` table: a row of `_all_docs`.
 
-use arrow::array::RecordBatch;
-
-use super::column::{Column, NumberColumn, TextColumn};
-use super::document::record_batch;
-use super::schema::ColumnSpec;
-use super::schema::ColumnType::{Number, Text};
-use crate::error::Result;
+use super::column::{NumberColumn, TextColumn};
+use super::spec::{ColumnEncoding, RowsOf, TableSpec};
 use crate::npm::{DocRow, generation};
-use crate::table::TableKind;
 
-pub(super) const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec::required("name", Text, "The package's name."),
-    ColumnSpec::required("rev", Text, "The revision that the registry announced for it."),
-    ColumnSpec::optional("rev_generation", Number, "The number before the dash of `rev`: how often it was edited."),
-];
+pub(super) const TABLE: TableSpec =
+    TableSpec { rows_of: RowsOf::Name, stored_bytes_per_row: 40, ..TableSpec::new(1, DocsBuilder::COLUMNS) };
 
-/// Builds batches of the `docs` table. Rows stand as they were pushed.
-#[derive(Debug, Default)]
-pub struct DocsBuilder {
-    name: TextColumn,
-    rev: TextColumn,
-    rev_generation: NumberColumn,
+columns! {
+    /// Builds batches of the `docs` table. Rows stand as they were pushed.
+    pub struct DocsBuilder of Docs {
+        name: TextColumn = required("The package's name.").unique().encoded_as(ColumnEncoding::SharedPrefixes),
+        rev: TextColumn = required("The revision that the registry announced for it.").unique().without_statistics(),
+        rev_generation: NumberColumn = optional("The number before the dash of `rev`: how often it was edited."),
+    }
 }
 
 impl DocsBuilder {
@@ -40,20 +32,5 @@ impl DocsBuilder {
         self.name.push(name);
         self.rev.push(rev);
         self.rev_generation.push(generation(rev).and_then(|number| i64::try_from(number).ok()));
-    }
-
-    /// Rows since the last batch.
-    pub fn rows(&self) -> usize {
-        self.name.rows()
-    }
-
-    /// Bytes that the rows since the last batch take, about.
-    pub fn buffered_bytes(&self) -> usize {
-        self.name.size_bytes() + self.rev.size_bytes() + self.rev_generation.size_bytes()
-    }
-
-    /// The rows since the last batch. Fails only by a mistake of this program's own.
-    pub fn take_batch(&mut self) -> Result<RecordBatch> {
-        record_batch(TableKind::Docs, &mut [&mut self.name, &mut self.rev, &mut self.rev_generation])
     }
 }

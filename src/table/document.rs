@@ -1,32 +1,20 @@
 //! One document to rows of all tables that are a function of the documents.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::Schema;
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 
-use super::column::Column;
-use super::dependencies::{DependenciesTable, DependencyMemo};
-use super::dist_tags::DistTagsTable;
-use super::limits;
-use super::maintainers::MaintainersTable;
-use super::packages::{PackageFacts, PackagesTable};
-use super::packuments::PackumentsTable;
-use super::quirks::QuirksTable;
+use super::hooks::{DocumentMembers, VersionMembers};
+use super::packages::PackageFacts;
 use super::read::{Reader, has_control_character};
-use super::schema::typed_as;
-use super::scripts::{ScriptMemo, ScriptsTable};
-use super::stars::StarsTable;
 use super::times::{Times, publication_order};
-use super::unpublished::UnpublishedTable;
-use super::versions::{LatestFacts, RowMemo, VersionFacts, VersionValues, VersionsTable};
-use crate::error::{Context, Error, ErrorKind, Result};
+use super::versions::{LatestFacts, RowMemo, VersionFacts, VersionValues};
+use super::{DocumentRows, TableKind, limits};
+use crate::error::{Error, Result};
 use crate::npm::json::{Kind, RawString};
 use crate::npm::packument::{DocumentMember, Outline};
 use crate::npm::{Outcome, QuirkCode, Representation, Revision};
-use crate::table::TableKind;
 
 /// Rows are made into batches of their own at this size, so that no column of 32-bit offsets can overflow, and a
 /// column that grows is not copied over and over.
@@ -72,16 +60,9 @@ pub struct Decoded {
 pub struct DocumentTables {
     keep_raw: bool,
     outline: Outline,
-    packuments: PackumentsTable,
-    packages: PackagesTable,
-    versions: VersionsTable,
-    dependencies: DependenciesTable,
-    dist_tags: DistTagsTable,
-    maintainers: MaintainersTable,
-    scripts: ScriptsTable,
-    stars: StarsTable,
-    unpublished: UnpublishedTable,
-    quirks: QuirksTable,
+    rows: DocumentRows,
+    /// Bytes that `rows` take, as of the last document.
+    open_bytes: usize,
     full: Vec<(TableKind, RecordBatch)>,
     full_bytes: usize,
     failure: Option<Error>,
@@ -116,6 +97,7 @@ impl DocumentTables {
         let mut outline = std::mem::take(&mut self.outline);
         let decoded = self.push_text(&input, text, valid_text, &mut outline, &mut drain);
         self.outline = outline;
+        self.open_bytes = self.rows.buffered_bytes();
         decoded
     }
 
@@ -133,7 +115,8 @@ impl DocumentTables {
             return Decoded { outcome: Outcome::Malformed, rev: None, served_name: None, detail: Some(detail) };
         }
         let has_control_characters = has_control_character(input.bytes);
-        let mut reader = Reader { name: input.name, version: None, has_control_characters, quirks: &mut self.quirks };
+        let document = DocumentMembers { name: input.name, text, outline, has_control_characters };
+        let mut reader = document.reader(None, &mut self.rows.quirks);
         if valid_text.is_none() {
             let bad = std::str::from_utf8(input.bytes).map_or_else(|error| error.valid_up_to(), |_| 0);
             reader.note("json", QuirkCode::InvalidUtf8, text.get(bad..).unwrap_or_default());
@@ -141,7 +124,7 @@ impl DocumentTables {
         if input.bytes.starts_with(BYTE_ORDER_MARK.as_bytes()) {
             reader.note("json", QuirkCode::ByteOrderMark, text);
         }
-        let raw = |member| outline.member(text, member);
+        let raw = |member| document.raw(member);
         let rev = reader.text("_rev", raw(DocumentMember::Rev));
         let served_name = reader.text("name", raw(DocumentMember::Name).or_else(|| raw(DocumentMember::Id)));
         if served_name.as_ref().is_some_and(|served| served != input.name) {
@@ -151,13 +134,16 @@ impl DocumentTables {
         let row_rev = rev.as_deref().unwrap_or(input.announced_rev);
         note_replaced(&mut reader, outline, text);
 
-        let latest = self.dist_tags.push(&mut reader, raw(DocumentMember::DistTags), raw(DocumentMember::Tags));
-        let maintainers = self.maintainers.push(&mut reader, raw(DocumentMember::Maintainers));
-        let star_count = self.stars.push(&mut reader, raw(DocumentMember::Users));
+        let latest = self.rows.dist_tags.push(&mut reader, raw(DocumentMember::DistTags), raw(DocumentMember::Tags));
+        let maintainers = self.rows.maintainers.push(&mut reader, raw(DocumentMember::Maintainers));
+        let star_count = self.rows.stars.push(&mut reader, raw(DocumentMember::Users));
         if let Some(versions) = raw(DocumentMember::Versions).filter(|raw| Kind::of(raw) != Kind::Object) {
             reader.note("versions", QuirkCode::NotAnObject, versions);
         }
 
+        self.rows.push_document(&document);
+
+        let mut reader = document.reader(None, &mut self.rows.quirks);
         let mut times = Times::read(&mut reader, raw(DocumentMember::Time));
         let keys: Vec<Cow<'_, str>> = outline
             .versions()
@@ -165,50 +151,51 @@ impl DocumentTables {
             .map(|version| reader.unescape("versions", RawString::of_inner(version.key.of(text))))
             .collect();
         let published_at = times.published_at(&mut reader, &keys);
-        self.unpublished.push(input.name, &times.forgotten(&mut reader, &keys));
+        self.rows.unpublished.push(input.name, &times.forgotten(&mut reader, &keys));
 
         let order = publication_order(&published_at);
-        let mut dependency_memo = DependencyMemo::default();
-        let mut script_memo = ScriptMemo::default();
+        let mut entries = Vec::new();
         let mut row_memo = RowMemo::default();
         let mut version_count: usize = 0;
         let mut latest_facts = LatestFacts::default();
         for (((version, key), published_at), version_index) in
             outline.versions().iter().zip(&keys).zip(published_at).zip(order)
         {
-            let mut reader =
-                Reader { name: input.name, version: Some(key), has_control_characters, quirks: &mut self.quirks };
             if version.members.is_none() {
+                let mut reader = document.reader(Some(key), &mut self.rows.quirks);
                 reader.note("versions", QuirkCode::NotAnObject, version.value.of(text));
                 continue;
             }
             let values = VersionValues::new(text, outline, version);
-            let is_latest = latest.as_deref() == Some(key);
-            self.dependencies.push_version(&mut reader, &values, key, is_latest, &mut dependency_memo);
-            let runs_on_install = self.scripts.push_version(&mut reader, &values, key, is_latest, &mut script_memo);
             let facts = VersionFacts {
                 version: key,
                 version_index,
-                is_latest,
+                is_latest: latest.as_deref() == Some(key),
                 published_at,
                 representation: input.representation,
-                runs_on_install,
+                runs_on_install: false,
+                dependency_count: 0,
             };
-            if let Some(facts) = self.versions.push(&mut reader, values, &facts, &mut row_memo) {
+            let mut members = VersionMembers { values, facts, entries: &mut entries };
+            self.rows.push_version(&document, &mut members);
+            let VersionMembers { values, facts, .. } = members;
+            let mut reader = document.reader(Some(key), &mut self.rows.quirks);
+            if let Some(facts) = self.rows.versions.push(&mut reader, values, &facts, &mut row_memo) {
                 latest_facts = facts;
             }
             version_count += 1;
             let is_large = version.value.size_bytes() > LARGE_VERSION_BYTES;
             if is_large || version_count.is_multiple_of(VERSIONS_BETWEEN_LOOKS) {
-                self.end_package(input.name);
+                self.rows.end_package(input.name);
+                self.open_bytes = self.rows.buffered_bytes();
                 if self.close_full_batches(drain) {
-                    // What they remember are rows that are gone.
-                    (dependency_memo, script_memo, row_memo) = Default::default();
+                    // The row that it remembers is gone.
+                    row_memo = RowMemo::default();
                 }
             }
         }
-        self.end_package(input.name);
-        let mut reader = Reader { name: input.name, version: None, has_control_characters, quirks: &mut self.quirks };
+        self.rows.end_package(input.name);
+        let mut reader = document.reader(None, &mut self.rows.quirks);
         let facts = PackageFacts {
             rev: row_rev,
             representation: input.representation,
@@ -219,7 +206,7 @@ impl DocumentTables {
             deprecated: latest_facts.deprecated.as_deref(),
             has_install_script: latest_facts.has_install_script,
         };
-        self.packages.push(&mut reader, outline, text, &times, &facts);
+        self.rows.packages.push(&mut reader, &document, &times, &facts);
         self.push_raw(input, row_rev, valid_text.is_some());
 
         let is_tombstone = version_count == 0 && times.is_unpublished;
@@ -233,20 +220,13 @@ impl DocumentTables {
 
     fn push_raw(&mut self, input: &DocumentInput<'_>, rev: &str, is_text: bool) {
         if self.keep_raw {
-            self.packuments.push(input.name, rev, input.representation, input.bytes, is_text);
+            self.rows.packuments.push(input.name, rev, input.representation, input.bytes, is_text);
         }
-    }
-
-    /// The rows of versions since the last call are all of `package`.
-    fn end_package(&mut self, package: &str) {
-        self.versions.end_package(package);
-        self.dependencies.end_package(package);
-        self.scripts.end_package(package);
     }
 
     /// Makes batches of the rows so far if they fill some, and hands them on.
     fn close_full_batches(&mut self, drain: &mut Option<&mut Drain<'_>>) -> bool {
-        if self.open_bytes() <= BATCH_BYTES {
+        if self.open_bytes <= BATCH_BYTES {
             return false;
         }
         let closed = match drain {
@@ -261,31 +241,23 @@ impl DocumentTables {
 
     /// Bytes that the rows since the last [`DocumentTables::take_batches`] take, about.
     pub fn buffered_bytes(&self) -> usize {
-        self.full_bytes + self.open_bytes()
+        self.full_bytes + self.open_bytes
     }
 
     /// How many of them are rows of `packuments`, the raw documents.
     pub fn raw_bytes(&self) -> usize {
-        self.packuments.size_bytes()
-    }
-
-    fn open_bytes(&self) -> usize {
-        self.packuments.size_bytes()
-            + self.packages.size_bytes()
-            + self.versions.size_bytes()
-            + self.dependencies.size_bytes()
-            + self.dist_tags.size_bytes()
-            + self.maintainers.size_bytes()
-            + self.scripts.size_bytes()
-            + self.stars.size_bytes()
-            + self.unpublished.size_bytes()
-            + self.quirks.size_bytes()
+        self.rows.packuments.buffered_bytes()
     }
 
     /// The rows of `packuments` alone since the last call; `None` if there are none. They are best written soon, while the
     /// documents are still in the processor's cache; the rows of the other tables late, when there are many.
     pub fn take_raw(&mut self) -> Result<Option<RecordBatch>> {
-        if self.packuments.rows() > 0 { self.packuments.take_batch().map(Some) } else { Ok(None) }
+        let packuments = &mut self.rows.packuments;
+        if packuments.rows() == 0 {
+            return Ok(None);
+        }
+        self.open_bytes = self.open_bytes.saturating_sub(packuments.buffered_bytes());
+        packuments.take_batch().map(Some)
     }
 
     /// The rows since the last call, in the order of the documents. A table may come in several batches, one without
@@ -300,24 +272,8 @@ impl DocumentTables {
     }
 
     fn close_batches(&mut self) -> Result<()> {
-        self.full_bytes += self.open_bytes();
-        let full = &mut self.full;
-        let mut close = |kind, rows: usize, take: &mut dyn FnMut() -> Result<RecordBatch>| -> Result<()> {
-            if rows > 0 {
-                full.push((kind, take()?));
-            }
-            Ok(())
-        };
-        close(TableKind::Packuments, self.packuments.rows(), &mut || self.packuments.take_batch())?;
-        close(TableKind::Packages, self.packages.rows(), &mut || self.packages.take_batch())?;
-        close(TableKind::Versions, self.versions.rows(), &mut || self.versions.take_batch())?;
-        close(TableKind::Dependencies, self.dependencies.rows(), &mut || self.dependencies.take_batch())?;
-        close(TableKind::DistTags, self.dist_tags.rows(), &mut || self.dist_tags.take_batch())?;
-        close(TableKind::Maintainers, self.maintainers.rows(), &mut || self.maintainers.take_batch())?;
-        close(TableKind::Scripts, self.scripts.rows(), &mut || self.scripts.take_batch())?;
-        close(TableKind::Stars, self.stars.rows(), &mut || self.stars.take_batch())?;
-        close(TableKind::Unpublished, self.unpublished.rows(), &mut || self.unpublished.take_batch())?;
-        close(TableKind::Quirks, self.quirks.rows(), &mut || self.quirks.take_batch())
+        self.full_bytes += std::mem::take(&mut self.open_bytes);
+        self.rows.take_batches(&mut self.full)
     }
 }
 
@@ -334,13 +290,4 @@ fn note_replaced(reader: &mut Reader<'_>, outline: &Outline, text: &str) {
             replaced.value.of(text),
         );
     }
-}
-
-/// A batch of `table` from its columns in the schema's order. Texts that rows repeat come as a dictionary.
-pub(super) fn record_batch(table: TableKind, columns: &mut [&mut dyn Column]) -> Result<RecordBatch> {
-    let arrays = columns.iter_mut().map(|column| column.finish()).collect::<Result<Vec<ArrayRef>>>()?;
-    let fields: Vec<_> =
-        super::schema(table).fields().iter().zip(&arrays).map(|(field, array)| typed_as(field, array)).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-        .or_error(ErrorKind::Internal, || format!("the columns of {table} do not fit its schema"))
 }

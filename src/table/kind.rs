@@ -1,114 +1,140 @@
-//! The tables of a lake. Their columns are in `table/`, one file a table.
+//! The macro that makes everything that is a list of the tables from one list (`table`).
 
-/// One table: a folder of shards under its origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TableKind {
-    /// A row of `_all_docs`.
-    Docs,
-    /// A document as served.
-    Packuments,
-    /// A package.
-    Packages,
-    /// A published version.
-    Versions,
-    /// One edge from a version to what it depends on.
-    Dependencies,
-    /// A dist-tag.
-    DistTags,
-    /// A maintainer of a package.
-    Maintainers,
-    /// A script of a version.
-    Scripts,
-    /// A star that a user gave.
-    Stars,
-    /// A version that `time` remembers and `versions` does not.
-    Unpublished,
-    /// What became of the last request for a name.
-    Outcomes,
-    /// A value that did not fit its column.
-    Quirks,
-}
-
-impl TableKind {
-    /// Every table, in the order of the documentation.
-    pub const ALL: [TableKind; 12] = [
-        TableKind::Docs,
-        TableKind::Packuments,
-        TableKind::Packages,
-        TableKind::Versions,
-        TableKind::Dependencies,
-        TableKind::DistTags,
-        TableKind::Maintainers,
-        TableKind::Scripts,
-        TableKind::Stars,
-        TableKind::Unpublished,
-        TableKind::Outcomes,
-        TableKind::Quirks,
-    ];
-
-    /// The tables that are a function of the documents: all but `docs` and `outcomes`.
-    pub const OF_DOCUMENTS: [TableKind; 10] = [
-        TableKind::Packuments,
-        TableKind::Packages,
-        TableKind::Versions,
-        TableKind::Dependencies,
-        TableKind::DistTags,
-        TableKind::Maintainers,
-        TableKind::Scripts,
-        TableKind::Stars,
-        TableKind::Unpublished,
-        TableKind::Quirks,
-    ];
-
-    /// The tables that the answers to requests for documents are written to: all but `docs`.
-    pub fn of_answers() -> impl Iterator<Item = TableKind> {
-        TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::Outcomes])
-    }
-
-    /// The table's name in SQL, and its folder.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            TableKind::Docs => "docs",
-            TableKind::Packuments => "packuments",
-            TableKind::Packages => "packages",
-            TableKind::Versions => "versions",
-            TableKind::Dependencies => "dependencies",
-            TableKind::DistTags => "dist_tags",
-            TableKind::Maintainers => "maintainers",
-            TableKind::Scripts => "scripts",
-            TableKind::Stars => "stars",
-            TableKind::Unpublished => "unpublished",
-            TableKind::Outcomes => "outcomes",
-            TableKind::Quirks => "quirks",
+/// Makes [`TableKind`](super::TableKind) and the builders of the tables that documents become, `DocumentRows`.
+///
+/// A table is `Kind = module::Builder, "what one row is"`. The module has the table's name in SQL, and `TABLE`, its
+/// [`TableSpec`](super::spec::TableSpec). The groups say what a table is a function of; `quirks` is written while the others
+/// are read.
+macro_rules! tables {
+    (
+        listing { $listing:ident = $listing_module:ident::$listing_builder:ident, $listing_grain:literal }
+        documents { $($document:ident = $module:ident::$builder:ident, $grain:literal;)+ }
+        quirks { $quirks:ident = $quirks_module:ident::$quirks_builder:ident, $quirks_grain:literal }
+        answers { $answers:ident = $answers_module:ident::$answers_builder:ident, $answers_grain:literal }
+    ) => {
+        /// One table: a folder of shards under its origin. In the order of the documentation.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum TableKind {
+            #[doc = $listing_grain]
+            $listing,
+            $(#[doc = $grain] $document,)+
+            #[doc = $quirks_grain]
+            $quirks,
+            #[doc = $answers_grain]
+            $answers,
         }
-    }
 
-    /// The table of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        TableKind::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
+        impl TableKind {
+            /// Every table, in the order of the documentation.
+            pub const ALL: [TableKind; TableKind::OF_DOCUMENTS.len() + 2] = [
+                TableKind::$listing,
+                $(TableKind::$document,)+
+                TableKind::$quirks,
+                TableKind::$answers,
+            ];
 
-    /// What one row is.
-    pub fn grain(self) -> &'static str {
-        match self {
-            TableKind::Docs => "a row of _all_docs",
-            TableKind::Packuments => "a document as served",
-            TableKind::Packages => "a package",
-            TableKind::Versions => "a published version",
-            TableKind::Dependencies => "one edge from a version to what it depends on",
-            TableKind::DistTags => "a dist-tag",
-            TableKind::Maintainers => "a maintainer of a package",
-            TableKind::Scripts => "a script of a version",
-            TableKind::Stars => "a star that a user gave",
-            TableKind::Unpublished => "a version that time remembers and versions does not",
-            TableKind::Outcomes => "what became of the last request for a name",
-            TableKind::Quirks => "a value that did not fit its column",
+            /// The tables that are a function of the documents: all but `docs` and `outcomes`.
+            pub const OF_DOCUMENTS: [TableKind; [$($grain),+].len() + 1] =
+                [$(TableKind::$document,)+ TableKind::$quirks];
+
+            /// The tables that the answers to requests for documents are written to: all but `docs`.
+            pub fn of_answers() -> impl Iterator<Item = TableKind> {
+                TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::$answers])
+            }
+
+            /// Every table, in the order in which they take new shards: what the next ingest compares by (`outcomes`, then
+            /// `docs`) last.
+            pub fn in_order_of_promotion() -> impl Iterator<Item = TableKind> {
+                TableKind::of_answers().chain([TableKind::$listing])
+            }
+
+            /// The table's name in SQL, and its folder.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    TableKind::$listing => stringify!($listing_module),
+                    $(TableKind::$document => stringify!($module),)+
+                    TableKind::$quirks => stringify!($quirks_module),
+                    TableKind::$answers => stringify!($answers_module),
+                }
+            }
+
+            /// What one row is.
+            pub fn grain(self) -> &'static str {
+                match self {
+                    TableKind::$listing => $listing_grain,
+                    $(TableKind::$document => $grain,)+
+                    TableKind::$quirks => $quirks_grain,
+                    TableKind::$answers => $answers_grain,
+                }
+            }
+
+            /// What the table's own file says of it.
+            pub fn spec(self) -> &'static spec::TableSpec {
+                match self {
+                    TableKind::$listing => &$listing_module::TABLE,
+                    $(TableKind::$document => &$module::TABLE,)+
+                    TableKind::$quirks => &$quirks_module::TABLE,
+                    TableKind::$answers => &$answers_module::TABLE,
+                }
+            }
         }
-    }
-}
 
-impl std::fmt::Display for TableKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
-    }
+        pub use $listing_module::$listing_builder;
+        pub use $answers_module::$answers_builder;
+
+        /// The builders of the tables that documents become.
+        #[derive(Debug, Default)]
+        struct DocumentRows {
+            $($module: $module::$builder,)+
+            $quirks_module: $quirks_module::$quirks_builder,
+        }
+
+        impl DocumentRows {
+            /// Bytes that the rows since the last batch take, about.
+            fn buffered_bytes(&self) -> usize {
+                self.$quirks_module.buffered_bytes() $(+ self.$module.buffered_bytes())+
+            }
+
+            /// Adds the rows since the last call to `batches`, a batch a table that has some.
+            fn take_batches(
+                &mut self,
+                batches: &mut Vec<(TableKind, arrow::array::RecordBatch)>,
+            ) -> crate::error::Result<()> {
+                $(if self.$module.rows() > 0 {
+                    batches.push((TableKind::$document, self.$module.take_batch()?));
+                })+
+                if self.$quirks_module.rows() > 0 {
+                    batches.push((TableKind::$quirks, self.$quirks_module.take_batch()?));
+                }
+                Ok(())
+            }
+
+            /// Hands the members of a document to the tables that are made of them alone.
+            fn push_document(&mut self, document: &hooks::DocumentMembers<'_>) {
+                $(hooks::DocumentTable::push_document(
+                    &mut self.$module,
+                    &mut document.reader(None, &mut self.$quirks_module),
+                    document,
+                );)+
+            }
+
+            /// Hands the members of a version to the tables that are made of them alone.
+            fn push_version<'t>(
+                &mut self,
+                document: &hooks::DocumentMembers<'t>,
+                version: &mut hooks::VersionMembers<'_, 't>,
+            ) {
+                $(hooks::DocumentTable::push_version(
+                    &mut self.$module,
+                    &mut document.reader(Some(version.facts.version), &mut self.$quirks_module),
+                    version,
+                );)+
+            }
+
+            /// Tells the tables that all rows so far are of `package` or of those before it.
+            fn end_package(&mut self, package: &str) {
+                $(hooks::DocumentTable::end_package(&mut self.$module, package);)+
+            }
+        }
+    };
 }

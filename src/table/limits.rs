@@ -20,15 +20,7 @@ pub(super) fn check(outline: &Outline, text: &str, name: &str) -> Result<(), Str
         return Ok(());
     }
     let mut rows_bytes = 0;
-    let members = [
-        DocumentMember::Users,
-        Time,
-        DocumentMember::Maintainers,
-        DocumentMember::Keywords,
-        DocumentMember::DistTags,
-        DocumentMember::Tags,
-    ];
-    for member in members {
+    for member in DocumentMember::ALL.into_iter().filter(|member| *member != Versions) {
         rows_bytes = rows_bytes.max(bounded_rows(outline.member(text, member).unwrap_or_default(), name.len())?);
     }
     for version in outline.versions() {

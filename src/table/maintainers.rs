@@ -1,23 +1,9 @@
 //! The `maintainers` table: a maintainer of a package.
 
-use arrow::array::RecordBatch;
-
-use super::column::{Column, TextColumn};
-use super::document::record_batch;
+use super::column::TextColumn;
+use super::hooks::DocumentTable;
 use super::read::Reader;
-use super::schema::ColumnSpec;
-use super::schema::ColumnType::Text;
-use super::shapes::read_from_raw;
-use crate::error::Result;
-use crate::npm::QuirkCode;
-use crate::npm::json::Kind;
-use crate::table::TableKind;
-
-pub(super) const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec::required("name", Text, "The package's name."),
-    ColumnSpec::optional("maintainer", Text, "The maintainer's user name."),
-    ColumnSpec::optional("email", Text, "The maintainer's e-mail address."),
-];
+use super::spec::TableSpec;
 
 /// The user that the registry itself acts as.
 const NPM_USER: &str = "npm";
@@ -30,62 +16,31 @@ pub(super) struct MaintainerFacts {
     pub(super) has_npm: bool,
 }
 
-/// Rows of the `maintainers` table.
-#[derive(Debug, Default)]
-pub(super) struct MaintainersTable {
-    name: TextColumn,
-    maintainer: TextColumn,
-    email: TextColumn,
+pub(super) const TABLE: TableSpec = TableSpec::new(1, MaintainersTable::COLUMNS);
+
+columns! {
+    /// Rows of the `maintainers` table.
+    pub(super) struct MaintainersTable of Maintainers {
+        name: TextColumn = required("The package's name."),
+        maintainer: TextColumn = optional("The maintainer's user name.").filtered(),
+        email: TextColumn = optional("The maintainer's e-mail address."),
+    }
 }
 
+impl DocumentTable for MaintainersTable {}
+
 impl MaintainersTable {
-    /// Adds the maintainers of a document: a list of `{name, email}`; lines `name <email>`, and one that stands
-    /// without a list, are read too.
+    /// Adds the maintainers of a document.
     pub(super) fn push(&mut self, reader: &mut Reader<'_>, raw: Option<&str>) -> MaintainerFacts {
         let mut facts = MaintainerFacts::default();
-        let Some(raw) = raw else { return facts };
-        match Kind::of(raw) {
-            Kind::Array => {
-                for item in Reader::items(raw) {
-                    self.push_item(reader, item, &mut facts);
-                }
-            }
-            Kind::Object => {
-                reader.note("maintainers", QuirkCode::ReadFromObject, raw);
-                self.push_item(reader, raw, &mut facts);
-            }
-            Kind::String => self.push_item(reader, raw, &mut facts),
-            _ => reader.note("maintainers", QuirkCode::NotAList, raw),
-        }
+        let package = reader.name;
+        reader.people("maintainers", raw, |person| {
+            facts.count += 1;
+            facts.has_npm |= person.name.as_deref() == Some(NPM_USER);
+            self.name.push(package);
+            self.maintainer.push_option(person.name.as_deref());
+            self.email.push_option(person.email.as_deref());
+        });
         facts
-    }
-
-    fn push_item(&mut self, reader: &mut Reader<'_>, raw: &str, facts: &mut MaintainerFacts) {
-        match Kind::of(raw) {
-            Kind::Object => {}
-            Kind::String => reader.note("maintainers", read_from_raw(raw), raw),
-            _ => {
-                reader.note("maintainers", QuirkCode::ItemDropped, raw);
-                return;
-            }
-        }
-        let person = reader.person("maintainers", Some(raw));
-        facts.count += 1;
-        facts.has_npm |= person.name.as_deref() == Some(NPM_USER);
-        self.name.push(reader.name);
-        self.maintainer.push_option(person.name.as_deref());
-        self.email.push_option(person.email.as_deref());
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.name.rows()
-    }
-
-    pub(super) fn size_bytes(&self) -> usize {
-        self.name.size_bytes() + self.maintainer.size_bytes() + self.email.size_bytes()
-    }
-
-    pub(super) fn take_batch(&mut self) -> Result<RecordBatch> {
-        record_batch(TableKind::Maintainers, &mut [&mut self.name, &mut self.maintainer, &mut self.email])
     }
 }

@@ -1,14 +1,24 @@
-//! Documents to columns: one file a table, each with its columns and how a document becomes its rows.
+//! Documents to columns: the list of the tables, and one file a table with its columns and how a document becomes its
+//! rows.
 //!
-//! Not here: Parquet (`shard/`), and where a document comes from (`fetch`). No runtime and no I/O, so that the room
-//! also compiles for WebAssembly.
+//! To add a column: declare it in its table's file, push it there, and raise the table's `schema_version`. To add a
+//! table: name it in the list below, and write its file: the columns (`columns!`), `TABLE`, and what of [`hooks`] it needs.
+//!
+//! Not here: Parquet (`encode`), and where a document comes from (`fetch`). No runtime and no I/O.
 
+#[macro_use]
+mod columns;
+#[macro_use]
+mod kind;
+
+mod arrow_types;
 mod column;
+mod contributors;
 mod dependencies;
 mod dist_tags;
 mod docs;
 mod document;
-mod kind;
+mod hooks;
 mod limits;
 mod maintainers;
 mod outcomes;
@@ -19,17 +29,48 @@ mod read;
 mod schema;
 mod scripts;
 mod shapes;
+mod spec;
 mod stars;
 mod times;
 mod unpublished;
 mod version_shapes;
 mod versions;
 
-pub use docs::DocsBuilder;
 pub use document::{Decoded, DocumentInput, DocumentTables, Drain};
-pub use kind::TableKind;
-pub use outcomes::{OutcomeRow, OutcomesBuilder};
-pub use schema::{schema, schema_version};
+pub use outcomes::OutcomeRow;
+pub use schema::{SCHEMA_VERSION_KEY, schema, schema_version};
+pub use spec::{ColumnEncoding, ColumnSpec, ColumnType, RowsOf, TableSpec};
+
+tables! {
+    listing { Docs = docs::DocsBuilder, "a row of _all_docs" }
+    documents {
+        Packuments = packuments::PackumentsTable, "a document as served";
+        Packages = packages::PackagesTable, "a package";
+        Versions = versions::VersionsTable, "a published version";
+        Dependencies = dependencies::DependenciesTable, "one edge from a version to what it depends on";
+        DistTags = dist_tags::DistTagsTable, "a dist-tag";
+        Maintainers = maintainers::MaintainersTable, "a maintainer of a package";
+        Contributors = contributors::ContributorsTable, "a contributor of a package";
+        Scripts = scripts::ScriptsTable, "a script of a version";
+        Stars = stars::StarsTable, "a star that a user gave";
+        Unpublished = unpublished::UnpublishedTable, "a version that time remembers and versions does not";
+    }
+    quirks { Quirks = quirks::QuirksTable, "a value that did not fit its column" }
+    answers { Outcomes = outcomes::OutcomesBuilder, "what became of the last request for a name" }
+}
+
+impl TableKind {
+    /// The table of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        TableKind::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+impl std::fmt::Display for TableKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
 
 #[cfg(test)]
 mod tests;

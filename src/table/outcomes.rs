@@ -1,30 +1,8 @@
 //! The `outcomes` table: what became of the last request for a name.
 
-use arrow::array::RecordBatch;
-
 use super::column::{SmallNumberColumn, TextColumn, TimeColumn};
-use super::document::record_batch;
-use super::schema::ColumnSpec;
-use super::schema::ColumnType::{SmallNumber, Text, Time};
-use crate::error::Result;
+use super::spec::{RowsOf, TableSpec};
 use crate::npm::Outcome;
-use crate::table::TableKind;
-
-pub(super) const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec::required("name", Text, "The package's name."),
-    ColumnSpec::required(
-        "outcome",
-        Text,
-        "present, tombstone, not_found, blocked, oversize, malformed, stale or failed.",
-    ),
-    ColumnSpec::optional("http_status", SmallNumber, "The status of the last answer, if there was one."),
-    ColumnSpec::optional("rev", Text, "The revision that was announced when the document was asked for."),
-    ColumnSpec::optional("etag", Text, "The ETag header of the document, as sent."),
-    ColumnSpec::optional("last_modified", Text, "The Last-Modified header of the document, as sent."),
-    ColumnSpec::required("attempts", SmallNumber, "How many requests it took.").in_unit("requests"),
-    ColumnSpec::optional("fetched_at", Time, "When the answer had come."),
-    ColumnSpec::optional("detail", Text, "Why it is no plain document, in words."),
-];
 
 /// A row of the `outcomes` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,18 +27,24 @@ pub struct OutcomeRow<'a> {
     pub detail: Option<&'a str>,
 }
 
-/// Builds batches of the `outcomes` table. Rows stand as they were pushed.
-#[derive(Debug, Default)]
-pub struct OutcomesBuilder {
-    name: TextColumn,
-    outcome: TextColumn,
-    http_status: SmallNumberColumn,
-    rev: TextColumn,
-    etag: TextColumn,
-    last_modified: TextColumn,
-    attempts: SmallNumberColumn,
-    fetched_at: TimeColumn,
-    detail: TextColumn,
+pub(super) const TABLE: TableSpec =
+    TableSpec { rows_of: RowsOf::Name, stored_bytes_per_row: 40, ..TableSpec::new(1, OutcomesBuilder::COLUMNS) };
+
+columns! {
+    /// Builds batches of the `outcomes` table. Rows stand as they were pushed.
+    pub struct OutcomesBuilder of Outcomes {
+        name: TextColumn = required("The package's name.").unique(),
+        outcome: TextColumn = required(
+            "present, tombstone, not_found, blocked, oversize, malformed, stale or failed."
+        ),
+        http_status: SmallNumberColumn = optional("The status of the last answer, if there was one."),
+        rev: TextColumn = optional("The revision that was announced when the document was asked for.").unique(),
+        etag: TextColumn = optional("The ETag header of the document, as sent.").unique(),
+        last_modified: TextColumn = optional("The Last-Modified header of the document, as sent."),
+        attempts: SmallNumberColumn = required("How many requests it took.").in_unit("requests"),
+        fetched_at: TimeColumn = optional("When the answer had come.").unique(),
+        detail: TextColumn = optional("Why it is no plain document, in words."),
+    }
 }
 
 impl OutcomesBuilder {
@@ -80,28 +64,5 @@ impl OutcomesBuilder {
         self.attempts.push(Some(i32::try_from(row.attempts).unwrap_or(i32::MAX)));
         self.fetched_at.push(row.fetched_at_micros);
         self.detail.push_option(row.detail);
-    }
-
-    /// Rows since the last batch.
-    pub fn rows(&self) -> usize {
-        self.name.rows()
-    }
-
-    /// The rows since the last batch. Fails only by a mistake of this program's own.
-    pub fn take_batch(&mut self) -> Result<RecordBatch> {
-        record_batch(
-            TableKind::Outcomes,
-            &mut [
-                &mut self.name,
-                &mut self.outcome,
-                &mut self.http_status,
-                &mut self.rev,
-                &mut self.etag,
-                &mut self.last_modified,
-                &mut self.attempts,
-                &mut self.fetched_at,
-                &mut self.detail,
-            ],
-        )
     }
 }

@@ -1,52 +1,13 @@
 //! The `packages` table: a package, by the members of its document that stand beside its versions.
 
-use arrow::array::RecordBatch;
-
-use super::column::{BooleanColumn, Column, NumberColumn, TextColumn, TextListColumn, TimeColumn};
-use super::document::record_batch;
+use super::column::{BooleanColumn, NumberColumn, TextColumn, TextListColumn, TimeColumn};
+use super::hooks::{DocumentMembers, DocumentTable};
 use super::maintainers::MaintainerFacts;
 use super::read::Reader;
-use super::schema::ColumnSpec;
-use super::schema::ColumnType::{Boolean, Number, Text, TextList, Time};
+use super::spec::{RowsOf, TableSpec};
 use super::times::Times;
-use crate::error::Result;
-use crate::npm::packument::{DocumentMember, Outline};
+use crate::npm::packument::DocumentMember;
 use crate::npm::{QuirkCode, Representation};
-use crate::table::TableKind;
-
-pub(super) const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec::required("name", Text, "The package's name."),
-    ColumnSpec::optional("scope", Text, "What stands between `@` and `/` of the name."),
-    ColumnSpec::required("rev", Text, "The document's `_rev`; the announced one if it has none."),
-    ColumnSpec::optional("latest", Text, "The version that the tag `latest` points to, which need not exist."),
-    ColumnSpec::optional("description", Text, "The document's own description, as all columns down to created_at."),
-    ColumnSpec::optional("license", Text, "`license`, else `licenses`, as one text."),
-    ColumnSpec::optional("homepage", Text, "The address of its home page."),
-    ColumnSpec::optional("repository_type", Text, "The kind of its repository: git."),
-    ColumnSpec::optional("repository_url", Text, "The address of its repository, or a short form of it, as published."),
-    ColumnSpec::optional("repository_directory", Text, "Where in the repository it lies."),
-    ColumnSpec::optional("bugs_url", Text, "The address of its bug tracker."),
-    ColumnSpec::optional("author_name", Text, "The author's name."),
-    ColumnSpec::optional("author_email", Text, "The author's e-mail address."),
-    ColumnSpec::optional("author_url", Text, "The author's own page."),
-    ColumnSpec::optional("keywords", TextList, "Its keywords."),
-    ColumnSpec::optional("readme_filename", Text, "The file that its readme came from."),
-    ColumnSpec::optional("created_at", Time, "When the document was made."),
-    ColumnSpec::optional("modified_at", Time, "When the document was last changed, be it by an owner or a tag."),
-    ColumnSpec::optional("unpublished_at", Time, "When the package was unpublished as a whole."),
-    ColumnSpec::required("version_count", Number, "Its rows in `versions`.").in_unit("versions"),
-    ColumnSpec::optional("maintainer_count", Number, "Its rows in `maintainers`; null if abbreviated.")
-        .in_unit("users"),
-    ColumnSpec::optional("star_count", Number, "The stars that hold; null if abbreviated.").in_unit("users"),
-    ColumnSpec::optional("deprecated", Text, "The deprecation message of `latest`; see `versions.deprecated`."),
-    ColumnSpec::optional("has_install_script", Boolean, "Whether `latest` runs a script when it is installed."),
-    ColumnSpec::optional(
-        "security_holding",
-        Boolean,
-        "Whether the registry holds the name for security: `latest` ends in -security, the repository is \
-         npm/security-holder, and npm is a maintainer. Null if abbreviated.",
-    ),
-];
 
 /// What the other tables know of a package.
 #[derive(Debug, Default)]
@@ -63,47 +24,59 @@ pub(super) struct PackageFacts<'t> {
     pub(super) has_install_script: Option<bool>,
 }
 
-/// Rows of the `packages` table.
-#[derive(Debug, Default)]
-pub(super) struct PackagesTable {
-    name: TextColumn,
-    scope: TextColumn,
-    rev: TextColumn,
-    latest: TextColumn,
-    description: TextColumn,
-    license: TextColumn,
-    homepage: TextColumn,
-    repository_type: TextColumn,
-    repository_url: TextColumn,
-    repository_directory: TextColumn,
-    bugs_url: TextColumn,
-    author_name: TextColumn,
-    author_email: TextColumn,
-    author_url: TextColumn,
-    keywords: TextListColumn,
-    readme_filename: TextColumn,
-    created_at: TimeColumn,
-    modified_at: TimeColumn,
-    unpublished_at: TimeColumn,
-    version_count: NumberColumn,
-    maintainer_count: NumberColumn,
-    star_count: NumberColumn,
-    deprecated: TextColumn,
-    has_install_script: BooleanColumn,
-    security_holding: BooleanColumn,
+pub(super) const TABLE: TableSpec =
+    TableSpec { rows_of: RowsOf::Name, stored_bytes_per_row: 200, ..TableSpec::new(1, PackagesTable::COLUMNS) };
+
+columns! {
+    /// Rows of the `packages` table.
+    pub(super) struct PackagesTable of Packages {
+        name: TextColumn = required("The package's name.").unique(),
+        scope: TextColumn = optional("What stands between `@` and `/` of the name."),
+        rev: TextColumn = required("The document's `_rev`; the announced one if it has none.")
+            .unique().without_statistics(),
+        latest: TextColumn = optional("The version that the tag `latest` points to, which need not exist."),
+        description: TextColumn = optional("The document's own description, as all columns down to created_at.")
+            .unique(),
+        license: TextColumn = optional("`license`, else `licenses`, as one text."),
+        homepage: TextColumn = optional("The address of its home page.").unique(),
+        repository_type: TextColumn = optional("The kind of its repository: git."),
+        repository_url: TextColumn = optional(
+            "The address of its repository, or a short form of it, as published."
+        ).unique(),
+        repository_directory: TextColumn = optional("Where in the repository it lies."),
+        bugs_url: TextColumn = optional("The address of its bug tracker.").unique(),
+        author_name: TextColumn = optional("The author's name."),
+        author_email: TextColumn = optional("The author's e-mail address."),
+        author_url: TextColumn = optional("The author's own page."),
+        keywords: TextListColumn = optional("Its keywords."),
+        readme_filename: TextColumn = optional("The file that its readme came from."),
+        created_at: TimeColumn = optional("When the document was made."),
+        modified_at: TimeColumn = optional("When the document was last changed, be it by an owner or a tag."),
+        unpublished_at: TimeColumn = optional("When the package was unpublished as a whole."),
+        version_count: NumberColumn = required("Its rows in `versions`.").in_unit("versions"),
+        maintainer_count: NumberColumn = optional("Its rows in `maintainers`; null if abbreviated.").in_unit("users"),
+        star_count: NumberColumn = optional("The stars that hold; null if abbreviated.").in_unit("users"),
+        deprecated: TextColumn = optional("The deprecation message of `latest`; see `versions.deprecated`."),
+        has_install_script: BooleanColumn = optional("Whether `latest` runs a script when it is installed."),
+        security_holding: BooleanColumn = optional(
+            "Whether the registry holds the name for security: `latest` ends in -security, the repository is \
+             npm/security-holder, and npm is a maintainer. Null if abbreviated."
+        ),
+    }
 }
+
+impl DocumentTable for PackagesTable {}
 
 impl PackagesTable {
     /// Adds a package.
     pub(super) fn push(
         &mut self,
         reader: &mut Reader<'_>,
-        outline: &Outline,
-        text: &str,
+        document: &DocumentMembers<'_>,
         times: &Times<'_>,
         facts: &PackageFacts<'_>,
     ) {
-        let raw = |member| outline.member(text, member);
+        let raw = |member| document.raw(member);
         let is_full = facts.representation == Representation::Full;
         self.name.push(reader.name);
         self.scope.push_option(crate::npm::scope(reader.name));
@@ -155,46 +128,5 @@ impl PackagesTable {
             && repository.url.as_deref().is_some_and(|url| url.contains("npm/security-holder"))
             && facts.maintainers.has_npm;
         self.security_holding.push(is_full.then_some(is_holding));
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.name.rows()
-    }
-
-    pub(super) fn size_bytes(&self) -> usize {
-        self.name.size_bytes() + self.description.size_bytes() + self.repository_url.size_bytes()
-    }
-
-    pub(super) fn take_batch(&mut self) -> Result<RecordBatch> {
-        record_batch(
-            TableKind::Packages,
-            &mut [
-                &mut self.name,
-                &mut self.scope,
-                &mut self.rev,
-                &mut self.latest,
-                &mut self.description,
-                &mut self.license,
-                &mut self.homepage,
-                &mut self.repository_type,
-                &mut self.repository_url,
-                &mut self.repository_directory,
-                &mut self.bugs_url,
-                &mut self.author_name,
-                &mut self.author_email,
-                &mut self.author_url,
-                &mut self.keywords,
-                &mut self.readme_filename,
-                &mut self.created_at,
-                &mut self.modified_at,
-                &mut self.unpublished_at,
-                &mut self.version_count,
-                &mut self.maintainer_count,
-                &mut self.star_count,
-                &mut self.deprecated,
-                &mut self.has_install_script,
-                &mut self.security_holding,
-            ],
-        )
     }
 }

@@ -135,6 +135,28 @@ impl Reader<'_> {
         }
     }
 
+    /// The address of a funding page: of a text, of `{url}`, or the first of a list of either. All are documented.
+    pub(super) fn funding_url<'v>(&mut self, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
+        match Kind::of(raw?) {
+            Kind::String => self.text("funding", raw),
+            Kind::Array => {
+                let mut first = None;
+                for item in Self::items(raw?) {
+                    match Kind::of(item) {
+                        Kind::String | Kind::Object if first.is_none() => first = self.funding_url(Some(item)),
+                        Kind::String | Kind::Object => {}
+                        _ => self.note("funding", QuirkCode::ItemDropped, item),
+                    }
+                }
+                first
+            }
+            _ => {
+                let [url] = self.pick("funding", raw, ["url"]);
+                self.text("funding.url", url)
+            }
+        }
+    }
+
     /// A person of an object, of a line `Name <email> (url)`, or of the first of a list of either.
     pub(super) fn person<'v>(&mut self, field: &str, raw: Option<&'v str>) -> PersonColumns<'v> {
         let Some(raw) = raw else { return PersonColumns::default() };
@@ -154,6 +176,33 @@ impl Reader<'_> {
                     url: self.member_text(field, "url", url),
                 }
             }
+        }
+    }
+
+    /// Hands on each person of a list of `{name, email, url}`. Lines `Name <email> (url)`, and one that stands without a
+    /// list, are read too.
+    pub(super) fn people<'v>(&mut self, field: &str, raw: Option<&'v str>, mut each: impl FnMut(PersonColumns<'v>)) {
+        let Some(raw) = raw else { return };
+        let items = match Kind::of(raw) {
+            Kind::Null => return,
+            Kind::Array => Self::items(raw),
+            Kind::Object => {
+                self.note(field, QuirkCode::ReadFromObject, raw);
+                vec![raw]
+            }
+            Kind::String => vec![raw],
+            _ => return self.note(field, QuirkCode::NotAList, raw),
+        };
+        for item in items {
+            match Kind::of(item) {
+                Kind::Object => {}
+                Kind::String => self.note(field, QuirkCode::ReadFromString, item),
+                _ => {
+                    self.note(field, QuirkCode::ItemDropped, item);
+                    continue;
+                }
+            }
+            each(self.person(field, Some(item)));
         }
     }
 

@@ -1,31 +1,25 @@
 //! The `stars` table: a star that a user gave.
 
-use arrow::array::RecordBatch;
-
-use super::column::{Column, TextColumn};
-use super::document::record_batch;
+use super::column::TextColumn;
+use super::hooks::DocumentTable;
 use super::read::{Reader, is_truthy};
-use super::schema::ColumnSpec;
-use super::schema::ColumnType::Text;
-use crate::error::Result;
+use super::spec::TableSpec;
 use crate::npm::QuirkCode;
-use crate::table::TableKind;
 
-pub(super) const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec::required("name", Text, "The package's name."),
-    ColumnSpec::required(
-        "user",
-        Text,
-        "A user in its `users` map. One whose star was taken back (`false`) is here too, with the quirk `falsy_star`.",
-    ),
-];
+pub(super) const TABLE: TableSpec = TableSpec::new(1, StarsTable::COLUMNS);
 
-/// Rows of the `stars` table.
-#[derive(Debug, Default)]
-pub(super) struct StarsTable {
-    name: TextColumn,
-    user: TextColumn,
+columns! {
+    /// Rows of the `stars` table.
+    pub(super) struct StarsTable of Stars {
+        name: TextColumn = required("The package's name."),
+        user: TextColumn = required(
+            "A user in its `users` map. One whose star was taken back (`false`) is here too, with the quirk \
+             `falsy_star`."
+        ).without_statistics().filtered(),
+    }
 }
+
+impl DocumentTable for StarsTable {}
 
 impl StarsTable {
     /// Adds the stars of a document, and counts those that hold.
@@ -42,17 +36,5 @@ impl StarsTable {
         }
         self.name.push_n(reader.name, entries.len());
         count
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.name.rows()
-    }
-
-    pub(super) fn size_bytes(&self) -> usize {
-        self.name.size_bytes() + self.user.size_bytes()
-    }
-
-    pub(super) fn take_batch(&mut self) -> Result<RecordBatch> {
-        record_batch(TableKind::Stars, &mut [&mut self.name, &mut self.user])
     }
 }

@@ -12,6 +12,7 @@ use crate::table::TableKind;
 mod documents;
 mod hostile;
 mod members;
+mod schemas;
 mod versions;
 
 /// The rows that one document became.

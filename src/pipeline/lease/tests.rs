@@ -1,10 +1,13 @@
 //! Leases: one holder, takeover, renewal, and the exclusion of partitions and whole origins.
 #![allow(clippy::unwrap_used)]
 
-use super::*;
-use crate::lake::{Layout, ProcessPlace};
+use bytes::Bytes;
 
-fn record(expires_in_s: i64, process_place: Option<ProcessPlace>) -> LockRecord {
+use super::*;
+use crate::error::ErrorKind;
+use crate::lake::{Layout, ProcessIdentity};
+
+fn record(expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> LockRecord {
     let now_s = now_s();
     LockRecord {
         holder: "another".to_owned(),
@@ -12,17 +15,17 @@ fn record(expires_in_s: i64, process_place: Option<ProcessPlace>) -> LockRecord 
         tool_version: "0".to_owned(),
         host: "far-away".to_owned(),
         process_id: u32::MAX,
-        process_place,
+        process_identity,
         since_s: now_s - 500,
         expires_at_s: now_s + expires_in_s,
     }
 }
 
-/// A lock that somebody left, on another machine unless `process_place` says otherwise.
-async fn leave(store: &Store, expires_in_s: i64, process_place: Option<ProcessPlace>) -> Bytes {
-    let text = to_json(&record(expires_in_s, process_place)).unwrap();
-    store.put(&Layout::origin("npm").lock(), text.clone()).await.unwrap();
-    text
+/// A lock that somebody left, on another machine unless `process_identity` says otherwise.
+async fn leave(store: &Store, expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> Bytes {
+    let path = Layout::origin("npm").lock();
+    store.put_record(&path, &record(expires_in_s, process_identity)).await.unwrap();
+    store.get(&path).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -54,7 +57,7 @@ async fn one_that_lapsed_is_taken_and_one_that_holds_is_not() {
 #[tokio::test]
 async fn one_of_a_process_that_died_on_this_machine_is_taken_at_once() {
     let (store, layout) = (Store::memory(), Layout::origin("npm"));
-    leave(&store, 60, own_place()).await;
+    leave(&store, 60, own_identity()).await;
     Lease::of_origin(&store, &layout, "ingest").await.unwrap();
 }
 

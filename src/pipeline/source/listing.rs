@@ -236,7 +236,6 @@ fn endless(rows_scanned: u64, total_rows: Option<u64>) -> Result<()> {
     match total_rows {
         Some(total) if rows_scanned > total.saturating_mul(ENDLESS_TIMES).max(ENDLESS_ROWS) => {
             Err(Error::network(format!("the registry says that it has {total} names, and has listed {rows_scanned}"))
-                .retry(crate::error::Retry::Never)
                 .hint("its listing may have no end; is this the address of a registry's _all_docs?"))
         }
         _ => Ok(()),

@@ -20,8 +20,8 @@ pub(super) struct Spool {
 impl Spool {
     /// All rows in the order of their names. Blocks.
     pub(super) fn rows(&self) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
-        let file = futures::executor::block_on(self.store.open_shard(&self.path))?
-            .ok_or_else(|| Error::lake(format!("{} vanished", self.path)))?;
+        let file =
+            self.store.blocking().open(&self.path)?.ok_or_else(|| Error::lake(format!("{} vanished", self.path)))?;
         let reader = ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs))?;
         let rows = reader.flat_map(|batch| match batch.and_then(|batch| doc_rows(&batch)) {
             Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),

@@ -8,21 +8,7 @@ use crate::lake::Partition;
 use crate::npm::Outcome;
 use crate::pipeline::progress::Progress;
 use crate::shard::{NameCursor, Row};
-use crate::table::TableKind;
-
-/// Tables that have one row a name at most.
-const ONE_ROW_A_NAME: [TableKind; 4] =
-    [TableKind::Docs, TableKind::Outcomes, TableKind::Packuments, TableKind::Packages];
-/// Tables whose rows belong to a row of `packages`.
-const OF_A_PACKAGE: [TableKind; 7] = [
-    TableKind::Versions,
-    TableKind::Dependencies,
-    TableKind::DistTags,
-    TableKind::Maintainers,
-    TableKind::Scripts,
-    TableKind::Stars,
-    TableKind::Unpublished,
-];
+use crate::table::{RowsOf, TableKind};
 
 /// A shard that is read along.
 pub(super) struct Table {
@@ -38,7 +24,8 @@ impl Table {
         match kind {
             TableKind::Outcomes => &["outcome"],
             TableKind::Packages => &["version_count"],
-            TableKind::Versions | TableKind::Dependencies | TableKind::Scripts => &["version"],
+            TableKind::Versions => &["version"],
+            _ if kind.spec().rows_of == RowsOf::Version => &["version"],
             _ => &[],
         }
     }
@@ -165,8 +152,8 @@ fn pass(table: &mut Table, held: &mut Held, is_whole: bool, tally: &mut Tally, n
                 let is_new = held.versions.insert(version()?.to_owned());
                 (!is_new).then_some((Fault::Account, "has a version twice"))
             }
-            // `versions` stands before both in the order of tables.
-            TableKind::Dependencies | TableKind::Scripts => {
+            // `versions` stands before them in the order of tables.
+            _ if kind.spec().rows_of == RowsOf::Version => {
                 let is_dangling = is_whole && !held.versions.contains(version()?);
                 is_dangling.then_some((Fault::Reference, "has rows of a version that is not in versions"))
             }
@@ -185,7 +172,7 @@ fn judge_alone(name: &str, held: &Held, partition: &Partition, tally: &mut Tally
         if !partition.contains(name) {
             tally.add(kind, Fault::Range, "does not lie in its partition", name);
         }
-        if rows > 1 && ONE_ROW_A_NAME.contains(&kind) {
+        if rows > 1 && kind.spec().rows_of == RowsOf::Name {
             tally.add(kind, Fault::Account, "has more than one row", name);
         }
     }
@@ -193,7 +180,7 @@ fn judge_alone(name: &str, held: &Held, partition: &Partition, tally: &mut Tally
 
 /// What the tables must be together.
 fn judge_together(name: &str, held: &Held, has_outcomes: bool, tally: &mut Tally) {
-    use TableKind::{Docs, Outcomes, Packages, Packuments, Quirks};
+    use TableKind::{Docs, Outcomes, Packages, Packuments};
     if !held.has(Docs) {
         for &kind in held.rows.keys() {
             tally.add(kind, Fault::Account, "has rows and is not in docs", name);
@@ -203,14 +190,19 @@ fn judge_together(name: &str, held: &Held, has_outcomes: bool, tally: &mut Tally
         return;
     }
     let has_package = held.has(Packages);
-    for kind in OF_A_PACKAGE.into_iter().filter(|kind| held.has(*kind) && !has_package) {
-        tally.add(kind, Fault::Reference, "has rows and is not in packages", name);
+    for &kind in held.rows.keys() {
+        match kind.spec().rows_of {
+            RowsOf::Package | RowsOf::Version if !has_package => {
+                tally.add(kind, Fault::Reference, "has rows and is not in packages", name);
+            }
+            RowsOf::Document if !held.has(Packuments) => {
+                tally.add(kind, Fault::Reference, "has rows and is not in packuments", name);
+            }
+            _ => {}
+        }
     }
     if has_package && !held.has(Packuments) {
         tally.add(Packages, Fault::Reference, "has a row and is not in packuments", name);
-    }
-    if held.has(Quirks) && !held.has(Packuments) {
-        tally.add(Quirks, Fault::Reference, "has rows and is not in packuments", name);
     }
     if let Some(count) = held.version_count
         && u64::try_from(count).ok() != Some(held.rows.get(&TableKind::Versions).copied().unwrap_or(0))

@@ -12,8 +12,8 @@ use super::partition_set::is_origin;
 use super::proof::{Fault, Finding, lake_finding};
 use super::requests;
 use super::root_file::RootFile;
-use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{LakeInfo, Layout, OriginInfo};
+use crate::error::Result;
+use crate::lake::{LakeInfo, Layout, OriginInfo, Record, is_of_newer_format};
 use crate::pipeline::open::{no_lake, read_lake};
 use crate::registry::{Origin, host_of};
 use crate::store::{EntryKind, Store};
@@ -148,9 +148,7 @@ impl FrontPage {
             default_origin,
             origins: self.origins.clone(),
         };
-        let text = serde_json::to_vec_pretty(&info)
-            .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
-        self.file.replace(store, text).await?;
+        self.file.replace(store, info.to_json()?).await?;
         Ok((self.origins, notes))
     }
 
@@ -167,12 +165,6 @@ impl FrontPage {
         }
         others.into_notes()
     }
-}
-
-/// Whether a file says of itself that it has a format that this version does not know.
-pub(super) fn is_of_newer_format(text: &[u8]) -> bool {
-    let said: Value = serde_json::from_slice(text).unwrap_or_default();
-    said.get("format_version").and_then(Value::as_u64).is_some_and(|version| version > u64::from(FORMAT_VERSION))
 }
 
 /// Every path of the lake. That of a folder which is a link ends in `/`.

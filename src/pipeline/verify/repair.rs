@@ -13,8 +13,8 @@ use super::salvage::{names_held, restage, wanted_form};
 use super::{places, requests};
 use crate::commit::{read_manifest, recover_all};
 use crate::diff::Selection;
-use crate::error::{Error, Result};
-use crate::lake::{CommitIntent, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Place};
+use crate::error::Result;
+use crate::lake::{CommitIntent, FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Record};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
 use crate::store::{Store, blocking};
@@ -137,7 +137,8 @@ async fn set_aside_unnamed(store: &Store, layout: &OriginLayout, partition: &Par
 async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()> {
     for path in store.list(&layout.staging()).await? {
         let is_its_own = |text: &[u8]| {
-            CommitIntent::parse(text).is_ok_and(|intent| layout.commit_intent(&intent.manifest.partition) == path)
+            CommitIntent::from_json(&path, text)
+                .is_ok_and(|intent| layout.commit_intent(&intent.manifest.partition) == path)
         };
         if layout.is_commit_intent(&path)
             && let Some(text) = store.get(&path).await?
@@ -152,7 +153,7 @@ async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()
 /// Removes what this tool staged for a partition, and nothing else that lies there.
 async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
     for path in store.list(&layout.partition_staging(partition)).await? {
-        if matches!(layout.place(&path), Place::Staged { is_named: true, .. }) {
+        if matches!(layout.role(&path), FileRole::Staged { is_named: true, .. }) {
             store.delete(&path).await?;
         }
     }
@@ -166,18 +167,18 @@ async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Res
         |manifest: &Manifest| manifest.partition == partition && manifest.shards.contains_key(TableKind::Docs.as_str());
     let manifest = manifest.filter(is_credible);
     clear_staging(store, layout, &partition).await?;
-    let (task_store, task_layout) = (store.clone(), layout.clone());
-    let salvage = move || {
-        let names = names_held(&task_store, &task_layout, &partition);
-        let representation = wanted_form(&task_store, &task_layout, &partition);
-        let documents_saved = match &manifest {
-            Some(manifest) => restage(&task_store, &task_layout, manifest, representation)?,
-            None => 0,
-        };
-        let selection = selection(names, manifest.as_ref());
-        Ok::<Mending, Error>(Mending { partition, selection, representation, documents_saved })
+    let (task_store, task_layout, task_partition) = (store.clone(), layout.clone(), partition.clone());
+    let read = move || {
+        let names = names_held(&task_store, &task_layout, &task_partition);
+        Ok((names, wanted_form(&task_store, &task_layout, &task_partition)))
     };
-    let mending = blocking("saving what is sound in a partition", salvage).await?;
+    let (names, representation) = blocking("reading what is sound in a partition", read).await?;
+    let documents_saved = match &manifest {
+        Some(manifest) => restage(store, layout, manifest, representation).await?,
+        None => 0,
+    };
+    let selection = selection(names, manifest.as_ref());
+    let mending = Mending { partition, selection, representation, documents_saved };
     store.delete(&layout.manifest(&mending.partition)).await?;
     Ok(mending)
 }

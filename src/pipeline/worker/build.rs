@@ -164,8 +164,7 @@ pub(super) fn note_written(progress: &Progress, meta: &ShardMeta) {
 /// Reads the new `outcomes` shard back: the counts cover rows that were carried over as well.
 fn count_outcomes(job: &PartitionJob) -> Result<BTreeMap<String, u64>> {
     let path = job.layout.staged_shard(TableKind::Outcomes, job.partition());
-    let file = futures::executor::block_on(job.store.open_shard(&path))?
-        .ok_or_else(|| Error::lake(format!("{path} vanished from staging")))?;
+    let file = job.store.blocking().open(&path)?.ok_or_else(|| Error::lake(format!("{path} vanished from staging")))?;
     let mut counts = BTreeMap::new();
     for batch in ShardReader::open(TableKind::Outcomes, file, &schema(TableKind::Outcomes))? {
         for held in crate::shard::held_outcomes(&batch?)? {

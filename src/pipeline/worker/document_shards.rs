@@ -165,7 +165,7 @@ impl<'a> DocumentShards<'a> {
         let validators;
         let failure;
         match response {
-            Ok(Response { answer, http_status, attempts, validators: sent }) => {
+            Ok(Response { answer, http_status, attempts, validators: sent, .. }) => {
                 validators = sent;
                 row.http_status = Some(http_status);
                 row.attempts = attempts;
@@ -269,7 +269,7 @@ impl<'a> DocumentShards<'a> {
         if self.held_documents.is_none() {
             // Not the file that is merged: two readers of one open file would move each other's place.
             let path = self.job.layout.shard(TableKind::Packuments, self.job.partition());
-            let file = futures::executor::block_on(self.job.store.open_shard(&path))?.ok_or_else(gone)?;
+            let file = self.job.store.blocking().open(&path)?.ok_or_else(gone)?;
             self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
         }
         let documents = self.held_documents.as_mut().ok_or_else(gone)?;

@@ -25,11 +25,11 @@ use super::lease::{Attempt, Lease, LeaseWatch};
 use super::progress::Progress;
 use super::report::{Ended, PartitionReport};
 use super::work::WorkItem;
-use crate::commit::{commit, parse_manifest, recover};
+use crate::commit::{commit, recover};
 use crate::diff::Selection;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::fetch::{ByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
-use crate::lake::{Manifest, OriginLayout, Partition};
+use crate::lake::{Manifest, OriginLayout, Partition, Record};
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
@@ -196,7 +196,7 @@ impl Worker {
     /// Plans a partition whose manifest is `manifest`, and opens what it holds.
     async fn prepare(self: &Arc<Self>, item: WorkItem, manifest: Option<Bytes>) -> Result<PartitionJob> {
         let path = self.layout.manifest(&item.partition);
-        let previous = manifest.map(|text| parse_manifest(&path, &text)).transpose()?;
+        let previous = manifest.map(|text| Manifest::from_json(&path, &text)).transpose()?;
         let worker = Arc::clone(self);
         blocking("a partition's plan", move || worker.prepare_blocking(item, previous)).await
     }
@@ -242,7 +242,7 @@ impl Worker {
         let (store, layout, bound) = (&self.store, &self.layout, self.bounds.segment);
         let writer = StagingWriter::new(store, layout, job.partition(), representation, &job.staged, bound)?;
         // Tracked, because they run on when this future is dropped: the run must not end before they have.
-        let stager = self.builders.spawn_blocking(move || feed.write_to(writer));
+        let stager = self.builders.spawn(feed.write_to(writer));
         let builder = self.builders.spawn_blocking(move || build(job, receiver));
         let lane = self.budget.lane();
         let concurrency = self.bounds.requests_per_partition;

@@ -86,7 +86,7 @@ impl Previous<'_> {
             return Ok(None);
         }
         let path = self.layout.shard(table, self.partition);
-        match futures::executor::block_on(self.store.open_shard(&path))? {
+        match self.store.blocking().open(&path)? {
             Some(file) => Ok(Some(file)),
             None => Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(format!(
                 "delete {}: the next ingest makes the partition anew",

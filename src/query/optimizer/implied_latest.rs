@@ -13,7 +13,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, TableScan};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use crate::query::shard_table::ShardTable;
+use crate::query::shard_table::{LATEST_COLUMN, ShardTable};
 use crate::table::TableKind;
 
 #[derive(Debug)]
@@ -83,8 +83,7 @@ fn latest_only<'p>(
         })
     };
     let same_name = equal("name", "name").find(|(one, other)| {
-        let of_version = matches!(one.table.kind(), TableKind::Versions | TableKind::Dependencies | TableKind::Scripts);
-        of_version
+        one.table.kind().spec().columns.iter().any(|column| column.name == LATEST_COLUMN)
             && !one.table.is_latest_only()
             && one.table.is_beside(&other.table)
             && equal("version", "latest").any(|(version, latest)| version.path == one.path && latest.path == other.path)

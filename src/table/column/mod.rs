@@ -8,6 +8,7 @@ mod validity;
 
 use arrow::array::ArrayRef;
 
+use super::spec::ColumnType;
 use crate::error::Result;
 
 pub(super) use list::{CommandListColumn, TextListColumn};
@@ -25,4 +26,29 @@ pub(super) trait Column {
     fn size_bytes(&self) -> usize;
     /// The rows so far as an Arrow array; the column is empty again.
     fn finish(&mut self) -> Result<ArrayRef>;
+}
+
+/// A builder by the type of the column that it builds.
+pub(super) trait TypedColumn: Column {
+    const TYPE: ColumnType;
+}
+
+macro_rules! typed {
+    ($($builder:ident: $column_type:ident),+ $(,)?) => {
+        $(impl TypedColumn for $builder {
+            const TYPE: ColumnType = ColumnType::$column_type;
+        })+
+    };
+}
+
+typed! {
+    TextColumn: Text,
+    SharedTextColumn: Text,
+    BytesColumn: Bytes,
+    NumberColumn: Number,
+    SmallNumberColumn: SmallNumber,
+    BooleanColumn: Boolean,
+    TimeColumn: Time,
+    TextListColumn: TextList,
+    CommandListColumn: CommandList,
 }

@@ -192,6 +192,7 @@ fn an_abbreviated_document_leaves_null_what_it_cannot_know() {
     let versions =
         rows.table(TableKind::Versions, &["version_index", "is_latest", "published_at", "has_install_script"]);
     assert_eq!(versions, ["0|false|~|false", "1|true|~|true"]);
+    assert_eq!(rows.table(TableKind::Versions, &["exports", "dependency_count"]), ["~|0", "~|0"]);
 }
 
 #[test]

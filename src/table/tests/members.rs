@@ -152,6 +152,46 @@ fn maintainers() {
 }
 
 #[test]
+fn contributors() {
+    let contributors = |members: &str| {
+        let rows = decode_members(&format!(r#""contributors":{members}"#));
+        rows.assert_outcome(Outcome::Present);
+        let columns = ["name", "contributor_index", "contributor", "email", "url"];
+        (rows.table(TableKind::Contributors, &columns), rows.quirks())
+    };
+    assert_eq!(
+        contributors(r#"[{"name":"a","email":"e","url":"u"},{"name":"b"},{}]"#),
+        (vec!["x|0|a|e|u".into(), "x|1|b|~|~".into(), "x|2|~|~|~".into()], vec![])
+    );
+    assert_eq!(
+        contributors(r#"["a <e> (u)"]"#),
+        (vec!["x|0|a|e|u".into()], vec![r#"~|contributors|read_from_string|"a <e> (u)""#.into()])
+    );
+    assert_eq!(
+        contributors(r#""a <e>""#),
+        (vec!["x|0|a|e|~".into()], vec![r#"~|contributors|read_from_string|"a <e>""#.into()])
+    );
+    assert_eq!(
+        contributors(r#"{"name":"a"}"#),
+        (vec!["x|0|a|~|~".into()], vec![r#"~|contributors|read_from_object|{"name":"a"}"#.into()])
+    );
+    assert_eq!(
+        contributors(r#"[null,{"name":7},["a"],{"name":"b"}]"#),
+        (
+            vec!["x|0|~|~|~".into(), "x|1|b|~|~".into()],
+            vec![
+                "~|contributors|item_dropped|null".into(),
+                "~|contributors.name|not_a_string|7".into(),
+                r#"~|contributors|item_dropped|["a"]"#.into(),
+            ]
+        )
+    );
+    assert_eq!(contributors("true"), (vec![], vec!["~|contributors|not_a_list|true".into()]));
+    assert_eq!(contributors("null"), (vec![], vec![]));
+    assert_eq!(contributors("[]"), (vec![], vec![]));
+}
+
+#[test]
 fn stars_that_were_taken_back_are_rows_that_do_not_count() {
     let rows = decode_members(r#""users":{"a":true,"b":false,"c":1,"d":null,"e":0,"f":""}"#);
     assert_eq!(rows.table(TableKind::Stars, &["user"]), ["a", "b", "c", "d", "e", "f"]);

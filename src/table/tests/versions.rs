@@ -48,17 +48,85 @@ fn deprecated_is_what_javascript_takes_for_true() {
 
 #[test]
 fn publishers() {
-    let columns = &["published_by", "trusted_publisher"];
-    assert_version(r#""_npmUser":{"name":"u","email":"e"}"#, columns, "u|~", &[]);
+    let columns = &["published_by", "published_by_email", "trusted_publisher"];
+    assert_version(r#""_npmUser":{"name":"u","email":"e"}"#, columns, "u|e|~", &[]);
     assert_version(
         r#""_npmUser":{"name":"bot","trustedPublisher":{"id":"github","oidcConfigId":"oidc:1"}}"#,
         columns,
-        "bot|github",
+        "bot|~|github",
         &[],
     );
-    assert_version(r#""_npmUser":"u <e>""#, columns, "u|~", &[r#"_npmUser|read_from_string|"u <e>""#]);
-    assert_version(r#""_npmUser":[]"#, columns, "~|~", &["_npmUser|not_an_object|[]"]);
-    assert_version(r#""_npmUser":{"name":{}}"#, columns, "~|~", &["_npmUser.name|not_a_string|{}"]);
+    assert_version(r#""_npmUser":"u <e>""#, columns, "u|e|~", &[r#"_npmUser|read_from_string|"u <e>""#]);
+    assert_version(r#""_npmUser":"u""#, columns, "u|~|~", &[r#"_npmUser|read_from_string|"u""#]);
+    assert_version(r#""_npmUser":[]"#, columns, "~|~|~", &["_npmUser|not_an_object|[]"]);
+    assert_version(r#""_npmUser":null"#, columns, "~|~|~", &[]);
+    assert_version(
+        r#""_npmUser":{"name":{},"email":["e"]}"#,
+        columns,
+        "~|~|~",
+        &["_npmUser.name|not_a_string|{}", r#"_npmUser.email|not_a_string|["e"]"#],
+    );
+    let rows = decode_members(
+        r#""versions":{"1.0.0":{"_npmUser":{"name":"u","email":"e"}},"1.0.1":{"_npmUser":{"name":"u","email":"e"}},"1.0.2":{}}"#,
+    );
+    assert_eq!(rows.table(TableKind::Versions, columns), ["u|e|~", "u|e|~", "~|~|~"]);
+}
+
+#[test]
+fn funding_is_the_first_address_of_each_documented_shape() {
+    for (value, expected, quirks) in [
+        (r#""https://f""#, "https://f", vec![]),
+        (r#"{"type":"t","url":"u"}"#, "u", vec![]),
+        (r#"{"type":"t"}"#, "~", vec![]),
+        ("{}", "~", vec![]),
+        ("null", "~", vec![]),
+        ("[]", "~", vec![]),
+        (r#"["a",{"url":"b"}]"#, "a", vec![]),
+        (r#"[{"type":"t"},{"url":"b"},"c"]"#, "b", vec![]),
+        (r#"[null,{"url":"b"},7]"#, "b", vec!["funding|item_dropped|null", "funding|item_dropped|7"]),
+        (r#"[["a"]]"#, "~", vec![r#"funding|item_dropped|["a"]"#]),
+        (r#"{"url":7}"#, "~", vec!["funding.url|not_a_string|7"]),
+        (r#"[{"url":["u"]},"b"]"#, "b", vec![r#"funding.url|not_a_string|["u"]"#]),
+        ("false", "~", vec!["funding|not_an_object|false"]),
+        ("5", "~", vec!["funding|not_an_object|5"]),
+    ] {
+        assert_version(&format!(r#""funding":{value}"#), &["funding_url"], expected, &quirks);
+    }
+    let rows = decode_members(
+        r#""versions":{"1.0.0":{"funding":"f"},"1.0.1":{"funding":"f"},"1.0.2":{},"1.0.3":{"funding":{"url":"g"}}}"#,
+    );
+    assert_eq!(rows.table(TableKind::Versions, &["funding_url"]), ["f", "f", "~", "g"]);
+}
+
+#[test]
+fn exports_is_whether_there_is_such_a_member() {
+    for value in [r#"{".":"./i.js"}"#, r#""./i.js""#, "[]", "false", "null", "7"] {
+        assert_version(&format!(r#""exports":{value}"#), &["exports"], "true", &[]);
+    }
+    assert_version(r#""main":"i.js""#, &["exports"], "false", &[]);
+}
+
+#[test]
+fn dependencies_are_counted_without_those_of_another_kind() {
+    let count = |members: &str| {
+        let rows = decode_version(members);
+        let edges = rows.edges().iter().filter(|edge| edge.starts_with("prod|")).count();
+        assert_eq!(rows.version(&["dependency_count"]), edges.to_string(), "{members}");
+        edges
+    };
+    assert_eq!(count(r#""main":"m""#), 0);
+    assert_eq!(count(r#""dependencies":{}"#), 0);
+    assert_eq!(count(r#""dependencies":null"#), 0);
+    assert_eq!(count(r#""dependencies":7"#), 0);
+    assert_eq!(count(r#""dependencies":{"a":"1","b":2,"a":"3"}"#), 2);
+    assert_eq!(count(r#""dependencies":["a@1","b"]"#), 2);
+    let others = r#""devDependencies":{"c":"1"},"peerDependencies":{"d":"1"},"optionalDependencies":{"e":"1"}"#;
+    assert_eq!(count(&format!(r#""dependencies":{{"a":"1"}},{others},"bundleDependencies":true"#)), 1);
+    assert_eq!(count(others), 0);
+    let rows = decode_members(
+        r#""versions":{"1.0.0":{"dependencies":{"a":"1","b":"1"}},"1.0.1":{"dependencies":{"a":"1","b":"1"}},"1.0.2":{}}"#,
+    );
+    assert_eq!(rows.table(TableKind::Versions, &["dependency_count"]), ["2", "2", "0"]);
 }
 
 #[test]
@@ -140,6 +208,21 @@ fn commands() {
 fn archives() {
     let columns =
         &["tarball_url", "file_count", "unpacked_size_bytes", "signature_keyids", "provenance_predicate_type"];
+    let attested = &["provenance_predicate_type", "attestations_url"];
+    assert_version(
+        r#""dist":{"attestations":{"url":"u","provenance":{"predicateType":"slsa"}}}"#,
+        attested,
+        "slsa|u",
+        &[],
+    );
+    assert_version(r#""dist":{"attestations":{"url":null}}"#, attested, "~|~", &[]);
+    assert_version(
+        r#""dist":{"attestations":{"url":{}}}"#,
+        attested,
+        "~|~",
+        &["dist.attestations.url|not_a_string|{}"],
+    );
+    assert_version(r#""dist":{"attestations":"u"}"#, attested, "~|~", &[r#"dist.attestations|not_an_object|"u""#]);
     assert_version(
         r#""dist":{"tarball":"t","fileCount":3.0,"unpackedSize":1e3,"signatures":[{"keyid":"k","sig":"s"}],
         "attestations":{"url":"u","provenance":{"predicateType":"slsa"}}}"#

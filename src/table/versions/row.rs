@@ -3,25 +3,15 @@
 use std::borrow::Cow;
 
 use super::values::Members;
-use super::{VersionValues, VersionsTable};
+use super::{LatestFacts, VersionFacts, VersionValues, VersionsTable};
 use crate::npm::json::{Kind, RawString};
 use crate::npm::packument::{DistMember, Span, VersionMember};
 use crate::npm::semver::Semver;
 use crate::npm::{QuirkCode, Representation};
 use crate::table::column::{TextColumn, TextListColumn};
+use crate::table::hooks::DocumentTable;
 use crate::table::read::Reader;
-
-/// What is known of a version beside its members.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::table) struct VersionFacts<'t> {
-    pub(in crate::table) version: &'t str,
-    pub(in crate::table) version_index: i64,
-    pub(in crate::table) is_latest: bool,
-    pub(in crate::table) published_at: Option<i64>,
-    pub(in crate::table) representation: Representation,
-    /// Of its scripts.
-    pub(in crate::table) runs_on_install: bool,
-}
+use crate::table::shapes::PersonColumns;
 
 /// The row before within one document, unless something in it was a quirk: what it has the same needs no second reading.
 #[derive(Default)]
@@ -29,11 +19,10 @@ pub(in crate::table) struct RowMemo<'t> {
     last: Option<VersionValues<'t>>,
 }
 
-/// What a package's row takes from the version that is latest.
-#[derive(Debug, Default)]
-pub(in crate::table) struct LatestFacts {
-    pub(in crate::table) deprecated: Option<String>,
-    pub(in crate::table) has_install_script: Option<bool>,
+impl DocumentTable for VersionsTable {
+    fn end_package(&mut self, package: &str) {
+        self.name.push_n(package, self.version.rows() - self.name.rows());
+    }
 }
 
 impl VersionsTable {
@@ -62,7 +51,11 @@ impl VersionsTable {
             self.deprecated.push_option(deprecated.as_deref());
         }
         row.push_text(&mut self.description, VersionMember::Description);
+        self.push_funding(&mut row);
         row.push_text(&mut self.main, VersionMember::Main);
+        // The abbreviated form leaves it out.
+        let has_exports = values.member(VersionMember::Exports).is_some();
+        self.exports.push((facts.representation == Representation::Full).then_some(has_exports));
         row.push_text(&mut self.module_type, VersionMember::Type);
         self.push_types(&mut row);
 
@@ -77,6 +70,7 @@ impl VersionsTable {
         self.has_install_script.push(has_install_script);
         self.has_shrinkwrap.push(row.reader.boolean("_hasShrinkwrap", values.raw(VersionMember::HasShrinkwrap)));
 
+        self.dependency_count.push(i64::try_from(facts.dependency_count).ok());
         self.push_engines(&mut row);
         row.push_list(&mut self.os, VersionMember::Os);
         row.push_list(&mut self.cpu, VersionMember::Cpu);
@@ -116,28 +110,32 @@ impl VersionsTable {
         const USER: Members = Members::of(&[VersionMember::NpmUser]);
         if row.same.contains(USER) {
             self.published_by.repeat_last();
+            self.published_by_email.repeat_last();
             return self.trusted_publisher.repeat_last();
         }
         let RowReader { reader, values, .. } = row;
         let Some(user) = values.raw(VersionMember::NpmUser) else {
             self.published_by.push_null();
+            self.published_by_email.push_null();
             self.trusted_publisher.push_null();
             return;
         };
         if Kind::of(user) != Kind::Object {
             let person = if Kind::of(user) == Kind::String {
                 reader.note("_npmUser", QuirkCode::ReadFromString, user);
-                reader.person("_npmUser", Some(user)).name
+                reader.person("_npmUser", Some(user))
             } else {
                 reader.note("_npmUser", QuirkCode::NotAnObject, user);
-                None
+                PersonColumns::default()
             };
-            self.published_by.push_option(person.as_deref());
+            self.published_by.push_option(person.name.as_deref());
+            self.published_by_email.push_option(person.email.as_deref());
             self.trusted_publisher.push_null();
             return;
         }
-        let [publisher, trusted] = reader.pick("_npmUser", Some(user), ["name", "trustedPublisher"]);
-        self.published_by.push_option(reader.text("_npmUser.name", publisher).as_deref());
+        let [name, email, trusted] = reader.pick("_npmUser", Some(user), ["name", "email", "trustedPublisher"]);
+        self.published_by.push_option(reader.text("_npmUser.name", name).as_deref());
+        self.published_by_email.push_option(reader.text("_npmUser.email", email).as_deref());
         let [service] = reader.pick("_npmUser.trustedPublisher", trusted, ["id"]);
         self.trusted_publisher.push_option(reader.text("_npmUser.trustedPublisher.id", service).as_deref());
     }
@@ -156,6 +154,15 @@ impl VersionsTable {
                 self.license.push_option(license.as_deref());
             }
         }
+    }
+
+    fn push_funding(&mut self, row: &mut RowReader<'_, '_, '_>) {
+        const FUNDING: Members = Members::of(&[VersionMember::Funding]);
+        if row.same.contains(FUNDING) {
+            return self.funding_url.repeat_last();
+        }
+        let url = row.reader.funding_url(row.values.raw(VersionMember::Funding));
+        self.funding_url.push_option(url.as_deref());
     }
 
     fn push_types(&mut self, row: &mut RowReader<'_, '_, '_>) {
@@ -203,12 +210,13 @@ impl VersionsTable {
         self.shasum.push_new_option(reader.text("dist.shasum", shasum).as_deref());
         self.integrity.push_new_option(reader.text("dist.integrity", integrity).as_deref());
         self.file_count.push(reader.integer("dist.fileCount", files));
-        self.unpacked_size.push(reader.integer("dist.unpackedSize", size));
+        self.unpacked_size_bytes.push(reader.integer("dist.unpackedSize", size));
         self.push_signatures(reader, signatures);
-        let [provenance] = reader.pick("dist.attestations", attestations, ["provenance"]);
+        let [url, provenance] = reader.pick("dist.attestations", attestations, ["url", "provenance"]);
         let [kind] = reader.pick("dist.attestations.provenance", provenance, ["predicateType"]);
         let kind = reader.text("dist.attestations.provenance.predicateType", kind);
         self.provenance_predicate_type.push_option(kind.as_deref());
+        self.attestations_url.push_new_option(reader.text("dist.attestations.url", url).as_deref());
     }
 
     fn push_signatures(&mut self, reader: &mut Reader<'_>, raw: Option<&str>) {
