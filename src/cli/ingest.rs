@@ -19,7 +19,9 @@ use crate::diff::Selection;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
-use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest, read_partition_set};
+use crate::pipeline::{
+    IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest, lake_ages, read_lake, read_partition_set,
+};
 use crate::script;
 use crate::store::Store;
 
@@ -145,7 +147,7 @@ pub(super) async fn crawl(
         printer.warn(&kept);
     }
     let options = IngestOptions {
-        store,
+        store: store.clone(),
         registry: origin.registry.clone(),
         origin_info: origin.info.clone(),
         pivots,
@@ -177,11 +179,26 @@ pub(super) async fn crawl(
     } else {
         tell(printer, &summary);
     }
+    tell_old(printer, &store, layout.name()).await?;
     Ok(match &summary {
         summary if summary.interrupted => Code::Interrupted,
         summary if summary.is_complete() => Code::Done,
         _ => Code::Incomplete,
     })
+}
+
+/// Says which partitions still have the columns of an earlier version: those that the run had no reason to touch.
+async fn tell_old(printer: &Printer, store: &Store, origin: &str) -> Result<()> {
+    let Some(info) = read_lake(store).await? else { return Ok(()) };
+    let old = lake_ages(store, &info).await?.remove(origin).unwrap_or_default().partitions;
+    if old > 0 {
+        printer.note(&format!(
+            "  old      an earlier version wrote {} partitions; all-docs rebuild makes them anew without a request. Until then \
+             partitions have different columns: DuckDB reads them with union_by_name",
+            log::count(old)
+        ));
+    }
+    Ok(())
 }
 
 /// What to tell somebody who asks for other partitions than the lake has.

@@ -5,6 +5,7 @@ use super::log;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, ErrorKind, Result};
+use crate::lake::TableAge;
 use crate::pipeline::{OriginStatus, lake_status, no_lake};
 use crate::store::Store;
 
@@ -30,6 +31,13 @@ pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer
     }
     printer.result(&text)?;
     Ok(Code::Done)
+}
+
+fn describe_age(age: &TableAge) -> String {
+    let parts = [(age.earlier, "with the columns of an earlier version"), (age.missing, "without this table")];
+    let parts = parts.iter().filter(|(partitions, _)| *partitions > 0);
+    let parts: Vec<String> = parts.map(|(partitions, how)| format!("{} {how}", log::count(*partitions))).collect();
+    parts.join(", ")
 }
 
 fn describe(origin: &OriginStatus, now_s: i64) -> String {
@@ -70,6 +78,17 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
     let widest = origin.tables_in_order().map(|(_, table)| count(table.rows).len()).max().unwrap_or(0);
     for (name, table) in origin.tables_in_order() {
         lines.push(format!("  {name:<13} {:>widest$} rows  {:>9}", count(table.rows), log::bytes(table.size_bytes)));
+    }
+    if origin.old.partitions > 0 {
+        let committed = count(origin.partitions_committed);
+        lines.push(format!(
+            "  old: an earlier version wrote {} of {committed} partitions",
+            count(origin.old.partitions)
+        ));
+        lines.extend(origin.old.tables.iter().map(|(name, age)| format!("    {name}: {}", describe_age(age))));
+        lines.push(
+            "    all-docs rebuild makes them anew without a request; until then DuckDB needs union_by_name".to_owned(),
+        );
     }
     if !origin.outcomes.is_empty() {
         let outcomes: Vec<String> = origin.outcomes.iter().map(|(name, n)| format!("{} {name}", count(*n))).collect();

@@ -29,11 +29,11 @@ const AT_ONCE: usize = 3;
 /// Between the first partition of an update, with nearly all names, and the second.
 const PIVOT: &str = "t";
 
-fn layout() -> OriginLayout {
+pub(super) fn layout() -> OriginLayout {
     Layout::origin("sample")
 }
 
-async fn run(server: &SampleServer, store: &Store, pivots: &[&str]) -> Result<IngestSummary> {
+pub(super) async fn run(server: &SampleServer, store: &Store, pivots: &[&str]) -> Result<IngestSummary> {
     let mut origin = Origin::parse(server.url(), None).unwrap();
     layout().name().clone_into(&mut origin.name);
     let config = RegistryConfig::for_origin(&origin);
@@ -49,7 +49,7 @@ async fn run(server: &SampleServer, store: &Store, pivots: &[&str]) -> Result<In
     ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await
 }
 
-async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
+pub(super) async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
     let mut objects = BTreeMap::new();
     for path in store.list("").await.unwrap() {
         let bytes = store.get(&path).await.unwrap().unwrap();
@@ -60,19 +60,19 @@ async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
 
 /// Where a lake lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Backend {
+pub(super) enum Backend {
     Memory,
     Disk,
 }
 
 /// A lake, and the folder that it is gone with.
-struct Lake {
-    store: Store,
+pub(super) struct Lake {
+    pub(super) store: Store,
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Backend {
-    async fn lake(self, objects: &BTreeMap<String, Bytes>) -> Lake {
+    pub(super) async fn lake(self, objects: &BTreeMap<String, Bytes>) -> Lake {
         if self == Backend::Disk {
             let folder = tempfile::tempdir().unwrap();
             for (path, bytes) in objects {
@@ -110,7 +110,7 @@ async fn outcomes(store: &Store) -> Vec<RecordBatch> {
     rows
 }
 
-async fn assert_same(store: &Store, quiet: &Store, after: &str) {
+pub(super) async fn assert_same(store: &Store, quiet: &Store, after: &str) {
     let (ours, theirs) = (objects(store).await, objects(quiet).await);
     // Where others may be writing, what a dead process had begun to put goes after a minute.
     let is_left =
@@ -129,7 +129,7 @@ async fn assert_same(store: &Store, quiet: &Store, after: &str) {
 
 /// What holds at any moment: a shard of a table is wholly that of one of two lakes, and a manifest's shards are those
 /// that it names, unless it is still the old one of a commit that is to be rolled forward.
-async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
+pub(super) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
     let now = objects(store).await;
     for (path, bytes) in now.iter().filter(|(path, _)| path.ends_with(".parquet") && !path.contains("/staging/")) {
         let is_whole = lakes.iter().any(|lake| lake.get(path) == Some(bytes)) || carries_times(path);
@@ -250,7 +250,7 @@ impl Scene {
 }
 
 /// Removes what tells that the process is alive: another one would find it dead, but here both are one process.
-async fn forget_dead_process(store: &Store) {
+pub(super) async fn forget_dead_process(store: &Store) {
     for path in store.list("").await.unwrap() {
         let target = Store::target_of_put(&path).unwrap_or_else(|| path.clone());
         let is_of_run = layout().parse_run_status(&target).is_some() || layout().parse_scan_spool(&target).is_some();
@@ -261,7 +261,7 @@ async fn forget_dead_process(store: &Store) {
 }
 
 /// Of what kind the object at a path is: tables, partitions and segments are as good as others.
-fn kind_of(path: &str) -> String {
+pub(super) fn kind_of(path: &str) -> String {
     let parts = path.split('/').map(|part| {
         let (stem, suffix) = part.split_once('.').unwrap_or((part, ""));
         let is_partition = stem.starts_with("0-") || stem.ends_with("-z");

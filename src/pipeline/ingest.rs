@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, future};
 use tokio_util::sync::CancellationToken;
 
 use super::judge::Judge;
-use super::lease::live_holder;
+use super::lease::{given_back, refuse_locked};
 use super::open::{open_lake, sweep};
 use super::options::IngestOptions;
 use super::progress::Progress;
@@ -22,10 +22,7 @@ use super::work::Wanted;
 use super::worker::Worker;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginLayout};
-use crate::store::Store;
 
-/// How often a partition is looked at that another process holds: its lease may have been given back, or have lapsed.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The name of the run of a process that writes nothing.
 const DRY_RUN: &str = "dry";
 
@@ -59,14 +56,6 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     // Whatever else failed is the story. Processes that worked beside this one may have died meanwhile.
     let ended = reporter.end().await.and(sweep_runs(&store, &layout).await);
     result.and_then(|summary| ended.map(|()| summary))
-}
-
-/// Fails while another process holds the lock of the whole origin, before anything is asked.
-async fn refuse_locked(store: &Store, layout: &OriginLayout) -> Result<()> {
-    match live_holder(store, &layout.lock()).await? {
-        Some(holder) => Err(super::lease::held_by(&holder, store, layout)),
-        None => Ok(()),
-    }
 }
 
 /// One ingest under way.
@@ -166,23 +155,7 @@ impl Run {
             if held_by_others.is_empty() || self.judge.ending.has_begun() {
                 return Ok(());
             }
-            only = Some(self.given_back(&held_by_others).await?);
-        }
-    }
-
-    /// Waits until other processes hold some of these partitions no longer, and returns which.
-    async fn given_back(&self, held_by_others: &BTreeSet<String>) -> Result<BTreeSet<String>> {
-        loop {
-            let mut given_back = BTreeSet::new();
-            for stem in held_by_others {
-                if live_holder(&self.options.store, &self.layout.lease_of(stem)).await?.is_none() {
-                    given_back.insert(stem.clone());
-                }
-            }
-            if !given_back.is_empty() {
-                return Ok(given_back);
-            }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            only = Some(given_back(&self.options.store, &self.layout, &held_by_others).await?);
         }
     }
 }

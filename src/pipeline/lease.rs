@@ -7,14 +7,16 @@
 //! A partition's lease and the lock of the whole origin exclude each other: each is put first, and then the other is
 //! looked for, so that of two processes at least one sees the other.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::process::{has_died, host_name, own_identity};
+use crate::commit::recover;
 use crate::error::{Error, Result};
-use crate::lake::{LockRecord, OriginLayout, Partition};
+use crate::lake::{CommitIntent, LockRecord, OriginLayout, Partition};
 use crate::store::{Store, StoredRecord};
 use crate::version::TOOL_VERSION;
 
@@ -23,6 +25,8 @@ use crate::version::TOOL_VERSION;
 const HOLDS_FOR_SECONDS: i64 = 60;
 /// How often it is renewed: five times may fail before it lapses.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a partition is looked at that another process holds: its lease may have been given back, or have lapsed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often taking it is tried while others come and go. Each try fails only because another one succeeded.
 const MAX_TRIES: usize = 10;
 
@@ -201,6 +205,53 @@ pub(super) async fn live_workers(store: &Store, layout: &OriginLayout) -> Result
         }
     }
     Ok(holders)
+}
+
+/// Fails while another process holds the lock of the whole origin.
+pub(super) async fn refuse_locked(store: &Store, layout: &OriginLayout) -> Result<()> {
+    match live_holder(store, &layout.lock()).await? {
+        Some(holder) => Err(held_by(&holder, store, layout)),
+        None => Ok(()),
+    }
+}
+
+/// Waits until other processes hold some of the partitions with these file stems no longer, and returns which. Returns at
+/// once where there are none.
+pub(super) async fn given_back(
+    store: &Store,
+    layout: &OriginLayout,
+    stems: &BTreeSet<String>,
+) -> Result<BTreeSet<String>> {
+    loop {
+        let mut given_back = BTreeSet::new();
+        for stem in stems {
+            if live_holder(store, &layout.lease_of(stem)).await?.is_none() {
+                given_back.insert(stem.clone());
+            }
+        }
+        if !given_back.is_empty() || stems.is_empty() {
+            return Ok(given_back);
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Ends the interrupted commits of all partitions that no other process works on. Returns how many there were.
+pub(super) async fn recover_unheld(store: &Store, layout: &OriginLayout, purpose: &str) -> Result<u64> {
+    let mut recovered = 0;
+    for path in store.list(&layout.staging()).await? {
+        if !layout.is_commit_intent(&path) {
+            continue;
+        }
+        let Some(intent) = store.read_record::<CommitIntent>(&path).await? else { continue };
+        let partition = &intent.manifest.partition;
+        if let Attempt::Taken(lease) = Lease::of_partition(store, layout, partition, purpose).await? {
+            let result = recover(store, layout, partition).await;
+            let ended = lease.end().await;
+            recovered += u64::from(result.and_then(|is_recovered| ended.map(|()| is_recovered))?);
+        }
+    }
+    Ok(recovered)
 }
 
 /// Whether another process may take the place of a holder.

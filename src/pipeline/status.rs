@@ -9,7 +9,7 @@ use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
 use crate::error::{Error, Result};
-use crate::lake::{Layout, OriginLayout, PartitionSet};
+use crate::lake::{LakeInfo, Layout, Manifest, OriginAge, OriginLayout, PartitionSet};
 use crate::store::Store;
 use crate::table::TableKind;
 
@@ -26,6 +26,8 @@ pub struct OriginStatus {
     pub partitions_total: Option<u64>,
     /// How many have a manifest.
     pub partitions_committed: u64,
+    /// What earlier versions of the tool wrote; `all-docs rebuild` makes it anew.
+    pub old: OriginAge,
     /// Rows and bytes of each table.
     pub tables: BTreeMap<String, TableStatus>,
     /// How many names ended in which outcome.
@@ -70,6 +72,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             registry_url: urls.registry_url,
             partitions_total: read_partition_set(store, &layout).await?.map(|set| set.count() as u64),
             partitions_committed: manifests.len() as u64,
+            old: OriginAge::of(&manifests),
             tables: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             written: None,
@@ -94,6 +97,20 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
         origins.push(status);
     }
     Ok(Some(origins))
+}
+
+/// What earlier versions of the tool wrote of each origin. A manifest that cannot be read tells nothing.
+pub async fn lake_ages(store: &Store, info: &LakeInfo) -> Result<BTreeMap<String, OriginAge>> {
+    let mut ages = BTreeMap::new();
+    for name in info.origins.keys() {
+        let mut manifests: Vec<Manifest> = Vec::new();
+        for path in store.list(&Layout::origin(name).manifests()).await? {
+            let text = store.get(&path).await?.unwrap_or_default();
+            manifests.extend(serde_json::from_slice(&text).ok());
+        }
+        ages.insert(name.clone(), OriginAge::of(&manifests));
+    }
+    Ok(ages)
 }
 
 /// The partition set of an origin; `None` before its first scan has ended.

@@ -141,7 +141,7 @@ async fn check_partitions(
     let mut checked = stream::iter(partitions)
         .map(|partition| check_partition(store, layout, partition, is_at_work, progress))
         .buffered(at_once);
-    let mut unsettled = 0;
+    let (mut unsettled, mut old) = (0, 0);
     while let Some(part) = checked.try_next().await? {
         proof.partitions_committed += u64::from(part.is_committed);
         proof.shards += part.shards;
@@ -153,7 +153,13 @@ async fn check_partitions(
         proof.names_not_asked += part.counts.not_asked;
         proof.findings.extend(part.findings);
         unsettled += u64::from(part.is_unsettled);
+        old += u64::from(part.is_old);
         progress.partitions_done.fetch_add(1, Ordering::Relaxed);
+    }
+    if old > 0 {
+        proof.notes.push(format!(
+            "an earlier version of all-docs wrote {old} partitions; all-docs rebuild makes them anew without a request"
+        ));
     }
     if unsettled > 0 {
         proof.notes.push(format!("{unsettled} partitions were being committed and could not be judged"));

@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::lake::{CommitIntent, FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Record};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
+use crate::pipeline::open::raise_lake;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
@@ -48,6 +49,7 @@ pub async fn repair_records(store: &Store, given: Option<(&str, &OriginInfo)>) -
 ///
 /// Takes the lease of the origin meanwhile, and fails with [`crate::error::ErrorKind::Lake`] where another process holds it.
 pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Mending>> {
+    raise_lake(store).await?;
     let layout = Layout::origin(&proof.origin);
     let at = jiff::Timestamp::now().as_second().to_string();
     if places::no_folder(store, layout.root()).await?.is_some() {

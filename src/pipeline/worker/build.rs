@@ -156,7 +156,7 @@ pub(super) fn stage(job: &PartitionJob, table: TableKind) -> Result<StagedFile> 
     job.store.stage(&job.layout.staged_shard(table, job.partition()))
 }
 
-pub(super) fn note_written(progress: &Progress, meta: &ShardMeta) {
+pub(in crate::pipeline) fn note_written(progress: &Progress, meta: &ShardMeta) {
     Progress::add(&progress.shard_bytes, meta.size_bytes);
     Progress::add(&progress.rows_written, meta.rows);
 }

@@ -22,13 +22,13 @@ use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
 /// Columns are handed to the writers when they hold this many bytes …
-const FLUSH_BYTES: usize = 8 << 20;
+pub(in crate::pipeline) const FLUSH_BYTES: usize = 8 << 20;
 /// … or this many documents, whichever is first: it bounds memory, and changes no byte of a shard.
-const FLUSH_DOCUMENTS: usize = 512;
+pub(in crate::pipeline) const FLUSH_DOCUMENTS: usize = 512;
 /// Raw documents are handed on at this size: they are still in the processor's cache then.
-const FLUSH_RAW_BYTES: usize = 256 << 10;
+pub(in crate::pipeline) const FLUSH_RAW_BYTES: usize = 256 << 10;
 /// Documents of this size are made into rows one at a time: each needs several times its size for the moment.
-const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
+pub(in crate::pipeline) const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
 
 /// The shards, and the rows that are not yet written to them.
 pub(super) struct DocumentShards<'a> {

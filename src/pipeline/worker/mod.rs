@@ -23,6 +23,7 @@ use self::plan::{Planned, Previous, plan};
 use super::judge::Judge;
 use super::lease::{Attempt, Lease, LeaseWatch};
 use super::progress::Progress;
+use super::rebuild::{self, rebuild_partition};
 use super::report::{Ended, PartitionReport};
 use super::work::WorkItem;
 use crate::commit::{commit, recover};
@@ -34,6 +35,8 @@ use crate::registry::Registry;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
+pub(super) use self::build::note_written;
+pub(super) use self::document_shards::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 pub(super) use self::plan::PartitionPlan;
 
 /// Works on partitions, several at a time.
@@ -143,6 +146,13 @@ impl Worker {
         if now != before {
             job = self.prepare(job.item, now).await?;
         }
+        if job.previous.as_ref().is_some_and(Manifest::is_old) && !job.plan.is_unchanged() {
+            // One partition never has shards of two versions beside each other.
+            let item = job.item;
+            drop(job.previous);
+            rebuild_partition(&self.as_rebuild(), &partition, lease).await?;
+            job = self.prepare(item, self.manifest(&partition).await?).await?;
+        }
         let ended = if job.plan.is_unchanged() { Ended::Unchanged } else { Ended::Committed };
         let mut report = self.report(&job, ended);
         report.is_recovered = is_recovered;
@@ -174,6 +184,19 @@ impl Worker {
         committed.await.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
         self.clear_staged(&partition, uses_all_staged).await?;
         Ok(report)
+    }
+
+    /// What makes a partition again that an earlier version wrote.
+    fn as_rebuild(&self) -> rebuild::Run {
+        rebuild::Run {
+            store: self.store.clone(),
+            layout: self.layout.clone(),
+            wanted: rebuild::Wanted::default(),
+            // What it reads and writes is not what the run is measured by.
+            progress: Arc::default(),
+            stop: self.stop_builds.clone(),
+            large_documents: Arc::clone(&self.large_documents),
+        }
     }
 
     async fn manifest(&self, partition: &Partition) -> Result<Option<Bytes>> {
