@@ -1,6 +1,6 @@
 //! Documents to all tables, from a file to files: the whole process, its rate and its peak of memory.
 //!
-//! `ALL_DOCS_CORPUS=packuments.ndjson taskset -c 1 cargo bench --no-default-features --bench documents -- [--raw]`.
+//! `ALL_DOCS_CORPUS=packuments.ndjson taskset -c 1 cargo bench --no-default-features --features pipeline --bench documents -- [--raw]`.
 //! With `--raw` the documents themselves are kept as well, as `ingest` does. The file is read in blocks, so that
 //! the peak is that of the work; a partition is 10,000 documents, as in a lake.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]

@@ -1,6 +1,6 @@
 //! The whole river over loopback: the sample registry, the ingest and a lake on disk in one process.
 //!
-//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --bench ingest -- [gzip] [identity]`: once with
+//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --features pipeline --bench ingest -- [gzip] [identity]`: once with
 //! bodies in gzip, as npm's are, and once plain. Documents are compressed before the clock starts. The server's own work
 //! counts, as it takes of the same cores.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]

@@ -1,7 +1,7 @@
 //! `_all_docs` pages to rows and to a shard: how many rows a second one core does, in the form that npm sends and in
 //! looser ones.
 //!
-//! `cargo bench --no-default-features --bench pages`. Feeding is in pieces of 16 KiB, as they come from a socket.
+//! `cargo bench --no-default-features --features pipeline --bench pages`. Feeding is in pieces of 16 KiB, as they come from a socket.
 //! With `ALL_DOCS_NAMES=FILE`, names as JSON strings one a line, the rows are of those names.
 
 #![allow(missing_docs, clippy::unwrap_used)]

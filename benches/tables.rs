@@ -1,7 +1,7 @@
 //! Documents to columns, columns to shards, and the merge of an update, all in memory: bytes of JSON per second on one
 //! core.
 //!
-//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --bench tables`; without the variable a small
+//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --features pipeline --bench tables`; without the variable a small
 //! generated corpus stands in, whose figures compare with nothing. From files to files, with the peak of memory: the
 //! bench `documents`.
 #![allow(clippy::unwrap_used)]

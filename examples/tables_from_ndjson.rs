@@ -1,7 +1,7 @@
 //! Packuments in a file, one a line, to one Parquet file a table: `DIR/<table>/all.parquet`. Offline. Without arguments
 //! it takes 200 invented packuments.
 //!
-//! cargo run --release --no-default-features --example tables_from_ndjson -- packuments.ndjson DIR [abbreviated]
+//! cargo run --release --no-default-features --features pipeline --example tables_from_ndjson -- packuments.ndjson DIR [abbreviated]
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;

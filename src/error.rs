@@ -1,9 +1,8 @@
-//! The one error type of the library: what kind, whether a retry can help, what was being done.
+//! The one error type of the library: what kind, what was being done, what to do next.
 //!
-//! Not here: how an error is printed (`cli/`), and which HTTP answer is which kind (`registry/`).
+//! Not here: how an error is printed (`cli/`), which HTTP answer is which kind, and what is asked again (`registry/`).
 
 use std::fmt;
-use std::time::Duration;
 
 /// Short for a result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -45,17 +44,6 @@ impl ErrorKind {
     }
 }
 
-/// Whether asking again can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// The same request will fail the same way.
-    Never,
-    /// It may succeed later; the caller's own back-off decides when.
-    Later,
-    /// The other side said when.
-    After(Duration),
-}
-
 /// An error: its kind, one sentence, the things it happened to, what to do next, and its cause.
 ///
 /// `Display` prints one line; [`Error::report`] prints all of it.
@@ -68,15 +56,13 @@ struct Inner {
     message: String,
     doing: Vec<String>,
     hint: Option<String>,
-    retry: Retry,
     source: Option<Source>,
 }
 
 impl Error {
     /// An error of `kind` that says `message`: a clause in lower case, without a final dot.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let inner =
-            Inner { kind, message: message.into(), doing: Vec::new(), hint: None, retry: Retry::Never, source: None };
+        let inner = Inner { kind, message: message.into(), doing: Vec::new(), hint: None, source: None };
         Error { inner: Box::new(inner) }
     }
 
@@ -85,9 +71,9 @@ impl Error {
         Error::new(ErrorKind::Input, message)
     }
 
-    /// Short for [`ErrorKind::Network`] that may be asked again later.
+    /// Short for [`ErrorKind::Network`].
     pub fn network(message: impl Into<String>) -> Self {
-        Error::new(ErrorKind::Network, message).retry(Retry::Later)
+        Error::new(ErrorKind::Network, message)
     }
 
     /// Short for [`ErrorKind::Lake`].
@@ -117,12 +103,6 @@ impl Error {
         self
     }
 
-    /// Says whether a retry can help.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.inner.retry = retry;
-        self
-    }
-
     /// Keeps the cause.
     pub fn source(mut self, source: impl Into<Source>) -> Self {
         self.inner.source = Some(source.into());
@@ -132,11 +112,6 @@ impl Error {
     /// The kind, by which callers decide.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
-    }
-
-    /// Whether a retry can help.
-    pub fn retryable(&self) -> Retry {
-        self.inner.retry
     }
 
     /// The sentence alone, without context.

@@ -4,7 +4,7 @@
 //! The modules below stand in layers, and their order is the law: a module uses only modules named above it; adapters
 //! do not use adapters, stages do not use stages. `tests/it/layering.rs` reads this list and holds it.
 
-// core: no I/O, no async, no threads
+// core: no I/O, no async, no threads; compiles alone
 pub mod error;
 pub mod version;
 pub mod npm;
@@ -13,23 +13,35 @@ pub mod lake;
 pub mod encode;
 
 // adapters: each knows one outside world
+#[cfg(feature = "pipeline")]
 pub mod registry;
+#[cfg(feature = "pipeline")]
 pub mod store;
+#[cfg(feature = "pipeline")]
+pub mod script;
 
 // stages: one step each
+#[cfg(feature = "pipeline")]
 pub mod scan;
+#[cfg(feature = "pipeline")]
 pub mod diff;
+#[cfg(feature = "pipeline")]
 pub mod fetch;
+#[cfg(feature = "pipeline")]
 pub mod shard;
+#[cfg(feature = "pipeline")]
 pub mod commit;
 
 // runs: put stages together, or read the result
+#[cfg(feature = "pipeline")]
 pub mod pipeline;
 #[cfg(feature = "query")]
 pub mod query;
 
 // beside: a registry on loopback that imports nothing of ours
+#[cfg(feature = "pipeline")]
 pub mod sample;
 
 // command line: the only module that prints or reads the environment
+#[cfg(feature = "pipeline")]
 pub mod cli;

@@ -4,15 +4,16 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{IngestArgs, Packuments, Partitions, RegistryArgs};
 use super::exit::Code;
 use super::log;
 use super::meter::Meter;
 use super::names_file::read_names;
 use super::origin;
 use super::printer::Printer;
+use super::registry_args::{Packuments, RegistryArgs};
 use super::settings::Settings;
 use crate::diff::Selection;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
@@ -21,7 +22,65 @@ use crate::npm::Representation;
 use crate::pipeline::{
     IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest, lake_ages, read_lake, read_partition_set,
 };
+use crate::script;
 use crate::store::Store;
+
+/// How the lake's partition set is made on its first ingest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Partitions {
+    /// Join small ranges and cut large ones, to about --partition-rows rows each.
+    Derived,
+    /// Take the ranges of the pivots as they are.
+    Exact,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Pivots say how the name space is scanned: N keys make N+1 ranges, each paged to its end. The file is a JSON array, one \
+key a line, or JavaScript (module.exports = […], export default […], export const pivots = […], computed code included); \
+a leading or trailing null is an open end.
+
+Examples:
+  all-docs ingest --pivots examples/pivots.json --origin sample --lake lake
+  all-docs ingest                                        by the lake's partitions, or balanced ones of a new lake
+  all-docs ingest --origin mirror=https://npm.example.com   another registry, beside it in the same lake
+  all-docs ingest --pivots pivots.js                     the public npm registry, into ./lake
+  all-docs ingest --pivots pivots.js --packuments none   names and revisions only: a request for each range, more for long ones
+  all-docs ingest --pivots pivots.js --names list.txt    documents of these packages only
+  all-docs ingest --pivots pivots.js --dry-run           what would be fetched, and why")]
+pub(super) struct IngestArgs {
+    /// The pivots file [default: the lake's own partitions; for a new lake, balanced pivots that the registry is asked for]
+    #[arg(long, value_name = "FILE", env = "ALL_DOCS_PIVOTS")]
+    pub(super) pivots: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
+    /// Which documents to fetch
+    #[arg(long, value_enum, default_value_t = Packuments::Full)]
+    pub(super) packuments: Packuments,
+    /// Fetch the documents of these names only: a JSON array, or a name (or name@version) a line with # comments
+    #[arg(long, value_name = "FILE")]
+    pub(super) names: Option<PathBuf>,
+    /// How the partitions of a new lake are made. A lake that has partitions keeps them, and a warning says so where this
+    /// asks for others [default: derived]
+    #[arg(long, value_enum)]
+    pub(super) partitions: Option<Partitions>,
+    /// Rows a partition of a new lake should have; one that has partitions keeps them, as above [default: 10000]
+    #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS")]
+    pub(super) partition_rows: Option<NonZeroU64>,
+    /// Say what would be fetched and rewritten, and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Ask for every selected document again, by its ETag: one that did not change costs no body
+    #[arg(long)]
+    pub(super) refresh: bool,
+    /// Believe a registry that no longer has many of the lake's names or documents, and drop them; without it the run
+    /// ends instead
+    #[arg(long)]
+    pub(super) accept_removals: bool,
+    /// Print the summary as JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// What a run is to do: an ingest, or one of the commands that are ingests of a part.
 pub(super) struct Wish {
@@ -169,7 +228,7 @@ fn kept_instead(
 fn read_pivots(path: &Path) -> Result<Pivots> {
     let text = std::fs::read_to_string(path)
         .or_error(ErrorKind::Input, || format!("cannot read the pivots file {}", path.display()))?;
-    Pivots::parse(&text, &path.display().to_string())
+    script::read_pivots(&text, &path.display().to_string())
 }
 
 /// The summary in words: what was read, written, skipped, failed, how long; then whatever a person should look at.
@@ -234,8 +293,31 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
     }
     tell_problems(printer, summary);
     if !summary.dry_run {
-        printer.note(&format!("  lake     {} (origin {})", summary.lake, summary.origin));
+        tell_others(printer, summary);
+        let state = &summary.state;
+        printer.note(&format!(
+            "  lake     {} (origin {}): {} of {} partitions, {} names, {} documents",
+            summary.lake,
+            summary.origin,
+            count(state.partitions_committed),
+            count(state.partitions_total),
+            count(state.names),
+            count(state.documents),
+        ));
     }
+}
+
+/// What other processes did for the same lake meanwhile.
+fn tell_others(printer: &Printer, summary: &IngestSummary) {
+    let others = &summary.others;
+    if others.partitions == 0 && others.processes.is_empty() {
+        return;
+    }
+    let who = match others.processes.as_slice() {
+        [] => "other processes".to_owned(),
+        processes => processes.join(", "),
+    };
+    printer.note(&format!("  others   {} partitions were brought up to date by {who}", log::count(others.partitions)));
 }
 
 fn tell_problems(printer: &Printer, summary: &IngestSummary) {

@@ -16,6 +16,7 @@ mod packument;
 mod partition;
 mod pivots;
 mod printer;
+mod registry_args;
 #[cfg(feature = "query")]
 mod query;
 mod rebuild;
@@ -59,7 +60,7 @@ pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
-    let settings = settings::Settings::load(&args)?;
+    let settings = settings::Settings::load(args.config.as_deref(), args.lake)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::RegistryArgs;
 use super::log;
 use super::printer::Printer;
+use super::registry_args::RegistryArgs;
 use super::settings::Settings;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Layout, OriginInfo};

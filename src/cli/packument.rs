@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Packuments, RegistryArgs};
 use super::exit::Code;
 use super::export::{self, ExportArgs};
 use super::ingest::{Wish, crawl};
 use super::names_file::read_names;
 use super::printer::Printer;
+use super::registry_args::{Packuments, RegistryArgs};
 use super::settings::Settings;
 use super::show::{self, ShowArgs};
 use crate::diff::Selection;

@@ -7,12 +7,12 @@ use clap::Subcommand;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Packuments, RegistryArgs};
 use super::exit::Code;
 use super::ingest::{Wish, crawl};
 use super::lake_origin::{LakeArgs, LakeOrigin};
 use super::log;
 use super::printer::Printer;
+use super::registry_args::{Packuments, RegistryArgs};
 use super::settings::Settings;
 use crate::diff::Selection;
 use crate::error::{Error, Result};

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::args::RegistryArgs;
 use super::exit::Code;
 use super::lake_origin::{LakeArgs, LakeOrigin};
 use super::log;
 use super::origin;
 use super::output_file;
 use super::printer::Printer;
+use super::registry_args::RegistryArgs;
 use super::settings::Settings;
 use crate::error::Result;
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, PartSize, Pivots};
@@ -132,13 +132,14 @@ fn spell(pivots: &Pivots, format: PivotsFormat) -> Result<String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::script;
 
     #[test]
     fn what_is_written_is_read_again() {
         for keys in [&["@a/b", "m\"x", "\u{2028}"][..], &[]] {
             let pivots = Pivots::new(keys.iter().map(|&key| key.to_owned()).collect()).unwrap();
             for (format, name) in [(PivotsFormat::Json, "p.json"), (PivotsFormat::Js, "p.js")] {
-                assert_eq!(Pivots::parse(&spell(&pivots, format).unwrap(), name).unwrap(), pivots);
+                assert_eq!(script::read_pivots(&spell(&pivots, format).unwrap(), name).unwrap(), pivots);
             }
         }
     }

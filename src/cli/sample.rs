@@ -2,17 +2,46 @@
 
 use std::io::BufRead;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::args::SampleArgs;
 use super::exit::Code;
 use super::log;
 use super::printer::Printer;
 use super::sample_edits::{HELP, Line};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::sample::{FaultScript, Options, SampleError, SampleServer, World};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  all-docs sample --packages 5000 --port 4873
+  all-docs sample --from packuments.ndjson.zst
+  all-docs sample --odd                         with a document for each oddity that is known of npm's
+  all-docs sample --faults faults.json          refusals, cut bodies and the like, as the file scripts them
+While it runs, type `publish NAME`, `unpublish NAME[@VERSION]`, `delete NAME`, or `help`.")]
+pub(super) struct SampleArgs {
+    /// The port on 127.0.0.1; 0 takes a free one and says which
+    #[arg(long, value_name = "PORT", default_value_t = 4873)]
+    pub(super) port: u16,
+    /// How many packages the made-up registry has
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(super) packages: usize,
+    /// What the made-up registry is made from: the same seed and number make the same registry
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Serve these packuments instead: NDJSON files, plain, .gz or .zst
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(super) from: Vec<PathBuf>,
+    /// Add a document for each oddity that is known of npm's: wrong types, broken JSON, strange names
+    #[arg(long)]
+    pub(super) odd: bool,
+    /// A script of faults to play
+    #[arg(long, value_name = "FILE")]
+    pub(super) faults: Option<PathBuf>,
+}
 
 pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationToken) -> Result<Code> {
     let faults = match &args.faults {

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::args::Args;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The settings file that is looked for in the current folder.
@@ -36,10 +35,10 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads `--config`, else `all-docs.toml` where it exists.
-    pub(super) fn load(args: &Args) -> Result<Settings> {
-        let (path, is_asked_for) = match &args.config {
-            Some(path) => (path.as_path(), true),
+    /// Reads the settings file `config`, else `all-docs.toml` where it exists. `lake` is the flag of that name.
+    pub(super) fn load(config: Option<&Path>, lake: Option<String>) -> Result<Settings> {
+        let (path, is_asked_for) = match config {
+            Some(path) => (path, true),
             None => (Path::new(SETTINGS_FILE), false),
         };
         let file = match std::fs::read_to_string(path) {
@@ -49,7 +48,7 @@ impl Settings {
                 return Err(Error::input(format!("cannot read the settings file {}", path.display())).source(error));
             }
         };
-        Ok(Settings { lake: args.lake.clone(), file })
+        Ok(Settings { lake, file })
     }
 
     /// Where the lake lies.

@@ -1,6 +1,5 @@
 //! `all-docs status`: what a lake holds, also while another process works on it.
 
-use super::args::StatusArgs;
 use super::exit::Code;
 use super::log;
 use super::printer::Printer;
@@ -9,6 +8,13 @@ use crate::error::{Context, ErrorKind, Result};
 use crate::lake::TableAge;
 use crate::pipeline::{OriginStatus, lake_status, no_lake};
 use crate::store::Store;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// Print it as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
     let store = Store::open(settings.lake())?;
@@ -47,25 +53,27 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
         let to_the_second = |time: &str| time.split('.').next().unwrap_or_default().replace('T', " ");
         lines.push(format!("  written {} to {} UTC", to_the_second(oldest), to_the_second(newest)));
     }
-    match &origin.run {
-        Some(run) if origin.is_at_work => lines.push(format!(
-            "  an ingest is running (process {}, for {}): {}/{} partitions, {} rows listed, {} packuments, {}",
+    for run in &origin.runs {
+        lines.push(format!(
+            "  an ingest is running (process {} on {}, for {}): {}/{} partitions, {} rows listed, {} packuments, {}",
             run.process_id,
+            run.host,
             log::duration(std::time::Duration::from_secs(now_s.saturating_sub(run.started_at_s).unsigned_abs())),
             count(run.counts.partitions_done),
             count(run.counts.partitions_total),
             count(run.counts.rows_scanned),
             count(run.counts.packuments_done),
             log::bytes(run.counts.document_bytes),
-        )),
-        Some(run) => lines.push(format!(
-            "  an ingest died (process {}); run the same command again to go on where it stopped",
-            run.process_id
-        )),
-        None if origin.partitions_staged > 0 => {
-            lines.push(format!("  partitions with something in staging: {}", count(origin.partitions_staged)));
-        }
-        None => {}
+        ));
+    }
+    for run in &origin.dead_runs {
+        lines.push(format!(
+            "  an ingest died (process {} on {}); run the same command again to go on where it stopped",
+            run.process_id, run.host
+        ));
+    }
+    if origin.runs.is_empty() && origin.dead_runs.is_empty() && origin.partitions_staged > 0 {
+        lines.push(format!("  partitions with something in staging: {}", count(origin.partitions_staged)));
     }
     let widest = origin.tables_in_order().map(|(_, table)| count(table.rows).len()).max().unwrap_or(0);
     for (name, table) in origin.tables_in_order() {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::VerifyArgs;
 use super::exit::Code;
 use super::log;
 use super::meter::Meter;
 use super::origin::{self, OpenOrigin};
 use super::printer::Printer;
+use super::registry_args::RegistryArgs;
 use super::settings::Settings;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginInfo};
@@ -19,6 +19,33 @@ use crate::pipeline::{
 };
 use crate::registry::Origin;
 use crate::store::Store;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every shard is read: its rows, bytes and digest against its manifest, the order and range of its names, the tables \
+against each other, the front page and the count of requests, and the folders for files that do not belong there: one \
+that a reader of a table would read with it is wrong, any other is mentioned. Exit code 4 when something is wrong. Without \
+--origin, every origin of the lake is proved.
+
+--repair ends interrupted commits, moves files that do not belong to set-aside/, and makes broken partitions anew: their \
+documents are taken from what is still sound, and the registry is asked for the rest. A front page that was lost is made \
+anew; where an origin came from stands nowhere else, so --origin has to say it. Then the lake is proved again.
+
+Examples:
+  all-docs verify
+  all-docs verify --json --origin npm
+  all-docs verify --repair                 asks the registries that the lake came from
+  all-docs verify --repair --origin mirror=https://npm.example.com   where the front page lost it")]
+pub(super) struct VerifyArgs {
+    /// Mend what is wrong, and prove it again
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Print the proof as JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
+}
 
 pub(super) async fn run(
     args: VerifyArgs,

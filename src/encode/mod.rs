@@ -4,6 +4,7 @@
 //! the bytes go (`store/`). No I/O of its own: the caller gives the sink.
 
 mod bits;
+mod chunk_encoder;
 mod delta;
 mod dictionary;
 mod flat_chunk;

@@ -7,16 +7,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, SchemaRef, TimeUnit};
-use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::column::writer::ColumnCloseResult;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnDescPtr;
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
+use super::chunk_encoder::ChunkEncoder;
 use super::flat_chunk::FlatChunk;
 use super::properties::{Cuts, compressor, cuts, properties};
 use super::text_chunk::TextChunk;
@@ -44,14 +43,6 @@ pub struct ShardWriter<W: Write + Send> {
     chunks: usize,
     group_rows: usize,
     rows: u64,
-}
-
-/// An encoder of our own for one column of the file, a chunk at a time.
-pub(super) trait ChunkEncoder: Send {
-    /// Adds rows.
-    fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()>;
-    /// Ends the chunk: its bytes, and what the row group is to know of it. The next chunk begins.
-    fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)>;
 }
 
 /// The encoder of one column of the schema.

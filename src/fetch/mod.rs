@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Context, ErrorKind, Result};
 use crate::npm::{Answer, PackageName, Representation, Revision, Validators};
-use crate::registry::{PackumentRequest, Registry, RequestFailure, Response};
+use crate::registry::{BodyGate, PackumentRequest, Registry, RequestFailure, Response};
 
 pub use budget::{ByteBudget, Lane, Share};
 pub use staging::{SegmentBound, StagedAnswers, StagingFeed, StagingTap, StagingWriter, staging_tap};
@@ -51,6 +51,13 @@ impl Fetched {
         // A budget that is spent, or a gate that does not open, lets what is in flight come in.
         let ends = |failure: &RequestFailure| failure.outcome.is_none() && failure.error.kind() != ErrorKind::RateLimit;
         self.response.as_ref().is_err_and(ends)
+    }
+
+    /// Drops the body as it came, which nobody needs once it is staged.
+    fn drop_gzip(&mut self) {
+        if let Some(gzip) = self.response.as_mut().ok().and_then(|response| response.gzip.take()) {
+            self.share.shrink(gzip.len() as u64);
+        }
     }
 
     /// Whether there is no document any more where the lake holds one.

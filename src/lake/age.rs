@@ -84,6 +84,8 @@ impl OriginAge {
 /// It reads the front page, a partition set, a manifest and a commit intent, also where the rest of the record is unknown.
 pub fn newer_than_known(record: &[u8]) -> Option<String> {
     let record: Value = serde_json::from_slice(record).ok()?;
+    // The intent of a commit holds the manifest to be.
+    let record = record.get("manifest").unwrap_or(&record);
     let format = record.get("format_version").and_then(Value::as_u64).unwrap_or_default();
     if format > u64::from(FORMAT_VERSION) {
         return Some(format!("it has format {format}, and this all-docs knows {FORMAT_VERSION}"));

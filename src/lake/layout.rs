@@ -36,9 +36,9 @@ impl Layout {
     }
 }
 
-/// What a path of an origin is, by its name alone.
+/// What the file at a path of an origin is for, by the path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum FileRole<'a> {
     /// A file of the origin as a whole: the partition set, the lock, what a run says of itself, its spool.
     Own,
     /// Something in a table's folder.
@@ -131,25 +131,41 @@ impl OriginLayout {
 
     /// A segment of answers that a run fetched and that are not committed yet.
     pub fn staged_answers(&self, partition: &Partition, run: u32, segment: u32) -> String {
-        format!("{}/answers-{run:06}-{segment:06}.zst", self.partition_staging(partition))
+        format!("{}/answers-{run:06}-{segment:06}.segment", self.partition_staging(partition))
     }
 
-    /// The run and segment numbers of a path that [`OriginLayout::staged_answers`] made.
+    /// The run and segment numbers of a path that [`OriginLayout::staged_answers`] of this version or an earlier one made.
     pub fn parse_staged_answers(&self, path: &str) -> Option<(u32, u32)> {
         let (_, file) = path.rsplit_once('/')?;
-        let numbers = file.strip_prefix("answers-")?.strip_suffix(".zst")?;
+        let numbers = file.strip_prefix("answers-")?;
+        let numbers = numbers.strip_suffix(".segment").or_else(|| numbers.strip_suffix(".zst"))?;
         let (run, segment) = numbers.split_once('-')?;
         Some((run.parse().ok()?, segment.parse().ok()?))
     }
 
-    /// The rows of a first scan, from which the partition set is derived.
-    pub fn scan_spool(&self) -> String {
-        format!("{}/staging/scan.parquet", self.origin)
+    /// The rows that the run `run` has listed, until it ends.
+    pub fn scan_spool(&self, run: &str) -> String {
+        format!("{}/staging/scan-{run}.parquet", self.origin)
     }
 
-    /// Who works on this origin, [`super::LockRecord`].
+    /// Who works on all of this origin, [`super::LockRecord`].
     pub fn lock(&self) -> String {
         format!("{}/lock.json", self.origin)
+    }
+
+    /// The folder of the leases of partitions.
+    pub fn leases(&self) -> String {
+        format!("{}/leases", self.origin)
+    }
+
+    /// Who works on a partition, [`super::LockRecord`].
+    pub fn lease(&self, partition: &Partition) -> String {
+        self.lease_of(&partition.file_stem())
+    }
+
+    /// Who works on the partition with a file stem.
+    pub fn lease_of(&self, stem: &str) -> String {
+        format!("{}/leases/{stem}.json", self.origin)
     }
 
     /// The folder of all that belongs to this origin.
@@ -165,27 +181,32 @@ impl OriginLayout {
 
     /// The folders right below the origin's; first the one into which others are put aside.
     pub fn folders(&self) -> Vec<String> {
-        let others = [format!("{}/{}", self.origin, Layout::SET_ASIDE), self.manifests(), self.staging()];
+        let others =
+            [format!("{}/{}", self.origin, Layout::SET_ASIDE), self.manifests(), self.staging(), self.leases()];
         others.into_iter().chain(TableKind::ALL.iter().map(|table| self.table(*table))).collect()
     }
 
-    /// What a path below the origin's folder is, by its name alone.
-    pub fn place<'a>(&self, path: &'a str) -> Place<'a> {
+    /// What the file at a path below the origin's folder is for, by the path alone.
+    pub fn role<'a>(&self, path: &'a str) -> FileRole<'a> {
         let Some(below) = path.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/')) else {
-            return Place::Unknown { file: path };
+            return FileRole::Unknown { file: path };
         };
-        if [self.partition_set(), self.lock(), self.run_status(), self.scan_spool()].iter().any(|own| own == path) {
-            return Place::Own;
+        let is_of_a_run = self.parse_run_status(path).is_some() || self.parse_scan_spool(path).is_some();
+        // A version that kept one run an origin left these behind.
+        let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");
+        if is_of_a_run || is_of_format_1 || [self.partition_set(), self.lock()].iter().any(|own| own == path) {
+            return FileRole::Own;
         }
         match below.split_once('/') {
-            Some((folder, file)) if TableKind::parse(folder).is_some() => Place::Table { file },
-            Some(("manifest", file)) => Place::Manifest { file },
-            Some((Layout::SET_ASIDE, _)) => Place::SetAside,
+            Some((folder, file)) if TableKind::parse(folder).is_some() => FileRole::Table { file },
+            Some(("manifest", file)) => FileRole::Manifest { file },
+            Some(("leases", file)) if file.ends_with(".json") && !file.contains('/') => FileRole::Own,
+            Some((Layout::SET_ASIDE, _)) => FileRole::SetAside,
             Some(("staging", rest)) => match rest.split_once('/') {
-                Some((stem, file)) => Place::Staged { stem, is_named: self.is_staged_name(path, file) },
-                None => Place::Unknown { file: rest },
+                Some((stem, file)) => FileRole::Staged { stem, is_named: self.is_staged_name(path, file) },
+                None => FileRole::Unknown { file: rest },
             },
-            _ => Place::Unknown { file: below },
+            _ => FileRole::Unknown { file: below },
         }
     }
 
@@ -196,8 +217,24 @@ impl OriginLayout {
             || (self.parse_staged_answers(path).is_some() && !file.contains('/'))
     }
 
-    /// What the process that works on this origin says of itself.
-    pub fn run_status(&self) -> String {
-        format!("{}/staging/run.json", self.origin)
+    /// The status that the run `run` writes of itself.
+    pub fn run_status(&self, run: &str) -> String {
+        format!("{}/staging/run-{run}.json", self.origin)
+    }
+
+    /// The run whose status lies at a path, by [`OriginLayout::run_status`].
+    pub fn parse_run_status<'a>(&self, path: &'a str) -> Option<&'a str> {
+        self.run_file(path)?.strip_prefix("run-")?.strip_suffix(".json")
+    }
+
+    /// The run whose rows lie at a path, by [`OriginLayout::scan_spool`].
+    pub fn parse_scan_spool<'a>(&self, path: &'a str) -> Option<&'a str> {
+        self.run_file(path)?.strip_prefix("scan-")?.strip_suffix(".parquet")
+    }
+
+    /// The name of a file that lies in staging and in no folder of it.
+    fn run_file<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let file = path.strip_prefix(self.origin.as_str())?.strip_prefix("/staging/")?;
+        (!file.contains('/')).then_some(file)
     }
 }

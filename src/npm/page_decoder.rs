@@ -12,7 +12,7 @@ mod tests;
 
 use super::json_element::{ElementEnd, white_space};
 use super::{ChangesPage, MAX_PAGE_ROWS, Page};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Decodes pages of `_all_docs`.
 pub type PageDecoder = RowsDecoder<Page>;
@@ -29,7 +29,7 @@ const BLOCK_BYTES: usize = 64 << 10;
 
 /// What comes next in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Expected {
     Start,
     BeforeKey,
     BeforeColon(Member),
@@ -90,7 +90,7 @@ pub trait RowsPage: Default {
 /// Memory is that of the page's rows and one row more.
 #[derive(Debug)]
 pub struct RowsDecoder<P> {
-    place: Place,
+    expected: Expected,
     element: ElementEnd,
     /// The beginning of an element whose end has not come.
     kept: Vec<u8>,
@@ -104,7 +104,7 @@ impl<P: RowsPage> RowsDecoder<P> {
     /// more, are an error: such a server does not know what a page is.
     pub fn new(limit: u32) -> Self {
         RowsDecoder {
-            place: Place::Start,
+            expected: Expected::Start,
             element: ElementEnd::default(),
             kept: Vec::new(),
             page: P::default(),
@@ -140,7 +140,7 @@ impl<P: RowsPage> RowsDecoder<P> {
     ///
     /// Fails, of kind Network, when the body stopped before the page's end, or had no array of rows.
     pub fn finish(self) -> Result<P> {
-        if self.place != Place::End || !self.kept.is_empty() {
+        if self.expected != Expected::End || !self.kept.is_empty() {
             return Err(not_a_page::<P>("the body stops before its end"));
         }
         if !self.rows_seen {
@@ -152,7 +152,7 @@ impl<P: RowsPage> RowsDecoder<P> {
         Ok(self.page)
     }
 
-    /// Goes on from `self.place` as far as `input` allows, and says how many bytes are done with.
+    /// Goes on from `self.expected` as far as `input` allows, and says how many bytes are done with.
     fn consume(&mut self, input: &[u8]) -> Result<usize> {
         let mut at = 0;
         loop {
@@ -163,23 +163,23 @@ impl<P: RowsPage> RowsDecoder<P> {
                 rest = rest.get(space..).unwrap_or_default();
             }
             let Some(&byte) = rest.first() else { return Ok(at) };
-            let used = match (self.place, byte) {
-                (Place::BeforeRow, b']') => self.step(Place::AfterValue),
-                (Place::BeforeRow, _) => self.row(rest)?,
-                (Place::AfterRow, b',') => self.step(Place::BeforeRow),
-                (Place::AfterRow, b']') => self.step(Place::AfterValue),
-                (Place::Start, b'{') => self.step(Place::BeforeKey),
-                (Place::Start, _) => return Err(not_a_page::<P>(format!("it begins with {:?}", beginning(rest)))),
-                (Place::BeforeKey, b'"') => self.key(rest),
-                (Place::BeforeColon(member), b':') => self.step(Place::BeforeValue(member)),
-                (Place::BeforeValue(Member::Rows), b'[') => {
+            let used = match (self.expected, byte) {
+                (Expected::BeforeRow, b']') => self.step(Expected::AfterValue),
+                (Expected::BeforeRow, _) => self.row(rest)?,
+                (Expected::AfterRow, b',') => self.step(Expected::BeforeRow),
+                (Expected::AfterRow, b']') => self.step(Expected::AfterValue),
+                (Expected::Start, b'{') => self.step(Expected::BeforeKey),
+                (Expected::Start, _) => return Err(not_a_page::<P>(format!("it begins with {:?}", beginning(rest)))),
+                (Expected::BeforeKey, b'"') => self.key(rest),
+                (Expected::BeforeColon(member), b':') => self.step(Expected::BeforeValue(member)),
+                (Expected::BeforeValue(Member::Rows), b'[') => {
                     self.rows_seen = true;
-                    self.step(Place::BeforeRow)
+                    self.step(Expected::BeforeRow)
                 }
-                (Place::BeforeValue(member), _) => self.value(member, rest)?,
-                (Place::AfterValue, b',') => self.step(Place::BeforeKey),
-                (Place::AfterValue | Place::BeforeKey, b'}') => self.step(Place::End),
-                (Place::End, _) => return Err(not_a_page::<P>("something follows its end")),
+                (Expected::BeforeValue(member), _) => self.value(member, rest)?,
+                (Expected::AfterValue, b',') => self.step(Expected::BeforeKey),
+                (Expected::AfterValue | Expected::BeforeKey, b'}') => self.step(Expected::End),
+                (Expected::End, _) => return Err(not_a_page::<P>("something follows its end")),
                 _ => return Err(not_a_page::<P>(format!("{:?} stands where it must not", beginning(rest)))),
             };
             if used == 0 {
@@ -189,8 +189,8 @@ impl<P: RowsPage> RowsDecoder<P> {
         }
     }
 
-    fn step(&mut self, next: Place) -> usize {
-        self.place = next;
+    fn step(&mut self, next: Expected) -> usize {
+        self.expected = next;
         1
     }
 
@@ -203,7 +203,7 @@ impl<P: RowsPage> RowsDecoder<P> {
             true => Member::Rows,
             false => kept().map_or(Member::Other, Member::Kept),
         };
-        self.place = Place::BeforeColon(member);
+        self.expected = Expected::BeforeColon(member);
         length
     }
 
@@ -216,7 +216,7 @@ impl<P: RowsPage> RowsDecoder<P> {
         if let Member::Kept(place) = member {
             self.page.keep_member(place, rest.get(..length).unwrap_or_default());
         }
-        self.place = Place::AfterValue;
+        self.expected = Expected::AfterValue;
         Ok(length)
     }
 
@@ -239,7 +239,7 @@ impl<P: RowsPage> RowsDecoder<P> {
             Some(row) => rows.push(row),
             None => *unusable += 1,
         }
-        self.place = Place::AfterRow;
+        self.expected = Expected::AfterRow;
         Ok(length)
     }
 }
@@ -250,5 +250,5 @@ fn beginning(bytes: &[u8]) -> String {
 }
 
 fn not_a_page<P: RowsPage>(why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Network, format!("the answer is no page of {}: {why}", P::RESOURCE)).retry(Retry::Later)
+    Error::new(ErrorKind::Network, format!("the answer is no page of {}: {why}", P::RESOURCE))
 }

@@ -3,10 +3,12 @@
 //! The order keeps the laws of the lake at every moment: manifests go first, so that nothing claims to hold what is going;
 //! the front page and the partition set go last.
 
+use std::future::ready;
+
 use super::lease::Lease;
-use super::open::{raise_lake, read_lake};
-use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{Layout, OriginLayout};
+use super::open::{no_lake, raise_lake, read_lake};
+use crate::error::Result;
+use crate::lake::{LakeInfo, Layout, OriginLayout};
 use crate::store::Store;
 use crate::table::TableKind;
 
@@ -56,10 +58,10 @@ impl Clearing {
     /// Deletes them, and takes the origin off the lake's front page where all of it is cleared; the count of requests
     /// per month stays. One that died is ended by the same clearing again.
     ///
-    /// Fails with [`ErrorKind::Lake`], before anything is deleted, while another process works on the origin.
+    /// Fails with [`crate::error::ErrorKind::Lake`], before anything is deleted, while another process works on the origin.
     pub async fn run(self) -> Result<()> {
         raise_lake(&self.store).await?;
-        let lease = Lease::take(&self.store, &self.layout, "cache clear").await?;
+        let lease = Lease::of_origin(&self.store, &self.layout, "cache clear").await?;
         let cleared = self.delete().await;
         let ended = lease.end().await;
         cleared.and(ended)?;
@@ -82,18 +84,18 @@ impl Clearing {
     }
 
     async fn forget_origin(&self) -> Result<()> {
-        let Some(mut info) = read_lake(&self.store).await? else { return Ok(()) };
-        if info.origins.remove(self.layout.name()).is_none() {
+        if read_lake(&self.store).await?.is_none() {
             return Ok(());
         }
-        if let Some(next) = info.origins.keys().next()
-            && info.default_origin == self.layout.name()
-        {
-            info.default_origin.clone_from(next);
-        }
-        let mut text = serde_json::to_vec_pretty(&info)
-            .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
-        text.push(b'\n');
-        self.store.put(Layout::INFO, text).await
+        let forget = |info: &mut LakeInfo| {
+            info.origins.remove(self.layout.name());
+            if let Some(next) = info.origins.keys().next()
+                && info.default_origin == self.layout.name()
+            {
+                info.default_origin.clone_from(next);
+            }
+        };
+        let is_gone = || ready(Err(no_lake(&self.store.location())));
+        self.store.update_record(Layout::INFO, is_gone, forget).await.map(drop)
     }
 }

@@ -12,7 +12,7 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::bounds::Bounds;
+use super::worker::Bounds;
 use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use crate::commit::read_manifests;
 use crate::error::{ErrorKind, Result};
@@ -60,7 +60,7 @@ pub(super) async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
 
 /// Where a lake lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Backend {
     Memory,
     Disk,
 }
@@ -71,9 +71,9 @@ pub(super) struct Lake {
     _folder: Option<tempfile::TempDir>,
 }
 
-impl Place {
+impl Backend {
     pub(super) async fn lake(self, objects: &BTreeMap<String, Bytes>) -> Lake {
-        if self == Place::Disk {
+        if self == Backend::Disk {
             let folder = tempfile::tempdir().unwrap();
             for (path, bytes) in objects {
                 let path = folder.path().join(path);
@@ -154,7 +154,7 @@ struct Scene {
     server: SampleServer,
     pivots: Vec<&'static str>,
     before: BTreeMap<String, Bytes>,
-    place: Place,
+    backend: Backend,
     failure: Failure,
 }
 
@@ -162,18 +162,18 @@ struct Scene {
 type Tried = Vec<(Reached, u64)>;
 
 impl Scene {
-    fn first_ingest(place: Place, failure: Failure) -> Scene {
+    fn first_ingest(backend: Backend, failure: Failure) -> Scene {
         let mut world = World::seeded(31, 3);
         // More names than a segment holds, so that each run puts one before its builder ends.
         world.add_names((0..=Bounds::of_this_machine().segment.answers).map(|number| format!("small-{number:02}")));
         let server = SampleServer::start(world, Options::default()).unwrap();
-        Scene { server, pivots: Vec::new(), before: BTreeMap::new(), place, failure }
+        Scene { server, pivots: Vec::new(), before: BTreeMap::new(), backend, failure }
     }
 
     /// Of a lake whose registry has changed since: nearly every document, and one is new and one is gone.
-    async fn update(place: Place, failure: Failure) -> Scene {
-        let mut scene = Scene { pivots: vec![PIVOT], ..Scene::first_ingest(place, failure) };
-        let lake = Place::Memory.lake(&BTreeMap::new()).await;
+    async fn update(backend: Backend, failure: Failure) -> Scene {
+        let mut scene = Scene { pivots: vec![PIVOT], ..Scene::first_ingest(backend, failure) };
+        let lake = Backend::Memory.lake(&BTreeMap::new()).await;
         scene.run(&lake.store).await.unwrap();
         scene.before = objects(&lake.store).await;
         let names: Vec<String> = scene.server.world().names().map(str::to_owned).collect();
@@ -191,7 +191,7 @@ impl Scene {
 
     /// Runs in peace: the lake then, and the steps on the way.
     async fn in_peace(&self) -> (Lake, Vec<Reached>) {
-        let quiet = self.place.lake(&self.before).await;
+        let quiet = self.backend.lake(&self.before).await;
         self.run(&quiet.store).await.unwrap();
         let steps = quiet.store.take_reached();
         (quiet, steps)
@@ -220,7 +220,7 @@ impl Scene {
     /// Fails a run at each of `steps`, in a lake of its own. One that it does not reach is left out: some depend on the time.
     async fn fail_at<'a>(&self, steps: impl Iterator<Item = &'a Reached>, quiet: &Lake) -> Tried {
         let tries = steps.map(async |step| {
-            let lake = self.place.lake(&self.before).await;
+            let lake = self.backend.lake(&self.before).await;
             self.fail_once(&lake.store.failing_before(step, self.failure), &lake.store, &quiet.store).await
         });
         stream::iter(tries).buffered(AT_ONCE).filter_map(std::future::ready).collect().await
@@ -242,11 +242,21 @@ impl Scene {
             }
         }
         assert_nothing_half(store, [&self.before, &objects(quiet).await], &after).await;
-        // The lock of a dead process is taken over by another one; here both are one process.
-        store.delete(&layout().lock()).await.unwrap();
+        forget_dead_process(store).await;
         let rerun = self.run(store).await.unwrap();
         assert_same(store, quiet, &after).await;
         Some((reached, rerun.counts.packuments_resumed))
+    }
+}
+
+/// Removes what tells that the process is alive: another one would find it dead, but here both are one process.
+pub(super) async fn forget_dead_process(store: &Store) {
+    for path in store.list("").await.unwrap() {
+        let target = Store::target_of_put(&path).unwrap_or_else(|| path.clone());
+        let is_of_run = layout().parse_run_status(&target).is_some() || layout().parse_scan_spool(&target).is_some();
+        if is_of_run || target.starts_with(&layout().leases()) {
+            store.delete(&path).await.unwrap();
+        }
     }
 }
 
@@ -259,6 +269,8 @@ pub(super) fn kind_of(path: &str) -> String {
             _ if TableKind::parse(stem).is_some() => "table",
             _ if is_partition => "partition",
             _ if stem.starts_with("answers-") => "answers",
+            _ if stem.starts_with("run-") => "run",
+            _ if stem.starts_with("scan-") => "scan",
             _ => stem,
         };
         if suffix.is_empty() { stem.to_owned() } else { format!("{stem}.{suffix}") }
@@ -270,6 +282,7 @@ const SEGMENT: &str = "sample/staging/partition/answers.zst";
 const STAGED_SHARD: &str = "sample/staging/partition/table.parquet";
 const SHARD: &str = "sample/table/partition.parquet";
 const INTENT: &str = "sample/staging/partition/commit.json";
+const LEASE: &str = "sample/leases/partition.json";
 const MANIFEST: &str = "sample/manifest/partition.json";
 
 /// That so many steps failed, all of these among them, and that reruns found what was staged.
@@ -289,13 +302,13 @@ fn put_of(kind: &str) -> [(Step, &str); 4] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_of_a_first_ingest_a_rerun_ends_in_the_same_bytes() {
-    let tried = Scene::first_ingest(Place::Memory, Failure::Death).fail_everywhere().await;
+    let tried = Scene::first_ingest(Backend::Memory, Failure::Death).fail_everywhere().await;
     assert_tried(&tried, 50, &[SEGMENT, STAGED_SHARD, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_of_an_update_a_rerun_ends_in_the_same_bytes() {
-    let tried = Scene::update(Place::Memory, Failure::Death).await.fail_everywhere().await;
+    let tried = Scene::update(Backend::Memory, Failure::Death).await.fail_everywhere().await;
     assert_tried(&tried, 80, &[SEGMENT, STAGED_SHARD, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind)));
 }
 
@@ -303,28 +316,28 @@ async fn after_a_death_at_any_step_of_an_update_a_rerun_ends_in_the_same_bytes()
 async fn after_a_death_between_any_two_kinds_of_steps_on_a_disk_a_rerun_ends_in_the_same_bytes() {
     let moved = [(Step::CreateFolder, "sample/table"), (Step::Rename, SHARD), (Step::SyncFolder, "sample/table")];
     let staged = [Step::CreateFile, Step::Write, Step::SyncFile].map(|step| (step, STAGED_SHARD));
-    let puts = [SEGMENT, INTENT, MANIFEST, "sample/lock.json", Layout::INFO, Layout::REQUESTS].map(put_of).concat();
-    let tried = Scene::first_ingest(Place::Disk, Failure::Death).fail_at_each_kind_of_step().await;
+    let puts = [SEGMENT, INTENT, MANIFEST, LEASE, Layout::INFO, Layout::REQUESTS].map(put_of).concat();
+    let tried = Scene::first_ingest(Backend::Disk, Failure::Death).fail_at_each_kind_of_step().await;
     assert_tried(&tried, 60, &[&moved[..], &staged, &puts].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_between_steps_of_an_update_on_a_disk_a_rerun_ends_in_the_same_bytes() {
     let moved = [(Step::Rename, SHARD), (Step::SyncFolder, "sample/table"), (Step::SyncFolder, "sample/manifest")];
-    let deleted = [(Step::Delete, SEGMENT), (Step::Delete, "sample/lock.json")];
-    let tried = Scene::update(Place::Disk, Failure::Death).await.fail_at_each_kind_of_step().await;
+    let deleted = [(Step::Delete, SEGMENT), (Step::Delete, LEASE)];
+    let tried = Scene::update(Backend::Disk, Failure::Death).await.fail_at_each_kind_of_step().await;
     assert_tried(&tried, 60, &[&moved[..], &deleted, &put_of(SEGMENT), &put_of(INTENT), &put_of(MANIFEST)].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_once_at_any_kind_of_step_leaves_nothing_half_written() {
-    let tried = Scene::update(Place::Disk, Failure::Once).await.fail_at_each_kind_of_step().await;
+    let tried = Scene::update(Backend::Disk, Failure::Once).await.fail_at_each_kind_of_step().await;
     assert_tried(&tried, 40, &[put_of(SEGMENT), put_of(MANIFEST)].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_from_any_kind_of_step_on_says_what_to_do_and_leaves_nothing_half_written() {
-    let tried = Scene::first_ingest(Place::Disk, Failure::FullDisk).fail_at_each_kind_of_step().await;
+    let tried = Scene::first_ingest(Backend::Disk, Failure::FullDisk).fail_at_each_kind_of_step().await;
     let shard = [Step::CreateFile, Step::Write, Step::SyncFile].map(|step| (step, STAGED_SHARD));
     assert_tried(&tried, 30, &shard);
 }

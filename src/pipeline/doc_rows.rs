@@ -64,7 +64,7 @@ impl LakeRows {
     /// The rows of one shard in order. Blocks while it is read.
     pub fn read(&self, shard: &DocShard) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
         let path = self.layout.shard(TableKind::Docs, &shard.partition);
-        let file = futures::executor::block_on(self.store.open_shard(&path))?.ok_or_else(|| {
+        let file = self.store.blocking().open(&path)?.ok_or_else(|| {
             Error::lake(format!("the shard {path} is gone, but its manifest names it"))
                 .hint("all-docs cache validate-partitions says what else is missing")
         })?;

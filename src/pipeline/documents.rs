@@ -64,7 +64,7 @@ impl LakeDocuments {
     pub fn read(&self, names: &[PackageName], each: impl FnMut(HeldDocument) -> Result<()>) -> Result<()> {
         let Some(first) = names.first() else { return Ok(()) };
         let path = self.path(TableKind::Packuments, first);
-        match futures::executor::block_on(self.store.open_shard(&path))? {
+        match self.store.blocking().open(&path)? {
             Some(file) => find_documents(file, names, each).doing(|| format!("reading {path}")),
             None => Ok(()),
         }
@@ -83,7 +83,7 @@ impl LakeDocuments {
     /// The names of a partition whose documents the lake holds, ascending. Blocks.
     pub fn names(&self, partition: &Partition) -> Result<Vec<PackageName>> {
         let path = self.layout.shard(TableKind::Packuments, partition);
-        match futures::executor::block_on(self.store.open_shard(&path))? {
+        match self.store.blocking().open(&path)? {
             Some(file) => document_names(file).doing(|| format!("reading {path}")),
             None => Ok(Vec::new()),
         }
@@ -114,7 +114,7 @@ impl LakeDocuments {
 
     fn rows(&self, table: TableKind, name: &PackageName) -> Result<Option<ShardReader>> {
         let path = self.path(table, name);
-        let Some(file) = futures::executor::block_on(self.store.open_shard(&path))? else { return Ok(None) };
+        let Some(file) = self.store.blocking().open(&path)? else { return Ok(None) };
         ShardReader::open(table, file, &schema(table)).doing(|| format!("reading {path}")).map(Some)
     }
 

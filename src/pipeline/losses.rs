@@ -4,7 +4,7 @@
 //! What is not listed is dropped from the lake. A listing that was cut short, by a server at fault or one in front of it,
 //! must not be believed: so many names are never unpublished at once.
 
-use crate::error::{Error, ErrorKind, Retry};
+use crate::error::{Error, ErrorKind};
 use crate::lake::Partition;
 
 /// Fewer names than this may always go: a small registry is emptied in a moment, and on npm's some hundreds go in a day.
@@ -75,14 +75,14 @@ pub(super) fn disbelief_in_gone(gone: u64, answered: u64, in_a_row: u64) -> Opti
         return None;
     }
     let what = format!("the registry says that {gone} of {answered} documents that the lake holds are gone");
-    Some(Error::new(ErrorKind::Network, format!("{what}, which is not believed")).retry(Retry::Later).hint(
+    Some(Error::new(ErrorKind::Network, format!("{what}, which is not believed")).hint(
         "what the lake holds stays; run the same command again later, or with --accept-removals if they are gone",
     ))
 }
 
 /// The error of a run that was given such a listing. Nothing was changed.
 pub(super) fn unbelievable(why: &str) -> Error {
-    Error::new(ErrorKind::Network, format!("the registry's listing is not believed: {why}")).retry(Retry::Later).hint(
+    Error::new(ErrorKind::Network, format!("the registry's listing is not believed: {why}")).hint(
         "nothing was deleted; run the same command again later, or with --accept-removals if those packages are gone",
     )
 }

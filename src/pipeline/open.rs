@@ -5,35 +5,29 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Doing, Error, Result};
 use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout, newer_than_known};
 use crate::store::Store;
 use crate::version::TOOL_VERSION;
 
 /// A put of a small file that began so long ago is not under way any more.
 const LONGEST_PUT: Duration = Duration::from_secs(60);
-/// How often the front page is written while others write it too.
-const MAX_TRIES: usize = 10;
 /// Records that are read at once while it is asked whether a newer version wrote them.
 const RECORDS_AT_ONCE: usize = 16;
 
 /// The lake's front page; `None` where there is no lake.
 ///
-/// Fails with [`ErrorKind::Lake`] when the folder holds something else, or a lake of a newer version. That is one whose front
-/// page, partition set, manifests or begun commits say so; a newer shard is refused by whoever reads it.
+/// Fails with [`crate::error::ErrorKind::Lake`] when the folder holds something else, or a lake of a newer version. That is
+/// one whose front page, partition set, manifests or begun commits say so; a newer shard is refused by whoever reads it.
 pub async fn read_lake(store: &Store) -> Result<Option<LakeInfo>> {
-    let Some(text) = store.get(Layout::INFO).await? else { return Ok(None) };
-    refuse_newer_record(store, Layout::INFO, &text)?;
-    let info: LakeInfo = serde_json::from_slice(&text)
-        .or_error(ErrorKind::Lake, || format!("{} in {} is damaged", Layout::INFO, store.location()))
-        .map_err(|error| error.hint("all-docs verify --repair makes it anew"))?;
+    let Some(info) = store.read_record::<LakeInfo>(Layout::INFO).await? else { return Ok(None) };
     for name in info.origins.keys() {
         refuse_newer_origin(store, &Layout::origin(name)).await?;
     }
     Ok(Some(info))
 }
 
-/// Fails with [`ErrorKind::Lake`] where a record of a lake, as its text, is of a newer version.
+/// Fails with [`crate::error::ErrorKind::Lake`] where a record of a lake, as its text, is of a newer version.
 pub(super) fn refuse_newer_record(store: &Store, path: &str, text: &[u8]) -> Result<()> {
     match newer_than_known(text) {
         None => Ok(()),
@@ -44,7 +38,7 @@ pub(super) fn refuse_newer_record(store: &Store, path: &str, text: &[u8]) -> Res
     }
 }
 
-/// Fails with [`ErrorKind::Lake`] where the partition set, a manifest or a begun commit of an origin is of a newer version.
+/// Fails with [`crate::error::ErrorKind::Lake`] where the partition set, a manifest or a begun commit of an origin is of a newer version.
 /// What cannot be read says nothing: whoever needs it says why it cannot be read.
 pub(super) async fn refuse_newer_origin(store: &Store, layout: &OriginLayout) -> Result<()> {
     let manifests = store.list(&layout.manifests()).await.unwrap_or_default();
@@ -87,7 +81,7 @@ pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result
 /// Says on the front page that this version writes into the lake, so that earlier ones refuse it. To be done before
 /// anything is written.
 ///
-/// Fails with [`ErrorKind::Lake`] where there is no lake, and as [`read_lake`] does.
+/// Fails with [`crate::error::ErrorKind::Lake`] where there is no lake, and as [`read_lake`] does.
 pub async fn raise_lake(store: &Store) -> Result<LakeInfo> {
     change_front_page(store, None, |_| {}).await
 }
@@ -98,41 +92,27 @@ async fn change_front_page(
     new_origin: Option<&str>,
     change: impl Fn(&mut LakeInfo),
 ) -> Result<LakeInfo> {
-    // Another process may enter another origin at the same time; each looks again when it came second.
-    for _ in 0..MAX_TRIES {
-        let page = store.get(Layout::INFO).await?;
-        let before = read_lake(store).await?;
-        let mut info = match (&before, new_origin) {
-            (Some(info), _) => info.clone(),
-            (None, Some(origin)) => new_lake(store, origin).await?,
-            (None, None) => return Err(no_lake(&store.location())),
-        };
+    // A newer lake is refused before anything of it is changed.
+    read_lake(store).await?;
+    let initial = async || match new_origin {
+        Some(origin) => new_lake(store, origin).await,
+        None => Err(no_lake(&store.location())),
+    };
+    let raise = |info: &mut LakeInfo| {
+        let before = info.clone();
         info.raise();
-        change(&mut info);
-        if before.as_ref() == Some(&info) {
-            return Ok(info);
+        change(info);
+        if *info != before {
+            info.tool_version = TOOL_VERSION.to_owned();
         }
-        info.tool_version = TOOL_VERSION.to_owned();
-        let mut text = serde_json::to_vec_pretty(&info)
-            .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
-        text.push(b'\n');
-        let is_written = match page {
-            Some(page) => store.replace_if_unchanged(Layout::INFO, &page, text).await?,
-            None => store.put_if_absent(Layout::INFO, text).await?,
-        };
-        if is_written {
-            return Ok(info);
-        }
-    }
-    Err(Error::lake(format!("cannot write {} of {}", Layout::INFO, store.location()))
-        .hint("other processes write it all the time; run the same command again"))
+    };
+    let changed = store.update_record(Layout::INFO, initial, raise).await;
+    changed.doing(|| format!("writing {}", Layout::INFO))
 }
 
-/// Removes what dead processes left of puts that they had begun. Called by the one who holds the lease of the origin:
-/// nobody else writes its manifests and its staging, but another one may try for the lease, or write another origin.
-pub(super) async fn sweep(store: &Store, layout: &OriginLayout) -> Result<()> {
-    store.sweep(&layout.manifests(), Duration::ZERO).await?;
-    store.sweep(&layout.staging(), Duration::ZERO).await?;
+/// Removes what dead processes left of puts that they had begun anywhere in the lake. Other processes may be writing, so
+/// that only what is old goes; what lies in a partition goes when its lease is taken.
+pub(super) async fn sweep(store: &Store) -> Result<()> {
     store.sweep("", LONGEST_PUT).await
 }
 

@@ -2,22 +2,23 @@
 //!
 //! Only Linux is asked, through `/proc`; elsewhere nothing is known, and a lock lapses by its expiry alone.
 
-use crate::lake::ProcessPlace;
+use crate::lake::ProcessIdentity;
 
 /// The name of this machine, for people to read.
 pub(super) fn host_name() -> String {
     hostname::get().map_or_else(|_| "an unknown host".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Where this process's id means anything; `None` where the system does not tell.
-pub(super) fn own_place() -> Option<ProcessPlace> {
-    Some(ProcessPlace { system: system()?, started_ticks: started_ticks("self")? })
+/// What identifies this process beside its id; `None` where the system does not tell.
+pub(super) fn own_identity() -> Option<ProcessIdentity> {
+    Some(ProcessIdentity { system: system()?, started_ticks: started_ticks("self")? })
 }
 
-/// Whether the process with this id, which was at `place` when it wrote so, has surely died.
-pub(super) fn has_died(process_id: u32, place: &ProcessPlace) -> bool {
+/// Whether the process of this id and identity has surely died.
+pub(super) fn has_died(process_id: u32, identity: &ProcessIdentity) -> bool {
     // On another machine, in another container or of another user, a process that is not seen here may well live.
-    system().as_ref() == Some(&place.system) && started_ticks(&process_id.to_string()) != Some(place.started_ticks)
+    system().as_ref() == Some(&identity.system)
+        && started_ticks(&process_id.to_string()) != Some(identity.started_ticks)
 }
 
 #[cfg(target_os = "linux")]
@@ -59,26 +60,27 @@ mod tests {
 
     #[test]
     fn a_process_that_ended_is_dead_and_one_that_runs_is_not() {
-        let own = own_place().unwrap();
+        let own = own_identity().unwrap();
         assert!(!has_died(std::process::id(), &own));
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let place = ProcessPlace { system: own.system, started_ticks: started_ticks(&child.id().to_string()).unwrap() };
-        assert!(!has_died(child.id(), &place));
+        let identity =
+            ProcessIdentity { system: own.system, started_ticks: started_ticks(&child.id().to_string()).unwrap() };
+        assert!(!has_died(child.id(), &identity));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(has_died(child.id(), &place));
+        assert!(has_died(child.id(), &identity));
     }
 
     #[test]
     fn an_id_that_another_process_has_now_does_not_keep_the_dead_alive() {
-        let mut place = own_place().unwrap();
-        place.started_ticks += 1;
-        assert!(has_died(std::process::id(), &place));
+        let mut identity = own_identity().unwrap();
+        identity.started_ticks += 1;
+        assert!(has_died(std::process::id(), &identity));
     }
 
     #[test]
     fn nothing_is_known_of_processes_elsewhere() {
-        let place = ProcessPlace { system: "another machine".to_owned(), started_ticks: 1 };
-        assert!(!has_died(u32::MAX, &place));
+        let identity = ProcessIdentity { system: "another machine".to_owned(), started_ticks: 1 };
+        assert!(!has_died(u32::MAX, &identity));
     }
 }

@@ -1,17 +1,15 @@
 //! The lake's count of requests per host and month: what a budget is measured against, whichever process sent them.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use super::open::read_lake;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::lake::Layout;
 use crate::registry::{BudgetSnapshot, Registry, RequestLedger};
 use crate::store::Store;
-
-/// How often the count is written while others write it too. Each try fails only because another one succeeded.
-const MAX_TRIES: usize = 100;
 
 /// Does `work`, which asks `registry`, with its requests counted in the lake where `store` holds one: each before it is
 /// sent, so that the count is never too low, and in the end exactly.
@@ -46,40 +44,12 @@ struct LakeLedger {
 impl RequestLedger for LakeLedger {
     fn update<'a>(&'a self, change: &'a mut (dyn FnMut(&mut BudgetSnapshot) + Send)) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            for _ in 0..MAX_TRIES {
-                if self.try_update(change).await? {
-                    return Ok(());
-                }
+            let none_yet = || ready(Ok(BudgetSnapshot::default()));
+            match self.store.update_record(Layout::REQUESTS, none_yet, change).await {
+                Err(_) if self.only_reads => self.store.read_record::<BudgetSnapshot>(Layout::REQUESTS).await.map(drop),
+                updated => updated.map(drop),
             }
-            Err(Error::lake(format!("cannot write {} of {}", Layout::REQUESTS, self.store.location()))
-                .hint("other processes write it all the time; run the same command again"))
         })
-    }
-}
-
-impl LakeLedger {
-    /// `false` where another process changed the count in between.
-    async fn try_update(&self, change: &mut (dyn FnMut(&mut BudgetSnapshot) + Send)) -> Result<bool> {
-        let kept = self.store.get(Layout::REQUESTS).await?;
-        let before: BudgetSnapshot = match &kept {
-            Some(text) => serde_json::from_slice(text)
-                .or_error(ErrorKind::Lake, || format!("{} is damaged", Layout::REQUESTS))
-                .map_err(|error| error.hint("run all-docs verify --repair: it keeps what is whole of it"))?,
-            None => BudgetSnapshot::default(),
-        };
-        let mut counts = before.clone();
-        change(&mut counts);
-        if counts == before {
-            return Ok(true);
-        }
-        let mut text = serde_json::to_vec_pretty(&counts)
-            .or_error(ErrorKind::Internal, || "the count of requests cannot be spelled as JSON".to_owned())?;
-        text.push(b'\n');
-        let written = match kept {
-            Some(kept) => self.store.replace_if_unchanged(Layout::REQUESTS, &kept, text).await,
-            None => self.store.put_if_absent(Layout::REQUESTS, text).await,
-        };
-        if self.only_reads { Ok(written.unwrap_or(true)) } else { written }
     }
 }
 

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::lease::live_holder;
+use super::lease::{live_holder, live_workers};
 use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::lake::{LakeInfo, Layout, Manifest, OriginAge, OriginLayout, PartitionSet};
 use crate::store::Store;
 use crate::table::TableKind;
-use crate::version::FORMAT_VERSION;
 
 /// What one origin of a lake holds.
 #[derive(Debug, Clone, Serialize)]
@@ -37,9 +36,11 @@ pub struct OriginStatus {
     pub written: Option<(String, String)>,
     /// Partitions with something in staging: a run is under way, or one died.
     pub partitions_staged: u64,
-    /// What an ingest that runs, or that died, said of itself last.
-    pub run: Option<RunStatus>,
-    /// Whether a process that may write the origin is alive, by its lock.
+    /// What the ingests that run now say of themselves.
+    pub runs: Vec<RunStatus>,
+    /// What ingests that died said of themselves last.
+    pub dead_runs: Vec<RunStatus>,
+    /// Whether a process that may write the origin is alive, by its lock and the leases of partitions.
     pub is_at_work: bool,
 }
 
@@ -61,6 +62,10 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
     for (name, urls) in info.origins {
         let layout = Layout::origin(&name);
         let manifests = read_manifests(store, &layout).await?;
+        let (runs, dead_runs) = RunStatus::all(store, &layout).await?.into_iter().partition(RunStatus::is_alive);
+        // A lock that cannot be read hides nothing else of the lake; `ingest` and `verify` name it.
+        let is_at_work = matches!(live_holder(store, &layout.lock()).await, Ok(Some(_)))
+            || live_workers(store, &layout).await.is_ok_and(|workers| !workers.is_empty());
         let mut status = OriginStatus {
             origin: name,
             replicate_url: urls.replicate_url,
@@ -72,9 +77,9 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             outcomes: BTreeMap::new(),
             written: None,
             partitions_staged: staged_partitions(store, &layout).await?,
-            run: RunStatus::read(store, &layout).await?,
-            // A lock that cannot be read hides nothing else of the lake; `ingest` and `verify` name it.
-            is_at_work: matches!(live_holder(store, &layout).await, Ok(Some(_))),
+            runs,
+            dead_runs,
+            is_at_work,
         };
         for manifest in &manifests {
             for (table, shard) in &manifest.shards {
@@ -110,21 +115,21 @@ pub async fn lake_ages(store: &Store, info: &LakeInfo) -> Result<BTreeMap<String
 
 /// The partition set of an origin; `None` before its first scan has ended.
 pub async fn read_partition_set(store: &Store, layout: &OriginLayout) -> Result<Option<PartitionSet>> {
-    let path = layout.partition_set();
-    let Some(text) = store.get(&path).await? else { return Ok(None) };
-    let set: PartitionSet = serde_json::from_slice(&text).or_error(ErrorKind::Lake, || format!("{path} is damaged"))?;
-    if set.format_version > FORMAT_VERSION {
-        return Err(Error::lake(format!("{path} was written by a newer version of all-docs")).hint("update all-docs"));
-    }
-    Ok(Some(set))
+    store.read_record(&layout.partition_set()).await
 }
 
-/// Writes the partition set of an origin.
-pub(super) async fn write_partition_set(store: &Store, layout: &OriginLayout, set: &PartitionSet) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(set)
-        .or_error(ErrorKind::Internal, || "the partition set cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    store.put(&layout.partition_set(), text).await
+/// Keeps the partition set of an origin that has none yet, and returns the one that it then has: another process may have
+/// been faster.
+pub(super) async fn keep_partition_set(
+    store: &Store,
+    layout: &OriginLayout,
+    set: PartitionSet,
+) -> Result<PartitionSet> {
+    let path = layout.partition_set();
+    if let Some(created) = store.create_record(&path, set).await? {
+        return Ok(created.record);
+    }
+    store.read_record(&path).await?.ok_or_else(|| Error::lake(format!("{path} vanished")))
 }
 
 async fn staged_partitions(store: &Store, layout: &OriginLayout) -> Result<u64> {

@@ -11,14 +11,12 @@ use datafusion::datasource::TableType;
 use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::execution::object_store::ObjectStoreUrl;
-use object_store::ObjectStore;
-use object_store::path::Path as ObjectPath;
 
 use crate::lake::{LakeInfo, Layout, OriginAge, OriginInfo};
 use crate::table::TableKind;
 
 use super::attached::AttachedLake;
+use super::lake_location::LakeLocation;
 use super::named::{NamedQueries, plan_view};
 use super::shard_table::{SORT_COLUMN, ShardTable};
 
@@ -59,14 +57,6 @@ pub struct ColumnInfo {
     pub unit: Option<String>,
 }
 
-/// Where the shards lie.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) store_url: ObjectStoreUrl,
-    pub(super) root: ObjectPath,
-}
-
 /// All origins of a lake.
 #[derive(Debug)]
 pub(super) struct LakeCatalog {
@@ -84,7 +74,7 @@ pub(super) struct OriginSchema {
     registry_url: String,
     /// What earlier versions wrote of it.
     age: OriginAge,
-    place: Place,
+    location: LakeLocation,
     views: Arc<Views>,
 }
 
@@ -106,27 +96,29 @@ impl std::fmt::Debug for Views {
 impl LakeCatalog {
     /// The origins of a lake, and those of attached ones with where they lie. `ages` says what is old of its own.
     pub(super) fn new(
-        place: &Place,
+        location: &LakeLocation,
         info: &LakeInfo,
         ages: &BTreeMap<String, OriginAge>,
-        attached: &[(Place, &AttachedLake)],
+        attached: &[(LakeLocation, &AttachedLake)],
         queries: &Arc<NamedQueries>,
     ) -> Self {
         let views = Arc::new(Views { queries: Arc::clone(queries), planner: OnceLock::new() });
-        let schema = |place: &Place, name: String, folder: &str, origin: &OriginInfo, ages: &BTreeMap<_, _>| {
-            Arc::new(OriginSchema {
-                name,
-                folder: folder.to_owned(),
-                registry_url: origin.registry_url.clone(),
-                age: ages.get(folder).cloned().unwrap_or_default(),
-                place: place.clone(),
-                views: Arc::clone(&views),
-            })
-        };
-        let own = info.origins.iter().map(|(name, origin)| schema(place, name.clone(), name, origin, ages));
-        let others = attached.iter().flat_map(|(place, lake)| lake.schemas().map(move |each| (place, lake, each)));
+        let schema =
+            |location: &LakeLocation, name: String, folder: &str, origin: &OriginInfo, ages: &BTreeMap<_, _>| {
+                Arc::new(OriginSchema {
+                    name,
+                    folder: folder.to_owned(),
+                    registry_url: origin.registry_url.clone(),
+                    age: ages.get(folder).cloned().unwrap_or_default(),
+                    location: location.clone(),
+                    views: Arc::clone(&views),
+                })
+            };
+        let own = info.origins.iter().map(|(name, origin)| schema(location, name.clone(), name, origin, ages));
         let others =
-            others.map(|(place, lake, (name, folder, origin))| schema(place, name, folder, origin, &lake.ages));
+            attached.iter().flat_map(|(location, lake)| lake.schemas().map(move |each| (location, lake, each)));
+        let others =
+            others.map(|(location, lake, (name, folder, origin))| schema(location, name, folder, origin, &lake.ages));
         let origins = own.chain(others).collect();
         LakeCatalog { origins, default_origin: info.default_origin.clone(), views }
     }
@@ -204,7 +196,7 @@ impl CatalogProvider for LakeCatalog {
 impl OriginSchema {
     /// A new provider each time, so a statement lists a table's folder once and the next one sees it anew.
     fn shards(&self, kind: TableKind) -> Arc<ShardTable> {
-        let mut folder = self.place.root.clone();
+        let mut folder = self.location.root.clone();
         folder.extend(Layout::origin(&self.folder).table(kind).split('/'));
         let age = self.age.of_table(kind);
         let mut schema = schema_of(kind);
@@ -213,7 +205,7 @@ impl OriginSchema {
             let as_old = |field: &FieldRef| field.as_ref().clone().with_nullable(field.name() != SORT_COLUMN);
             schema = Arc::new(Schema::new(schema.fields().iter().map(as_old).collect::<Vec<_>>()));
         }
-        Arc::new(ShardTable::new(self.place.clone(), folder, kind, schema, age))
+        Arc::new(ShardTable::new(self.location.clone(), folder, kind, schema, age))
     }
 }
 

@@ -7,7 +7,7 @@ use datafusion::error::DataFusionError;
 use object_store::path::Path as ObjectPath;
 use parquet::errors::ParquetError;
 
-use crate::error::{Error, ErrorKind, Retry};
+use crate::error::{Error, ErrorKind};
 
 /// A shard that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,7 @@ pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
         let (kind, message) = (fault.fault, fault.to_string());
         let lake_error = Error::lake(message).source(error);
         return match kind {
-            Fault::Vanished | Fault::Replaced => lake_error.retry(Retry::Later).hint(AGAIN),
+            Fault::Vanished | Fault::Replaced => lake_error.hint(AGAIN),
             Fault::Damaged => lake_error.hint(VERIFY),
             Fault::Newer => lake_error.hint("update all-docs"),
             Fault::Unreadable => lake_error,

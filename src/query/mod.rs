@@ -4,11 +4,13 @@
 //! them. Not here: where a lake lies (`store/`), how its files are written (`shard/`), what is printed (`cli/`).
 
 mod attached;
+mod batch_writer;
 mod catalog;
 mod failure;
 mod format;
 mod functions;
 mod json_value;
+mod lake_location;
 mod mistake;
 mod named;
 mod nearest;
@@ -22,6 +24,7 @@ mod session;
 mod shard_reader;
 mod shard_table;
 mod statement;
+mod syntax;
 mod terminal_table;
 mod write;
 

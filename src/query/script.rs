@@ -20,13 +20,13 @@ impl Script {
         // What is not closed ends the tokens early; the rest of the text then waits for its end.
         let is_whole = Tokenizer::new(&dialect, text).tokenize_with_location_into_buf(&mut tokens).is_ok();
         let mut script = Script::default();
-        let mut places = Places::new(text);
+        let mut offsets = OffsetFinder::new(text);
         let mut start = 0;
         let mut says_something = false;
         for token in &tokens {
             match token.token {
                 Token::SemiColon => {
-                    let end = places.offset(token.span.start);
+                    let end = offsets.offset(token.span.start);
                     if says_something {
                         script.complete.push(text.get(start..end).unwrap_or_default().trim().to_owned());
                     }
@@ -44,17 +44,17 @@ impl Script {
     }
 }
 
-/// Finds offsets in bytes of places that come in order.
-struct Places<'t> {
+/// Finds the offsets in bytes of locations that come in order.
+struct OffsetFinder<'t> {
     letters: std::str::CharIndices<'t>,
     size_bytes: usize,
     line: u64,
     column: u64,
 }
 
-impl<'t> Places<'t> {
+impl<'t> OffsetFinder<'t> {
     fn new(text: &'t str) -> Self {
-        Places { letters: text.char_indices(), size_bytes: text.len(), line: 1, column: 1 }
+        OffsetFinder { letters: text.char_indices(), size_bytes: text.len(), line: 1, column: 1 }
     }
 
     fn offset(&mut self, place: Location) -> usize {

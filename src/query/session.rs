@@ -12,7 +12,6 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -20,17 +19,17 @@ use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::{Stream, StreamExt};
 use object_store::ObjectStore;
-use object_store::path::Path as ObjectPath;
-use url::{Position, Url};
+use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{LakeInfo, OriginAge, TableAge};
 use crate::table::TableKind;
 
 use super::attached::{AttachedLake, check_names};
-use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, Place, TableInfo, columns_of};
+use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, TableInfo, columns_of};
 use super::failure::failure;
 use super::functions;
+use super::lake_location::LakeLocation;
 use super::mistake::Mistakes;
 use super::named::{BoundSql, NamedQueries, QueryKind, Selection, ViewColumn, quoted, select_from_view};
 use super::optimizer;
@@ -105,12 +104,12 @@ impl Session {
         info: &LakeInfo,
         options: &SessionOptions,
     ) -> Result<Session> {
-        let place = place_of(store, root_url)?;
+        let location = LakeLocation::new(store, root_url)?;
         let attached = options
             .attached
             .iter()
-            .map(|lake| place_of(Arc::clone(&lake.store), &lake.root_url).map(|place| (place, lake)));
-        let attached: Vec<(Place, &AttachedLake)> = attached.collect::<Result<_>>()?;
+            .map(|lake| LakeLocation::new(Arc::clone(&lake.store), &lake.root_url).map(|location| (location, lake)));
+        let attached: Vec<(&AttachedLake)> = attached.collect::<Result<_>>()?;
         check_names(info, &options.attached)?;
 
         let no_engine = || "the SQL engine does not start".to_owned();
@@ -120,8 +119,8 @@ impl Session {
             runtime = runtime.with_temp_file_path(folder);
         }
         let runtime = runtime.build_arc().or_error(ErrorKind::Internal, no_engine)?;
-        for place in attached.iter().map(|(place, _)| place).chain([&place]) {
-            runtime.register_object_store(place.store_url.as_ref(), Arc::clone(&place.store));
+        for location in attached.iter().map(|(location, _)| location).chain([&location]) {
+            runtime.register_object_store(location.store_url.as_ref(), Arc::clone(&location.store));
         }
 
         let config =
@@ -130,7 +129,7 @@ impl Session {
         let state = optimizer::with_rules(builder).build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).or_error(ErrorKind::Internal, no_engine)?;
-        let catalog = Arc::new(LakeCatalog::new(&place, info, &options.ages, &attached, &options.queries));
+        let catalog = Arc::new(LakeCatalog::new(&location, info, &options.ages, &attached, &options.queries));
         context.register_catalog(CATALOG, Arc::clone(&catalog) as _);
         functions::register(&context, &catalog);
         if options.reads_own_files {
@@ -206,7 +205,8 @@ impl Session {
         let statement = statement::parse_bound(bound)?;
         let mut state = self.context.state();
         let mistakes = Mistakes { catalog: &self.catalog };
-        let plan = statement::plan(&state, &bound.sql, statement, &mistakes).await?;
+        let explain = |error, references: &[TableReference]| mistakes.explain(error, references);
+        let plan = statement::plan(&state, &bound.sql, statement, explain).await?;
         let logical = state.optimize(&plan).map_err(|error| mistakes.explain(error, &[]))?;
         let reads = reads_of(&logical);
         if reads.documents {
@@ -222,13 +222,6 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("catalog", &self.catalog).finish_non_exhaustive()
     }
-}
-
-fn place_of(store: Arc<dyn ObjectStore>, root_url: &Url) -> Result<Place> {
-    let not_a_root = || format!("{root_url} is not the root of a lake");
-    let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;
-    let store_url = ObjectStoreUrl::parse(&root_url[..Position::BeforePath]).or_error(ErrorKind::Input, not_a_root)?;
-    Ok(Place { store, store_url, root })
 }
 
 /// What a plan reads.

@@ -32,7 +32,7 @@ use tokio::sync::OnceCell;
 use crate::lake::{Partition, TableAge};
 use crate::table::TableKind;
 
-use super::catalog::Place;
+use super::lake_location::LakeLocation;
 use super::old_columns::OldColumns;
 use super::plan_limits::FOOTER_GUESS_BYTES;
 use super::shard_reader::ShardReaderFactory;
@@ -57,7 +57,7 @@ const VERSIONS_PER_PACKAGE: usize = 10;
 /// A table of a lake, for one statement.
 #[derive(Debug)]
 pub(super) struct ShardTable {
-    place: Place,
+    location: LakeLocation,
     folder: ObjectPath,
     kind: TableKind,
     schema: SchemaRef,
@@ -79,14 +79,20 @@ struct Listing {
 }
 
 impl ShardTable {
-    pub(super) fn new(place: Place, folder: ObjectPath, kind: TableKind, schema: SchemaRef, age: TableAge) -> Self {
-        ShardTable { place, folder, kind, schema, age, is_latest_only: false, listing: Arc::default() }
+    pub(super) fn new(
+        location: LakeLocation,
+        folder: ObjectPath,
+        kind: TableKind,
+        schema: SchemaRef,
+        age: TableAge,
+    ) -> Self {
+        ShardTable { location, folder, kind, schema, age, is_latest_only: false, listing: Arc::default() }
     }
 
     /// The same table without the rows of versions that are not the latest; only for a table with `is_latest`.
     pub(super) fn latest_only(&self) -> Self {
         ShardTable {
-            place: self.place.clone(),
+            location: self.location.clone(),
             folder: self.folder.clone(),
             kind: self.kind,
             schema: Arc::clone(&self.schema),
@@ -107,7 +113,7 @@ impl ShardTable {
             parts.pop();
             parts.into_iter().collect::<ObjectPath>()
         };
-        self.place.store_url == other.place.store_url && origin(self) == origin(other)
+        self.location.store_url == other.location.store_url && origin(self) == origin(other)
     }
 
     pub(super) fn kind(&self) -> TableKind {
@@ -121,7 +127,7 @@ impl ShardTable {
 
     async fn listing(&self) -> Result<&Listing> {
         let listing = self.listing.get_or_try_init(|| async {
-            let found: Vec<ObjectMeta> = self.place.store.list(Some(&self.folder)).try_collect().await?;
+            let found: Vec<ObjectMeta> = self.location.store.list(Some(&self.folder)).try_collect().await?;
             let mut shards: Vec<(Option<Partition>, ObjectMeta)> =
                 found.into_iter().filter_map(|meta| Some((self.range_of(&meta)?, meta))).collect();
             let are_sorted = shards.iter().all(|(range, _)| range.is_some());
@@ -278,7 +284,7 @@ impl TableProvider for ShardTable {
         let statistics = self.guessed_statistics(&shards);
         let readers = ShardReaderFactory::new(
             self.kind,
-            Arc::clone(&self.place.store),
+            Arc::clone(&self.location.store),
             state.runtime_env().cache_manager.get_file_metadata_cache(),
         );
         let mut options = state.default_table_options().parquet;
@@ -296,7 +302,7 @@ impl TableProvider for ShardTable {
                 .and_then(|schema| state.create_physical_expr(col(LATEST_COLUMN), &schema))?;
             source = source.with_predicate(is_latest);
         }
-        let scan = FileScanConfigBuilder::new(self.place.store_url.clone(), Arc::new(source))
+        let scan = FileScanConfigBuilder::new(self.location.store_url.clone(), Arc::new(source))
             .with_file_groups(groups(shards, state.config().target_partitions()))
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?

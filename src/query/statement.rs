@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::common::TableReference;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
@@ -10,15 +12,15 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, TableFac
 
 use crate::error::{Error, Result};
 
-use super::mistake::{self, Mistakes};
 use super::named::{BoundSql, bind};
+use super::syntax::syntax;
 
 /// Parses the one statement of `sql`.
 ///
 /// Fails with [`crate::error::ErrorKind::Input`] for what is no SQL, for none or several statements, and for one that
 /// would change something.
 pub(super) fn parse(sql: &str) -> Result<Statement> {
-    let mut statements = DFParser::parse_sql(sql).map_err(|error| mistake::syntax(sql, &error))?;
+    let mut statements = DFParser::parse_sql(sql).map_err(|error| syntax(sql, &error))?;
     let Some(statement) = statements.pop_front() else {
         return Err(Error::input("there is no statement").hint("give one, such as: select count(*) from versions"));
     };
@@ -45,16 +47,17 @@ pub(super) fn parse_bound(bound: &BoundSql) -> Result<Statement> {
     Ok(statement)
 }
 
-/// Plans a statement against the tables of the session.
+/// Plans a statement against the tables of the session. `explain` turns an error of the planner for a statement that names
+/// these tables into ours.
 pub(super) async fn plan(
     state: &SessionState,
     sql: &str,
     statement: Statement,
-    mistakes: &Mistakes<'_>,
+    explain: impl FnOnce(DataFusionError, &[TableReference]) -> Error,
 ) -> Result<LogicalPlan> {
     let references = state.resolve_table_references(&statement).unwrap_or_default();
     let planned = state.statement_to_plan(statement).await;
-    let plan = planned.map_err(|error| mistakes.explain(error, &references))?;
+    let plan = planned.map_err(|error| explain(error, &references))?;
     // The second net: the parser's first words are few, the planner's are all.
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     read_only.verify_plan(&plan).map_err(|_| refused(sql))?;

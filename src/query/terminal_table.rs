@@ -11,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width};
 
-use super::write::{BatchWriter, Stopped};
+use super::batch_writer::{BatchWriter, Stopped};
 
 /// Rows that are held to find the widths of the columns. More would keep the first line waiting, and widths found from
 /// this many seldom change.

@@ -17,6 +17,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::error::{Error, Result};
 
+use super::batch_writer::{BatchWriter, Stopped};
 use super::format::Format;
 use super::json_value::JsonValues;
 use super::output_columns::OutputColumns;
@@ -70,36 +71,6 @@ pub async fn write(
     }
 }
 
-/// Why writing ended early: the statement failed, or the output did.
-pub(super) enum Stopped {
-    Query(Error),
-    Output(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Self {
-        Stopped::Query(error)
-    }
-}
-
-impl From<io::Error> for Stopped {
-    fn from(error: io::Error) -> Self {
-        Stopped::Output(error.into())
-    }
-}
-
-impl From<ArrowError> for Stopped {
-    fn from(error: ArrowError) -> Self {
-        Stopped::Output(error.into())
-    }
-}
-
-impl From<ParquetError> for Stopped {
-    fn from(error: ParquetError) -> Self {
-        Stopped::Output(error.into())
-    }
-}
-
 /// An output that remembers how it broke: some formats' writers keep of an error only its words.
 struct Watched<'a> {
     out: &'a mut (dyn Write + Send),
@@ -126,12 +97,6 @@ impl Write for Watched<'_> {
         let done = self.out.flush();
         self.note(done)
     }
-}
-
-/// One format's writer.
-pub(super) trait BatchWriter: Send {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Stopped>;
-    fn finish(self: Box<Self>) -> Result<(), Stopped>;
 }
 
 fn open<'a>(

@@ -1,22 +1,23 @@
 //! The body of an answer, decoded piece by piece as it arrives.
 //!
-//! gzip is undone here rather than in the HTTP client, which would hide how many bytes came over the wire, hand on pieces
+//! gzip is undone by us rather than by the HTTP client, which would hide how many bytes came over the wire, hand on pieces
 //! of 8 KiB, and let a small body inflate without our seeing it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::{Decompress, FlushDecompress, Status};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 
 use super::classify::Fault;
+use super::gzip::Inflate;
 use super::statistics::{Counters, add};
 
 /// How much is inflated at once: as large as a processor's nearest caches like it.
 const PIECE_BYTES: usize = 64 << 10;
-
-/// The window of gzip, as a power of two: the greatest that the format has.
-const WINDOW_BITS: u8 = 15;
+/// How much of a body's beginning is looked at: more white space than any server sends before its JSON.
+const PEEK_BYTES: usize = 1 << 10;
+/// So many bytes over the wire make at least one, unless they are made not to.
+const MOST_WIRE_BYTES_OF_PEEK: usize = 64 << 10;
 
 /// What comes after the headers.
 pub(super) struct Body<'a> {
@@ -26,20 +27,17 @@ pub(super) struct Body<'a> {
     /// How much longer this answer may be waited for.
     time_left: Duration,
     coding: Coding,
+    /// Came over the wire and is not decoded yet.
+    wire: Bytes,
+    /// The last piece of a body that is not compressed.
+    piece: Bytes,
+    inflate: Option<Box<Inflate>>,
 }
 
 enum Coding {
-    Identity(Bytes),
-    Gzip(Box<Inflate>),
+    Identity,
+    Gzip,
     Unknown(String),
-}
-
-struct Inflate {
-    decompress: Decompress,
-    wire: Bytes,
-    member_ended: bool,
-    more_output: bool,
-    piece: Vec<u8>,
 }
 
 impl<'a> Body<'a> {
@@ -50,56 +48,66 @@ impl<'a> Body<'a> {
         time_left: Duration,
     ) -> Self {
         let coding = Coding::of(response.headers());
-        Body { response, counters, silence_timeout, time_left, coding }
+        let (wire, piece, inflate) = (Bytes::new(), Bytes::new(), None);
+        Body { response, counters, silence_timeout, time_left, coding, wire, piece, inflate }
     }
 
-    /// How many bytes all pieces will have, where the headers say it.
-    pub(super) fn expected_bytes(&self) -> Option<u64> {
-        match self.coding {
-            Coding::Identity(_) => self.response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok(),
-            _ => None,
-        }
+    pub(super) fn is_gzip(&self) -> bool {
+        matches!(self.coding, Coding::Gzip)
+    }
+
+    /// How many bytes come over the wire, where the headers say it.
+    pub(super) fn wire_bytes(&self) -> Option<u64> {
+        self.response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
     /// Whether the protocol tells a whole body from one that broke off: by a length, by chunks, or by gzip's own end.
     pub(super) fn has_certain_end(&self) -> bool {
         let headers = self.response.headers();
-        !matches!(self.coding, Coding::Identity(_))
+        !matches!(self.coding, Coding::Identity)
             || headers.contains_key(CONTENT_LENGTH)
             || headers.contains_key(TRANSFER_ENCODING)
     }
 
-    /// The next piece, at most 64 KiB of an inflated body, never empty; `None` at the end of the body.
-    pub(super) async fn next(&mut self) -> Result<Option<&[u8]>, Fault> {
+    /// What the decoded body begins with, at most 1 KiB; nothing where the body is empty. No piece is taken by this.
+    pub(super) async fn peek(&mut self) -> Result<Vec<u8>, Fault> {
         loop {
-            if self.inflate_piece()? {
-                break;
-            }
-            let Some(wire) = self.next_wire_bytes().await? else {
-                return match &self.coding {
-                    Coding::Gzip(inflate) if !inflate.member_ended => {
-                        Err(Fault::Cut("the compressed body stops before its end".to_owned()))
-                    }
-                    _ => Ok(None),
-                };
+            let (beginning, has_ended) = match &self.coding {
+                Coding::Identity => (self.wire.get(..PEEK_BYTES).unwrap_or(&self.wire).to_vec(), true),
+                Coding::Gzip => {
+                    let mut inflate = Inflate::new(PEEK_BYTES);
+                    inflate.next_piece(&mut self.wire.clone())?;
+                    (inflate.piece, inflate.member_ended)
+                }
+                Coding::Unknown(name) => return Err(unknown(name)),
             };
-            match &mut self.coding {
-                Coding::Identity(_) if wire.is_empty() => {}
-                Coding::Identity(bytes) => {
-                    *bytes = wire;
-                    break;
-                }
-                Coding::Gzip(inflate) => inflate.wire = wire,
-                Coding::Unknown(name) => {
-                    return Err(Fault::Garbled(format!("content encoding {name:?} was not asked for")));
-                }
+            if !beginning.is_empty() {
+                return Ok(beginning);
+            }
+            if self.wire.len() > MOST_WIRE_BYTES_OF_PEEK {
+                return Err(Fault::Garbled("the compressed body does not begin".to_owned()));
+            }
+            match self.next_wire_bytes().await? {
+                Some(more) if self.wire.is_empty() => self.wire = more,
+                Some(more) => self.wire = [&self.wire[..], &more].concat().into(),
+                None if has_ended => return Ok(beginning),
+                None => return Err(cut()),
             }
         }
-        let piece: &[u8] = match &self.coding {
-            Coding::Identity(bytes) => bytes,
-            Coding::Gzip(inflate) => &inflate.piece,
-            Coding::Unknown(_) => &[],
-        };
+    }
+
+    /// The next piece, at most 64 KiB of an inflated body, never empty; `None` at the end of the body.
+    pub(super) async fn next(&mut self) -> Result<Option<&[u8]>, Fault> {
+        while !self.decode_piece()? {
+            match self.next_wire_bytes().await? {
+                Some(wire) => self.wire = wire,
+                None if self.is_gzip() && !self.inflate.as_ref().is_some_and(|inflate| inflate.member_ended) => {
+                    return Err(cut());
+                }
+                None => return Ok(None),
+            }
+        }
+        let piece: &[u8] = self.inflate.as_ref().map_or(&self.piece, |inflate| &inflate.piece);
         add(&self.counters.decoded_bytes, piece.len() as u64);
         Ok(Some(piece))
     }
@@ -115,6 +123,25 @@ impl<'a> Body<'a> {
             }
         }
         beginning
+    }
+
+    /// The next bytes as they come over the wire; `None` at their end. Not mixed with [`Body::next`], but for what is put
+    /// back.
+    pub(super) async fn next_encoded(&mut self) -> Result<Option<Bytes>, Fault> {
+        match self.wire.is_empty() {
+            false => Ok(Some(std::mem::take(&mut self.wire))),
+            true => self.next_wire_bytes().await,
+        }
+    }
+
+    /// Puts back what [`Body::next_encoded`] gave, so that [`Body::next`] decodes it.
+    pub(super) fn put_back(&mut self, encoded: Bytes) {
+        self.wire = encoded;
+    }
+
+    /// Counts bytes that were decoded elsewhere.
+    pub(super) fn count_decoded(&self, bytes: usize) {
+        add(&self.counters.decoded_bytes, bytes as u64);
     }
 
     async fn next_wire_bytes(&mut self) -> Result<Option<Bytes>, Fault> {
@@ -133,37 +160,18 @@ impl<'a> Body<'a> {
     }
 
     /// Makes a piece of what has come over the wire; false if more of that is needed.
-    fn inflate_piece(&mut self) -> Result<bool, Fault> {
-        let Coding::Gzip(inflate) = &mut self.coding else { return Ok(false) };
-        inflate.piece.clear();
-        // A full piece may have left output behind that no further input is needed for.
-        while !inflate.wire.is_empty() || inflate.more_output {
-            if inflate.member_ended {
-                // Another member follows, or padding, which every other reader of gzip ignores as well.
-                if inflate.wire.first() != Some(&0x1f) {
-                    inflate.wire.clear();
-                    break;
-                }
-                inflate.decompress = Decompress::new_gzip(WINDOW_BITS);
-                inflate.member_ended = false;
+    fn decode_piece(&mut self) -> Result<bool, Fault> {
+        match &self.coding {
+            Coding::Identity => {
+                self.piece = std::mem::take(&mut self.wire);
+                Ok(!self.piece.is_empty())
             }
-            let read_before = inflate.decompress.total_in();
-            let status = inflate
-                .decompress
-                .decompress_vec(&inflate.wire, &mut inflate.piece, FlushDecompress::None)
-                .map_err(|error| Fault::Garbled(error.to_string()))?;
-            let read = usize::try_from(inflate.decompress.total_in() - read_before).unwrap_or(usize::MAX);
-            let _ = inflate.wire.split_to(read.min(inflate.wire.len()));
-            inflate.member_ended = status == Status::StreamEnd;
-            inflate.more_output = inflate.piece.len() == inflate.piece.capacity() && !inflate.member_ended;
-            if inflate.piece.len() == inflate.piece.capacity() {
-                return Ok(true);
+            Coding::Gzip => {
+                let inflate = self.inflate.get_or_insert_with(|| Box::new(Inflate::new(PIECE_BYTES)));
+                inflate.next_piece(&mut self.wire)
             }
-            if read == 0 && !inflate.member_ended && !inflate.wire.is_empty() {
-                return Err(Fault::Garbled("the compressed body makes no progress".to_owned()));
-            }
+            Coding::Unknown(name) => Err(unknown(name)),
         }
-        Ok(!inflate.piece.is_empty())
     }
 }
 
@@ -171,17 +179,19 @@ impl Coding {
     fn of(headers: &HeaderMap) -> Coding {
         let name = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()).to_lowercase());
         match name.as_deref().map(str::trim) {
-            None | Some("" | "identity") => Coding::Identity(Bytes::new()),
-            Some("gzip" | "x-gzip") => Coding::Gzip(Box::new(Inflate {
-                decompress: Decompress::new_gzip(WINDOW_BITS),
-                wire: Bytes::new(),
-                member_ended: false,
-                more_output: false,
-                piece: Vec::with_capacity(PIECE_BYTES),
-            })),
+            None | Some("" | "identity") => Coding::Identity,
+            Some("gzip" | "x-gzip") => Coding::Gzip,
             Some(other) => Coding::Unknown(other.chars().take(40).collect()),
         }
     }
+}
+
+fn cut() -> Fault {
+    Fault::Cut("the compressed body stops before its end".to_owned())
+}
+
+fn unknown(coding: &str) -> Fault {
+    Fault::Garbled(format!("content encoding {coding:?} was not asked for"))
 }
 
 /// The last cause of an error: the client's outer ones repeat the URL and each other.

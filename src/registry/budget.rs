@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::error::{Context, Error, ErrorKind, Result, Retry};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::Record;
 
 /// Requests in the first block of a run: few runs send fewer.
 const FIRST_BLOCK: u64 = 16;
@@ -38,6 +39,11 @@ pub struct MonthCount {
 pub struct BudgetSnapshot {
     /// By host, with its port where that is not the scheme's.
     pub hosts: BTreeMap<String, MonthCount>,
+}
+
+impl Record for BudgetSnapshot {
+    const NOUN: &'static str = "the count of requests";
+    const DAMAGED_HINT: &'static str = "run all-docs verify --repair: it keeps what is whole of it";
 }
 
 impl BudgetSnapshot {
@@ -282,7 +288,6 @@ pub fn month_of(timestamp: jiff::Timestamp) -> String {
 
 fn spent(host: &str, month: &str, limit: u64) -> Error {
     Error::new(ErrorKind::RateLimit, format!("the budget of {limit} requests to {host} in {month} is spent"))
-        .retry(Retry::Later)
         .hint("run the same command again next month, when only what is missing is asked for, or raise --monthly-budget; npm's terms call 5 million requests a month unreasonable")
 }
 

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use url::Url;
 
 use super::budget::{RequestBudget, RequestLedger, month_of};
@@ -23,16 +22,14 @@ use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
 use super::retry::{Attempts, Failed};
 use super::statistics::{Statistics, add};
 use super::urls::{changes_url, packument_url, page_url};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use super::whole::{Whole, read_whole};
+use crate::error::{Error, ErrorKind, Result};
 use crate::npm::{
     Answer, ChangesPage, ChangesQuery, Document, PackageName, Page, PageQuery, RowsDecoder, RowsPage, Validators,
 };
 
 /// The largest root document that is read: npm's has 100 bytes.
 const MAX_INFO_BYTES: usize = 1 << 20;
-
-/// The most memory that a server's word alone reserves.
-const MAX_RESERVED_BYTES: usize = 1 << 20;
 
 /// The largest page that is read. A full one of npm's has some 1.5 MB, and one of the longest names and revisions 6.
 const MAX_PAGE_BYTES: usize = 16 << 20;
@@ -239,10 +236,10 @@ impl Registry {
 
     async fn info_once(&self, url: &Url, attempts: &Attempts, permit: Permit) -> Result<Option<DatabaseInfo>, Failed> {
         let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
-        let (Reply::Document { mut body, first_piece, .. }, _permit) = self.ask(question, permit).await? else {
+        let (Reply::Document { mut body, .. }, _permit) = self.ask(question, permit).await? else {
             return Ok(None);
         };
-        let mut whole = first_piece;
+        let mut whole = Vec::new();
         while whole.len() <= MAX_INFO_BYTES {
             match body.next().await.map_err(faulty)? {
                 Some(piece) => whole.extend_from_slice(piece),
@@ -260,13 +257,12 @@ impl Registry {
         permit: Permit,
     ) -> Result<Option<P>, Failed> {
         let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
-        let (Reply::Document { mut body, first_piece, .. }, _permit) = self.ask(question, permit).await? else {
+        let (Reply::Document { mut body, .. }, _permit) = self.ask(question, permit).await? else {
             return Ok(None);
         };
         let no_page = |error: Error| faulty(Fault::OtherKind(error.message().to_owned()));
         let mut decoder = RowsDecoder::new(limit);
-        decoder.feed(&first_piece).map_err(no_page)?;
-        let mut page_bytes = first_piece.len();
+        let mut page_bytes = 0;
         while let Some(piece) = body.next().await.map_err(faulty)? {
             page_bytes += piece.len();
             if page_bytes > MAX_PAGE_BYTES {
@@ -293,41 +289,20 @@ impl Registry {
         };
         let limit_bytes = self.inner.config.max_document_bytes;
         let (reply, permit) = self.ask(question, permit).await?;
+        let mut gzip = None;
         let (answer, http_status, validators) = match reply {
-            Reply::Document { mut body, first_piece, validators } => {
-                let expected = body.expected_bytes().unwrap_or_default();
-                if expected > limit_bytes {
-                    return Err(faulty(Fault::Oversize { limit_bytes }));
-                }
+            Reply::Document { mut body, validators } => {
                 let mut grown = Grown::new(gate, &permit);
-                let mut document =
-                    Vec::with_capacity(usize::try_from(expected).unwrap_or_default().min(MAX_RESERVED_BYTES));
-                if first_piece.len() as u64 > limit_bytes {
-                    return Err(faulty(Fault::Oversize { limit_bytes }));
-                }
-                grown.grow(first_piece.len() as u64).await;
-                document.extend_from_slice(&first_piece);
-                drop(first_piece);
-                while let Some(piece) = body.next().await.map_err(faulty)? {
-                    if (document.len() + piece.len()) as u64 > limit_bytes {
-                        return Err(faulty(Fault::Oversize { limit_bytes }));
-                    }
-                    grown.grow(piece.len() as u64).await;
-                    make_room(&mut document, piece.len(), limit_bytes);
-                    document.extend_from_slice(piece);
-                }
+                let whole = read_whole(&mut body, &mut grown, limit_bytes).await.map_err(faulty)?;
+                let Whole { document: bytes, gzip: as_it_came } = whole;
                 let (is_held, is_last) = (request.is_held, attempts.is_last());
-                check(&document, &request.name, End { is_certain: body.has_certain_end(), is_held, is_last })?;
+                check(&bytes, &request.name, End { is_certain: body.has_certain_end(), is_held, is_last })?;
                 // The lake holds a document of this name: what takes its place should be one.
-                if request.is_held && !mentions_a_packument(&document) {
+                if request.is_held && !mentions_a_packument(&bytes) {
                     return Err(faulty(Fault::OtherKind("it has no _id, name, time or versions".to_owned())));
                 }
                 grown.keep();
-                // What was reserved beyond the end of a small one would be memory that no gate knows of.
-                let bytes = match document.len() <= MAX_RESERVED_BYTES {
-                    true => Bytes::from(document.into_boxed_slice()),
-                    false => Bytes::from(document),
-                };
+                gzip = as_it_came;
                 let representation = request.representation;
                 (Answer::Fresh(Document { bytes, representation, validators: validators.clone() }), 200, validators)
             }
@@ -339,16 +314,7 @@ impl Registry {
             }
             Reply::Gone { status } => (Answer::Gone { status }, status, Validators::default()),
         };
-        Ok(Response { answer, http_status, attempts: attempts.made(), validators })
-    }
-}
-
-/// Room for one more piece of a body. A large one grows fourfold, where a `Vec` would double: each step leaves a block
-/// behind that the allocator keeps for a while, and room that is not written to costs no memory.
-fn make_room(document: &mut Vec<u8>, piece_bytes: usize, limit_bytes: u64) {
-    if document.capacity() - document.len() < piece_bytes && document.len() >= MAX_RESERVED_BYTES {
-        let most = usize::try_from(limit_bytes).unwrap_or(usize::MAX).max(document.len() + piece_bytes);
-        document.reserve_exact(document.len().saturating_mul(4).min(most) - document.len());
+        Ok(Response { answer, http_status, attempts: attempts.made(), validators, gzip })
     }
 }
 
@@ -382,7 +348,6 @@ fn misled(fault: Fault, http_status: u16) -> Failed {
 
 fn no_database(url: &Url) -> Error {
     Error::new(ErrorKind::Network, format!("there is no registry database at {url}"))
-        .retry(Retry::Never)
         .hint("an origin must serve its information at this URL and _all_docs below it, as npm's replication host and CouchDB do")
 }
 

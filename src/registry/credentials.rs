@@ -15,7 +15,7 @@ use url::Url;
 use super::origin::npm_token_url;
 use crate::error::{Error, Result};
 
-/// What may be sent where. Printing it shows places, never secrets.
+/// What may be sent where. Printing it shows prefixes, never secrets.
 #[derive(Clone, Default)]
 pub struct Credentials {
     entries: Vec<Entry>,
@@ -24,7 +24,7 @@ pub struct Credentials {
 
 #[derive(Clone)]
 struct Entry {
-    place: Place,
+    prefix: UrlPrefix,
     secret: Secret,
 }
 
@@ -36,9 +36,9 @@ struct Secret {
     hidden: Vec<String>,
 }
 
-/// A host and a path below which a secret may go.
+/// The URLs that a secret may be sent to: those of one host and port below a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct UrlPrefix {
     host: String,
     /// `None` is the port of the URL's scheme.
     port: Option<u16>,
@@ -67,13 +67,13 @@ impl Credentials {
     ///
     /// Fails, of kind Input, for a token that cannot stand in a header.
     pub fn with_npm_token(mut self, token: &str) -> Result<Self> {
-        let place = Place::of(&npm_token_url()?);
+        let prefix = UrlPrefix::of(&npm_token_url()?);
         let Some(authorization) = bearer(token) else {
             return Err(
                 Error::input("NPM_TOKEN holds characters that no token has").hint("look for a line break in it")
             );
         };
-        self.insert(place, authorization);
+        self.insert(prefix, authorization);
         Ok(self)
     }
 
@@ -86,8 +86,8 @@ impl Credentials {
     pub(super) fn authorization_for(&self, url: &Url) -> Option<&HeaderValue> {
         self.entries
             .iter()
-            .filter(|entry| entry.place.covers(url))
-            .max_by_key(|entry| entry.place.path.len())
+            .filter(|entry| entry.prefix.covers(url))
+            .max_by_key(|entry| entry.prefix.path.len())
             .map(|entry| &entry.secret.authorization)
     }
 
@@ -100,33 +100,33 @@ impl Credentials {
         hidden.into_iter().fold(words, |words, secret| words.replace(secret.as_str(), "[secret]"))
     }
 
-    fn insert(&mut self, place: Place, secret: Secret) {
-        self.entries.retain(|entry| entry.place != place);
-        self.entries.push(Entry { place, secret });
+    fn insert(&mut self, prefix: UrlPrefix, secret: Secret) {
+        self.entries.retain(|entry| entry.prefix != prefix);
+        self.entries.push(Entry { prefix, secret });
     }
 }
 
-impl Place {
-    fn of(url: &Url) -> Place {
+impl UrlPrefix {
+    fn of(url: &Url) -> UrlPrefix {
         let host = url.host_str().unwrap_or_default().to_owned();
         let path = if url.path().ends_with('/') { url.path().to_owned() } else { format!("{}/", url.path()) };
-        Place { host, port: url.port(), path }
+        UrlPrefix { host, port: url.port(), path }
     }
 
     fn covers(&self, url: &Url) -> bool {
-        let place = Place::of(url);
+        let prefix = UrlPrefix::of(url);
         // An empty host is no host, however it came about.
         !self.host.is_empty()
-            && self.host == place.host
-            && self.port == place.port
-            && place.path.starts_with(&self.path)
+            && self.host == prefix.host
+            && self.port == prefix.port
+            && prefix.path.starts_with(&self.path)
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials for ")?;
-        f.debug_list().entries(self.entries.iter().map(|entry| &entry.place)).finish()
+        f.debug_list().entries(self.entries.iter().map(|entry| &entry.prefix)).finish()
     }
 }
 

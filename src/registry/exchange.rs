@@ -38,11 +38,10 @@ pub(super) struct Question<'a> {
     pub(super) past_caches: bool,
 }
 
-/// An answer that is one, its body not yet read.
+/// An answer that is one. Nothing is taken from its body yet.
 pub(super) enum Reply<'a> {
     Document {
         body: Box<Body<'a>>,
-        first_piece: Vec<u8>,
         validators: Validators,
     },
     NotModified {
@@ -126,30 +125,25 @@ impl Wire {
         }
         let time_left = self.answer_timeout.saturating_sub(latency);
         let mut body = Body::new(response, &self.counters, self.silence_timeout, time_left);
-        let mut first_piece = Vec::new();
-        let mut rest = None;
-        if status.as_u16() == 200 {
-            match body.next().await {
-                Ok(piece) => first_piece.extend_from_slice(piece.unwrap_or_default()),
-                Err(fault) => {
-                    let verdict = classify(&Evidence::Failed(&fault));
-                    return Err(self.failed(verdict, Some(200), permit, latency));
-                }
-            }
-            rest = Some(Box::new(body));
+        let (beginning, whole) = if status.as_u16() == 200 {
+            let beginning = body.peek().await.map_err(|fault| {
+                let verdict = classify(&Evidence::Failed(&fault));
+                self.failed(verdict, Some(200), permit, latency)
+            })?;
+            (beginning, Some(Box::new(body)))
         } else {
-            first_piece = body.beginning(LOOK_BYTES).await;
-        }
+            (body.beginning(LOOK_BYTES).await, None)
+        };
         let evidence = Evidence::Answered {
             status,
             headers: &headers,
-            body_start: &first_piece,
+            body_start: &beginning,
             conditional: question.validators.is_some_and(is_conditional),
             authorized,
         };
         let validators = validators_of(&headers);
-        let reply = match (classify(&evidence), rest) {
-            (Verdict::Done, Some(body)) => Reply::Document { body, first_piece, validators },
+        let reply = match (classify(&evidence), whole) {
+            (Verdict::Done, Some(body)) => Reply::Document { body, validators },
             (Verdict::NotModified, _) => {
                 add(&self.counters.not_modified, 1);
                 Reply::NotModified { validators }

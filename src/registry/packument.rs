@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use bytes::Bytes;
 use futures::future::poll_immediate;
 
 use super::limiter::gate::Permit;
@@ -46,15 +47,18 @@ pub struct Response {
     /// The validators of a [`Answer::NotModified`]: those sent back, else those that the request had. Of a fresh
     /// document they are in the document too.
     pub validators: Validators,
+    /// The document's body as it came over the wire, in gzip, for who wants to keep it without compressing it again; a
+    /// single member whose checksum was right. `None` where there is no such.
+    pub gzip: Option<Bytes>,
 }
 
 /// Who counts the bytes in flight, and holds them back when there are too many.
 pub trait BodyGate: Send + Sync {
-    /// Awaited before `more_bytes` of a body are kept. A request that waits here reads nothing meanwhile, and leaves its
+    /// Awaited before `more_bytes` of a body are kept, decoded or as it came over the wire. A request that waits here reads nothing meanwhile, and leaves its
     /// place among the requests in flight to others.
     fn grow(&self, more_bytes: u64) -> impl Future<Output = ()> + Send;
 
-    /// Told when an attempt was given up whose body had grown by `bytes`: they are kept no longer.
+    /// Told that `bytes` are kept no longer, because an attempt was given up or they were not needed.
     fn shrink(&self, bytes: u64) {
         let _ = bytes;
     }
@@ -93,6 +97,12 @@ impl<'a, G: BodyGate> Grown<'a, G> {
             growing.await;
         }
         self.bytes += more_bytes;
+    }
+
+    /// So much of it is not kept after all.
+    pub(super) fn shrink(&mut self, bytes: u64) {
+        self.gate.shrink(bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     /// The body is kept: from here on its bytes are the caller's to count.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::classify::{Pressure, Stranger, Verdict};
 use super::config::RegistryConfig;
 use super::failure::RequestFailure;
-use crate::error::{Error, ErrorKind, Retry};
+use crate::error::{Error, ErrorKind};
 use crate::npm::Outcome;
 
 /// So many answers that no registry would give, or failures to reach the host at all, before the first useful answer,
@@ -153,7 +153,7 @@ impl Attempts {
                     ErrorKind::Denied => None,
                     _ => Some(Outcome::Failed),
                 };
-                let mut error = Error::new(kind, reason).retry(Retry::Never);
+                let mut error = Error::new(kind, reason);
                 if kind == ErrorKind::Denied {
                     error = error.hint("put a token for this registry into .npmrc, as //host/path/:_authToken=…");
                 }

@@ -4,7 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::failure::RequestFailure;
-use crate::error::{Context, Error, ErrorKind, Result, Retry};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::npm::{ChangesPage, ChangesQuery, Outcome, PackageName, Page, PageQuery, RowsPage};
 
 /// Where a page of `_all_docs` is. Keys are JSON strings; everything but letters and digits is escaped, which no server can take amiss.
@@ -42,7 +42,7 @@ fn resource_url(base: &Url, resource: &str, query: &str) -> Result<Url> {
 /// Where a packument is. A name that no URL can ask for is a failure with outcome Blocked.
 pub(super) fn packument_url(base: &Url, name: &PackageName) -> Result<Url, RequestFailure> {
     let blocked = |why: &str| RequestFailure {
-        error: Error::input(why).retry(Retry::Never),
+        error: Error::input(why),
         attempts: 0,
         http_status: None,
         outcome: Some(Outcome::Blocked),

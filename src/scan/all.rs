@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::misplaced::Misplaced;
-use super::range::LongestPage;
-use super::{PageSource, RangeScan, ScanReport, ScannedPage};
+use super::range::{LongestPage, RangeScan};
+use super::{PageSource, ScanReport, ScannedPage};
 use crate::error::{Error, Result};
 use crate::lake::Partition;
 use crate::npm::{DocRow, MAX_PAGE_ROWS};
@@ -126,7 +126,7 @@ impl<S: PageSource + Send + Sync + 'static> Stream for Scan<S> {
         while scan.ahead.len() < scan.options.concurrency.get() {
             let Some(range) = scan.ranges.next() else { break };
             let source = Arc::clone(&scan.source);
-            let range = RangeScan::beside(source, range, scan.options.page_rows, scan.longest.clone());
+            let range = RangeScan::new(source, range, scan.options.page_rows, scan.longest.clone());
             scan.ahead.push_back(RangeTask::spawn(range));
         }
         let Some(first) = scan.ahead.front_mut() else { return Poll::Ready(None) };

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub use all::{RangePage, Scan, ScanOptions, scan_all};
 pub use misplaced::with_misplaced;
-pub use range::{RangeScan, ScannedPage, scan_range};
+pub use range::ScannedPage;
 pub use ranks::{Balance, balanced_boundaries};
 pub use report::{Oddities, ScanReport};
 

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::Stream;
-use futures::stream::try_unfold;
-
 use super::PageSource;
 use super::report::Oddities;
 use super::sieve::Sieve;
@@ -51,7 +48,7 @@ impl LongestPage {
 
 /// A range that is being paged.
 #[derive(Debug)]
-pub struct RangeScan<S> {
+pub(super) struct RangeScan<S> {
     source: S,
     longest: LongestPage,
     sieve: Sieve,
@@ -62,13 +59,8 @@ pub struct RangeScan<S> {
 
 impl<S: PageSource> RangeScan<S> {
     /// Begins before the first page. `page_rows` is how many rows a page may have, 2 to [`MAX_PAGE_ROWS`]; anything
-    /// else is taken as the nearest of these.
-    pub fn new(source: S, range: Partition, page_rows: u32) -> Self {
-        RangeScan::beside(source, range, page_rows, LongestPage::default())
-    }
-
-    /// The same, for one of many ranges of a scan.
-    pub(super) fn beside(source: S, range: Partition, page_rows: u32, longest: LongestPage) -> Self {
+    /// else is taken as the nearest of these. The ranges of one scan share `longest`.
+    pub(super) fn new(source: S, range: Partition, page_rows: u32, longest: LongestPage) -> Self {
         let page_rows = page_rows.clamp(MIN_PAGE_ROWS, MAX_PAGE_ROWS);
         RangeScan { source, longest, sieve: Sieve::new(range), page_rows, cursor: None, is_over: false }
     }
@@ -82,7 +74,7 @@ impl<S: PageSource> RangeScan<S> {
     /// # Errors
     /// What the source says, and [`crate::error::ErrorKind::Network`] for a server that goes round in circles or
     /// lists too much out of order.
-    pub async fn next_page(&mut self) -> Result<Option<ScannedPage>> {
+    pub(super) async fn next_page(&mut self) -> Result<Option<ScannedPage>> {
         if self.is_over {
             return Ok(None);
         }
@@ -109,7 +101,6 @@ impl<S: PageSource> RangeScan<S> {
         sifted.oddities.note_unusable(page.unusable_rows, self.sieve.range());
         if is_full && !sifted.has_new {
             return Err(Error::network("the registry gave a full page in which nothing is new")
-                .retry(crate::error::Retry::Never)
                 .hint("it may not heed startkey; is this the address of a registry's _all_docs?"));
         }
         let is_short = self.longest.exceeds(row_count) || row_count < LEAST_CAP_ROWS || !sifted.has_new;
@@ -130,13 +121,4 @@ impl<S: PageSource> RangeScan<S> {
             None => format!("listing the names of {}", self.sieve.range()),
         }
     }
-}
-
-/// The pages of one range as a stream; see [`RangeScan`].
-pub fn scan_range<S>(source: S, range: Partition, page_rows: u32) -> impl Stream<Item = Result<ScannedPage>> + Send
-where
-    S: PageSource + Send + Sync,
-{
-    let scan = RangeScan::new(source, range, page_rows);
-    try_unfold(scan, |mut scan| async move { Ok(scan.next_page().await?.map(|page| (page, scan))) })
 }

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::PageSource;
 use super::key_between::{key_after_beginning, key_between};
-use crate::error::{Error, Result, Retry};
+use crate::error::{Error, Result};
 use crate::lake::{PartSize, boundary_between};
 use crate::npm::{MAX_PAGE_ROWS, Page, PageQuery};
 
@@ -61,7 +61,6 @@ async fn search<S: PageSource>(
     let first = source.page(&PageQuery { start: None, end: None, limit: 1 }).await?;
     let Some(total_rows) = first.total_rows else {
         return Err(Error::network("the registry does not say how many names it has")
-            .retry(Retry::Never)
             .hint("give pivots of your own: --pivots FILE"));
     };
     let mut search = Search::new(total_rows, size.cut_ranks(total_rows));

@@ -11,9 +11,13 @@ use tempfile::NamedTempFile;
 
 #[cfg(test)]
 use super::failpoint::Failpoint;
-use super::local::{PUT_BEGUN, VANISHED_HINT, disk_error, parent};
 use super::step::Step;
 use crate::error::{Error, Result};
+
+/// How the name of a file begins whose put has begun and not ended.
+pub(super) const PUT_BEGUN: &str = ".put-";
+/// What a person should know where a folder is not there that was there a moment ago.
+pub(super) const VANISHED_HINT: &str = "it was deleted, or its disk was taken away, while it was being written to; once it is back, run the same command again";
 
 /// A folder on a local disk and what lies below it. Cheap to clone.
 #[derive(Clone)]
@@ -82,7 +86,9 @@ impl Disk {
     /// A new file beside `target` that waits to take its name.
     pub(super) fn create_beside(&self, target: &Path) -> io::Result<NamedTempFile> {
         self.admit(Step::CreateFile, target)?;
-        let staged = readable_by_others(tempfile::Builder::new().prefix(PUT_BEGUN)).tempfile_in(parent(target))?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{PUT_BEGUN}{name}-");
+        let staged = readable_by_others(tempfile::Builder::new().prefix(&prefix)).tempfile_in(parent(target))?;
         #[cfg(test)]
         let staged = {
             // A process that dies cleans nothing up.
@@ -152,4 +158,45 @@ fn readable_by_others<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder
+}
+
+/// The path that a put writes which has begun and not ended at `path`; `None` for any other file.
+pub(super) fn target_of_put(path: &str) -> Option<String> {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let (target, _) = file.strip_prefix(PUT_BEGUN)?.rsplit_once('-')?;
+    Some(if folder.is_empty() { target.to_owned() } else { format!("{folder}/{target}") })
+}
+
+/// Whether a path is that of a put that has begun and not ended.
+pub(super) fn is_put_begun(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|file| file.starts_with(PUT_BEGUN))
+}
+
+/// The folder that a path lies in.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+/// An error of the disk, with what a person can do about the usual ones.
+pub(super) fn disk_error(verb: &str, path: &Path, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+            "free some space and run the same command again: what is committed or staged is kept, and not fetched again",
+        ),
+        io::ErrorKind::FileTooLarge => Some(
+            "no file may grow so large here: raise that limit (ulimit -f), or give another disk with --lake, and run the same command again",
+        ),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some("give a folder that this user may write to with --lake")
+        }
+        // Who may find nothing asks for that before; all else stood there when the work began.
+        io::ErrorKind::NotFound => Some(VANISHED_HINT),
+        io::ErrorKind::NotADirectory => Some("a part of that path is a file; give a folder with --lake"),
+        _ => None,
+    };
+    let lake_error = Error::lake(format!("cannot {verb} {}", path.display())).source(error);
+    match hint {
+        Some(hint) => lake_error.hint(hint),
+        None => lake_error,
+    }
 }

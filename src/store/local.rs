@@ -10,13 +10,8 @@ use tempfile::NamedTempFile;
 
 use super::EntryKind;
 use super::blocking;
-use super::disk::Disk;
-use crate::error::{Error, Result};
-
-/// How the name of a file begins whose put has begun and not ended.
-pub(super) const PUT_BEGUN: &str = ".put-";
-/// What a person should know where a folder is not there that was there a moment ago.
-pub(super) const VANISHED_HINT: &str = "it was deleted, or its disk was taken away, while it was being written to; once it is back, run the same command again";
+use super::disk::{Disk, disk_error, is_put_begun, parent};
+use crate::error::Result;
 
 impl Disk {
     /// Work for the disk.
@@ -208,42 +203,8 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Whether a path is that of a put that has begun and not ended.
-pub(super) fn is_put_begun(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|file| file.starts_with(PUT_BEGUN))
-}
-
 /// How long ago a file was written; nothing where that is not known.
 pub(super) fn age(path: &Path) -> Duration {
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
     modified.ok().and_then(|modified| modified.elapsed().ok()).unwrap_or_default()
-}
-
-/// The folder that a path lies in.
-pub(super) fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
-}
-
-/// An error of the disk, with what a person can do about the usual ones.
-pub(super) fn disk_error(verb: &str, path: &Path, error: io::Error) -> Error {
-    let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
-            "free some space and run the same command again: what is committed or staged is kept, and not fetched again",
-        ),
-        io::ErrorKind::FileTooLarge => Some(
-            "no file may grow so large here: raise that limit (ulimit -f), or give another disk with --lake, and run the same command again",
-        ),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            Some("give a folder that this user may write to with --lake")
-        }
-        // Who may find nothing asks for that before; all else stood there when the work began.
-        io::ErrorKind::NotFound => Some(VANISHED_HINT),
-        io::ErrorKind::NotADirectory => Some("a part of that path is a file; give a folder with --lake"),
-        _ => None,
-    };
-    let lake_error = Error::lake(format!("cannot {verb} {}", path.display())).source(error);
-    match hint {
-        Some(hint) => lake_error.hint(hint),
-        None => lake_error,
-    }
 }

@@ -8,6 +8,7 @@ mod disk;
 #[cfg(test)]
 mod failpoint;
 mod local;
+mod record;
 mod staged;
 mod step;
 #[cfg(test)]
@@ -26,10 +27,12 @@ use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
+pub use blocking::BlockingStore;
 pub(crate) use blocking::blocking;
 use disk::Disk;
 #[cfg(test)]
 pub(crate) use failpoint::{Failure, Reached};
+pub use record::StoredRecord;
 pub use staged::{ShardFile, StagedFile};
 pub(crate) use step::Step;
 
@@ -276,9 +279,25 @@ impl Store {
         Ok(())
     }
 
+    /// Removes what a dead process left of a put of `path`. Nobody else may put anything there now.
+    pub async fn sweep_put(&self, path: &str) -> Result<()> {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for begun in self.list(folder).await? {
+            if Store::target_of_put(&begun).as_deref() == Some(path) {
+                self.delete(&begun).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The path that a put writes which has begun and not ended at `path`; `None` for any other object.
+    pub fn target_of_put(path: &str) -> Option<String> {
+        disk::target_of_put(path)
+    }
+
     /// Whether a path is that of a put that has begun and not ended: no object yet, and perhaps never one.
     pub fn is_put_begun(path: &str) -> bool {
-        local::is_put_begun(path)
+        disk::is_put_begun(path)
     }
 
     /// The paths of all objects below `folder`, at any depth, sorted; none where the folder does not exist.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::disk::Disk;
-use super::{Backend, Store, local};
+use super::disk::{Disk, disk_error, parent};
+use super::{Backend, Store};
 use crate::error::{Context, ErrorKind, Result};
 
 /// A staged object under way. Dropped without [`StagedFile::finish`], it is left in staging, where nothing reads it.
@@ -27,8 +27,8 @@ impl StagedFile {
         let target = match &store.backend {
             Backend::Local(disk) => {
                 let path = disk.path(path);
-                disk.create_folder(local::parent(&path))?;
-                let file = disk.create_anew(&path).map_err(|error| local::disk_error("write", &path, error))?;
+                disk.create_folder(parent(&path))?;
+                let file = disk.create_anew(&path).map_err(|error| disk_error("write", &path, error))?;
                 Target::Local { disk: disk.clone(), file, path }
             }
             Backend::Memory(_) => Target::Memory { store: store.clone(), path: path.to_owned(), bytes: Vec::new() },
@@ -40,9 +40,9 @@ impl StagedFile {
     pub fn finish(self) -> Result<()> {
         match self.target {
             Target::Local { disk, file, path } => {
-                disk.sync_file(&file, &path).map_err(|error| local::disk_error("write", &path, error))
+                disk.sync_file(&file, &path).map_err(|error| disk_error("write", &path, error))
             }
-            Target::Memory { store, path, bytes } => futures::executor::block_on(store.put(&path, bytes)),
+            Target::Memory { store, path, bytes } => store.blocking().put(&path, bytes),
         }
     }
 }
@@ -53,7 +53,7 @@ impl Write for StagedFile {
         match &mut self.target {
             Target::Local { disk, file, path } => {
                 let written = disk.write_all(file, path, buffer);
-                written.map_err(|error| io::Error::new(error.kind(), local::disk_error("write", path, error)))?;
+                written.map_err(|error| io::Error::new(error.kind(), disk_error("write", path, error)))?;
                 Ok(buffer.len())
             }
             Target::Memory { bytes, .. } => bytes.write(buffer),

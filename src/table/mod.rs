@@ -4,14 +4,14 @@
 //! To add a column: declare it in its table's file, push it there, and raise the table's `schema_version`. To add a
 //! table: name it in the list below, and write its file: the columns (`columns!`), `TABLE`, and what of [`hooks`] it needs.
 //!
-//! Not here: Parquet (`encode`), and where a document comes from (`fetch`). No runtime and no I/O, so that the module
-//! also compiles for WebAssembly.
+//! Not here: Parquet (`encode`), and where a document comes from (`fetch`). No runtime and no I/O.
 
 #[macro_use]
 mod columns;
 #[macro_use]
 mod kind;
 
+mod arrow_types;
 mod column;
 mod contributors;
 mod dependencies;

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::TableKind;
+use super::arrow_types::{data_type, typed_as};
 use super::column::Column;
-use super::spec::{ColumnSpec, ColumnType};
+use super::spec::ColumnSpec;
 use crate::error::{Context, ErrorKind, Result};
 use crate::version::FORMAT_VERSION;
 
@@ -21,44 +22,8 @@ impl ColumnSpec {
         if let Some(unit) = self.unit {
             metadata.insert("unit".to_owned(), unit.to_owned());
         }
-        Field::new(self.name, self.data_type(), self.nullable).with_metadata(metadata)
+        Field::new(self.name, data_type(self.column_type), self.nullable).with_metadata(metadata)
     }
-
-    fn data_type(&self) -> DataType {
-        match self.column_type {
-            ColumnType::Text => DataType::Utf8,
-            ColumnType::Bytes => DataType::Binary,
-            ColumnType::Number => DataType::Int64,
-            ColumnType::SmallNumber => DataType::Int32,
-            ColumnType::Boolean => DataType::Boolean,
-            ColumnType::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            ColumnType::TextList => DataType::List(item_field()),
-            ColumnType::CommandList => DataType::List(command_field()),
-        }
-    }
-}
-
-/// The items of a list of texts.
-pub(super) fn item_field() -> FieldRef {
-    static FIELD: LazyLock<FieldRef> = LazyLock::new(|| Arc::new(Field::new("item", DataType::Utf8, false)));
-    Arc::clone(&FIELD)
-}
-
-/// The items of a list of commands.
-pub(super) fn command_field() -> FieldRef {
-    static FIELD: LazyLock<FieldRef> = LazyLock::new(|| {
-        let parts = ["name", "path"].map(|part| Field::new(part, DataType::Utf8, false));
-        Arc::new(Field::new("item", DataType::Struct(Fields::from(parts.to_vec())), false))
-    });
-    Arc::clone(&FIELD)
-}
-
-/// `field` with the type of `array`: that of the schema, or a dictionary of it where rows repeat each other.
-pub(super) fn typed_as(field: &FieldRef, array: &ArrayRef) -> FieldRef {
-    if field.data_type() == array.data_type() {
-        return Arc::clone(field);
-    }
-    Arc::new(field.as_ref().clone().with_data_type(array.data_type().clone()))
 }
 
 /// The Arrow schema of a table as a shard has it; batches of rows to be written may have a dictionary of texts where it

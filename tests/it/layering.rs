@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the rooms that may name them. A crate that is not listed may be named anywhere.
-const CRATE_ROOMS: [(&str, &[&str]); 12] = [
+const CRATE_ROOMS: [(&str, &[&str]); 13] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -16,7 +16,8 @@ const CRATE_ROOMS: [(&str, &[&str]); 12] = [
     ("toml", &["cli", "sample"]),
     ("axum", &["sample"]),
     ("reqwest", &["registry"]),
-    ("rquickjs", &["lake"]),
+    ("libdeflater", &["registry"]),
+    ("rquickjs", &["script"]),
     ("parquet", &["encode", "shard", "store", "query"]),
     ("object_store", &["store", "query"]),
 ];
@@ -51,8 +52,13 @@ fn rooms() -> Vec<Room> {
     rooms
 }
 
+/// The names of the rooms, in their order.
+pub(crate) fn module_names() -> Vec<String> {
+    rooms().into_iter().map(|room| room.name).collect()
+}
+
 /// The sources of a room without its tests, comments and documentation removed.
-fn sources(room: &str) -> Vec<(PathBuf, String)> {
+pub(crate) fn sources(room: &str) -> Vec<(PathBuf, String)> {
     let is_test = |path: &Path| {
         let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy());
         parts.any(|part| part == "tests" || part.ends_with("tests.rs") || part.starts_with("test_"))
@@ -161,6 +167,20 @@ fn only_the_face_prints_or_reads_the_environment() {
         }
     }
     assert!(strayed.is_empty(), "{}", strayed.join("\n"));
+}
+
+/// A stage that waits for a future on a thread of the runtime can stop the runtime.
+#[test]
+fn only_the_store_and_the_command_line_wait_for_a_future() {
+    let mut strayed = Vec::new();
+    for room in rooms() {
+        for (path, code) in sources(&room.name) {
+            if !["store", "cli"].contains(&room.name.as_str()) && code.contains("block_on(") {
+                strayed.push(path.display().to_string());
+            }
+        }
+    }
+    assert!(strayed.is_empty(), "use Store::blocking: {}", strayed.join(", "));
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod support;
 
 /// The law of the rooms.
 mod layering;
+/// No file uses a file that uses it.
+mod circles;
 /// Any bytes at all, at every decoder.
 mod fuzz;
 /// Ingest through the library: what the lake holds, and what the registry saw.

@@ -63,7 +63,10 @@ fn forge(origin: &Path, table: &str, stem: &str, rows: u64) {
     let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let bytes = fs::read(origin.join(table).join(format!("{stem}.parquet"))).unwrap();
     let sha256: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    manifest["shards"][table] = serde_json::json!({"rows": rows, "size_bytes": bytes.len(), "sha256": sha256});
+    let shard = &mut manifest["shards"][table];
+    shard["rows"] = rows.into();
+    shard["size_bytes"] = bytes.len().into();
+    shard["sha256"] = sha256.into();
     fs::write(path, serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
@@ -71,6 +74,13 @@ fn rows(origin: &Path, table: &str, stem: &str) -> u64 {
     let path = origin.join("manifest").join(format!("{stem}.json"));
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     manifest["shards"][table]["rows"].as_u64().unwrap()
+}
+
+/// Puts a shard without rows in the place of one, with a manifest that agrees.
+fn empty(origin: &Path, table: TableKind, stem: &str) {
+    let writer = ShardWriter::new(table, schema(table), Vec::new()).unwrap();
+    fs::write(origin.join(format!("{table}/{stem}.parquet")), writer.finish().unwrap().0).unwrap();
+    forge(origin, table.as_str(), stem, 0);
 }
 
 fn flip_byte(path: &Path) {
@@ -90,6 +100,8 @@ fn swap(one: &Path, other: &Path) {
 type Damage = (&'static str, fn(&Path), &'static [&'static str]);
 
 const MIDDLE: &str = "67-70";
+/// Where the odd documents are that have contributors and quirks.
+const LAST: &str = "70-z";
 
 const DAMAGES: &[Damage] = &[
     ("a flipped byte", |o| flip_byte(&o.join("versions/67-70.parquet")), &["versions/67-70.parquet", "digest"]),
@@ -130,12 +142,28 @@ const DAMAGES: &[Damage] = &[
     ),
     (
         "rows that were lost with a manifest that agrees",
-        |o| {
-            let empty = ShardWriter::new(TableKind::Versions, schema(TableKind::Versions), Vec::new()).unwrap();
-            fs::write(o.join("versions/67-70.parquet"), empty.finish().unwrap().0).unwrap();
-            forge(o, "versions", MIDDLE, 0);
-        },
+        |o| empty(o, TableKind::Versions, MIDDLE),
         &["packages/67-70.parquet", "version_count", "dependencies/67-70.parquet", "a version that is not in versions"],
+    ),
+    (
+        "packages that were lost with a manifest that agrees",
+        |o| empty(o, TableKind::Packages, LAST),
+        &[
+            "has rows and is not in packages",
+            "versions/70-z.parquet",
+            "dependencies/70-z.parquet",
+            "dist_tags/70-z.parquet",
+            "maintainers/70-z.parquet",
+            "contributors/70-z.parquet",
+            "scripts/70-z.parquet",
+            "stars/70-z.parquet",
+            "unpublished/70-z.parquet",
+        ],
+    ),
+    (
+        "documents that were lost with a manifest that agrees",
+        |o| empty(o, TableKind::Packuments, LAST),
+        &["quirks/70-z.parquet", "has rows and is not in packuments", "packages/70-z.parquet"],
     ),
     (
         "a shard of another partition with a manifest that agrees",

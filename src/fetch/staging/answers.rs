@@ -1,10 +1,8 @@
 //! Reading what earlier runs staged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use bytes::Bytes;
-
-use super::{Header, Kind, SegmentReader, headers_of, open_segment, read_answer};
+use super::segment::{Header, Kind, Segment};
 use crate::error::{Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::{OriginLayout, Partition};
@@ -15,12 +13,13 @@ use crate::store::Store;
 /// The answers that earlier runs staged for a partition.
 #[derive(Default)]
 pub struct StagedAnswers {
-    segments: Vec<Segment>,
+    segments: Vec<Known>,
     next_run: u32,
     /// What is staged, by name: of several answers the latest.
     index: HashMap<String, Staged>,
-    /// The segments that are being read: those that hold names on both sides of the last one taken, and the next.
-    open: Vec<(usize, OpenSegment)>,
+    /// The segments that are being read, by their numbers: those that hold names on both sides of the last one taken.
+    /// Answers lie in them as they came, so that these are few.
+    open: Vec<(usize, Segment)>,
     store: Option<Store>,
 }
 
@@ -31,28 +30,21 @@ struct Staged {
     abbreviated: bool,
     kind: Kind,
     fetched_at_us: i64,
-    /// Its place in [`StagedAnswers::segments`].
-    segment: usize,
+    /// The number of its segment in [`StagedAnswers::segments`], and its place there.
+    at: (usize, usize),
 }
 
-/// A sound segment.
-struct Segment {
+/// A segment that is sound.
+struct Known {
     path: String,
     last_name: String,
 }
 
-/// A segment on its way to its end. Answers lie in it as they came, so some are passed before their turn: as many, and as
-/// large, as were in memory together when they were fetched.
-struct OpenSegment {
-    reader: SegmentReader,
-    passed: BTreeMap<String, (Header, Bytes)>,
-}
-
 impl StagedAnswers {
-    /// Reads what is staged once through, to know it; memory is bounded by the names. Blocks.
+    /// Reads what is staged once through, to know it; memory is bounded by the names and one segment. Blocks.
     pub fn open(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<StagedAnswers> {
         let mut paths = Vec::new();
-        for path in futures::executor::block_on(store.list(&layout.partition_staging(partition)))? {
+        for path in store.blocking().list(&layout.partition_staging(partition))? {
             if let Some(place) = layout.parse_staged_answers(&path) {
                 paths.push((place, path));
             }
@@ -63,14 +55,15 @@ impl StagedAnswers {
         for ((run, _), path) in paths {
             staged.next_run = run + 1;
             // What is damaged is asked for again.
-            let Some(headers) = headers_of(store, &path)? else { continue };
-            let segment = staged.segments.len();
-            let Some(last_name) = headers.iter().map(|header| header.name.clone()).max() else { continue };
-            staged.segments.push(Segment { path, last_name });
-            for header in headers {
+            let Some(segment) = read(store, &path)? else { continue };
+            let number = staged.segments.len();
+            let mut last_name = String::new();
+            for (place, header) in segment.headers() {
                 let Header { name, announced_rev: rev, abbreviated, kind, fetched_at_us, .. } = header;
-                staged.index.insert(name, Staged { rev, abbreviated, kind, fetched_at_us, segment });
+                last_name = last_name.max(name.clone());
+                staged.index.insert(name, Staged { rev, abbreviated, kind, fetched_at_us, at: (number, place) });
             }
+            staged.segments.push(Known { path, last_name });
         }
         Ok(staged)
     }
@@ -93,54 +86,36 @@ impl StagedAnswers {
         })
     }
 
-    /// Takes the staged answer for `item`, for which [`StagedAnswers::has`] is true. Calls come in the order of names.
+    /// Takes the staged answer for `item`, for which [`StagedAnswers::has`] is true, and when it came, µs since 1970. Calls
+    /// come in the order of names. Blocks.
     pub fn take(&mut self, item: &FetchItem) -> Result<(Response, i64)> {
         let name = item.name.as_str();
-        let found = match self.index.get(name).map(|staged| staged.segment) {
-            Some(segment) => self.find(segment, name)?,
+        let at = self.index.get(name).map(|staged| staged.at);
+        let found = match at {
+            Some((segment, place)) => self.segment(segment, name)?.and_then(|segment| segment.response(place)),
             None => None,
         };
-        let (header, body) = found.ok_or_else(|| Error::lake(format!("the staged answer for {name} vanished")))?;
-        let fetched_at_us = header.fetched_at_us;
-        Ok((header.into_response(body), fetched_at_us))
+        found.ok_or_else(|| Error::lake(format!("the staged answer for {name} vanished")))
     }
 
-    fn find(&mut self, segment: usize, name: &str) -> Result<Option<(Header, Bytes)>> {
+    /// A segment, and none that ends before `name`; `None` where it was damaged since it was indexed.
+    fn segment(&mut self, number: usize, name: &str) -> Result<Option<&Segment>> {
         let segments = &self.segments;
-        self.open.retain(|(number, _)| segments.get(*number).is_some_and(|known| known.last_name.as_str() >= name));
-        let place = match self.open.iter().position(|(number, _)| *number == segment) {
-            Some(place) => place,
-            None => {
-                let (Some(store), Some(known)) = (&self.store, segments.get(segment)) else { return Ok(None) };
-                let Some(reader) = open_segment(store, &known.path)? else { return Ok(None) };
-                self.open.push((segment, OpenSegment { reader, passed: BTreeMap::new() }));
-                self.open.len() - 1
-            }
-        };
-        let Some((_, open)) = self.open.get_mut(place) else { return Ok(None) };
-        // Nobody asks for what lies before.
-        open.passed = open.passed.split_off(name);
-        if let Some(answer) = open.passed.remove(name) {
-            return Ok(Some(answer));
+        self.open.retain(|(open, _)| segments.get(*open).is_some_and(|known| known.last_name.as_str() >= name));
+        if !self.open.iter().any(|(open, _)| *open == number) {
+            let (Some(store), Some(known)) = (&self.store, segments.get(number)) else { return Ok(None) };
+            let Some(segment) = read(store, &known.path)? else { return Ok(None) };
+            self.open.push((number, segment));
         }
-        // One that was damaged since it was indexed ends here.
-        while let Ok(Some((header, body))) = read_answer(&mut open.reader) {
-            match header.name.as_str().cmp(name) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => return Ok(Some((header, body))),
-                std::cmp::Ordering::Greater => {
-                    // An answer that a later run has replaced is not taken from here.
-                    if self.index.get(&header.name).is_some_and(|staged| staged.segment == segment) {
-                        open.passed.insert(header.name.clone(), (header, body));
-                    }
-                }
-            }
-        }
-        Ok(None)
+        Ok(self.open.iter().find(|(open, _)| *open == number).map(|(_, segment)| segment))
     }
 
     /// Whether every staged answer is for one of these, which ascend by name.
     pub fn is_covered_by(&self, items: &[FetchItem]) -> bool {
         self.index.keys().all(|name| items.binary_search_by(|item| item.name.as_str().cmp(name)).is_ok())
     }
+}
+
+fn read(store: &Store, path: &str) -> Result<Option<Segment>> {
+    Ok(store.blocking().get(path)?.and_then(Segment::open))
 }

@@ -1,13 +1,12 @@
-//! The tap: answers become durable as they come, on a thread of their own, whatever their order.
+//! The tap: answers become durable as they come, in a task of its own, whatever their order.
 
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::StagingWriter;
 use crate::error::{Error, Result};
 use crate::fetch::Fetched;
 
-/// Answers that wait for the thread that stages them. Those who hand them over wait too, so that the memory of a document
+/// Answers that wait for the task that stages them. Those who hand them over wait too, so that the memory of a document
 /// that is being staged is counted.
 const WAITING: usize = 1;
 
@@ -41,7 +40,7 @@ impl StagingTap {
         }
         let (back, passed) = oneshot::channel();
         match self.sender.send((fetched, back)).await {
-            Ok(()) => passed.await.map_err(|_| Error::internal("the thread that stages answers died")),
+            Ok(()) => passed.await.map_err(|_| Error::internal("the task that stages answers died")),
             Err(refused) => Ok(refused.0.0),
         }
     }
@@ -53,46 +52,44 @@ impl StagingTap {
 }
 
 impl StagingFeed {
-    /// Writes every answer that comes, until the last tap is gone, and makes all of it durable. Blocks.
+    /// Writes every answer that comes, until the last tap is gone, and makes all of it durable.
     ///
     /// Fails as the store does; then no further answer is staged.
-    pub fn write_to(mut self, writer: StagingWriter) -> Result<()> {
-        let written = self.write_all(writer);
+    pub async fn write_to(mut self, writer: StagingWriter) -> Result<()> {
+        let written = self.write_all(writer).await;
         // Who has handed an answer over gets it back, staged or not.
         self.receiver.close();
-        while let Some((fetched, back)) = self.receiver.blocking_recv() {
+        while let Some((fetched, back)) = self.receiver.recv().await {
             let _ = back.send(fetched);
         }
         written
     }
 
-    fn write_all(&mut self, mut writer: StagingWriter) -> Result<()> {
-        while let Some((fetched, back)) = self.next(&mut writer)? {
+    async fn write_all(&mut self, mut writer: StagingWriter) -> Result<()> {
+        while let Some((mut fetched, back)) = self.next(&mut writer).await? {
             let appended = match &fetched.response {
-                Ok(response) => writer.append(&fetched.item, response, fetched.fetched_at_us),
+                Ok(response) => writer.append(&fetched.item, response, fetched.fetched_at_us).await,
                 Err(_) => Ok(()),
             };
+            fetched.drop_gzip();
             // Where nobody waits for it any more, the run has ended.
             let _ = back.send(fetched);
             appended?;
         }
-        writer.flush()
+        writer.flush().await
     }
 
     /// The next answer; `None` when no more will come. What came before does not wait for it longer than its bound says.
-    fn next(&mut self, writer: &mut StagingWriter) -> Result<Option<Entry>> {
-        let Some(time_left) = writer.time_left() else { return Ok(self.receiver.blocking_recv()) };
-        if !time_left.is_zero() {
-            if let Ok(entry) = self.receiver.try_recv() {
-                return Ok(Some(entry));
-            }
-            let receiver = &mut self.receiver;
-            let waited = Handle::current().block_on(async { tokio::time::timeout(time_left, receiver.recv()).await });
-            if let Ok(entry) = waited {
+    async fn next(&mut self, writer: &mut StagingWriter) -> Result<Option<Entry>> {
+        if let Some(time_left) = writer.time_left() {
+            // A timeout of nothing still takes what is there; what waits has waited long enough.
+            if !time_left.is_zero()
+                && let Ok(entry) = tokio::time::timeout(time_left, self.receiver.recv()).await
+            {
                 return Ok(entry);
             }
+            writer.flush().await?;
         }
-        writer.flush()?;
-        Ok(self.receiver.blocking_recv())
+        Ok(self.receiver.recv().await)
     }
 }

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +10,9 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::fetch::{ByteBudget, FetchItem, Fetched};
 use crate::lake::{Layout, Partition};
-use crate::npm::DocRow;
-use crate::store::Failure;
+use crate::npm::{Answer, DocRow, Document, Representation, Validators};
+use crate::registry::Response;
+use crate::store::{Failure, Store};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -20,7 +22,7 @@ fn item(name: &str) -> FetchItem {
 }
 
 fn response(answer: Answer<Document>) -> Response {
-    Response { answer, http_status: 200, attempts: 1, validators: Validators::default() }
+    Response { answer, http_status: 200, attempts: 1, validators: Validators::default(), gzip: None }
 }
 
 fn document(name: &str) -> Response {
@@ -33,17 +35,13 @@ fn document(name: &str) -> Response {
 async fn stage(store: &Store, answers: Vec<(FetchItem, Response)>) -> String {
     let (layout, store) = (Layout::origin("npm"), store.clone());
     let path = layout.staged_answers(&Partition::ALL, 0, 0);
-    let write = move || {
-        let bound = SegmentBound { answers: 100, bytes: 1 << 20, age: Duration::from_secs(10) };
-        let none = StagedAnswers::default();
-        let mut writer =
-            StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
-        for (item, response) in answers {
-            writer.append(&item, &response, 7).unwrap();
-        }
-        writer.flush().unwrap();
-    };
-    tokio::task::spawn_blocking(write).await.unwrap();
+    let bound = SegmentBound { answers: 100, bytes: 1 << 20, age: Duration::from_secs(10) };
+    let none = StagedAnswers::default();
+    let mut writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
+    for (item, response) in answers {
+        writer.append(&item, &response, 7).await.unwrap();
+    }
+    writer.flush().await.unwrap();
     path
 }
 
@@ -56,20 +54,54 @@ async fn open(store: &Store) -> StagedAnswers {
 #[tokio::test]
 async fn of_a_segment_with_one_wrong_bit_nothing_is_believed() {
     let store = Store::memory();
-    let path = stage(&store, NAMES.map(|name| (item(name), document(name))).into()).await;
+    let came = |name| if name == "b" { document(name) } else { in_gzip(document(name)) };
+    let path = stage(&store, NAMES.map(|name| (item(name), came(name))).into()).await;
     let sound = store.get(&path).await.unwrap().unwrap();
     assert!(NAMES.iter().all(|name| futures::executor::block_on(open(&store)).has(&item(name), Representation::Full)));
     for bit in (0..sound.len() * 8).step_by(3) {
         let mut damaged = sound.to_vec();
         damaged[bit / 8] ^= 1 << (bit % 8);
         store.put(&path, damaged).await.unwrap();
-        let mut staged = open(&store).await;
+        let staged = open(&store).await;
         for name in NAMES {
-            // A bit that the frame does not use may change nothing; then the document is the one that was staged.
-            if staged.has(&item(name), Representation::Full) {
-                assert_eq!(staged.take(&item(name)).unwrap().0, document(name), "bit {bit}");
-            }
+            assert!(!staged.has(&item(name), Representation::Full), "bit {bit}");
         }
+    }
+}
+
+/// The same answer, with its body as it came.
+fn in_gzip(response: Response) -> Response {
+    let Answer::Fresh(document) = &response.answer else { panic!("no document") };
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(&document.bytes).unwrap();
+    Response { gzip: Some(encoder.finish().unwrap().into()), ..response }
+}
+
+#[tokio::test]
+async fn a_body_that_came_in_gzip_is_staged_as_it_came() {
+    let store = Store::memory();
+    let sent = in_gzip(document("a"));
+    let answers = vec![(item("a"), sent.clone()), (item("b"), document("b"))];
+    let path = stage(&store, answers).await;
+    let segment = store.get(&path).await.unwrap().unwrap();
+    assert!(memchr::memmem::find(&segment, sent.gzip.as_ref().unwrap()).is_some());
+    let mut staged = open(&store).await;
+    for name in ["a", "b"] {
+        assert_eq!(staged.take(&item(name)).unwrap(), (document(name), 7));
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_is_cut_or_of_an_earlier_version_counts_as_nothing_and_its_number_as_used() {
+    let store = Store::memory();
+    let path = stage(&store, NAMES.map(|name| (item(name), in_gzip(document(name)))).into()).await;
+    let sound = store.get(&path).await.unwrap().unwrap();
+    let cuts = (0..sound.len()).step_by(7).map(|length| sound[..length].to_vec());
+    for bytes in cuts.chain([zstd::encode_all(&b"answers of format 1"[..], 1).unwrap()]) {
+        store.put(&path, bytes).await.unwrap();
+        let staged = open(&store).await;
+        assert!(!NAMES.iter().any(|name| staged.has(&item(name), Representation::Full)));
+        assert_eq!(staged.next_run(), 1);
     }
 }
 
@@ -89,8 +121,10 @@ fn stage_in_order(store: &Store, staged: &StagedAnswers, names: &[String], per_s
     let bound = SegmentBound { answers: per_segment, bytes: 1 << 20, age: Duration::from_secs(10) };
     let layout = Layout::origin("npm");
     let mut writer = StagingWriter::new(store, &layout, &Partition::ALL, Representation::Full, staged, bound).unwrap();
-    names.iter().for_each(|name| writer.append(&item(name), &document(name), 7).unwrap());
-    writer.flush().unwrap();
+    for name in names {
+        futures::executor::block_on(writer.append(&item(name), &document(name), 7)).unwrap();
+    }
+    futures::executor::block_on(writer.flush()).unwrap();
 }
 
 proptest! {
@@ -127,7 +161,7 @@ async fn an_answer_is_durable_when_its_segment_is_full_whatever_comes_before_it_
     let none = StagedAnswers::default();
     let layout = Layout::origin("npm");
     let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
-    let feed = tokio::task::spawn_blocking(move || feed.write_to(writer));
+    let feed = tokio::spawn(feed.write_to(writer));
     for name in ["c", "b", "d"] {
         let share = budget.open_share();
         let fetched = Fetched { item: item(name), response: Ok(document(name)), fetched_at_us: 7, share };
@@ -153,7 +187,7 @@ async fn where_nothing_can_be_staged_answers_still_pass_and_the_tap_says_so() {
         let share = ByteBudget::new(1 << 20).lane().open_share();
         Fetched { item: item(name), response: Ok(document(name)), fetched_at_us: 7, share }
     };
-    let waiting = tokio::task::spawn_blocking(move || feed.write_to(writer));
+    let waiting = tokio::spawn(feed.write_to(writer));
     // The second waits in the channel, or for a place in it, when the first cannot be staged.
     let (first, second) = tokio::join!(tap.pass(fetched("a")), tap.pass(fetched("b")));
     assert!(first.is_ok() && second.is_ok());

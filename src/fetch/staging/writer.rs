@@ -1,20 +1,19 @@
 //! Writing segments.
 
-use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Header, Kind, SegmentBound, StagedAnswers};
-use crate::error::{Context, ErrorKind, Result};
+use tokio::time::Instant;
+
+use super::segment::{Header, Kind, SegmentBuilder};
+use super::{SegmentBound, StagedAnswers};
+use crate::error::Result;
 use crate::fetch::FetchItem;
 use crate::lake::{OriginLayout, Partition};
 use crate::npm::{Answer, Representation};
 use crate::registry::Response;
 use crate::store::Store;
 
-/// Fast, and small enough: segments live for minutes.
-const ZSTD_LEVEL: i32 = 1;
-
-/// Appends answers to new segments. Blocks.
+/// Appends answers to new segments.
 pub struct StagingWriter {
     store: Store,
     layout: OriginLayout,
@@ -22,7 +21,7 @@ pub struct StagingWriter {
     representation: Representation,
     run: u32,
     next_segment: u32,
-    encoder: zstd::Encoder<'static, Vec<u8>>,
+    segment: SegmentBuilder,
     bound: SegmentBound,
     answers: usize,
     bytes: usize,
@@ -46,7 +45,7 @@ impl StagingWriter {
             representation,
             run: staged.next_run(),
             next_segment: 0,
-            encoder: new_encoder()?,
+            segment: SegmentBuilder::new(),
             bound,
             answers: 0,
             bytes: 0,
@@ -55,11 +54,11 @@ impl StagingWriter {
     }
 
     /// Appends an answer; durable at the latest when its segment is full.
-    pub fn append(&mut self, item: &FetchItem, response: &Response, fetched_at_us: i64) -> Result<()> {
-        let (kind, body) = match &response.answer {
-            Answer::Fresh(document) => (Kind::Fresh, document.bytes.as_ref()),
-            Answer::NotModified => (Kind::NotModified, [].as_slice()),
-            Answer::Gone { .. } => (Kind::Gone, [].as_slice()),
+    pub async fn append(&mut self, item: &FetchItem, response: &Response, fetched_at_us: i64) -> Result<()> {
+        let (kind, body_bytes) = match &response.answer {
+            Answer::Fresh(document) => (Kind::Fresh, document.bytes.len()),
+            Answer::NotModified => (Kind::NotModified, 0),
+            Answer::Gone { .. } => (Kind::Gone, 0),
         };
         let validators = &response.validators;
         let header = Header {
@@ -72,20 +71,16 @@ impl StagingWriter {
             etag: validators.etag.clone(),
             last_modified: validators.last_modified.clone(),
             fetched_at_us,
-            body_bytes: body.len() as u64,
+            body: None,
         };
-        let text = serde_json::to_vec(&header)
-            .or_error(ErrorKind::Internal, || "a staged answer cannot be spelled as JSON".to_owned())?;
-        let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let written = [length.as_slice(), &text, body].into_iter().try_for_each(|part| self.encoder.write_all(part));
-        written.or_error(ErrorKind::Internal, || "a staged answer cannot be compressed".to_owned())?;
+        self.segment.append(header, response).await?;
         if self.answers == 0 {
             self.first_at = Instant::now();
         }
         self.answers += 1;
-        self.bytes += body.len();
+        self.bytes += body_bytes;
         if self.answers >= self.bound.answers || self.bytes >= self.bound.bytes {
-            self.put_segment()?;
+            self.put_segment().await?;
         }
         Ok(())
     }
@@ -96,25 +91,16 @@ impl StagingWriter {
     }
 
     /// Makes what was appended durable, as far as there is any.
-    pub fn flush(&mut self) -> Result<()> {
-        if self.answers == 0 { Ok(()) } else { self.put_segment() }
+    pub async fn flush(&mut self) -> Result<()> {
+        if self.answers == 0 { Ok(()) } else { self.put_segment().await }
     }
 
-    fn put_segment(&mut self) -> Result<()> {
-        let encoder = std::mem::replace(&mut self.encoder, new_encoder()?);
-        let segment = encoder.finish().or_error(ErrorKind::Internal, || "a segment cannot be compressed".to_owned())?;
+    async fn put_segment(&mut self) -> Result<()> {
+        let segment = std::mem::replace(&mut self.segment, SegmentBuilder::new()).finish();
         let path = self.layout.staged_answers(&self.partition, self.run, self.next_segment);
-        futures::executor::block_on(self.store.put(&path, segment))?;
+        self.store.put(&path, segment).await?;
         self.next_segment += 1;
         (self.answers, self.bytes) = (0, 0);
         Ok(())
     }
-}
-
-fn new_encoder() -> Result<zstd::Encoder<'static, Vec<u8>>> {
-    let encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL).and_then(|mut encoder| {
-        encoder.include_checksum(true)?;
-        Ok(encoder)
-    });
-    encoder.or_error(ErrorKind::Internal, || "zstd does not start".to_owned())
 }

@@ -1,6 +1,6 @@
-//! Which form a pivots file has, and the reading of its plainest: one key a line. Code is evaluated in `engine`.
+//! Which form a pivots file has, and the reading of those that are data: a JSON array, and one key a line.
 
-use super::{Element, shown};
+use super::{PivotElement, shown_pivot};
 use crate::error::{Error, Result};
 
 /// How a pivots file is written.
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 pub(super) enum Form {
     /// One key a line.
     Lines,
-    /// JSON, a literal, or JavaScript: each of them is evaluated.
+    /// JSON, a literal, or JavaScript.
     Code,
 }
 
@@ -47,6 +47,12 @@ impl Form {
     }
 }
 
+/// The elements of a JSON array of texts and nulls; `None` for any other text.
+pub(super) fn read_json(text: &str) -> Option<Vec<PivotElement>> {
+    let list: Vec<Option<String>> = serde_json::from_str(text).ok()?;
+    Some(list.into_iter().map(|key| key.map_or(PivotElement::Null, PivotElement::Text)).collect())
+}
+
 /// The keys of a file with one key a line, and the number of each one's line, counted from 1.
 ///
 /// A first or last line `null` is an open end. Elsewhere it is the key `null`, which is a package's name.
@@ -54,16 +60,17 @@ impl Form {
 /// # Errors
 /// [`crate::error::ErrorKind::Input`] for a line with something that no key typed as a line has: then the file is
 /// something else, a table or a page, and keys made of it would be believed in silence.
-pub(super) fn read_lines(text: &str) -> Result<(Vec<Element>, Vec<usize>)> {
+pub(super) fn read_lines(text: &str) -> Result<(Vec<PivotElement>, Vec<usize>)> {
     let mut keys = Vec::new();
     let mut line_numbers = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let key = without_comment(line).trim();
         if let Some(odd) = key.chars().find(|letter| is_odd(*letter)) {
             let at = index + 1;
-            return Err(Error::input(format!("line {at} is no key, because of its {odd:?}: {}", shown(key))).hint(
-                "give one key a line and nothing else; keys with such characters can be written as a JSON array",
-            ));
+            return Err(Error::input(format!("line {at} is no key, because of its {odd:?}: {}", shown_pivot(key)))
+                .hint(
+                    "give one key a line and nothing else; keys with such characters can be written as a JSON array",
+                ));
         }
         if !key.is_empty() {
             keys.push(key);
@@ -72,8 +79,8 @@ pub(super) fn read_lines(text: &str) -> Result<(Vec<Element>, Vec<usize>)> {
     }
     let last = keys.len().saturating_sub(1);
     let elements = keys.iter().enumerate().map(|(index, &key)| match key {
-        "null" if index == 0 || index == last => Element::Null,
-        key => Element::Text(key.to_owned()),
+        "null" if index == 0 || index == last => PivotElement::Null,
+        key => PivotElement::Text(key.to_owned()),
     });
     Ok((elements.collect(), line_numbers))
 }

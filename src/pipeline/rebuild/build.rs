@@ -9,10 +9,9 @@ use tokio_util::sync::CancellationToken;
 use crate::encode::ShardWriter;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, ShardMeta};
-use crate::pipeline::build::note_written;
-use crate::pipeline::document_shards::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::compare;
+use crate::pipeline::worker::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES, note_written};
 use crate::shard::{RawDocument, RawDocuments, ShardReader};
 use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::{DocumentInput, DocumentTables, TableKind, schema};
@@ -105,7 +104,7 @@ impl Task {
 
     fn open(&self, table: TableKind) -> Result<ShardFile> {
         let path = self.layout.shard(table, &self.manifest.partition);
-        let file = futures::executor::block_on(self.store.open_shard(&path))?;
+        let file = self.store.blocking().open(&path)?;
         file.ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))
     }
 

@@ -19,15 +19,18 @@ use tokio_util::sync::CancellationToken;
 
 use self::build::Task;
 pub(super) use self::plan::Wanted;
-use super::lease::{Lease, LeaseWatch};
+use super::lease::{Attempt, Lease, LeaseWatch, given_back, recover_unheld, refuse_locked};
 use super::open::{raise_lake, sweep};
 use super::progress::{Progress, ProgressSnapshot};
 use super::summary::seconds;
-use crate::commit::{commit, discard_staged_shards, read_manifest, read_manifests, recover};
+use crate::commit::{commit, read_manifest, read_manifests, recover};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Layout, Manifest, OriginLayout, Partition};
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
+
+/// The command that leases are taken for.
+const PURPOSE: &str = "rebuild";
 
 /// What a rebuild is to do.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +72,7 @@ pub struct RebuildSummary {
 /// the summary says so.
 ///
 /// Fails with [`ErrorKind::Lake`] where there is no lake or no such origin, for a lake of a newer version, where another
-/// process works on an origin, and where a shard that is needed is lost or damaged.
+/// process holds the lock of an origin, and where a shard that is needed is lost or damaged.
 pub async fn rebuild(
     store: &Store,
     options: &RebuildOptions,
@@ -87,7 +90,7 @@ pub async fn rebuild(
     let mut summary = RebuildSummary { lake: store.location(), ..RebuildSummary::default() };
     for name in info.origins.into_keys().filter(|name| options.origin.as_ref().is_none_or(|wanted| wanted == name)) {
         let layout = Layout::origin(&name);
-        let lease = Lease::take(store, &layout, "rebuild").await?;
+        refuse_locked(store, &layout).await?;
         let run = Run {
             store: store.clone(),
             layout,
@@ -96,10 +99,7 @@ pub async fn rebuild(
             stop: stop.child_token(),
             large_documents: Arc::default(),
         };
-        let result = run.origin(lease.watch(), &mut summary).await;
-        // Whatever else failed is the story.
-        let ended = lease.end().await;
-        result.and(ended).doing(|| format!("rebuilding {name}"))?;
+        run.origin(&mut summary).await.doing(|| format!("rebuilding {name}"))?;
         summary.origins.push(name);
         if stop.is_cancelled() {
             break;
@@ -119,16 +119,16 @@ pub(super) struct Run {
     pub(super) layout: OriginLayout,
     pub(super) wanted: Wanted,
     pub(super) progress: Arc<Progress>,
-    /// Cancelled when the run is to end: by its caller, by the first failure, and when the lease is lost.
+    /// Cancelled when the run is to end: by its caller, and by the first failure.
     pub(super) stop: CancellationToken,
     /// Held while a large document becomes rows.
     pub(super) large_documents: Arc<Mutex<()>>,
 }
 
 impl Run {
-    async fn origin(&self, lease: LeaseWatch, summary: &mut RebuildSummary) -> Result<()> {
-        sweep(&self.store, &self.layout).await?;
-        summary.commits_recovered += recover(&self.store, &self.layout).await? as u64;
+    async fn origin(&self, summary: &mut RebuildSummary) -> Result<()> {
+        sweep(&self.store).await?;
+        summary.commits_recovered += recover_unheld(&self.store, &self.layout, PURPOSE).await?;
         let manifests = read_manifests(&self.store, &self.layout).await?;
         summary.partitions_total += manifests.len() as u64;
         Progress::add(&self.progress.partitions_total, manifests.len() as u64);
@@ -137,30 +137,33 @@ impl Run {
         summary.partitions_current += partitions.skipped;
         Progress::add(&self.progress.partitions_done, partitions.skipped);
         Progress::add(&self.progress.partitions_unchanged, partitions.skipped);
-
-        let work = self.partitions(partitions.to_rebuild, &lease);
-        tokio::pin!(work);
-        let (rebuilt, failure) = tokio::select! {
-            done = &mut work => done,
-            () = lease.lost() => {
-                self.stop.cancel();
-                (work.await.0, Some(lease.lost_error()))
+        let mut left = partitions.to_rebuild;
+        while !left.is_empty() && !self.stop.is_cancelled() {
+            let held = self.partitions(left, summary).await?;
+            let stems: BTreeSet<String> = held.iter().map(Partition::file_stem).collect();
+            // Another process works on them, and may make them again itself.
+            let waiting = given_back(&self.store, &self.layout, &stems);
+            match self.stop.run_until_cancelled(waiting).await {
+                Some(given_back) => drop(given_back?),
+                None => break,
             }
-        };
-        summary.partitions_rebuilt += rebuilt;
-        failure.map_or(Ok(()), Err)
+            left = held;
+        }
+        Ok(())
     }
 
-    /// Makes partitions again, as many at once as there are cores. Returns how many were made, and the first failure. Each
-    /// that was begun runs to its end, so that nothing is written when the lease is given back.
-    async fn partitions(&self, partitions: Vec<Partition>, lease: &LeaseWatch) -> (u64, Option<Error>) {
+    /// Makes partitions again, as many at once as there are cores. Returns those that another process holds. Each that was
+    /// begun runs to its end, so that nothing is written after the leases are given back.
+    async fn partitions(&self, partitions: Vec<Partition>, summary: &mut RebuildSummary) -> Result<Vec<Partition>> {
         let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-        let (mut rebuilt, mut failure) = (0, None);
-        let work = partitions.into_iter().map(|partition| self.partition(partition, lease));
+        let (mut held, mut failure) = (Vec::new(), None);
+        let work = partitions.into_iter().map(|partition| self.partition(partition));
         let mut work = stream::iter(work).buffer_unordered(at_once);
         while let Some(result) = work.next().await {
             match result {
-                Ok(has_changed) => rebuilt += u64::from(has_changed),
+                Ok(Ended::Rebuilt) => summary.partitions_rebuilt += 1,
+                Ok(Ended::Current) => summary.partitions_current += 1,
+                Ok(Ended::Held(partition)) => held.push(partition),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.stop.cancel();
@@ -168,7 +171,7 @@ impl Run {
                 }
             }
         }
-        (rebuilt, failure)
+        failure.map_or(Ok(held), Err)
     }
 
     /// Which partitions are to be made again, and how much that is. Blocks.
@@ -188,11 +191,35 @@ impl Run {
         Ok(partitions)
     }
 
-    async fn partition(&self, partition: Partition, lease: &LeaseWatch) -> Result<bool> {
-        let rebuilt = rebuild_partition(self, &partition, lease).await?;
+    /// Makes a partition again under its lease.
+    async fn partition(&self, partition: Partition) -> Result<Ended> {
+        if self.stop.is_cancelled() {
+            return Err(Error::interrupted());
+        }
+        let lease = match Lease::of_partition(&self.store, &self.layout, &partition, PURPOSE).await? {
+            Attempt::Taken(lease) => lease,
+            Attempt::HeldBy(_) => return Ok(Ended::Held(partition)),
+        };
+        let watch = lease.watch();
+        let result = async {
+            recover(&self.store, &self.layout, &partition).await?;
+            rebuild_partition(self, &partition, &watch).await
+        };
+        let result = result.await;
+        let ended = lease.end().await;
+        let is_rebuilt = result.and_then(|is_rebuilt| ended.map(|()| is_rebuilt))?;
         Progress::add(&self.progress.partitions_done, 1);
-        Ok(rebuilt)
+        Ok(if is_rebuilt { Ended::Rebuilt } else { Ended::Current })
     }
+}
+
+/// How the work on a partition ended.
+enum Ended {
+    Rebuilt,
+    /// There was nothing to do any more.
+    Current,
+    /// Another process works on it.
+    Held(Partition),
 }
 
 /// The partitions of an origin.
@@ -210,7 +237,6 @@ pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &
         return Err(Error::interrupted());
     }
     let Some(manifest) = read_manifest(&run.store, &run.layout, partition).await? else { return Ok(false) };
-    discard_staged_shards(&run.store, &run.layout, partition).await?;
     let task = run.clone();
     let build = move || {
         let tables = task.wanted.of(&task.store, &task.layout, &manifest)?;
@@ -218,14 +244,17 @@ pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &
             return Ok(None);
         }
         let Run { store, layout, progress, stop, large_documents, .. } = task;
-        Task { store, layout, manifest, tables, progress, stop, large_documents }.build().map(Some)
+        let moved: Vec<TableKind> = tables.iter().copied().collect();
+        let task = Task { store, layout, manifest, tables, progress, stop, large_documents };
+        task.build().map(|manifest| Some((manifest, moved)))
     };
     let doing = || format!("rebuilding the partition {partition}");
-    let Some(manifest) = blocking("a partition's rebuild", build).await.doing(doing)? else { return Ok(false) };
+    let built = blocking("a partition's rebuild", build).await.doing(doing)?;
+    let Some((manifest, tables)) = built else { return Ok(false) };
     lease.confirm().await?;
     let (store, layout) = (run.store.clone(), run.layout.clone());
     // To its end, also when this future is dropped meanwhile.
-    let committed = tokio::spawn(async move { commit(&store, &layout, &manifest).await }).await;
+    let committed = tokio::spawn(async move { commit(&store, &layout, &manifest, &tables).await }).await;
     committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
     Ok(true)
 }

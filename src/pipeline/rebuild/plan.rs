@@ -39,6 +39,6 @@ fn is_of_this_version(table: TableKind, meta: &ShardMeta) -> bool {
 
 /// Whether a shard is there in the size that its manifest names.
 fn is_as_named(store: &Store, path: &str, meta: &ShardMeta) -> Result<bool> {
-    let file = futures::executor::block_on(store.open_shard(path))?;
+    let file = store.blocking().open(path)?;
     Ok(file.is_some_and(|file| file.size_bytes() == meta.size_bytes))
 }

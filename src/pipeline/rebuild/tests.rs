@@ -13,7 +13,9 @@ use super::{RebuildOptions, RebuildSummary, rebuild};
 use crate::commit::read_manifests;
 use crate::error::{ErrorKind, Result};
 use crate::lake::Layout;
-use crate::pipeline::crash_tests::{Lake, Place, assert_nothing_half, assert_same, kind_of, layout, objects, run};
+use crate::pipeline::crash_tests::{
+    Backend, Lake, assert_nothing_half, assert_same, forget_dead_process, kind_of, layout, objects, run,
+};
 use crate::sample::{Options, SampleServer, World};
 use crate::store::{Failure, Reached, Step, Store};
 use crate::table::TableKind;
@@ -53,7 +55,7 @@ async fn rebuilt(store: &Store, stop: &CancellationToken) -> Result<RebuildSumma
 }
 
 /// What a rebuild reaches in peace: the lake then, and the steps on the way.
-async fn in_peace(place: Place, before: &BTreeMap<String, Bytes>) -> (Lake, Vec<Reached>) {
+async fn in_peace(place: Backend, before: &BTreeMap<String, Bytes>) -> (Lake, Vec<Reached>) {
     let quiet = place.lake(before).await;
     let summary = rebuilt(&quiet.store, &CancellationToken::new()).await.unwrap();
     assert_eq!(summary.partitions_rebuilt, summary.partitions_total);
@@ -64,7 +66,7 @@ async fn in_peace(place: Place, before: &BTreeMap<String, Bytes>) -> (Lake, Vec<
 /// Fails a rebuild at each of `steps`, in a lake of its own. Returns the steps that were reached.
 async fn fail_at(
     steps: Vec<Reached>,
-    place: Place,
+    place: Backend,
     failure: Failure,
     before: &BTreeMap<String, Bytes>,
     quiet: &Store,
@@ -80,8 +82,7 @@ async fn fail_at(
             Err(error) => assert_eq!(error.kind(), ErrorKind::Lake, "{error:?}"),
         }
         assert_nothing_half(&lake.store, [before, &objects(quiet).await], &after).await;
-        // The lock of a dead process is taken over by another one; here both are one process.
-        lake.store.delete(&layout().lock()).await.unwrap();
+        forget_dead_process(&lake.store).await;
         rebuilt(&lake.store, &CancellationToken::new()).await.unwrap();
         assert_same(&lake.store, quiet, &after).await;
         Some(reached)
@@ -100,19 +101,23 @@ fn assert_tried(tried: &[Reached], least: usize, kinds: &[(Step, &str)]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_a_rerun_ends_in_the_same_bytes() {
     let before = old_lake(&["m"]).await;
-    let (quiet, steps) = in_peace(Place::Memory, &before).await;
+    let (quiet, steps) = in_peace(Backend::Memory, &before).await;
     assert_eq!(steps[0].path, Layout::INFO, "the front page is raised before anything else is written");
-    let tried = fail_at(steps, Place::Memory, Failure::Death, &before, &quiet.store).await;
+    let tried = fail_at(steps, Backend::Memory, Failure::Death, &before, &quiet.store).await;
     let staged = "sample/staging/partition/table.parquet";
     let kinds = [staged, "sample/staging/partition/commit.json", "sample/table/partition.parquet"];
     assert_tried(&tried, 70, &kinds.map(|kind| (Step::Put, kind)));
-    assert_tried(&tried, 70, &[(Step::Put, "sample/manifest/partition.json"), (Step::Delete, "sample/lock.json")]);
+    assert_tried(
+        &tried,
+        70,
+        &[(Step::Put, "sample/manifest/partition.json"), (Step::Delete, "sample/leases/partition.json")],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_failure_at_any_kind_of_step_on_a_disk_a_rerun_ends_in_the_same_bytes() {
     let before = old_lake(&["m"]).await;
-    let (quiet, steps) = in_peace(Place::Disk, &before).await;
+    let (quiet, steps) = in_peace(Backend::Disk, &before).await;
     let mut kinds: BTreeMap<(Step, String), Reached> = BTreeMap::new();
     for step in steps {
         kinds.insert((step.step, kind_of(&step.path)), step);
@@ -121,7 +126,7 @@ async fn after_a_failure_at_any_kind_of_step_on_a_disk_a_rerun_ends_in_the_same_
     let expected = [(Step::Write, staged), (Step::SyncFile, staged), (Step::Rename, "sample/table/partition.parquet")];
     for failure in [Failure::Death, Failure::Once, Failure::FullDisk] {
         let steps = kinds.values().filter(|reached| failure != Failure::FullDisk || reached.step.needs_room());
-        let tried = fail_at(steps.cloned().collect(), Place::Disk, failure, &before, &quiet.store).await;
+        let tried = fail_at(steps.cloned().collect(), Backend::Disk, failure, &before, &quiet.store).await;
         assert_tried(&tried, 12, &expected[..if failure == Failure::FullDisk { 2 } else { 3 }]);
     }
 }
@@ -129,10 +134,10 @@ async fn after_a_failure_at_any_kind_of_step_on_a_disk_a_rerun_ends_in_the_same_
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_stopped_ends_what_it_commits_and_goes_on_where_it_was() {
     let before = old_lake(&["b", "c", "p", "s", "sn", "t", "u", "z"]).await;
-    let (quiet, _) = in_peace(Place::Disk, &before).await;
-    let lake = Place::Disk.lake(&before).await;
+    let (quiet, _) = in_peace(Backend::Disk, &before).await;
+    let lake = Backend::Disk.lake(&before).await;
     let first = read_manifests(&lake.store, &layout()).await.unwrap().remove(0).partition;
-    let (_, steps) = in_peace(Place::Disk, &before).await;
+    let (_, steps) = in_peace(Backend::Disk, &before).await;
     let named = |reached: &&Reached| reached.step == Step::Rename && reached.path == layout().manifest(&first);
     let held = lake.store.failing_before(steps.iter().find(named).unwrap(), Failure::Held);
     let stop = CancellationToken::new();
@@ -152,7 +157,7 @@ async fn one_that_is_stopped_ends_what_it_commits_and_goes_on_where_it_was() {
     assert_same(&lake.store, &quiet.store, "a stop").await;
 
     // One that is stopped before it began changes no table.
-    let lake = Place::Memory.lake(&before).await;
+    let lake = Backend::Memory.lake(&before).await;
     let summary = rebuilt(&lake.store, &stop).await.unwrap();
     assert!(summary.interrupted && summary.partitions_rebuilt == 0, "{summary:?}");
     let shards = |objects: BTreeMap<String, Bytes>| {
@@ -165,14 +170,14 @@ async fn one_that_is_stopped_ends_what_it_commits_and_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_a_dead_process_staged_is_not_committed() {
     let before = old_lake(&[]).await;
-    let (quiet, _) = in_peace(Place::Memory, &before).await;
+    let (quiet, _) = in_peace(Backend::Memory, &before).await;
     let mut lake = before.clone();
     let partition = crate::lake::Partition::ALL;
     for table in TableKind::ALL {
         lake.insert(layout().staged_shard(table, &partition), Bytes::from_static(b"left by the dead"));
     }
     // The tables that need not be made are those that could be taken wrongly.
-    let lake = Place::Memory.lake(&lake).await;
+    let lake = Backend::Memory.lake(&lake).await;
     let options = RebuildOptions { tables: [TableKind::Scripts].into(), ..RebuildOptions::default() };
     rebuild(&lake.store, &options, Arc::default(), CancellationToken::new()).await.unwrap();
     let (now, then) = (objects(&lake.store).await, objects(&quiet.store).await);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::others::Others;
 use super::proof::{Fault, OriginProof, finding};
 use crate::error::Result;
-use crate::lake::{OriginLayout, Partition, PartitionSet, Place};
+use crate::lake::{FileRole, OriginLayout, Partition, PartitionSet};
 use crate::store::{EntryKind, Store};
 use crate::table::TableKind;
 
@@ -25,15 +25,15 @@ pub(super) async fn check(
     let mut others = Others::default();
     let mut without_manifest: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let paths = list(store, layout).await?;
-    let manifest_stem = |path| match layout.place(path) {
-        Place::Manifest { file } => file.strip_suffix(".json"),
+    let manifest_stem = |path| match layout.role(path) {
+        FileRole::Manifest { file } => file.strip_suffix(".json"),
         _ => None,
     };
     let manifests: BTreeSet<&str> = paths.iter().filter_map(|path| manifest_stem(path)).collect();
     for path in &paths {
-        match layout.place(path) {
-            Place::Own | Place::SetAside => {}
-            Place::Table { file } => {
+        match layout.role(path) {
+            FileRole::Own | FileRole::SetAside => {}
+            FileRole::Table { file } => {
                 match file.strip_suffix(".parquet").and_then(|stem| partitions.get_key_value(stem)) {
                     Some((stem, _)) if !manifests.contains(stem.as_str()) => {
                         without_manifest.entry(stem).or_default().push(path.clone());
@@ -50,13 +50,13 @@ pub(super) async fn check(
                     None => others.add(path, file),
                 }
             }
-            Place::Manifest { file } => match file.strip_suffix(".json") {
+            FileRole::Manifest { file } => match file.strip_suffix(".json") {
                 Some(stem) if partitions.contains_key(stem) || is_at_work => {}
                 Some(_) => stranger(layout, path, "no manifest of the partition set", proof),
                 None => others.add(path, file),
             },
-            Place::Staged { is_named: false, .. } => others.add(path, ""),
-            Place::Staged { stem, .. } => match partitions.get(stem) {
+            FileRole::Staged { is_named: false, .. } => others.add(path, ""),
+            FileRole::Staged { stem, .. } => match partitions.get(stem) {
                 None => stranger(layout, path, "staged for no partition of the set", proof),
                 Some(partition) if *path == layout.commit_intent(partition) && !is_at_work => {
                     let reason = "a commit was begun and not ended: some tables may be newer than others".to_owned();
@@ -67,7 +67,7 @@ pub(super) async fn check(
                     staged.insert(stem);
                 }
             },
-            Place::Unknown { file } => others.add(path, file),
+            FileRole::Unknown { file } => others.add(path, file),
         }
     }
     for (stem, paths) in without_manifest {
@@ -146,7 +146,7 @@ pub(super) fn unnamed_tables(
     let mut unnamed = Vec::new();
     for table in TableKind::ALL.into_iter().filter(|table| !is_named(*table)) {
         let path = layout.shard(table, partition);
-        if futures::executor::block_on(store.open_shard(&path))?.is_some() {
+        if store.blocking().open(&path)?.is_some() {
             unnamed.push(path);
         }
     }

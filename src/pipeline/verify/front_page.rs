@@ -12,8 +12,8 @@ use super::partition_set::is_origin;
 use super::proof::{Fault, Finding, lake_finding};
 use super::requests;
 use super::root_file::RootFile;
-use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{LakeInfo, Layout, OriginInfo};
+use crate::error::Result;
+use crate::lake::{LakeInfo, Layout, OriginInfo, Record};
 use crate::pipeline::open::{no_lake, refuse_newer_origin, refuse_newer_record};
 use crate::registry::{Origin, host_of};
 use crate::store::{EntryKind, Store};
@@ -142,9 +142,7 @@ impl FrontPage {
             }
         };
         let info = LakeInfo { origins: self.origins.clone(), ..LakeInfo::new(&default_origin) };
-        let text = serde_json::to_vec_pretty(&info)
-            .or_error(ErrorKind::Internal, || "the lake's front page cannot be spelled as JSON".to_owned())?;
-        self.file.replace(store, text).await?;
+        self.file.replace(store, info.to_json()?).await?;
         Ok((self.origins, notes))
     }
 

@@ -11,7 +11,7 @@ use super::proof::{Fault, Finding, OriginProof, finding};
 use super::{files, partition, places};
 use crate::commit::read_manifest;
 use crate::error::Result;
-use crate::lake::{OriginLayout, Partition, PartitionSet};
+use crate::lake::{LockRecord, OriginLayout, Partition, PartitionSet};
 use crate::pipeline::lease::live_holder;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::status::read_partition_set;
@@ -45,7 +45,7 @@ pub(super) async fn verify_origin(
         proof.notes.push("it has no folder: nothing was ingested yet, or all of it was deleted".to_owned());
         return Ok(proof);
     }
-    let is_at_work = lock == Lock::AsItLies && check_lock(store, layout, &mut proof).await?;
+    let is_at_work = lock == Lock::AsItLies && check_locks(store, layout, &mut proof).await?;
     if !places::check_origin(store, layout, &mut proof).await? {
         return Ok(proof);
     }
@@ -61,26 +61,31 @@ pub(super) async fn verify_origin(
     Ok(proof)
 }
 
-/// Whether another process works on the origin now. A lock that cannot be read is held by nobody: its holder finds that out
-/// when it renews it.
-async fn check_lock(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<bool> {
-    let path = layout.lock();
-    let problem = match places::no_file(store, &path).await? {
-        Some(reason) => reason,
-        None => match live_holder(store, layout).await {
-            Ok(None) => return Ok(false),
-            Ok(Some(holder)) => {
-                let (purpose, process_id, host) = (&holder.purpose, holder.process_id, &holder.host);
-                let told =
-                    format!("{purpose} is at work (process {process_id} on {host}); what it changed was read again");
-                proof.notes.push(told);
-                return Ok(true);
-            }
-            Err(error) => error.report(),
-        },
-    };
-    proof.findings.push(finding(layout, (path, Fault::Record, problem), None));
-    Ok(false)
+/// Whether another process works on the origin now. A lock or a lease that cannot be read is held by nobody: its holder finds
+/// that out when it renews it.
+async fn check_locks(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<bool> {
+    let mut paths = vec![layout.lock()];
+    if places::no_folder(store, &layout.leases()).await?.is_none() {
+        paths.extend(store.list(&layout.leases()).await?.into_iter().filter(|path| !Store::is_put_begun(path)));
+    }
+    let mut at_work = BTreeSet::new();
+    for path in paths {
+        let problem = match places::no_file(store, &path).await? {
+            Some(reason) => reason,
+            None => match live_holder(store, &path).await {
+                Ok(None) => continue,
+                Ok(Some(LockRecord { purpose, process_id, host, .. })) => {
+                    at_work.insert(format!("{purpose} is at work (process {process_id} on {host})"));
+                    continue;
+                }
+                Err(error) => error.report(),
+            },
+        };
+        proof.findings.push(finding(layout, (path, Fault::Record, problem), None));
+    }
+    let is_at_work = !at_work.is_empty();
+    proof.notes.extend(at_work.into_iter().map(|who| format!("{who}; what it changed was read again")));
+    Ok(is_at_work)
 }
 
 /// The partition set, where there is one that can be true.

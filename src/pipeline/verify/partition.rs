@@ -105,7 +105,7 @@ pub(super) fn check(work: &Work) -> Result<Checked> {
 fn open_table(work: &Work, kind: TableKind, path: &str, meta: &ShardMeta) -> Result<Table, (Fault, String)> {
     let damaged = |error: Error| (Fault::Damaged, error.report());
     let gone = || (Fault::Missing, "it is gone, but its manifest names it".to_owned());
-    let file = futures::executor::block_on(work.store.open_shard(path)).map_err(damaged)?.ok_or_else(gone)?;
+    let file = work.store.blocking().open(path).map_err(damaged)?.ok_or_else(gone)?;
     compare(file, meta).map_err(|why| (Fault::Damaged, why))?;
     // Opened anew: the first handle stands at the end of the file.
     let cursor = open_cursor(&work.store, &work.layout, &work.partition, kind, Table::columns(kind));
@@ -125,7 +125,7 @@ pub(super) fn open_cursor(
     kind: TableKind,
     columns: &[&str],
 ) -> Result<Option<NameCursor>> {
-    match futures::executor::block_on(store.open_shard(&layout.shard(kind, partition)))? {
+    match store.blocking().open(&layout.shard(kind, partition))? {
         Some(file) => NameCursor::open(kind, file, &schema(kind), columns).map(Some),
         None => Ok(None),
     }
@@ -134,7 +134,7 @@ pub(super) fn open_cursor(
 /// Whether a shard is the one that the manifest names, byte for byte.
 pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest, kind: TableKind) -> bool {
     let Some(meta) = manifest.shards.get(kind.as_str()) else { return false };
-    let file = futures::executor::block_on(store.open_shard(&layout.shard(kind, &manifest.partition)));
+    let file = store.blocking().open(&layout.shard(kind, &manifest.partition));
     file.ok().flatten().is_some_and(|file| compare(file, meta).is_ok())
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, newer_than_known};
-use crate::pipeline::status::{read_partition_set, write_partition_set};
+use crate::pipeline::status::read_partition_set;
 use crate::store::Store;
 use crate::table::TableKind;
 use crate::version::FORMAT_VERSION;
@@ -26,8 +26,7 @@ impl Told {
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         for path in store.list(&layout.manifests()).await? {
             // One that cannot be read still has a name.
-            let text = store.get(&path).await.ok().flatten();
-            match text.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok()) {
+            match store.read_record::<Manifest>(&path).await.ok().flatten() {
                 Some(manifest) if layout.manifest(&manifest.partition) == path => manifests.push(manifest.partition),
                 _ => note_stem(&path, ".json", &mut names),
             }
@@ -134,7 +133,7 @@ pub(super) async fn mend_partition_set(store: &Store, layout: &OriginLayout) -> 
         pivots: held.map(|set| set.pivots).unwrap_or_default(),
         boundaries,
     };
-    write_partition_set(store, layout, &set).await?;
+    store.put_record(&layout.partition_set(), &set).await?;
     Ok(true)
 }
 

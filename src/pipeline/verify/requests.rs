@@ -14,7 +14,7 @@ use super::partition::open_cursor;
 use super::proof::{Fault, Finding, lake_finding};
 use super::root_file::RootFile;
 use crate::error::{Context, ErrorKind, Result};
-use crate::lake::{Layout, OriginInfo};
+use crate::lake::{Layout, OriginInfo, Record};
 use crate::pipeline::status::read_partition_set;
 use crate::registry::{BudgetSnapshot, MonthCount, host_of, month_of};
 use crate::store::{Store, blocking};
@@ -69,9 +69,7 @@ pub(super) async fn mend(store: &Store, origins: &BTreeMap<String, OriginInfo>) 
     if counts.hosts.is_empty() {
         notes.push(format!("{}: what was counted this month is lost, and begins at 0 again", Layout::REQUESTS));
     }
-    let text = serde_json::to_vec_pretty(&counts)
-        .or_error(ErrorKind::Internal, || "the count of requests cannot be spelled as JSON".to_owned())?;
-    file.replace(store, text).await?;
+    file.replace(store, counts.to_json()?).await?;
     Ok(notes)
 }
 

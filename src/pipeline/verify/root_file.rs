@@ -35,8 +35,7 @@ impl RootFile {
     /// Puts `text` in its place, and what was there aside where it was anything else.
     ///
     /// Fails, of kind Lake, where another process wrote it meanwhile.
-    pub(super) async fn replace(&self, store: &Store, mut text: Vec<u8>) -> Result<()> {
-        text.push(b'\n');
+    pub(super) async fn replace(&self, store: &Store, text: Vec<u8>) -> Result<()> {
         if self.text.as_ref().is_some_and(|found| found[..] == text[..]) {
             return Ok(());
         }

@@ -1,9 +1,10 @@
-//! Salvage: what a broken partition still tells, and which of its documents are sound. Blocks.
+//! Salvage: what a broken partition still tells, and which of its documents are sound.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use super::partition::{has_meta, open_cursor};
 use crate::error::Result;
@@ -12,7 +13,7 @@ use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::npm::{Answer, Document, Outcome, PackageName, Representation, Revision, Validators};
 use crate::registry::Response;
 use crate::shard::Row;
-use crate::store::Store;
+use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
 /// Segments may be large: what is lost with one is read again from the shard that it came from.
@@ -20,7 +21,7 @@ const SEGMENT: SegmentBound = SegmentBound { answers: 1_000, bytes: 16 << 20, ag
 /// Where the names are read that the partition was asked for: the first that can be read tells.
 const TABLES_OF_NAMES: [TableKind; 3] = [TableKind::Outcomes, TableKind::Packuments, TableKind::Packages];
 
-/// The names that were asked for; `None` where no shard tells.
+/// The names that were asked for; `None` where no shard tells. Blocks.
 pub(super) fn names_held(store: &Store, layout: &OriginLayout, partition: &Partition) -> Option<BTreeSet<PackageName>> {
     let read = |table: TableKind| -> Option<BTreeSet<PackageName>> {
         let mut cursor = open_cursor(store, layout, partition, table, &[]).ok()??;
@@ -34,7 +35,7 @@ pub(super) fn names_held(store: &Store, layout: &OriginLayout, partition: &Parti
     TABLES_OF_NAMES.into_iter().find_map(read)
 }
 
-/// The form of most of its documents; the full one where that is not known.
+/// The form of most of its documents; the full one where that is not known. Blocks.
 pub(super) fn wanted_form(store: &Store, layout: &OriginLayout, partition: &Partition) -> Representation {
     let count = || -> Result<(u64, u64)> {
         let (mut abbreviated, mut full) = (0, 0);
@@ -57,26 +58,53 @@ pub(super) fn wanted_form(store: &Store, layout: &OriginLayout, partition: &Part
     }
 }
 
-/// Stages every answer of the partition that its shards still hold whole, as if it had just come, and answers how many
+/// A staged answer: whose it is, what it is, and when it came, in µs since 1970.
+type Salvaged = (FetchItem, Response, i64);
+
+/// Stages every answer of the partition that its shards still hold whole, as if it had just come, and returns how many
 /// documents they were. Stages nothing unless both `outcomes` and `packuments` are the shards that the manifest names.
-pub(super) fn restage(
+pub(super) async fn restage(
     store: &Store,
     layout: &OriginLayout,
     manifest: &Manifest,
     representation: Representation,
 ) -> Result<u64> {
+    let (sender, mut answers) = mpsc::channel(1);
+    let (task_store, task_layout, task_manifest) = (store.clone(), layout.clone(), manifest.clone());
+    let read = move || read_answers(&task_store, &task_layout, &task_manifest, representation, &sender);
+    let write = async {
+        let staged = StagedAnswers::default();
+        let mut staging = StagingWriter::new(store, layout, &manifest.partition, representation, &staged, SEGMENT)?;
+        let mut documents_saved = 0;
+        while let Some((item, response, fetched_at_us)) = answers.recv().await {
+            documents_saved += u64::from(matches!(response.answer, Answer::Fresh(_)));
+            staging.append(&item, &response, fetched_at_us).await?;
+        }
+        staging.flush().await?;
+        Ok(documents_saved)
+    };
+    let ((), documents_saved) = futures::try_join!(blocking("reading what is sound in a partition", read), write)?;
+    Ok(documents_saved)
+}
+
+/// Sends the answers to `answers`, and ends early where nobody takes them. Blocks.
+fn read_answers(
+    store: &Store,
+    layout: &OriginLayout,
+    manifest: &Manifest,
+    representation: Representation,
+    answers: &mpsc::Sender<Salvaged>,
+) -> Result<()> {
     let partition = &manifest.partition;
     let is_sound = |table| has_meta(store, layout, manifest, table);
     if !is_sound(TableKind::Outcomes) || !is_sound(TableKind::Packuments) {
-        return Ok(0);
+        return Ok(());
     }
     let outcome_columns = ["outcome", "rev", "http_status", "etag", "last_modified", "attempts", "fetched_at"];
     let document_columns = ["representation", "json", "bytes"];
     let outcomes = open_cursor(store, layout, partition, TableKind::Outcomes, &outcome_columns)?;
     let documents = open_cursor(store, layout, partition, TableKind::Packuments, &document_columns)?;
-    let (Some(mut outcomes), Some(mut documents)) = (outcomes, documents) else { return Ok(0) };
-    let mut staging = StagingWriter::new(store, layout, partition, representation, &StagedAnswers::default(), SEGMENT)?;
-    let mut documents_saved = 0;
+    let (Some(mut outcomes), Some(mut documents)) = (outcomes, documents) else { return Ok(()) };
     while let Some(name) = outcomes.name().map(PackageName::new) {
         let mut document = None;
         while documents.name().is_some_and(|other| other <= name.as_str()) {
@@ -93,13 +121,13 @@ pub(super) fn restage(
             answer = read_answer(row, &name, document.take(), representation)?;
             Ok(())
         })?;
-        if let Some((item, response, fetched_at_us)) = answer {
-            documents_saved += u64::from(matches!(response.answer, Answer::Fresh(_)));
-            staging.append(&item, &response, fetched_at_us)?;
+        if let Some(answer) = answer
+            && answers.blocking_send(answer).is_err()
+        {
+            return Ok(());
         }
     }
-    staging.flush()?;
-    Ok(documents_saved)
+    Ok(())
 }
 
 fn bytes_of(row: Row<'_>) -> Result<Option<Bytes>> {
@@ -115,7 +143,7 @@ fn read_answer(
     name: &PackageName,
     document: Option<Bytes>,
     representation: Representation,
-) -> Result<Option<(FetchItem, Response, i64)>> {
+) -> Result<Option<Salvaged>> {
     let text = |column| row.text(column);
     let validators =
         Validators { etag: text("etag")?.map(str::to_owned), last_modified: text("last_modified")?.map(str::to_owned) };
@@ -136,5 +164,9 @@ fn read_answer(
         is_held: false,
         last_answer_us: None,
     };
-    Ok(Some((item, Response { answer, http_status: status.unwrap_or(200), attempts, validators }, fetched_at_us)))
+    Ok(Some((
+        item,
+        Response { answer, http_status: status.unwrap_or(200), attempts, validators, gzip: None },
+        fetched_at_us,
+    )))
 }

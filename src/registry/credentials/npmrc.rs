@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::{Credentials, Place, basic, basic_from_parts, bearer};
+use super::{Credentials, UrlPrefix, basic, basic_from_parts, bearer};
 
-/// The fields of one place, as far as they are given.
+/// The fields for one URL prefix, as far as they are given.
 #[derive(Default)]
 struct Fields {
     token: Option<String>,
@@ -23,7 +23,7 @@ pub(super) fn read<'a>(
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Credentials {
     let mut credentials = Credentials::default();
-    let mut places: BTreeMap<Place, Fields> = BTreeMap::new();
+    let mut prefixes: BTreeMap<UrlPrefix, Fields> = BTreeMap::new();
     for text in texts {
         for (key, value) in text.split(['\r', '\n']).filter_map(line) {
             let (key, value) = match (expand(key, variable), expand(&value, variable)) {
@@ -36,10 +36,10 @@ pub(super) fn read<'a>(
                     continue;
                 }
             };
-            take(&key, value, &mut places, &mut credentials);
+            take(&key, value, &mut prefixes, &mut credentials);
         }
     }
-    for (place, fields) in places {
+    for (prefix, fields) in prefixes {
         let secret = match &fields {
             Fields { token: Some(token), .. } => bearer(token),
             Fields { auth: Some(auth), .. } => basic(auth),
@@ -47,30 +47,30 @@ pub(super) fn read<'a>(
             _ => None,
         };
         match secret {
-            Some(secret) => credentials.insert(place, secret),
+            Some(secret) => credentials.insert(prefix, secret),
             None => {
-                credentials.notes.push(format!("what is given for {}{} makes no credentials", place.host, place.path))
+                credentials.notes.push(format!("what is given for {}{} makes no credentials", prefix.host, prefix.path))
             }
         }
     }
     credentials
 }
 
-fn take(key: &str, value: String, places: &mut BTreeMap<Place, Fields>, credentials: &mut Credentials) {
+fn take(key: &str, value: String, prefixes: &mut BTreeMap<UrlPrefix, Fields>, credentials: &mut Credentials) {
     if matches!(key, "_auth" | "_authToken" | "_password") {
         credentials
             .notes
             .push(format!("{key}: not used, for it does not say which host it is for; write //host/:{key}="));
         return;
     }
-    let Some((place, field)) = key.strip_prefix("//").and_then(|rest| rest.rsplit_once(':')) else { return };
+    let Some((prefix, field)) = key.strip_prefix("//").and_then(|rest| rest.rsplit_once(':')) else { return };
     // The scheme only helps to read host and path; secrets are not bound to it.
-    let Ok(url) = Url::parse(&format!("https://{place}")) else {
-        credentials.notes.push(format!("//{place}: no host and path"));
+    let Ok(url) = Url::parse(&format!("https://{prefix}")) else {
+        credentials.notes.push(format!("//{prefix}: no host and path"));
         return;
     };
     let fields = match field {
-        "_authToken" | "_auth" | "username" | "_password" => places.entry(Place::of(&url)).or_default(),
+        "_authToken" | "_auth" | "username" | "_password" => prefixes.entry(UrlPrefix::of(&url)).or_default(),
         // Certificates and keys (`certfile`, `keyfile`), mail addresses.
         _ => return,
     };

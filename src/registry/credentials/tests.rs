@@ -154,6 +154,6 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic_or_bind_a_secret_to_no_host(text in "([/:@=${}?#;\\[\\]\"' \n]|_authToken|_auth|username|_password|a\\.b|registry|.){0,40}") {
         let credentials = Credentials::from_npmrc([text.as_str()], |name| (name.len() == 1).then(|| "x".to_owned()));
-        prop_assert!(credentials.entries.iter().all(|entry| !entry.place.host.is_empty() && entry.place.path.starts_with('/')));
+        prop_assert!(credentials.entries.iter().all(|entry| !entry.prefix.host.is_empty() && entry.prefix.path.starts_with('/')));
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Admission, Controller, Observation};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result};
 use crate::registry::config::HostLimits;
 
 /// Shared by all that ask one host.
@@ -120,9 +120,9 @@ impl Gate {
     fn given_up(&self, refused: bool) -> Error {
         let (host, minutes) = (self.host(), self.shared.patience.as_secs_f64() / 60.0);
         if refused {
-            Error::new(ErrorKind::RateLimit, format!("{host} has refused every request for {minutes:.0} minutes"))
-                .retry(Retry::Later)
-                .hint("run the same command again later, or with a lower --rate; what is in the lake is not asked for again")
+            Error::new(ErrorKind::RateLimit, format!("{host} has refused every request for {minutes:.0} minutes")).hint(
+                "run the same command again later, or with a lower --rate; what is in the lake is not asked for again",
+            )
         } else {
             Error::network(format!("{host} has given no good answer for {minutes:.0} minutes"))
                 .hint("check the network and the server, then run the same command again")

@@ -6,9 +6,9 @@ use super::super::json::{Object, quoted};
 use super::super::random::Random;
 use super::Ecosystem;
 use super::history::{Release, latest};
-use super::people::People;
+use super::people::people;
 use super::traits::{Style, Traits, traits};
-use super::version::{author, keywords, license, repository, version};
+use super::version::{addresses, author, keywords, license, repository, version};
 use super::words::SENTENCES;
 
 const LABEL: u64 = 0x7061_636b;
@@ -84,29 +84,6 @@ fn hoist(document: &mut Object<'_>, traits: &Traits, name: &str) {
     for (member, raw) in addresses(traits, name) {
         document.set(member, raw);
     }
-}
-
-/// Homepage and bug tracker.
-pub(super) fn addresses(traits: &Traits, name: &str) -> Vec<(&'static str, String)> {
-    let base = format!("https://git.example/{}", name.trim_start_matches('@'));
-    let mut members = Vec::new();
-    if traits.has_homepage {
-        members.push(("homepage", quoted(&format!("{base}#readme"))));
-    }
-    if traits.has_repository {
-        members.push(("bugs", format!("{{\"url\":{}}}", quoted(&format!("{base}/issues")))));
-    }
-    members
-}
-
-/// People as the registry writes them.
-pub(super) fn people(users: &[String]) -> String {
-    let entries: Vec<String> = users.iter().map(|user| person(user)).collect();
-    format!("[{}]", entries.join(","))
-}
-
-pub(super) fn person(user: &str) -> String {
-    format!("{{\"name\":{},\"email\":{}}}", quoted(user), quoted(&People::email(user)))
 }
 
 fn dist_tags(releases: &[Release]) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Not here: what they publish.
 
+use super::super::json::quoted;
 use super::super::random::{Random, hash};
 use super::words::{FIRST_NAMES, NOUNS};
 
@@ -61,4 +62,15 @@ impl People {
         users.dedup();
         users
     }
+}
+
+/// People as the registry writes them.
+pub(super) fn people(users: &[String]) -> String {
+    let entries: Vec<String> = users.iter().map(|user| person(user)).collect();
+    format!("[{}]", entries.join(","))
+}
+
+/// One of them.
+pub(super) fn person(user: &str) -> String {
+    format!("{{\"name\":{},\"email\":{}}}", quoted(user), quoted(&People::email(user)))
 }

@@ -7,7 +7,7 @@ use super::super::random::Random;
 use super::super::small::tarball_url;
 use super::Ecosystem;
 use super::history::{Release, latest, newest_at};
-use super::packument::{addresses, people, person};
+use super::people::{People, people, person};
 use super::traits::{DependencyKind, Deprecated, Style, Traits};
 
 const LABEL: u64 = 0x7665_7273;
@@ -235,7 +235,7 @@ pub(super) fn license(traits: &Traits) -> Option<(&'static str, String)> {
 pub(super) fn author(traits: &Traits) -> Option<String> {
     let user = traits.maintainers.first()?;
     Some(match traits.style {
-        Style::AuthorString => quoted(&format!("{user} <{}>", super::people::People::email(user))),
+        Style::AuthorString => quoted(&format!("{user} <{}>", People::email(user))),
         _ => person(user),
     })
 }
@@ -261,4 +261,17 @@ pub(super) fn repository(traits: &Traits, name: &str) -> String {
         ),
         None => format!(r#"{{"type":"git","url":{}}}"#, quoted(&format!("git+https://git.example/{plain}.git"))),
     }
+}
+
+/// Homepage and bug tracker.
+pub(super) fn addresses(traits: &Traits, name: &str) -> Vec<(&'static str, String)> {
+    let base = format!("https://git.example/{}", name.trim_start_matches('@'));
+    let mut members = Vec::new();
+    if traits.has_homepage {
+        members.push(("homepage", quoted(&format!("{base}#readme"))));
+    }
+    if traits.has_repository {
+        members.push(("bugs", format!("{{\"url\":{}}}", quoted(&format!("{base}/issues")))));
+    }
+    members
 }

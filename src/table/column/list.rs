@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, FieldRef, Fields};
 use super::validity::Validity;
 use super::{Column, TextColumn};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::table::schema::{command_field, item_field, typed_as};
+use crate::table::arrow_types::{command_field, item_field, typed_as};
 
 /// A column of lists of text.
 #[derive(Debug)]

@@ -1,12 +1,14 @@
 //! The `versions` table: a published version.
 
+mod facts;
 mod row;
 mod values;
 
 use super::column::{BooleanColumn, CommandListColumn, NumberColumn, TextColumn, TextListColumn, TimeColumn};
 use super::spec::{ColumnEncoding, TableSpec};
 
-pub(super) use row::{LatestFacts, RowMemo, VersionFacts};
+pub(super) use facts::{LatestFacts, VersionFacts};
+pub(super) use row::RowMemo;
 pub(super) use values::VersionValues;
 
 pub(super) const TABLE: TableSpec =
@@ -29,7 +31,7 @@ columns! {
         published_at: TimeColumn = optional("When it was published.")
             .unique().encoded_as(ColumnEncoding::PackedDifferences),
         published_by: TextColumn = optional("The user who published it."),
-        published_by_email: TextColumn = optional("The e-mail address of that user."),
+        published_by_email: TextColumn = optional("The e-mail address of that user.").without_statistics(),
         trusted_publisher: TextColumn = optional(
             "The service that published it without a user's token: github."
         ),

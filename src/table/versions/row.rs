@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::values::Members;
-use super::{VersionValues, VersionsTable};
+use super::{LatestFacts, VersionFacts, VersionValues, VersionsTable};
 use crate::npm::json::{Kind, RawString};
 use crate::npm::packument::{DistMember, Span, VersionMember};
 use crate::npm::semver::Semver;
@@ -13,31 +13,10 @@ use crate::table::hooks::DocumentTable;
 use crate::table::read::Reader;
 use crate::table::shapes::PersonColumns;
 
-/// What is known of a version beside its members.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::table) struct VersionFacts<'t> {
-    pub(in crate::table) version: &'t str,
-    pub(in crate::table) version_index: i64,
-    pub(in crate::table) is_latest: bool,
-    pub(in crate::table) published_at: Option<i64>,
-    pub(in crate::table) representation: Representation,
-    /// Whether one of its scripts runs on install.
-    pub(in crate::table) runs_on_install: bool,
-    /// Its rows of kind prod in `dependencies`.
-    pub(in crate::table) dependency_count: usize,
-}
-
 /// The row before within one document, unless something in it was a quirk: what it has the same needs no second reading.
 #[derive(Default)]
 pub(in crate::table) struct RowMemo<'t> {
     last: Option<VersionValues<'t>>,
-}
-
-/// What a package's row takes from the version that is latest.
-#[derive(Debug, Default)]
-pub(in crate::table) struct LatestFacts {
-    pub(in crate::table) deprecated: Option<String>,
-    pub(in crate::table) has_install_script: Option<bool>,
 }
 
 impl DocumentTable for VersionsTable {

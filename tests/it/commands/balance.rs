@@ -23,8 +23,8 @@ fn assert_even(names: &[String], pivots: &Pivots, ranges: usize) {
     assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{sizes:?}");
 }
 
-fn read_pivots(path: &Path) -> Pivots {
-    Pivots::parse(&fs::read_to_string(path).unwrap(), path.to_str().unwrap()).unwrap()
+fn pivots_of_file(path: &Path) -> Pivots {
+    read_pivots(&fs::read_to_string(path).unwrap(), path.to_str().unwrap()).unwrap()
 }
 
 #[test]
@@ -40,14 +40,14 @@ fn pivots_of_a_lake_and_of_its_registry_are_the_same() {
     env.server.clear_requests();
     assert_eq!(answer(&env, &["pivots", "--count", "7"]), asked);
     assert!(env.server.requests().is_empty(), "the lake knows");
-    assert_even(&names, &Pivots::parse(&asked, "pivots.json").unwrap(), 7);
+    assert_even(&names, &read_pivots(&asked, "pivots.json").unwrap(), 7);
     answer(&env, &["pivots", "--count", "7", "--ask", "--origin", "npm"]);
     assert!(!env.server.requests().is_empty());
 
     answer(&env, &["pivots", "--max-rows", "100", "--output", "pivots.js"]);
     let module = fs::read_to_string(env.folder.path().join("pivots.js")).unwrap();
     assert!(module.starts_with("export const pivots = [\n  null,"), "{module}");
-    assert_even(&names, &read_pivots(&env.folder.path().join("pivots.js")), 11);
+    assert_even(&names, &pivots_of_file(&env.folder.path().join("pivots.js")), 11);
     let both = run(&env, &["pivots", "--count", "7", "--max-rows", "3"]);
     assert_eq!(exit_code(&both), Some(2), "{}", stderr(&both));
 }
@@ -80,7 +80,7 @@ fn real_names_are_parted_evenly_by_few_questions() {
     for (count, most_requests_per_pivot) in [(26, 8.0), (100, 5.0)] {
         let pivots = answer(&env, &["pivots", "--count", &count.to_string(), "--origin", "ORIGIN"]);
         let requests = pages_asked(&env);
-        assert_even(&names, &Pivots::parse(&pivots, "pivots.json").unwrap(), count);
+        assert_even(&names, &read_pivots(&pivots, "pivots.json").unwrap(), count);
         let per_pivot = requests.len() as f64 / (count - 1) as f64;
         eprintln!("{count} ranges of {} names: {per_pivot:.1} requests a pivot", names.len());
         assert!(per_pivot <= most_requests_per_pivot, "{} requests for {count} ranges", requests.len());
@@ -88,5 +88,5 @@ fn real_names_are_parted_evenly_by_few_questions() {
     }
     answer(&env, &["partition", "refresh", "--origin", "ORIGIN"]);
     assert_eq!(answer(&env, &["pivots", "--count", "26"]), asked[0], "the lake and the registry agree");
-    assert_even(&names, &Pivots::parse(&answer(&env, &["pivots", "--count", "999"]), "pivots.json").unwrap(), 999);
+    assert_even(&names, &read_pivots(&answer(&env, &["pivots", "--count", "999"]), "pivots.json").unwrap(), 999);
 }

@@ -4,12 +4,13 @@
 //! names nothing but the library, and crates that both have.
 
 use all_docs::error::{ErrorKind, Result};
-use all_docs::lake::{LakeInfo, Manifest, Partition, PartitionSet, Pivots};
+use all_docs::lake::{LakeInfo, Manifest, Partition, PartitionSet};
 use all_docs::npm::{
     ChangeRow, ChangesPage, Outcome, PackageName, Page, Representation, RowsDecoder, RowsPage, parse_name_list,
     person::Person, semver::Semver, timestamp,
 };
 use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
+use all_docs::script::read_pivots;
 use all_docs::table::TableKind;
 use all_docs::table::{Decoded, DocumentInput, DocumentTables};
 use arrow::array::{AsArray, RecordBatch};
@@ -146,7 +147,7 @@ fn texts(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
 pub fn pivots(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes.get(..MAX_PIVOTS_BYTES).unwrap_or(bytes));
     let suffix = [".js", ".json", ".mjs", ".txt"][bytes.len() % 4];
-    match Pivots::parse(&text, &format!("pivots{suffix}")) {
+    match read_pivots(&text, &format!("pivots{suffix}")) {
         Ok(pivots) => {
             assert!(pivots.keys().windows(2).all(|pair| pair[0] < pair[1]));
             assert!(pivots.keys().iter().all(|key| !key.is_empty()));

@@ -10,8 +10,8 @@ use rquickjs::context::{EvalOptions, intrinsic};
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Error as EngineError, Module, Object, Promise};
 use rquickjs::{Runtime, Value};
 
-use super::{Element, MAX_PIVOT_BYTES, MAX_PIVOTS, shown, too_many};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::lake::{PivotElement as Element, Pivots, shown_pivot as shown};
 
 /// The language that code may use. `Eval` is what makes the engine evaluate at all, `Promise` is what modules stand
 /// on. Left out: Date and Performance (clocks), Proxy, typed arrays, weak references.
@@ -209,8 +209,8 @@ impl<'a> Engine<'a> {
         let list = self.find_list(ctx, value)?;
         // Not Array::len: it panics on a length beyond 2^31, which `new Array(4e9)` has.
         let length: f64 = list.get("length").catch(ctx).map_err(|caught| self.fault(caught))?;
-        if length > MAX_PIVOTS as f64 {
-            return Err(Fault::Ours(too_many(length)));
+        if length > Pivots::MAX_COUNT as f64 {
+            return Err(Fault::Ours(Pivots::too_many(length)));
         }
         let mut elements = Vec::with_capacity(length as usize);
         for index in 0..length as u32 {
@@ -297,7 +297,7 @@ fn element(value: &Value<'_>) -> Element {
         return Element::Null;
     }
     match value.as_string().map(|text| text.to_string()) {
-        Some(Ok(text)) if text.len() > MAX_PIVOT_BYTES => {
+        Some(Ok(text)) if text.len() > Pivots::MAX_KEY_BYTES => {
             Element::Other(format!("a text of {} bytes, more than any name has", text.len()))
         }
         Some(Ok(text)) => Element::Text(text),

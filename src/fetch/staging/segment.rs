@@ -1,0 +1,187 @@
+//! The form of a segment: a mark, answers one after the other, and a checksum of all of it.
+//!
+//! An answer is the length of its header (4 bytes, little-endian), the header in JSON, and the body: in gzip as it came over
+//! the wire, which costs nothing, else in zstd. Nothing of a segment is believed unless its checksum is right. Not here:
+//! which answers are wanted (`answers`).
+
+use bytes::Bytes;
+use flate2::Crc;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, ErrorKind, Result};
+use crate::npm::{Answer, Document, Representation, Validators};
+use crate::registry::{Response, inflate_at_once};
+use crate::store::blocking;
+
+/// What a segment of this form begins with. Earlier versions wrote zstd frames, which begin otherwise: like those that are
+/// damaged they count as nothing.
+const MARK: &[u8; 8] = b"answers2";
+
+/// Fast, and small enough: segments live for minutes.
+const ZSTD_LEVEL: i32 = 1;
+
+/// What stands before a body in a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Header {
+    pub(super) name: String,
+    pub(super) announced_rev: String,
+    pub(super) abbreviated: bool,
+    pub(super) kind: Kind,
+    pub(super) http_status: u16,
+    pub(super) attempts: u32,
+    pub(super) etag: Option<String>,
+    pub(super) last_modified: Option<String>,
+    pub(super) fetched_at_us: i64,
+    pub(super) body: Option<Body>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    Fresh,
+    NotModified,
+    Gone,
+}
+
+/// The form of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Body {
+    coding: Coding,
+    coded_bytes: u64,
+    bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Coding {
+    Gzip,
+    Zstd,
+}
+
+/// A segment that is being filled.
+pub(super) struct SegmentBuilder {
+    bytes: Vec<u8>,
+}
+
+impl SegmentBuilder {
+    pub(super) fn new() -> Self {
+        SegmentBuilder { bytes: MARK.to_vec() }
+    }
+
+    /// Appends an answer; its header is completed with the form of its body.
+    pub(super) async fn append(&mut self, mut header: Header, response: &Response) -> Result<()> {
+        let compressed;
+        let mut coded: &[u8] = &[];
+        if let Answer::Fresh(document) = &response.answer {
+            let coding;
+            (coding, coded) = match &response.gzip {
+                Some(gzip) => (Coding::Gzip, gzip.as_ref()),
+                None => {
+                    compressed = compress(document.bytes.clone()).await?;
+                    (Coding::Zstd, compressed.as_slice())
+                }
+            };
+            let (coded_bytes, bytes) = (coded.len() as u64, document.bytes.len() as u64);
+            header.body = Some(Body { coding, coded_bytes, bytes });
+        }
+        let text = serde_json::to_vec(&header)
+            .or_error(ErrorKind::Internal, || "a staged answer cannot be spelled as JSON".to_owned())?;
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+        for part in [length.as_slice(), &text, coded] {
+            self.bytes.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
+    /// The whole segment.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        let checksum = checksum(&self.bytes);
+        self.bytes.extend_from_slice(&checksum.to_le_bytes());
+        self.bytes
+    }
+}
+
+/// A sound segment, as it lies in the store.
+pub(super) struct Segment {
+    /// Without its checksum.
+    bytes: Bytes,
+}
+
+impl Segment {
+    /// `None` where it is damaged, or of another version.
+    pub(super) fn open(mut bytes: Bytes) -> Option<Segment> {
+        let stored = u32::from_le_bytes(*bytes.last_chunk()?);
+        bytes.truncate(bytes.len() - size_of_val(&stored));
+        (bytes.starts_with(MARK) && checksum(&bytes) == stored).then_some(Segment { bytes })
+    }
+
+    /// Its answers, each with its place.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (usize, Header)> {
+        let mut place = MARK.len();
+        std::iter::from_fn(move || {
+            let (header, body) = self.at(place)?;
+            let here = std::mem::replace(&mut place, body + header.coded_bytes());
+            Some((here, header))
+        })
+    }
+
+    /// The answer at a place, and when it came.
+    pub(super) fn response(&self, place: usize) -> Option<(Response, i64)> {
+        let (header, start) = self.at(place)?;
+        let coded = self.bytes.get(start..start.checked_add(header.coded_bytes())?)?;
+        let fetched_at_us = header.fetched_at_us;
+        Some((header.into_response(coded)?, fetched_at_us))
+    }
+
+    /// The header at a place, and where its body begins.
+    fn at(&self, place: usize) -> Option<(Header, usize)> {
+        let (length, rest) = self.bytes.get(place..)?.split_first_chunk()?;
+        let length = u32::from_le_bytes(*length);
+        let text = rest.get(..length as usize)?;
+        let header = serde_json::from_slice(text).ok()?;
+        Some((header, place + size_of_val(&length) + text.len()))
+    }
+}
+
+impl Header {
+    fn coded_bytes(&self) -> usize {
+        self.body.and_then(|body| usize::try_from(body.coded_bytes).ok()).unwrap_or_default()
+    }
+
+    fn into_response(self, coded: &[u8]) -> Option<Response> {
+        let representation = if self.abbreviated { Representation::Abbreviated } else { Representation::Full };
+        let validators = Validators { etag: self.etag, last_modified: self.last_modified };
+        let answer = match self.kind {
+            Kind::Fresh => {
+                let bytes = self.body?.decode(coded)?.into();
+                Answer::Fresh(Document { bytes, representation, validators: validators.clone() })
+            }
+            Kind::NotModified => Answer::NotModified,
+            Kind::Gone => Answer::Gone { status: self.http_status },
+        };
+        Some(Response { answer, http_status: self.http_status, attempts: self.attempts, validators, gzip: None })
+    }
+}
+
+impl Body {
+    fn decode(self, coded: &[u8]) -> Option<Vec<u8>> {
+        let bytes = usize::try_from(self.bytes).ok()?;
+        match self.coding {
+            Coding::Gzip => inflate_at_once(coded, bytes),
+            Coding::Zstd => zstd::bulk::decompress(coded, bytes).ok().filter(|decoded| decoded.len() == bytes),
+        }
+    }
+}
+
+/// Compresses a body, which may be large, where it holds no other task up.
+async fn compress(body: Bytes) -> Result<Vec<u8>> {
+    let compressed = blocking("compressing an answer", move || {
+        zstd::bulk::compress(&body, ZSTD_LEVEL)
+            .or_error(ErrorKind::Internal, || "a staged answer cannot be compressed".to_owned())
+    });
+    compressed.await
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut checksum = Crc::new();
+    checksum.update(bytes);
+    checksum.sum()
+}

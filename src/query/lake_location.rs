@@ -1,0 +1,29 @@
+//! Where the shards of a lake lie, as the engine addresses them.
+
+use std::sync::Arc;
+
+use datafusion::execution::object_store::ObjectStoreUrl;
+use object_store::ObjectStore;
+use object_store::path::Path as ObjectPath;
+use url::{Position, Url};
+
+use crate::error::{Context, ErrorKind, Result};
+
+/// The object store of a lake, and the lake's root in it.
+#[derive(Debug, Clone)]
+pub(super) struct LakeLocation {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) store_url: ObjectStoreUrl,
+    pub(super) root: ObjectPath,
+}
+
+impl LakeLocation {
+    /// The lake whose root is `root_url`, in `store`.
+    pub(super) fn new(store: Arc<dyn ObjectStore>, root_url: &Url) -> Result<LakeLocation> {
+        let not_a_root = || format!("{root_url} is not the root of a lake");
+        let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;
+        let store_url =
+            ObjectStoreUrl::parse(&root_url[..Position::BeforePath]).or_error(ErrorKind::Input, not_a_root)?;
+        Ok(LakeLocation { store, store_url, root })
+    }
+}

@@ -1,0 +1,24 @@
+//! What tables know of a version beside its members.
+
+use crate::npm::Representation;
+
+/// What is known of a version beside its members.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::table) struct VersionFacts<'t> {
+    pub(in crate::table) version: &'t str,
+    pub(in crate::table) version_index: i64,
+    pub(in crate::table) is_latest: bool,
+    pub(in crate::table) published_at: Option<i64>,
+    pub(in crate::table) representation: Representation,
+    /// Whether one of its scripts runs on install.
+    pub(in crate::table) runs_on_install: bool,
+    /// Its rows of kind prod in `dependencies`.
+    pub(in crate::table) dependency_count: usize,
+}
+
+/// What a package's row takes from the version that is latest.
+#[derive(Debug, Default)]
+pub(in crate::table) struct LatestFacts {
+    pub(in crate::table) deprecated: Option<String>,
+    pub(in crate::table) has_install_script: Option<bool>,
+}
