@@ -109,7 +109,7 @@ impl Session {
             .attached
             .iter()
             .map(|lake| LakeLocation::new(Arc::clone(&lake.store), &lake.root_url).map(|location| (location, lake)));
-        let attached: Vec<(&AttachedLake)> = attached.collect::<Result<_>>()?;
+        let attached: Vec<(LakeLocation, &AttachedLake)> = attached.collect::<Result<_>>()?;
         check_names(info, &options.attached)?;
 
         let no_engine = || "the SQL engine does not start".to_owned();
