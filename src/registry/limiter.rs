@@ -1,7 +1,8 @@
 //! The controller of one host: how many requests may be in flight, how many may leave in a second, and when none may.
 //!
-//! Pure: it has no clock, no chance and no task of its own; instants and random fractions are handed in. The part that
-//! waits is `limiter/gate.rs`. What an answer means is decided in `classify`.
+//! Pure: it has no clock, no chance and no task of its own; instants and random fractions are handed in. Waiting is in
+//! `limiter/local.rs`, and that several processes ask one controller in `limiter/shared.rs`. What an answer means is
+//! decided in `classify`.
 //!
 //! Concurrency begins small, doubles per round trip until the first sign of strain, then grows by one per round trip and
 //! shrinks by a fifth when latency grows or answers fail. The rate is bounded by the ceiling alone until the host refuses;
@@ -9,17 +10,23 @@
 
 mod chance;
 pub(super) mod gate;
+mod handover;
 mod latency;
+mod local;
 mod pace;
+#[cfg(unix)]
+pub(super) mod shared;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use latency::{LatencyWatch, Load};
 use pace::{Pace, RateMeter};
+use serde::{Deserialize, Serialize};
 
 use super::config::HostLimits;
 
@@ -59,7 +66,7 @@ pub(super) enum Admission {
 }
 
 /// What one request met, as far as the limiter cares.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) enum Observation {
     /// A useful answer, whose first byte took this long.
     Good { latency: Duration },
@@ -75,7 +82,9 @@ pub(super) enum Observation {
 /// The state of one host.
 #[derive(Debug)]
 pub(super) struct Controller {
+    /// This machine's share of them.
     limits: HostLimits,
+    share: NonZeroU32,
     in_flight: u32,
     probe_in_flight: bool,
     concurrency: f64,
@@ -112,6 +121,7 @@ impl Controller {
         Controller {
             concurrency: GENTLE_CONCURRENCY.min(limits.max_concurrency.into()).max(1.0),
             limits,
+            share: NonZeroU32::MIN,
             in_flight: 0,
             probe_in_flight: false,
             slow_start: true,
@@ -221,11 +231,6 @@ impl Controller {
     /// How long the gate stays closed from now, if it is closed.
     pub(super) fn closed_for(&self, now: Instant) -> Option<Duration> {
         self.closed_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
-    }
-
-    /// How many requests are in flight.
-    pub(super) fn in_flight(&self) -> u32 {
-        self.in_flight
     }
 
     /// How many requests may be in flight at present.
