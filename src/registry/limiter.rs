@@ -49,6 +49,9 @@ const FAILED_SHARE: f64 = 0.1;
 /// A closed gate opens up to this part of its time later, so that many clients do not come back at once.
 const RELEASE_JITTER: f64 = 0.25;
 
+/// So often the time of a closed gate is doubled: more than any cap.
+const MOST_DOUBLINGS: u32 = 20;
+
 /// What the controller says to one who wants to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
@@ -285,7 +288,7 @@ impl Controller {
     fn close(&mut self, now: Instant, retry_after: Option<Duration>, jitter: f64, is_news: bool) {
         // What was sent before the gate closed is part of the same closing.
         let doublings = if is_news { self.closings_in_a_row } else { self.closings_in_a_row.saturating_sub(1) };
-        let doubled = self.limits.closed_floor.saturating_mul(1 << doublings.min(20));
+        let doubled = self.limits.closed_floor.saturating_mul(1 << doublings.min(MOST_DOUBLINGS));
         let asked = retry_after.unwrap_or_default().max(doubled).min(self.limits.closed_cap);
         let until = now + asked.mul_f64(1.0 + RELEASE_JITTER * jitter.clamp(0.0, 1.0));
         let until = self.closed_until.map_or(until, |closed| closed.max(until));

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Controller;
 #[cfg(unix)]
+use super::MOST_DOUBLINGS;
+#[cfg(unix)]
 use super::{Trouble, pace::Pace};
 use crate::registry::config::HostLimits;
 
@@ -83,7 +85,7 @@ impl Controller {
             let until = now + before.closed_for.unwrap_or_default().min(most);
             self.closed_until = Some(self.closed_until.map_or(until, |closed| closed.max(until)));
         }
-        self.closings_in_a_row = self.closings_in_a_row.max(before.closings_in_a_row);
+        self.closings_in_a_row = self.closings_in_a_row.max(before.closings_in_a_row.min(MOST_DOUBLINGS));
         if let (None, Some((lasted, refused))) = (self.trouble, before.trouble) {
             let since = now.checked_sub(lasted).unwrap_or(now);
             self.trouble = Some(Trouble { since, last_at: now, given_up: false, refused });

@@ -227,7 +227,7 @@ pub(super) async fn attend(
     stream: impl AsyncRead + AsyncWrite,
 ) -> Ended {
     let (reader, mut writer) = tokio::io::split(stream);
-    let mut reader = Box::pin(BufReader::new(reader));
+    let mut reader = BufReader::new(reader);
     let listen = async {
         loop {
             match read(&mut reader).await {

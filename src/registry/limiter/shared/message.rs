@@ -73,7 +73,7 @@ pub(super) enum ToMember {
     Standing { coordinator: u64, snapshot: Snapshot },
 }
 
-/// Reads the next message; `None` at the end of the connection, and for what is no message. Waits for [`SILENCE`] at most.
+/// Reads the next message. Waits for [`SILENCE`] at most, and takes what is no message for the end of the connection.
 pub(super) async fn read<T: DeserializeOwned>(reader: &mut BufReader<impl AsyncRead + Unpin>) -> Result<T, Ended> {
     let mut line = Vec::new();
     let mut limited = reader.take(MAX_LINE_BYTES);

@@ -128,7 +128,7 @@ pub(super) async fn serve(
 ) {
     let mut reductions = gate.reductions();
     let (reader, mut writer) = tokio::io::split(stream);
-    let mut reader = Box::pin(BufReader::new(reader));
+    let mut reader = BufReader::new(reader);
     let (session, mut outbox) = Session::new(Arc::clone(&gate), member);
     let listen = async {
         let Ok(hello @ ToCoordinator::Hello { .. }) = read(&mut reader).await else { return };

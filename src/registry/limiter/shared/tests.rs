@@ -96,10 +96,12 @@ fn a_runtime_folder_is_of_its_user_alone() {
 #[tokio::test]
 async fn processes_share_the_places_of_one_gate_and_the_end_of_one_gives_its_places_back() {
     let folder = tempfile::tempdir().unwrap();
-    let gates = processes(&folder, &limits(3), 2).await;
+    let mut gates = processes(&folder, &limits(3), 2).await;
     let (held, others) = (gates[0].enter().await.unwrap(), gates[1].enter().await.unwrap());
     let more = gates[1].enter().await.unwrap();
-    let (first, second) = (waits(&gates[2]), waits(&gates[0]));
+    let first = waits(&gates[2]);
+    until(|| gates[0].waiting() == 1).await;
+    let second = waits(&gates[0]);
     until(|| gates[0].waiting() == 2).await;
     assert_eq!(gates[0].status().in_flight, 3);
     assert!(!first.is_finished() && !second.is_finished());
@@ -109,9 +111,9 @@ async fn processes_share_the_places_of_one_gate_and_the_end_of_one_gives_its_pla
     let third = waits(&gates[2]);
     until(|| gates[0].waiting() == 1).await;
     // It dies with two requests in flight: nothing of it speaks any more.
-    let [_, dying, _] = gates.try_into().unwrap();
-    drop(dying);
+    drop(gates.remove(1));
     drop(third.await.unwrap());
+    until(|| gates[0].status().in_flight == 1).await;
     drop((others, more, second));
 }
 
