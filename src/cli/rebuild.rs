@@ -24,7 +24,7 @@ for outcomes. Partitions are committed one by one: a run that was stopped goes o
 version made is left alone.
 
 Until a rebuild has ended, partitions may have different columns: DuckDB reads them with union_by_name, Polars with \
-missing_columns and extra_columns; `all-docs query` reads them as they are.
+concat(…, how=\"diagonal\"); `all-docs query` reads them as they are.
 
 Examples:
   all-docs rebuild

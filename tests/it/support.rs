@@ -232,7 +232,7 @@ pub fn shared_corpus() -> Option<PathBuf> {
     None
 }
 
-/// A Python with DuckDB, pandas and pyarrow; `None`, said aloud, where there is none. CI fails then.
+/// A Python with DuckDB, pandas, Polars and pyarrow; `None`, said aloud, where there is none. CI fails then.
 pub fn python() -> Option<PathBuf> {
     match std::env::var_os("ALL_DOCS_PYTHON") {
         Some(python) => Some(PathBuf::from(python)),
