@@ -51,7 +51,7 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     refuse_locked(&store, &layout).await?;
     sweep(&store).await?;
     sweep_runs(&store, &layout).await?;
-    let reporter = RunReporter::start(store.clone(), &layout, Arc::clone(&progress)).await?;
+    let reporter = RunReporter::start(store.clone(), &layout, Arc::clone(&progress), options.registry.clone()).await?;
     let result = Run::new(options, layout.clone(), progress, reporter.run()).to_its_end(&stop, started).await;
     // Whatever else failed is the story. Processes that worked beside this one may have died meanwhile.
     let ended = reporter.end().await.and(sweep_runs(&store, &layout).await);

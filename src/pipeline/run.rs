@@ -2,6 +2,7 @@
 //! gone at the end; and the removal of what dead runs left.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,13 @@ use super::process::{has_died, host_name, own_identity};
 use super::progress::{Progress, ProgressSnapshot};
 use crate::error::Result;
 use crate::lake::{OriginLayout, ProcessIdentity, Record};
+use crate::registry::Registry;
 use crate::store::Store;
 
 /// How often the file is replaced: often enough that `status` looks alive, and costs a disk nothing.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
+/// Other runs are counted once in so many updates.
+const UPDATES_BETWEEN_LOOKS: u32 = 10;
 /// A run whose file is so old has died, or stands still, wherever it is.
 const SILENT_SECONDS: i64 = 60;
 
@@ -83,12 +87,19 @@ impl RunStatus {
 
 /// How many machines the living of these runs work on. Two users of one machine, and two containers, count as two: they
 /// share nothing.
-pub(super) fn machines(runs: &[RunStatus]) -> usize {
+fn machines(runs: &[RunStatus]) -> usize {
     let place = |run: &RunStatus| match &run.process_identity {
         Some(place) => place.system.clone(),
         None => format!("{} process {}", run.host, run.process_id),
     };
     runs.iter().filter(|run| run.is_alive()).map(place).collect::<BTreeSet<String>>().len()
+}
+
+/// Tells `registry` by how many machines it is asked for this origin.
+async fn share(store: &Store, layout: &OriginLayout, registry: &Registry) -> Result<()> {
+    let machines = u32::try_from(machines(&RunStatus::all(store, layout).await?)).unwrap_or(u32::MAX);
+    registry.set_share(NonZeroU32::new(machines).unwrap_or(NonZeroU32::MIN));
+    Ok(())
 }
 
 /// Removes the status and the listed rows of runs whose process is dead, and those of a version that kept one run an
@@ -118,20 +129,33 @@ pub(super) struct RunReporter {
 }
 
 impl RunReporter {
-    /// Writes the status once, and then again and again. Fails as the store does.
-    pub(super) async fn start(store: Store, layout: &OriginLayout, progress: Arc<Progress>) -> Result<RunReporter> {
+    /// Writes the status once, and then again and again, and tells `registry` by how many machines it is asked. Fails as the
+    /// store does.
+    pub(super) async fn start(
+        store: Store,
+        layout: &OriginLayout,
+        progress: Arc<Progress>,
+        registry: Registry,
+    ) -> Result<RunReporter> {
         let mut status = RunStatus::begin(&progress);
         let (run, path) = (status.run.clone(), layout.run_status(&status.run));
         store.put_record(&path, &status).await?;
-        let (task_store, task_path) = (store.clone(), path.clone());
+        share(&store, layout, &registry).await?;
+        let (task_store, task_path, task_layout) = (store.clone(), path.clone(), layout.clone());
         let ended = CancellationToken::new();
         let task_ended = ended.clone();
         let task = tokio::spawn(async move {
+            let mut updates = 0_u32;
             while task_ended.run_until_cancelled(tokio::time::sleep(UPDATE_INTERVAL)).await.is_some() {
                 status.updated_at_s = jiff::Timestamp::now().as_second();
                 status.counts = progress.snapshot();
                 // News only: a disk that is full will stop the run where it matters.
                 let _ = task_store.put_record(&task_path, &status).await;
+                updates = updates.wrapping_add(1);
+                if updates.is_multiple_of(UPDATES_BETWEEN_LOOKS) {
+                    // What it last was holds where the runs cannot be read now.
+                    let _ = share(&task_store, &task_layout, &registry).await;
+                }
             }
         });
         Ok(RunReporter { store, path, run, ended, task: AbortOnDropHandle::new(task) })
@@ -157,7 +181,14 @@ impl RunReporter {
 mod tests {
     use super::*;
     use crate::lake::Layout;
+    use crate::registry::{Credentials, Origin, RegistryConfig};
     use crate::store::Failure;
+
+    fn registry() -> Registry {
+        let origin = Origin::parse("http://127.0.0.1:9", None).unwrap();
+        let config = RegistryConfig::for_origin(&origin);
+        Registry::new(origin, config, Credentials::default()).unwrap()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_status_that_is_being_put_when_the_run_ends_does_not_come_after_the_end() {
@@ -166,7 +197,7 @@ mod tests {
         store.put(&format!("{}/before", layout.staging()), "").await.unwrap();
         // Each put has five steps; the fourth of the second one gives it its name.
         let held = store.failing_at(9, Failure::Held);
-        let reporter = RunReporter::start(held.clone(), &layout, Arc::default()).await.unwrap();
+        let reporter = RunReporter::start(held.clone(), &layout, Arc::default(), registry()).await.unwrap();
         let path = layout.run_status(reporter.run());
         tokio::task::yield_now().await;
         tokio::time::advance(UPDATE_INTERVAL).await;
@@ -190,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn dead_runs_leave_nothing_and_living_ones_keep_their_files() {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        let living = RunReporter::start(store.clone(), &layout, Arc::default()).await.unwrap();
+        let living = RunReporter::start(store.clone(), &layout, Arc::default(), registry()).await.unwrap();
         store.put(&layout.scan_spool(living.run()), "rows").await.unwrap();
         let silent = RunStatus { updated_at_s: 0, process_identity: None, ..RunStatus::begin(&Progress::default()) };
         store.put_record(&layout.run_status(&silent.run), &silent).await.unwrap();

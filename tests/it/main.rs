@@ -40,6 +40,8 @@ mod views;
 mod prompt;
 /// Two processes on one lake.
 mod lock;
+/// Several processes that ask one server.
+mod pace;
 /// A lake that is proved, damaged, found out, and mended.
 mod verify;
 /// Lakes of earlier and of newer versions.

@@ -175,6 +175,8 @@ pub fn all_docs(folder: &Path) -> Command {
     for name in ["ALL_DOCS_LAKE", "ALL_DOCS_ORIGIN", "ALL_DOCS_PIVOTS", "ALL_DOCS_CONFIG", "ALL_DOCS_REGISTRY"] {
         command.env_remove(name);
     }
+    // Other tests' processes are none of its business.
+    command.env("ALL_DOCS_RUNTIME_DIR", folder);
     command
 }
 

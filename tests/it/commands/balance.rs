@@ -5,6 +5,7 @@ use std::path::Path;
 
 use all_docs::lake::Pivots;
 use all_docs::sample::World;
+use all_docs::script::read_pivots;
 
 use super::{answer, exit_code, pages_asked, run, small_lake};
 use crate::support::{Env, shared_corpus, stderr};
