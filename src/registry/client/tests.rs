@@ -90,7 +90,9 @@ async fn a_packument_comes_byte_for_byte_in_the_form_asked_for() {
     let response = registry.packument(&request, &gate).await.unwrap();
     assert_eq!(bytes(&response), document.as_bytes());
     assert_eq!((response.http_status, response.attempts), (200, 1));
-    assert_eq!(gate.grown.load(Ordering::Relaxed), document.len() as u64);
+    let as_it_came = gzip(document.as_bytes());
+    assert_eq!(response.gzip.as_deref(), Some(as_it_came.as_slice()));
+    assert_eq!(gate.grown.load(Ordering::Relaxed), (document.len() + as_it_came.len()) as u64);
     assert_eq!(gate.shrunk.load(Ordering::Relaxed), 0);
     let statistics = registry.statistics();
     assert_eq!((statistics.requests, statistics.decoded_bytes), (1, document.len() as u64));
