@@ -5,6 +5,8 @@
 //! A process that dies before the intent has changed no table. One that dies after it is rolled forward by
 //! [`recover`], without asking the registry for anything. Not here: what is in the shards.
 
+use std::time::Duration;
+
 use crate::error::{Doing, Result};
 use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition};
 use crate::store::Store;
@@ -31,6 +33,14 @@ pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> 
         }
     }
     Ok(recovered)
+}
+
+/// Clears up what a dead process left of a partition: puts that it had begun go, and its interrupted commit is rolled
+/// forward. Returns whether there was one. The caller holds the lease of the partition.
+pub async fn settle(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
+    store.sweep_put(&layout.manifest(partition)).await?;
+    store.sweep(&layout.partition_staging(partition), Duration::ZERO).await?;
+    recover(store, layout, partition).await
 }
 
 /// Ends the commit of a partition that a dead process left half done. Returns whether there was one.

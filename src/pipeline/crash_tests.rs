@@ -332,7 +332,7 @@ async fn after_a_death_between_steps_of_an_update_on_a_disk_a_rerun_ends_in_the_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_once_at_any_kind_of_step_leaves_nothing_half_written() {
     let tried = Scene::update(Backend::Disk, Failure::Once).await.fail_at_each_kind_of_step().await;
-    assert_tried(&tried, 40, &[put_of(SEGMENT), put_of(MANIFEST)].concat());
+    assert_tried(&tried, 36, &[put_of(SEGMENT), put_of(MANIFEST)].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]

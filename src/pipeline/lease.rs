@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::process::{has_died, host_name, own_identity};
-use crate::commit::recover;
+use crate::commit::settle;
 use crate::error::{Error, Result};
 use crate::lake::{CommitIntent, LockRecord, OriginLayout, Partition};
 use crate::store::{Store, StoredRecord};
@@ -246,7 +246,7 @@ pub(super) async fn recover_unheld(store: &Store, layout: &OriginLayout, purpose
         let Some(intent) = store.read_record::<CommitIntent>(&path).await? else { continue };
         let partition = &intent.manifest.partition;
         if let Attempt::Taken(lease) = Lease::of_partition(store, layout, partition, purpose).await? {
-            let result = recover(store, layout, partition).await;
+            let result = settle(store, layout, partition).await;
             let ended = lease.end().await;
             recovered += u64::from(result.and_then(|is_recovered| ended.map(|()| is_recovered))?);
         }

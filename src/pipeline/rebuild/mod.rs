@@ -23,7 +23,7 @@ use super::lease::{Attempt, Lease, LeaseWatch, given_back, recover_unheld, refus
 use super::open::{raise_lake, sweep};
 use super::progress::{Progress, ProgressSnapshot};
 use super::summary::seconds;
-use crate::commit::{commit, read_manifest, read_manifests, recover};
+use crate::commit::{commit, read_manifest, read_manifests, settle};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Layout, Manifest, OriginLayout, Partition};
 use crate::store::{Store, blocking};
@@ -202,7 +202,7 @@ impl Run {
         };
         let watch = lease.watch();
         let result = async {
-            recover(&self.store, &self.layout, &partition).await?;
+            settle(&self.store, &self.layout, &partition).await?;
             rebuild_partition(self, &partition, &watch).await
         };
         let result = result.await;

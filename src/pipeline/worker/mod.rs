@@ -26,7 +26,7 @@ use super::progress::Progress;
 use super::rebuild::{self, rebuild_partition};
 use super::report::{Ended, PartitionReport};
 use super::work::WorkItem;
-use crate::commit::{commit, recover};
+use crate::commit::{commit, settle};
 use crate::diff::Selection;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::fetch::{ByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
@@ -138,10 +138,7 @@ impl Worker {
         before: Option<Bytes>,
     ) -> Result<PartitionReport> {
         let partition = job.partition().clone();
-        // What a dead process had begun to put.
-        self.store.sweep_put(&self.layout.manifest(&partition)).await?;
-        self.store.sweep(&self.layout.partition_staging(&partition), std::time::Duration::ZERO).await?;
-        let is_recovered = recover(&self.store, &self.layout, &partition).await?;
+        let is_recovered = settle(&self.store, &self.layout, &partition).await?;
         let now = self.manifest(&partition).await?;
         if now != before {
             job = self.prepare(job.item, now).await?;
