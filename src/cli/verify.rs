@@ -23,19 +23,19 @@ use crate::store::Store;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every shard is read: its rows, bytes and digest against its manifest, the order and range of its names, the tables \
-against each other, the front page and the count of requests, and the folders for files that do not belong there: one \
+against each other, the lake metadata and the count of requests, and the folders for files that do not belong there: one \
 that a reader of a table would read with it is wrong, any other is mentioned. Exit code 4 when something is wrong. Without \
 --origin, every origin of the lake is proved.
 
 --repair ends interrupted commits, moves files that do not belong to set-aside/, and makes broken partitions anew: their \
-documents are taken from what is still sound, and the registry is asked for the rest. A front page that was lost is made \
+documents are taken from what is still sound, and the registry is asked for the rest. A lake metadata that was lost is made \
 anew; where an origin came from stands nowhere else, so --origin has to say it. Then the lake is proved again.
 
 Examples:
   all-docs verify
   all-docs verify --json --origin npm
   all-docs verify --repair                 asks the registries that the lake came from
-  all-docs verify --repair --origin mirror=https://npm.example.com   where the front page lost it")]
+  all-docs verify --repair --origin mirror=https://npm.example.com   where the lake metadata lost it")]
 pub(super) struct VerifyArgs {
     /// Mend what is wrong, and prove it again
     #[arg(long)]
@@ -72,7 +72,7 @@ pub(super) async fn run(
     Ok(if proof.is_sound() { Code::Done } else { Code::Lake })
 }
 
-/// What `--origin` says by itself, whatever the lake's front page says.
+/// What `--origin` says by itself, whatever the lake metadata says.
 struct Given {
     name: String,
     /// Where it comes from; `None` where a name alone is given.
@@ -114,7 +114,8 @@ async fn repair(
         tell_findings(printer, &proof.findings);
         if !known.contains_key(&proof.origin) {
             // Nothing is taken back that nobody could be asked for again.
-            printer.warn(&format!("{} is not repaired: the front page does not say where it came from", proof.origin));
+            printer
+                .warn(&format!("{} is not repaired: the lake metadata does not say where it came from", proof.origin));
             continue;
         }
         let mendings = prepare_repair(store, proof).await.doing(|| format!("repairing {}", proof.origin))?;

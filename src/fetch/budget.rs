@@ -16,7 +16,7 @@ const SMALL_DOCUMENT_BYTES: u64 = 4 << 20;
 
 /// A bound on the bytes of bodies in memory. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ByteBudget {
+pub struct OrderedByteBudget {
     shared: Arc<Shared>,
 }
 
@@ -41,10 +41,10 @@ impl Shared {
     }
 }
 
-impl ByteBudget {
+impl OrderedByteBudget {
     /// A budget of `limit_bytes`.
     pub fn new(limit_bytes: u64) -> Self {
-        ByteBudget { shared: Arc::new(Shared { limit_bytes, used: Mutex::default(), freed: Notify::new() }) }
+        OrderedByteBudget { shared: Arc::new(Shared { limit_bytes, used: Mutex::default(), freed: Notify::new() }) }
     }
 
     /// A lane for one ordered sequence of documents.
@@ -74,21 +74,21 @@ pub struct Lane {
 
 impl Lane {
     /// The share of the next document in order.
-    pub fn open_share(&self) -> Share {
+    pub fn reserve(&self) -> Reservation {
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
-        Share { lane: self.clone(), sequence, held_bytes: AtomicU64::new(0) }
+        Reservation { lane: self.clone(), sequence, held_bytes: AtomicU64::new(0) }
     }
 }
 
 /// What one document holds of the budget. Freed on drop.
 #[derive(Debug)]
-pub struct Share {
+pub struct Reservation {
     lane: Lane,
     sequence: u64,
     held_bytes: AtomicU64,
 }
 
-impl Share {
+impl Reservation {
     fn try_grow(&self, more_bytes: u64) -> bool {
         let shared = &self.lane.shared;
         let mut used = shared.used();
@@ -108,7 +108,7 @@ impl Share {
     }
 }
 
-impl BodyGate for Share {
+impl BodyGate for Reservation {
     async fn grow(&self, more_bytes: u64) {
         loop {
             let freed = self.lane.shared.freed.notified();
@@ -133,7 +133,7 @@ impl BodyGate for Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let shared = &self.lane.shared;
         {
@@ -155,9 +155,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_younger_document_waits_and_the_oldest_never_does() {
-        let budget = ByteBudget::new(100);
+        let budget = OrderedByteBudget::new(100);
         let lane = budget.lane();
-        let (first, second) = (lane.open_share(), lane.open_share());
+        let (first, second) = (lane.reserve(), lane.reserve());
         second.grow(90).await;
         first.grow(500).await;
         assert_eq!(budget.used_bytes(), 590);
@@ -171,9 +171,9 @@ mod tests {
 
     #[tokio::test]
     async fn one_lane_frees_memory_for_another() {
-        let budget = ByteBudget::new(100);
+        let budget = OrderedByteBudget::new(100);
         let (one, two) = (budget.lane(), budget.lane());
-        let (one_head, _two_head, two_next) = (one.open_share(), two.open_share(), two.open_share());
+        let (one_head, _two_head, two_next) = (one.reserve(), two.reserve(), two.reserve());
         one_head.grow(100).await;
         let mut waiting = Box::pin(two_next.grow(1));
         assert!((&mut waiting).now_or_never().is_none());
@@ -183,9 +183,9 @@ mod tests {
 
     #[tokio::test]
     async fn of_the_oldest_documents_one_large_and_all_small_ones_are_let_through() {
-        let budget = ByteBudget::new(100);
+        let budget = OrderedByteBudget::new(100);
         let (one, two) = (budget.lane(), budget.lane());
-        let (first, second, next) = (one.open_share(), two.open_share(), one.open_share());
+        let (first, second, next) = (one.reserve(), two.reserve(), one.reserve());
         first.grow(SMALL_DOCUMENT_BYTES + 1).await;
         second.grow(SMALL_DOCUMENT_BYTES).await;
         let mut waiting = Box::pin(second.grow(1));

@@ -1,6 +1,6 @@
 //! Fetch: names in, documents out, many requests at a time, results in the order of the names.
 //!
-//! Memory is bounded by [`ByteBudget`], not by the number of requests. Not here: limits, retries and what an answer
+//! Memory is bounded by [`OrderedByteBudget`], not by the number of requests. Not here: limits, retries and what an answer
 //! means (`registry/`), and columns (`table/`).
 
 mod budget;
@@ -14,7 +14,7 @@ use crate::error::{Context, ErrorKind, Result};
 use crate::npm::{Answer, PackageName, Representation, Revision, Validators};
 use crate::registry::{BodyGate, PackumentRequest, Registry, RequestFailure, Response};
 
-pub use budget::{ByteBudget, Lane, Share};
+pub use budget::{Lane, OrderedByteBudget, Reservation};
 pub use staging::{SegmentBound, StagedAnswers, StagingFeed, StagingTap, StagingWriter, staging_tap};
 
 /// A name to ask for.
@@ -42,7 +42,7 @@ pub struct Fetched {
     /// When the answer was complete, µs since 1970 in UTC.
     pub fetched_at_us: i64,
     /// The document's share of the memory budget; freed when this is dropped.
-    pub share: Share,
+    pub share: Reservation,
 }
 
 impl Fetched {
@@ -87,7 +87,7 @@ pub fn fetch(
         .map(move |item| {
             let (registry, tap, alarm) = (registry.clone(), tap.clone(), alarm.clone());
             // The share is taken here, in the order of the items: the lane lets the oldest one proceed at all times.
-            let share = lane.open_share();
+            let share = lane.reserve();
             let task = AbortOnDropHandle::new(tokio::spawn(async move {
                 let (name, validators, is_held) = (item.name.clone(), item.validators.clone(), item.is_held);
                 let request = PackumentRequest { name, representation, validators, is_held };

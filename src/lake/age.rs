@@ -81,7 +81,7 @@ impl OriginAge {
 /// Why a record of the lake, as its JSON text, is of a newer version of the tool: its format, or the schema version of a
 /// table that it names. `None` where it is not, or where it says nothing of versions.
 ///
-/// It reads the front page, a partition set, a manifest and a commit intent, also where the rest of the record is unknown.
+/// It reads the lake metadata, a partition set, a manifest and a commit intent, also where the rest of the record is unknown.
 pub fn newer_than_known(record: &[u8]) -> Option<String> {
     let record: Value = serde_json::from_slice(record).ok()?;
     // The intent of a commit holds the manifest to be.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::table::{TableKind, schema_version};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
-/// The lake's front page.
+/// The lake metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LakeInfo {
     /// [`crate::version::FORMAT_VERSION`] when it was written.
@@ -25,7 +25,7 @@ pub struct LakeInfo {
 }
 
 impl LakeInfo {
-    /// The front page of a lake that holds nothing yet.
+    /// The lake metadata of a lake that holds nothing yet.
     pub fn new(default_origin: &str) -> LakeInfo {
         let mut info = LakeInfo {
             format_version: FORMAT_VERSION,

@@ -8,7 +8,7 @@ use crate::table::TableKind;
 pub struct Layout;
 
 impl Layout {
-    /// The lake's front page, [`super::LakeInfo`].
+    /// The lake metadata, [`super::LakeInfo`].
     pub const INFO: &'static str = "all-docs.json";
     /// How many requests each host was sent this month.
     pub const REQUESTS: &'static str = "requests.json";

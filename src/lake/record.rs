@@ -45,7 +45,7 @@ pub trait Record: Serialize + DeserializeOwned {
 }
 
 impl Record for LakeInfo {
-    const NOUN: &'static str = "the front page";
+    const NOUN: &'static str = "the lake metadata";
     const DAMAGED_HINT: &'static str = "all-docs verify --repair makes it anew";
 }
 

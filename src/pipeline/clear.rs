@@ -1,7 +1,7 @@
 //! Clearing: takes an origin, or what of it is not committed, out of a lake. What is not ours stays where it is.
 //!
 //! The order keeps the laws of the lake at every moment: manifests go first, so that nothing claims to hold what is going;
-//! the front page and the partition set go last.
+//! the lake metadata and the partition set go last.
 
 use std::future::ready;
 
@@ -55,7 +55,7 @@ impl Clearing {
         &self.paths
     }
 
-    /// Deletes them, and takes the origin off the lake's front page where all of it is cleared; the count of requests
+    /// Deletes them, and takes the origin off the lake metadata where all of it is cleared; the count of requests
     /// per month stays. One that died is ended by the same clearing again.
     ///
     /// Fails with [`crate::error::ErrorKind::Lake`], before anything is deleted, while another process works on the origin.

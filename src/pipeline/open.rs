@@ -1,4 +1,4 @@
-//! Opening a lake: its front page is read, or written if there is none yet. A lake of a newer version is refused here, for
+//! Opening a lake: its lake metadata is read, or written if there is none yet. A lake of a newer version is refused here, for
 //! every command.
 
 use std::time::Duration;
@@ -15,10 +15,10 @@ const LONGEST_PUT: Duration = Duration::from_secs(60);
 /// Records that are read at once while it is asked whether a newer version wrote them.
 const RECORDS_AT_ONCE: usize = 16;
 
-/// The lake's front page; `None` where there is no lake.
+/// The lake metadata; `None` where there is no lake.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] when the folder holds something else, or a lake of a newer version. That is
-/// one whose front page, partition set, manifests or begun commits say so; a newer shard is refused by whoever reads it.
+/// one whose lake metadata, partition set, manifests or begun commits say so; a newer shard is refused by whoever reads it.
 pub async fn read_lake(store: &Store) -> Result<Option<LakeInfo>> {
     let Some(info) = store.read_record::<LakeInfo>(Layout::INFO).await? else { return Ok(None) };
     for name in info.origins.keys() {
@@ -60,7 +60,7 @@ pub fn no_lake(place: &str) -> Error {
     ))
 }
 
-/// Opens the lake for an ingest of `origin`: makes it where there is none, enters the origin on its front page, and raises
+/// Opens the lake for an ingest of `origin`: makes it where there is none, enters the origin on its lake metadata, and raises
 /// that as [`raise_lake`] does.
 ///
 /// A folder that holds other things is refused, so that a mistyped path fills nobody's home with shards.
@@ -78,7 +78,7 @@ pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result
     .await
 }
 
-/// Says on the front page that this version writes into the lake, so that earlier ones refuse it. To be done before
+/// Says on the lake metadata that this version writes into the lake, so that earlier ones refuse it. To be done before
 /// anything is written.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] where there is no lake, and as [`read_lake`] does.
@@ -86,7 +86,7 @@ pub async fn raise_lake(store: &Store) -> Result<LakeInfo> {
     change_front_page(store, None, |_| {}).await
 }
 
-/// Raises the front page and changes it. Where there is no lake, `new_origin` makes one.
+/// Raises the lake metadata and changes it. Where there is no lake, `new_origin` makes one.
 async fn change_front_page(
     store: &Store,
     new_origin: Option<&str>,
@@ -116,7 +116,7 @@ pub(super) async fn sweep(store: &Store) -> Result<()> {
     store.sweep("", LONGEST_PUT).await
 }
 
-/// The front page of a lake that is to be made in an empty folder.
+/// The lake metadata of a lake that is to be made in an empty folder.
 async fn new_lake(store: &Store, origin: &str) -> Result<LakeInfo> {
     if let Some(stranger) = store.any_entry().await?
         && stranger != Layout::INFO

@@ -14,7 +14,7 @@ pub struct IngestOptions {
     pub store: Store,
     /// The registry.
     pub registry: Registry,
-    /// The addresses to enter on the lake's front page.
+    /// The addresses to enter on the lake metadata.
     pub origin_info: OriginInfo,
     /// How the name space is scanned; where it is `None`, by the lake's own partitions, and for a new lake by balanced
     /// pivots that the registry is asked for.

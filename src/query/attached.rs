@@ -18,7 +18,7 @@ pub struct AttachedLake {
     pub store: Arc<dyn ObjectStore>,
     /// Where it lies.
     pub root_url: Url,
-    /// Its front page.
+    /// Its lake metadata.
     pub info: LakeInfo,
     /// What earlier versions wrote of its origins, as in [`super::SessionOptions::ages`].
     pub ages: BTreeMap<String, OriginAge>,

@@ -71,7 +71,7 @@ pub(super) enum Verdict {
         /// When the server said to come back.
         retry_after: Option<Duration>,
         /// Whether the server seems to be something else than a registry, rather than in trouble.
-        stranger: Stranger,
+        stranger: UnknownServer,
         /// Whether caches on the way must be passed by.
         past_caches: bool,
         /// Why, as a clause.
@@ -90,7 +90,7 @@ pub(super) enum Verdict {
 
 /// Whether a server that has not given a useful answer yet may be the wrong one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stranger {
+pub(super) enum UnknownServer {
     /// It behaves as registries in trouble do.
     No,
     /// It answers as no registry does.
@@ -146,7 +146,7 @@ fn verdict_on(
         304 => Verdict::Retry {
             pressure: Pressure::None,
             retry_after: None,
-            stranger: Stranger::No,
+            stranger: UnknownServer::No,
             past_caches: true,
             reason: "status 304 to a request without conditions".to_owned(),
         },
@@ -180,7 +180,7 @@ fn classify_fault(fault: &Fault) -> Verdict {
         Fault::Unreachable(why) => Verdict::Retry {
             pressure: Pressure::Overloaded,
             retry_after: None,
-            stranger: Stranger::Unreachable,
+            stranger: UnknownServer::Unreachable,
             past_caches: false,
             reason: format!("the server cannot be reached: {why}"),
         },
@@ -193,7 +193,7 @@ fn classify_fault(fault: &Fault) -> Verdict {
             Verdict::Retry {
                 pressure: Pressure::None,
                 retry_after: None,
-                stranger: Stranger::No,
+                stranger: UnknownServer::No,
                 past_caches: true,
                 reason,
             }
@@ -209,11 +209,11 @@ fn classify_fault(fault: &Fault) -> Verdict {
 }
 
 fn retry(pressure: Pressure, reason: String) -> Verdict {
-    Verdict::Retry { pressure, retry_after: None, stranger: Stranger::No, past_caches: false, reason }
+    Verdict::Retry { pressure, retry_after: None, stranger: UnknownServer::No, past_caches: false, reason }
 }
 
 fn stranger(pressure: Pressure, reason: String) -> Verdict {
-    Verdict::Retry { pressure, retry_after: None, stranger: Stranger::Answers, past_caches: true, reason }
+    Verdict::Retry { pressure, retry_after: None, stranger: UnknownServer::Answers, past_caches: true, reason }
 }
 
 fn fatal(kind: ErrorKind, reason: String) -> Verdict {

@@ -13,7 +13,7 @@ use super::classify::{Evidence, Fault, classify, looks_like_json};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
 use super::database_info::DatabaseInfo;
-use super::exchange::{Met, Question, Reply, Wire};
+use super::exchange::{ExchangeOutcome, Question, Reply, Wire};
 use super::failure::RequestFailure;
 use super::hosts::{Host, Hosts};
 use super::identity::{End, claimed_name};
@@ -204,8 +204,8 @@ impl Registry {
         let (mut url, mut hops) = (question.url.clone(), 0);
         loop {
             let (to, status) = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await? {
-                Met::Reply(reply) => return Ok((reply, permit)),
-                Met::Redirect { to, http_status } => (to, http_status),
+                ExchangeOutcome::Reply(reply) => return Ok((reply, permit)),
+                ExchangeOutcome::Redirect { to, http_status } => (to, http_status),
             };
             url = to;
             let misled = |fault| misled(fault, status);

@@ -54,7 +54,7 @@ pub(super) enum Reply<'a> {
 }
 
 /// What one request met.
-pub(super) enum Met<'a> {
+pub(super) enum ExchangeOutcome<'a> {
     Reply(Reply<'a>),
     /// The same is to be asked there.
     Redirect {
@@ -102,7 +102,7 @@ impl Wire {
     }
 
     /// Sends one request, and tells the permit what it met.
-    pub(super) async fn ask(&self, question: &Question<'_>, permit: &Permit) -> Result<Met<'_>, Failed> {
+    pub(super) async fn ask(&self, question: &Question<'_>, permit: &Permit) -> Result<ExchangeOutcome<'_>, Failed> {
         let began = Instant::now();
         let (response, authorized) = match self.send(question).await {
             Ok(answer) => answer,
@@ -120,7 +120,7 @@ impl Wire {
                 self.failed(verdict, Some(status.as_u16()), permit, latency)
             })?;
             permit.observe(Observation::Good { latency });
-            return Ok(Met::Redirect { to, http_status: status.as_u16() });
+            return Ok(ExchangeOutcome::Redirect { to, http_status: status.as_u16() });
         }
         let time_left = self.answer_timeout.saturating_sub(latency);
         let mut body = Body::new(response, &self.counters, self.silence_timeout, time_left);
@@ -155,7 +155,7 @@ impl Wire {
             verdict => return Err(self.failed(verdict, Some(status.as_u16()), permit, latency)),
         };
         permit.observe(Observation::Good { latency });
-        Ok(Met::Reply(reply))
+        Ok(ExchangeOutcome::Reply(reply))
     }
 
     /// A failure without the secrets that the server repeated.

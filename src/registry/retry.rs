@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::classify::{Pressure, Stranger, Verdict};
+use super::classify::{Pressure, UnknownServer, Verdict};
 use super::config::RegistryConfig;
 use super::failure::RequestFailure;
 use crate::error::{Error, ErrorKind};
@@ -165,20 +165,20 @@ impl Attempts {
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
             }
         };
-        self.strange += u32::from(stranger != Stranger::No);
-        let given_up_early = stranger != Stranger::No && !known && self.strange >= PATIENCE_WITH_STRANGERS;
+        self.strange += u32::from(stranger != UnknownServer::No);
+        let given_up_early = stranger != UnknownServer::No && !known && self.strange >= PATIENCE_WITH_STRANGERS;
         let counted = self.made - self.forgiven;
         // Once is chance: a large document on a slow line.
         let takes_too_long = self.is_of_a_name && counted >= 2 && self.spent >= MOST_SPENT_ON_A_NAME;
         if counted >= self.max || given_up_early || takes_too_long {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
             let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));
-            if stranger != Stranger::No && !known {
+            if stranger != UnknownServer::No && !known {
                 error = error
                     .hint("check the network and the URL of the origin: it must be a registry that serves _all_docs");
             }
             // A host that was never reached says nothing about the name, and would say nothing about any other.
-            let outcome = if stranger == Stranger::Unreachable && !known { None } else { Some(Outcome::Failed) };
+            let outcome = if stranger == UnknownServer::Unreachable && !known { None } else { Some(Outcome::Failed) };
             return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
         }
         // 2^20 pauses are more than any cap.
@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn refused() -> Failed {
-        let (pressure, stranger, reason) = (Pressure::Refused, Stranger::No, "status 429".to_owned());
+        let (pressure, stranger, reason) = (Pressure::Refused, UnknownServer::No, "status 429".to_owned());
         let verdict = Verdict::Retry { pressure, retry_after: None, stranger, past_caches: false, reason };
         Failed::NoAnswer { verdict, http_status: Some(429) }
     }

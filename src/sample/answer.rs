@@ -59,7 +59,7 @@ impl Answer {
     }
 
     /// A page of the front in the registry's place, in HTML whatever was accepted.
-    pub(super) fn front_page(status: u16) -> Self {
+    pub(super) fn lake_metadata(status: u16) -> Self {
         let (title, text) = match status {
             200 => ("npm", "Please enable JavaScript to continue."),
             403 => ("Attention Required!", "Sorry, you have been blocked"),

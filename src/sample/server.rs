@@ -213,7 +213,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let answer = match action {
         None => right_answer(&shared, &asked, Instead::Itself).await,
         Some(Action::Status { code, retry_after, body }) => {
-            let mut answer = Answer::front_page(code);
+            let mut answer = Answer::lake_metadata(code);
             if let Some(body) = body {
                 answer.body = body.into();
             }
@@ -222,7 +222,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                 None => answer,
             }
         }
-        Some(Action::HtmlWith200) => Answer::front_page(200),
+        Some(Action::HtmlWith200) => Answer::lake_metadata(200),
         Some(Action::Body(body)) => Answer::new(200, JSON, body),
         Some(Action::Unasked304) => Answer { status: 304, headers: Vec::new(), body: Bytes::new() },
         Some(Action::Unauthorized401) => Answer::unauthorized(),
@@ -296,7 +296,7 @@ impl Shared {
         }
         let asked = asked.clone();
         let made = tokio::task::spawn_blocking(move || found.packument(&asked, compresses)).await;
-        made.unwrap_or_else(|_| Answer::front_page(500))
+        made.unwrap_or_else(|_| Answer::lake_metadata(500))
     }
 }
 

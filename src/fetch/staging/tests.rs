@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::fetch::{ByteBudget, FetchItem, Fetched};
+use crate::fetch::{FetchItem, Fetched, OrderedByteBudget};
 use crate::lake::{Layout, Partition};
 use crate::npm::{Answer, DocRow, Document, Representation, Validators};
 use crate::registry::{BodyGate, Response};
@@ -155,7 +155,7 @@ proptest! {
 #[tokio::test]
 async fn an_answer_is_durable_when_its_segment_is_full_whatever_comes_before_it_by_name() {
     let store = Store::memory();
-    let budget = ByteBudget::new(1 << 20).lane();
+    let budget = OrderedByteBudget::new(1 << 20).lane();
     let (tap, feed) = staging_tap();
     let bound = SegmentBound { answers: 2, bytes: 1 << 20, age: Duration::from_secs(3600) };
     let none = StagedAnswers::default();
@@ -163,7 +163,7 @@ async fn an_answer_is_durable_when_its_segment_is_full_whatever_comes_before_it_
     let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
     let feed = tokio::spawn(feed.write_to(writer));
     for name in ["c", "b", "d"] {
-        let share = budget.open_share();
+        let share = budget.reserve();
         let fetched = Fetched { item: item(name), response: Ok(document(name)), fetched_at_us: 7, share };
         assert_eq!(tap.pass(fetched).await.unwrap().item.name.as_str(), name);
     }
@@ -178,13 +178,13 @@ async fn an_answer_is_durable_when_its_segment_is_full_whatever_comes_before_it_
 #[tokio::test]
 async fn memory_of_a_body_as_it_came_is_free_when_it_is_staged() {
     let store = Store::memory();
-    let budget = ByteBudget::new(1 << 20);
+    let budget = OrderedByteBudget::new(1 << 20);
     let (tap, feed) = staging_tap();
     let bound = SegmentBound { answers: 9, bytes: 1 << 20, age: Duration::from_secs(3600) };
     let (layout, none) = (Layout::origin("npm"), StagedAnswers::default());
     let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
     let feed = tokio::spawn(feed.write_to(writer));
-    let (share, came) = (budget.lane().open_share(), in_gzip(document("a")));
+    let (share, came) = (budget.lane().reserve(), in_gzip(document("a")));
     let gzip_bytes = came.gzip.as_ref().unwrap().len() as u64;
     share.grow(1_000 + gzip_bytes).await;
     let passed = tap.pass(Fetched { item: item("a"), response: Ok(came), fetched_at_us: 7, share }).await.unwrap();
@@ -203,7 +203,7 @@ async fn where_nothing_can_be_staged_answers_still_pass_and_the_tap_says_so() {
     let layout = Layout::origin("npm");
     let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
     let fetched = |name| {
-        let share = ByteBudget::new(1 << 20).lane().open_share();
+        let share = OrderedByteBudget::new(1 << 20).lane().reserve();
         Fetched { item: item(name), response: Ok(document(name)), fetched_at_us: 7, share }
     };
     let waiting = tokio::spawn(feed.write_to(writer));

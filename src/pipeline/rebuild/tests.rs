@@ -102,7 +102,7 @@ fn assert_tried(tried: &[Reached], least: usize, kinds: &[(Step, &str)]) {
 async fn after_a_death_at_any_step_a_rerun_ends_in_the_same_bytes() {
     let before = old_lake(&["m"]).await;
     let (quiet, steps) = in_peace(Backend::Memory, &before).await;
-    assert_eq!(steps[0].path, Layout::INFO, "the front page is raised before anything else is written");
+    assert_eq!(steps[0].path, Layout::INFO, "the lake metadata is raised before anything else is written");
     let tried = fail_at(steps, Backend::Memory, Failure::Death, &before, &quiet.store).await;
     let staged = "sample/staging/partition/table.parquet";
     let kinds = [staged, "sample/staging/partition/commit.json", "sample/table/partition.parquet"];

@@ -1,12 +1,12 @@
 //! Verify: reads a lake and proves it, or says what is wrong with which file.
 //!
 //! Every shard is compared with its manifest (rows, bytes, digest), its rows with their order and range, the tables with
-//! each other, the folders with what belongs there, and the front page with the folders. It streams, changes nothing and
+//! each other, the folders with what belongs there, and the lake metadata with the folders. It streams, changes nothing and
 //! needs no lock: what a running process replaces meanwhile is read again. Not here: mending what was found (`repair`).
 
 mod account;
 mod files;
-mod front_page;
+mod lake_metadata;
 mod origin;
 mod others;
 mod partition;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use self::front_page::FrontPage;
+use self::lake_metadata::LakeMetadata;
 use self::origin::{Lock, verify_origin};
 use super::progress::Progress;
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ pub async fn verify(
     stop: CancellationToken,
 ) -> Result<LakeProof> {
     let work = async {
-        let page = FrontPage::read(store).await?;
+        let page = LakeMetadata::read(store).await?;
         let names = page.names();
         if let Some(unknown) = origin.filter(|name| !names.contains(name)) {
             let known: Vec<&str> = names.into_iter().collect();

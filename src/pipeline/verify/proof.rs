@@ -10,7 +10,7 @@ use crate::lake::{OriginLayout, Partition};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// The front page, the count of requests or the lock cannot be read, or is not true.
+    /// The lake metadata, the count of requests or the lock cannot be read, or is not true.
     Record,
     /// The partition set or a manifest cannot be read, or is another one's.
     Manifest,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::front_page::FrontPage;
+use super::lake_metadata::LakeMetadata;
 use super::origin::{Lock, verify_origin};
 use super::partition_set::mend_partition_set;
 use super::proof::{Fault, OriginProof};
@@ -34,12 +34,12 @@ pub struct Mending {
     pub documents_saved: u64,
 }
 
-/// Makes the front page and the count of requests anew where they are damaged or lost, and answers what was done, in words.
+/// Makes the lake metadata and the count of requests anew where they are damaged or lost, and answers what was done, in words.
 /// `given` is the name of an origin and where it came from, as the user says it: for one that nothing else tells of.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] as [`super::verify`] does, and where another process writes them meanwhile.
 pub async fn repair_records(store: &Store, given: Option<(&str, &OriginInfo)>) -> Result<Vec<String>> {
-    let (origins, mut notes) = FrontPage::read(store).await?.mend(store, given).await?;
+    let (origins, mut notes) = LakeMetadata::read(store).await?.mend(store, given).await?;
     notes.extend(requests::mend(store, &origins).await?);
     Ok(notes)
 }

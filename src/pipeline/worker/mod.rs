@@ -29,7 +29,7 @@ use super::work::WorkItem;
 use crate::commit::{commit, settle};
 use crate::diff::Selection;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::fetch::{ByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
+use crate::fetch::{OrderedByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
 use crate::lake::{Manifest, OriginLayout, Partition, Record};
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
@@ -51,7 +51,7 @@ pub(super) struct Worker {
     /// Whether it only plans.
     is_dry: bool,
     bounds: Bounds,
-    budget: ByteBudget,
+    budget: OrderedByteBudget,
     large_documents: Arc<Mutex<()>>,
     builders: TaskTracker,
     stop_builds: CancellationToken,
@@ -79,7 +79,7 @@ impl Worker {
             purpose,
             is_dry,
             bounds,
-            budget: ByteBudget::new(bounds.document_bytes_in_flight),
+            budget: OrderedByteBudget::new(bounds.document_bytes_in_flight),
             large_documents: Arc::default(),
             builders: TaskTracker::new(),
             stop_builds: CancellationToken::new(),

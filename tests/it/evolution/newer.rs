@@ -45,10 +45,10 @@ type Change = (&'static str, fn(&Path));
 
 /// What a newer version may have left.
 const NEWER: &[Change] = &[
-    ("the format of the front page", |lake| {
+    ("the format of the lake metadata", |lake| {
         edit(&lake.join("all-docs.json"), |page| page["format_version"] = json!(99))
     }),
-    ("a front page of another form", |lake| {
+    ("a lake metadata of another form", |lake| {
         fs::write(lake.join("all-docs.json"), r#"{"format_version": 99, "origins": ["unknown"]}"#).unwrap();
     }),
     ("a version of a table's schema", |lake| {

@@ -1,4 +1,4 @@
-//! The lake's records: the front page, the count of requests, the lock, the partition set.
+//! The lake's records: the lake metadata, the count of requests, the lock, the partition set.
 
 use std::fs;
 use std::path::Path;

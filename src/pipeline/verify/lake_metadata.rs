@@ -1,4 +1,4 @@
-//! The front page: whether it can be believed, and how it is made anew from what the folders of the lake tell.
+//! The lake metadata: whether it can be believed, and how it is made anew from what the folders of the lake tell.
 //!
 //! They tell which origins there are. Where those came from is written nowhere else, so it is taken from what is left of the
 //! page or from who asks for the repair, and not guessed.
@@ -21,8 +21,8 @@ use crate::store::{EntryKind, Store};
 /// The origin that is built in. Its port is another one each time, so this stands for its addresses.
 const SAMPLE: &str = "sample";
 
-/// The front page as it was found, beside the folders that it should speak of.
-pub(super) struct FrontPage {
+/// The lake metadata as it was found, beside the folders that it should speak of.
+pub(super) struct LakeMetadata {
     file: RootFile,
     /// What it says of origins, as far as that can be true.
     origins: BTreeMap<String, OriginInfo>,
@@ -36,10 +36,10 @@ pub(super) struct FrontPage {
     pub(super) notes: Vec<String>,
 }
 
-impl FrontPage {
+impl LakeMetadata {
     /// Reads it. Fails with [`ErrorKind::Lake`] where there is neither a page nor an origin, and for a lake of a newer
     /// version.
-    pub(super) async fn read(store: &Store) -> Result<FrontPage> {
+    pub(super) async fn read(store: &Store) -> Result<LakeMetadata> {
         // Listed first: who enters an origin writes the page before the folder.
         let paths = list_root(store).await?;
         let file = RootFile::read(store, Layout::INFO).await?;
@@ -85,7 +85,7 @@ impl FrontPage {
             problems.push("it is gone, but the lake holds origins".to_owned());
         }
         problems.extend(missing.iter().map(|(name, addresses)| problem_of_missing(name, addresses.is_some())));
-        let mut page = FrontPage { file, origins, default_origin, missing, folders, problems, notes: Vec::new() };
+        let mut page = LakeMetadata { file, origins, default_origin, missing, folders, problems, notes: Vec::new() };
         page.notes = page.notes_on(&paths);
         for name in page.names() {
             refuse_newer_origin(store, &Layout::origin(name)).await?;
