@@ -266,7 +266,7 @@ fn kind_of(path: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-const SEGMENT: &str = "sample/staging/partition/answers.zst";
+const SEGMENT: &str = "sample/staging/partition/answers.segment";
 const STAGED_SHARD: &str = "sample/staging/partition/table.parquet";
 const SHARD: &str = "sample/table/partition.parquet";
 const INTENT: &str = "sample/staging/partition/commit.json";

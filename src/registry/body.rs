@@ -52,6 +52,10 @@ impl<'a> Body<'a> {
         Body { response, counters, silence_timeout, time_left, coding, wire, piece, inflate }
     }
 
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
     pub(super) fn is_gzip(&self) -> bool {
         matches!(self.coding, Coding::Gzip)
     }
@@ -114,7 +118,7 @@ impl<'a> Body<'a> {
 
     /// Reads on until `at_least` bytes are there or the body ends, for a look at a body that is no document. What is
     /// missing after a fault is not missed. A short body is drained by this, so its connection can be used again.
-    pub(super) async fn beginning(mut self, at_least: usize) -> Vec<u8> {
+    pub(super) async fn beginning(&mut self, at_least: usize) -> Vec<u8> {
         let mut beginning = Vec::new();
         while let Ok(Some(piece)) = self.next().await {
             beginning.extend_from_slice(piece);

@@ -236,7 +236,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 }
 
 /// Whether what a body begins with can be JSON: any value, white space and a byte order mark before it allowed.
-fn looks_like_json(body_start: &[u8]) -> bool {
+pub(super) fn looks_like_json(body_start: &[u8]) -> bool {
     let text = body_start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body_start).trim_ascii_start();
     matches!(text.first(), Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::budget::{RequestBudget, RequestLedger, month_of};
-use super::classify::{Evidence, Fault, classify};
+use super::classify::{Evidence, Fault, classify, looks_like_json};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
 use super::database_info::DatabaseInfo;
@@ -321,6 +321,9 @@ impl Registry {
 /// A packument must be whole, and of the name that was asked for. Whether it is sound is not asked here: what cannot be
 /// read is kept, and said to be malformed.
 fn check(document: &[u8], name: &PackageName, end: End) -> Result<(), Failed> {
+    if !looks_like_json(document) {
+        return Err(faulty(Fault::OtherKind("it says that it is JSON, and is not".to_owned())));
+    }
     if !end.is_whole(document) {
         return Err(faulty(Fault::Cut("the document stops before its last brace".to_owned())));
     }

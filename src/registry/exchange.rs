@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    LOCATION,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LOCATION,
 };
 use tokio::time::Instant;
 use url::Url;
@@ -114,9 +114,8 @@ impl Wire {
         // To the first byte only: bodies differ too much in size to tell anything by their time.
         let latency = began.elapsed();
         let status = response.status();
-        let headers = response.headers().clone();
         if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-            let to = redirected(question.url, &headers).map_err(|fault| {
+            let to = redirected(question.url, response.headers()).map_err(|fault| {
                 let verdict = classify(&Evidence::Failed(&fault));
                 self.failed(verdict, Some(status.as_u16()), permit, latency)
             })?;
@@ -125,31 +124,35 @@ impl Wire {
         }
         let time_left = self.answer_timeout.saturating_sub(latency);
         let mut body = Body::new(response, &self.counters, self.silence_timeout, time_left);
-        let (beginning, whole) = if status.as_u16() == 200 {
-            let beginning = body.peek().await.map_err(|fault| {
-                let verdict = classify(&Evidence::Failed(&fault));
-                self.failed(verdict, Some(200), permit, latency)
-            })?;
-            (beginning, Some(Box::new(body)))
+        let is_document = status.as_u16() == 200;
+        let verdict = if is_document && body.is_gzip() && says_json(body.headers()) {
+            // Who reads it will see whether it is: a look costs as much as to inflate a small one.
+            Verdict::Done
         } else {
-            (body.beginning(LOOK_BYTES).await, None)
+            let beginning = match is_document {
+                true => body.peek().await.map_err(|fault| {
+                    let verdict = classify(&Evidence::Failed(&fault));
+                    self.failed(verdict, Some(200), permit, latency)
+                })?,
+                false => body.beginning(LOOK_BYTES).await,
+            };
+            classify(&Evidence::Answered {
+                status,
+                headers: body.headers(),
+                body_start: &beginning,
+                conditional: question.validators.is_some_and(is_conditional),
+                authorized,
+            })
         };
-        let evidence = Evidence::Answered {
-            status,
-            headers: &headers,
-            body_start: &beginning,
-            conditional: question.validators.is_some_and(is_conditional),
-            authorized,
-        };
-        let validators = validators_of(&headers);
-        let reply = match (classify(&evidence), whole) {
-            (Verdict::Done, Some(body)) => Reply::Document { body, validators },
-            (Verdict::NotModified, _) => {
+        let validators = validators_of(body.headers());
+        let reply = match verdict {
+            Verdict::Done => Reply::Document { body: Box::new(body), validators },
+            Verdict::NotModified => {
                 add(&self.counters.not_modified, 1);
                 Reply::NotModified { validators }
             }
-            (Verdict::Gone | Verdict::Blocked, _) => Reply::Gone { status: status.as_u16() },
-            (verdict, _) => return Err(self.failed(verdict, Some(status.as_u16()), permit, latency)),
+            Verdict::Gone | Verdict::Blocked => Reply::Gone { status: status.as_u16() },
+            verdict => return Err(self.failed(verdict, Some(status.as_u16()), permit, latency)),
         };
         permit.observe(Observation::Good { latency });
         Ok(Met::Reply(reply))
@@ -229,6 +232,15 @@ fn fault_of(error: &reqwest::Error) -> Fault {
     } else {
         Fault::Cut(innermost(error))
     }
+}
+
+/// Whether a body is JSON by its headers.
+fn says_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+    media_type.is_some_and(|media_type| {
+        let media_type = media_type.trim().to_ascii_lowercase();
+        media_type == "application/json" || media_type.ends_with("+json")
+    })
 }
 
 fn is_conditional(validators: &Validators) -> bool {

@@ -16,7 +16,7 @@ const CRATE_ROOMS: [(&str, &[&str]); 13] = [
     ("toml", &["cli", "sample"]),
     ("axum", &["sample"]),
     ("reqwest", &["registry"]),
-    ("libdeflater", &["registry"]),
+    ("libdeflater", &["registry", "fetch"]),
     ("rquickjs", &["script"]),
     ("parquet", &["encode", "shard", "store", "query"]),
     ("object_store", &["store", "query"]),

@@ -5,7 +5,6 @@
 //! which answers are wanted (`answers`).
 
 use bytes::Bytes;
-use flate2::Crc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, ErrorKind, Result};
@@ -93,7 +92,7 @@ impl SegmentBuilder {
 
     /// The whole segment.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        let checksum = checksum(&self.bytes);
+        let checksum = libdeflater::crc32(&self.bytes);
         self.bytes.extend_from_slice(&checksum.to_le_bytes());
         self.bytes
     }
@@ -110,7 +109,7 @@ impl Segment {
     pub(super) fn open(mut bytes: Bytes) -> Option<Segment> {
         let stored = u32::from_le_bytes(*bytes.last_chunk()?);
         bytes.truncate(bytes.len() - size_of_val(&stored));
-        (bytes.starts_with(MARK) && checksum(&bytes) == stored).then_some(Segment { bytes })
+        (bytes.starts_with(MARK) && libdeflater::crc32(&bytes) == stored).then_some(Segment { bytes })
     }
 
     /// Its answers, each with its place.
@@ -178,10 +177,4 @@ async fn compress(body: Bytes) -> Result<Vec<u8>> {
             .or_error(ErrorKind::Internal, || "a staged answer cannot be compressed".to_owned())
     });
     compressed.await
-}
-
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut checksum = Crc::new();
-    checksum.update(bytes);
-    checksum.sum()
 }

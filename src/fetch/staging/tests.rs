@@ -11,7 +11,7 @@ use crate::error::ErrorKind;
 use crate::fetch::{ByteBudget, FetchItem, Fetched};
 use crate::lake::{Layout, Partition};
 use crate::npm::{Answer, DocRow, Document, Representation, Validators};
-use crate::registry::Response;
+use crate::registry::{BodyGate, Response};
 use crate::store::{Failure, Store};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -173,6 +173,25 @@ async fn an_answer_is_durable_when_its_segment_is_full_whatever_comes_before_it_
     drop(tap);
     feed.await.unwrap().unwrap();
     assert!(open(&store).await.has(&item("d"), Representation::Full));
+}
+
+#[tokio::test]
+async fn memory_of_a_body_as_it_came_is_free_when_it_is_staged() {
+    let store = Store::memory();
+    let budget = ByteBudget::new(1 << 20);
+    let (tap, feed) = staging_tap();
+    let bound = SegmentBound { answers: 9, bytes: 1 << 20, age: Duration::from_secs(3600) };
+    let (layout, none) = (Layout::origin("npm"), StagedAnswers::default());
+    let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
+    let feed = tokio::spawn(feed.write_to(writer));
+    let (share, came) = (budget.lane().open_share(), in_gzip(document("a")));
+    let gzip_bytes = came.gzip.as_ref().unwrap().len() as u64;
+    share.grow(1_000 + gzip_bytes).await;
+    let passed = tap.pass(Fetched { item: item("a"), response: Ok(came), fetched_at_us: 7, share }).await.unwrap();
+    assert_eq!((passed.response.as_ref().unwrap(), budget.used_bytes()), (&document("a"), 1_000));
+    drop((passed, tap));
+    feed.await.unwrap().unwrap();
+    assert_eq!(budget.used_bytes(), 0);
 }
 
 #[tokio::test]

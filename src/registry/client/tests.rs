@@ -12,6 +12,7 @@ use super::*;
 use crate::npm::Outcome;
 
 const DOCUMENT: &str = r#"{"_id":"a","_rev":"1-x","name":"a","versions":{}}"#;
+const JSON_IN_GZIP: [&str; 2] = ["Content-Type: application/json; charset=utf-8", "Content-Encoding: gzip"];
 const HTML: &[u8] = b"<!doctype html><title>Sorry, you have been blocked</title>";
 
 /// Pauses of a millisecond, so that nothing here waits.
@@ -90,7 +91,9 @@ async fn a_packument_comes_byte_for_byte_in_the_form_asked_for() {
     let response = registry.packument(&request, &gate).await.unwrap();
     assert_eq!(bytes(&response), document.as_bytes());
     assert_eq!((response.http_status, response.attempts), (200, 1));
-    assert_eq!(gate.grown.load(Ordering::Relaxed), document.len() as u64);
+    let as_it_came = gzip(document.as_bytes());
+    assert_eq!(response.gzip.as_deref(), Some(as_it_came.as_slice()));
+    assert_eq!(gate.grown.load(Ordering::Relaxed), (document.len() + as_it_came.len()) as u64);
     assert_eq!(gate.shrunk.load(Ordering::Relaxed), 0);
     let statistics = registry.statistics();
     assert_eq!((statistics.requests, statistics.decoded_bytes), (1, document.len() as u64));
@@ -153,6 +156,10 @@ async fn refusals_and_lies_are_asked_again_and_are_no_facts() {
         ("a cut body", response(200, &[&length(DOCUMENT.len())], &DOCUMENT.as_bytes()[..20])),
         ("a cut chunk", response(200, &["Transfer-Encoding: chunked", "X-Content-Length: 0"], b"7\r\n{\"_id\":\r\n")),
         ("a cut without a length", b"HTTP/1.1 200 OK\r\n\r\n{\"_id\":\"a\",\"x\":{}".to_vec()),
+        ("text as JSON", response(200, &JSON_IN_GZIP, &gzip(b"Too many requests"))),
+        ("nothing as JSON", response(200, &JSON_IN_GZIP, &gzip(b""))),
+        ("cut gzip of JSON", response(200, &JSON_IN_GZIP, &compressed[..compressed.len() - 9])),
+        ("damaged gzip of JSON", response(200, &JSON_IN_GZIP, &[&compressed[..20], b"xxxxxxxx"].concat())),
         ("cut gzip", response(200, &["Content-Encoding: gzip"], &compressed[..compressed.len() - 9])),
         ("damaged gzip", response(200, &["Content-Encoding: gzip"], &[&compressed[..20], b"xxxxxxxx"].concat())),
         ("no gzip", response(200, &["Content-Encoding: gzip"], DOCUMENT.as_bytes())),
