@@ -6,41 +6,49 @@
 //! [`recover`], without asking the registry for anything. Not here: what is in the shards.
 
 use crate::error::{Doing, Result};
-use crate::lake::{Manifest, OriginLayout, Partition};
+use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition};
 use crate::store::Store;
 use crate::table::TableKind;
 
-/// Puts a partition's staged shards in their places and writes `manifest`, which names them and those that stay.
-pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<()> {
+/// Puts the staged shards of `moved` in their places and writes `manifest`, which names them and those that stay.
+pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest, moved: &[TableKind]) -> Result<()> {
     let partition = &manifest.partition;
     let doing = || format!("committing the partition {partition} of {}", layout.name());
-    store.put_record(&layout.commit_intent(partition), manifest).await.doing(doing)?;
-    roll_forward(store, layout, manifest).await.doing(doing)
+    let tables = moved.iter().map(|table| table.as_str().to_owned()).collect();
+    let intent = CommitIntent { manifest: manifest.clone(), moved: Some(tables) };
+    store.put_record(&layout.commit_intent(partition), &intent).await.doing(doing)?;
+    roll_forward(store, layout, &intent).await.doing(doing)
 }
 
-/// Ends every commit that a dead process left half done. Answers how many partitions were rolled forward.
-pub async fn recover(store: &Store, layout: &OriginLayout) -> Result<usize> {
+/// Ends every commit of an origin that a dead process left half done. Returns how many there were.
+pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> {
     let mut recovered = 0;
     for path in store.list(&layout.staging()).await? {
-        if !layout.is_commit_intent(&path) {
-            continue;
+        if layout.is_commit_intent(&path)
+            && let Some(intent) = store.read_record::<CommitIntent>(&path).await?
+        {
+            recovered += usize::from(recover(store, layout, &intent.manifest.partition).await?);
         }
-        let Some(manifest) = store.read_record::<Manifest>(&path).await? else { continue };
-        roll_forward(store, layout, &manifest)
-            .await
-            .doing(|| format!("rolling forward the interrupted commit of {}", manifest.partition))?;
-        recovered += 1;
     }
     Ok(recovered)
 }
 
-async fn roll_forward(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<()> {
+/// Ends the commit of a partition that a dead process left half done. Returns whether there was one.
+pub async fn recover(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
+    let intent: Option<CommitIntent> = store.read_record(&layout.commit_intent(partition)).await?;
+    let Some(intent) = intent else { return Ok(false) };
+    roll_forward(store, layout, &intent)
+        .await
+        .doing(|| format!("rolling forward the interrupted commit of {partition}"))?;
+    Ok(true)
+}
+
+async fn roll_forward(store: &Store, layout: &OriginLayout, intent: &CommitIntent) -> Result<()> {
+    let manifest = &intent.manifest;
     let partition = &manifest.partition;
-    for table in TableKind::in_order_of_promotion() {
-        if manifest.shards.contains_key(table.as_str()) {
-            // One that is not staged keeps its old shard, or was moved before the process died.
-            store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;
-        }
+    for table in TableKind::in_order_of_promotion().filter(|table| intent.moves(*table)) {
+        // One that is not staged any more was moved before the process died.
+        store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;
     }
     store.put_record(&layout.manifest(partition), manifest).await?;
     clear_staging(store, layout, partition).await
@@ -106,11 +114,17 @@ mod tests {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
         store.put(&layout.shard(TableKind::Versions, &Partition::ALL), "old").await.unwrap();
         store.put(&layout.staged_shard(TableKind::Docs, &Partition::ALL), "new").await.unwrap();
-        commit(&store, &layout, &manifest(&[TableKind::Docs, TableKind::Versions])).await.unwrap();
+        // A process that died while it built left this one; nothing vouches for it.
+        store.put(&layout.staged_shard(TableKind::Versions, &Partition::ALL), "half").await.unwrap();
+        let manifest = manifest(&[TableKind::Docs, TableKind::Versions]);
+        commit(&store, &layout, &manifest, &[TableKind::Docs]).await.unwrap();
         assert_eq!(
             store.list("").await.unwrap(),
             ["npm/docs/0-z.parquet", "npm/manifest/0-z.json", "npm/versions/0-z.parquet"]
         );
+        for (table, expected) in [(TableKind::Docs, "new"), (TableKind::Versions, "old")] {
+            assert_eq!(store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap(), expected);
+        }
         assert_eq!(read_manifests(&store, &layout).await.unwrap().len(), 1);
     }
 
@@ -120,7 +134,7 @@ mod tests {
         let answers = layout.staged_answers(&Partition::ALL, 0, 3);
         store.put(&answers, "of an earlier run").await.unwrap();
         store.put(&layout.staged_shard(TableKind::Docs, &Partition::ALL), "new").await.unwrap();
-        commit(&store, &layout, &manifest(&[TableKind::Docs])).await.unwrap();
+        commit(&store, &layout, &manifest(&[TableKind::Docs]), &[TableKind::Docs]).await.unwrap();
         assert_eq!(store.list(&layout.staging()).await.unwrap(), [answers]);
     }
 
@@ -137,14 +151,20 @@ mod tests {
                     store.promote(&staged, &layout.shard(table, &Partition::ALL)).await.unwrap();
                 }
             }
-            store.put_record(&layout.commit_intent(&Partition::ALL), &manifest(&tables)).await.unwrap();
-            assert_eq!(recover(&store, &layout).await.unwrap(), 1);
+            // Format 1 had the manifest alone for an intent.
+            let (manifest, path) = (manifest(&tables), layout.commit_intent(&Partition::ALL));
+            let moved = Some(tables.map(|table| table.as_str().to_owned()).to_vec());
+            match moved_before_death % 2 {
+                0 => store.put_record(&path, &manifest).await.unwrap(),
+                _ => store.put_record(&path, &CommitIntent { manifest, moved }).await.unwrap(),
+            }
+            assert_eq!(recover_all(&store, &layout).await.unwrap(), 1);
             for table in tables {
                 let shard = store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap();
                 assert_eq!(shard, "new", "{table} after {moved_before_death} moves");
             }
             assert!(store.list("npm/staging").await.unwrap().is_empty());
-            assert_eq!(recover(&store, &layout).await.unwrap(), 0);
+            assert!(!recover(&store, &layout, &Partition::ALL).await.unwrap());
         }
     }
 

@@ -11,6 +11,7 @@ use super::partition::PartitionCommand;
 use super::pivots::PivotsArgs;
 #[cfg(feature = "query")]
 use super::query::{QueryArgs, ViewsArgs};
+use super::rebuild::RebuildArgs;
 use super::sample::SampleArgs;
 use super::status::StatusArgs;
 use super::verify::VerifyArgs;
@@ -59,6 +60,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Prove that a lake is whole and sound, or say what is wrong; with --repair mend it
     Verify(VerifyArgs),
+    /// Make a lake's tables again from its raw documents, without a request
+    Rebuild(RebuildArgs),
     /// List the registry's names into partitions, and show the partitions
     #[command(subcommand)]
     Partition(PartitionCommand),

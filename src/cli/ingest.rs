@@ -19,7 +19,9 @@ use crate::diff::Selection;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
-use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest, read_partition_set};
+use crate::pipeline::{
+    IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest, lake_ages, read_lake, read_partition_set,
+};
 use crate::script;
 use crate::store::Store;
 
@@ -145,7 +147,7 @@ pub(super) async fn crawl(
         printer.warn(&kept);
     }
     let options = IngestOptions {
-        store,
+        store: store.clone(),
         registry: origin.registry.clone(),
         origin_info: origin.info.clone(),
         pivots,
@@ -177,11 +179,26 @@ pub(super) async fn crawl(
     } else {
         tell(printer, &summary);
     }
+    tell_old(printer, &store, layout.name()).await?;
     Ok(match &summary {
         summary if summary.interrupted => Code::Interrupted,
         summary if summary.is_complete() => Code::Done,
         _ => Code::Incomplete,
     })
+}
+
+/// Says which partitions still have the columns of an earlier version: those that the run had no reason to touch.
+async fn tell_old(printer: &Printer, store: &Store, origin: &str) -> Result<()> {
+    let Some(info) = read_lake(store).await? else { return Ok(()) };
+    let old = lake_ages(store, &info).await?.remove(origin).unwrap_or_default().partitions;
+    if old > 0 {
+        printer.note(&format!(
+            "  old      an earlier version wrote {} partitions; all-docs rebuild makes them anew without a request. Until then \
+             partitions have different columns: DuckDB reads them with union_by_name",
+            log::count(old)
+        ));
+    }
+    Ok(())
 }
 
 /// What to tell somebody who asks for other partitions than the lake has.
@@ -276,8 +293,31 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
     }
     tell_problems(printer, summary);
     if !summary.dry_run {
-        printer.note(&format!("  lake     {} (origin {})", summary.lake, summary.origin));
+        tell_others(printer, summary);
+        let state = &summary.state;
+        printer.note(&format!(
+            "  lake     {} (origin {}): {} of {} partitions, {} names, {} documents",
+            summary.lake,
+            summary.origin,
+            count(state.partitions_committed),
+            count(state.partitions_total),
+            count(state.names),
+            count(state.documents),
+        ));
     }
+}
+
+/// What other processes did for the same lake meanwhile.
+fn tell_others(printer: &Printer, summary: &IngestSummary) {
+    let others = &summary.others;
+    if others.partitions == 0 && others.processes.is_empty() {
+        return;
+    }
+    let who = match others.processes.as_slice() {
+        [] => "other processes".to_owned(),
+        processes => processes.join(", "),
+    };
+    printer.note(&format!("  others   {} partitions were brought up to date by {who}", log::count(others.partitions)));
 }
 
 fn tell_problems(printer: &Printer, summary: &IngestSummary) {

@@ -49,7 +49,8 @@ impl LakeOrigin {
     }
 }
 
-fn find(text: &str, info: &LakeInfo) -> Result<String> {
+/// The name of the origin that a user means by `text`: its name, or its URL.
+pub(super) fn find(text: &str, info: &LakeInfo) -> Result<String> {
     let held = |name: &str| info.origins.contains_key(name);
     let (name, place) = given_name(text).unwrap_or((text, text));
     if held(name) {

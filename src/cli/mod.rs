@@ -19,6 +19,7 @@ mod printer;
 mod registry_args;
 #[cfg(feature = "query")]
 mod query;
+mod rebuild;
 mod sample;
 mod sample_edits;
 mod settings;
@@ -79,6 +80,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             #[cfg(not(feature = "query"))]
             Command::Query(_) => Err(no_sql()),
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
+            Command::Rebuild(args) => rebuild::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
             Command::Packument(command) => packument::run(command, &settings, printer, stop).await,

@@ -52,7 +52,8 @@ pub(super) async fn open(
             registry_url: origin.registry_url.to_string(),
         },
     };
-    let config = config(args, settings, &origin);
+    let mut config = config(args, settings, &origin);
+    config.runtime_folder = runtime_folder(printer);
     let credentials = credentials(args.userconfig.as_deref())?;
     for note in credentials.notes() {
         printer.warn(note);
@@ -123,6 +124,26 @@ fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> Registry
         config.monthly_budget = Some(requests.get());
     }
     config
+}
+
+/// Where this process finds others that ask the same hosts. In the folder for temporary files, since what a session and a
+/// timed job have in common is that one, and not `XDG_RUNTIME_DIR`.
+#[cfg(unix)]
+fn runtime_folder(printer: &Printer) -> Option<PathBuf> {
+    let parent = std::env::var_os("ALL_DOCS_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let folder = crate::registry::runtime_folder(&parent);
+    if let Err(error) = &folder {
+        printer.warn(&format!(
+            "the limits of requests hold for this process alone, not for all on this machine together: {error}"
+        ));
+    }
+    folder.ok()
+}
+
+/// Processes find each other by Unix sockets only.
+#[cfg(not(unix))]
+fn runtime_folder(_printer: &Printer) -> Option<PathBuf> {
+    None
 }
 
 /// The credentials of the user's `.npmrc`, of the project's, and of `NPM_TOKEN`; the later ones win.

@@ -15,10 +15,13 @@ pub(super) struct RegistryArgs {
     /// Fetch packuments from this URL instead of the origin's own
     #[arg(long, value_name = "URL", env = "ALL_DOCS_REGISTRY")]
     pub(super) registry: Option<String>,
-    /// Most requests under way per host [default: 64 for packuments, 8 for pages]
+    /// Most requests under way per host, of all processes of this user and machine together; the lowest of theirs holds
+    /// [default: 64 for packuments, 8 for pages]
     #[arg(long, value_name = "N", env = "ALL_DOCS_CONCURRENCY", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) concurrency: Option<u32>,
-    /// Most requests per second and host [default: 200 for packuments, 20 for pages, no limit on this machine]
+    /// Most requests per second and host, of all processes of this user and machine together; the lowest of theirs holds.
+    /// They find each other in the folder for temporary files, or in that of ALL_DOCS_RUNTIME_DIR [default: 200 for
+    /// packuments, 20 for pages, no limit for a server on this machine]
     #[arg(long, value_name = "N", env = "ALL_DOCS_RATE", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) rate: Option<u32>,
     /// Most requests per host and calendar month, counted in the lake; then the run stops [default: 4000000, none on

@@ -5,6 +5,7 @@ use super::log;
 use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, ErrorKind, Result};
+use crate::lake::TableAge;
 use crate::pipeline::{OriginStatus, lake_status, no_lake};
 use crate::store::Store;
 
@@ -32,6 +33,13 @@ pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer
     Ok(Code::Done)
 }
 
+fn describe_age(age: &TableAge) -> String {
+    let parts = [(age.earlier, "with the columns of an earlier version"), (age.missing, "without this table")];
+    let parts = parts.iter().filter(|(partitions, _)| *partitions > 0);
+    let parts: Vec<String> = parts.map(|(partitions, how)| format!("{} {how}", log::count(*partitions))).collect();
+    parts.join(", ")
+}
+
 fn describe(origin: &OriginStatus, now_s: i64) -> String {
     let count = log::count;
     let mut lines = vec![format!("\norigin {} ({})", origin.origin, origin.registry_url)];
@@ -45,29 +53,42 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
         let to_the_second = |time: &str| time.split('.').next().unwrap_or_default().replace('T', " ");
         lines.push(format!("  written {} to {} UTC", to_the_second(oldest), to_the_second(newest)));
     }
-    match &origin.run {
-        Some(run) if origin.is_at_work => lines.push(format!(
-            "  an ingest is running (process {}, for {}): {}/{} partitions, {} rows listed, {} packuments, {}",
+    for run in &origin.runs {
+        lines.push(format!(
+            "  an ingest is running (process {} on {}, for {}): {}/{} partitions, {} rows listed, {} packuments, {}",
             run.process_id,
+            run.host,
             log::duration(std::time::Duration::from_secs(now_s.saturating_sub(run.started_at_s).unsigned_abs())),
             count(run.counts.partitions_done),
             count(run.counts.partitions_total),
             count(run.counts.rows_scanned),
             count(run.counts.packuments_done),
             log::bytes(run.counts.document_bytes),
-        )),
-        Some(run) => lines.push(format!(
-            "  an ingest died (process {}); run the same command again to go on where it stopped",
-            run.process_id
-        )),
-        None if origin.partitions_staged > 0 => {
-            lines.push(format!("  partitions with something in staging: {}", count(origin.partitions_staged)));
-        }
-        None => {}
+        ));
+    }
+    for run in &origin.dead_runs {
+        lines.push(format!(
+            "  an ingest died (process {} on {}); run the same command again to go on where it stopped",
+            run.process_id, run.host
+        ));
+    }
+    if origin.runs.is_empty() && origin.dead_runs.is_empty() && origin.partitions_staged > 0 {
+        lines.push(format!("  partitions with something in staging: {}", count(origin.partitions_staged)));
     }
     let widest = origin.tables_in_order().map(|(_, table)| count(table.rows).len()).max().unwrap_or(0);
     for (name, table) in origin.tables_in_order() {
         lines.push(format!("  {name:<13} {:>widest$} rows  {:>9}", count(table.rows), log::bytes(table.size_bytes)));
+    }
+    if origin.old.partitions > 0 {
+        let committed = count(origin.partitions_committed);
+        lines.push(format!(
+            "  old: an earlier version wrote {} of {committed} partitions",
+            count(origin.old.partitions)
+        ));
+        lines.extend(origin.old.tables.iter().map(|(name, age)| format!("    {name}: {}", describe_age(age))));
+        lines.push(
+            "    all-docs rebuild makes them anew without a request; until then DuckDB needs union_by_name".to_owned(),
+        );
     }
     if !origin.outcomes.is_empty() {
         let outcomes: Vec<String> = origin.outcomes.iter().map(|(name, n)| format!("{} {name}", count(*n))).collect();

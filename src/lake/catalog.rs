@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::table::{TableKind, schema_version};
+use crate::version::{FORMAT_VERSION, TOOL_VERSION};
+
 /// The lake's front page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LakeInfo {
@@ -19,6 +22,30 @@ pub struct LakeInfo {
     pub schema_versions: BTreeMap<String, u32>,
     /// Every origin by its folder's name, which is also its SQL schema.
     pub origins: BTreeMap<String, OriginInfo>,
+}
+
+impl LakeInfo {
+    /// The front page of a lake that holds nothing yet.
+    pub fn new(default_origin: &str) -> LakeInfo {
+        let mut info = LakeInfo {
+            format_version: FORMAT_VERSION,
+            tool_version: TOOL_VERSION.to_owned(),
+            default_origin: default_origin.to_owned(),
+            schema_versions: BTreeMap::new(),
+            origins: BTreeMap::new(),
+        };
+        info.raise();
+        info
+    }
+
+    /// Says that this version may write into the lake: an earlier one then refuses it.
+    pub fn raise(&mut self) {
+        self.format_version = self.format_version.max(FORMAT_VERSION);
+        for table in TableKind::ALL {
+            let version = self.schema_versions.entry(table.to_string()).or_default();
+            *version = (*version).max(schema_version(table));
+        }
+    }
 }
 
 /// Where an origin's rows and documents came from.

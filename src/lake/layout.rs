@@ -143,14 +143,29 @@ impl OriginLayout {
         Some((run.parse().ok()?, segment.parse().ok()?))
     }
 
-    /// The rows of a first scan, from which the partition set is derived.
-    pub fn scan_spool(&self) -> String {
-        format!("{}/staging/scan.parquet", self.origin)
+    /// The rows that the run `run` has listed, until it ends.
+    pub fn scan_spool(&self, run: &str) -> String {
+        format!("{}/staging/scan-{run}.parquet", self.origin)
     }
 
-    /// Who works on this origin, [`super::LockRecord`].
+    /// Who works on all of this origin, [`super::LockRecord`].
     pub fn lock(&self) -> String {
         format!("{}/lock.json", self.origin)
+    }
+
+    /// The folder of the leases of partitions.
+    pub fn leases(&self) -> String {
+        format!("{}/leases", self.origin)
+    }
+
+    /// Who works on a partition, [`super::LockRecord`].
+    pub fn lease(&self, partition: &Partition) -> String {
+        self.lease_of(&partition.file_stem())
+    }
+
+    /// Who works on the partition with a file stem.
+    pub fn lease_of(&self, stem: &str) -> String {
+        format!("{}/leases/{stem}.json", self.origin)
     }
 
     /// The folder of all that belongs to this origin.
@@ -166,7 +181,8 @@ impl OriginLayout {
 
     /// The folders right below the origin's; first the one into which others are put aside.
     pub fn folders(&self) -> Vec<String> {
-        let others = [format!("{}/{}", self.origin, Layout::SET_ASIDE), self.manifests(), self.staging()];
+        let others =
+            [format!("{}/{}", self.origin, Layout::SET_ASIDE), self.manifests(), self.staging(), self.leases()];
         others.into_iter().chain(TableKind::ALL.iter().map(|table| self.table(*table))).collect()
     }
 
@@ -175,12 +191,16 @@ impl OriginLayout {
         let Some(below) = path.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/')) else {
             return FileRole::Unknown { file: path };
         };
-        if [self.partition_set(), self.lock(), self.run_status(), self.scan_spool()].iter().any(|own| own == path) {
+        let is_of_a_run = self.parse_run_status(path).is_some() || self.parse_scan_spool(path).is_some();
+        // A version that kept one run an origin left these behind.
+        let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");
+        if is_of_a_run || is_of_format_1 || [self.partition_set(), self.lock()].iter().any(|own| own == path) {
             return FileRole::Own;
         }
         match below.split_once('/') {
             Some((folder, file)) if TableKind::parse(folder).is_some() => FileRole::Table { file },
             Some(("manifest", file)) => FileRole::Manifest { file },
+            Some(("leases", file)) if file.ends_with(".json") && !file.contains('/') => FileRole::Own,
             Some((Layout::SET_ASIDE, _)) => FileRole::SetAside,
             Some(("staging", rest)) => match rest.split_once('/') {
                 Some((stem, file)) => FileRole::Staged { stem, is_named: self.is_staged_name(path, file) },
@@ -197,8 +217,24 @@ impl OriginLayout {
             || (self.parse_staged_answers(path).is_some() && !file.contains('/'))
     }
 
-    /// What the process that works on this origin says of itself.
-    pub fn run_status(&self) -> String {
-        format!("{}/staging/run.json", self.origin)
+    /// The status that the run `run` writes of itself.
+    pub fn run_status(&self, run: &str) -> String {
+        format!("{}/staging/run-{run}.json", self.origin)
+    }
+
+    /// The run whose status lies at a path, by [`OriginLayout::run_status`].
+    pub fn parse_run_status<'a>(&self, path: &'a str) -> Option<&'a str> {
+        self.run_file(path)?.strip_prefix("run-")?.strip_suffix(".json")
+    }
+
+    /// The run whose rows lie at a path, by [`OriginLayout::scan_spool`].
+    pub fn parse_scan_spool<'a>(&self, path: &'a str) -> Option<&'a str> {
+        self.run_file(path)?.strip_prefix("scan-")?.strip_suffix(".parquet")
+    }
+
+    /// The name of a file that lies in staging and in no folder of it.
+    fn run_file<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let file = path.strip_prefix(self.origin.as_str())?.strip_prefix("/staging/")?;
+        (!file.contains('/')).then_some(file)
     }
 }

@@ -1,10 +1,10 @@
-//! The lock of an origin, as it stands in the lake: who works there, since when, and how long that holds.
+//! A lock of a partition or of a whole origin, as it stands in the lake: who holds it, since when, and until when.
 //!
-//! Pure data. Who takes, renews and lifts it is the pipeline's lease.
+//! Pure data. The pipeline's lease takes, renews and lifts it.
 
 use serde::{Deserialize, Serialize};
 
-/// Who works on an origin. One process at a time writes there; reading needs no lock.
+/// Who holds a lock. One process at a time writes a partition; reading needs no lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockRecord {
     /// Drawn anew for each holder: two holders are never taken for each other.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Partition, ShardMeta};
+use crate::table::TableKind;
 
 /// What one partition of an origin holds. A package's own package.json is never called so here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,26 @@ pub struct Manifest {
 
 impl Manifest {
     /// Rows of a table, 0 where it has no shard.
-    pub fn rows(&self, table: crate::table::TableKind) -> u64 {
+    pub fn rows(&self, table: TableKind) -> u64 {
         self.shards.get(table.as_str()).map_or(0, |shard| shard.rows)
+    }
+}
+
+/// A commit that is under way: the manifest to be, and the tables whose staged shards take their places.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitIntent {
+    /// The manifest that will be true once every staged shard is in its place.
+    pub manifest: Manifest,
+    /// The tables by name; `None` for all that the manifest names, as format 1 meant it.
+    pub moved: Option<Vec<String>>,
+}
+
+impl CommitIntent {
+    /// Whether the staged shard of a table takes its place by this commit.
+    pub fn moves(&self, table: TableKind) -> bool {
+        match &self.moved {
+            Some(moved) => moved.iter().any(|name| name == table.as_str()),
+            None => self.manifest.shards.contains_key(table.as_str()),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure data. Who reads and writes the files is `store/`; how a shard is encoded is `shard/`.
 
+mod age;
 mod balance;
 mod catalog;
 mod derive;
@@ -13,13 +14,14 @@ mod pivots;
 mod record;
 mod shard_meta;
 
+pub use age::{OldTable, OriginAge, TableAge, newer_than_known};
 pub use balance::PartSize;
 pub use catalog::{LakeInfo, OriginInfo};
 pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact_partition_set};
 pub use layout::{FileRole, Layout, OriginLayout};
 pub use lock::{LockRecord, ProcessIdentity};
-pub use manifest::Manifest;
+pub use manifest::{CommitIntent, Manifest};
 pub use partition::{Partition, PartitionSet, hex_key};
 pub use pivots::{PivotElement, Pivots, PivotsText, shown_pivot};
-pub use record::{Record, is_of_newer_format};
+pub use record::Record;
 pub use shard_meta::ShardMeta;

@@ -2,16 +2,15 @@
 //!
 //! Not here: where a record lies (`layout`), and who reads and replaces the file (`store`).
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::{LakeInfo, LockRecord, Manifest, PartitionSet};
+use super::{CommitIntent, LakeInfo, LockRecord, Manifest, PartitionSet, newer_than_known};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::version::FORMAT_VERSION;
 
 /// A small file of the lake that holds one value as JSON and is replaced as a whole.
 ///
-/// A record may have the member `format_version`. One whose number is greater than [`FORMAT_VERSION`] is refused.
+/// A record that a newer version of the tool wrote, by [`newer_than_known`], is refused.
 pub trait Record: Serialize + DeserializeOwned {
     /// What the record is, as a noun for errors: `the manifest`.
     const NOUN: &'static str;
@@ -24,11 +23,9 @@ pub trait Record: Serialize + DeserializeOwned {
     /// [`ErrorKind::Lake`] for a damaged text, and for a record that a newer version of the tool wrote.
     fn from_json(path: &str, text: &[u8]) -> Result<Self> {
         // The version is checked first: a newer record may lack members that this version needs.
-        if let Some(found) = format_version(text).filter(|found| *found > FORMAT_VERSION) {
-            return Err(Error::lake(format!(
-                "{path} was written by a newer version of all-docs: it has format {found}, and this version reads formats up to {FORMAT_VERSION}"
-            ))
-            .hint("update all-docs, or ingest into a new lake"));
+        if let Some(why) = newer_than_known(text) {
+            return Err(Error::lake(format!("a newer version of all-docs wrote {path}: {why}"))
+                .hint("update all-docs, or ingest into a new lake"));
         }
         serde_json::from_slice(text)
             .or_error(ErrorKind::Lake, || format!("{} {path} is damaged", Self::NOUN))
@@ -47,22 +44,6 @@ pub trait Record: Serialize + DeserializeOwned {
     }
 }
 
-/// Whether the text of a record says that it has a format which this version of the tool does not know.
-pub fn is_of_newer_format(text: &[u8]) -> bool {
-    format_version(text).is_some_and(|found| found > FORMAT_VERSION)
-}
-
-/// The format that a text says of itself; `None` where it says none.
-fn format_version(text: &[u8]) -> Option<u32> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        format_version: u64,
-    }
-    let versioned: Versioned = serde_json::from_slice(text).ok()?;
-    // A number beyond 32 bits is newer than any other.
-    Some(u32::try_from(versioned.format_version).unwrap_or(u32::MAX))
-}
-
 impl Record for LakeInfo {
     const NOUN: &'static str = "the front page";
     const DAMAGED_HINT: &'static str = "all-docs verify --repair makes it anew";
@@ -78,6 +59,19 @@ impl Record for Manifest {
     const DAMAGED_HINT: &'static str = "delete that manifest: the next ingest makes the partition anew";
 }
 
+impl Record for CommitIntent {
+    const NOUN: &'static str = "the intent of a commit";
+    const DAMAGED_HINT: &'static str = "all-docs verify --repair removes it";
+
+    /// In format 1 an intent is the manifest alone.
+    fn from_json(path: &str, text: &[u8]) -> Result<Self> {
+        match serde_json::from_slice(text) {
+            Ok(intent) => Ok(intent),
+            Err(_) => Manifest::from_json(path, text).map(|manifest| CommitIntent { manifest, moved: None }),
+        }
+    }
+}
+
 impl Record for LockRecord {
     const NOUN: &'static str = "the lock";
     const DAMAGED_HINT: &'static str = "delete it if no other process works on this lake";
@@ -87,6 +81,7 @@ impl Record for LockRecord {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::version::FORMAT_VERSION;
 
     fn set() -> PartitionSet {
         PartitionSet {
@@ -113,9 +108,9 @@ mod tests {
             let error = PartitionSet::from_json("npm/partitions.json", text.as_bytes()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Lake);
             assert!(error.message().contains("newer version"), "{error}");
-            assert!(is_of_newer_format(text.as_bytes()));
+            assert!(newer_than_known(text.as_bytes()).is_some());
         }
-        assert!(!is_of_newer_format(&set().to_json().unwrap()));
+        assert!(!newer_than_known(&set().to_json().unwrap()).is_some());
     }
 
     #[test]
@@ -124,7 +119,7 @@ mod tests {
             let error = PartitionSet::from_json("npm/partitions.json", text).unwrap_err();
             assert_eq!(error.message(), "the partition set npm/partitions.json is damaged");
             assert_eq!(error.hint_text(), Some(PartitionSet::DAMAGED_HINT));
-            assert!(!is_of_newer_format(text));
+            assert!(!newer_than_known(text).is_some());
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::num::NonZeroUsize;
 
 use super::doc_rows::LakeRows;
-use super::listing::Pages;
 use super::requests::counted;
+use super::source::Pages;
 use crate::error::{Error, Result};
 use crate::lake::{PartSize, Pivots, boundary_between};
 use crate::registry::Registry;

@@ -6,7 +6,7 @@
 use std::future::ready;
 
 use super::lease::Lease;
-use super::open::{no_lake, read_lake};
+use super::open::{no_lake, raise_lake, read_lake};
 use crate::error::Result;
 use crate::lake::{LakeInfo, Layout, OriginLayout};
 use crate::store::Store;
@@ -60,7 +60,8 @@ impl Clearing {
     ///
     /// Fails with [`crate::error::ErrorKind::Lake`], before anything is deleted, while another process works on the origin.
     pub async fn run(self) -> Result<()> {
-        let lease = Lease::take(&self.store, &self.layout, "cache clear").await?;
+        raise_lake(&self.store).await?;
+        let lease = Lease::of_origin(&self.store, &self.layout, "cache clear").await?;
         let cleared = self.delete().await;
         let ended = lease.end().await;
         cleared.and(ended)?;

@@ -12,7 +12,7 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::bounds::Bounds;
+use super::worker::Bounds;
 use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use crate::commit::read_manifests;
 use crate::error::{ErrorKind, Result};
@@ -29,11 +29,11 @@ const AT_ONCE: usize = 3;
 /// Between the first partition of an update, with nearly all names, and the second.
 const PIVOT: &str = "t";
 
-fn layout() -> OriginLayout {
+pub(super) fn layout() -> OriginLayout {
     Layout::origin("sample")
 }
 
-async fn run(server: &SampleServer, store: &Store, pivots: &[&str]) -> Result<IngestSummary> {
+pub(super) async fn run(server: &SampleServer, store: &Store, pivots: &[&str]) -> Result<IngestSummary> {
     let mut origin = Origin::parse(server.url(), None).unwrap();
     layout().name().clone_into(&mut origin.name);
     let config = RegistryConfig::for_origin(&origin);
@@ -49,7 +49,7 @@ async fn run(server: &SampleServer, store: &Store, pivots: &[&str]) -> Result<In
     ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await
 }
 
-async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
+pub(super) async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
     let mut objects = BTreeMap::new();
     for path in store.list("").await.unwrap() {
         let bytes = store.get(&path).await.unwrap().unwrap();
@@ -60,19 +60,19 @@ async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
 
 /// Where a lake lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Backend {
+pub(super) enum Backend {
     Memory,
     Disk,
 }
 
 /// A lake, and the folder that it is gone with.
-struct Lake {
-    store: Store,
+pub(super) struct Lake {
+    pub(super) store: Store,
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Backend {
-    async fn lake(self, objects: &BTreeMap<String, Bytes>) -> Lake {
+    pub(super) async fn lake(self, objects: &BTreeMap<String, Bytes>) -> Lake {
         if self == Backend::Disk {
             let folder = tempfile::tempdir().unwrap();
             for (path, bytes) in objects {
@@ -110,7 +110,7 @@ async fn outcomes(store: &Store) -> Vec<RecordBatch> {
     rows
 }
 
-async fn assert_same(store: &Store, quiet: &Store, after: &str) {
+pub(super) async fn assert_same(store: &Store, quiet: &Store, after: &str) {
     let (ours, theirs) = (objects(store).await, objects(quiet).await);
     // Where others may be writing, what a dead process had begun to put goes after a minute.
     let is_left =
@@ -129,7 +129,7 @@ async fn assert_same(store: &Store, quiet: &Store, after: &str) {
 
 /// What holds at any moment: a shard of a table is wholly that of one of two lakes, and a manifest's shards are those
 /// that it names, unless it is still the old one of a commit that is to be rolled forward.
-async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
+pub(super) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
     let now = objects(store).await;
     for (path, bytes) in now.iter().filter(|(path, _)| path.ends_with(".parquet") && !path.contains("/staging/")) {
         let is_whole = lakes.iter().any(|lake| lake.get(path) == Some(bytes)) || carries_times(path);
@@ -242,16 +242,26 @@ impl Scene {
             }
         }
         assert_nothing_half(store, [&self.before, &objects(quiet).await], &after).await;
-        // The lock of a dead process is taken over by another one; here both are one process.
-        store.delete(&layout().lock()).await.unwrap();
+        forget_dead_process(store).await;
         let rerun = self.run(store).await.unwrap();
         assert_same(store, quiet, &after).await;
         Some((reached, rerun.counts.packuments_resumed))
     }
 }
 
+/// Removes what tells that the process is alive: another one would find it dead, but here both are one process.
+pub(super) async fn forget_dead_process(store: &Store) {
+    for path in store.list("").await.unwrap() {
+        let target = Store::target_of_put(&path).unwrap_or_else(|| path.clone());
+        let is_of_run = layout().parse_run_status(&target).is_some() || layout().parse_scan_spool(&target).is_some();
+        if is_of_run || target.starts_with(&layout().leases()) {
+            store.delete(&path).await.unwrap();
+        }
+    }
+}
+
 /// Of what kind the object at a path is: tables, partitions and segments are as good as others.
-fn kind_of(path: &str) -> String {
+pub(super) fn kind_of(path: &str) -> String {
     let parts = path.split('/').map(|part| {
         let (stem, suffix) = part.split_once('.').unwrap_or((part, ""));
         let is_partition = stem.starts_with("0-") || stem.ends_with("-z");
@@ -259,6 +269,8 @@ fn kind_of(path: &str) -> String {
             _ if TableKind::parse(stem).is_some() => "table",
             _ if is_partition => "partition",
             _ if stem.starts_with("answers-") => "answers",
+            _ if stem.starts_with("run-") => "run",
+            _ if stem.starts_with("scan-") => "scan",
             _ => stem,
         };
         if suffix.is_empty() { stem.to_owned() } else { format!("{stem}.{suffix}") }
@@ -270,6 +282,7 @@ const SEGMENT: &str = "sample/staging/partition/answers.segment";
 const STAGED_SHARD: &str = "sample/staging/partition/table.parquet";
 const SHARD: &str = "sample/table/partition.parquet";
 const INTENT: &str = "sample/staging/partition/commit.json";
+const LEASE: &str = "sample/leases/partition.json";
 const MANIFEST: &str = "sample/manifest/partition.json";
 
 /// That so many steps failed, all of these among them, and that reruns found what was staged.
@@ -303,7 +316,7 @@ async fn after_a_death_at_any_step_of_an_update_a_rerun_ends_in_the_same_bytes()
 async fn after_a_death_between_any_two_kinds_of_steps_on_a_disk_a_rerun_ends_in_the_same_bytes() {
     let moved = [(Step::CreateFolder, "sample/table"), (Step::Rename, SHARD), (Step::SyncFolder, "sample/table")];
     let staged = [Step::CreateFile, Step::Write, Step::SyncFile].map(|step| (step, STAGED_SHARD));
-    let puts = [SEGMENT, INTENT, MANIFEST, "sample/lock.json", Layout::INFO, Layout::REQUESTS].map(put_of).concat();
+    let puts = [SEGMENT, INTENT, MANIFEST, LEASE, Layout::INFO, Layout::REQUESTS].map(put_of).concat();
     let tried = Scene::first_ingest(Backend::Disk, Failure::Death).fail_at_each_kind_of_step().await;
     assert_tried(&tried, 60, &[&moved[..], &staged, &puts].concat());
 }
@@ -311,7 +324,7 @@ async fn after_a_death_between_any_two_kinds_of_steps_on_a_disk_a_rerun_ends_in_
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_between_steps_of_an_update_on_a_disk_a_rerun_ends_in_the_same_bytes() {
     let moved = [(Step::Rename, SHARD), (Step::SyncFolder, "sample/table"), (Step::SyncFolder, "sample/manifest")];
-    let deleted = [(Step::Delete, SEGMENT), (Step::Delete, "sample/lock.json")];
+    let deleted = [(Step::Delete, SEGMENT), (Step::Delete, LEASE)];
     let tried = Scene::update(Backend::Disk, Failure::Death).await.fail_at_each_kind_of_step().await;
     assert_tried(&tried, 60, &[&moved[..], &deleted, &put_of(SEGMENT), &put_of(INTENT), &put_of(MANIFEST)].concat());
 }

@@ -1,36 +1,37 @@
-//! Ingest: the wiring of the river, from pivots to committed partitions.
+//! Ingest: the wiring of a run, from a source of work to committed partitions.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, future};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::bounds::Bounds;
-use super::ending::Ending;
-use super::lease::{Lease, LeaseWatch};
-use super::losses::{PartitionLoss, disbelief, unbelievable};
+use super::judge::Judge;
+use super::lease::{given_back, refuse_locked};
 use super::open::{open_lake, sweep};
 use super::options::IngestOptions;
-use super::plan::Wanted;
 use super::progress::Progress;
+use super::report::Ended;
 use super::requests::{count_in_lake, counted};
-use super::run::RunReporter;
-use super::summary::{IngestSummary, PlannedPartition, ScanSummary};
-use super::survey::{Survey, survey};
-use crate::commit::recover;
-use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::fetch::ByteBudget;
+use super::run::{RunReporter, sweep_runs};
+use super::source::{Scan, Source};
+use super::summary::{IngestSummary, SummaryBuilder};
+use super::work::Wanted;
+use super::worker::Worker;
+use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginLayout};
-use crate::store::Store;
+
+/// The name of the run of a process that writes nothing.
+const DRY_RUN: &str = "dry";
 
 /// Brings a lake to what a registry lists: scans it, compares, fetches what differs, and commits partition by
 /// partition. `stop` ends it early and cleanly: what is committed stays, and the summary says so.
 ///
-/// One process at a time writes an origin: fails with [`ErrorKind::Lake`] while another one does. Drop the future, and
-/// the lock stays for a minute; use `stop` instead.
+/// Several processes may work on one origin at once: each partition is worked on by one of them, and each process ends when
+/// all partitions are done. Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the whole
+/// origin. Drop the future, and its leases stay for a minute; use `stop` instead.
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
     let (store, registry) = (options.store.clone(), options.registry.clone());
     counted(&store, &registry, options.dry_run, run_ingest(options, progress, stop)).await
@@ -43,129 +44,69 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     let store = options.store.clone();
     stop.run_until_cancelled(options.registry.info()).await.unwrap_or_else(|| Err(Error::interrupted()))?;
     if options.dry_run {
-        let river = Arc::new(River::new(options, layout, progress, None));
-        let is_interrupted = river.run(&stop).await?;
-        return Ok(river.summary(is_interrupted, 0, started));
+        return Run::new(options, layout, progress, DRY_RUN).to_its_end(&stop, started).await;
     }
     open_lake(&store, layout.name(), &options.origin_info).await?;
     count_in_lake(&store, &options.registry).await?;
-    let lease = Lease::take(&store, &layout, "ingest").await?;
-    let result = ingest_alone(options, layout, progress, &stop, lease.watch(), started).await;
-    // Whatever else failed is the story.
-    let ended = lease.end().await;
+    refuse_locked(&store, &layout).await?;
+    sweep(&store).await?;
+    sweep_runs(&store, &layout).await?;
+    let reporter = RunReporter::start(store.clone(), &layout, Arc::clone(&progress), options.registry.clone()).await?;
+    let result = Run::new(options, layout.clone(), progress, reporter.run()).to_its_end(&stop, started).await;
+    // Whatever else failed is the story. Processes that worked beside this one may have died meanwhile.
+    let ended = reporter.end().await.and(sweep_runs(&store, &layout).await);
     result.and_then(|summary| ended.map(|()| summary))
 }
 
-/// [`ingest`] by the one who holds the lease.
-async fn ingest_alone(
+/// One ingest under way.
+struct Run {
     options: IngestOptions,
     layout: OriginLayout,
+    name: String,
+    wanted: Arc<Wanted>,
     progress: Arc<Progress>,
-    stop: &CancellationToken,
-    lease: LeaseWatch,
-    started: Instant,
-) -> Result<IngestSummary> {
-    sweep(&options.store, &layout).await?;
-    let commits_recovered = recover(&options.store, &layout).await? as u64;
-    let reporter = RunReporter::start(options.store.clone(), layout.clone(), Arc::clone(&progress));
-    let river = Arc::new(River::new(options, layout, progress, Some(lease)));
-    let result = river.run(stop).await;
-    let reported = reporter.end().await;
-    let is_interrupted = result?;
-    reported?;
-    Ok(river.summary(is_interrupted, commits_recovered, started))
+    judge: Arc<Judge>,
+    worker: Arc<Worker>,
 }
 
-/// One ingest under way.
-pub(super) struct River {
-    pub(super) options: IngestOptions,
-    pub(super) layout: OriginLayout,
-    pub(super) wanted: Wanted,
-    pub(super) progress: Arc<Progress>,
-    /// The right to write; `None` for a dry run, which writes nothing.
-    pub(super) lease: Option<LeaseWatch>,
-    pub(super) bounds: Bounds,
-    pub(super) budget: ByteBudget,
-    pub(super) large_documents: Arc<Mutex<()>>,
-    pub(super) builders: TaskTracker,
-    pub(super) stop_builds: CancellationToken,
-    pub(super) commits: TaskTracker,
-    pub(super) unanswered_in_a_row: AtomicU64,
-    /// Answers about documents that the lake holds,
-    pub(super) answers_about_held: AtomicU64,
-    /// and how many of them say that there is none.
-    pub(super) gone_of_held: AtomicU64,
-    /// and of those, since one that said another thing.
-    pub(super) gone_in_a_row: AtomicU64,
-    pub(super) ending: Arc<Ending>,
-    pub(super) notes: Mutex<Notes>,
-}
-
-/// What the summary says beyond the counters.
-#[derive(Default)]
-pub(super) struct Notes {
-    pub(super) scan: ScanSummary,
-    pub(super) unlisted_names: Vec<String>,
-    pub(super) unlisted_count: u64,
-    pub(super) overgrown: Vec<(String, u64)>,
-    pub(super) plan: Vec<PlannedPartition>,
-}
-
-impl River {
-    fn new(options: IngestOptions, layout: OriginLayout, progress: Arc<Progress>, lease: Option<LeaseWatch>) -> River {
-        let bounds = Bounds::of_this_machine();
-        let wanted = Wanted {
+impl Run {
+    fn new(options: IngestOptions, layout: OriginLayout, progress: Arc<Progress>, name: &str) -> Run {
+        let wanted = Arc::new(Wanted {
             representation: options.representation,
             selection: options.selection.clone(),
             refresh: options.refresh,
+            began_at_us: jiff::Timestamp::now().as_microsecond(),
             max_document_bytes: options.registry.max_document_bytes(),
-        };
-        River {
-            options,
-            layout,
-            wanted,
-            progress,
-            lease,
-            bounds,
-            budget: ByteBudget::new(bounds.document_bytes_in_flight),
-            large_documents: Arc::default(),
-            builders: TaskTracker::new(),
-            stop_builds: CancellationToken::new(),
-            commits: TaskTracker::new(),
-            unanswered_in_a_row: AtomicU64::new(0),
-            answers_about_held: AtomicU64::new(0),
-            gone_of_held: AtomicU64::new(0),
-            gone_in_a_row: AtomicU64::new(0),
-            ending: Arc::default(),
-            notes: Mutex::default(),
-        }
+        });
+        let judge = Arc::new(Judge::new(options.accept_removals));
+        let worker = Arc::new(Worker::new(
+            options.store.clone(),
+            layout.clone(),
+            options.registry.clone(),
+            Arc::clone(&progress),
+            Arc::clone(&judge),
+            "ingest",
+            options.dry_run,
+        ));
+        Run { options, layout, name: name.to_owned(), wanted, progress, judge, worker }
     }
 
-    /// Flows to the end, or until it is stopped; answers whether it was.
-    async fn run(self: &Arc<Self>, stop: &CancellationToken) -> Result<bool> {
+    /// Runs to the end, or until it is stopped.
+    async fn to_its_end(self, stop: &CancellationToken, started: Instant) -> Result<IngestSummary> {
+        let mut summary = SummaryBuilder::new(self.wanted.began_at_us);
         let outcome = tokio::select! {
             // Whoever wants it to stop is heard before a failure that the stop may have caused.
             biased;
-            error = self.lease_lost() => Err(error),
             () = stop.cancelled() => Ok(true),
-            result = self.flow() => result.map(|()| false),
+            result = self.flow(&mut summary) => result.map(|()| false),
         };
         if !matches!(outcome, Ok(false)) {
-            self.stop_builds.cancel();
+            self.worker.stop();
         }
-        // What has come in is staged, and a commit that has begun runs to its end, whatever became of the rest.
-        for tasks in [&self.builders, &self.commits] {
-            tasks.close();
-            tasks.wait().await;
-        }
-        outcome.doing(|| self.position())
-    }
-
-    /// Why the run may write no longer; never ends while it may.
-    async fn lease_lost(&self) -> Error {
-        let Some(lease) = &self.lease else { return std::future::pending().await };
-        lease.lost().await;
-        lease.lost_error()
+        let ended = self.worker.end().await;
+        let is_interrupted = outcome.doing(|| self.position())?;
+        ended?;
+        summary.finish(&self.options, &self.layout, &self.progress, is_interrupted, started.elapsed()).await
     }
 
     /// How far the run has come, for one who reads why it went no further.
@@ -182,68 +123,39 @@ impl River {
         )
     }
 
-    /// scan → cut into partitions → each: plan → fetch → build → commit.
-    async fn flow(self: &Arc<Self>) -> Result<()> {
+    /// source → each partition: plan → fetch → build → commit.
+    async fn flow(&self, summary: &mut SummaryBuilder) -> Result<()> {
         let options = &self.options;
-        // A dry run writes nothing into the lake, so its spool lies elsewhere.
-        let elsewhere = match options.dry_run {
-            true => {
-                Some(tempfile::tempdir().or_error(ErrorKind::Lake, || "cannot make a temporary folder".to_owned())?)
+        let scan = Scan::run(options, &self.layout, &self.name, Arc::clone(&self.wanted), &self.progress).await?;
+        let warning = self.judge.listing(scan.losses(), scan.summary(), options.dry_run)?;
+        summary.add_scan(scan.summary(), scan.partition_set(), warning);
+        self.work_off(&scan, summary).await?;
+        self.judge.ending.outcome()?;
+        scan.end().await
+    }
+
+    /// Hands all work of a source to the worker, also what other processes hold at first: it is done when they gave it back.
+    async fn work_off(&self, source: &impl Source, summary: &mut SummaryBuilder) -> Result<()> {
+        self.progress.partitions_total.store(source.partition_count() as u64, Ordering::Relaxed);
+        let mut only = None;
+        let mut held_by_others = BTreeSet::new();
+        loop {
+            let mut reports = source
+                .work(only.take())
+                .try_take_while(|_| future::ready(Ok(!self.judge.ending.has_begun())))
+                .map_ok(|item| Arc::clone(&self.worker).work(item))
+                .try_buffer_unordered(self.worker.items_at_once());
+            while let Some(report) = reports.next().await.transpose()? {
+                match report.ended {
+                    Ended::HeldBy(_) => held_by_others.insert(report.stem.clone()),
+                    _ => held_by_others.remove(&report.stem),
+                };
+                summary.add(report);
             }
-            false => None,
-        };
-        let spool_store = match &elsewhere {
-            Some(folder) => Store::open(&folder.path().to_string_lossy())?,
-            None => options.store.clone(),
-        };
-        let Survey { set, scope, listing, losses } =
-            survey(options, &self.layout, &spool_store, &self.progress).await?;
-        self.with_notes(|notes| notes.scan = listing.summary.clone());
-        self.judge(&losses, &listing.summary)?;
-        let set = Arc::new(set);
-        let partitions = scope.as_ref().map_or(set.count(), Vec::len);
-        self.progress.partitions_total.store(partitions as u64, Ordering::Relaxed);
-        listing
-            .into_partitions(Arc::clone(&set), scope)
-            .try_take_while(|_| std::future::ready(Ok(!self.ending.has_begun())))
-            .map_ok(|(index, rows)| Arc::clone(self).partition(Arc::clone(&set), index, rows))
-            .try_buffer_unordered(self.bounds.partitions)
-            .try_collect::<Vec<()>>()
-            .await?;
-        self.ending.outcome()?;
-        spool_store.delete(&self.layout.scan_spool()).await
-    }
-
-    /// Refuses a listing that cannot be true, before anything is done by it.
-    fn judge(&self, losses: &[PartitionLoss], scan: &ScanSummary) -> Result<()> {
-        let Some(why) = disbelief(losses, scan.missing_of_total()) else { return Ok(()) };
-        if self.options.dry_run || self.options.accept_removals {
-            self.with_notes(|notes| notes.scan.warnings.push(format!("the listing is hard to believe: {why}")));
-            return Ok(());
-        }
-        Err(unbelievable(&why))
-    }
-
-    pub(super) fn with_notes<T>(&self, change: impl FnOnce(&mut Notes) -> T) -> T {
-        change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn summary(&self, interrupted: bool, commits_recovered: u64, started: Instant) -> IngestSummary {
-        let notes = self.with_notes(std::mem::take);
-        IngestSummary {
-            origin: self.layout.name().to_owned(),
-            lake: self.options.store.location(),
-            dry_run: self.options.dry_run,
-            interrupted,
-            counts: self.progress.snapshot(),
-            requests: self.options.registry.statistics().requests,
-            elapsed: started.elapsed(),
-            scan: notes.scan,
-            commits_recovered,
-            unlisted_names: notes.unlisted_names,
-            unlisted_count: notes.unlisted_count,
-            overgrown: notes.overgrown,
-            plan: notes.plan,
+            if held_by_others.is_empty() || self.judge.ending.has_begun() {
+                return Ok(());
+            }
+            only = Some(given_back(&self.options.store, &self.layout, &held_by_others).await?);
         }
     }
 }

@@ -1,19 +1,23 @@
-//! Lease: the right to write an origin of a lake, held by one process at a time.
+//! Lease: the right to write a partition, or all of an origin, held by one process at a time.
 //!
-//! It is a small file in the lake, put where none is and replaced only where it is still the one that was read: both
-//! work on a disk and in a bucket. Its holder renews it; one that died is replaced at once where its death can be seen,
-//! and elsewhere when its time has run out. Not here: what is done under it.
+//! A lease is a small file in the lake. It is put where none is, and replaced only where it is still the one that was
+//! read: both work on a disk and in a bucket. Its holder renews it. A holder that died is replaced at once where its death
+//! can be seen, and elsewhere when its time has run out. Not here: the work that is done under it.
+//!
+//! A partition's lease and the lock of the whole origin exclude each other: each is put first, and then the other is
+//! looked for, so that of two processes at least one sees the other.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::process::{has_died, host_name, own_identity};
-use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{LockRecord, OriginLayout};
-use crate::store::Store;
+use crate::commit::recover;
+use crate::error::{Error, Result};
+use crate::lake::{CommitIntent, LockRecord, OriginLayout, Partition};
+use crate::store::{Store, StoredRecord};
 use crate::version::TOOL_VERSION;
 
 /// How long a lease holds without being renewed: it holds up nobody for long after its holder's machine died, and bears
@@ -21,30 +25,78 @@ use crate::version::TOOL_VERSION;
 const HOLDS_FOR_SECONDS: i64 = 60;
 /// How often it is renewed: five times may fail before it lapses.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a partition is looked at that another process holds: its lease may have been given back, or have lapsed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often taking it is tried while others come and go. Each try fails only because another one succeeded.
 const MAX_TRIES: usize = 10;
 
-/// The right to write an origin. Give it back with [`Lease::end`].
+/// The right to write a partition, or all of an origin. Give it back with [`Lease::end`].
 pub struct Lease {
     watch: LeaseWatch,
     given_back: CancellationToken,
     renewal: AbortOnDropHandle<()>,
 }
 
-/// What those who work under a lease ask it. Cheap to clone.
+/// Tells those who work under a lease whether it still holds. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LeaseWatch {
     store: Store,
-    layout: OriginLayout,
+    path: String,
     holder: String,
     lost: CancellationToken,
 }
 
+/// The result of an attempt to take a lease.
+pub enum Attempt {
+    /// This process holds it now.
+    Taken(Lease),
+    /// Another process holds it.
+    HeldBy(LockRecord),
+}
+
 impl Lease {
-    /// Takes the lease of an origin and keeps renewing it. `purpose` is the command it is taken for.
+    /// Takes the lock of a whole origin and keeps renewing it: no other process writes any of its partitions meanwhile.
+    /// `purpose` is the command it is taken for.
     ///
-    /// Fails with [`ErrorKind::Lake`] while another process holds it, and says which and since when.
-    pub async fn take(store: &Store, layout: &OriginLayout, purpose: &str) -> Result<Lease> {
+    /// Fails with [`crate::error::ErrorKind::Lake`] while another process holds it or works on a partition, and says which and since when.
+    pub async fn of_origin(store: &Store, layout: &OriginLayout, purpose: &str) -> Result<Lease> {
+        let lease = match Lease::attempt(store, layout.lock(), purpose).await? {
+            Attempt::Taken(lease) => lease,
+            Attempt::HeldBy(holder) => return Err(held_by(&holder, store, layout)),
+        };
+        let workers = live_workers(store, layout).await;
+        lease.unless(workers.map(|workers| workers.into_iter().next()), layout).await
+    }
+
+    /// Tries to take the lease of a partition, and keeps renewing it.
+    ///
+    /// Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the whole origin.
+    pub async fn of_partition(
+        store: &Store,
+        layout: &OriginLayout,
+        partition: &Partition,
+        purpose: &str,
+    ) -> Result<Attempt> {
+        let lease = match Lease::attempt(store, layout.lease(partition), purpose).await? {
+            Attempt::Taken(lease) => lease,
+            held => return Ok(held),
+        };
+        let holder = live_holder(store, &layout.lock()).await;
+        lease.unless(holder, layout).await.map(Attempt::Taken)
+    }
+
+    /// Gives the lease back where another process holds one that excludes it, or that is not known.
+    async fn unless(self, excluding: Result<Option<LockRecord>>, layout: &OriginLayout) -> Result<Lease> {
+        let error = match excluding {
+            Ok(None) => return Ok(self),
+            Ok(Some(holder)) => held_by(&holder, &self.watch.store, layout),
+            Err(error) => error,
+        };
+        self.end().await?;
+        Err(error)
+    }
+
+    async fn attempt(store: &Store, path: String, purpose: &str) -> Result<Attempt> {
         let now_s = now_s();
         let record = LockRecord {
             holder: format!("{:032x}", fastrand::u128(..)),
@@ -56,34 +108,35 @@ impl Lease {
             since_s: now_s,
             expires_at_s: now_s + HOLDS_FOR_SECONDS,
         };
-        Lease::hold(store, layout, record).await
+        Lease::hold(store, path, record).await
     }
 
-    async fn hold(store: &Store, layout: &OriginLayout, record: LockRecord) -> Result<Lease> {
-        let held = put_record(store, layout, &record).await?;
+    async fn hold(store: &Store, path: String, record: LockRecord) -> Result<Attempt> {
+        let held = match put_record(store, &path, &record).await? {
+            Ok(held) => held,
+            Err(holder) => return Ok(Attempt::HeldBy(holder)),
+        };
         let lost = CancellationToken::new();
         let holder = record.holder.clone();
-        let watch = LeaseWatch { store: store.clone(), layout: layout.clone(), holder, lost };
+        let watch = LeaseWatch { store: store.clone(), path, holder, lost };
         let given_back = CancellationToken::new();
-        let renewal = tokio::spawn(renew(watch.clone(), record, held, given_back.clone()));
-        Ok(Lease { watch, given_back, renewal: AbortOnDropHandle::new(renewal) })
+        let renewal = tokio::spawn(renew(watch.clone(), held, given_back.clone()));
+        Ok(Attempt::Taken(Lease { watch, given_back, renewal: AbortOnDropHandle::new(renewal) }))
     }
 
-    /// What those who work under the lease ask it.
+    /// Tells those who work under the lease whether it still holds.
     pub fn watch(&self) -> LeaseWatch {
         self.watch.clone()
     }
 
     /// Gives the lease back.
     pub async fn end(self) -> Result<()> {
-        let LeaseWatch { store, layout, holder, .. } = self.watch;
+        let LeaseWatch { store, path, holder, .. } = self.watch;
         self.given_back.cancel();
         // The task may be inside a put, which goes on where the task is only aborted, and must not come after the deletion.
         let _ = self.renewal.await;
-        match read_record(&store, &layout).await {
-            Ok(Some((found, text))) if found.holder == holder => {
-                store.delete_if_unchanged(&layout.lock(), &text).await.map(drop)
-            }
+        match store.find_record::<LockRecord>(&path).await {
+            Ok(Some(found)) if found.record.holder == holder => store.delete_record(&path, &found).await.map(drop),
             // Another one's, or gone, or no longer readable: nothing of ours is left to give back.
             _ => Ok(()),
         }
@@ -96,11 +149,11 @@ impl LeaseWatch {
         self.lost.cancelled().await;
     }
 
-    /// Fails with [`ErrorKind::Lake`] if the lease is no longer held. To be asked before anything is changed that
+    /// Fails with [`crate::error::ErrorKind::Lake`] if the lease is no longer held. To be asked before anything is changed that
     /// readers see.
     pub async fn confirm(&self) -> Result<()> {
-        match read_record(&self.store, &self.layout).await? {
-            Some((record, _)) if record.holder == self.holder && record.expires_at_s > now_s() => Ok(()),
+        match self.store.read_record::<LockRecord>(&self.path).await? {
+            Some(record) if record.holder == self.holder && record.expires_at_s > now_s() => Ok(()),
             _ => Err(self.lost_error()),
         }
     }
@@ -109,35 +162,96 @@ impl LeaseWatch {
     pub fn lost_error(&self) -> Error {
         Error::lake(format!(
             "this process no longer holds the lock {} of {}",
-            self.layout.lock(),
+            self.path,
             self.store.location()
         ))
         .hint("it was deleted, or this process stood still for so long that another one took it; run the same command again")
     }
 }
 
-/// Puts `record` in the lake where nobody else holds the lease. Answers its bytes.
-async fn put_record(store: &Store, layout: &OriginLayout, record: &LockRecord) -> Result<Bytes> {
-    let text = to_json(record)?;
+/// Puts `record` in the lake where nobody else holds the lease. Returns it as it is stored, or who holds the lease.
+async fn put_record(
+    store: &Store,
+    path: &str,
+    record: &LockRecord,
+) -> Result<Result<StoredRecord<LockRecord>, LockRecord>> {
     for _ in 0..MAX_TRIES {
-        if store.put_if_absent(&layout.lock(), text.clone()).await? {
-            return Ok(text);
+        if let Some(held) = store.create_record(path, record.clone()).await? {
+            return Ok(Ok(held));
         }
-        let Some((holder, found)) = read_record(store, layout).await? else { continue };
-        if !is_free(&holder) {
-            return Err(held_by(&holder, store, layout));
+        let Some(found) = store.find_record::<LockRecord>(path).await? else { continue };
+        if !is_free(&found.record) {
+            return Ok(Err(found.record));
         }
-        if store.replace_if_unchanged(&layout.lock(), &found, text.clone()).await? {
-            return Ok(text);
+        if let Some(held) = store.replace_record(path, &found, record.clone()).await? {
+            return Ok(Ok(held));
         }
     }
-    Err(Error::lake(format!("cannot take the lock {} of {}", layout.lock(), store.location()))
+    Err(Error::lake(format!("cannot take the lock {path} of {}", store.location()))
         .hint("many processes try the same at once; let one of them do it"))
 }
 
-/// Who holds the lease of an origin now; `None` where nobody does, or its holder has died.
-pub(super) async fn live_holder(store: &Store, layout: &OriginLayout) -> Result<Option<LockRecord>> {
-    Ok(read_record(store, layout).await?.map(|(record, _)| record).filter(|record| !is_free(record)))
+/// The holder of the lease at `path`; `None` where nobody holds it, or its holder has died.
+pub(super) async fn live_holder(store: &Store, path: &str) -> Result<Option<LockRecord>> {
+    Ok(store.read_record(path).await?.filter(|record| !is_free(record)))
+}
+
+/// The processes that hold a lease of a partition now. A lease that cannot be read is an error.
+pub(super) async fn live_workers(store: &Store, layout: &OriginLayout) -> Result<Vec<LockRecord>> {
+    let mut holders = Vec::new();
+    for path in store.list(&layout.leases()).await? {
+        if !Store::is_put_begun(&path) {
+            holders.extend(live_holder(store, &path).await?);
+        }
+    }
+    Ok(holders)
+}
+
+/// Fails while another process holds the lock of the whole origin.
+pub(super) async fn refuse_locked(store: &Store, layout: &OriginLayout) -> Result<()> {
+    match live_holder(store, &layout.lock()).await? {
+        Some(holder) => Err(held_by(&holder, store, layout)),
+        None => Ok(()),
+    }
+}
+
+/// Waits until other processes hold some of the partitions with these file stems no longer, and returns which. Returns at
+/// once where there are none.
+pub(super) async fn given_back(
+    store: &Store,
+    layout: &OriginLayout,
+    stems: &BTreeSet<String>,
+) -> Result<BTreeSet<String>> {
+    loop {
+        let mut given_back = BTreeSet::new();
+        for stem in stems {
+            if live_holder(store, &layout.lease_of(stem)).await?.is_none() {
+                given_back.insert(stem.clone());
+            }
+        }
+        if !given_back.is_empty() || stems.is_empty() {
+            return Ok(given_back);
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Ends the interrupted commits of all partitions that no other process works on. Returns how many there were.
+pub(super) async fn recover_unheld(store: &Store, layout: &OriginLayout, purpose: &str) -> Result<u64> {
+    let mut recovered = 0;
+    for path in store.list(&layout.staging()).await? {
+        if !layout.is_commit_intent(&path) {
+            continue;
+        }
+        let Some(intent) = store.read_record::<CommitIntent>(&path).await? else { continue };
+        let partition = &intent.manifest.partition;
+        if let Attempt::Taken(lease) = Lease::of_partition(store, layout, partition, purpose).await? {
+            let result = recover(store, layout, partition).await;
+            let ended = lease.end().await;
+            recovered += u64::from(result.and_then(|is_recovered| ended.map(|()| is_recovered))?);
+        }
+    }
+    Ok(recovered)
 }
 
 /// Whether another process may take the place of a holder.
@@ -146,30 +260,16 @@ fn is_free(holder: &LockRecord) -> bool {
     holder.expires_at_s <= now_s() || has_died()
 }
 
-async fn read_record(store: &Store, layout: &OriginLayout) -> Result<Option<(LockRecord, Bytes)>> {
-    let path = layout.lock();
-    let Some(text) = store.get(&path).await? else { return Ok(None) };
-    let record = serde_json::from_slice(&text)
-        .or_error(ErrorKind::Lake, || format!("{path} in {} is damaged", store.location()))
-        .map_err(|error| error.hint("delete it if no other process works on this lake"))?;
-    Ok(Some((record, text)))
-}
-
 /// Renews the lease until it is lost, or given back.
-async fn renew(watch: LeaseWatch, mut record: LockRecord, mut held: Bytes, given_back: CancellationToken) {
-    let LeaseWatch { store, layout, lost, .. } = watch;
+async fn renew(watch: LeaseWatch, mut held: StoredRecord<LockRecord>, given_back: CancellationToken) {
+    let LeaseWatch { store, path, lost, .. } = watch;
     while given_back.run_until_cancelled(tokio::time::sleep(RENEWAL_INTERVAL)).await.is_some() {
-        let lapses_at_s = record.expires_at_s;
-        record.expires_at_s = now_s() + HOLDS_FOR_SECONDS;
-        let Ok(text) = to_json(&record) else { continue };
-        match store.replace_if_unchanged(&layout.lock(), &held, text.clone()).await {
-            Ok(true) => {
-                held = text;
-                continue;
-            }
-            // A put that failed by its answer may have arrived all the same.
-            Ok(false) => match read_record(&store, &layout).await {
-                Ok(Some((found, text))) if found.holder == record.holder => held = text,
+        let renewed = LockRecord { expires_at_s: now_s() + HOLDS_FOR_SECONDS, ..held.record.clone() };
+        match store.replace_record(&path, &held, renewed).await {
+            Ok(Some(renewed)) => held = renewed,
+            // A put whose response was lost may have arrived all the same.
+            Ok(None) => match store.find_record::<LockRecord>(&path).await {
+                Ok(Some(found)) if found.record.holder == held.record.holder => held = found,
                 _ => {
                     lost.cancel();
                     return;
@@ -177,15 +277,15 @@ async fn renew(watch: LeaseWatch, mut record: LockRecord, mut held: Bytes, given
             },
             Err(_) => {}
         }
-        record.expires_at_s = lapses_at_s;
-        if now_s() >= lapses_at_s {
+        if now_s() >= held.record.expires_at_s {
             lost.cancel();
             return;
         }
     }
 }
 
-fn held_by(holder: &LockRecord, store: &Store, layout: &OriginLayout) -> Error {
+/// The error of who needs what another process holds.
+pub(super) fn held_by(holder: &LockRecord, store: &Store, layout: &OriginLayout) -> Error {
     let time = |seconds| jiff::Timestamp::from_second(seconds).map_or_else(|_| "?".to_owned(), |time| time.to_string());
     Error::lake(format!(
         "another process works on {} in {}: {} of all-docs {}, process {} on {}, since {}",
@@ -203,135 +303,9 @@ fn held_by(holder: &LockRecord, store: &Store, layout: &OriginLayout) -> Error {
     ))
 }
 
-fn to_json(record: &LockRecord) -> Result<Bytes> {
-    let mut text = serde_json::to_vec_pretty(record)
-        .or_error(ErrorKind::Internal, || "a lock cannot be spelled as JSON".to_owned())?;
-    text.push(b'\n');
-    Ok(text.into())
-}
-
 fn now_s() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::lake::{Layout, ProcessIdentity};
-
-    fn record(expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> LockRecord {
-        let now_s = now_s();
-        LockRecord {
-            holder: "another".to_owned(),
-            purpose: "ingest".to_owned(),
-            tool_version: "0".to_owned(),
-            host: "far-away".to_owned(),
-            process_id: u32::MAX,
-            process_identity,
-            since_s: now_s - 500,
-            expires_at_s: now_s + expires_in_s,
-        }
-    }
-
-    /// A lock that somebody left, on another machine unless `process_identity` says otherwise.
-    async fn leave(store: &Store, expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> Bytes {
-        let text = to_json(&record(expires_in_s, process_identity)).unwrap();
-        store.put(&Layout::origin("npm").lock(), text.clone()).await.unwrap();
-        text
-    }
-
-    #[tokio::test]
-    async fn one_holds_it_and_the_next_is_told_who() {
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        let lease = Lease::take(&store, &layout, "ingest").await.unwrap();
-        lease.watch().confirm().await.unwrap();
-        let error = Lease::take(&store, &layout, "verify").await.err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Lake);
-        let own_id = std::process::id().to_string();
-        assert!(error.message().contains(&own_id) && error.message().contains("ingest"), "{error}");
-        Lease::take(&store, &Layout::origin("mirror"), "ingest").await.unwrap();
-        lease.end().await.unwrap();
-        Lease::take(&store, &layout, "verify").await.unwrap().end().await.unwrap();
-        assert_eq!(store.get(&layout.lock()).await.unwrap(), None);
-    }
-
-    #[tokio::test]
-    async fn one_that_lapsed_is_taken_and_one_that_holds_is_not() {
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        leave(&store, 5, None).await;
-        let error = Lease::take(&store, &layout, "ingest").await.err().unwrap();
-        assert!(error.message().contains("far-away"), "{error}");
-        leave(&store, 0, None).await;
-        Lease::take(&store, &layout, "ingest").await.unwrap();
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn one_of_a_process_that_died_on_this_machine_is_taken_at_once() {
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        leave(&store, 60, own_identity()).await;
-        Lease::take(&store, &layout, "ingest").await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn of_many_that_take_one_that_lapsed_one_gets_it() {
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        leave(&store, -1, None).await;
-        let takers = (0..10).map(|_| Lease::take(&store, &layout, "ingest"));
-        let taken: Vec<_> = futures::future::join_all(takers).await.into_iter().flatten().collect();
-        assert_eq!(taken.len(), 1);
-        taken[0].watch().confirm().await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_is_renewed_and_its_loss_is_noticed() {
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        let lease = Lease::take(&store, &layout, "ingest").await.unwrap();
-        let watch = lease.watch();
-        tokio::time::sleep(RENEWAL_INTERVAL * 7).await;
-        lease.watch().confirm().await.unwrap();
-        assert!(!watch.lost.is_cancelled());
-        let others = leave(&store, 60, None).await;
-        watch.lost().await;
-        assert_eq!(lease.watch().confirm().await.unwrap_err().kind(), ErrorKind::Lake);
-        lease.end().await.unwrap();
-        assert_eq!(store.get(&layout.lock()).await.unwrap(), Some(others), "the lock of another one stays");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_renewal_that_fails_once_is_made_up_for() {
-        use crate::store::Failure;
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        let failing = store.failing_at(2, Failure::Once);
-        let lease = Lease::take(&failing, &layout, "ingest").await.unwrap();
-        tokio::time::sleep(RENEWAL_INTERVAL * 3).await;
-        assert!(failing.failed_at().is_some());
-        lease.watch().confirm().await.unwrap();
-        assert!(!lease.watch().lost.is_cancelled());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_is_being_renewed_when_it_is_given_back_is_given_back() {
-        use crate::store::Failure;
-        let folder = tempfile::tempdir().unwrap();
-        let (store, layout) = (Store::open(folder.path().to_str().unwrap()).unwrap(), Layout::origin("npm"));
-        store.put(&format!("{}/before", layout.root()), "").await.unwrap();
-        // Taking it has five steps; the fourth of the renewal gives it its name.
-        let held = store.failing_at(9, Failure::Held);
-        let lease = Lease::hold(&held, &layout, record(30, None)).await.unwrap();
-        tokio::task::yield_now().await;
-        tokio::time::advance(RENEWAL_INTERVAL).await;
-        while held.failed_at().is_none() {
-            tokio::task::yield_now().await;
-        }
-        let ending = tokio::spawn(lease.end());
-        // One that does not wait for the renewal has read the lock by then.
-        for _ in 0..300_000 {
-            tokio::task::yield_now().await;
-        }
-        held.let_go();
-        ending.await.unwrap().unwrap();
-        assert_eq!(store.get(&layout.lock()).await.unwrap(), None);
-    }
-}
+mod tests;

@@ -1,7 +1,6 @@
 //! Options: what an ingest is to do. Not here: doing it (`ingest`), and what a user may type for it (`cli/`).
 
-use super::listing::PartitionMode;
-use super::scope::Scope;
+use super::source::{PartitionMode, Scope};
 use crate::diff::Selection;
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, OriginInfo, Pivots};
 use crate::npm::Representation;

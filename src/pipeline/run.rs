@@ -1,6 +1,8 @@
-//! What a running ingest leaves on record while it runs: its status for other processes, a small file in staging that
-//! is gone at the end.
+//! Runs: the status that each process writes of its own run while it works on an origin, a small file in staging that is
+//! gone at the end; and the removal of what dead runs left.
 
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,19 +10,31 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::process::{has_died, host_name, own_identity};
 use super::progress::{Progress, ProgressSnapshot};
 use crate::error::Result;
-use crate::lake::{OriginLayout, Record};
+use crate::lake::{OriginLayout, ProcessIdentity, Record};
+use crate::registry::Registry;
 use crate::store::Store;
 
 /// How often the file is replaced: often enough that `status` looks alive, and costs a disk nothing.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
+/// Other runs are counted once in so many updates.
+const UPDATES_BETWEEN_LOOKS: u32 = 10;
+/// A run whose file is so old has died, or stands still, wherever it is.
+const SILENT_SECONDS: i64 = 60;
 
-/// What a process says of the ingest that it is doing.
+/// The status of one run of one process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStatus {
+    /// Drawn anew for each run.
+    pub run: String,
+    /// The name of its machine.
+    pub host: String,
     /// The process's id on its machine.
     pub process_id: u32,
+    /// Where that id means anything, as far as the system tells.
+    pub process_identity: Option<ProcessIdentity>,
     /// When it began, seconds since 1970.
     pub started_at_s: i64,
     /// When this was written, seconds since 1970.
@@ -35,50 +49,130 @@ impl Record for RunStatus {
 }
 
 impl RunStatus {
-    /// Reads the status of an origin's run; `None` where none is on record. A damaged one counts as none: it is only news.
-    pub async fn read(store: &Store, layout: &OriginLayout) -> Result<Option<RunStatus>> {
-        Ok(store.get(&layout.run_status()).await?.and_then(|text| Record::from_json(&layout.run_status(), &text).ok()))
+    fn begin(progress: &Progress) -> RunStatus {
+        let now_s = jiff::Timestamp::now().as_second();
+        RunStatus {
+            run: format!("{:016x}", fastrand::u64(..)),
+            host: host_name(),
+            process_id: std::process::id(),
+            process_identity: own_identity(),
+            started_at_s: now_s,
+            updated_at_s: now_s,
+            counts: progress.snapshot(),
+        }
     }
+
+    /// Reads the status of every run of an origin, those of dead processes included. A damaged one counts as none: it is
+    /// only news.
+    pub async fn all(store: &Store, layout: &OriginLayout) -> Result<Vec<RunStatus>> {
+        let mut runs: Vec<RunStatus> = Vec::new();
+        for path in store.list(&layout.staging()).await? {
+            if layout.parse_run_status(&path).is_some()
+                && let Some(text) = store.get(&path).await?
+            {
+                runs.extend(RunStatus::from_json(&path, &text));
+            }
+        }
+        runs.sort_by_key(|run| run.started_at_s);
+        Ok(runs)
+    }
+
+    /// Whether its process is known to be alive, or wrote its status not long ago.
+    pub fn is_alive(&self) -> bool {
+        let is_silent = self.updated_at_s + SILENT_SECONDS < jiff::Timestamp::now().as_second();
+        let has_died = || self.process_identity.as_ref().is_some_and(|place| has_died(self.process_id, place));
+        !is_silent && !has_died()
+    }
+}
+
+/// How many machines the living of these runs work on. Two users of one machine, and two containers, count as two: they
+/// share nothing.
+fn machines(runs: &[RunStatus]) -> usize {
+    let place = |run: &RunStatus| match &run.process_identity {
+        Some(place) => place.system.clone(),
+        None => format!("{} process {}", run.host, run.process_id),
+    };
+    runs.iter().filter(|run| run.is_alive()).map(place).collect::<BTreeSet<String>>().len()
+}
+
+/// Tells `registry` by how many machines it is asked for this origin.
+async fn share(store: &Store, layout: &OriginLayout, registry: &Registry) -> Result<()> {
+    let machines = u32::try_from(machines(&RunStatus::all(store, layout).await?)).unwrap_or(u32::MAX);
+    registry.set_share(NonZeroU32::new(machines).unwrap_or(NonZeroU32::MIN));
+    Ok(())
+}
+
+/// Removes the status and the listed rows of runs whose process is dead, and those of a version that kept one run an
+/// origin.
+pub(super) async fn sweep_runs(store: &Store, layout: &OriginLayout) -> Result<()> {
+    let living: BTreeSet<String> =
+        RunStatus::all(store, layout).await?.into_iter().filter(RunStatus::is_alive).map(|run| run.run).collect();
+    let of_format_1 = ["run.json", "scan.parquet"].map(|file| format!("{}/{file}", layout.staging()));
+    for path in store.list(&layout.staging()).await? {
+        let target = Store::target_of_put(&path).unwrap_or_else(|| path.clone());
+        // A run puts its status before its rows, and removes its rows before its status.
+        let run = layout.parse_scan_spool(&target).or_else(|| layout.parse_run_status(&target));
+        if run.is_some_and(|run| !living.contains(run)) || of_format_1.contains(&path) {
+            store.delete(&path).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the status until it is dropped; [`RunReporter::end`] also removes it.
 pub(super) struct RunReporter {
     store: Store,
-    layout: OriginLayout,
+    path: String,
+    run: String,
     ended: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
 
 impl RunReporter {
-    pub(super) fn start(store: Store, layout: OriginLayout, progress: Arc<Progress>) -> RunReporter {
-        let started_at_s = jiff::Timestamp::now().as_second();
-        let (task_store, task_layout) = (store.clone(), layout.clone());
+    /// Writes the status once, and then again and again, and tells `registry` by how many machines it is asked. Fails as the
+    /// store does.
+    pub(super) async fn start(
+        store: Store,
+        layout: &OriginLayout,
+        progress: Arc<Progress>,
+        registry: Registry,
+    ) -> Result<RunReporter> {
+        let mut status = RunStatus::begin(&progress);
+        let (run, path) = (status.run.clone(), layout.run_status(&status.run));
+        store.put_record(&path, &status).await?;
+        share(&store, layout, &registry).await?;
+        let (task_store, task_path, task_layout) = (store.clone(), path.clone(), layout.clone());
         let ended = CancellationToken::new();
         let task_ended = ended.clone();
         let task = tokio::spawn(async move {
-            loop {
-                let status = RunStatus {
-                    process_id: std::process::id(),
-                    started_at_s,
-                    updated_at_s: jiff::Timestamp::now().as_second(),
-                    counts: progress.snapshot(),
-                };
+            let mut updates = 0_u32;
+            while task_ended.run_until_cancelled(tokio::time::sleep(UPDATE_INTERVAL)).await.is_some() {
+                status.updated_at_s = jiff::Timestamp::now().as_second();
+                status.counts = progress.snapshot();
                 // News only: a disk that is full will stop the run where it matters.
-                let _ = task_store.put_record(&task_layout.run_status(), &status).await;
-                if task_ended.run_until_cancelled(tokio::time::sleep(UPDATE_INTERVAL)).await.is_none() {
-                    return;
+                let _ = task_store.put_record(&task_path, &status).await;
+                updates = updates.wrapping_add(1);
+                if updates.is_multiple_of(UPDATES_BETWEEN_LOOKS) {
+                    // What it last was holds where the runs cannot be read now.
+                    let _ = share(&task_store, &task_layout, &registry).await;
                 }
             }
         });
-        RunReporter { store, layout, ended, task: AbortOnDropHandle::new(task) }
+        Ok(RunReporter { store, path, run, ended, task: AbortOnDropHandle::new(task) })
     }
 
+    /// The name of this run among those of its origin.
+    pub(super) fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// Ends the writing and removes the status.
     pub(super) async fn end(self) -> Result<()> {
         self.ended.cancel();
         // The task may be inside a put, which goes on where the task is only aborted; its file must not come back after the
         // delete.
         let _ = self.task.await;
-        self.store.delete(&self.layout.run_status()).await
+        self.store.delete(&self.path).await
     }
 }
 
@@ -87,20 +181,30 @@ impl RunReporter {
 mod tests {
     use super::*;
     use crate::lake::Layout;
+    use crate::registry::{Credentials, Origin, RegistryConfig};
     use crate::store::Failure;
 
-    #[tokio::test(flavor = "multi_thread")]
+    fn registry() -> Registry {
+        let origin = Origin::parse("http://127.0.0.1:9", None).unwrap();
+        let config = RegistryConfig::for_origin(&origin);
+        Registry::new(origin, config, Credentials::default()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_status_that_is_being_put_when_the_run_ends_does_not_come_after_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let (store, layout) = (Store::open(folder.path().to_str().unwrap()).unwrap(), Layout::origin("npm"));
         store.put(&format!("{}/before", layout.staging()), "").await.unwrap();
-        // The fourth step gives it its name.
-        let held = store.failing_at(4, Failure::Held);
-        let reporter = RunReporter::start(held.clone(), layout.clone(), Arc::default());
+        // Each put has five steps; the fourth of the second one gives it its name.
+        let held = store.failing_at(9, Failure::Held);
+        let reporter = RunReporter::start(held.clone(), &layout, Arc::default(), registry()).await.unwrap();
+        let path = layout.run_status(reporter.run());
+        tokio::task::yield_now().await;
+        tokio::time::advance(UPDATE_INTERVAL).await;
         while held.failed_at().is_none() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(held.failed_at().unwrap().path, layout.run_status());
+        assert_eq!(held.failed_at().unwrap().path, path);
         let ending = tokio::spawn(reporter.end());
         // One that does not wait for the put has ended by then.
         for _ in 0..300_000 {
@@ -111,6 +215,37 @@ mod tests {
         while store.list("").await.unwrap().iter().any(|path| Store::is_put_begun(path)) {
             tokio::task::yield_now().await;
         }
-        assert_eq!(store.get(&layout.run_status()).await.unwrap(), None);
+        assert_eq!(store.get(&path).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn dead_runs_leave_nothing_and_living_ones_keep_their_files() {
+        let (store, layout) = (Store::memory(), Layout::origin("npm"));
+        let living = RunReporter::start(store.clone(), &layout, Arc::default(), registry()).await.unwrap();
+        store.put(&layout.scan_spool(living.run()), "rows").await.unwrap();
+        let silent = RunStatus { updated_at_s: 0, process_identity: None, ..RunStatus::begin(&Progress::default()) };
+        store.put_record(&layout.run_status(&silent.run), &silent).await.unwrap();
+        for path in [layout.scan_spool(&silent.run), layout.scan_spool("unknown"), "npm/staging/run.json".to_owned()] {
+            store.put(&path, "rows").await.unwrap();
+        }
+        let foreign = layout.staging() + "/61-62/answers-000000-000000.zst";
+        store.put(&foreign, "kept").await.unwrap();
+        sweep_runs(&store, &layout).await.unwrap();
+        let mut kept = vec![layout.run_status(living.run()), layout.scan_spool(living.run()), foreign];
+        kept.sort();
+        assert_eq!(store.list("").await.unwrap(), kept);
+        living.end().await.unwrap();
+    }
+
+    #[test]
+    fn processes_of_one_system_are_one_machine() {
+        let own = RunStatus::begin(&Progress::default());
+        let other = |system: &str| RunStatus {
+            process_identity: Some(ProcessIdentity { system: system.to_owned(), started_ticks: 1 }),
+            ..own.clone()
+        };
+        assert_eq!(machines(&[own.clone(), own.clone()]), 1);
+        assert_eq!(machines(&[other("a"), other("a"), other("b")]), 2);
+        assert_eq!(machines(&[RunStatus { updated_at_s: 0, ..other("a") }]), 0);
     }
 }

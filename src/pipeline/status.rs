@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::lease::live_holder;
+use super::lease::{live_holder, live_workers};
 use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
-use crate::error::Result;
-use crate::lake::{Layout, OriginLayout, PartitionSet};
+use crate::error::{Error, Result};
+use crate::lake::{LakeInfo, Layout, Manifest, OriginAge, OriginLayout, PartitionSet};
 use crate::store::Store;
 use crate::table::TableKind;
 
@@ -26,6 +26,8 @@ pub struct OriginStatus {
     pub partitions_total: Option<u64>,
     /// How many have a manifest.
     pub partitions_committed: u64,
+    /// What earlier versions of the tool wrote; `all-docs rebuild` makes it anew.
+    pub old: OriginAge,
     /// Rows and bytes of each table.
     pub tables: BTreeMap<String, TableStatus>,
     /// How many names ended in which outcome.
@@ -34,9 +36,11 @@ pub struct OriginStatus {
     pub written: Option<(String, String)>,
     /// Partitions with something in staging: a run is under way, or one died.
     pub partitions_staged: u64,
-    /// What an ingest that runs, or that died, said of itself last.
-    pub run: Option<RunStatus>,
-    /// Whether a process that may write the origin is alive, by its lock.
+    /// What the ingests that run now say of themselves.
+    pub runs: Vec<RunStatus>,
+    /// What ingests that died said of themselves last.
+    pub dead_runs: Vec<RunStatus>,
+    /// Whether a process that may write the origin is alive, by its lock and the leases of partitions.
     pub is_at_work: bool,
 }
 
@@ -58,19 +62,24 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
     for (name, urls) in info.origins {
         let layout = Layout::origin(&name);
         let manifests = read_manifests(store, &layout).await?;
+        let (runs, dead_runs) = RunStatus::all(store, &layout).await?.into_iter().partition(RunStatus::is_alive);
+        // A lock that cannot be read hides nothing else of the lake; `ingest` and `verify` name it.
+        let is_at_work = matches!(live_holder(store, &layout.lock()).await, Ok(Some(_)))
+            || live_workers(store, &layout).await.is_ok_and(|workers| !workers.is_empty());
         let mut status = OriginStatus {
             origin: name,
             replicate_url: urls.replicate_url,
             registry_url: urls.registry_url,
             partitions_total: read_partition_set(store, &layout).await?.map(|set| set.count() as u64),
             partitions_committed: manifests.len() as u64,
+            old: OriginAge::of(&manifests),
             tables: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             written: None,
             partitions_staged: staged_partitions(store, &layout).await?,
-            run: RunStatus::read(store, &layout).await?,
-            // A lock that cannot be read hides nothing else of the lake; `ingest` and `verify` name it.
-            is_at_work: matches!(live_holder(store, &layout).await, Ok(Some(_))),
+            runs,
+            dead_runs,
+            is_at_work,
         };
         for manifest in &manifests {
             for (table, shard) in &manifest.shards {
@@ -90,9 +99,37 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
     Ok(Some(origins))
 }
 
+/// What earlier versions of the tool wrote of each origin. A manifest that cannot be read tells nothing.
+pub async fn lake_ages(store: &Store, info: &LakeInfo) -> Result<BTreeMap<String, OriginAge>> {
+    let mut ages = BTreeMap::new();
+    for name in info.origins.keys() {
+        let mut manifests: Vec<Manifest> = Vec::new();
+        for path in store.list(&Layout::origin(name).manifests()).await? {
+            let text = store.get(&path).await?.unwrap_or_default();
+            manifests.extend(serde_json::from_slice(&text).ok());
+        }
+        ages.insert(name.clone(), OriginAge::of(&manifests));
+    }
+    Ok(ages)
+}
+
 /// The partition set of an origin; `None` before its first scan has ended.
 pub async fn read_partition_set(store: &Store, layout: &OriginLayout) -> Result<Option<PartitionSet>> {
     store.read_record(&layout.partition_set()).await
+}
+
+/// Keeps the partition set of an origin that has none yet, and returns the one that it then has: another process may have
+/// been faster.
+pub(super) async fn keep_partition_set(
+    store: &Store,
+    layout: &OriginLayout,
+    set: PartitionSet,
+) -> Result<PartitionSet> {
+    let path = layout.partition_set();
+    if let Some(created) = store.create_record(&path, set).await? {
+        return Ok(created.record);
+    }
+    store.read_record(&path).await?.ok_or_else(|| Error::lake(format!("{path} vanished")))
 }
 
 async fn staged_partitions(store: &Store, layout: &OriginLayout) -> Result<u64> {

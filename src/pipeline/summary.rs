@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::build::PartitionJob;
 use super::losses::lists_too_few;
-use super::progress::ProgressSnapshot;
+use super::options::IngestOptions;
+use super::progress::{Progress, ProgressSnapshot};
+use super::report::{Ended, PartitionReport, PlannedPartition};
+use super::status::read_partition_set;
+use crate::commit::read_manifests;
+use crate::error::Result;
+use crate::lake::{OriginLayout, PartitionSet};
+use crate::table::TableKind;
 
-/// Names that a dry run shows of each partition.
-const DRY_RUN_NAMES: usize = 5;
+/// Unlisted names that a summary shows.
+const UNLISTED_NAMES_SHOWN: usize = 10;
 
 /// What one ingest did.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +47,10 @@ pub struct IngestSummary {
     pub overgrown: Vec<(String, u64)>,
     /// What a dry run found, partition by partition; those without a change are left out.
     pub plan: Vec<PlannedPartition>,
+    /// What other processes did meanwhile.
+    pub others: OthersSummary,
+    /// What the lake holds of the origin now.
+    pub state: LakeState,
 }
 
 impl IngestSummary {
@@ -82,40 +92,128 @@ impl ScanSummary {
     }
 }
 
-/// What a dry run says of one partition.
-#[derive(Debug, Clone, Serialize)]
-pub struct PlannedPartition {
-    /// Its file stem.
-    pub partition: String,
-    /// Its rows in `_all_docs`.
-    pub rows: u64,
-    /// Names that are new.
-    pub added: u64,
-    /// Names at another revision.
-    pub changed: u64,
-    /// Names that are gone.
-    pub removed: u64,
-    /// Documents to fetch.
-    pub fetch: u64,
-    /// The first names to fetch.
-    pub names: Vec<String>,
+/// Collects what the summary says beyond the counters.
+pub(super) struct SummaryBuilder {
+    began_at_us: i64,
+    scan: ScanSummary,
+    rows_per_partition: Option<u64>,
+    commits_recovered: u64,
+    unlisted_names: Vec<String>,
+    unlisted_count: u64,
+    overgrown: Vec<(String, u64)>,
+    plan: Vec<PlannedPartition>,
+    others: OthersSummary,
 }
 
-impl PlannedPartition {
-    pub(super) fn of(job: &PartitionJob) -> PlannedPartition {
-        let plan = &job.plan;
-        PlannedPartition {
-            partition: job.partition.file_stem(),
-            rows: job.rows.len() as u64,
-            added: plan.counts.added,
-            changed: plan.counts.changed,
-            removed: plan.counts.removed,
-            fetch: plan.fetch.len() as u64,
-            names: plan.fetch.iter().take(DRY_RUN_NAMES).map(|item| item.name.to_string()).collect(),
+impl SummaryBuilder {
+    /// Of a run that began at a moment, in microseconds since 1970.
+    pub(super) fn new(began_at_us: i64) -> SummaryBuilder {
+        SummaryBuilder {
+            began_at_us,
+            scan: ScanSummary::default(),
+            rows_per_partition: None,
+            commits_recovered: 0,
+            unlisted_names: Vec::new(),
+            unlisted_count: 0,
+            overgrown: Vec::new(),
+            plan: Vec::new(),
+            others: OthersSummary::default(),
         }
+    }
+
+    pub(super) fn add_scan(&mut self, scan: &ScanSummary, set: &PartitionSet, warning: Option<String>) {
+        self.scan = scan.clone();
+        self.scan.warnings.extend(warning);
+        self.rows_per_partition = set.rows_per_partition;
+    }
+
+    pub(super) fn add(&mut self, report: PartitionReport) {
+        if let Ended::HeldBy(holder) = report.ended {
+            let process = format!("process {} on {}", holder.process_id, holder.host);
+            if !self.others.processes.contains(&process) {
+                self.others.processes.push(process);
+            }
+            return;
+        }
+        self.commits_recovered += u64::from(report.is_recovered);
+        self.unlisted_count += report.unlisted.len() as u64;
+        let room = UNLISTED_NAMES_SHOWN.saturating_sub(self.unlisted_names.len());
+        self.unlisted_names.extend(report.unlisted.iter().take(room).map(ToString::to_string));
+        if self.rows_per_partition.is_some_and(|rows| report.rows > rows * 2) {
+            self.overgrown.push((report.stem.clone(), report.rows));
+        }
+        let was_written = report.written_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        if report.ended == Ended::Unchanged && was_written.is_some_and(|at| at.as_microsecond() >= self.began_at_us) {
+            self.others.partitions += 1;
+        }
+        self.plan.extend(report.planned);
+    }
+
+    pub(super) async fn finish(
+        self,
+        options: &IngestOptions,
+        layout: &OriginLayout,
+        progress: &Progress,
+        interrupted: bool,
+        elapsed: Duration,
+    ) -> Result<IngestSummary> {
+        let state = LakeState::read(options, layout).await?;
+        Ok(IngestSummary {
+            origin: layout.name().to_owned(),
+            lake: options.store.location(),
+            dry_run: options.dry_run,
+            interrupted,
+            counts: progress.snapshot(),
+            requests: options.registry.statistics().requests,
+            elapsed,
+            scan: self.scan,
+            commits_recovered: self.commits_recovered,
+            unlisted_names: self.unlisted_names,
+            unlisted_count: self.unlisted_count,
+            overgrown: self.overgrown,
+            plan: self.plan,
+            others: self.others,
+            state,
+        })
     }
 }
 
-fn seconds<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+/// What other processes did meanwhile, as far as this one met them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OthersSummary {
+    /// Partitions that they brought up to date before this process came to them.
+    pub partitions: u64,
+    /// The processes that held a partition when this one came to it.
+    pub processes: Vec<String>,
+}
+
+/// What an origin of a lake holds, by its manifests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LakeState {
+    /// Partitions that are committed.
+    pub partitions_committed: u64,
+    /// Partitions of the set; 0 before the first scan has ended.
+    pub partitions_total: u64,
+    /// Names in `docs`.
+    pub names: u64,
+    /// Documents that are held.
+    pub documents: u64,
+}
+
+impl LakeState {
+    async fn read(options: &IngestOptions, layout: &OriginLayout) -> Result<LakeState> {
+        let set = read_partition_set(&options.store, layout).await?;
+        let manifests = read_manifests(&options.store, layout).await?;
+        let rows = |table| manifests.iter().map(|manifest| manifest.rows(table)).sum();
+        Ok(LakeState {
+            partitions_committed: manifests.len() as u64,
+            partitions_total: set.map_or(0, |set| set.count() as u64),
+            names: rows(TableKind::Docs),
+            documents: rows(TableKind::Packuments),
+        })
+    }
+}
+
+pub(super) fn seconds<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((elapsed.as_secs_f64() * 1000.0).round() / 1000.0)
 }

@@ -1,12 +1,13 @@
 //! Another lake beside the one that a session is opened on: its origins get names of their own in the same statements.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::lake::{LakeInfo, OriginInfo};
+use crate::lake::{LakeInfo, OriginAge, OriginInfo};
 
 /// Another lake, and what its tables are called.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct AttachedLake {
     pub root_url: Url,
     /// Its front page.
     pub info: LakeInfo,
+    /// What earlier versions wrote of its origins, as in [`super::SessionOptions::ages`].
+    pub ages: BTreeMap<String, OriginAge>,
 }
 
 impl AttachedLake {

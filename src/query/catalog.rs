@@ -1,6 +1,6 @@
 //! The tables and views of a lake by their SQL names: a schema per origin. Nothing here reads the lake.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
@@ -12,13 +12,13 @@ use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 
-use crate::lake::{LakeInfo, Layout, OriginInfo};
+use crate::lake::{LakeInfo, Layout, OriginAge, OriginInfo};
 use crate::table::TableKind;
 
 use super::attached::AttachedLake;
 use super::lake_location::LakeLocation;
 use super::named::{NamedQueries, plan_view};
-use super::shard_table::ShardTable;
+use super::shard_table::{SORT_COLUMN, ShardTable};
 
 /// The engine's name for the lake as a whole: `lake.npm.versions` is the longest name of a table.
 pub(super) const CATALOG: &str = "lake";
@@ -72,6 +72,8 @@ pub(super) struct OriginSchema {
     /// Its folder within its lake; its name, unless the lake is attached.
     folder: String,
     registry_url: String,
+    /// What earlier versions wrote of it.
+    age: OriginAge,
     location: LakeLocation,
     views: Arc<Views>,
 }
@@ -92,26 +94,31 @@ impl std::fmt::Debug for Views {
 }
 
 impl LakeCatalog {
-    /// The origins of a lake, and those of attached ones with where they lie.
+    /// The origins of a lake, and those of attached ones with where they lie. `ages` says what is old of its own.
     pub(super) fn new(
         location: &LakeLocation,
         info: &LakeInfo,
+        ages: &BTreeMap<String, OriginAge>,
         attached: &[(LakeLocation, &AttachedLake)],
         queries: &Arc<NamedQueries>,
     ) -> Self {
         let views = Arc::new(Views { queries: Arc::clone(queries), planner: OnceLock::new() });
-        let schema = |location: &LakeLocation, name: String, folder: &str, origin: &OriginInfo| {
-            Arc::new(OriginSchema {
-                name,
-                folder: folder.to_owned(),
-                registry_url: origin.registry_url.clone(),
-                location: location.clone(),
-                views: Arc::clone(&views),
-            })
-        };
-        let own = info.origins.iter().map(|(name, origin)| schema(location, name.clone(), name, origin));
-        let others = attached.iter().flat_map(|(location, lake)| lake.schemas().map(move |each| (location, each)));
-        let others = others.map(|(location, (name, folder, origin))| schema(location, name, folder, origin));
+        let schema =
+            |location: &LakeLocation, name: String, folder: &str, origin: &OriginInfo, ages: &BTreeMap<_, _>| {
+                Arc::new(OriginSchema {
+                    name,
+                    folder: folder.to_owned(),
+                    registry_url: origin.registry_url.clone(),
+                    age: ages.get(folder).cloned().unwrap_or_default(),
+                    location: location.clone(),
+                    views: Arc::clone(&views),
+                })
+            };
+        let own = info.origins.iter().map(|(name, origin)| schema(location, name.clone(), name, origin, ages));
+        let others =
+            attached.iter().flat_map(|(location, lake)| lake.schemas().map(move |each| (location, lake, each)));
+        let others =
+            others.map(|(location, lake, (name, folder, origin))| schema(location, name, folder, origin, &lake.ages));
         let origins = own.chain(others).collect();
         LakeCatalog { origins, default_origin: info.default_origin.clone(), views }
     }
@@ -191,7 +198,14 @@ impl OriginSchema {
     fn shards(&self, kind: TableKind) -> Arc<ShardTable> {
         let mut folder = self.location.root.clone();
         folder.extend(Layout::origin(&self.folder).table(kind).split('/'));
-        Arc::new(ShardTable::new(self.location.clone(), folder, kind, schema_of(kind)))
+        let age = self.age.of_table(kind);
+        let mut schema = schema_of(kind);
+        if age.earlier > 0 {
+            // An old shard may lack any column but the one by which it is sorted.
+            let as_old = |field: &FieldRef| field.as_ref().clone().with_nullable(field.name() != SORT_COLUMN);
+            schema = Arc::new(Schema::new(schema.fields().iter().map(as_old).collect::<Vec<_>>()));
+        }
+        Arc::new(ShardTable::new(self.location.clone(), folder, kind, schema, age))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 pub(super) struct ShardFault {
     shard: String,
     fault: Fault,
-    source: Box<dyn StdError + Send + Sync>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,19 +28,26 @@ enum Fault {
     Unreadable,
     #[error("is damaged")]
     Damaged,
+    #[error("was written by a newer version of all-docs")]
+    Newer,
 }
 
 impl ShardFault {
     /// A fault that the store reported.
     pub(super) fn of_store(shard: &ObjectPath, error: object_store::Error) -> Self {
         let fault = fault_of(&error);
-        ShardFault { shard: shard.to_string(), fault, source: Box::new(error) }
+        ShardFault { shard: shard.to_string(), fault, source: Some(Box::new(error)) }
     }
 
     /// A fault met while reading a footer: the store's, or what it gave is none.
     pub(super) fn of_footer(shard: &ObjectPath, error: DataFusionError) -> Self {
         let fault = find::<object_store::Error>(&error).map_or(Fault::Damaged, fault_of);
-        ShardFault { shard: shard.to_string(), fault, source: Box::new(error) }
+        ShardFault { shard: shard.to_string(), fault, source: Some(Box::new(error)) }
+    }
+
+    /// A shard whose schema is of a version that this one does not know.
+    pub(super) fn of_newer_version(shard: &ObjectPath) -> Self {
+        ShardFault { shard: shard.to_string(), fault: Fault::Newer, source: None }
     }
 }
 
@@ -70,6 +77,7 @@ pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
         return match kind {
             Fault::Vanished | Fault::Replaced => lake_error.hint(AGAIN),
             Fault::Damaged => lake_error.hint(VERIFY),
+            Fault::Newer => lake_error.hint("update all-docs"),
             Fault::Unreadable => lake_error,
         };
     }

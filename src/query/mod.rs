@@ -14,6 +14,7 @@ mod lake_location;
 mod mistake;
 mod named;
 mod nearest;
+mod old_columns;
 mod optimizer;
 mod output_columns;
 mod own_files;

@@ -1,5 +1,6 @@
 //! A session: a lake that statements can be asked of. The tables are `catalog`, the output formats `write`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use object_store::ObjectStore;
 use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::LakeInfo;
+use crate::lake::{LakeInfo, OriginAge, TableAge};
 use crate::table::TableKind;
 
 use super::attached::{AttachedLake, check_names};
@@ -55,6 +56,9 @@ pub struct SessionOptions {
     pub reads_own_files: bool,
     /// Other lakes whose tables statements can name too.
     pub attached: Vec<AttachedLake>,
+    /// What earlier versions of the tool wrote, by origin; nothing by default. Columns of their tables may then be null
+    /// that are not else, and notes say so.
+    pub ages: BTreeMap<String, OriginAge>,
 }
 
 impl Default for SessionOptions {
@@ -68,6 +72,7 @@ impl Default for SessionOptions {
             queries,
             reads_own_files: false,
             attached: Vec::new(),
+            ages: BTreeMap::new(),
         }
     }
 }
@@ -84,6 +89,7 @@ struct Planned {
     logical: LogicalPlan,
     physical: Arc<dyn ExecutionPlan>,
     tables: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Session {
@@ -103,7 +109,7 @@ impl Session {
             .attached
             .iter()
             .map(|lake| LakeLocation::new(Arc::clone(&lake.store), &lake.root_url).map(|location| (location, lake)));
-        let attached: Vec<(&AttachedLake)> = attached.collect::<Result<_>>()?;
+        let attached: Vec<(LakeLocation, &AttachedLake)> = attached.collect::<Result<_>>()?;
         check_names(info, &options.attached)?;
 
         let no_engine = || "the SQL engine does not start".to_owned();
@@ -123,7 +129,7 @@ impl Session {
         let state = optimizer::with_rules(builder).build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).or_error(ErrorKind::Internal, no_engine)?;
-        let catalog = Arc::new(LakeCatalog::new(&location, info, &attached, &options.queries));
+        let catalog = Arc::new(LakeCatalog::new(&location, info, &options.ages, &attached, &options.queries));
         context.register_catalog(CATALOG, Arc::clone(&catalog) as _);
         functions::register(&context, &catalog);
         if options.reads_own_files {
@@ -147,7 +153,7 @@ impl Session {
         let planned = self.plan(statement).await?;
         let batches = execute_stream(planned.physical, planned.state.task_ctx());
         let batches = batches.map_err(|error| failure(error, &planned.tables))?;
-        Ok(QueryStream { batches, tables: planned.tables })
+        Ok(QueryStream { batches, tables: planned.tables, notes: planned.notes })
     }
 
     /// How one statement would run: the logical plan, an empty line, the physical plan. Nothing of it runs.
@@ -208,7 +214,7 @@ impl Session {
         }
         let physical = state.query_planner().create_physical_plan(&logical, &state).await;
         let physical = physical.map_err(|error| failure(error, &reads.tables))?;
-        Ok(Planned { state, logical, physical, tables: reads.tables })
+        Ok(Planned { state, logical, physical, tables: reads.tables, notes: reads.notes })
     }
 }
 
@@ -222,6 +228,8 @@ impl std::fmt::Debug for Session {
 #[derive(Default)]
 struct Reads {
     tables: Vec<String>,
+    /// What earlier versions wrote of them, in words.
+    notes: Vec<String>,
     /// Whether it reads whole documents.
     documents: bool,
 }
@@ -236,26 +244,51 @@ fn reads_of(plan: &LogicalPlan) -> Reads {
             let columns = scan.projected_schema.fields();
             reads.documents |= table.kind() == TableKind::Packuments
                 && columns.iter().any(|column| matches!(column.name().as_str(), "json" | "bytes"));
+            reads.notes.extend(note_on_age(&scan.table_name, table.age()));
             reads.tables.push(scan.table_name.to_string());
         }
         Ok(TreeNodeRecursion::Continue)
     });
     debug_assert!(visited.is_ok(), "the visitor never fails");
-    reads.tables.sort_unstable();
-    reads.tables.dedup();
+    for texts in [&mut reads.tables, &mut reads.notes] {
+        texts.sort_unstable();
+        texts.dedup();
+    }
     reads
+}
+
+/// What a reader of a table should know of its old partitions.
+fn note_on_age(table: &TableReference, age: TableAge) -> Option<String> {
+    let TableAge { earlier, missing } = age;
+    let table = table.table();
+    let how = match (earlier, missing) {
+        (0, 0) => return None,
+        (0, _) => {
+            format!("{missing} partitions lack the table {table}, which the version that wrote them did not have")
+        }
+        (_, _) => {
+            format!("an earlier version wrote {table} in {earlier} partitions; columns that it lacked are null there")
+        }
+    };
+    Some(format!("{how}; all-docs rebuild makes it anew"))
 }
 
 /// The rows of a statement, batch by batch.
 pub struct QueryStream {
     batches: SendableRecordBatchStream,
     tables: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl QueryStream {
     /// The columns of every batch.
     pub fn schema(&self) -> SchemaRef {
         self.batches.schema()
+    }
+
+    /// What the reader should know of the tables that the statement reads, in words: which of them earlier versions wrote.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 }
 

@@ -22,19 +22,24 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
+use crate::shard::schema_version_of;
+use crate::table::{TableKind, schema_version};
+
 use super::failure::ShardFault;
 use super::plan_limits::READ_GAP_BYTES;
 
 /// Makes the readers of one scan.
 #[derive(Debug)]
 pub(super) struct ShardReaderFactory {
+    kind: TableKind,
     store: Arc<dyn ObjectStore>,
     footers: Arc<FileMetadataCache>,
 }
 
 impl ShardReaderFactory {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, footers: Arc<FileMetadataCache>) -> Self {
-        ShardReaderFactory { store, footers }
+    /// Of shards of `kind`.
+    pub(super) fn new(kind: TableKind, store: Arc<dyn ObjectStore>, footers: Arc<FileMetadataCache>) -> Self {
+        ShardReaderFactory { kind, store, footers }
     }
 }
 
@@ -48,6 +53,7 @@ impl ParquetFileReaderFactory for ShardReaderFactory {
     ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
         let metrics = ParquetFileMetrics::new(partition_index, file.object_meta.location.as_ref(), metrics);
         Ok(Box::new(ShardReader {
+            kind: self.kind,
             store: Arc::clone(&self.store),
             footers: Arc::clone(&self.footers),
             shard: file.object_meta,
@@ -59,6 +65,7 @@ impl ParquetFileReaderFactory for ShardReaderFactory {
 
 /// Reads one shard.
 struct ShardReader {
+    kind: TableKind,
     store: Arc<dyn ObjectStore>,
     footers: Arc<FileMetadataCache>,
     shard: ObjectMeta,
@@ -97,7 +104,12 @@ impl AsyncFileReader for ShardReader {
                 .with_file_metadata_cache(Some(Arc::clone(&self.footers)))
                 .with_metadata_size_hint(self.footer_guess_bytes)
                 .with_page_index_policy(options.map(ArrowReaderOptions::column_index_policy));
-            footer.fetch_metadata().await.map_err(|error| ShardFault::of_footer(&self.shard.location, error).into())
+            let footer = footer.fetch_metadata().await;
+            let footer = footer.map_err(|error| ShardFault::of_footer(&self.shard.location, error))?;
+            if schema_version_of(footer.file_metadata()) > schema_version(self.kind) {
+                return Err(ShardFault::of_newer_version(&self.shard.location).into());
+            }
+            Ok(footer)
         }
         .boxed()
     }

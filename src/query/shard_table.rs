@@ -29,15 +29,16 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore};
 use tokio::sync::OnceCell;
 
-use crate::lake::Partition;
+use crate::lake::{Partition, TableAge};
 use crate::table::TableKind;
 
 use super::lake_location::LakeLocation;
+use super::old_columns::OldColumns;
 use super::plan_limits::FOOTER_GUESS_BYTES;
 use super::shard_reader::ShardReaderFactory;
 
 /// The column that every table is sorted by.
-const SORT_COLUMN: &str = "name";
+pub(super) const SORT_COLUMN: &str = "name";
 
 /// The column that says whether a row is of the version that its package's tag `latest` points to.
 pub(super) const LATEST_COLUMN: &str = "is_latest";
@@ -60,6 +61,8 @@ pub(super) struct ShardTable {
     folder: ObjectPath,
     kind: TableKind,
     schema: SchemaRef,
+    /// What earlier versions wrote of it.
+    age: TableAge,
     /// Whether only rows with `is_latest` are read.
     is_latest_only: bool,
     /// Listed once a statement, also where it names the table twice.
@@ -76,8 +79,14 @@ struct Listing {
 }
 
 impl ShardTable {
-    pub(super) fn new(location: LakeLocation, folder: ObjectPath, kind: TableKind, schema: SchemaRef) -> Self {
-        ShardTable { location, folder, kind, schema, is_latest_only: false, listing: Arc::default() }
+    pub(super) fn new(
+        location: LakeLocation,
+        folder: ObjectPath,
+        kind: TableKind,
+        schema: SchemaRef,
+        age: TableAge,
+    ) -> Self {
+        ShardTable { location, folder, kind, schema, age, is_latest_only: false, listing: Arc::default() }
     }
 
     /// The same table without the rows of versions that are not the latest; only for a table with `is_latest`.
@@ -87,6 +96,7 @@ impl ShardTable {
             folder: self.folder.clone(),
             kind: self.kind,
             schema: Arc::clone(&self.schema),
+            age: self.age,
             is_latest_only: true,
             listing: Arc::clone(&self.listing),
         }
@@ -108,6 +118,11 @@ impl ShardTable {
 
     pub(super) fn kind(&self) -> TableKind {
         self.kind
+    }
+
+    /// What earlier versions wrote of it.
+    pub(super) fn age(&self) -> TableAge {
+        self.age
     }
 
     async fn listing(&self) -> Result<&Listing> {
@@ -268,6 +283,7 @@ impl TableProvider for ShardTable {
         }
         let statistics = self.guessed_statistics(&shards);
         let readers = ShardReaderFactory::new(
+            self.kind,
             Arc::clone(&self.location.store),
             state.runtime_env().cache_manager.get_file_metadata_cache(),
         );
@@ -291,6 +307,7 @@ impl TableProvider for ShardTable {
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(OldColumns)))
             .with_output_ordering(if listing.are_sorted { vec![self.by_name(state)?] } else { Vec::new() })
             .build();
         Ok(DataSourceExec::from_data_source(scan))

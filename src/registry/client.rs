@@ -3,6 +3,7 @@
 //! Each question is a loop of attempts: wait at the gate, take from the budget, ask, and either have an answer or know how
 //! long to wait. What an answer means is in `classify`, how one request goes over the wire in `exchange`.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use url::Url;
@@ -87,6 +88,12 @@ impl Registry {
     /// How the gates stand: of `_all_docs`, then of packuments. The same one twice where both are one host.
     pub fn gates(&self) -> [GateStatus; 2] {
         [self.inner.hosts.replicate.gate.status(), self.inner.hosts.registry.gate.status()]
+    }
+
+    /// Keeps to one part in `share` of the limits of every host from now on: so many machines ask them. Where processes of
+    /// this machine share a gate, the largest number that one of them was told holds.
+    pub fn set_share(&self, share: NonZeroU32) {
+        self.inner.hosts.set_share(share);
     }
 
     /// Counts requests in `ledger` from now on, each before it is sent, and there those that were sent before. Fails as the

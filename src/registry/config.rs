@@ -2,7 +2,11 @@
 //!
 //! Facts about npm's servers are from measurements of others, 2025 and 2026, collected with this project's design.
 
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::Origin;
 use super::origin::is_loopback;
@@ -42,10 +46,16 @@ pub struct RegistryConfig {
     /// Requests per host and calendar month (UTC), `None` for no limit. 4 million: npm's terms call 5 million by one party
     /// unreasonable, and others on the same network install packages too.
     pub monthly_budget: Option<u64>,
+    /// The folder in which the processes of one user and machine find each other, so that these limits hold for all of
+    /// them together: see [`runtime_folder`](super::runtime_folder). `None` for a process that keeps to them by itself.
+    pub runtime_folder: Option<PathBuf>,
+    /// How many machines ask these hosts at once. Each takes this part of the limits. 1; it can be changed during a run
+    /// ([`Registry::set_share`](super::Registry::set_share)).
+    pub share: NonZeroU32,
 }
 
 /// What is asked of one host at most, and how its refusals are taken.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostLimits {
     /// Requests in flight at most, bodies being read included.
     pub max_concurrency: u32,
@@ -116,6 +126,36 @@ impl HostLimits {
     }
 }
 
+impl HostLimits {
+    /// The limits that keep within both.
+    pub(super) fn strictest(&self, other: &HostLimits) -> HostLimits {
+        let closed_cap = self.closed_cap.min(other.closed_cap);
+        HostLimits {
+            max_concurrency: self.max_concurrency.min(other.max_concurrency),
+            max_requests_per_second: match (self.max_requests_per_second, other.max_requests_per_second) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            },
+            min_requests_per_second: self.min_requests_per_second.min(other.min_requests_per_second),
+            least_answers_a_refusal: self.least_answers_a_refusal.max(other.least_answers_a_refusal),
+            closed_floor: self.closed_floor.max(other.closed_floor).min(closed_cap),
+            closed_cap,
+            patience: self.patience.min(other.patience),
+        }
+    }
+
+    /// The part of one of `share` machines.
+    pub(super) fn part(&self, share: NonZeroU32) -> HostLimits {
+        let part = f64::from(share.get()).recip();
+        HostLimits {
+            max_concurrency: (self.max_concurrency / share).max(1),
+            max_requests_per_second: self.max_requests_per_second.map(|ceiling| ceiling * part),
+            min_requests_per_second: self.min_requests_per_second * part,
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for RegistryConfig {
     /// For public servers.
     fn default() -> Self {
@@ -132,6 +172,8 @@ impl Default for RegistryConfig {
             max_document_bytes: 256 << 20,
             max_redirects: 3,
             monthly_budget: Some(4_000_000),
+            runtime_folder: None,
+            share: NonZeroU32::MIN,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The hosts that an origin's requests reach: its own two, and those that they send us on to. Each has its gate.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use url::Url;
 
@@ -24,10 +26,6 @@ pub(super) struct Host {
 }
 
 impl Host {
-    fn new(name: String, limits: HostLimits) -> Arc<Host> {
-        Arc::new(Host { gate: Gate::new(name, limits), useful_answers: AtomicU64::new(0) })
-    }
-
     /// Passes on an answer that only a registry gives.
     pub(super) fn useful<T>(&self, answer: T) -> T {
         self.useful_answers.fetch_add(1, Ordering::Relaxed);
@@ -46,18 +44,38 @@ pub(super) struct Hosts {
     pub(super) replicate: Arc<Host>,
     /// Of packuments; the same one where both are one host.
     pub(super) registry: Arc<Host>,
-    others: Mutex<BTreeMap<String, Arc<Host>>>,
+    others: Mutex<Others>,
     limits_of_others: HostLimits,
     limits_of_loopback: HostLimits,
+}
+
+/// Those that we were sent on to, and what they have in common with the origin's own.
+struct Others {
+    hosts: BTreeMap<String, Arc<Host>>,
+    make: Make,
+}
+
+/// What the gates of all hosts have in common.
+struct Make {
+    runtime_folder: Option<PathBuf>,
+    share: NonZeroU32,
+}
+
+impl Make {
+    fn host(&self, name: String, limits: &HostLimits) -> Arc<Host> {
+        let gate = Gate::new(name, limits.clone(), self.share, self.runtime_folder.as_deref());
+        Arc::new(Host { gate, useful_answers: AtomicU64::new(0) })
+    }
 }
 
 impl Hosts {
     pub(super) fn new(origin: &Origin, config: &RegistryConfig) -> Hosts {
         let (replicate_name, registry_name) = (host_of(&origin.replicate_url), host_of(&origin.registry_url));
-        let registry = Host::new(registry_name.clone(), config.registry.clone());
+        let make = Make { runtime_folder: config.runtime_folder.clone(), share: config.share };
+        let registry = make.host(registry_name.clone(), &config.registry);
         let replicate = match replicate_name == registry_name {
             true => Arc::clone(&registry),
-            false => Host::new(replicate_name, config.replicate.clone()),
+            false => make.host(replicate_name, &config.replicate),
         };
         // What may be done to a server on this machine must not be done to one elsewhere.
         let limits_of_others = match is_loopback(&origin.registry_url) {
@@ -65,7 +83,8 @@ impl Hosts {
             false => config.registry.clone(),
         };
         let limits_of_loopback = config.registry.clone();
-        Hosts { replicate, registry, others: Mutex::default(), limits_of_others, limits_of_loopback }
+        let others = Mutex::new(Others { hosts: BTreeMap::new(), make });
+        Hosts { replicate, registry, others, limits_of_others, limits_of_loopback }
     }
 
     /// The host of a URL that a server sent us on to. Fails when there are too many of them.
@@ -76,19 +95,31 @@ impl Hosts {
                 return Ok(Arc::clone(own));
             }
         }
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = others.get(&name) {
+        let mut others = self.others();
+        if let Some(host) = others.hosts.get(&name) {
             return Ok(Arc::clone(host));
         }
-        if others.len() == MAX_OTHER_HOSTS {
+        if others.hosts.len() == MAX_OTHER_HOSTS {
             return Err(Fault::Redirect(format!(
                 "it redirects to more than {MAX_OTHER_HOSTS} hosts, at last to {name}"
             )));
         }
         let limits = if is_loopback(url) { &self.limits_of_loopback } else { &self.limits_of_others };
-        let host = Host::new(name.clone(), limits.clone());
-        others.insert(name, Arc::clone(&host));
+        let host = others.make.host(name.clone(), limits);
+        others.hosts.insert(name, Arc::clone(&host));
         Ok(host)
+    }
+
+    /// Takes one part in `share` of the limits of every host.
+    pub(super) fn set_share(&self, share: NonZeroU32) {
+        let mut others = self.others();
+        others.make.share = share;
+        let own = [&self.registry, &self.replicate];
+        own.into_iter().chain(others.hosts.values()).for_each(|host| host.gate.set_share(share));
+    }
+
+    fn others(&self) -> MutexGuard<'_, Others> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The controller of one host: how many requests may be in flight, how many may leave in a second, and when none may.
 //!
-//! Pure: it has no clock, no chance and no task of its own; instants and random fractions are handed in. The part that
-//! waits is `limiter/gate.rs`. What an answer means is decided in `classify`.
+//! Pure: it has no clock, no chance and no task of its own; instants and random fractions are handed in. Waiting is in
+//! `limiter/local.rs`, and that several processes ask one controller in `limiter/shared.rs`. What an answer means is
+//! decided in `classify`.
 //!
 //! Concurrency begins small, doubles per round trip until the first sign of strain, then grows by one per round trip and
 //! shrinks by a fifth when latency grows or answers fail. The rate is bounded by the ceiling alone until the host refuses;
@@ -9,17 +10,23 @@
 
 mod chance;
 pub(super) mod gate;
+mod handover;
 mod latency;
+mod local;
 mod pace;
+#[cfg(unix)]
+pub(super) mod shared;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use latency::{LatencyWatch, Load};
 use pace::{Pace, RateMeter};
+use serde::{Deserialize, Serialize};
 
 use super::config::HostLimits;
 
@@ -42,6 +49,9 @@ const FAILED_SHARE: f64 = 0.1;
 /// A closed gate opens up to this part of its time later, so that many clients do not come back at once.
 const RELEASE_JITTER: f64 = 0.25;
 
+/// So often the time of a closed gate is doubled: more than any cap.
+const MOST_DOUBLINGS: u32 = 20;
+
 /// What the controller says to one who wants to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
@@ -59,7 +69,7 @@ pub(super) enum Admission {
 }
 
 /// What one request met, as far as the limiter cares.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) enum Observation {
     /// A useful answer, whose first byte took this long.
     Good { latency: Duration },
@@ -75,7 +85,9 @@ pub(super) enum Observation {
 /// The state of one host.
 #[derive(Debug)]
 pub(super) struct Controller {
+    /// This machine's share of them.
     limits: HostLimits,
+    share: NonZeroU32,
     in_flight: u32,
     probe_in_flight: bool,
     concurrency: f64,
@@ -112,6 +124,7 @@ impl Controller {
         Controller {
             concurrency: GENTLE_CONCURRENCY.min(limits.max_concurrency.into()).max(1.0),
             limits,
+            share: NonZeroU32::MIN,
             in_flight: 0,
             probe_in_flight: false,
             slow_start: true,
@@ -223,11 +236,6 @@ impl Controller {
         self.closed_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// How many requests are in flight.
-    pub(super) fn in_flight(&self) -> u32 {
-        self.in_flight
-    }
-
     /// How many requests may be in flight at present.
     pub(super) fn allowed(&self) -> u32 {
         // The whole part; it lies between 1 and a u32.
@@ -280,7 +288,7 @@ impl Controller {
     fn close(&mut self, now: Instant, retry_after: Option<Duration>, jitter: f64, is_news: bool) {
         // What was sent before the gate closed is part of the same closing.
         let doublings = if is_news { self.closings_in_a_row } else { self.closings_in_a_row.saturating_sub(1) };
-        let doubled = self.limits.closed_floor.saturating_mul(1 << doublings.min(20));
+        let doubled = self.limits.closed_floor.saturating_mul(1 << doublings.min(MOST_DOUBLINGS));
         let asked = retry_after.unwrap_or_default().max(doubled).min(self.limits.closed_cap);
         let until = now + asked.mul_f64(1.0 + RELEASE_JITTER * jitter.clamp(0.0, 1.0));
         let until = self.closed_until.map_or(until, |closed| closed.max(until));

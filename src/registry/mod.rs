@@ -34,6 +34,8 @@ pub use database_info::DatabaseInfo;
 pub use failure::RequestFailure;
 pub use gzip::inflate_at_once;
 pub use limiter::gate::GateStatus;
+#[cfg(unix)]
+pub use limiter::shared::runtime_folder;
 pub use origin::{Origin, host_of};
 pub use packument::{BodyGate, PackumentRequest, Response};
 pub use statistics::Statistics;

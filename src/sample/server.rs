@@ -3,7 +3,7 @@
 //! Not here: what the answers say (`all_docs.rs`, `changes.rs`, `packument.rs`).
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,8 @@ struct Shared {
     faults: Mutex<FaultPlay>,
     requests: Mutex<Vec<RecordedRequest>>,
     request_count: AtomicU64,
+    in_work: AtomicU32,
+    most_in_work: AtomicU32,
     records_requests: bool,
     compresses: bool,
 }
@@ -99,6 +101,8 @@ impl SampleServer {
             faults: Mutex::new(FaultPlay::new(options.faults.clone(), Instant::now())),
             requests: Mutex::default(),
             request_count: AtomicU64::new(0),
+            in_work: AtomicU32::new(0),
+            most_in_work: AtomicU32::new(0),
             records_requests: options.records_requests,
             compresses: options.compresses,
         });
@@ -145,6 +149,11 @@ impl SampleServer {
         self.shared.request_count.load(Ordering::Relaxed)
     }
 
+    /// The most requests that were in work at once, each from its arrival until its answer began to be sent.
+    pub fn most_in_work(&self) -> u32 {
+        self.shared.most_in_work.load(Ordering::Relaxed)
+    }
+
     /// The script that is being played.
     pub fn faults(&self) -> FaultScript {
         lock(&self.shared.faults).script().clone()
@@ -176,7 +185,25 @@ struct Delivery {
     framing: Framing,
 }
 
+/// Counts a request that is in work, until it is dropped.
+struct InWork<'a>(&'a Shared);
+
+impl<'a> InWork<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let in_work = shared.in_work.fetch_add(1, Ordering::Relaxed) + 1;
+        shared.most_in_work.fetch_max(in_work, Ordering::Relaxed);
+        InWork(shared)
+    }
+}
+
+impl Drop for InWork<'_> {
+    fn drop(&mut self) {
+        self.0.in_work.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let _in_work = InWork::new(&shared);
     let order = shared.request_count.fetch_add(1, Ordering::Relaxed);
     let (parts, _) = request.into_parts();
     let asked = Asked::read(&parts);

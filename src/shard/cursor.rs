@@ -28,6 +28,11 @@ impl NameCursor {
         Ok(cursor)
     }
 
+    /// The version of the table's schema that the shard was written by.
+    pub fn schema_version(&self) -> u32 {
+        self.reader.schema_version()
+    }
+
     /// The name at which it stands; `None` at the end.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()

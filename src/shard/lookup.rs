@@ -5,16 +5,16 @@ use std::ops::Range;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use bytes::Bytes;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 
-use super::reader::text_column;
+use super::reader::{ShardReader, text_column};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::npm::PackageName;
 use crate::store::ShardFile;
+use crate::table::{TableKind, schema};
 
 /// Documents that are in memory at once.
 const BATCH_DOCUMENTS: usize = 16;
@@ -49,7 +49,7 @@ pub fn find_documents(
         let group_rows = usize::try_from(group_metadata.num_rows()).unwrap_or_default();
         let selection = RowSelection::from_consecutive_ranges(rows.into_iter(), group_rows);
         for batch in read(&file, &metadata, group, &["name", "json", "bytes"], Some(selection))? {
-            for document in documents(&batch.or_error(ErrorKind::Lake, damaged)?)? {
+            for document in documents(&batch?)? {
                 each(document)?;
             }
         }
@@ -59,13 +59,9 @@ pub fn find_documents(
 
 /// The names of all documents of a shard of `packuments`, ascending.
 pub fn document_names(file: ShardFile) -> Result<Vec<PackageName>> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
-    let columns = ProjectionMask::columns(builder.parquet_schema(), ["name"]);
-    let reader = builder.with_projection(columns).build().or_error(ErrorKind::Lake, damaged)?;
     let mut names = Vec::new();
-    for batch in reader {
-        let batch = batch.or_error(ErrorKind::Lake, damaged)?;
-        names.extend(text_column(&batch, "name")?.iter().flatten().map(PackageName::new));
+    for batch in ShardReader::open_columns(TableKind::Packuments, file, &schema(TableKind::Packuments), &["name"])? {
+        names.extend(text_column(&batch?, "name")?.iter().flatten().map(PackageName::new));
     }
     Ok(names)
 }
@@ -76,7 +72,8 @@ fn damaged() -> String {
 
 /// The names that a row group may have, by the statistics of its column `name`.
 fn names_within<'n>(group: &RowGroupMetaData, names: &'n [PackageName]) -> &'n [PackageName] {
-    let statistics = group.columns().first().and_then(|column| column.statistics());
+    let mut columns = group.columns().iter();
+    let statistics = columns.find(|column| column.column_path().string() == "name").and_then(|name| name.statistics());
     let bounds = statistics.and_then(|known| Some((known.min_bytes_opt()?, known.max_bytes_opt()?)));
     let Some((least, greatest)) = bounds else { return names };
     let from = names.partition_point(|name| name.as_str().as_bytes() < least);
@@ -90,21 +87,20 @@ fn read(
     group: usize,
     columns: &[&str],
     selection: Option<RowSelection>,
-) -> Result<ParquetRecordBatchReader> {
+) -> Result<ShardReader> {
     let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.try_clone()?, metadata.clone());
-    let columns = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    builder = builder.with_row_groups(vec![group]).with_projection(columns).with_batch_size(BATCH_DOCUMENTS);
+    builder = builder.with_row_groups(vec![group]).with_batch_size(BATCH_DOCUMENTS);
     if let Some(selection) = selection {
         builder = builder.with_row_selection(selection);
     }
-    builder.build().or_error(ErrorKind::Lake, damaged)
+    ShardReader::build(TableKind::Packuments, builder, &schema(TableKind::Packuments), Some(columns))
 }
 
 /// The rows, counted within the row group, whose name is one of `names`; both are ascending.
-fn rows_of(names: &[PackageName], batches: ParquetRecordBatchReader) -> Result<Vec<Range<usize>>> {
+fn rows_of(names: &[PackageName], batches: ShardReader) -> Result<Vec<Range<usize>>> {
     let (mut rows, mut row) = (Vec::new(), 0);
     for batch in batches {
-        let batch = batch.or_error(ErrorKind::Lake, damaged)?;
+        let batch = batch?;
         for name in text_column(&batch, "name")?.iter().map(Option::unwrap_or_default) {
             if names.binary_search_by(|wanted| wanted.as_str().cmp(name)).is_ok() {
                 rows.push(row..row + 1);

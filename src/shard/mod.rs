@@ -3,18 +3,22 @@
 //! A Zarr shard is another thing and always called so. Not here: the columns (`table/`), the bytes of a shard
 //! (`encode/`), and when a shard counts (`commit`).
 
+mod adapt;
 mod cursor;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
 mod merge;
+mod raw_documents;
 mod reader;
 mod stored_documents;
 #[cfg(test)]
 mod tests;
 
+pub use adapt::{fit, refuse_newer, schema_version_of};
 pub use cursor::{NameCursor, Row};
 pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
+pub use raw_documents::{RawDocument, RawDocumentBatch, RawDocuments};
 pub use reader::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, document_revs, held_outcomes};
 pub use stored_documents::StoredDocuments;

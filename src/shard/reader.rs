@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaData;
 
+use super::adapt::{Adapter, Reading};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision, Validators};
 use crate::store::ShardFile;
-use crate::table::TableKind;
+use crate::table::{TableKind, schema};
 
 /// Rows of a batch that is read back: few enough that a batch of documents stays small in memory.
 const READ_BATCH_ROWS: usize = 1_024;
@@ -20,14 +20,19 @@ const READ_BATCH_DOCUMENTS: usize = 32;
 /// and how many bytes of them, by the mean of the row group where they are largest.
 const READ_BATCH_DOCUMENT_BYTES: i64 = 32 << 20;
 
-/// A shard's batches in file order.
+/// A shard's batches in file order, with the columns of this version.
 pub struct ShardReader {
     kind: TableKind,
+    schema_version: u32,
     reader: ParquetRecordBatchReader,
+    adapter: Option<Adapter>,
 }
 
 impl ShardReader {
-    /// Opens a shard of `kind`. Fails when the file is no Parquet, or its columns are not those of `schema`.
+    /// Opens a shard of `kind`, whose columns in this version are `schema`. The rows of an earlier version are adapted.
+    ///
+    /// Fails with [`ErrorKind::Lake`] when the file is no Parquet, when a newer version wrote it, and when this version's
+    /// columns are others.
     pub fn open(kind: TableKind, file: ShardFile, schema: &SchemaRef) -> Result<ShardReader> {
         ShardReader::open_some(kind, file, schema, None)
     }
@@ -43,25 +48,36 @@ impl ShardReader {
         schema: &SchemaRef,
         columns: Option<&[&str]>,
     ) -> Result<ShardReader> {
-        let damaged = || format!("a shard of {kind} cannot be read");
-        let mut builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
-        if builder.schema().fields() != schema.fields() {
-            return Err(Error::lake(format!("a shard of {kind} has other columns than this version writes"))
-                .hint("ingest into a new lake, or use the version of all-docs that wrote this one"));
-        }
-        if let Some(columns) = columns {
-            let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-            builder = builder.with_projection(mask);
-        }
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, || unreadable(kind))?;
         let has_documents = kind == TableKind::Packuments && columns.is_none_or(|columns| columns.contains(&"json"));
         let batch_rows = if has_documents { documents_in_a_batch(builder.metadata()) } else { READ_BATCH_ROWS };
-        let reader = builder.with_batch_size(batch_rows).build().or_error(ErrorKind::Lake, damaged)?;
-        Ok(ShardReader { kind, reader })
+        ShardReader::build(kind, builder.with_batch_size(batch_rows), schema, columns)
+    }
+
+    /// The batches that `builder` reads of a shard, of the columns that `columns` names, or all.
+    pub(super) fn build(
+        kind: TableKind,
+        builder: ParquetRecordBatchReaderBuilder<ShardFile>,
+        schema: &SchemaRef,
+        columns: Option<&[&str]>,
+    ) -> Result<ShardReader> {
+        let reading = Reading::of(kind, builder.metadata(), builder.schema(), schema, columns)?;
+        let reader = reading.project(builder).build().or_error(ErrorKind::Lake, || unreadable(kind))?;
+        Ok(ShardReader { kind, schema_version: reading.schema_version, reader, adapter: reading.adapter })
+    }
+
+    /// The version of the table's schema that the shard was written by.
+    pub fn schema_version(&self) -> u32 {
+        self.schema_version
     }
 }
 
+fn unreadable(kind: TableKind) -> String {
+    format!("a shard of {kind} cannot be read")
+}
+
 /// How many documents are read at once: fewer of large ones, a single one of 100 MB.
-fn documents_in_a_batch(metadata: &ParquetMetaData) -> usize {
+pub(super) fn documents_in_a_batch(metadata: &ParquetMetaData) -> usize {
     let means = metadata.row_groups().iter().map(|group| group.total_byte_size() / group.num_rows().max(1));
     let largest_mean_bytes = means.max().unwrap_or_default().max(1);
     usize::try_from(READ_BATCH_DOCUMENT_BYTES / largest_mean_bytes).unwrap_or(1).clamp(1, READ_BATCH_DOCUMENTS)
@@ -72,7 +88,11 @@ impl Iterator for ShardReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         let kind = self.kind;
-        self.reader.next().map(|batch| batch.or_error(ErrorKind::Lake, || format!("a shard of {kind} is damaged")))
+        let batch = self.reader.next()?.or_error(ErrorKind::Lake, || format!("a shard of {kind} is damaged"));
+        Some(match &self.adapter {
+            Some(adapter) => batch.and_then(|batch| adapter.adapt(&batch)),
+            None => batch,
+        })
     }
 }
 
@@ -151,12 +171,9 @@ pub fn document_revs(file: ShardFile, names: &HashSet<PackageName>) -> Result<Ha
 
 /// Calls `each` with the name of every row and its text in another column.
 fn each_document(file: ShardFile, column: &str, mut each: impl FnMut(&str, &str)) -> Result<()> {
-    let damaged = || "a shard of packuments cannot be read".to_owned();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, damaged)?;
-    let columns = ProjectionMask::columns(builder.parquet_schema(), ["name", column]);
-    let reader = builder.with_projection(columns).build().or_error(ErrorKind::Lake, damaged)?;
-    for batch in reader {
-        let batch = batch.or_error(ErrorKind::Lake, damaged)?;
+    let schema = schema(TableKind::Packuments);
+    for batch in ShardReader::open_columns(TableKind::Packuments, file, &schema, &["name", column])? {
+        let batch = batch?;
         let (names, values) = (text_column(&batch, "name")?, text_column(&batch, column)?);
         (0..batch.num_rows()).for_each(|row| each(names.value(row), values.value(row)));
     }

@@ -86,7 +86,9 @@ impl Disk {
     /// A new file beside `target` that waits to take its name.
     pub(super) fn create_beside(&self, target: &Path) -> io::Result<NamedTempFile> {
         self.admit(Step::CreateFile, target)?;
-        let staged = readable_by_others(tempfile::Builder::new().prefix(PUT_BEGUN)).tempfile_in(parent(target))?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{PUT_BEGUN}{name}-");
+        let staged = readable_by_others(tempfile::Builder::new().prefix(&prefix)).tempfile_in(parent(target))?;
         #[cfg(test)]
         let staged = {
             // A process that dies cleans nothing up.
@@ -156,6 +158,13 @@ fn readable_by_others<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder
+}
+
+/// The path that a put writes which has begun and not ended at `path`; `None` for any other file.
+pub(super) fn target_of_put(path: &str) -> Option<String> {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let (target, _) = file.strip_prefix(PUT_BEGUN)?.rsplit_once('-')?;
+    Some(if folder.is_empty() { target.to_owned() } else { format!("{folder}/{target}") })
 }
 
 /// Whether a path is that of a put that has begun and not ended.

@@ -279,6 +279,22 @@ impl Store {
         Ok(())
     }
 
+    /// Removes what a dead process left of a put of `path`. Nobody else may put anything there now.
+    pub async fn sweep_put(&self, path: &str) -> Result<()> {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for begun in self.list(folder).await? {
+            if Store::target_of_put(&begun).as_deref() == Some(path) {
+                self.delete(&begun).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The path that a put writes which has begun and not ended at `path`; `None` for any other object.
+    pub fn target_of_put(path: &str) -> Option<String> {
+        disk::target_of_put(path)
+    }
+
     /// Whether a path is that of a put that has begun and not ended: no object yet, and perhaps never one.
     pub fn is_put_begun(path: &str) -> bool {
         disk::is_put_begun(path)

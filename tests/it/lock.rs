@@ -1,12 +1,14 @@
-//! Two processes on one lake: the second says who works there, and never do both write.
+//! Several processes on one lake: they share the work, each partition is written by one of them, and what a dead one held is
+//! taken over.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use all_docs::error::ErrorKind;
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 
-use crate::support::{Env, all_docs, assert_same_lake, origin_folder, run, run_binary, stderr, stdout};
+use crate::support::{Env, all_docs, assert_same_lake, origin_folder, run, run_binary, same_name, stderr, stdout};
 
 /// A registry whose documents come so slowly that a run is still under way when it is looked at.
 fn slow_registry(seed: u64, before_headers_ms: u64) -> Env {
@@ -16,11 +18,7 @@ fn slow_registry(seed: u64, before_headers_ms: u64) -> Env {
     env
 }
 
-fn pages_asked(env: &Env) -> usize {
-    env.server.requests().iter().filter(|request| request.path.contains("_all_docs")).count()
-}
-
-/// Waits until a run has asked for documents, so that it holds the lock: before them it asks for the root and for four
+/// Waits until a run has asked for documents, so that it holds leases: before them it asks for the root and for four
 /// pages at most.
 async fn wait_until_asked(env: &Env) {
     while env.server.request_count() < 8 {
@@ -32,90 +30,124 @@ fn spawn(env: &Env) -> Child {
     env.ingest_command(&["m"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_says_who_works_there_and_changes_nothing() {
-    let env = slow_registry(61, 60_000);
-    let mut first = spawn(&env);
-    wait_until_asked(&env).await;
-    let lock = origin_folder(&env.lake()).join("lock.json");
-    let held = std::fs::read(&lock).unwrap();
-    let listed_by = pages_asked(&env);
-    let second = env.ingest_command(&["m"]).output().unwrap();
-    assert_eq!(second.status.code(), Some(4), "{}", stderr(&second));
-    let told = stderr(&second);
-    assert!(told.contains(&format!("process {}", first.id())), "{told}");
-    assert!(told.contains("since") && told.contains("hint:"), "{told}");
-    assert_eq!(pages_asked(&env), listed_by, "it listed nothing");
-    let repair = run_binary(env.folder.path(), &["verify"]);
-    assert!(stdout(&repair).contains("is at work"), "{}", stdout(&repair));
-    let status = run_binary(env.folder.path(), &["status"]);
-    assert_eq!(status.status.code(), Some(0), "reading needs no lock");
-    assert_eq!(std::fs::read(&lock).unwrap(), held);
+/// The files of the leases of partitions.
+fn leases(env: &Env) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(origin_folder(&env.lake()).join("leases")).into_iter().flatten();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|suffix| suffix == "json")).collect()
+}
 
-    // Killed, it gives back nothing; the next one sees that it is dead, and does not wait for the lock to lapse.
-    first.kill().unwrap();
-    first.wait().unwrap();
-    assert!(lock.exists());
-    env.server.set_faults(FaultScript::default());
-    let next = env.ingest_command(&["m"]).output().unwrap();
-    assert!(matches!(next.status.code(), Some(0 | 6)), "{}", stderr(&next));
-    assert!(!lock.exists(), "a run that ends gives its lock back");
+/// A lease or lock that a process of another machine left.
+fn leave(path: &Path, expires_in_s: i64) {
+    let now_s = jiff::Timestamp::now().as_second();
+    let record = serde_json::json!({
+        "holder": "x", "purpose": "ingest", "tool_version": "0.1.0", "host": "far-away", "process_id": 1,
+        "process_place": null, "since_s": now_s - 100, "expires_at_s": now_s + expires_in_s,
+    });
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, record.to_string()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_library_runs_one_works_and_the_lake_is_that_of_one() {
-    let env = Env::new(World::seeded(62, 80));
-    let runs = [run(env.options(&["m"])), run(env.options(&["c", "t"]))];
-    let ended = futures::future::join_all(runs).await;
-    let refused: Vec<_> = ended.iter().filter_map(|run| run.as_ref().err()).collect();
-    assert!(refused.len() <= 1, "{refused:?}");
-    for error in refused {
-        assert_eq!(error.kind(), ErrorKind::Lake);
-        assert!(error.message().contains("another process works on"), "{error}");
+async fn what_a_killed_process_held_is_taken_over_by_one_that_waits_for_it() {
+    let env = slow_registry(61, 60_000);
+    let mut first = spawn(&env);
+    wait_until_asked(&env).await;
+    assert_eq!(leases(&env).len(), 2);
+    let proof = run_binary(env.folder.path(), &["verify"]);
+    assert!(stdout(&proof).contains("is at work"), "{}", stdout(&proof));
+    let status = run_binary(env.folder.path(), &["status"]);
+    assert!(stdout(&status).contains(&format!("process {}", first.id())), "{}", stdout(&status));
+    let clear = run_binary(env.folder.path(), &["cache", "clear", "--yes"]);
+    assert_eq!(clear.status.code(), Some(4), "{}", stderr(&clear));
+    assert!(stderr(&clear).contains(&format!("process {}", first.id())), "{}", stderr(&clear));
+
+    // The second one finds all partitions held; it ends when the first one is dead and it has done them itself.
+    let second = env.ingest_command(&["m"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let asked_by_first = env.server.request_count();
+    while env.server.request_count() < asked_by_first + 4 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let quiet = Env::new(World::seeded(62, 80));
-    let pivots: &[&str] = if ended[0].is_ok() { &["m"] } else { &["c", "t"] };
-    quiet.ingest(pivots).await;
-    if ended.iter().all(Result::is_ok) {
-        // One began after the other had ended: it kept that one's partitions.
-        return;
-    }
+    env.server.set_faults(FaultScript::default());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let second = second.wait_with_output().unwrap();
+    assert!(matches!(second.status.code(), Some(0 | 6)), "{}", stderr(&second));
+    assert!(leases(&env).is_empty(), "a run that ends gives its leases back");
+    let quiet = Env::new(World::seeded(61, 60));
+    quiet.ingest(&["m"]).await;
+    same_name(&env);
     assert_same_lake(&env.lake(), &quiet.lake());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_whose_lock_is_taken_away_stops_before_it_commits() {
+async fn runs_share_a_lake_and_ask_for_each_document_once() {
+    let pivots: Vec<String> = ('b'..'y').map(String::from).collect();
+    let pivots: Vec<&str> = pivots.iter().map(String::as_str).collect();
+    let (env, quiet) = (Env::new(World::seeded(62, 300)), Env::new(World::seeded(62, 300)));
+    quiet.ingest(&pivots).await;
+    let summaries =
+        futures::future::join_all([run(env.options(&pivots)), run(env.options(&pivots)), run(env.options(&pivots))]);
+    let summaries: Vec<_> = summaries.await.into_iter().map(Result::unwrap).collect();
+    assert_same_lake(&env.lake(), &quiet.lake());
+    assert_eq!(env.packuments_asked(), quiet.packuments_asked());
+    let written: u64 =
+        summaries.iter().map(|each| each.counts.partitions_done - each.counts.partitions_unchanged).sum();
+    assert_eq!(written, pivots.len() as u64 + 1, "each partition was written by one run");
+    for summary in &summaries {
+        assert_eq!(summary.counts.partitions_done, summary.counts.partitions_total);
+        assert_eq!(summary.state.partitions_committed, pivots.len() as u64 + 1);
+        assert_eq!(summary.state, summaries[0].state);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_lease_is_taken_away_stops_before_it_commits() {
     let env = slow_registry(63, 1_000);
     let task = tokio::spawn(run(env.options(&["m"])));
     wait_until_asked(&env).await;
-    std::fs::remove_file(env.lake().join("sample/lock.json")).unwrap();
+    for lease in leases(&env) {
+        std::fs::remove_file(lease).unwrap();
+    }
     let error = task.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Lake);
     assert!(error.message().contains("no longer holds the lock"), "{error}");
-    assert!(!env.lake().join("sample/manifest").exists(), "it committed without its lock");
+    assert!(!env.lake().join("sample/manifest").exists(), "it committed without its lease");
 }
 
 #[test]
-fn a_lock_of_another_machine_holds_until_it_lapses() {
+fn a_lock_of_the_whole_origin_holds_until_it_lapses() {
     let env = Env::new(World::seeded(64, 20));
     let output = env.ingest_command(&[]).output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
     let lock = origin_folder(&env.lake()).join("lock.json");
-    let leave = |expires_in_s: i64| {
-        let now_s = jiff::Timestamp::now().as_second();
-        let record = serde_json::json!({
-            "holder": "x", "purpose": "ingest", "tool_version": "0.1.0", "host": "far-away", "process_id": 1,
-            "process_place": null, "since_s": now_s - 100, "expires_at_s": now_s + expires_in_s,
-        });
-        std::fs::write(&lock, record.to_string()).unwrap();
-    };
-    leave(3_600);
+    leave(&lock, 3_600);
     let output = env.ingest_command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("far-away"), "{}", stderr(&output));
-    let query = all_docs(env.folder.path()).args(["status"]).output().unwrap();
-    assert_eq!(query.status.code(), Some(0));
-    leave(-1);
+    let status = all_docs(env.folder.path()).args(["status"]).output().unwrap();
+    assert_eq!(status.status.code(), Some(0), "reading needs no lock");
+    leave(&lock, -1);
     let output = env.ingest_command(&[]).output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_another_machine_holds_is_done_when_its_lease_lapses() {
+    let (env, quiet) = (Env::new(World::seeded(65, 40)), Env::new(World::seeded(65, 40)));
+    quiet.ingest(&["m"]).await;
+    let held = env.lake().join("sample/leases/0-6d.json");
+    leave(&held, 3_600);
+    std::fs::write(env.lake().join("all-docs.json"), std::fs::read(quiet.lake().join("all-docs.json")).unwrap())
+        .unwrap();
+    let task = tokio::spawn(run(env.options(&["m"])));
+    let free = env.lake().join("sample/manifest/6d-z.json");
+    while !free.exists() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(!env.lake().join("sample/manifest/0-6d.json").exists(), "another one holds it");
+    leave(&held, -1);
+    let summary = task.await.unwrap().unwrap();
+    assert_eq!(summary.others.processes, ["process 1 on far-away"]);
+    assert_same_lake(&env.lake(), &quiet.lake());
 }

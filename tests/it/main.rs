@@ -40,8 +40,12 @@ mod views;
 mod prompt;
 /// Two processes on one lake.
 mod lock;
+/// Several processes that ask one server.
+mod pace;
 /// A lake that is proved, damaged, found out, and mended.
 mod verify;
+/// Lakes of earlier and of newer versions.
+mod evolution;
 /// Servers, disks and people that get in the way of an ingest.
 mod survival;
 /// A registry on a bad day, and the lake that ends as on a quiet one.

@@ -1,4 +1,4 @@
-//! Real tools reading what we wrote: Python's own JSON decoders, DuckDB, pandas and pyarrow.
+//! Real tools reading what we wrote: Python's own JSON decoders, DuckDB, pandas, Polars and pyarrow.
 
 use all_docs::sample::World;
 use all_docs::table::TableKind;

@@ -1,5 +1,6 @@
 //! Answers statements: on standard output, into a file, or through a pager.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,8 @@ pub(super) struct Answers<'a> {
     /// The form.
     pub(super) format: Format,
     output: Option<PathBuf>,
+    /// Notes that were printed: each is printed once.
+    noted: BTreeSet<String>,
     /// Whether a table that is longer than the screen goes through a pager.
     pub(super) paged: bool,
 }
@@ -41,7 +44,14 @@ impl<'a> Answers<'a> {
         if format.is_binary() && output.is_none() && io::stdout().is_terminal() {
             return Err(Error::input(format!("{format} is not for a terminal")).hint("add --output FILE"));
         }
-        Ok(Answers { session, printer, format, output: output.map(Path::to_owned), paged: false })
+        Ok(Answers {
+            session,
+            printer,
+            format,
+            output: output.map(Path::to_owned),
+            noted: BTreeSet::new(),
+            paged: false,
+        })
     }
 
     /// Whether answers go to a file.
@@ -61,10 +71,10 @@ impl<'a> Answers<'a> {
     /// Answers one statement.
     pub(super) async fn answer(&mut self, statement: &BoundSql) -> Result<()> {
         let doing = || "answering the statement".to_owned();
-        match &self.output {
+        match self.output.clone() {
             Some(path) => {
                 let cannot_write = || format!("cannot write {}", path.display());
-                let (file, naming) = output_file::create(path)?;
+                let (file, naming) = output_file::create(&path)?;
                 let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, file);
                 let written = self.write(statement, &mut output).await.doing(doing)?;
                 output.flush().or_error(ErrorKind::Input, cannot_write)?;
@@ -90,10 +100,16 @@ impl<'a> Answers<'a> {
         Ok(())
     }
 
-    async fn write(&self, statement: &BoundSql, output: &mut (dyn Write + Send)) -> Result<Written> {
+    async fn write(&mut self, statement: &BoundSql, output: &mut (dyn Write + Send)) -> Result<Written> {
         let width = if self.output.is_some() { None } else { self.printer.stdout_width() };
         let options = TableOptions { width, styled: self.printer.stdout_width().is_some() };
-        write(self.session.query_bound(statement).await?, self.format, output, &options).await
+        let rows = self.session.query_bound(statement).await?;
+        for note in rows.notes() {
+            if self.noted.insert(note.clone()) {
+                self.printer.note(&format!("note: {note}"));
+            }
+        }
+        write(rows, self.format, output, &options).await
     }
 }
 

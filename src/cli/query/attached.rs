@@ -2,7 +2,7 @@
 
 use crate::cli::origin::given_name;
 use crate::error::{Error, Result};
-use crate::pipeline::{no_lake, read_lake};
+use crate::pipeline::{lake_ages, no_lake, read_lake};
 use crate::query::AttachedLake;
 use crate::store::Store;
 
@@ -18,8 +18,9 @@ pub(super) async fn open(texts: &[String]) -> Result<Vec<AttachedLake>> {
         };
         let store = Store::open(place)?;
         let Some(info) = read_lake(&store).await? else { return Err(no_lake(place)) };
+        let ages = lake_ages(&store, &info).await?;
         let (root_url, store) = (store.root_url().clone(), store.object_store());
-        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, info });
+        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, info, ages });
     }
     Ok(lakes)
 }

@@ -20,7 +20,7 @@ use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::LakeInfo;
-use crate::pipeline::{no_lake, read_lake};
+use crate::pipeline::{lake_ages, no_lake, read_lake};
 use crate::query::{AttachedLake, BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions};
 use crate::store::Store;
 use answer::Answers;
@@ -51,7 +51,8 @@ pub(super) async fn run(
     let attached = attached::open(&args.attach).await?;
     let name = args.view.as_deref().map(|view| choose_origin(view, &mut info, &attached)).transpose()?;
     let queries = Arc::new(own_queries::load(&args.own, Some(&store)).await?);
-    let options = SessionOptions { queries, attached, reads_own_files: true, ..SessionOptions::default() };
+    let ages = lake_ages(&store, &info).await?;
+    let options = SessionOptions { queries, attached, ages, reads_own_files: true, ..SessionOptions::default() };
     let session = Session::open(store.object_store(), store.root_url(), &info, &options)?;
     let mut answers = Answers::new(&session, printer, args.format.as_deref(), args.output.as_deref())?;
     if opens_prompt(&args) {

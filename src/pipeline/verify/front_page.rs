@@ -13,11 +13,10 @@ use super::proof::{Fault, Finding, lake_finding};
 use super::requests;
 use super::root_file::RootFile;
 use crate::error::Result;
-use crate::lake::{LakeInfo, Layout, OriginInfo, Record, is_of_newer_format};
-use crate::pipeline::open::{no_lake, read_lake};
+use crate::lake::{LakeInfo, Layout, OriginInfo, Record};
+use crate::pipeline::open::{no_lake, refuse_newer_origin, refuse_newer_record};
 use crate::registry::{Origin, host_of};
 use crate::store::{EntryKind, Store};
-use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// The origin that is built in. Its port is another one each time, so this stands for its addresses.
 const SAMPLE: &str = "sample";
@@ -47,9 +46,7 @@ impl FrontPage {
         let mut problems = Vec::new();
         let mut said = Value::Null;
         if let Some(text) = &file.text {
-            if is_of_newer_format(text) {
-                read_lake(store).await?;
-            }
+            refuse_newer_record(store, Layout::INFO, text)?;
             if let Err(error) = serde_json::from_slice::<LakeInfo>(text) {
                 problems.push(format!("it is damaged: {error}"));
             }
@@ -90,6 +87,9 @@ impl FrontPage {
         problems.extend(missing.iter().map(|(name, addresses)| problem_of_missing(name, addresses.is_some())));
         let mut page = FrontPage { file, origins, default_origin, missing, folders, problems, notes: Vec::new() };
         page.notes = page.notes_on(&paths);
+        for name in page.names() {
+            refuse_newer_origin(store, &Layout::origin(name)).await?;
+        }
         Ok(page)
     }
 
@@ -141,13 +141,7 @@ impl FrontPage {
                 first
             }
         };
-        let info = LakeInfo {
-            schema_versions: Default::default(),
-            format_version: FORMAT_VERSION,
-            tool_version: TOOL_VERSION.to_owned(),
-            default_origin,
-            origins: self.origins.clone(),
-        };
+        let info = LakeInfo { origins: self.origins.clone(), ..LakeInfo::new(&default_origin) };
         self.file.replace(store, info.to_json()?).await?;
         Ok((self.origins, notes))
     }

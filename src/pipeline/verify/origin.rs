@@ -11,7 +11,7 @@ use super::proof::{Fault, Finding, OriginProof, finding};
 use super::{files, partition, places};
 use crate::commit::read_manifest;
 use crate::error::Result;
-use crate::lake::{OriginLayout, Partition, PartitionSet};
+use crate::lake::{LockRecord, OriginLayout, Partition, PartitionSet};
 use crate::pipeline::lease::live_holder;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::status::read_partition_set;
@@ -45,7 +45,7 @@ pub(super) async fn verify_origin(
         proof.notes.push("it has no folder: nothing was ingested yet, or all of it was deleted".to_owned());
         return Ok(proof);
     }
-    let is_at_work = lock == Lock::AsItLies && check_lock(store, layout, &mut proof).await?;
+    let is_at_work = lock == Lock::AsItLies && check_locks(store, layout, &mut proof).await?;
     if !places::check_origin(store, layout, &mut proof).await? {
         return Ok(proof);
     }
@@ -61,26 +61,31 @@ pub(super) async fn verify_origin(
     Ok(proof)
 }
 
-/// Whether another process works on the origin now. A lock that cannot be read is held by nobody: its holder finds that out
-/// when it renews it.
-async fn check_lock(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<bool> {
-    let path = layout.lock();
-    let problem = match places::no_file(store, &path).await? {
-        Some(reason) => reason,
-        None => match live_holder(store, layout).await {
-            Ok(None) => return Ok(false),
-            Ok(Some(holder)) => {
-                let (purpose, process_id, host) = (&holder.purpose, holder.process_id, &holder.host);
-                let told =
-                    format!("{purpose} is at work (process {process_id} on {host}); what it changed was read again");
-                proof.notes.push(told);
-                return Ok(true);
-            }
-            Err(error) => error.report(),
-        },
-    };
-    proof.findings.push(finding(layout, (path, Fault::Record, problem), None));
-    Ok(false)
+/// Whether another process works on the origin now. A lock or a lease that cannot be read is held by nobody: its holder finds
+/// that out when it renews it.
+async fn check_locks(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<bool> {
+    let mut paths = vec![layout.lock()];
+    if places::no_folder(store, &layout.leases()).await?.is_none() {
+        paths.extend(store.list(&layout.leases()).await?.into_iter().filter(|path| !Store::is_put_begun(path)));
+    }
+    let mut at_work = BTreeSet::new();
+    for path in paths {
+        let problem = match places::no_file(store, &path).await? {
+            Some(reason) => reason,
+            None => match live_holder(store, &path).await {
+                Ok(None) => continue,
+                Ok(Some(LockRecord { purpose, process_id, host, .. })) => {
+                    at_work.insert(format!("{purpose} is at work (process {process_id} on {host})"));
+                    continue;
+                }
+                Err(error) => error.report(),
+            },
+        };
+        proof.findings.push(finding(layout, (path, Fault::Record, problem), None));
+    }
+    let is_at_work = !at_work.is_empty();
+    proof.notes.extend(at_work.into_iter().map(|who| format!("{who}; what it changed was read again")));
+    Ok(is_at_work)
 }
 
 /// The partition set, where there is one that can be true.
@@ -136,7 +141,7 @@ async fn check_partitions(
     let mut checked = stream::iter(partitions)
         .map(|partition| check_partition(store, layout, partition, is_at_work, progress))
         .buffered(at_once);
-    let mut unsettled = 0;
+    let (mut unsettled, mut old) = (0, 0);
     while let Some(part) = checked.try_next().await? {
         proof.partitions_committed += u64::from(part.is_committed);
         proof.shards += part.shards;
@@ -148,7 +153,13 @@ async fn check_partitions(
         proof.names_not_asked += part.counts.not_asked;
         proof.findings.extend(part.findings);
         unsettled += u64::from(part.is_unsettled);
+        old += u64::from(part.is_old);
         progress.partitions_done.fetch_add(1, Ordering::Relaxed);
+    }
+    if old > 0 {
+        proof.notes.push(format!(
+            "an earlier version of all-docs wrote {old} partitions; all-docs rebuild makes them anew without a request"
+        ));
     }
     if unsettled > 0 {
         proof.notes.push(format!("{unsettled} partitions were being committed and could not be judged"));

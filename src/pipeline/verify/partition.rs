@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use super::account::{Counts, Table, account};
 use super::files::unnamed_tables;
 use super::proof::{Fault, Finding, finding};
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta};
 use crate::pipeline::progress::Progress;
-use crate::shard::NameCursor;
+use crate::shard::{NameCursor, refuse_newer};
 use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
@@ -37,6 +37,8 @@ pub(super) struct Checked {
     pub(super) rows: u64,
     pub(super) size_bytes: u64,
     pub(super) counts: Counts,
+    /// Whether an earlier version of the tool wrote some of it.
+    pub(super) is_old: bool,
     /// Another process was changing it all the time, so that nothing can be said of it.
     pub(super) is_unsettled: bool,
     pub(super) findings: Vec<Finding>,
@@ -50,9 +52,11 @@ impl Checked {
 }
 
 /// Reads every shard of a partition twice: its bytes, then its names. Blocks.
+///
+/// Fails with [`crate::error::ErrorKind::Lake`] where a newer version wrote one of them: that is no damage to be mended.
 pub(super) fn check(work: &Work) -> Result<Checked> {
     let (store, layout, partition) = (&work.store, &work.layout, &work.partition);
-    let mut checked = Checked { is_committed: true, ..Checked::default() };
+    let mut checked = Checked { is_committed: true, is_old: work.manifest.is_old(), ..Checked::default() };
     let mut found = Vec::new();
     let manifest_path = layout.manifest(partition);
     if work.manifest.partition != *partition {
@@ -68,6 +72,9 @@ pub(super) fn check(work: &Work) -> Result<Checked> {
         let path = layout.shard(kind, partition);
         checked.shards += 1;
         checked.size_bytes += meta.size_bytes;
+        if let Ok(Some(file)) = futures::executor::block_on(store.open_shard(&path)) {
+            refuse_newer(kind, file).doing(|| format!("reading {path}"))?;
+        }
         match open_table(work, kind, &path, meta) {
             Ok(table) => tables.push(table),
             Err((fault, reason)) => found.push((path, fault, reason)),
@@ -102,7 +109,12 @@ fn open_table(work: &Work, kind: TableKind, path: &str, meta: &ShardMeta) -> Res
     compare(file, meta).map_err(|why| (Fault::Damaged, why))?;
     // Opened anew: the first handle stands at the end of the file.
     let cursor = open_cursor(&work.store, &work.layout, &work.partition, kind, Table::columns(kind));
-    Ok(Table { kind, cursor: cursor.map_err(damaged)?.ok_or_else(gone)?, rows_expected: meta.rows })
+    let cursor = cursor.map_err(damaged)?.ok_or_else(gone)?;
+    let (found, said) = (cursor.schema_version(), meta.schema_version);
+    if found != said {
+        return Err((Fault::Damaged, format!("it has version {found} of the schema, and its manifest says {said}")));
+    }
+    Ok(Table { kind, cursor, rows_expected: meta.rows })
 }
 
 /// A cursor over a shard, whatever its manifest says; `None` where there is no such file.
@@ -127,7 +139,7 @@ pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest
 }
 
 /// Says how a file's bytes are not those that a manifest names.
-fn compare(file: ShardFile, meta: &ShardMeta) -> Result<(), String> {
+pub(in crate::pipeline) fn compare(file: ShardFile, meta: &ShardMeta) -> Result<(), String> {
     let (size_bytes, sha256) = digest(file).map_err(|error| format!("it cannot be read: {error}"))?;
     if size_bytes != meta.size_bytes {
         return Err(format!("it has {size_bytes} bytes, and its manifest says {}", meta.size_bytes));

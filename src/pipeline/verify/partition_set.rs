@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
-use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, is_of_newer_format};
+use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, newer_than_known};
 use crate::pipeline::status::read_partition_set;
 use crate::store::Store;
 use crate::table::TableKind;
@@ -140,7 +140,7 @@ pub(super) async fn mend_partition_set(store: &Store, layout: &OriginLayout) -> 
 /// What was made by rules that this version does not know is not made anew by those that it knows.
 async fn refuse_newer(store: &Store, layout: &OriginLayout, error: Error) -> Result<Option<PartitionSet>> {
     match store.get(&layout.partition_set()).await? {
-        Some(text) if is_of_newer_format(&text) => Err(error),
+        Some(text) if newer_than_known(&text).is_some() => Err(error),
         _ => Ok(None),
     }
 }

@@ -37,9 +37,7 @@ pub(super) async fn check_origin(store: &Store, layout: &OriginLayout, proof: &m
     let can_be_read = misfits.is_empty();
     if can_be_read {
         // The lock is looked at by itself.
-        for path in [layout.partition_set(), layout.run_status(), layout.scan_spool()] {
-            misfits.extend(no_file(store, &path).await?.map(|reason| (path, reason)));
-        }
+        misfits.extend(no_file(store, &layout.partition_set()).await?.map(|reason| (layout.partition_set(), reason)));
     }
     let findings = misfits.into_iter().map(|(path, reason)| finding(layout, (path, Fault::Misfit, reason), None));
     proof.findings.extend(findings);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::front_page::FrontPage;
 use super::origin::{Lock, verify_origin};
@@ -10,13 +11,13 @@ use super::partition_set::mend_partition_set;
 use super::proof::{Fault, OriginProof};
 use super::salvage::{names_held, restage, wanted_form};
 use super::{places, requests};
-use crate::commit::{read_manifest, recover};
+use crate::commit::{read_manifest, recover_all};
 use crate::diff::Selection;
 use crate::error::Result;
-use crate::lake::{FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition};
+use crate::lake::{CommitIntent, FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Record};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::Lease;
-use crate::pipeline::open::sweep;
+use crate::pipeline::open::raise_lake;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
@@ -48,28 +49,35 @@ pub async fn repair_records(store: &Store, given: Option<(&str, &OriginInfo)>) -
 ///
 /// Takes the lease of the origin meanwhile, and fails with [`crate::error::ErrorKind::Lake`] where another process holds it.
 pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Mending>> {
+    raise_lake(store).await?;
     let layout = Layout::origin(&proof.origin);
     let at = jiff::Timestamp::now().as_second().to_string();
     if places::no_folder(store, layout.root()).await?.is_some() {
         store.promote(layout.root(), &Layout::set_aside(layout.root(), &at)).await?;
         return Ok(Vec::new());
     }
-    clear_lock(store, &layout, &at).await?;
-    let lease = Lease::take(store, &layout, "verify --repair").await?;
+    clear_locks(store, &layout, &at).await?;
+    let lease = Lease::of_origin(store, &layout, "verify --repair").await?;
     let result = prepare(store, &layout, proof, &at).await;
     let ended = lease.end().await;
     result.and_then(|mendings| ended.map(|()| mendings))
 }
 
-/// Takes away a lock that nobody can hold, because it cannot be read.
-async fn clear_lock(store: &Store, layout: &OriginLayout, at: &str) -> Result<()> {
-    let path = layout.lock();
-    if places::no_file(store, &path).await?.is_some() {
-        store.promote(&path, &layout.set_aside(&path, at)).await?;
-    } else if let Some(text) = store.get(&path).await?
-        && serde_json::from_slice::<LockRecord>(&text).is_err()
-    {
-        store.delete_if_unchanged(&path, &text).await?;
+/// Takes away locks and leases that nobody can hold, because they cannot be read.
+async fn clear_locks(store: &Store, layout: &OriginLayout, at: &str) -> Result<()> {
+    let mut paths = vec![layout.lock()];
+    if places::no_folder(store, &layout.leases()).await?.is_some() {
+        store.promote(&layout.leases(), &layout.set_aside(&layout.leases(), at)).await?;
+    }
+    paths.extend(store.list(&layout.leases()).await?.into_iter().filter(|path| !Store::is_put_begun(path)));
+    for path in paths {
+        if places::no_file(store, &path).await?.is_some() {
+            store.promote(&path, &layout.set_aside(&path, at)).await?;
+        } else if let Some(text) = store.get(&path).await?
+            && serde_json::from_slice::<LockRecord>(&text).is_err()
+        {
+            store.delete_if_unchanged(&path, &text).await?;
+        }
     }
     Ok(())
 }
@@ -95,9 +103,10 @@ async fn settle(store: &Store, layout: &OriginLayout) -> Result<bool> {
     if mend_partition_set(store, layout).await? {
         return Ok(true);
     }
-    sweep(store, layout).await?;
+    // Nobody else writes the origin.
+    store.sweep(layout.root(), Duration::ZERO).await?;
     drop_damaged_intents(store, layout).await?;
-    Ok(recover(store, layout).await? > 0)
+    Ok(recover_all(store, layout).await? > 0)
 }
 
 /// Moves what was found of a kind out of the way. Answers whether there was anything.
@@ -130,8 +139,8 @@ async fn set_aside_unnamed(store: &Store, layout: &OriginLayout, partition: &Par
 async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()> {
     for path in store.list(&layout.staging()).await? {
         let is_its_own = |text: &[u8]| {
-            let manifest = serde_json::from_slice::<Manifest>(text);
-            manifest.is_ok_and(|manifest| layout.commit_intent(&manifest.partition) == path)
+            CommitIntent::from_json(&path, text)
+                .is_ok_and(|intent| layout.commit_intent(&intent.manifest.partition) == path)
         };
         if layout.is_commit_intent(&path)
             && let Some(text) = store.get(&path).await?

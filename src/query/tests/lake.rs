@@ -99,13 +99,7 @@ impl TestLake {
     pub(super) fn session_with(&self, options: &SessionOptions) -> Session {
         let info = |url: &str| OriginInfo { replicate_url: url.to_owned(), registry_url: url.to_owned() };
         let origins = ["mirror", "npm"].map(|name| (name.to_owned(), info("http://127.0.0.1")));
-        let info = LakeInfo {
-            schema_versions: Default::default(),
-            format_version: 1,
-            tool_version: "0.0.0".to_owned(),
-            default_origin: "npm".to_owned(),
-            origins: BTreeMap::from(origins),
-        };
+        let info = LakeInfo { origins: BTreeMap::from(origins), ..LakeInfo::new("npm") };
         let root = Url::from_directory_path(self.folder.path()).unwrap();
         Session::open(Arc::new(LocalFileSystem::new()), &root, &info, options).unwrap()
     }

@@ -131,6 +131,50 @@ async fn two_processes_lose_nothing_of_each_others_count() {
 }
 
 #[tokio::test]
+async fn three_processes_near_the_end_of_a_budget_hold_no_more_than_what_is_left_of_it() {
+    for limit in [1, 3, 17, 100, 2_000] {
+        let ledger = Arc::new(Kept::default());
+        let mut processes = Vec::new();
+        for _ in 0..3 {
+            processes.push((budget(Some(limit), &ledger).await, true));
+        }
+        let mut sent = 0;
+        while processes.iter().any(|(_, goes_on)| *goes_on) {
+            for (number, (budget, goes_on)) in processes.iter_mut().enumerate() {
+                // They ask at different speeds.
+                for _ in 0..=number * 3 {
+                    *goes_on = *goes_on && budget.take("a", "2026-11").await.is_ok();
+                    sent += u64::from(*goes_on);
+                }
+                drop(turn(&budget.shared).await.unwrap());
+                let held: u64 = budget.shared.blocks().by_host.values().map(|block| block.left).sum();
+                assert!(sent + held <= ledger.requests("a") && ledger.requests("a") <= limit);
+            }
+        }
+        // Nobody has waited for what another held, and nothing of it is lost.
+        assert_eq!((sent, ledger.requests("a")), (limit, limit));
+    }
+}
+
+#[tokio::test]
+async fn what_a_process_gives_back_at_its_end_is_there_for_the_others() {
+    let ledger = Arc::new(Kept::default());
+    let (one, other) = (budget(Some(400), &ledger).await, budget(Some(400), &ledger).await);
+    one.take("a", "2026-11").await.unwrap();
+    let mut sent = 1;
+    while other.take("a", "2026-11").await.is_ok() {
+        sent += 1;
+    }
+    let held = 400 - sent;
+    assert!((1..400 / BLOCKS_LEFT).contains(&held), "{held}");
+    one.settle().await.unwrap();
+    for _ in 0..held {
+        other.take("a", "2026-11").await.unwrap();
+    }
+    assert!(other.take("a", "2026-11").await.is_err());
+}
+
+#[tokio::test]
 async fn a_clock_that_is_behind_takes_nothing_from_the_month_that_has_begun() {
     let ledger = Arc::new(Kept::default());
     let (early, late) = (budget(Some(40), &ledger).await, budget(Some(40), &ledger).await);

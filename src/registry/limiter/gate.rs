@@ -1,45 +1,37 @@
-//! The gate of one host: where requests wait for the controller's word.
+//! The gate of one host: what a request passes before it leaves.
 //!
-//! Not here: any decision. Those who wait stand in one queue, and only its head talks to the controller, so waking costs
-//! the same for one as for thousands.
+//! Not here: the decision (`limiter.rs`), the queue (`local.rs`), and other processes (`shared.rs`).
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
-
-use super::{Admission, Controller, Observation};
+use super::Observation;
+use super::handover::Snapshot;
+use super::local::{GivenUp, LocalGate, LocalPermit, OWN};
+#[cfg(unix)]
+use super::shared::{LinkPermit, Membership};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::config::HostLimits;
 
 /// Shared by all that ask one host.
 #[derive(Debug, Clone)]
 pub(in crate::registry) struct Gate {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     host: String,
-    patience: Duration,
-    controller: Mutex<Controller>,
-    /// One permit: the head of the queue has it.
-    turnstile: Semaphore,
-    /// Requests that wait for the controller's word.
-    waiting: AtomicU32,
-    /// Told when a request ends or an observation may have changed the answer.
-    changed: Notify,
+    limits: HostLimits,
+    share: Mutex<NonZeroU32>,
+    local: Arc<LocalGate>,
+    #[cfg(unix)]
+    membership: Option<Membership>,
 }
 
-impl Shared {
-    fn controller(&self) -> MutexGuard<'_, Controller> {
-        // A panic elsewhere leaves counters that are at worst off by one.
-        self.controller.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What is seen of a gate from outside.
+/// What is seen of a gate from outside. Where processes share it, of all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateStatus {
     /// Host and port.
@@ -55,18 +47,23 @@ pub struct GateStatus {
 }
 
 impl Gate {
-    pub(in crate::registry) fn new(host: String, limits: HostLimits) -> Self {
-        let patience = limits.patience;
-        let controller = Mutex::new(Controller::new(limits));
-        let shared = Shared {
+    /// A gate with one part in `share` of `limits`. With a `folder`, all processes that name it share one gate of this host.
+    pub(in crate::registry) fn new(host: String, limits: HostLimits, share: NonZeroU32, folder: Option<&Path>) -> Self {
+        let local = LocalGate::new(limits.clone(), share);
+        #[cfg(unix)]
+        let membership = folder.map(|folder| Membership::new(folder, &host, Arc::clone(&local), limits.clone(), share));
+        #[cfg(not(unix))]
+        let _ = folder;
+        let share = Mutex::new(share);
+        let inner = Inner {
             host,
-            patience,
-            controller,
-            turnstile: Semaphore::new(1),
-            waiting: AtomicU32::new(0),
-            changed: Notify::new(),
+            limits,
+            share,
+            local,
+            #[cfg(unix)]
+            membership,
         };
-        Gate { shared: Arc::new(shared) }
+        Gate { inner: Arc::new(inner) }
     }
 
     /// Waits until a request may leave. The permit must live until the answer's body is drained.
@@ -74,51 +71,80 @@ impl Gate {
     /// Fails when the host has given no good answer for as long as patience lasts: of kind RateLimit if it refused,
     /// Network if it was silent.
     pub(in crate::registry) async fn enter(&self) -> Result<Permit> {
-        let _waiter = Waiter::new(&self.shared.waiting);
-        let _head =
-            self.shared.turnstile.acquire().await.map_err(|_| Error::internal("the gate of a host was closed"))?;
-        loop {
-            let now = now();
-            // The guard must not live into the wait.
-            let admission = self.shared.controller().admit(now);
-            match admission {
-                Admission::Go { probe } => {
-                    let shared = self.shared.clone();
-                    return Ok(Permit { shared, sent_at: now, probe, refusals_are_about_name: false });
-                }
-                // A refusal may close the gate for longer meanwhile; that is found on waking.
-                Admission::At(instant) => tokio::time::sleep_until(instant.into()).await,
-                Admission::WhenReleased => self.shared.changed.notified().await,
-                Admission::GivenUp { refused } => return Err(self.given_up(refused)),
-            }
+        let admitted = self.admitted().await.map_err(|GivenUp { refused }| self.given_up(refused))?;
+        Ok(Permit { admitted, refusals_are_about_name: false })
+    }
+
+    /// The gate of another process that asks through this one.
+    #[cfg(all(test, unix))]
+    pub(super) fn of_another_process(&self, limits: HostLimits) -> Gate {
+        let gate = Gate::new(self.inner.host.clone(), limits.clone(), NonZeroU32::MIN, None);
+        let Inner { host, limits, share, local, .. } = Arc::into_inner(gate.inner).expect("the only one");
+        let membership = Some(Membership::of(Arc::clone(&self.inner.local), limits.clone()));
+        Gate { inner: Arc::new(Inner { host, limits, share, local, membership }) }
+    }
+
+    /// Whether this process admits the requests of all.
+    #[cfg(all(test, unix))]
+    pub(super) fn leads(&self) -> bool {
+        self.inner.membership.as_ref().is_some_and(Membership::leads)
+    }
+
+    async fn admitted(&self) -> Result<Admitted, GivenUp> {
+        #[cfg(unix)]
+        if let Some(membership) = &self.inner.membership {
+            return membership.enter().await;
         }
+        self.inner.local.enter().await.map(Admitted::Local)
+    }
+
+    /// Takes one part in `share` of the limits from now on.
+    pub(in crate::registry) fn set_share(&self, share: NonZeroU32) {
+        let before = std::mem::replace(&mut *self.inner.share.lock().unwrap_or_else(PoisonError::into_inner), share);
+        if before == share {
+            return;
+        }
+        let limits = self.inner.limits.clone();
+        #[cfg(unix)]
+        if let Some(membership) = &self.inner.membership {
+            membership.set_limits(limits, share);
+            return;
+        }
+        self.inner.local.set_limits(OWN, Some((limits, share)));
     }
 
     /// How the gate stands.
     pub(in crate::registry) fn status(&self) -> GateStatus {
-        let now = now();
-        let controller = self.shared.controller();
-        GateStatus {
-            host: self.shared.host.clone(),
-            in_flight: controller.in_flight(),
-            concurrency: controller.allowed(),
-            requests_per_second: controller.rate(now),
-            closed_for: controller.closed_for(now),
+        let Snapshot { in_flight, concurrency, requests_per_second, closed_for, .. } = self.snapshot();
+        // The whole part; it lies between 1 and a u32.
+        let concurrency = (concurrency as u32).max(1);
+        GateStatus { host: self.inner.host.clone(), in_flight, concurrency, requests_per_second, closed_for }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        #[cfg(unix)]
+        if let Some(membership) = &self.inner.membership {
+            return membership.snapshot();
         }
+        self.inner.local.snapshot()
     }
 
     /// How many requests wait to leave.
     pub(in crate::registry) fn waiting(&self) -> u32 {
-        self.shared.waiting.load(Ordering::Relaxed)
+        #[cfg(unix)]
+        if let Some(membership) = &self.inner.membership {
+            return membership.waiting();
+        }
+        self.inner.local.waiting()
     }
 
     /// Host and port.
     pub(in crate::registry) fn host(&self) -> &str {
-        &self.shared.host
+        &self.inner.host
     }
 
     fn given_up(&self, refused: bool) -> Error {
-        let (host, minutes) = (self.host(), self.shared.patience.as_secs_f64() / 60.0);
+        let (host, minutes) = (self.host(), self.inner.limits.patience.as_secs_f64() / 60.0);
         if refused {
             Error::new(ErrorKind::RateLimit, format!("{host} has refused every request for {minutes:.0} minutes")).hint(
                 "run the same command again later, or with a lower --rate; what is in the lake is not asked for again",
@@ -130,28 +156,20 @@ impl Gate {
     }
 }
 
-/// Counts one that waits, until it is dropped.
-struct Waiter<'a>(&'a AtomicU32);
-
-impl<'a> Waiter<'a> {
-    fn new(waiting: &'a AtomicU32) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Waiter(waiting)
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// Which process admitted a request.
+#[derive(Debug)]
+pub(super) enum Admitted {
+    /// This one.
+    Local(LocalPermit),
+    /// The host's coordinator.
+    #[cfg(unix)]
+    Link(LinkPermit),
 }
 
 /// The right to have one request in flight.
 #[derive(Debug)]
 pub(in crate::registry) struct Permit {
-    shared: Arc<Shared>,
-    sent_at: Instant,
-    probe: bool,
+    admitted: Admitted,
     /// Whether a refusal is the name's rather than the host's: see [`Observation::Refused`].
     pub(in crate::registry) refusals_are_about_name: bool,
 }
@@ -159,41 +177,37 @@ pub(in crate::registry) struct Permit {
 impl Permit {
     /// Tells the controller what the request met. At most once.
     pub(in crate::registry) fn observe(&self, observation: Observation) {
-        self.shared.controller().observe(self.sent_at, now(), observation, fastrand::f64());
-        self.shared.changed.notify_one();
+        match &self.admitted {
+            Admitted::Local(permit) => permit.observe(observation),
+            #[cfg(unix)]
+            Admitted::Link(permit) => permit.observe(observation),
+        }
     }
-}
 
-impl Permit {
     /// Leaves the place among the requests in flight to others until the guard is dropped: what waits here for memory may
     /// wait for one that has no place.
     pub(in crate::registry) fn step_aside(&self) -> Aside<'_> {
-        self.shared.controller().step_aside();
-        self.shared.changed.notify_one();
-        Aside { shared: &self.shared }
+        match &self.admitted {
+            Admitted::Local(permit) => permit.step_aside(),
+            #[cfg(unix)]
+            Admitted::Link(permit) => permit.step_aside(),
+        }
+        Aside { admitted: &self.admitted }
     }
 }
 
 /// A request that is not read from for now.
 #[derive(Debug)]
 pub(in crate::registry) struct Aside<'a> {
-    shared: &'a Shared,
+    admitted: &'a Admitted,
 }
 
 impl Drop for Aside<'_> {
     fn drop(&mut self) {
-        self.shared.controller().step_back();
+        match self.admitted {
+            Admitted::Local(permit) => permit.step_back(),
+            #[cfg(unix)]
+            Admitted::Link(permit) => permit.step_back(),
+        }
     }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.shared.controller().leave(self.probe);
-        self.shared.changed.notify_one();
-    }
-}
-
-/// By tokio's clock, which tests can stop.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

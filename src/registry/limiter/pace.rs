@@ -66,6 +66,18 @@ impl Pace {
         }
     }
 
+    /// The pace that another controller has learned.
+    #[cfg(unix)]
+    pub(super) fn inherited(knee_per_second: f64, now: Instant) -> Pace {
+        let pace = Pace::after_first_refusal(knee_per_second, now, now);
+        Pace { recovery: RECOVERY, is_lowered: false, ..pace }
+    }
+
+    /// The host is asked by others too, and this is the part of the rate that is left.
+    pub(super) fn scale(&mut self, part: f64) {
+        self.knee_per_second *= part;
+    }
+
     /// Takes a refusal that closed the gate until `opens_at`, at this many requests per second. Whether it says anything
     /// about our pace; where it does not, what was lowered for its like is taken back.
     pub(super) fn refused(&mut self, per_second: f64, least_between: f64, now: Instant, opens_at: Instant) -> bool {

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod several;
+
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -157,6 +160,8 @@ struct Run {
     answers: Vec<(f64, bool)>,
     /// The most requests that the model saw at once in the second half.
     most_in_flight: u32,
+    /// Good answers of each gate.
+    good_by_gate: Vec<u32>,
 }
 
 impl Run {
@@ -180,15 +185,21 @@ struct World<M> {
     run: Run,
 }
 
-/// Keeps 100 callers at the gate for so many seconds.
+/// Keeps 100 callers at a gate for so many seconds.
 async fn simulate(limits: HostLimits, model: impl Model, seconds: u64) -> Run {
+    let gate = Gate::new("model".to_owned(), limits, NonZeroU32::MIN, None);
+    simulate_gates(&[gate], model, seconds).await
+}
+
+/// Keeps 100 callers for so many seconds at some gates of one server.
+async fn simulate_gates(gates: &[Gate], model: impl Model, seconds: u64) -> Run {
     fastrand::seed(7);
-    let gate = Gate::new("model".to_owned(), limits);
-    let run = Run { answers: Vec::new(), most_in_flight: 0 };
+    let run = Run { answers: Vec::new(), most_in_flight: 0, good_by_gate: vec![0; gates.len()] };
     let world = Arc::new(Mutex::new(World { model, in_flight: 0, run }));
     let start = Instant::now();
-    let callers = (0..100).map(|_| {
-        let (gate, world) = (gate.clone(), world.clone());
+    let callers = (0..100).map(|caller| {
+        let number = caller % gates.len();
+        let (gate, world) = (gates[number].clone(), world.clone());
         tokio::spawn(async move {
             loop {
                 let Ok(permit) = gate.enter().await else { return };
@@ -213,6 +224,7 @@ async fn simulate(limits: HostLimits, model: impl Model, seconds: u64) -> Run {
                 let mut world = world.lock().unwrap();
                 world.in_flight -= 1;
                 world.run.answers.push((start.elapsed().as_secs_f64(), reply == Reply::Good));
+                world.run.good_by_gate[number] += u32::from(reply == Reply::Good);
             }
         })
     });
@@ -220,7 +232,7 @@ async fn simulate(limits: HostLimits, model: impl Model, seconds: u64) -> Run {
     sleep(Duration::from_secs(seconds)).await;
     callers.iter().for_each(tokio::task::JoinHandle::abort);
     let mut world = world.lock().unwrap();
-    std::mem::replace(&mut world.run, Run { answers: Vec::new(), most_in_flight: 0 })
+    std::mem::replace(&mut world.run, Run { answers: Vec::new(), most_in_flight: 0, good_by_gate: Vec::new() })
 }
 
 /// A public host, without the ceiling of the rate, which would hide what the controller finds out.

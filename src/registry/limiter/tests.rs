@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant as TokioInstant;
 
 use super::gate::Gate;
+use super::handover::Snapshot;
 use super::*;
 
 fn limits() -> HostLimits {
@@ -12,6 +13,10 @@ fn limits() -> HostLimits {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+
+fn alone(limits: HostLimits) -> Gate {
+    Gate::new("model".to_owned(), limits, NonZeroU32::MIN, None)
+}
 
 fn refused(seconds: u64) -> Observation {
     Observation::Refused { retry_after: Some(Duration::from_secs(seconds)), about_name: false }
@@ -174,7 +179,7 @@ fn concurrency_that_is_not_used_does_not_grow() {
 
 #[tokio::test(start_paused = true)]
 async fn while_the_gate_is_closed_not_one_request_leaves() {
-    let gate = Gate::new("model".to_owned(), limits());
+    let gate = alone(limits());
     let first = gate.enter().await.unwrap();
     let others: Vec<_> = (0..50)
         .map(|_| {
@@ -198,7 +203,7 @@ async fn while_the_gate_is_closed_not_one_request_leaves() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_holds_back_one_who_waits_for_his_turn() {
     // One request a second: the second waits for its turn when the first is refused.
-    let gate = Gate::new("model".to_owned(), HostLimits { max_requests_per_second: Some(1.0), ..limits() });
+    let gate = alone(HostLimits { max_requests_per_second: Some(1.0), ..limits() });
     let first = gate.enter().await.unwrap();
     let start = TokioInstant::now();
     let second = tokio::spawn({
@@ -213,7 +218,7 @@ async fn a_refusal_holds_back_one_who_waits_for_his_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn one_who_stops_waiting_blocks_nobody() {
-    let gate = Gate::new("model".to_owned(), HostLimits { max_concurrency: 1, ..limits() });
+    let gate = alone(HostLimits { max_concurrency: 1, ..limits() });
     let held = gate.enter().await.unwrap();
     let impatient = tokio::time::timeout(SECOND, gate.enter()).await;
     assert!(impatient.is_err());
@@ -223,4 +228,100 @@ async fn one_who_stops_waiting_blocks_nobody() {
     assert_eq!(gate.status().in_flight, 1);
     drop(permit);
     assert_eq!(gate.status().in_flight, 0);
+}
+
+#[test]
+fn a_successor_allows_no_more_than_the_controller_before_it() {
+    let start = Instant::now();
+    let mut before = Controller::new(limits());
+    before.concurrency = 20.0;
+    for turn in 0..200 {
+        let now = start + Duration::from_millis(20) * turn;
+        assert!(admitted(&mut before, now));
+        before.observe(now, now, good(), 0.0);
+        before.leave(false);
+    }
+    let now = start + SECOND * 4;
+    for _ in 0..10 {
+        assert!(admitted(&mut before, now));
+    }
+    before.observe(now, now, refused(10), 0.0);
+    assert_eq!(before.allowed(), 8);
+    let later = now + SECOND * 3;
+    let told = before.snapshot(later, 0);
+    let mut successor = Controller::new(limits());
+    successor.inherit(later, &told);
+    assert_eq!(successor.closed_for(later), Some(SECOND * 7));
+    assert_eq!(successor.allowed(), before.allowed());
+    let (rate, rate_before) = (successor.rate(later).unwrap(), before.rate(later).unwrap());
+    assert!(rate <= rate_before && rate > rate_before / 2.0, "{rate} {rate_before}");
+    assert_eq!(successor.admit(later + SECOND * 7), Admission::Go { probe: true });
+    assert_eq!(successor.admit(later + SECOND * 7), Admission::WhenReleased);
+    // What another member was told is taken as well, where it is less.
+    let less = Snapshot { concurrency: 2.0, ..told.clone() };
+    successor.inherit(later, &less);
+    successor.inherit(later, &told);
+    assert_eq!(successor.allowed(), 2);
+}
+
+#[test]
+fn a_successor_does_not_send_at_once_what_the_one_before_may_just_have_sent() {
+    let start = Instant::now();
+    let slow = HostLimits { max_requests_per_second: Some(0.5), ..limits() };
+    let mut successor = Controller::new(slow.clone());
+    successor.inherit(start, &Controller::new(slow).snapshot(start, 0));
+    assert!(matches!(successor.admit(start), Admission::At(instant) if instant > start + SECOND));
+}
+
+#[test]
+fn patience_does_not_begin_anew_with_another_controller() {
+    let start = Instant::now();
+    let patient = HostLimits { patience: SECOND * 60, ..limits() };
+    let mut before = Controller::new(patient.clone());
+    before.observe(start, start, refused(0), 0.0);
+    let mut successor = Controller::new(patient);
+    let later = start + SECOND * 50;
+    successor.inherit(later, &before.snapshot(later, 0));
+    let later = later + SECOND * 11;
+    successor.observe(later, later, refused(0), 0.0);
+    assert_eq!(successor.admit(later), Admission::GivenUp { refused: true });
+}
+
+#[test]
+fn numbers_from_another_process_may_be_any() {
+    let start = Instant::now();
+    let told = r#"{"in_flight": 4294967295, "waiting": 0, "concurrency": -1e308, "requests_per_second": null,
+        "learned_per_second": 1e-308, "closed_for": {"secs": 18446744073709551615, "nanos": 0}, "is_probing": true,
+        "closings_in_a_row": 4294967295, "trouble": [{"secs": 18446744073709551615, "nanos": 0}, true]}"#;
+    let told: Snapshot = serde_json::from_str(told).unwrap();
+    let mut controller = Controller::new(limits());
+    controller.inherit(start, &told.aged(SECOND));
+    assert_eq!(controller.allowed(), 1);
+    controller.observe(start, start, refused(0), 1.0);
+    assert!(controller.closed_for(start).is_some_and(|closed| closed <= SECOND * 3600));
+}
+
+#[test]
+fn a_share_bounds_concurrency_and_rate_and_takes_from_what_was_learned() {
+    let share = |share: u32| NonZeroU32::new(share).unwrap();
+    let start = Instant::now();
+    let mut controller = Controller::new(HostLimits::registry());
+    controller.concurrency = 60.0;
+    assert!(admitted(&mut controller, start));
+    controller.observe(start, start, good(), 0.0);
+    controller.observe(start, start, refused(0), 0.0);
+    let learned = controller.pace.as_ref().unwrap().at(start);
+    controller.concurrency = 60.0;
+    controller.set_limits(&HostLimits::registry(), share(4));
+    assert_eq!(controller.allowed(), 15);
+    assert!((controller.pace.as_ref().unwrap().at(start) - learned / 4.0).abs() < 1e-9);
+    assert!(controller.rate(start + SECOND * 3600).is_some_and(|rate| (rate - 50.0).abs() < 1e-9));
+    // Alone again: no more at once, but as much as before in time.
+    controller.set_limits(&HostLimits::registry(), share(1));
+    assert_eq!(controller.allowed(), 15);
+    assert!((controller.pace.as_ref().unwrap().at(start) - learned / 4.0).abs() < 1e-9);
+    assert!(controller.rate(start + SECOND * 3600).is_some_and(|rate| (rate - 200.0).abs() < 1e-9));
+    // More machines than there are places: each has one.
+    controller.set_limits(&HostLimits::registry(), share(1000));
+    assert_eq!(controller.allowed(), 1);
 }

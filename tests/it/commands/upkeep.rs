@@ -71,7 +71,7 @@ async fn a_lake_that_somebody_works_on_is_not_cleared() {
     use all_docs::pipeline::Lease;
     let env = small_lake(&["a", "b"]);
     let before = lake_bytes(&env.lake());
-    let lease = Lease::take(&env.store(), &Layout::origin("npm"), "test").await.unwrap();
+    let lease = Lease::of_origin(&env.store(), &Layout::origin("npm"), "test").await.unwrap();
     let output = run(&env, &["cache", "clear", "--yes"]);
     assert_eq!(exit_code(&output), Some(4), "{}", stderr(&output));
     lease.end().await.unwrap();

@@ -112,3 +112,31 @@ async fn one_that_waits_for_memory_leaves_its_place_to_the_one_that_will_free_it
     assert!(young.is_ok() && old.is_ok());
     assert_eq!(registry.gates()[1].in_flight, 0);
 }
+
+#[tokio::test]
+async fn three_processes_on_one_ledger_send_together_what_the_budget_allows() {
+    const LIMIT: u64 = 50;
+    let server =
+        ScriptedServer::start(|_, head| json(&DOCUMENT.replace("\"a\"", &format!("{:?}", &target(head)[1..])))).await;
+    let ledger = std::sync::Arc::new(MemoryLedger::default());
+    let mut registries = Vec::new();
+    for _ in 0..3 {
+        let config = RegistryConfig { monthly_budget: Some(LIMIT), ..config() };
+        let registry = open(&server, config, Credentials::none());
+        registry.count_in(ledger.clone()).await.unwrap();
+        registries.push(registry);
+    }
+    let ask_all = registries.iter().enumerate().map(|(number, registry)| async move {
+        for name in 0.. {
+            if let Err(failure) = ask(registry, &format!("p{number}-{name}")).await {
+                return failure.error;
+            }
+        }
+        unreachable!("the names do not end")
+    });
+    for error in futures::future::join_all(ask_all).await {
+        assert_eq!(error.kind(), ErrorKind::RateLimit, "{error}");
+    }
+    let counted = || ledger.counts.lock().unwrap().hosts.values().map(|count| count.requests).sum::<u64>();
+    assert_eq!((server.requests().len() as u64, counted()), (LIMIT, LIMIT));
+}

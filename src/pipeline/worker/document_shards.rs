@@ -9,12 +9,12 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 
 use super::build::{PartitionJob, note_written, stage};
-use super::progress::Progress;
 use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::ShardMeta;
 use crate::npm::{Answer, Outcome, Revision};
+use crate::pipeline::progress::Progress;
 use crate::registry::{RequestFailure, Response};
 use crate::shard::{ShardMerge, ShardReader, StoredDocuments};
 use crate::store::StagedFile;
@@ -22,13 +22,13 @@ use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
 /// Columns are handed to the writers when they hold this many bytes …
-const FLUSH_BYTES: usize = 8 << 20;
+pub(in crate::pipeline) const FLUSH_BYTES: usize = 8 << 20;
 /// … or this many documents, whichever is first: it bounds memory, and changes no byte of a shard.
-const FLUSH_DOCUMENTS: usize = 512;
+pub(in crate::pipeline) const FLUSH_DOCUMENTS: usize = 512;
 /// Raw documents are handed on at this size: they are still in the processor's cache then.
-const FLUSH_RAW_BYTES: usize = 256 << 10;
+pub(in crate::pipeline) const FLUSH_RAW_BYTES: usize = 256 << 10;
 /// Documents of this size are made into rows one at a time: each needs several times its size for the moment.
-const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
+pub(in crate::pipeline) const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
 
 /// The shards, and the rows that are not yet written to them.
 pub(super) struct DocumentShards<'a> {
@@ -253,7 +253,7 @@ impl<'a> DocumentShards<'a> {
         let input = DocumentInput {
             name: item.name.as_str(),
             announced_rev: item.announced_rev.as_str(),
-            representation: self.job.representation,
+            representation: self.job.representation(),
             bytes: body,
         };
         self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
@@ -262,13 +262,13 @@ impl<'a> DocumentShards<'a> {
     /// The document of `name` as the lake holds it.
     fn held_document(&mut self, name: &str) -> Result<Bytes> {
         let gone = || {
-            let manifest = self.job.layout.manifest(&self.job.partition);
+            let manifest = self.job.layout.manifest(self.job.partition());
             Error::lake(format!("the document of {name} is gone from its shard"))
                 .hint(format!("delete {manifest}: the next ingest makes the partition anew"))
         };
         if self.held_documents.is_none() {
             // Not the file that is merged: two readers of one open file would move each other's place.
-            let path = self.job.layout.shard(TableKind::Packuments, &self.job.partition);
+            let path = self.job.layout.shard(TableKind::Packuments, self.job.partition());
             let file = self.job.store.blocking().open(&path)?.ok_or_else(gone)?;
             self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
         }

@@ -10,18 +10,15 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::progress::Progress;
-use super::summary::ScanSummary;
-use crate::encode::ShardWriter;
+use super::spool::{Spool, write_spool};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{Derivation, OriginLayout, Partition, PartitionSet, Pivots, exact_partition_set};
+use crate::lake::{Derivation, Partition, PartitionSet, Pivots, exact_partition_set};
 use crate::npm::{DocRow, Page, PageQuery};
+use crate::pipeline::progress::Progress;
+use crate::pipeline::summary::ScanSummary;
 use crate::registry::Registry;
-use crate::scan::{PageSource, ScanOptions, ScanReport, scan_all, with_misplaced};
-use crate::shard::{ShardReader, doc_rows};
+use crate::scan::{PageSource, ScanOptions, ScanReport, scan_all};
 use crate::store::{Store, blocking};
-use crate::table::TableKind;
-use crate::table::{DocsBuilder, schema};
 
 /// Pages between the scan and the spool.
 const PAGES_CAPACITY: usize = 4;
@@ -45,7 +42,7 @@ pub enum PartitionMode {
 }
 
 /// The registry as a source of pages.
-pub(super) struct Pages(pub(super) Registry);
+pub(in crate::pipeline) struct Pages(pub(in crate::pipeline) Registry);
 
 impl PageSource for Pages {
     async fn page(&self, query: &PageQuery) -> Result<Page> {
@@ -58,34 +55,66 @@ pub(super) struct Listing {
     spool: Spool,
     /// Whether it covers all names.
     is_whole: bool,
+    /// Rows between the keys that the rows were counted by: below the first, between each two, from the last on.
+    rows_between: RowsBetween,
     /// What the scan says of the registry.
     pub(super) summary: ScanSummary,
+    /// When it began, in microseconds since 1970.
+    pub(super) began_at_us: i64,
 }
 
-/// The rows of a scan on disk, and those that came out of their place.
-#[derive(Clone)]
-struct Spool {
-    store: Store,
-    path: String,
-    misplaced: Vec<DocRow>,
+/// Where the rows of a listing go.
+pub(super) struct SpoolPlace<'a> {
+    pub(super) store: &'a Store,
+    /// The path of the spool.
+    pub(super) path: String,
+}
+
+/// Rows counted between keys that ascend.
+#[derive(Debug, Clone)]
+pub(super) struct RowsBetween {
+    keys: Vec<String>,
+    counts: Vec<u64>,
+}
+
+impl RowsBetween {
+    fn new(keys: Vec<String>) -> RowsBetween {
+        RowsBetween { counts: vec![0; keys.len() + 1], keys }
+    }
+
+    /// Counts rows that ascend by name.
+    fn add(&mut self, rows: &[DocRow]) {
+        let mut rest = rows;
+        while let Some(first) = rest.first() {
+            let index = self.keys.partition_point(|key| key.as_str() <= first.name.as_str());
+            let end = self.keys.get(index);
+            let count = end.map_or(rest.len(), |end| rest.partition_point(|row| row.name.as_str() < end.as_str()));
+            if let Some(rows) = self.counts.get_mut(index) {
+                *rows += count as u64;
+            }
+            rest = rest.get(count..).unwrap_or_default();
+        }
+    }
 }
 
 impl Listing {
-    /// Scans `ranges` into a spool in `store`. They are ascending and do not overlap; those of a whole scan cover all
-    /// names, so that their rows can be checked against the registry's own count.
+    /// Scans `ranges` into a spool, and counts the rows between `keys` on the way. The ranges are ascending and do not
+    /// overlap; those of a whole scan cover all names, so that their rows can be checked against the registry's own count.
     pub(super) async fn scan(
         registry: &Registry,
         ranges: Vec<Partition>,
         is_whole: bool,
-        store: &Store,
-        layout: &OriginLayout,
+        keys: Vec<String>,
+        place: SpoolPlace<'_>,
         progress: &Arc<Progress>,
     ) -> Result<Listing> {
-        let path = layout.scan_spool();
+        let SpoolPlace { store, path } = place;
+        let began_at_us = jiff::Timestamp::now().as_microsecond();
         let (sender, receiver) = mpsc::channel::<Vec<DocRow>>(PAGES_CAPACITY);
         let (spool_store, spool_path) = (store.clone(), path.clone());
         let writer = tokio::task::spawn_blocking(move || write_spool(&spool_store, &spool_path, receiver));
         Progress::add(&progress.ranges_total, ranges.len() as u64);
+        let mut rows_between = RowsBetween::new(keys);
         let mut scan = scan_all(Arc::new(Pages(registry.clone())), ranges, ScanOptions::default());
         while let Some(page) = scan.try_next().await? {
             Progress::add(&progress.rows_scanned, page.rows.len() as u64);
@@ -94,6 +123,7 @@ impl Listing {
             if let Some(total) = page.total_rows.filter(|_| is_whole) {
                 progress.rows_expected.store(total, std::sync::atomic::Ordering::Relaxed);
             }
+            rows_between.add(&page.rows);
             if !page.rows.is_empty() && sender.send(page.rows).await.is_err() {
                 // The writer has ended early; its error is the story.
                 break;
@@ -105,51 +135,41 @@ impl Listing {
         let mut summary = summarize(&report);
         summary.missing_rows = summary.missing_rows.filter(|_| is_whole);
         let spool = Spool { store: store.clone(), path, misplaced: report.misplaced };
-        Ok(Listing { spool, summary, is_whole })
+        let mut listing = Listing { spool, summary, is_whole, rows_between, began_at_us };
+        if !listing.spool.misplaced.is_empty() {
+            listing.recount().await?;
+        }
+        Ok(listing)
     }
 
-    /// Whether rows came out of their place, so that some may have been counted twice.
-    pub(super) fn has_misplaced(&self) -> bool {
-        !self.spool.misplaced.is_empty()
-    }
-
-    /// The rows of each partition of `set`, each name counted once; the summary then says how many there are in all.
-    pub(super) async fn count(&mut self, set: Arc<PartitionSet>) -> Result<Vec<u64>> {
-        let spool = self.spool.clone();
+    /// Counts each name once, where rows came out of their place and some of them may have come twice.
+    async fn recount(&mut self) -> Result<()> {
+        let (spool, mut rows_between) = (self.spool.clone(), RowsBetween::new(self.rows_between.keys.clone()));
         let count = move || {
-            let mut rows_by_partition = vec![0; set.count()];
-            let mut index = 0;
             for row in spool.rows()? {
-                let name = row?.name;
-                while set.boundaries.get(index).is_some_and(|end| name.as_str() >= end.as_str()) {
-                    index += 1;
-                }
-                rows_by_partition[index] += 1;
+                rows_between.add(&[row?]);
             }
-            Ok::<Vec<u64>, Error>(rows_by_partition)
+            Ok::<_, Error>(rows_between)
         };
-        let rows_by_partition = blocking("counting the rows of the partitions", count).await?;
-        self.summary.listed = rows_by_partition.iter().sum();
+        self.rows_between = blocking("counting the listed rows", count).await?;
+        self.summary.listed = self.rows_between.counts.iter().sum();
         let least = self.summary.total_rows.map(|(first, last)| first.min(last));
         self.summary.missing_rows =
             least.filter(|_| self.is_whole).map(|least| least.saturating_sub(self.summary.listed));
-        Ok(rows_by_partition)
+        Ok(())
     }
 
-    /// Makes the partition set of a new lake from what was listed.
+    /// How many rows lie below the first of `keys`, between each two, and from the last on; `None` where the scan counted
+    /// by other keys.
+    pub(super) fn rows_between(&self, keys: &[String]) -> Option<&[u64]> {
+        (self.rows_between.keys == keys).then_some(self.rows_between.counts.as_slice())
+    }
+
+    /// Makes the partition set of a new lake from a listing whose rows were counted between the keys of `pivots`.
     pub(super) async fn derive(&self, pivots: &Pivots, mode: PartitionMode) -> Result<PartitionSet> {
         let PartitionMode::Derived { rows_per_partition } = mode else { return Ok(exact_partition_set(pivots)) };
-        let (spool, pivots) = (self.spool.clone(), pivots.clone());
+        let (spool, pivots, rows_by_range) = (self.spool.clone(), pivots.clone(), self.rows_between.counts.clone());
         let derive = move || {
-            let mut rows_by_range = vec![0; pivots.range_count()];
-            let mut range = 0;
-            for row in spool.rows()? {
-                let name = row?.name;
-                while pivots.keys().get(range).is_some_and(|end| name.as_str() >= end.as_str()) {
-                    range += 1;
-                }
-                rows_by_range[range] += 1;
-            }
             let mut derivation = Derivation::new(&pivots, &rows_by_range, rows_per_partition)?;
             for row in spool.rows()? {
                 derivation.push(row?.name.as_str())?;
@@ -159,17 +179,17 @@ impl Listing {
         blocking("deriving the partitions", derive).await
     }
 
-    /// The rows of each partition of `set` in order, also of those without rows; of those in `scope` only, where it is
-    /// given.
-    pub(super) fn into_partitions(
-        self,
+    /// The rows of the partitions of `set` at `wanted`, which ascend, also of those without rows. May be called again.
+    pub(super) fn partitions(
+        &self,
         set: Arc<PartitionSet>,
-        scope: Option<Vec<usize>>,
-    ) -> impl Stream<Item = Result<(usize, Vec<DocRow>)>> {
+        wanted: Vec<usize>,
+    ) -> impl Stream<Item = Result<(usize, Vec<DocRow>)>> + use<> {
         let (sender, receiver) = mpsc::channel(PARTITIONS_CAPACITY);
+        let spool = self.spool.clone();
         let cutter = tokio::task::spawn_blocking(move || {
             // A receiver that is gone means that the run has ended; nobody is left to tell.
-            if let Err(error) = cut(&self.spool, &set, scope.as_deref(), &sender) {
+            if let Err(error) = cut(&spool, &set, &wanted, &sender) {
                 let _ = sender.blocking_send(Err(error));
             }
         });
@@ -178,60 +198,37 @@ impl Listing {
             ended.err().map(|error| Err(Error::internal("cutting the listing into partitions died").source(error)))
         }))
     }
+
+    /// Removes the rows.
+    pub(super) async fn end(&self) -> Result<()> {
+        self.spool.store.delete(&self.spool.path).await
+    }
 }
 
 type Rows = Result<(usize, Vec<DocRow>)>;
 
-/// Sends the rows of each partition in scope. Ends early when nobody listens any more.
-fn cut(spool: &Spool, set: &PartitionSet, scope: Option<&[usize]>, sender: &mpsc::Sender<Rows>) -> Result<()> {
-    let is_in_scope = |index: usize| scope.is_none_or(|scope| scope.binary_search(&index).is_ok());
-    let send = |index: usize, rows: Vec<DocRow>| !is_in_scope(index) || sender.blocking_send(Ok((index, rows))).is_ok();
-    let mut index = 0;
-    let mut rows = Vec::new();
-    for row in spool.rows()? {
-        let row = row?;
-        while set.boundaries.get(index).is_some_and(|end| row.name.as_str() >= end.as_str()) {
-            if !send(index, std::mem::take(&mut rows)) {
-                return Ok(());
+/// Sends the rows of each wanted partition. Ends early when nobody listens any more, or after the last of them.
+fn cut(spool: &Spool, set: &PartitionSet, wanted: &[usize], sender: &mpsc::Sender<Rows>) -> Result<()> {
+    let mut rows = spool.rows()?.peekable();
+    for &index in wanted {
+        let partition = set.get(index);
+        let mut of_partition = Vec::new();
+        loop {
+            match rows.peek() {
+                Some(Ok(row)) if !partition.is_below_end(row.name.as_str()) => break,
+                None => break,
+                Some(_) => {}
             }
-            index += 1;
+            let Some(row) = rows.next().transpose()? else { break };
+            if partition.contains(row.name.as_str()) {
+                of_partition.push(row);
+            }
         }
-        rows.push(row);
-    }
-    while index < set.count() {
-        if !send(index, std::mem::take(&mut rows)) {
+        if sender.blocking_send(Ok((index, of_partition))).is_err() {
             return Ok(());
         }
-        index += 1;
     }
     Ok(())
-}
-
-fn write_spool(store: &Store, path: &str, mut pages: mpsc::Receiver<Vec<DocRow>>) -> Result<()> {
-    let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), store.stage(path)?)?;
-    let mut builder = DocsBuilder::new();
-    while let Some(rows) = pages.blocking_recv() {
-        for row in &rows {
-            builder.push(row);
-        }
-        writer.write(builder.take_batch()?)?;
-    }
-    let (staged, _) = writer.finish()?;
-    staged.finish()
-}
-
-impl Spool {
-    /// All rows in the order of their names.
-    fn rows(&self) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
-        let file =
-            self.store.blocking().open(&self.path)?.ok_or_else(|| Error::lake(format!("{} vanished", self.path)))?;
-        let reader = ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs))?;
-        let rows = reader.flat_map(|batch| match batch.and_then(|batch| doc_rows(&batch)) {
-            Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => vec![Err(error)],
-        });
-        Ok(with_misplaced(rows, self.misplaced.clone()))
-    }
 }
 
 /// Refuses a listing that has many times the rows that the registry says it has: it would go on until the disk is full.

@@ -25,7 +25,7 @@ const MAX_PARTITIONS: usize = 8;
 
 /// The bounds of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bounds {
+pub(in crate::pipeline) struct Bounds {
     /// Partitions that are planned, fetched and built at once.
     pub(super) partitions: usize,
     /// Requests for documents that a partition keeps under way; the limiter of the host decides how many are sent.
@@ -33,13 +33,13 @@ pub(super) struct Bounds {
     /// Documents between the network and a partition's builder.
     pub(super) fetched_per_partition: usize,
     /// When a partition's builder makes what it has durable.
-    pub(super) segment: SegmentBound,
+    pub(in crate::pipeline) segment: SegmentBound,
     /// Bytes of bodies in memory over all partitions.
     pub(super) document_bytes_in_flight: u64,
 }
 
 impl Bounds {
-    pub(super) fn of_this_machine() -> Bounds {
+    pub(in crate::pipeline) fn of_this_machine() -> Bounds {
         Bounds::for_cores(std::thread::available_parallelism().map_or(1, usize::from))
     }
 

@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::document_shards::DocumentShards;
 use super::plan::PartitionPlan;
-use super::progress::Progress;
 use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
 use crate::fetch::{FetchItem, Fetched, StagedAnswers};
 use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta};
 use crate::npm::{DocRow, Outcome, Representation};
+use crate::pipeline::progress::Progress;
+use crate::pipeline::work::WorkItem;
 use crate::shard::ShardReader;
 use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::TableKind;
@@ -31,14 +32,12 @@ const DOCS_BATCH_ROWS: usize = 8_192;
 pub(super) struct PartitionJob {
     pub(super) store: Store,
     pub(super) layout: OriginLayout,
-    pub(super) partition: Partition,
+    pub(super) item: WorkItem,
     /// The rows of `_all_docs`, ascending.
-    pub(super) rows: Vec<DocRow>,
+    pub(super) rows: Arc<Vec<DocRow>>,
+    /// When they were listed, in microseconds since 1970.
+    pub(super) listed_at_us: Option<i64>,
     pub(super) plan: PartitionPlan,
-    /// What is asked for.
-    pub(super) representation: Representation,
-    /// The largest document that is taken, in bytes.
-    pub(super) max_document_bytes: u64,
     /// What the partition held before.
     pub(super) previous: Option<Manifest>,
     /// What an earlier run fetched and did not commit.
@@ -52,18 +51,34 @@ pub(super) struct PartitionJob {
     pub(super) large_documents: Arc<Mutex<()>>,
 }
 
+/// The shards that a build left in staging, and the manifest that will be true when they are in their places.
+pub(super) struct Built {
+    pub(super) manifest: Manifest,
+    /// The tables of the staged shards.
+    pub(super) staged: Vec<TableKind>,
+}
+
 impl PartitionJob {
+    pub(super) fn partition(&self) -> &Partition {
+        &self.item.partition
+    }
+
+    /// The form of documents that is asked for.
+    pub(super) fn representation(&self) -> Representation {
+        self.item.wanted.representation
+    }
+
     /// What is planned to be fetched and was not staged by an earlier run.
     pub(super) fn items_to_ask_for(&self) -> Vec<FetchItem> {
-        let is_staged = |item: &&FetchItem| self.staged.has(item, self.representation);
+        let is_staged = |item: &&FetchItem| self.staged.has(item, self.representation());
         self.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect()
     }
 }
 
-/// Builds the shards that change and leaves them durable in staging. Answers the manifest that will be true after the
-/// commit. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came, some
+/// Builds the shards that change and leaves them durable in staging. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came, some
 /// are left out, or the job is to stop.
-pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Manifest> {
+pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Built> {
+    let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
     let mut oversize_limit_bytes = job.previous.as_ref().and_then(|manifest| manifest.oversize_limit_bytes);
@@ -74,7 +89,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
             if job.stop.is_cancelled() {
                 return Err(Error::interrupted());
             }
-            if staged.has(item, job.representation) {
+            if staged.has(item, job.representation()) {
                 let (response, fetched_at_us) = staged.take(item)?;
                 Progress::add(&job.progress.packuments_resumed, 1);
                 documents.take(item, Ok(response), fetched_at_us)?;
@@ -91,10 +106,11 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         let refused_now = documents.refused_as_oversize;
         for (table, meta) in documents.finish(&job.progress)? {
             shards.insert(table.to_string(), meta);
+            staged_tables.push(table);
         }
         outcomes = count_outcomes(&job)?;
         let refused = outcomes.get(Outcome::Oversize.as_str()).copied().unwrap_or_default();
-        let limit_now = (refused_now > 0).then_some(job.max_document_bytes);
+        let limit_now = (refused_now > 0).then_some(job.item.wanted.max_document_bytes);
         oversize_limit_bytes = match oversize_limit_bytes {
             // Some were refused by an earlier run.
             before if refused > refused_now => before.map(|before| limit_now.map_or(before, |now| now.min(before))),
@@ -103,17 +119,19 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
     }
     if job.plan.writes_docs() {
         shards.insert(TableKind::Docs.to_string(), write_docs(&job)?);
+        staged_tables.push(TableKind::Docs);
     }
-    Ok(Manifest {
+    let manifest = Manifest {
         format_version: FORMAT_VERSION,
         tool_version: TOOL_VERSION.to_owned(),
-        partition: job.partition.clone(),
+        partition: job.partition().clone(),
         written_at: jiff::Timestamp::now().to_string(),
         shards,
         outcomes,
-        listed_at_us: None,
+        listed_at_us: job.listed_at_us,
         oversize_limit_bytes,
-    })
+    };
+    Ok(Built { manifest, staged: staged_tables })
 }
 
 fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
@@ -135,17 +153,17 @@ fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
 }
 
 pub(super) fn stage(job: &PartitionJob, table: TableKind) -> Result<StagedFile> {
-    job.store.stage(&job.layout.staged_shard(table, &job.partition))
+    job.store.stage(&job.layout.staged_shard(table, job.partition()))
 }
 
-pub(super) fn note_written(progress: &Progress, meta: &ShardMeta) {
+pub(in crate::pipeline) fn note_written(progress: &Progress, meta: &ShardMeta) {
     Progress::add(&progress.shard_bytes, meta.size_bytes);
     Progress::add(&progress.rows_written, meta.rows);
 }
 
 /// Reads the new `outcomes` shard back: the counts cover rows that were carried over as well.
 fn count_outcomes(job: &PartitionJob) -> Result<BTreeMap<String, u64>> {
-    let path = job.layout.staged_shard(TableKind::Outcomes, &job.partition);
+    let path = job.layout.staged_shard(TableKind::Outcomes, job.partition());
     let file = job.store.blocking().open(&path)?.ok_or_else(|| Error::lake(format!("{path} vanished from staging")))?;
     let mut counts = BTreeMap::new();
     for batch in ShardReader::open(TableKind::Outcomes, file, &schema(TableKind::Outcomes))? {

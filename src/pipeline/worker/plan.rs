@@ -3,39 +3,30 @@
 //! It reads shards, so it runs on a thread that may block. It asks the registry for nothing and writes nothing.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use crate::diff::{ChangeCounts, Known, Selection, Step, diff, plan_fetch};
+use crate::diff::{ChangeCounts, FetchReason, Known, Selection, Step, diff, plan_fetch};
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision};
+use crate::pipeline::work::{Announced, Wanted};
 use crate::shard::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, document_revs, held_outcomes};
 use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
-/// What is wanted of every partition.
-#[derive(Debug, Clone)]
-pub(super) struct Wanted {
-    pub(super) representation: Representation,
-    pub(super) selection: Selection,
-    /// Whether documents that are held at the announced revision are asked for again.
-    pub(super) refresh: bool,
-    /// The largest document that is taken, in bytes.
-    pub(super) max_document_bytes: u64,
-}
-
 /// What one partition needs.
 #[derive(Debug)]
-pub(super) struct PartitionPlan {
+pub(in crate::pipeline) struct PartitionPlan {
     /// Documents to ask for, ascending.
-    pub(super) fetch: Vec<FetchItem>,
+    pub(in crate::pipeline) fetch: Vec<FetchItem>,
     /// Names whose rows and outcome end here: the registry no longer lists them. Ascending.
     pub(super) dropped: Vec<PackageName>,
     /// What the new listing changes.
-    pub(super) counts: ChangeCounts,
+    pub(in crate::pipeline) counts: ChangeCounts,
     /// Selected names that the registry does not list.
-    pub(super) unlisted: Vec<PackageName>,
+    pub(in crate::pipeline) unlisted: Vec<PackageName>,
     /// How many selected names are known to have no document, or no sound one, and are not asked for again.
     pub(super) without_document: u64,
     has_docs: bool,
@@ -70,7 +61,7 @@ impl PartitionPlan {
     }
 
     /// Whether the partition is as the registry is.
-    pub(super) fn is_unchanged(&self) -> bool {
+    pub(in crate::pipeline) fn is_unchanged(&self) -> bool {
         !self.writes_docs() && !self.writes_documents()
     }
 
@@ -127,11 +118,19 @@ impl Previous<'_> {
     }
 }
 
-/// Compares what the registry lists with what the partition held.
-pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) -> Result<PartitionPlan> {
+/// The rows of `docs` as they are to be, when they were listed, and what the partition needs for them.
+pub(super) struct Planned {
+    pub(super) rows: Arc<Vec<DocRow>>,
+    pub(super) listed_at_us: Option<i64>,
+    pub(super) plan: PartitionPlan,
+}
+
+/// Compares what the registry announces with what the partition held.
+pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Wanted) -> Result<Planned> {
     let comparing = || format!("comparing the partition {} with what the registry lists", previous.partition);
     let mut counts = ChangeCounts::default();
     let old_rows = previous.doc_rows()?;
+    let (rows, listed_at_us) = announced.rows(&old_rows, previous.manifest.and_then(|manifest| manifest.listed_at_us));
     for change in diff(old_rows.into_iter().map(Ok), rows.iter().cloned().map(Ok)) {
         counts.add(change.doing(comparing)?.kind);
     }
@@ -141,7 +140,7 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
         fetch: Vec::new(),
         dropped: Vec::new(),
         counts,
-        unlisted: unlisted(&wanted.selection, previous.partition, rows),
+        unlisted: unlisted(&wanted.selection, previous.partition, &rows),
         without_document: 0,
         has_docs: names_table(TableKind::Docs),
         has_documents: names_table(TableKind::Outcomes),
@@ -160,11 +159,15 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
     for step in plan_fetch(rows.iter().cloned().map(Ok), known, &wanted.selection, wanted.representation) {
         let step = step.doing(comparing)?;
         let row = step.row;
+        let was_asked = lake.was_asked_since(&row.name, wanted.began_at_us);
         match step.step {
-            Step::Fetch(_) => plan.ask(row, &lake, wanted.representation),
-            Step::Carry if wanted.refresh && wanted.selection.contains(&row.name) => {
+            Step::Fetch(reason) if reason != FetchReason::Unsettled || !was_asked => {
                 plan.ask(row, &lake, wanted.representation);
             }
+            Step::Carry if wanted.refresh && !was_asked && wanted.selection.contains(&row.name) => {
+                plan.ask(row, &lake, wanted.representation);
+            }
+            Step::Fetch(_) => plan.without_document += 1,
             Step::Carry if wanted.selection.contains(&row.name) => {
                 let is_whole = lake.outcome_of(&row.name).is_none_or(|found| found.outcome.is_whole());
                 plan.without_document += u64::from(!is_whole);
@@ -174,7 +177,7 @@ pub(super) fn plan(previous: &Previous<'_>, rows: &[DocRow], wanted: &Wanted) ->
         }
     }
     plan.look_up_stale(previous)?;
-    Ok(plan)
+    Ok(Planned { rows, listed_at_us, plan })
 }
 
 impl PartitionPlan {
@@ -222,6 +225,11 @@ impl<'a> HeldDocuments<'a> {
     fn outcome_of(&self, name: &PackageName) -> Option<&'a HeldOutcome> {
         let place = self.outcomes.binary_search_by(|outcome| outcome.name.cmp(name)).ok()?;
         self.outcomes.get(place)
+    }
+
+    /// Whether a response about `name` came since a moment, to this run or another one.
+    fn was_asked_since(&self, name: &PackageName, moment_us: i64) -> bool {
+        self.outcome_of(name).and_then(|held| held.fetched_at_us).is_some_and(|at_us| at_us >= moment_us)
     }
 
     /// What became of the request for `name`, where the lake holds a document of this form: an ETag belongs to one form and

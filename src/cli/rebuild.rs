@@ -1,0 +1,111 @@
+//! `all-docs rebuild`: the tables of a lake made again from its raw documents.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::exit::Code;
+use super::lake_origin::find;
+use super::log;
+use super::meter::Meter;
+use super::printer::Printer;
+use super::settings::Settings;
+use crate::error::{Doing, Result};
+use crate::pipeline::{Progress, RebuildOptions, RebuildSummary, no_lake, read_lake, rebuild};
+use crate::store::Store;
+use crate::table::TableKind;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The raw documents in `packuments` tell every table but docs and outcomes, which are kept. Nothing is asked of a registry. A \
+lake that an earlier version wrote gets this version's columns and tables; its bytes are then those of a new ingest, but \
+for outcomes. Partitions are committed one by one: a run that was stopped goes on where it was, and a partition that this \
+version made is left alone.
+
+Until a rebuild has ended, partitions may have different columns: DuckDB reads them with union_by_name, Polars with \
+concat(…, how=\"diagonal\"); `all-docs query` reads them as they are.
+
+Examples:
+  all-docs rebuild
+  all-docs rebuild --table versions --table scripts   these, and whatever has the columns of an earlier version
+  all-docs rebuild --force                            also what this version made")]
+pub(super) struct RebuildArgs {
+    /// Make this table again, and whatever else of a partition has the columns of an earlier version; may be given several
+    /// times [default: all tables]
+    #[arg(long = "table", value_name = "TABLE", value_parser = table)]
+    tables: Vec<TableKind>,
+    /// Which of the lake's origins: its name, or its URL [default: all of them]
+    #[arg(long, value_name = "ORIGIN", env = "ALL_DOCS_ORIGIN")]
+    origin: Option<String>,
+    /// Make partitions again that this version made
+    #[arg(long)]
+    force: bool,
+    /// Print the summary as JSON on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(
+    args: RebuildArgs,
+    settings: &Settings,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<Code> {
+    let store = Store::open(settings.lake())?;
+    let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
+    let options = RebuildOptions {
+        origin: args.origin.as_deref().map(|text| find(text, &info)).transpose()?,
+        tables: BTreeSet::from_iter(args.tables),
+        force: args.force,
+    };
+    let progress = Arc::new(Progress::default());
+    let meter = Meter::start(printer, Arc::clone(&progress));
+    let result = rebuild(&store, &options, progress, stop).await;
+    drop(meter);
+    let summary = result.doing(|| format!("rebuilding {}", store.location()))?;
+    match args.json {
+        true => printer.json(&summary)?,
+        false => tell(printer, &summary),
+    }
+    Ok(if summary.interrupted { Code::Interrupted } else { Code::Done })
+}
+
+fn table(text: &str) -> Result<TableKind, String> {
+    TableKind::parse(text).ok_or_else(|| {
+        let names = TableKind::ALL.map(TableKind::as_str).join(", ");
+        format!("no table is called so; the tables are {names}")
+    })
+}
+
+fn tell(printer: &Printer, summary: &RebuildSummary) {
+    let RebuildSummary { counts, partitions_rebuilt, partitions_current, partitions_total, .. } = summary;
+    let count = log::count;
+    printer.note(&format!(
+        "{} in {}: {} of {} partitions rebuilt; this version had made {} before",
+        if summary.interrupted { "interrupted" } else { "done" },
+        log::duration(summary.elapsed),
+        count(*partitions_rebuilt),
+        count(*partitions_total),
+        count(*partitions_current),
+    ));
+    printer.note(&format!(
+        "  read     {} documents, {}",
+        count(counts.packuments_done),
+        log::bytes(counts.document_bytes)
+    ));
+    printer.note(&format!("  written  {} rows, {}", count(counts.rows_written), log::bytes(counts.shard_bytes)));
+    if summary.commits_recovered > 0 {
+        printer.note(&format!(
+            "  {} commits that an earlier run left half done were finished first",
+            count(summary.commits_recovered)
+        ));
+    }
+    if *partitions_current == *partitions_total && *partitions_total > 0 {
+        printer.note("  --force makes them again");
+    }
+    printer.note(&format!("  lake     {} (origins: {})", summary.lake, summary.origins.join(", ")));
+    if summary.interrupted {
+        printer.note("  the same command goes on where this one stopped");
+    }
+}

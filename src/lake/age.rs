@@ -1,0 +1,176 @@
+//! Age: which tables of a partition an earlier version of the tool wrote, and whether a newer one wrote a record.
+//!
+//! Pure data. Who reads the records is the pipeline; the columns of an earlier version are adapted in `shard/`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Manifest;
+use crate::table::{TableKind, schema_version};
+use crate::version::FORMAT_VERSION;
+
+/// How the shard of a table differs from what this version writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldTable {
+    /// It has the schema of an earlier version.
+    Earlier,
+    /// The manifest does not name it, because the version that wrote the manifest did not have the table.
+    Missing,
+}
+
+impl Manifest {
+    /// The tables that this version writes otherwise. `packuments` and the tables made of it are missing only where the
+    /// partition has documents: a partition of names alone has the table `docs` alone.
+    pub fn old_tables(&self) -> impl Iterator<Item = (TableKind, OldTable)> {
+        let has_documents = TableKind::of_answers().any(|table| self.shards.contains_key(table.as_str()));
+        TableKind::ALL.into_iter().filter_map(move |table| match self.shards.get(table.as_str()) {
+            Some(shard) => (shard.schema_version < schema_version(table)).then_some((table, OldTable::Earlier)),
+            None => (has_documents && table != TableKind::Docs).then_some((table, OldTable::Missing)),
+        })
+    }
+
+    /// Whether an earlier version wrote any of its shards, or lacked a table.
+    pub fn is_old(&self) -> bool {
+        self.old_tables().next().is_some()
+    }
+}
+
+/// What earlier versions wrote of an origin.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct OriginAge {
+    /// Partitions with something old.
+    pub partitions: u64,
+    /// The tables with something old, by name.
+    pub tables: BTreeMap<&'static str, TableAge>,
+}
+
+/// What earlier versions wrote of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct TableAge {
+    /// Partitions whose shard has the schema of an earlier version.
+    pub earlier: u64,
+    /// Partitions without a shard, because the version that wrote them did not have the table.
+    pub missing: u64,
+}
+
+impl OriginAge {
+    /// What is old of these manifests, which are those of one origin.
+    pub fn of<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> OriginAge {
+        let mut age = OriginAge::default();
+        for manifest in manifests {
+            age.partitions += u64::from(manifest.is_old());
+            for (table, old) in manifest.old_tables() {
+                let table = age.tables.entry(table.as_str()).or_default();
+                match old {
+                    OldTable::Earlier => table.earlier += 1,
+                    OldTable::Missing => table.missing += 1,
+                }
+            }
+        }
+        age
+    }
+
+    /// What is old of a table.
+    pub fn of_table(&self, table: TableKind) -> TableAge {
+        self.tables.get(table.as_str()).copied().unwrap_or_default()
+    }
+}
+
+/// Why a record of the lake, as its JSON text, is of a newer version of the tool: its format, or the schema version of a
+/// table that it names. `None` where it is not, or where it says nothing of versions.
+///
+/// It reads the front page, a partition set, a manifest and a commit intent, also where the rest of the record is unknown.
+pub fn newer_than_known(record: &[u8]) -> Option<String> {
+    let record: Value = serde_json::from_slice(record).ok()?;
+    // The intent of a commit holds the manifest to be.
+    let record = record.get("manifest").unwrap_or(&record);
+    let format = record.get("format_version").and_then(Value::as_u64).unwrap_or_default();
+    if format > u64::from(FORMAT_VERSION) {
+        return Some(format!("it has format {format}, and this all-docs knows {FORMAT_VERSION}"));
+    }
+    let members = |name| record.get(name).and_then(Value::as_object).into_iter().flatten();
+    let of_page = members("schema_versions").map(|(table, version)| (table, version));
+    let of_shards = members("shards").filter_map(|(table, shard)| Some((table, shard.get("schema_version")?)));
+    of_page.chain(of_shards).find_map(|(table, version)| {
+        let version = version.as_u64()?;
+        match TableKind::parse(table).map(schema_version) {
+            None => Some(format!("it has a table {table}, which this all-docs does not know")),
+            Some(known) => (version > u64::from(known))
+                .then(|| format!("it has version {version} of the schema of {table}, and this all-docs knows {known}")),
+        }
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::lake::{Partition, ShardMeta};
+
+    fn manifest(tables: impl IntoIterator<Item = (TableKind, u32)>) -> Manifest {
+        let shard = |version| ShardMeta {
+            rows: 0,
+            size_bytes: 0,
+            sha256: String::new(),
+            schema_version: version,
+            tool_version: String::new(),
+        };
+        Manifest {
+            format_version: FORMAT_VERSION,
+            tool_version: String::new(),
+            partition: Partition::ALL,
+            written_at: String::new(),
+            shards: tables.into_iter().map(|(table, version)| (table.to_string(), shard(version))).collect(),
+            outcomes: BTreeMap::new(),
+            listed_at_us: None,
+            oversize_limit_bytes: None,
+        }
+    }
+
+    fn current() -> impl Iterator<Item = (TableKind, u32)> {
+        TableKind::ALL.into_iter().map(|table| (table, schema_version(table)))
+    }
+
+    #[test]
+    fn a_partition_is_old_where_a_shard_is_or_a_table_is_missing() {
+        assert!(!manifest(current()).is_old());
+        assert!(!manifest([(TableKind::Docs, schema_version(TableKind::Docs))]).is_old(), "names alone");
+        let without = manifest(current().filter(|(table, _)| *table != TableKind::Stars));
+        assert_eq!(without.old_tables().collect::<Vec<_>>(), [(TableKind::Stars, OldTable::Missing)]);
+        let earlier = manifest(current().map(|(table, version)| match table {
+            TableKind::Versions => (table, version - 1),
+            _ => (table, version),
+        }));
+        assert_eq!(earlier.old_tables().collect::<Vec<_>>(), [(TableKind::Versions, OldTable::Earlier)]);
+        let age = OriginAge::of(&[manifest(current()), without, earlier]);
+        assert_eq!(age.partitions, 2);
+        assert_eq!(age.of_table(TableKind::Stars), TableAge { earlier: 0, missing: 1 });
+        assert_eq!(age.of_table(TableKind::Versions), TableAge { earlier: 1, missing: 0 });
+        assert_eq!(age.of_table(TableKind::Docs), TableAge::default());
+    }
+
+    #[test]
+    fn a_record_is_newer_by_its_format_a_schema_version_or_a_table() {
+        let text = |manifest: &Manifest| serde_json::to_vec(manifest).unwrap();
+        assert_eq!(newer_than_known(&text(&manifest(current()))), None);
+        let newer = manifest(current().map(|(table, version)| (table, version + u32::from(table == TableKind::Stars))));
+        assert!(newer_than_known(&text(&newer)).unwrap().contains("stars"));
+        let format = Manifest { format_version: FORMAT_VERSION + 1, ..manifest(current()) };
+        assert!(newer_than_known(&text(&format)).unwrap().contains("format"));
+        for (record, is_newer) in [
+            (r#"{"format_version": 2, "schema_versions": {"holograms": 1}}"#, true),
+            (r#"{"format_version": 2, "schema_versions": {"stars": 99}}"#, true),
+            (r#"{"format_version": 2, "schema_versions": {"stars": 1}, "unknown": {}}"#, false),
+            (r#"{"format_version": 2, "shards": {"holograms": {"schema_version": 1}}}"#, true),
+            // Format 1 had no such member: what it names and nobody knows is damage.
+            (r#"{"format_version": 1, "shards": {"holograms": {"rows": 1}}}"#, false),
+            (r#"{"format_version": 3, "everything": "else is unknown"}"#, true),
+            ("{\"format_version\":", false),
+            ("[]", false),
+        ] {
+            assert_eq!(newer_than_known(record.as_bytes()).is_some(), is_newer, "{record}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The judge of a whole run: whether what the registry says can be true, and when the run has to end early. Workers ask it
+//! about each response; it knows nothing of partitions and shards.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::ending::Ending;
+use super::losses::{PartitionLoss, disbelief, disbelief_in_gone, unbelievable};
+use super::summary::ScanSummary;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::Fetched;
+use crate::npm::Outcome;
+
+/// Names in a row that get no response at all before the run stops: the network is gone, not a package.
+const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
+
+/// The judge of one run.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    /// Whether the run is ending, and why.
+    pub(super) ending: Ending,
+    /// Whether removals are believed, however many they are.
+    accepts_removals: bool,
+    unanswered_in_a_row: AtomicU64,
+    /// Responses about documents that the lake holds,
+    responses_about_held: AtomicU64,
+    /// how many of them say that there is none,
+    gone_of_held: AtomicU64,
+    /// and how many of those since one that said another thing.
+    gone_in_a_row: AtomicU64,
+}
+
+impl Judge {
+    pub(super) fn new(accepts_removals: bool) -> Judge {
+        Judge { accepts_removals, ..Judge::default() }
+    }
+
+    /// Refuses a listing that cannot be true, before anything is done by it. Returns a warning where it is hard to believe and
+    /// is taken all the same.
+    pub(super) fn listing(
+        &self,
+        losses: &[PartitionLoss],
+        scan: &ScanSummary,
+        is_dry_run: bool,
+    ) -> Result<Option<String>> {
+        let Some(why) = disbelief(losses, scan.missing_of_total()) else { return Ok(None) };
+        if is_dry_run || self.accepts_removals {
+            return Ok(Some(format!("the listing is hard to believe: {why}")));
+        }
+        Err(unbelievable(&why))
+    }
+
+    /// Passes a response on that concerns one name. A failure that concerns the whole run ends it; one that only forbids
+    /// further requests returns `None`, and the run ends when what is in flight has come.
+    pub(super) fn response(&self, mut fetched: Fetched) -> Result<Option<Fetched>> {
+        let failure = match fetched.response {
+            Err(failure) if failure.outcome.is_none() => {
+                let error = failure.error.doing(format!("fetching {}", fetched.item.name));
+                if error.kind() != ErrorKind::RateLimit {
+                    return Err(error);
+                }
+                self.ending.begin(error);
+                return Ok(None);
+            }
+            Err(failure) => failure,
+            Ok(_) => {
+                self.unanswered_in_a_row.store(0, Ordering::Relaxed);
+                self.check_gone(&fetched)?;
+                return Ok(Some(fetched));
+            }
+        };
+        if failure.http_status.is_none() && failure.outcome == Some(Outcome::Failed) {
+            let unanswered = self.unanswered_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+            if unanswered >= MAX_UNANSWERED_IN_A_ROW {
+                return Err(Error::network(format!("the registry gave no answer for {unanswered} names in a row"))
+                    .hint("see whether it is up; the same command goes on where this one stopped"));
+            }
+        } else {
+            self.unanswered_in_a_row.store(0, Ordering::Relaxed);
+        }
+        fetched.response = Err(failure);
+        Ok(Some(fetched))
+    }
+
+    /// Fails where too many documents of the lake would be gone to be true.
+    fn check_gone(&self, fetched: &Fetched) -> Result<()> {
+        if !fetched.item.is_held {
+            return Ok(());
+        }
+        let responses = self.responses_about_held.fetch_add(1, Ordering::Relaxed) + 1;
+        if !fetched.says_held_is_gone() {
+            self.gone_in_a_row.store(0, Ordering::Relaxed);
+            return Ok(());
+        }
+        let gone = self.gone_of_held.fetch_add(1, Ordering::Relaxed) + 1;
+        let in_a_row = self.gone_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        let disbelief = if self.accepts_removals { None } else { disbelief_in_gone(gone, responses, in_a_row) };
+        disbelief.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,187 @@
+//! The tables of one partition, made again from its raw documents and staged. Blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use tokio_util::sync::CancellationToken;
+
+use crate::encode::ShardWriter;
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::lake::{Manifest, OriginLayout, ShardMeta};
+use crate::pipeline::progress::Progress;
+use crate::pipeline::verify::compare;
+use crate::pipeline::worker::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES, note_written};
+use crate::shard::{RawDocument, RawDocuments, ShardReader};
+use crate::store::{ShardFile, StagedFile, Store};
+use crate::table::{DocumentInput, DocumentTables, TableKind, schema};
+use crate::version::{FORMAT_VERSION, TOOL_VERSION};
+
+const REPAIR: &str = "all-docs verify --repair makes the partition sound; then run the same command again";
+
+/// What a rebuild of a partition needs to know.
+pub(super) struct Task {
+    pub(super) store: Store,
+    pub(super) layout: OriginLayout,
+    /// What the partition holds.
+    pub(super) manifest: Manifest,
+    /// The tables to make again.
+    pub(super) tables: BTreeSet<TableKind>,
+    pub(super) progress: Arc<Progress>,
+    /// Cancelled when the run ends early: the build ends at the next document or batch.
+    pub(super) stop: CancellationToken,
+    /// Held while a large document becomes rows; of all partitions.
+    pub(super) large_documents: Arc<Mutex<()>>,
+}
+
+impl Task {
+    /// Stages the tables. Returns the manifest that will be true after the commit. Fails with [`ErrorKind::Interrupted`]
+    /// when it is to stop.
+    pub(super) fn build(&self) -> Result<Manifest> {
+        let mut shards = self.manifest.shards.clone();
+        // What the documents do not tell is encoded again as it is.
+        for table in [TableKind::Docs, TableKind::Outcomes].into_iter().filter(|table| self.tables.contains(table)) {
+            shards.insert(table.to_string(), self.encode_again(table)?);
+        }
+        let of_documents = TableKind::OF_DOCUMENTS.into_iter().filter(|table| self.tables.contains(table));
+        let writers = of_documents.map(|table| Ok((table, self.writer(table)?))).collect::<Result<BTreeMap<_, _>>>()?;
+        if !writers.is_empty() {
+            shards.extend(self.make(writers)?.into_iter().map(|(table, meta)| (table.to_string(), meta)));
+        }
+        Ok(Manifest {
+            format_version: FORMAT_VERSION,
+            tool_version: TOOL_VERSION.to_owned(),
+            written_at: jiff::Timestamp::now().to_string(),
+            shards,
+            ..self.manifest.clone()
+        })
+    }
+
+    /// Makes tables from the documents.
+    fn make(&self, writers: BTreeMap<TableKind, ShardWriter<StagedFile>>) -> Result<Vec<(TableKind, ShardMeta)>> {
+        let keeps_raw = writers.contains_key(&TableKind::Packuments);
+        let file = match keeps_raw {
+            true => self.open_sound(TableKind::Packuments)?,
+            false => self.open(TableKind::Packuments)?,
+        };
+        let mut shards = DocumentShards { tables: DocumentTables::new(keeps_raw), writers, documents: 0 };
+        for batch in RawDocuments::open(file).doing(|| self.reading(TableKind::Packuments))? {
+            for document in batch.doing(|| self.reading(TableKind::Packuments))?.iter() {
+                if self.stop.is_cancelled() {
+                    return Err(Error::interrupted());
+                }
+                let document = document.doing(|| self.reading(TableKind::Packuments))?;
+                let is_large = document.body.len() >= LARGE_DOCUMENT_BYTES;
+                let _alone = is_large.then(|| self.large_documents.lock());
+                Progress::add(&self.progress.packuments_done, 1);
+                Progress::add(&self.progress.document_bytes, document.body.len() as u64);
+                shards.push(&document)?;
+            }
+        }
+        shards.finish(&self.progress)
+    }
+
+    /// Encodes the rows of a shard again.
+    fn encode_again(&self, table: TableKind) -> Result<ShardMeta> {
+        let schema = schema(table);
+        let mut writer = self.writer(table)?;
+        for batch in ShardReader::open(table, self.open_sound(table)?, &schema).doing(|| self.reading(table))? {
+            if self.stop.is_cancelled() {
+                return Err(Error::interrupted());
+            }
+            let columns = batch.doing(|| self.reading(table))?.columns().to_vec();
+            let rows = RecordBatch::try_new(Arc::clone(&schema), columns)
+                .or_error(ErrorKind::Lake, || format!("the rows of {table} lack a value that this version requires"));
+            writer.write(rows.doing(|| self.reading(table))?)?;
+        }
+        finish(writer, &self.progress)
+    }
+
+    fn writer(&self, table: TableKind) -> Result<ShardWriter<StagedFile>> {
+        let staged = self.store.stage(&self.layout.staged_shard(table, &self.manifest.partition))?;
+        ShardWriter::new(table, schema(table), staged)
+    }
+
+    fn open(&self, table: TableKind) -> Result<ShardFile> {
+        let path = self.layout.shard(table, &self.manifest.partition);
+        let file = self.store.blocking().open(&path)?;
+        file.ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))
+    }
+
+    /// Opens a shard whose bytes are to be replaced: they must be those that the manifest names, or damage would become
+    /// what the next manifest vouches for.
+    fn open_sound(&self, table: TableKind) -> Result<ShardFile> {
+        if let Some(meta) = self.manifest.shards.get(table.as_str())
+            && let Err(difference) = compare(self.open(table)?, meta)
+        {
+            let path = self.layout.shard(table, &self.manifest.partition);
+            return Err(Error::lake(format!("the shard {path} is damaged: {difference}")).hint(REPAIR));
+        }
+        self.open(table)
+    }
+
+    fn reading(&self, table: TableKind) -> String {
+        format!("reading {}", self.layout.shard(table, &self.manifest.partition))
+    }
+}
+
+/// The shards of the document tables under way, and the rows that are not written to them yet.
+struct DocumentShards {
+    tables: DocumentTables,
+    writers: BTreeMap<TableKind, ShardWriter<StagedFile>>,
+    /// Documents since the last flush.
+    documents: usize,
+}
+
+impl DocumentShards {
+    /// Adds the rows of a document, and writes the rows so far where they are enough, as an ingest does.
+    fn push(&mut self, document: &RawDocument<'_>) -> Result<()> {
+        let writers = &mut self.writers;
+        let input = DocumentInput {
+            name: document.name,
+            announced_rev: document.rev,
+            representation: document.representation,
+            bytes: &document.body,
+        };
+        self.tables.push_and_drain(input, &mut |rows| write(writers, rows))?;
+        self.documents += 1;
+        if self.documents >= FLUSH_DOCUMENTS || self.tables.buffered_bytes() >= FLUSH_BYTES {
+            self.flush()?;
+        } else if self.tables.raw_bytes() >= FLUSH_RAW_BYTES {
+            let raw = self.tables.take_raw()?;
+            write(&mut self.writers, raw.map(|rows| (TableKind::Packuments, rows)))?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.documents = 0;
+        write(&mut self.writers, self.tables.take_batches()?)
+    }
+
+    fn finish(mut self, progress: &Progress) -> Result<Vec<(TableKind, ShardMeta)>> {
+        self.flush()?;
+        self.writers.into_iter().map(|(table, writer)| Ok((table, finish(writer, progress)?))).collect()
+    }
+}
+
+/// Writes rows to the tables that are made.
+fn write(
+    writers: &mut BTreeMap<TableKind, ShardWriter<StagedFile>>,
+    rows: impl IntoIterator<Item = (TableKind, RecordBatch)>,
+) -> Result<()> {
+    for (table, rows) in rows {
+        if let Some(writer) = writers.get_mut(&table) {
+            writer.write(rows).doing(|| format!("writing the shard of {table}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a staged shard durable.
+fn finish(writer: ShardWriter<StagedFile>, progress: &Progress) -> Result<ShardMeta> {
+    let (staged, meta) = writer.finish()?;
+    staged.finish()?;
+    note_written(progress, &meta);
+    Ok(meta)
+}

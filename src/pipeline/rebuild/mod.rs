@@ -1,0 +1,260 @@
+//! Rebuild: makes the tables of a lake again from its raw documents, partition by partition, without a request.
+//!
+//! A partition is made on one thread that may block, as many at once as there are cores, and committed as by an ingest. What
+//! is committed is not made again, so a run that was stopped goes on where it was. Not here: which bytes a table has
+//! (`table/`, `encode/`), and the order in which shards become visible (`commit`).
+
+mod build;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use self::build::Task;
+pub(super) use self::plan::Wanted;
+use super::lease::{Attempt, Lease, LeaseWatch, given_back, recover_unheld, refuse_locked};
+use super::open::{raise_lake, sweep};
+use super::progress::{Progress, ProgressSnapshot};
+use super::summary::seconds;
+use crate::commit::{commit, read_manifest, read_manifests, recover};
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::lake::{Layout, Manifest, OriginLayout, Partition};
+use crate::store::{Store, blocking};
+use crate::table::TableKind;
+
+/// The command that leases are taken for.
+const PURPOSE: &str = "rebuild";
+
+/// What a rebuild is to do.
+#[derive(Debug, Clone, Default)]
+pub struct RebuildOptions {
+    /// The origin; every one of the lake where it is `None`.
+    pub origin: Option<String>,
+    /// The tables to make again, and whatever else of a partition has the schema of an earlier version; all tables where it
+    /// is empty.
+    pub tables: BTreeSet<TableKind>,
+    /// Whether shards are made again that this version made.
+    pub force: bool,
+}
+
+/// What a rebuild did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RebuildSummary {
+    /// The origins.
+    pub origins: Vec<String>,
+    /// Where the lake lies.
+    pub lake: String,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+    /// Partitions that are committed.
+    pub partitions_total: u64,
+    /// Partitions that were made again.
+    pub partitions_rebuilt: u64,
+    /// Partitions of which this version had made every shard that was wanted.
+    pub partitions_current: u64,
+    /// Partitions whose interrupted commit was rolled forward at the start.
+    pub commits_recovered: u64,
+    /// All counters.
+    pub counts: ProgressSnapshot,
+    /// How long it took, in seconds.
+    #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
+    pub elapsed: Duration,
+}
+
+/// Makes the tables of a lake again from its raw documents. `stop` ends it early and cleanly: what is committed stays, and
+/// the summary says so.
+///
+/// Fails with [`ErrorKind::Lake`] where there is no lake or no such origin, for a lake of a newer version, where another
+/// process holds the lock of an origin, and where a shard that is needed is lost or damaged.
+pub async fn rebuild(
+    store: &Store,
+    options: &RebuildOptions,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<RebuildSummary> {
+    let started = Instant::now();
+    let info = raise_lake(store).await?;
+    if let Some(unknown) = options.origin.as_ref().filter(|name| !info.origins.contains_key(*name)) {
+        let known: Vec<&str> = info.origins.keys().map(String::as_str).collect();
+        return Err(Error::lake(format!("the lake {} holds no origin {unknown}", store.location()))
+            .hint(format!("it holds {}", known.join(", "))));
+    }
+    let tables = if options.tables.is_empty() { TableKind::ALL.into() } else { options.tables.clone() };
+    let mut summary = RebuildSummary { lake: store.location(), ..RebuildSummary::default() };
+    for name in info.origins.into_keys().filter(|name| options.origin.as_ref().is_none_or(|wanted| wanted == name)) {
+        let layout = Layout::origin(&name);
+        refuse_locked(store, &layout).await?;
+        let run = Run {
+            store: store.clone(),
+            layout,
+            wanted: Wanted { tables: tables.clone(), force: options.force },
+            progress: Arc::clone(&progress),
+            stop: stop.child_token(),
+            large_documents: Arc::default(),
+        };
+        run.origin(&mut summary).await.doing(|| format!("rebuilding {name}"))?;
+        summary.origins.push(name);
+        if stop.is_cancelled() {
+            break;
+        }
+    }
+    summary.interrupted =
+        stop.is_cancelled() && summary.partitions_rebuilt + summary.partitions_current < summary.partitions_total;
+    summary.counts = progress.snapshot();
+    summary.elapsed = started.elapsed();
+    Ok(summary)
+}
+
+/// A rebuild under way of one origin, or of one of its partitions.
+#[derive(Clone)]
+pub(super) struct Run {
+    pub(super) store: Store,
+    pub(super) layout: OriginLayout,
+    pub(super) wanted: Wanted,
+    pub(super) progress: Arc<Progress>,
+    /// Cancelled when the run is to end: by its caller, and by the first failure.
+    pub(super) stop: CancellationToken,
+    /// Held while a large document becomes rows.
+    pub(super) large_documents: Arc<Mutex<()>>,
+}
+
+impl Run {
+    async fn origin(&self, summary: &mut RebuildSummary) -> Result<()> {
+        sweep(&self.store).await?;
+        summary.commits_recovered += recover_unheld(&self.store, &self.layout, PURPOSE).await?;
+        let manifests = read_manifests(&self.store, &self.layout).await?;
+        summary.partitions_total += manifests.len() as u64;
+        Progress::add(&self.progress.partitions_total, manifests.len() as u64);
+        let run = self.clone();
+        let partitions = blocking("planning a rebuild", move || run.plan(manifests)).await?;
+        summary.partitions_current += partitions.skipped;
+        Progress::add(&self.progress.partitions_done, partitions.skipped);
+        Progress::add(&self.progress.partitions_unchanged, partitions.skipped);
+        let mut left = partitions.to_rebuild;
+        while !left.is_empty() && !self.stop.is_cancelled() {
+            let held = self.partitions(left, summary).await?;
+            let stems: BTreeSet<String> = held.iter().map(Partition::file_stem).collect();
+            // Another process works on them, and may make them again itself.
+            let waiting = given_back(&self.store, &self.layout, &stems);
+            match self.stop.run_until_cancelled(waiting).await {
+                Some(given_back) => drop(given_back?),
+                None => break,
+            }
+            left = held;
+        }
+        Ok(())
+    }
+
+    /// Makes partitions again, as many at once as there are cores. Returns those that another process holds. Each that was
+    /// begun runs to its end, so that nothing is written after the leases are given back.
+    async fn partitions(&self, partitions: Vec<Partition>, summary: &mut RebuildSummary) -> Result<Vec<Partition>> {
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let (mut held, mut failure) = (Vec::new(), None);
+        let work = partitions.into_iter().map(|partition| self.partition(partition));
+        let mut work = stream::iter(work).buffer_unordered(at_once);
+        while let Some(result) = work.next().await {
+            match result {
+                Ok(Ended::Rebuilt) => summary.partitions_rebuilt += 1,
+                Ok(Ended::Current) => summary.partitions_current += 1,
+                Ok(Ended::Held(partition)) => held.push(partition),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.stop.cancel();
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        failure.map_or(Ok(held), Err)
+    }
+
+    /// Which partitions are to be made again, and how much that is. Blocks.
+    fn plan(&self, manifests: Vec<Manifest>) -> Result<Partitions> {
+        let mut partitions = Partitions::default();
+        for manifest in manifests {
+            if self.wanted.of(&self.store, &self.layout, &manifest)?.is_empty() {
+                partitions.skipped += 1;
+                continue;
+            }
+            Progress::add(&self.progress.packuments_planned, manifest.rows(TableKind::Packuments));
+            for rows in [&self.progress.rows_scanned, &self.progress.rows_planned] {
+                Progress::add(rows, manifest.rows(TableKind::Docs));
+            }
+            partitions.to_rebuild.push(manifest.partition);
+        }
+        Ok(partitions)
+    }
+
+    /// Makes a partition again under its lease.
+    async fn partition(&self, partition: Partition) -> Result<Ended> {
+        if self.stop.is_cancelled() {
+            return Err(Error::interrupted());
+        }
+        let lease = match Lease::of_partition(&self.store, &self.layout, &partition, PURPOSE).await? {
+            Attempt::Taken(lease) => lease,
+            Attempt::HeldBy(_) => return Ok(Ended::Held(partition)),
+        };
+        let watch = lease.watch();
+        let result = async {
+            recover(&self.store, &self.layout, &partition).await?;
+            rebuild_partition(self, &partition, &watch).await
+        };
+        let result = result.await;
+        let ended = lease.end().await;
+        let is_rebuilt = result.and_then(|is_rebuilt| ended.map(|()| is_rebuilt))?;
+        Progress::add(&self.progress.partitions_done, 1);
+        Ok(if is_rebuilt { Ended::Rebuilt } else { Ended::Current })
+    }
+}
+
+/// How the work on a partition ended.
+enum Ended {
+    Rebuilt,
+    /// There was nothing to do any more.
+    Current,
+    /// Another process works on it.
+    Held(Partition),
+}
+
+/// The partitions of an origin.
+#[derive(Default)]
+struct Partitions {
+    to_rebuild: Vec<Partition>,
+    /// How many are as they should be.
+    skipped: u64,
+}
+
+/// Makes what is wanted of a partition again and commits it. Returns whether there was anything to do. The caller holds
+/// `lease`.
+pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &LeaseWatch) -> Result<bool> {
+    if run.stop.is_cancelled() {
+        return Err(Error::interrupted());
+    }
+    let Some(manifest) = read_manifest(&run.store, &run.layout, partition).await? else { return Ok(false) };
+    let task = run.clone();
+    let build = move || {
+        let tables = task.wanted.of(&task.store, &task.layout, &manifest)?;
+        if tables.is_empty() {
+            return Ok(None);
+        }
+        let Run { store, layout, progress, stop, large_documents, .. } = task;
+        let moved: Vec<TableKind> = tables.iter().copied().collect();
+        let task = Task { store, layout, manifest, tables, progress, stop, large_documents };
+        task.build().map(|manifest| Some((manifest, moved)))
+    };
+    let doing = || format!("rebuilding the partition {partition}");
+    let built = blocking("a partition's rebuild", build).await.doing(doing)?;
+    let Some((manifest, tables)) = built else { return Ok(false) };
+    lease.confirm().await?;
+    let (store, layout) = (run.store.clone(), run.layout.clone());
+    // To its end, also when this future is dropped meanwhile.
+    let committed = tokio::spawn(async move { commit(&store, &layout, &manifest, &tables).await }).await;
+    committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
+    Ok(true)
+}

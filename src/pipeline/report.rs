@@ -1,0 +1,107 @@
+//! The report of a worker about one partition, of which the summary of a run is made.
+
+use serde::Serialize;
+
+use super::worker::PartitionPlan;
+use crate::lake::{LockRecord, Manifest, Partition};
+use crate::npm::{DocRow, PackageName};
+
+/// Names that a dry run shows of each partition.
+const DRY_RUN_NAMES: usize = 5;
+
+/// What became of one item of work.
+#[derive(Debug, Clone)]
+pub(super) struct PartitionReport {
+    /// The file stem of the partition.
+    pub(super) stem: String,
+    /// How its work ended.
+    pub(super) ended: Ended,
+    /// Its rows of `_all_docs`.
+    pub(super) rows: u64,
+    /// Whether an interrupted commit was rolled forward first.
+    pub(super) is_recovered: bool,
+    /// Selected names that the registry does not list.
+    pub(super) unlisted: Vec<PackageName>,
+    /// What is to be done, where there is something.
+    pub(super) planned: Option<PlannedPartition>,
+    /// When the manifest was written that the plan began with, RFC 3339.
+    pub(super) written_at: Option<String>,
+}
+
+/// How the work on a partition ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It is as the registry announces, and was before.
+    Unchanged,
+    /// New shards are in their places.
+    Committed,
+    /// It was only planned.
+    Planned,
+    /// The run ends early; what came in is staged.
+    LeftOut,
+    /// Another process works on it.
+    HeldBy(Box<LockRecord>),
+}
+
+/// What a dry run says of one partition.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedPartition {
+    /// Its file stem.
+    pub partition: String,
+    /// Its rows in `_all_docs`.
+    pub rows: u64,
+    /// Names that are new.
+    pub added: u64,
+    /// Names at another revision.
+    pub changed: u64,
+    /// Names that are gone.
+    pub removed: u64,
+    /// Documents to fetch.
+    pub fetch: u64,
+    /// The first names to fetch.
+    pub names: Vec<String>,
+}
+
+impl PartitionReport {
+    /// The report of a partition that is planned: its new rows of `docs`, and its manifest before.
+    pub(super) fn of(
+        partition: &Partition,
+        rows: &[DocRow],
+        plan: &PartitionPlan,
+        previous: Option<&Manifest>,
+        ended: Ended,
+    ) -> PartitionReport {
+        let stem = partition.file_stem();
+        let planned = (ended == Ended::Planned && !plan.is_unchanged()).then(|| PlannedPartition {
+            partition: stem.clone(),
+            rows: rows.len() as u64,
+            added: plan.counts.added,
+            changed: plan.counts.changed,
+            removed: plan.counts.removed,
+            fetch: plan.fetch.len() as u64,
+            names: plan.fetch.iter().take(DRY_RUN_NAMES).map(|item| item.name.to_string()).collect(),
+        });
+        PartitionReport {
+            stem,
+            ended,
+            rows: rows.len() as u64,
+            is_recovered: false,
+            unlisted: plan.unlisted.clone(),
+            planned,
+            written_at: previous.map(|manifest| manifest.written_at.clone()),
+        }
+    }
+
+    /// The report of a partition that another process works on.
+    pub(super) fn held_by(partition: &Partition, holder: LockRecord) -> PartitionReport {
+        PartitionReport {
+            stem: partition.file_stem(),
+            ended: Ended::HeldBy(Box::new(holder)),
+            rows: 0,
+            is_recovered: false,
+            unlisted: Vec::new(),
+            planned: None,
+            written_at: None,
+        }
+    }
+}

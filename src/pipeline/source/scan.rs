@@ -1,0 +1,201 @@
+//! Scan: the names in scope as the registry lists them, as work for the partitions that they are stored by. A list of
+//! names is a scan of the partitions in which they lie.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+
+use super::listing::{Listing, PartitionMode, SpoolPlace};
+use super::{Scope, Source};
+use crate::commit::read_manifests;
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::lake::{
+    DEFAULT_ROWS_PER_PARTITION, OriginLayout, PartSize, Partition, PartitionSet, Pivots, exact_partition_set,
+};
+use crate::pipeline::balance::registry_pivots;
+use crate::pipeline::losses::PartitionLoss;
+use crate::pipeline::options::IngestOptions;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::status::{keep_partition_set, read_partition_set};
+use crate::pipeline::summary::ScanSummary;
+use crate::pipeline::work::{Announced, Wanted, WorkItem};
+use crate::store::Store;
+use crate::table::TableKind;
+
+/// A scan that has ended.
+pub(in crate::pipeline) struct Scan {
+    /// The lake's partitions.
+    set: Arc<PartitionSet>,
+    /// The indices of those that were listed, ascending.
+    scope: Vec<usize>,
+    listing: Listing,
+    /// The names that the listing lacks of each partition that the lake holds.
+    losses: Vec<PartitionLoss>,
+    wanted: Arc<Wanted>,
+    /// The folder of the spool of a dry run, which writes nothing into the lake.
+    _elsewhere: Option<tempfile::TempDir>,
+}
+
+/// The keys between which a scan pages, and the lake's partitions where it has them already.
+struct ScanPlan {
+    set: Option<PartitionSet>,
+    /// The indices of the partitions in scope; `None` for all of them.
+    scope: Option<Vec<usize>>,
+    /// The pivots, where they make the ranges.
+    pivots: Option<Pivots>,
+}
+
+impl Scan {
+    /// Lists what is in scope. A lake without a partition set gets one, and keeps it. `run` names the run among others
+    /// that list the same origin.
+    pub(in crate::pipeline) async fn run(
+        options: &IngestOptions,
+        layout: &OriginLayout,
+        run: &str,
+        wanted: Arc<Wanted>,
+        progress: &Arc<Progress>,
+    ) -> Result<Scan> {
+        let elsewhere = match options.dry_run {
+            true => {
+                Some(tempfile::tempdir().or_error(ErrorKind::Lake, || "cannot make a temporary folder".to_owned())?)
+            }
+            false => None,
+        };
+        let spool_store = match &elsewhere {
+            Some(folder) => Store::open(&folder.path().to_string_lossy())?,
+            None => options.store.clone(),
+        };
+        let plan = plan(options, layout).await?;
+        let (ranges, keys) = match (&plan.pivots, &plan.set, &plan.scope) {
+            (Some(pivots), Some(set), _) => (pivots.ranges().collect(), set.boundaries.clone()),
+            (Some(pivots), None, _) => (pivots.ranges().collect(), pivots.keys().to_vec()),
+            (None, Some(set), Some(scope)) => {
+                (scope.iter().map(|index| set.get(*index)).collect(), set.boundaries.clone())
+            }
+            (None, Some(set), None) => (set.iter().collect(), set.boundaries.clone()),
+            (None, None, _) => return Err(Error::internal("a scan has neither pivots nor partitions")),
+        };
+        let place = SpoolPlace { store: &spool_store, path: layout.scan_spool(run) };
+        let is_whole = plan.scope.is_none();
+        let listing = Listing::scan(&options.registry, ranges, is_whole, keys, place, progress).await?;
+        let set = match (plan.set, &plan.pivots) {
+            (Some(set), _) => set,
+            (None, Some(pivots)) => keep(listing.derive(pivots, options.partitions).await?, options, layout).await?,
+            (None, None) => return Err(Error::internal("a scan has neither pivots nor partitions")),
+        };
+        let scope = plan.scope.unwrap_or_else(|| (0..set.count()).collect());
+        let losses = losses(&set, &scope, &listing, options, layout).await?;
+        Ok(Scan { set: Arc::new(set), scope, listing, losses, wanted, _elsewhere: elsewhere })
+    }
+
+    /// What the scan says of the registry.
+    pub(in crate::pipeline) fn summary(&self) -> &ScanSummary {
+        &self.listing.summary
+    }
+
+    /// The names that the listing lacks of each partition that the lake holds.
+    pub(in crate::pipeline) fn losses(&self) -> &[PartitionLoss] {
+        &self.losses
+    }
+
+    /// The lake's partitions.
+    pub(in crate::pipeline) fn partition_set(&self) -> &PartitionSet {
+        &self.set
+    }
+
+    /// Removes the listed rows.
+    pub(in crate::pipeline) async fn end(&self) -> Result<()> {
+        self.listing.end().await
+    }
+}
+
+impl Source for Scan {
+    fn partition_count(&self) -> usize {
+        self.scope.len()
+    }
+
+    fn work(&self, only: Option<BTreeSet<String>>) -> BoxStream<'_, Result<WorkItem>> {
+        let mut wanted = self.scope.clone();
+        if let Some(only) = only {
+            wanted.retain(|index| only.contains(&self.set.get(*index).file_stem()));
+        }
+        let item = |(index, rows)| WorkItem {
+            partition: self.set.get(index),
+            announced: Announced::Listing { rows: Arc::new(rows), began_at_us: self.listing.began_at_us },
+            wanted: Arc::clone(&self.wanted),
+        };
+        self.listing.partitions(Arc::clone(&self.set), wanted).map_ok(item).boxed()
+    }
+}
+
+async fn plan(options: &IngestOptions, layout: &OriginLayout) -> Result<ScanPlan> {
+    let held = read_partition_set(&options.store, layout).await?;
+    if held.is_none() && !read_manifests(&options.store, layout).await?.is_empty() {
+        // Other partitions beside those that are there would hold every name a second time.
+        return Err(Error::lake(format!("{} is gone, but the lake holds partitions", layout.partition_set()))
+            .hint("all-docs verify --repair makes it anew from the manifests"));
+    }
+    if options.scope != Scope::All {
+        let set = match held {
+            Some(set) => set,
+            None => balanced_set(options, layout).await?,
+        };
+        let scope = options.scope.partitions(&set, &options.selection);
+        return Ok(ScanPlan { set: Some(set), scope, pivots: None });
+    }
+    let pivots = match (&options.pivots, &held) {
+        (Some(pivots), _) => Some(pivots.clone()),
+        (None, Some(_)) => None,
+        (None, None) => Some(balanced(options).await?),
+    };
+    Ok(ScanPlan { set: held, scope: None, pivots })
+}
+
+/// Compares the rows of the partitions in scope with what the lake holds of them. A listing that made the partition set is
+/// compared with nothing: the lake is new.
+async fn losses(
+    set: &PartitionSet,
+    scope: &[usize],
+    listing: &Listing,
+    options: &IngestOptions,
+    layout: &OriginLayout,
+) -> Result<Vec<PartitionLoss>> {
+    let manifests = read_manifests(&options.store, layout).await?;
+    let held: HashMap<&Partition, u64> =
+        manifests.iter().map(|manifest| (&manifest.partition, manifest.rows(TableKind::Docs))).collect();
+    let listed = listing.rows_between(&set.boundaries).filter(|_| !held.is_empty());
+    let Some(listed) = listed else { return Ok(Vec::new()) };
+    let loss = |&index: &usize| {
+        let partition = set.get(index);
+        let held = held.get(&partition).copied().unwrap_or(0);
+        PartitionLoss { held, listed: listed.get(index).copied().unwrap_or(0), partition }
+    };
+    Ok(scope.iter().map(loss).collect())
+}
+
+/// The partition set of a new lake of which only a part is listed now: even shares, so that it serves for the rest too.
+async fn balanced_set(options: &IngestOptions, layout: &OriginLayout) -> Result<PartitionSet> {
+    let mut set = exact_partition_set(&balanced(options).await?);
+    if let PartitionMode::Derived { rows_per_partition } = options.partitions {
+        set.rows_per_partition = Some(rows_per_partition.get());
+    }
+    keep(set, options, layout).await
+}
+
+async fn balanced(options: &IngestOptions) -> Result<Pivots> {
+    let most_rows = match options.partitions {
+        PartitionMode::Derived { rows_per_partition } => rows_per_partition,
+        PartitionMode::Exact => DEFAULT_ROWS_PER_PARTITION,
+    };
+    let pivots = registry_pivots(&options.registry, PartSize::MaxRows(most_rows)).await;
+    pivots.doing(|| "looking for pivots that part the registry's names evenly".to_owned())
+}
+
+/// Keeps the partition set of a new lake; where another process kept one meanwhile, that one counts.
+async fn keep(set: PartitionSet, options: &IngestOptions, layout: &OriginLayout) -> Result<PartitionSet> {
+    if options.dry_run {
+        return Ok(set);
+    }
+    keep_partition_set(&options.store, layout, set).await
+}

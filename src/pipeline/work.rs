@@ -1,0 +1,122 @@
+//! Work: one partition that is to be brought up to date, as a source gives it to a worker. Not here: where it comes from
+//! (`source`), and how it is done (`worker`).
+
+use std::sync::Arc;
+
+use crate::diff::Selection;
+use crate::lake::Partition;
+use crate::npm::{Change, ChangeKind, DocRow, Representation};
+
+/// One partition, the news of it, and what is wanted of it.
+#[derive(Debug, Clone)]
+pub struct WorkItem {
+    /// The partition.
+    pub partition: Partition,
+    /// What the registry announces of it.
+    pub announced: Announced,
+    /// What is wanted of it.
+    pub wanted: Arc<Wanted>,
+}
+
+/// What a registry announces of one partition.
+#[derive(Debug, Clone)]
+pub enum Announced {
+    /// All names that it lists there: a name of the lake that is not among them is gone.
+    Listing {
+        /// Strictly ascending by name.
+        rows: Arc<Vec<DocRow>>,
+        /// When the listing began, in microseconds since 1970.
+        began_at_us: i64,
+    },
+    /// Some names that changed: all others stay as the lake has them. Strictly ascending by name.
+    Changes(Arc<Vec<Change>>),
+}
+
+/// What is wanted of every partition of a run, and its limits.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Which form of documents.
+    pub representation: Representation,
+    /// Whose documents.
+    pub selection: Selection,
+    /// Whether documents that are held at the announced revision are asked for again.
+    pub refresh: bool,
+    /// When the run began, in microseconds since 1970. A name that was asked for since then, by any process, is not asked
+    /// for again unless another revision is announced.
+    pub began_at_us: i64,
+    /// The largest document that is taken, in bytes.
+    pub max_document_bytes: u64,
+}
+
+impl Announced {
+    /// The rows of `docs` that follow from what is announced and what the lake has, and when they were listed.
+    ///
+    /// Where another process has committed a later listing, that one counts.
+    pub(super) fn rows(&self, held: &[DocRow], held_at_us: Option<i64>) -> (Arc<Vec<DocRow>>, Option<i64>) {
+        match self {
+            Announced::Listing { began_at_us, .. }
+                if held_at_us.is_some_and(|held_at_us| held_at_us > *began_at_us) =>
+            {
+                (Arc::new(held.to_vec()), held_at_us)
+            }
+            Announced::Listing { rows, began_at_us } => (Arc::clone(rows), Some(*began_at_us)),
+            Announced::Changes(changes) => (Arc::new(changed(held, changes)), held_at_us),
+        }
+    }
+}
+
+/// `held` after `changes`; both are ascending.
+fn changed(held: &[DocRow], changes: &[Change]) -> Vec<DocRow> {
+    let mut rows = Vec::with_capacity(held.len() + changes.len());
+    let mut held = held.iter().peekable();
+    for change in changes {
+        while let Some(row) = held.next_if(|row| row.name < change.name) {
+            rows.push(row.clone());
+        }
+        held.next_if(|row| row.name == change.name);
+        if change.kind != ChangeKind::Removed {
+            rows.push(DocRow { name: change.name.clone(), rev: change.rev.clone() });
+        }
+    }
+    rows.extend(held.cloned());
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::npm::{PackageName, Revision};
+
+    fn rows(text: &str) -> Vec<DocRow> {
+        text.split_whitespace().map(|name| DocRow::new(name, "1-x")).collect()
+    }
+
+    fn change(name: &str, kind: ChangeKind) -> Change {
+        Change { name: PackageName::new(name), rev: Revision::new("2-x"), kind }
+    }
+
+    #[test]
+    fn changes_leave_all_other_rows_as_they_are() {
+        let changes = [
+            change("a", ChangeKind::Added),
+            change("b", ChangeKind::Changed),
+            change("d", ChangeKind::Removed),
+            change("e", ChangeKind::Removed),
+            change("z", ChangeKind::Added),
+        ];
+        let announced = Announced::Changes(Arc::new(changes.to_vec()));
+        let (now, listed_at_us) = announced.rows(&rows("b c d x"), Some(7));
+        let told: Vec<String> = now.iter().map(|row| format!("{} {}", row.name, row.rev)).collect();
+        assert_eq!(told, ["a 2-x", "b 2-x", "c 1-x", "x 1-x", "z 2-x"]);
+        assert_eq!(listed_at_us, Some(7));
+    }
+
+    #[test]
+    fn of_two_listings_the_later_one_counts() {
+        let announced = Announced::Listing { rows: Arc::new(rows("a b")), began_at_us: 5 };
+        for (held_at_us, expected, at_us) in [(None, "a b", 5), (Some(4), "a b", 5), (Some(6), "a", 6)] {
+            let (now, listed_at_us) = announced.rows(&rows("a"), held_at_us);
+            assert_eq!((now.as_ref(), listed_at_us), (&rows(expected), Some(at_us)));
+        }
+    }
+}

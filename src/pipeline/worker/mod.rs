@@ -1,0 +1,308 @@
+//! The worker: takes one item of work and does the rest. It plans, fetches, builds and commits one partition, under that
+//! partition's lease. It does not know where the work comes from, and what judges the run as a whole is beside it.
+
+mod bounds;
+mod build;
+mod document_shards;
+mod leases;
+mod plan;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(super) use self::bounds::Bounds;
+use self::build::{Built, PartitionJob, build};
+use self::leases::Leases;
+use self::plan::{Planned, Previous, plan};
+use super::judge::Judge;
+use super::lease::{Attempt, Lease, LeaseWatch};
+use super::progress::Progress;
+use super::rebuild::{self, rebuild_partition};
+use super::report::{Ended, PartitionReport};
+use super::work::WorkItem;
+use crate::commit::{commit, recover};
+use crate::diff::Selection;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::fetch::{ByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
+use crate::lake::{Manifest, OriginLayout, Partition, Record};
+use crate::registry::Registry;
+use crate::store::{Store, blocking};
+use crate::table::TableKind;
+
+pub(super) use self::build::note_written;
+pub(super) use self::document_shards::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
+pub(super) use self::plan::PartitionPlan;
+
+/// Works on partitions, several at a time.
+pub(super) struct Worker {
+    store: Store,
+    layout: OriginLayout,
+    registry: Registry,
+    progress: Arc<Progress>,
+    judge: Arc<Judge>,
+    /// The command that the leases are taken for.
+    purpose: &'static str,
+    /// Whether it only plans.
+    is_dry: bool,
+    bounds: Bounds,
+    budget: ByteBudget,
+    large_documents: Arc<Mutex<()>>,
+    builders: TaskTracker,
+    stop_builds: CancellationToken,
+    commits: TaskTracker,
+    leases: Leases,
+}
+
+impl Worker {
+    pub(super) fn new(
+        store: Store,
+        layout: OriginLayout,
+        registry: Registry,
+        progress: Arc<Progress>,
+        judge: Arc<Judge>,
+        purpose: &'static str,
+        is_dry: bool,
+    ) -> Worker {
+        let bounds = Bounds::of_this_machine();
+        Worker {
+            store,
+            layout,
+            registry,
+            progress,
+            judge,
+            purpose,
+            is_dry,
+            bounds,
+            budget: ByteBudget::new(bounds.document_bytes_in_flight),
+            large_documents: Arc::default(),
+            builders: TaskTracker::new(),
+            stop_builds: CancellationToken::new(),
+            commits: TaskTracker::new(),
+            leases: Leases::default(),
+        }
+    }
+
+    /// How many items it works on at once.
+    pub(super) fn items_at_once(&self) -> usize {
+        self.bounds.partitions
+    }
+
+    /// Ends the builds that are under way at their next document or batch.
+    pub(super) fn stop(&self) {
+        self.stop_builds.cancel();
+    }
+
+    /// Waits for what must not be cut short: what has come in is staged, a commit that has begun runs to its end. Then gives
+    /// back the leases of partitions whose work was dropped.
+    pub(super) async fn end(&self) -> Result<()> {
+        for tasks in [&self.builders, &self.commits] {
+            tasks.close();
+            tasks.wait().await;
+        }
+        self.leases.end_all().await
+    }
+
+    /// Brings one partition to what is announced of it.
+    pub(super) async fn work(self: Arc<Self>, item: WorkItem) -> Result<PartitionReport> {
+        let partition = item.partition.clone();
+        let (before, is_staged) = (self.manifest(&partition).await?, self.is_staged(&partition).await?);
+        let job = self.prepare(item, before.clone()).await?;
+        // Nothing is changed, so nobody needs to be kept away.
+        if self.is_dry || (job.plan.is_unchanged() && !is_staged) {
+            return Ok(self.report(&job, if self.is_dry { Ended::Planned } else { Ended::Unchanged }));
+        }
+        let lease = match Lease::of_partition(&self.store, &self.layout, &partition, self.purpose).await? {
+            Attempt::HeldBy(holder) => return Ok(PartitionReport::held_by(&partition, holder)),
+            Attempt::Taken(lease) => self.leases.keep(&partition, lease),
+        };
+        let result = tokio::select! {
+            biased;
+            () = lease.lost() => Err(lease.lost_error()),
+            result = self.work_under(&lease, job, before) => result,
+        };
+        let ended = self.leases.end(&partition).await;
+        result.and_then(|report| ended.map(|()| report))
+    }
+
+    /// The same by the one who holds the lease. `before` is the manifest by which `job` was planned.
+    async fn work_under(
+        self: &Arc<Self>,
+        lease: &LeaseWatch,
+        mut job: PartitionJob,
+        before: Option<Bytes>,
+    ) -> Result<PartitionReport> {
+        let partition = job.partition().clone();
+        // What a dead process had begun to put.
+        self.store.sweep_put(&self.layout.manifest(&partition)).await?;
+        self.store.sweep(&self.layout.partition_staging(&partition), std::time::Duration::ZERO).await?;
+        let is_recovered = recover(&self.store, &self.layout, &partition).await?;
+        let now = self.manifest(&partition).await?;
+        if now != before {
+            job = self.prepare(job.item, now).await?;
+        }
+        if job.previous.as_ref().is_some_and(Manifest::is_old) && !job.plan.is_unchanged() {
+            // One partition never has shards of two versions beside each other.
+            let item = job.item;
+            drop(job.previous);
+            rebuild_partition(&self.as_rebuild(), &partition, lease).await?;
+            job = self.prepare(item, self.manifest(&partition).await?).await?;
+        }
+        let ended = if job.plan.is_unchanged() { Ended::Unchanged } else { Ended::Committed };
+        let mut report = self.report(&job, ended);
+        report.is_recovered = is_recovered;
+        // Staged answers that are not used are out of date where this run wanted every document. One that wanted less leaves
+        // them to the next that wants more. Only where documents are written is it known what is staged.
+        let uses_all_staged = job.item.wanted.selection == Selection::All
+            || (job.plan.writes_documents() && job.staged.is_covered_by(&job.plan.fetch));
+        if report.ended == Ended::Unchanged {
+            drop(job);
+            self.clear_staged(&partition, uses_all_staged).await?;
+            return Ok(report);
+        }
+        let built = match self.fetch_and_build(job).await {
+            // What came in is staged.
+            Err(error) if error.kind() == ErrorKind::Interrupted && self.judge.ending.has_begun() => {
+                report.ended = Ended::LeftOut;
+                return Ok(report);
+            }
+            built => built?,
+        };
+        lease.confirm().await?;
+        let worker = Arc::clone(self);
+        // To its end and counted, also when this future is dropped meanwhile.
+        let committed = self.commits.spawn(async move {
+            commit(&worker.store, &worker.layout, &built.manifest, &built.staged).await?;
+            Progress::add(&worker.progress.partitions_done, 1);
+            Ok::<_, Error>(())
+        });
+        committed.await.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
+        self.clear_staged(&partition, uses_all_staged).await?;
+        Ok(report)
+    }
+
+    /// What makes a partition again that an earlier version wrote.
+    fn as_rebuild(&self) -> rebuild::Run {
+        rebuild::Run {
+            store: self.store.clone(),
+            layout: self.layout.clone(),
+            wanted: rebuild::Wanted::default(),
+            // What it reads and writes is not what the run is measured by.
+            progress: Arc::default(),
+            stop: self.stop_builds.clone(),
+            large_documents: Arc::clone(&self.large_documents),
+        }
+    }
+
+    async fn manifest(&self, partition: &Partition) -> Result<Option<Bytes>> {
+        self.store.get(&self.layout.manifest(partition)).await
+    }
+
+    /// Whether an earlier run left something of the partition in staging.
+    async fn is_staged(&self, partition: &Partition) -> Result<bool> {
+        Ok(!self.store.list(&self.layout.partition_staging(partition)).await?.is_empty())
+    }
+
+    /// Removes what is staged for a partition, where all of it is used or out of date.
+    async fn clear_staged(&self, partition: &Partition, is_used_up: bool) -> Result<()> {
+        match is_used_up {
+            true => self.store.delete_folder(&self.layout.partition_staging(partition)).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Plans a partition whose manifest is `manifest`, and opens what it holds.
+    async fn prepare(self: &Arc<Self>, item: WorkItem, manifest: Option<Bytes>) -> Result<PartitionJob> {
+        let path = self.layout.manifest(&item.partition);
+        let previous = manifest.map(|text| Manifest::from_json(&path, &text)).transpose()?;
+        let worker = Arc::clone(self);
+        blocking("a partition's plan", move || worker.prepare_blocking(item, previous)).await
+    }
+
+    fn prepare_blocking(&self, item: WorkItem, previous: Option<Manifest>) -> Result<PartitionJob> {
+        let (store, layout) = (self.store.clone(), self.layout.clone());
+        let before =
+            Previous { store: &store, layout: &layout, partition: &item.partition, manifest: previous.as_ref() };
+        let Planned { rows, listed_at_us, plan } = plan(&before, &item.announced, &item.wanted)?;
+        let mut previous_shards = BTreeMap::new();
+        let mut staged = StagedAnswers::default();
+        if plan.writes_documents() && !self.is_dry {
+            for table in TableKind::of_answers() {
+                if let Some(file) = before.open(table)? {
+                    previous_shards.insert(table, file);
+                }
+            }
+            staged = StagedAnswers::open(&store, &layout, &item.partition)?;
+        }
+        Ok(PartitionJob {
+            store,
+            layout,
+            item,
+            rows,
+            listed_at_us,
+            plan,
+            previous,
+            staged,
+            previous_shards,
+            progress: Arc::clone(&self.progress),
+            stop: self.stop_builds.clone(),
+            large_documents: Arc::clone(&self.large_documents),
+        })
+    }
+
+    /// Runs the requests and the builder of one partition side by side, until both have ended.
+    async fn fetch_and_build(self: &Arc<Self>, job: PartitionJob) -> Result<Built> {
+        let representation = job.representation();
+        let judge = Arc::clone(&self.judge);
+        let items = job.items_to_ask_for().into_iter().take_while(move |_| !judge.ending.has_begun());
+        let (sender, receiver) = mpsc::channel(self.bounds.fetched_per_partition);
+        let (tap, feed) = staging_tap();
+        let (store, layout, bound) = (&self.store, &self.layout, self.bounds.segment);
+        let writer = StagingWriter::new(store, layout, job.partition(), representation, &job.staged, bound)?;
+        // Tracked, because they run on when this future is dropped: the run must not end before they have.
+        let stager = self.builders.spawn(feed.write_to(writer));
+        let builder = self.builders.spawn_blocking(move || build(job, receiver));
+        let lane = self.budget.lane();
+        let concurrency = self.bounds.requests_per_partition;
+        let (alarm, mut alarms) = mpsc::unbounded_channel();
+        let mut answers = fetch(self.registry.clone(), representation, items, lane, tap.clone(), alarm, concurrency);
+        loop {
+            let fetched = tokio::select! {
+                biased;
+                Some(fetched) = alarms.recv() => Some(fetched),
+                fetched = answers.try_next() => fetched?,
+                // Nothing can be made durable any more; why is the story.
+                () = tap.closed() => None,
+            };
+            let Some(fetched) = fetched else { break };
+            let Some(fetched) = self.judge.response(fetched)? else { continue };
+            if sender.send(fetched).await.is_err() {
+                // The builder has ended early; its error is the story.
+                break;
+            }
+        }
+        // With the last tap the stager ends, with the sender the builder.
+        drop((answers, tap, sender));
+        stager.await.or_error(ErrorKind::Internal, || "a partition's stager died".to_owned())??;
+        builder.await.or_error(ErrorKind::Internal, || "a partition's builder died".to_owned())?
+    }
+
+    /// The report of a partition that is planned, which is counted among those that are done unless a commit will.
+    fn report(&self, job: &PartitionJob, ended: Ended) -> PartitionReport {
+        let (plan, progress) = (&job.plan, &self.progress);
+        Progress::add(&progress.names_added, plan.counts.added);
+        Progress::add(&progress.names_changed, plan.counts.changed);
+        Progress::add(&progress.names_removed, plan.counts.removed);
+        Progress::add(&progress.names_without_document, plan.without_document);
+        Progress::add(&progress.packuments_planned, plan.fetch.len() as u64);
+        Progress::add(&progress.rows_planned, job.rows.len() as u64);
+        Progress::add(&progress.partitions_unchanged, u64::from(ended == Ended::Unchanged));
+        Progress::add(&progress.partitions_done, u64::from(ended != Ended::Committed));
+        PartitionReport::of(job.partition(), &job.rows, plan, job.previous.as_ref(), ended)
+    }
+}

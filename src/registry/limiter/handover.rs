@@ -1,0 +1,113 @@
+//! How the state of one controller is told to others, and taken over by the next.
+//!
+//! A successor knows only what was told last. It never allows more than that: the smaller of both holds.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::Controller;
+#[cfg(unix)]
+use super::MOST_DOUBLINGS;
+#[cfg(unix)]
+use super::{Trouble, pace::Pace};
+use crate::registry::config::HostLimits;
+
+/// The state of a controller, as it is told to other processes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    /// Requests in flight, of all processes.
+    pub(super) in_flight: u32,
+    /// Requests that wait to leave, of all processes.
+    pub(super) waiting: u32,
+    /// Requests that may be in flight.
+    pub(super) concurrency: f64,
+    /// Requests per second at present, where they are bounded.
+    pub(super) requests_per_second: Option<f64>,
+    /// The same as learned from refusals.
+    pub(super) learned_per_second: Option<f64>,
+    /// How long no request leaves.
+    pub(super) closed_for: Option<Duration>,
+    /// Whether the gate has been closed and no good answer has come since.
+    pub(super) is_probing: bool,
+    pub(super) closings_in_a_row: u32,
+    /// For how long there was no good answer, and whether the host refused at last.
+    pub(super) trouble: Option<(Duration, bool)>,
+}
+
+#[cfg(unix)]
+impl Snapshot {
+    /// The same after `age`, if nothing has happened.
+    pub(super) fn aged(mut self, age: Duration) -> Snapshot {
+        self.closed_for = self.closed_for.map(|left| left.saturating_sub(age)).filter(|left| !left.is_zero());
+        self.trouble = self.trouble.map(|(lasted, refused)| (lasted.saturating_add(age), refused));
+        self
+    }
+}
+
+impl Controller {
+    /// The state to be told; `waiting` requests wait for this controller.
+    pub(super) fn snapshot(&self, now: Instant, waiting: u32) -> Snapshot {
+        Snapshot {
+            in_flight: self.in_flight,
+            waiting,
+            concurrency: self.concurrency,
+            requests_per_second: self.rate(now),
+            learned_per_second: self.pace.as_ref().map(|pace| pace.at(now)),
+            closed_for: self.closed_for(now),
+            is_probing: self.probing || self.closed_until.is_some(),
+            closings_in_a_row: self.closings_in_a_row,
+            trouble: self.trouble.map(|trouble| (now.saturating_duration_since(trouble.since), trouble.refused)),
+        }
+    }
+
+    /// Allows no more than the controller before it did, whose state this was.
+    #[cfg(unix)]
+    pub(super) fn inherit(&mut self, now: Instant, before: &Snapshot) {
+        let is_untried = self.slow_start && self.in_flight == 0 && self.full_at.is_none() && self.reduced_at.is_none();
+        let inherited = if is_untried { before.concurrency } else { self.concurrency.min(before.concurrency) };
+        // What comes from another process may be any number.
+        self.concurrency = inherited.clamp(1.0, f64::from(self.limits.max_concurrency.max(1)));
+        self.slow_start = false;
+        if let Some(learned) = before.learned_per_second.filter(|learned| learned.is_finite() && *learned > 0.0)
+            && self.pace.as_ref().is_none_or(|pace| pace.at(now) > learned)
+        {
+            self.pace = Some(Pace::inherited(learned, now));
+        }
+        if let Some(rate) = self.rate(now) {
+            // The last request of the one before may have left just now.
+            let due = now + Duration::from_secs_f64(rate.recip());
+            self.next_due = Some(self.next_due.map_or(due, |next_due| next_due.max(due)));
+        }
+        if before.is_probing {
+            let most = self.limits.closed_cap.saturating_mul(2);
+            let until = now + before.closed_for.unwrap_or_default().min(most);
+            self.closed_until = Some(self.closed_until.map_or(until, |closed| closed.max(until)));
+        }
+        self.closings_in_a_row = self.closings_in_a_row.max(before.closings_in_a_row.min(MOST_DOUBLINGS));
+        if let (None, Some((lasted, refused))) = (self.trouble, before.trouble) {
+            let since = now.checked_sub(lasted).unwrap_or(now);
+            self.trouble = Some(Trouble { since, last_at: now, given_up: false, refused });
+        }
+    }
+
+    /// Keeps to one part in `share` of these limits from now on. Where the share becomes smaller, so does what was learned,
+    /// since others are about to ask; where it becomes larger, more is found out by trying.
+    pub(super) fn set_limits(&mut self, limits: &HostLimits, share: NonZeroU32) {
+        let part = f64::from(self.share.get()) / f64::from(share.get());
+        if part < 1.0 {
+            self.concurrency *= part;
+            if let Some(pace) = &mut self.pace {
+                pace.scale(part);
+            }
+        }
+        (self.limits, self.share) = (limits.part(share), share);
+        self.concurrency = self.concurrency.clamp(1.0, f64::from(self.limits.max_concurrency.max(1)));
+    }
+
+    /// What was last taken away from those who ask. It changes when less is allowed.
+    pub(super) fn restrictions(&self) -> (Option<Instant>, Option<Instant>) {
+        (self.reduced_at, self.closed_until)
+    }
+}

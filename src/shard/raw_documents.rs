@@ -1,0 +1,170 @@
+//! The documents of a `packuments` shard in order, each as bytes that share the memory of the page that they were read
+//! with. Not here: documents by name (`lookup`, `stored_documents`).
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BinaryViewArray, GenericByteViewArray, RecordBatch, StringArray, StringViewArray};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{ByteViewType, DataType, Field, FieldRef, Schema, SchemaRef};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+
+use super::adapt::{Adapter, Reading, fit};
+use super::reader::{documents_in_a_batch, text_column};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::npm::Representation;
+use crate::store::ShardFile;
+use crate::table::{TableKind, schema};
+
+/// The columns of a document.
+const COLUMNS: [&str; 5] = ["name", "rev", "representation", "json", "bytes"];
+/// A view of so few bytes holds them itself.
+const INLINE_BYTES: usize = 12;
+
+/// The documents of a shard, batch by batch in file order.
+pub struct RawDocuments {
+    reader: ParquetRecordBatchReader,
+    adapter: Option<Adapter>,
+}
+
+/// Some documents.
+pub struct RawDocumentBatch {
+    names: StringArray,
+    revs: StringArray,
+    forms: StringArray,
+    texts: Bodies<StringViewArray>,
+    bytes: Bodies<BinaryViewArray>,
+}
+
+/// A document as it was served.
+pub struct RawDocument<'a> {
+    /// Whose.
+    pub name: &'a str,
+    /// Its `_rev`; the announced one if it has none.
+    pub rev: &'a str,
+    /// Its form.
+    pub representation: Representation,
+    /// The bytes as they were served.
+    pub body: Bytes,
+}
+
+impl RawDocuments {
+    /// Opens a shard of packuments of this version or an earlier one. Fails as [`super::ShardReader::open`] does.
+    pub fn open(file: ShardFile) -> Result<RawDocuments> {
+        let metadata =
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).or_error(ErrorKind::Lake, unreadable)?;
+        let columns = Some(&COLUMNS[..]);
+        let kind = TableKind::Packuments;
+        let reading = Reading::of(kind, metadata.metadata(), metadata.schema(), &schema(kind), columns)?;
+        let options = ArrowReaderOptions::new().with_schema(viewed(metadata.schema()));
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options);
+        let metadata = metadata.or_error(ErrorKind::Lake, unreadable)?;
+        let batch_rows = documents_in_a_batch(metadata.metadata());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(batch_rows);
+        let reader = reading.project(builder).build().or_error(ErrorKind::Lake, unreadable)?;
+        Ok(RawDocuments { reader, adapter: reading.adapter })
+    }
+}
+
+impl Iterator for RawDocuments {
+    type Item = Result<RawDocumentBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.reader.next()?.or_error(ErrorKind::Lake, || "a shard of packuments is damaged".to_owned());
+        let adapted = batch.and_then(|batch| match &self.adapter {
+            Some(adapter) => adapter.adapt(&batch),
+            None => Ok(batch),
+        });
+        Some(adapted.and_then(|batch| RawDocumentBatch::of(&batch)))
+    }
+}
+
+impl RawDocumentBatch {
+    fn of(batch: &RecordBatch) -> Result<RawDocumentBatch> {
+        let column = |name: &str, data_type| {
+            let column = batch.column_by_name(name).map(|column| fit(column, data_type));
+            column.ok_or_else(|| Error::lake(format!("a shard of packuments has no column {name}")))
+        };
+        Ok(RawDocumentBatch {
+            names: text_column(batch, "name")?.clone(),
+            revs: text_column(batch, "rev")?.clone(),
+            forms: text_column(batch, "representation")?.clone(),
+            texts: Bodies::of(column("json", &DataType::Utf8View)?.as_string_view().clone()),
+            bytes: Bodies::of(column("bytes", &DataType::BinaryView)?.as_binary_view().clone()),
+        })
+    }
+
+    /// Each document in order. Fails with [`ErrorKind::Lake`] for a row without one.
+    pub fn iter(&self) -> impl Iterator<Item = Result<RawDocument<'_>>> {
+        (0..self.names.len()).map(|row| {
+            let name = self.names.value(row);
+            let body = self.texts.get(row).or_else(|| self.bytes.get(row));
+            Ok(RawDocument {
+                name,
+                rev: self.revs.value(row),
+                representation: match self.forms.value(row) == Representation::Abbreviated.as_str() {
+                    true => Representation::Abbreviated,
+                    false => Representation::Full,
+                },
+                body: body.ok_or_else(|| Error::lake(format!("the row of {name} in packuments has no document")))?,
+            })
+        })
+    }
+}
+
+/// A column of documents.
+struct Bodies<A> {
+    views: A,
+    /// The memory that the views look into.
+    blocks: Vec<Bytes>,
+}
+
+impl<T: ByteViewType> Bodies<GenericByteViewArray<T>> {
+    fn of(views: GenericByteViewArray<T>) -> Self {
+        let blocks = views.data_buffers().iter().map(|buffer| Bytes::from_owner(Block(buffer.clone()))).collect();
+        Bodies { views, blocks }
+    }
+
+    /// The document of a row, not copied; `None` where it is null.
+    fn get(&self, row: usize) -> Option<Bytes> {
+        if self.views.is_null(row) {
+            return None;
+        }
+        let value: &[u8] = self.views.value(row).as_ref();
+        // By Arrow's format: four bytes each of length, prefix, number of the block, and offset in it.
+        let block = self.views.views().get(row).and_then(|view| self.blocks.get((view >> 64) as u32 as usize));
+        match block {
+            Some(block) if value.len() > INLINE_BYTES => Some(block.slice_ref(value)),
+            _ => Some(Bytes::copy_from_slice(value)),
+        }
+    }
+}
+
+/// Memory of Arrow's, to be shared.
+struct Block(Buffer);
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A shard's columns, the documents among them as views.
+fn viewed(found: &SchemaRef) -> SchemaRef {
+    let viewed = |field: &FieldRef| -> Field {
+        let field = field.as_ref().clone();
+        match field.data_type() {
+            DataType::Utf8 if field.name() == "json" => field.with_data_type(DataType::Utf8View),
+            DataType::Binary if field.name() == "bytes" => field.with_data_type(DataType::BinaryView),
+            _ => field,
+        }
+    };
+    let fields: Vec<Field> = found.fields().iter().map(viewed).collect();
+    Arc::new(Schema::new_with_metadata(fields, found.metadata().clone()))
+}
+
+fn unreadable() -> String {
+    "a shard of packuments cannot be read".to_owned()
+}
