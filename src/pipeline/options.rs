@@ -1,11 +1,25 @@
 //! Options: what an ingest is to do. Not here: doing it (`ingest`), and what a user may type for it (`cli/`).
 
-use super::source::{PartitionMode, Scope};
+use std::num::NonZeroU64;
+
+use super::source::Scope;
 use crate::diff::Selection;
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, OriginInfo, Pivots};
 use crate::npm::Representation;
 use crate::registry::Registry;
 use crate::store::Store;
+
+/// How a new lake's partition set is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionMode {
+    /// Small ranges join and large ones are cut, to about this many rows each.
+    Derived {
+        /// Rows a partition.
+        rows_per_partition: NonZeroU64,
+    },
+    /// The ranges of the pivots as they are.
+    Exact,
+}
 
 /// What an ingest is to do.
 #[derive(Debug, Clone)]

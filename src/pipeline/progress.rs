@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::lake::ShardMeta;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// The counters of one run; shared by all of its tasks.
@@ -83,5 +85,11 @@ impl Progress {
     /// Adds to a counter.
     pub fn add(counter: &AtomicU64, count: u64) {
         counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts a shard that was written.
+    pub(super) fn note_shard(&self, shard: &ShardMeta) {
+        Progress::add(&self.shard_bytes, shard.size_bytes);
+        Progress::add(&self.rows_written, shard.rows);
     }
 }

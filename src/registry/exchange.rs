@@ -16,7 +16,7 @@ use super::classify::{Evidence, Fault, Pressure, Verdict, classify};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
 use super::limiter::Observation;
-use super::limiter::gate::Permit;
+use super::limiter::permit::Permit;
 use super::origin::is_loopback;
 use super::retry::Failed;
 use super::statistics::{Counters, add};

@@ -14,6 +14,7 @@ mod handover;
 mod latency;
 mod local;
 mod pace;
+pub(super) mod permit;
 #[cfg(unix)]
 pub(super) mod shared;
 #[cfg(test)]

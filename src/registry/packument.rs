@@ -5,7 +5,7 @@ use std::future::Future;
 use bytes::Bytes;
 use futures::future::poll_immediate;
 
-use super::limiter::gate::Permit;
+use super::limiter::permit::Permit;
 use crate::npm::{Answer, Document, PackageName, Representation, Validators};
 
 /// The accepted media type of the full form, which must stand alone: beside any other, npm may give the abbreviated form

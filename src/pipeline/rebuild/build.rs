@@ -11,7 +11,7 @@ use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, ShardMeta};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::compare;
-use crate::pipeline::worker::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES, note_written};
+use crate::pipeline::worker::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 use crate::shard::{RawDocument, RawDocuments, ShardReader};
 use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::{DocumentInput, DocumentTables, TableKind, schema};
@@ -182,6 +182,6 @@ fn write(
 fn finish(writer: ShardWriter<StagedFile>, progress: &Progress) -> Result<ShardMeta> {
     let (staged, meta) = writer.finish()?;
     staged.finish()?;
-    note_written(progress, &meta);
+    progress.note_shard(&meta);
     Ok(meta)
 }

@@ -4,7 +4,6 @@
 //! own count, and cut into the partitions of a new lake; and only then is it known which rows the server listed out of
 //! its own order. The spool is a file in staging, so memory does not grow with the registry.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -14,6 +13,7 @@ use super::spool::{Spool, write_spool};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Derivation, Partition, PartitionSet, Pivots, exact_partition_set};
 use crate::npm::{DocRow, Page, PageQuery};
+use crate::pipeline::options::PartitionMode;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::summary::ScanSummary;
 use crate::registry::Registry;
@@ -28,18 +28,6 @@ const PARTITIONS_CAPACITY: usize = 1;
 const ENDLESS_TIMES: u64 = 3;
 /// Fewer rows than these may be listed whatever it says.
 const ENDLESS_ROWS: u64 = 1_000_000;
-
-/// How a new lake's partition set is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartitionMode {
-    /// Small ranges join and large ones are cut, to about this many rows each.
-    Derived {
-        /// Rows a partition.
-        rows_per_partition: NonZeroU64,
-    },
-    /// The ranges of the pivots as they are.
-    Exact,
-}
 
 /// The registry as a source of pages.
 pub(in crate::pipeline) struct Pages(pub(in crate::pipeline) Registry);

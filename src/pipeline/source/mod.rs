@@ -15,7 +15,6 @@ use super::work::WorkItem;
 use crate::error::Result;
 
 pub use changes::Changes;
-pub use listing::PartitionMode;
 pub use scope::Scope;
 
 pub(super) use listing::Pages;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 
-use super::listing::{Listing, PartitionMode, SpoolPlace};
+use super::listing::{Listing, SpoolPlace};
 use super::{Scope, Source};
 use crate::commit::read_manifests;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
@@ -15,7 +15,7 @@ use crate::lake::{
 };
 use crate::pipeline::balance::registry_pivots;
 use crate::pipeline::losses::PartitionLoss;
-use crate::pipeline::options::IngestOptions;
+use crate::pipeline::options::{IngestOptions, PartitionMode};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::status::{keep_partition_set, read_partition_set};
 use crate::pipeline::summary::ScanSummary;

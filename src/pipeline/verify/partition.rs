@@ -72,7 +72,7 @@ pub(super) fn check(work: &Work) -> Result<Checked> {
         let path = layout.shard(kind, partition);
         checked.shards += 1;
         checked.size_bytes += meta.size_bytes;
-        if let Ok(Some(file)) = futures::executor::block_on(store.open_shard(&path)) {
+        if let Ok(Some(file)) = store.blocking().open(&path) {
             refuse_newer(kind, file).doing(|| format!("reading {path}"))?;
         }
         match open_table(work, kind, &path, meta) {

@@ -5,22 +5,18 @@
 //! Not here: which documents to ask for (`plan`), and the order in which shards become visible (`commit`).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::Receiver;
-use tokio_util::sync::CancellationToken;
 
 use super::document_shards::DocumentShards;
-use super::plan::PartitionPlan;
+use super::job::PartitionJob;
 use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
-use crate::fetch::{FetchItem, Fetched, StagedAnswers};
-use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta};
-use crate::npm::{DocRow, Outcome, Representation};
+use crate::fetch::Fetched;
+use crate::lake::{Manifest, ShardMeta};
+use crate::npm::Outcome;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::work::WorkItem;
 use crate::shard::ShardReader;
-use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::TableKind;
 use crate::table::{DocsBuilder, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
@@ -28,51 +24,11 @@ use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 /// Rows of `docs` that are handed to its writer at once.
 const DOCS_BATCH_ROWS: usize = 8_192;
 
-/// What a partition's build needs to know.
-pub(super) struct PartitionJob {
-    pub(super) store: Store,
-    pub(super) layout: OriginLayout,
-    pub(super) item: WorkItem,
-    /// The rows of `_all_docs`, ascending.
-    pub(super) rows: Arc<Vec<DocRow>>,
-    /// When they were listed, in microseconds since 1970.
-    pub(super) listed_at_us: Option<i64>,
-    pub(super) plan: PartitionPlan,
-    /// What the partition held before.
-    pub(super) previous: Option<Manifest>,
-    /// What an earlier run fetched and did not commit.
-    pub(super) staged: StagedAnswers,
-    /// The previous shards of the tables that are merged, opened.
-    pub(super) previous_shards: BTreeMap<TableKind, ShardFile>,
-    pub(super) progress: Arc<Progress>,
-    /// Cancelled when the run ends early: the build ends at the next document or batch.
-    pub(super) stop: CancellationToken,
-    /// Held while a large document becomes rows; of all partitions.
-    pub(super) large_documents: Arc<Mutex<()>>,
-}
-
 /// The shards that a build left in staging, and the manifest that will be true when they are in their places.
 pub(super) struct Built {
     pub(super) manifest: Manifest,
     /// The tables of the staged shards.
     pub(super) staged: Vec<TableKind>,
-}
-
-impl PartitionJob {
-    pub(super) fn partition(&self) -> &Partition {
-        &self.item.partition
-    }
-
-    /// The form of documents that is asked for.
-    pub(super) fn representation(&self) -> Representation {
-        self.item.wanted.representation
-    }
-
-    /// What is planned to be fetched and was not staged by an earlier run.
-    pub(super) fn items_to_ask_for(&self) -> Vec<FetchItem> {
-        let is_staged = |item: &&FetchItem| self.staged.has(item, self.representation());
-        self.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect()
-    }
 }
 
 /// Builds the shards that change and leaves them durable in staging. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came, some
@@ -135,7 +91,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
 }
 
 fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
-    let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), stage(job, TableKind::Docs)?)?;
+    let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), job.stage(TableKind::Docs)?)?;
     let mut builder = DocsBuilder::new();
     for rows in job.rows.chunks(DOCS_BATCH_ROWS) {
         if job.stop.is_cancelled() {
@@ -148,17 +104,8 @@ fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
     }
     let (staged, meta) = writer.finish()?;
     staged.finish()?;
-    note_written(&job.progress, &meta);
+    job.progress.note_shard(&meta);
     Ok(meta)
-}
-
-pub(super) fn stage(job: &PartitionJob, table: TableKind) -> Result<StagedFile> {
-    job.store.stage(&job.layout.staged_shard(table, job.partition()))
-}
-
-pub(in crate::pipeline) fn note_written(progress: &Progress, meta: &ShardMeta) {
-    Progress::add(&progress.shard_bytes, meta.size_bytes);
-    Progress::add(&progress.rows_written, meta.rows);
 }
 
 /// Reads the new `outcomes` shard back: the counts cover rows that were carried over as well.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 
-use super::build::{PartitionJob, note_written, stage};
+use super::job::PartitionJob;
 use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
@@ -112,7 +112,7 @@ impl<'a> DocumentShards<'a> {
                 Some(file) => Some(ShardReader::open(table, file.try_clone()?, &schema(table))?),
                 None => None,
             };
-            let writer = ShardWriter::new(table, schema(table), stage(job, table)?)?;
+            let writer = ShardWriter::new(table, schema(table), job.stage(table)?)?;
             merges.insert(table, ShardMerge::new(writer, previous, job.stop.clone()));
         }
         Ok(DocumentShards {
@@ -318,7 +318,7 @@ impl<'a> DocumentShards<'a> {
         for (table, merge) in self.merges {
             let (staged, meta) = merge.finish().doing(|| format!("writing the shard of {table}"))?;
             staged.finish()?;
-            note_written(progress, &meta);
+            progress.note_shard(&meta);
             metas.push((table, meta));
         }
         Ok(metas)

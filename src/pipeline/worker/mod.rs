@@ -4,6 +4,7 @@
 mod bounds;
 mod build;
 mod document_shards;
+mod job;
 mod leases;
 mod plan;
 
@@ -17,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(super) use self::bounds::Bounds;
-use self::build::{Built, PartitionJob, build};
+use self::build::{Built, build};
+use self::job::PartitionJob;
 use self::leases::Leases;
 use self::plan::{Planned, Previous, plan};
 use super::judge::Judge;
@@ -35,7 +37,6 @@ use crate::registry::Registry;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
-pub(super) use self::build::note_written;
 pub(super) use self::document_shards::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 pub(super) use self::plan::PartitionPlan;
 

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Observation;
 use super::handover::Snapshot;
-use super::local::{GivenUp, LocalGate, LocalPermit, OWN};
+use super::local::{GivenUp, LocalGate, OWN};
+use super::permit::{Admitted, Permit};
 #[cfg(unix)]
-use super::shared::{LinkPermit, Membership};
+use super::shared::Membership;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::config::HostLimits;
 
@@ -72,7 +72,7 @@ impl Gate {
     /// Network if it was silent.
     pub(in crate::registry) async fn enter(&self) -> Result<Permit> {
         let admitted = self.admitted().await.map_err(|GivenUp { refused }| self.given_up(refused))?;
-        Ok(Permit { admitted, refusals_are_about_name: false })
+        Ok(Permit::new(admitted))
     }
 
     /// The gate of another process that asks through this one.
@@ -152,62 +152,6 @@ impl Gate {
         } else {
             Error::network(format!("{host} has given no good answer for {minutes:.0} minutes"))
                 .hint("check the network and the server, then run the same command again")
-        }
-    }
-}
-
-/// Which process admitted a request.
-#[derive(Debug)]
-pub(super) enum Admitted {
-    /// This one.
-    Local(LocalPermit),
-    /// The host's coordinator.
-    #[cfg(unix)]
-    Link(LinkPermit),
-}
-
-/// The right to have one request in flight.
-#[derive(Debug)]
-pub(in crate::registry) struct Permit {
-    admitted: Admitted,
-    /// Whether a refusal is the name's rather than the host's: see [`Observation::Refused`].
-    pub(in crate::registry) refusals_are_about_name: bool,
-}
-
-impl Permit {
-    /// Tells the controller what the request met. At most once.
-    pub(in crate::registry) fn observe(&self, observation: Observation) {
-        match &self.admitted {
-            Admitted::Local(permit) => permit.observe(observation),
-            #[cfg(unix)]
-            Admitted::Link(permit) => permit.observe(observation),
-        }
-    }
-
-    /// Leaves the place among the requests in flight to others until the guard is dropped: what waits here for memory may
-    /// wait for one that has no place.
-    pub(in crate::registry) fn step_aside(&self) -> Aside<'_> {
-        match &self.admitted {
-            Admitted::Local(permit) => permit.step_aside(),
-            #[cfg(unix)]
-            Admitted::Link(permit) => permit.step_aside(),
-        }
-        Aside { admitted: &self.admitted }
-    }
-}
-
-/// A request that is not read from for now.
-#[derive(Debug)]
-pub(in crate::registry) struct Aside<'a> {
-    admitted: &'a Admitted,
-}
-
-impl Drop for Aside<'_> {
-    fn drop(&mut self) {
-        match self.admitted {
-            Admitted::Local(permit) => permit.step_back(),
-            #[cfg(unix)]
-            Admitted::Link(permit) => permit.step_back(),
         }
     }
 }

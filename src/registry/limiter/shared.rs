@@ -25,15 +25,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::gate::Admitted;
 use super::handover::Snapshot;
 use super::local::{GivenUp, LocalGate, OWN};
+use super::permit::Admitted;
 use crate::registry::config::HostLimits;
 use link::Link;
 pub(super) use link::LinkPermit;
 use message::{Ended, SILENCE, ToCoordinator};
 pub use seat::runtime_folder;
-use seat::{Place, Seat};
+use seat::{Seat, SeatFiles};
 use session::{BEAT, Session, serve};
 
 /// How long those who were connected to the coordinator before have to come to the next one.
@@ -45,7 +45,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// The part of a gate that other processes share.
 #[derive(Debug)]
 pub(super) struct Membership {
-    place: Place,
+    files: SeatFiles,
     shared: Arc<Shared>,
     /// Runs from the first request on.
     task: OnceLock<AbortOnDropHandle<()>>,
@@ -70,7 +70,12 @@ impl Membership {
     ) -> Membership {
         let (link, outbox) = Link::new(limits, share);
         let shared = Arc::new(Shared { local, link, leads: watch::Sender::new(false) });
-        Membership { place: Place::of(folder, host), shared, task: OnceLock::new(), outbox: Mutex::new(Some(outbox)) }
+        Membership {
+            files: SeatFiles::of(folder, host),
+            shared,
+            task: OnceLock::new(),
+            outbox: Mutex::new(Some(outbox)),
+        }
     }
 
     /// Waits until a request may leave.
@@ -129,18 +134,18 @@ impl Membership {
     fn start(&self) -> AbortOnDropHandle<()> {
         let outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner).take();
         let outbox = outbox.unwrap_or_else(|| self.shared.link.begin_anew(None));
-        AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.shared).take_part(self.place.clone(), outbox)))
+        AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.shared).take_part(self.files.clone(), outbox)))
     }
 }
 
 impl Shared {
     /// Leads, or follows who does, until the gate is dropped.
-    async fn take_part(self: Arc<Self>, place: Place, mut outbox: UnboundedReceiver<ToCoordinator>) {
+    async fn take_part(self: Arc<Self>, files: SeatFiles, mut outbox: UnboundedReceiver<ToCoordinator>) {
         let mut unreachable_since = None;
         loop {
-            match place.take() {
+            match files.take() {
                 Ok(None) => {
-                    if !self.follow(&place, &mut outbox, &mut unreachable_since).await {
+                    if !self.follow(&files, &mut outbox, &mut unreachable_since).await {
                         continue;
                     }
                 }
@@ -156,16 +161,16 @@ impl Shared {
     /// Asks the coordinator until it ends. Returns whether there was one to be reached.
     async fn follow(
         &self,
-        place: &Place,
+        files: &SeatFiles,
         outbox: &mut UnboundedReceiver<ToCoordinator>,
         unreachable_since: &mut Option<Instant>,
     ) -> bool {
-        let (begun, lock) = (Instant::now(), place.lock_file());
-        let is_reached = match place.connect().await {
+        let (begun, lock) = (Instant::now(), files.lock_file());
+        let is_reached = match files.connect().await {
             Ok(stream) => {
                 *unreachable_since = None;
                 if link::attend(&self.link, outbox, stream).await == Ended::Silent {
-                    place.vacate(lock);
+                    files.vacate(lock);
                 }
                 true
             }
@@ -173,7 +178,7 @@ impl Shared {
             Err(_) => {
                 if unreachable_since.get_or_insert(begun).elapsed() >= SILENCE {
                     *unreachable_since = None;
-                    place.vacate(lock);
+                    files.vacate(lock);
                 }
                 false
             }

@@ -15,7 +15,7 @@ use super::message::PROTOCOL;
 
 /// Where the coordinator of one host is found.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct SeatFiles {
     folder: PathBuf,
     lock: PathBuf,
     socket: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct Place {
 /// Held by the coordinator. Dropped, it is free for another.
 #[derive(Debug)]
 pub(super) struct Seat {
-    place: Place,
+    files: SeatFiles,
     lock: File,
     /// Where members connect.
     pub(super) listener: UnixListener,
@@ -35,14 +35,14 @@ pub(super) struct Seat {
     members: u32,
 }
 
-impl Place {
+impl SeatFiles {
     /// Of a host, by its name and port.
-    pub(super) fn of(folder: &Path, host: &str) -> Place {
+    pub(super) fn of(folder: &Path, host: &str) -> SeatFiles {
         let digest = Sha256::digest(format!("{PROTOCOL} {host}"));
         // Short, since the path of a socket is of some 100 bytes at most.
         let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let path = |suffix: &str| folder.join(format!("{name}.{suffix}"));
-        Place { folder: folder.to_owned(), lock: path("lock"), socket: path("sock"), guard: path("guard") }
+        SeatFiles { folder: folder.to_owned(), lock: path("lock"), socket: path("sock"), guard: path("guard") }
     }
 
     /// Takes the seat; `None` where another process has it. Fails where the folder is not fit for it.
@@ -65,7 +65,7 @@ impl Place {
         // Who listened here has died: the lock was free.
         remove_if_there(&self.socket)?;
         let listener = UnixListener::bind(&self.socket)?;
-        let mut seat = Seat { place: self.clone(), lock, listener, members_before, members: members_before };
+        let mut seat = Seat { files: self.clone(), lock, listener, members_before, members: members_before };
         seat.set_members(0)?;
         Ok(Some(seat))
     }
@@ -106,7 +106,7 @@ impl Place {
 impl Seat {
     /// Whether it was not taken away meanwhile, as from a process that was suspended.
     pub(super) fn is_held(&self) -> bool {
-        self.place.has_lock(&self.lock)
+        self.files.has_lock(&self.lock)
     }
 
     /// Says how many members there are.
@@ -123,9 +123,9 @@ impl Drop for Seat {
     fn drop(&mut self) {
         // Where nobody else needs them, the files go. It is locked still, and nobody is harmed where this fails.
         if self.members == 0 && self.is_held() {
-            let _ = fs::remove_file(&self.place.socket);
-            let _ = fs::remove_file(&self.place.guard);
-            let _ = fs::remove_file(&self.place.lock);
+            let _ = fs::remove_file(&self.files.socket);
+            let _ = fs::remove_file(&self.files.guard);
+            let _ = fs::remove_file(&self.files.lock);
         }
     }
 }

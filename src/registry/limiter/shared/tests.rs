@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::registry::limiter::Observation;
-use crate::registry::limiter::gate::{Gate, Permit};
+use crate::registry::limiter::gate::Gate;
+use crate::registry::limiter::permit::Permit;
 
 const HOST: &str = "registry.example";
 
@@ -45,36 +46,36 @@ async fn processes(folder: &tempfile::TempDir, limits: &HostLimits, members: usi
 #[tokio::test]
 async fn a_seat_has_one_holder_and_tells_the_next_one_who_will_come() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::of(folder.path(), HOST);
-    let mut seat = place.take().unwrap().unwrap();
-    assert!(place.take().unwrap().is_none());
-    assert!(Place::of(folder.path(), "another.example").take().unwrap().is_some());
+    let files = SeatFiles::of(folder.path(), HOST);
+    let mut seat = files.take().unwrap().unwrap();
+    assert!(files.take().unwrap().is_none());
+    assert!(SeatFiles::of(folder.path(), "another.example").take().unwrap().is_some());
     seat.set_members(12).unwrap();
     seat.set_members(7).unwrap();
     drop(seat);
-    let seat = place.take().unwrap().unwrap();
+    let seat = files.take().unwrap().unwrap();
     assert_eq!(seat.members_before, 7);
     drop(seat);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "files are left that nobody needs");
-    assert_eq!(place.take().unwrap().unwrap().members_before, 0);
+    assert_eq!(files.take().unwrap().unwrap().members_before, 0);
 }
 
 #[tokio::test]
 async fn a_seat_is_taken_from_one_who_is_silent_once_only() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::of(folder.path(), HOST);
-    let mut silent = place.take().unwrap().unwrap();
+    let files = SeatFiles::of(folder.path(), HOST);
+    let mut silent = files.take().unwrap().unwrap();
     silent.set_members(2).unwrap();
-    let lock = place.lock_file();
-    place.vacate(lock);
+    let lock = files.lock_file();
+    files.vacate(lock);
     assert!(!silent.is_held());
-    let next = place.take().unwrap().unwrap();
+    let next = files.take().unwrap().unwrap();
     assert_eq!(next.members_before, 2);
     // Another member finds the same silence later.
-    place.vacate(lock);
+    files.vacate(lock);
     drop(silent);
-    assert!(next.is_held() && place.take().unwrap().is_none());
-    assert!(place.connect().await.is_ok());
+    assert!(next.is_held() && files.take().unwrap().is_none());
+    assert!(files.connect().await.is_ok());
 }
 
 #[test]
@@ -248,7 +249,7 @@ async fn who_says_what_is_no_message_is_not_listened_to_and_harms_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let gates = processes(&folder, &limits(1), 1).await;
     for words in ["\n", "{}\n", "null", r#"{"Enter":{"request":1}}"#, "\u{0}\u{1}", &"9".repeat(3 << 20)] {
-        let mut stranger = Place::of(folder.path(), HOST).connect().await.unwrap();
+        let mut stranger = SeatFiles::of(folder.path(), HOST).connect().await.unwrap();
         // It may hang up in the middle.
         let _ = stranger.write_all(words.as_bytes()).await;
         let _ = stranger.shutdown().await;
