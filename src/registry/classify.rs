@@ -137,11 +137,7 @@ fn verdict_on(
     authorized: bool,
 ) -> Verdict {
     match status.as_u16() {
-        200 if looks_like_json(body_start) => Verdict::Done,
-        // A block page or a login page in the place of an answer.
-        200 => {
-            stranger(Pressure::Overloaded, format!("status 200 with {} instead of JSON", content(headers, body_start)))
-        }
+        200 => not_json(headers, body_start).unwrap_or(Verdict::Done),
         304 if conditional => Verdict::NotModified,
         304 => Verdict::Retry {
             pressure: Pressure::None,
@@ -173,6 +169,12 @@ fn verdict_on(
         code if (100..300).contains(&code) => stranger(Pressure::None, format!("the unexpected status {status}")),
         _ => fatal(ErrorKind::Network, format!("status {status}{}", quoted(body_start))),
     }
+}
+
+/// The verdict on a body with status 200 that cannot be JSON: a block page or a login page in the place of an answer.
+pub(super) fn not_json(headers: &HeaderMap, body_start: &[u8]) -> Option<Verdict> {
+    let what = || format!("status 200 with {} instead of JSON", content(headers, body_start));
+    (!looks_like_json(body_start)).then(|| stranger(Pressure::Overloaded, what()))
 }
 
 fn classify_fault(fault: &Fault) -> Verdict {
@@ -236,7 +238,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 }
 
 /// Whether what a body begins with can be JSON: any value, white space and a byte order mark before it allowed.
-pub(super) fn looks_like_json(body_start: &[u8]) -> bool {
+fn looks_like_json(body_start: &[u8]) -> bool {
     let text = body_start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body_start).trim_ascii_start();
     matches!(text.first(), Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::budget::{RequestBudget, RequestLedger, month_of};
-use super::classify::{Evidence, Fault, classify, looks_like_json};
+use super::classify::{Evidence, Fault, classify, not_json};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
 use super::database_info::DatabaseInfo;
@@ -303,6 +303,9 @@ impl Registry {
                 let mut grown = Grown::new(gate, &permit);
                 let whole = read_whole(&mut body, &mut grown, limit_bytes).await.map_err(faulty)?;
                 let Whole { document: bytes, gzip: as_it_came } = whole;
+                if let Some(verdict) = not_json(body.headers(), &bytes) {
+                    return Err(Failed::NoAnswer { verdict, http_status: Some(200) });
+                }
                 let (is_held, is_last) = (request.is_held, attempts.is_last());
                 check(&bytes, &request.name, End { is_certain: body.has_certain_end(), is_held, is_last })?;
                 // The lake holds a document of this name: what takes its place should be one.
@@ -329,9 +332,6 @@ impl Registry {
 /// A packument must be whole, and of the name that was asked for. Whether it is sound is not asked here: what cannot be
 /// read is kept, and said to be malformed.
 fn check(document: &[u8], name: &PackageName, end: End) -> Result<(), Failed> {
-    if !looks_like_json(document) {
-        return Err(faulty(Fault::OtherKind("it says that it is JSON, and is not".to_owned())));
-    }
     if !end.is_whole(document) {
         return Err(faulty(Fault::Cut("the document stops before its last brace".to_owned())));
     }
