@@ -91,7 +91,7 @@ pub fn newer_than_known(record: &[u8]) -> Option<String> {
         return Some(format!("it has format {format}, and this all-docs knows {FORMAT_VERSION}"));
     }
     let members = |name| record.get(name).and_then(Value::as_object).into_iter().flatten();
-    let of_page = members("schema_versions").map(|(table, version)| (table, version));
+    let of_page = members("schema_versions");
     let of_shards = members("shards").filter_map(|(table, shard)| Some((table, shard.get("schema_version")?)));
     of_page.chain(of_shards).find_map(|(table, version)| {
         let version = version.as_u64()?;

@@ -66,8 +66,8 @@ impl Record for CommitIntent {
     /// In format 1 an intent is the manifest alone.
     fn from_json(path: &str, text: &[u8]) -> Result<Self> {
         match serde_json::from_slice(text) {
-            Ok(intent) => Ok(intent),
-            Err(_) => Manifest::from_json(path, text).map(|manifest| CommitIntent { manifest, moved: None }),
+            Ok(intent) if newer_than_known(text).is_none() => Ok(intent),
+            _ => Manifest::from_json(path, text).map(|manifest| CommitIntent { manifest, moved: None }),
         }
     }
 }
@@ -110,7 +110,7 @@ mod tests {
             assert!(error.message().contains("newer version"), "{error}");
             assert!(newer_than_known(text.as_bytes()).is_some());
         }
-        assert!(!newer_than_known(&set().to_json().unwrap()).is_some());
+        assert!(newer_than_known(&set().to_json().unwrap()).is_none());
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
             let error = PartitionSet::from_json("npm/partitions.json", text).unwrap_err();
             assert_eq!(error.message(), "the partition set npm/partitions.json is damaged");
             assert_eq!(error.hint_text(), Some(PartitionSet::DAMAGED_HINT));
-            assert!(!newer_than_known(text).is_some());
+            assert!(newer_than_known(text).is_none());
         }
     }
 }

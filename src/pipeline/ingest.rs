@@ -44,7 +44,7 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     let store = options.store.clone();
     stop.run_until_cancelled(options.registry.info()).await.unwrap_or_else(|| Err(Error::interrupted()))?;
     if options.dry_run {
-        return Run::new(options, layout, progress, DRY_RUN).to_its_end(&stop, started).await;
+        return Run::new(options, layout, progress, DRY_RUN).complete(&stop, started).await;
     }
     open_lake(&store, layout.name(), &options.origin_info).await?;
     count_in_lake(&store, &options.registry).await?;
@@ -52,7 +52,7 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     sweep(&store).await?;
     sweep_runs(&store, &layout).await?;
     let reporter = RunReporter::start(store.clone(), &layout, Arc::clone(&progress), options.registry.clone()).await?;
-    let result = Run::new(options, layout.clone(), progress, reporter.run()).to_its_end(&stop, started).await;
+    let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;
     // Whatever else failed is the story. Processes that worked beside this one may have died meanwhile.
     let ended = reporter.end().await.and(sweep_runs(&store, &layout).await);
     result.and_then(|summary| ended.map(|()| summary))
@@ -92,7 +92,7 @@ impl Run {
     }
 
     /// Runs to the end, or until it is stopped.
-    async fn to_its_end(self, stop: &CancellationToken, started: Instant) -> Result<IngestSummary> {
+    async fn complete(self, stop: &CancellationToken, started: Instant) -> Result<IngestSummary> {
         let mut summary = SummaryBuilder::new(self.wanted.began_at_us);
         let outcome = tokio::select! {
             // Whoever wants it to stop is heard before a failure that the stop may have caused.
