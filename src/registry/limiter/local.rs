@@ -88,7 +88,7 @@ impl LocalGate {
         self.turnstile.acquire().await.ok()
     }
 
-    /// Admits nobody until the head is released: other processes are about to hand their permits to this gate, while
+    /// Suspends or resumes admission. A suspended gate admits nobody: other processes give their permits back here while
     /// their requests are still in flight.
     #[cfg(unix)]
     pub(super) fn suspend(&self, is_suspended: bool) {
