@@ -23,8 +23,8 @@ use super::statistics::{Counters, add};
 use crate::error::{Context, ErrorKind, Result};
 use crate::npm::Validators;
 
-/// How much of an invalid response's body is read. It also drains the body, so that its connection can be reused. Block
-/// pages have some 5 KB.
+/// How much of an invalid response's body is read. Reading drains a short body, so that its connection can be reused.
+/// Block pages have some 5 KB.
 const LOOK_BYTES: usize = 16 << 10;
 
 /// One request.

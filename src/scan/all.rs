@@ -24,7 +24,7 @@ const PAGES_WAITING_PER_RANGE: usize = 2;
 /// The settings of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScanOptions {
-    /// How many rows to ask for at once, 2 to [`MAX_PAGE_ROWS`].
+    /// How many rows to request at once, 2 to [`MAX_PAGE_ROWS`].
     pub page_rows: u32,
     /// How many ranges are paged at the same time.
     pub concurrency: NonZeroUsize,

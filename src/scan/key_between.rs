@@ -25,8 +25,8 @@ pub(super) fn key_between(low: &str, high: Option<&str>, fraction: f64) -> Optio
     None
 }
 
-/// Returns the least key that sorts below `high` and above all names with a certain beginning of `low`, the shortest
-/// possible one. It leaps at once over very many names with the same beginning.
+/// Returns the least key above all names that share a beginning with `low`: the shortest beginning that keeps the key
+/// below `high`. It leaps at once over very many names that begin alike.
 pub(super) fn key_after_beginning(low: &str, high: Option<&str>) -> Option<String> {
     let common = common_beginning(low, high);
     low[common..].char_indices().find_map(|(at, character)| {

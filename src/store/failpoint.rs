@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     Death,
     /// The step fails, and later ones succeed.
     Once,
-    /// The disk is full: this step fails, and so do all later ones that need room.
+    /// The disk is full: this step fails, and so do all later ones that need space.
     FullDisk,
     /// The step waits for [`Store::let_go`], and is done then. On a disk only.
     Held,

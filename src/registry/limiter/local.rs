@@ -88,8 +88,8 @@ impl LocalGate {
         self.turnstile.acquire().await.ok()
     }
 
-    /// Suspends or resumes admission. A suspended gate admits nobody: other processes give their permits back here while
-    /// their requests are still in flight.
+    /// Suspends or resumes admission. A suspended gate admits nobody: other processes give their permits back here
+    /// while their requests are still in flight.
     #[cfg(unix)]
     pub(super) fn suspend(&self, is_suspended: bool) {
         let controller = self.controller();

@@ -29,7 +29,7 @@ pub(super) struct SeatFiles {
 pub(super) struct Seat {
     files: SeatFiles,
     lock: File,
-    /// Where members connect.
+    /// The socket that members connect to.
     pub(super) listener: UnixListener,
     /// How many members the previous coordinator had.
     pub(super) members_before: u32,
