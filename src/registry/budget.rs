@@ -43,7 +43,7 @@ pub struct BudgetSnapshot {
 
 impl Record for BudgetSnapshot {
     const NOUN: &'static str = "the count of requests";
-    const DAMAGED_HINT: &'static str = "run all-docs verify --repair: it keeps what is whole of it";
+    const DAMAGED_HINT: &'static str = "run all-docs verify --repair: it keeps the undamaged part";
 }
 
 impl BudgetSnapshot {

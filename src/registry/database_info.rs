@@ -21,7 +21,7 @@ impl DatabaseInfo {
     /// Decodes the root's body. The error is a clause that describes an unusable one.
     pub(super) fn decode(body: &[u8]) -> Result<DatabaseInfo, String> {
         let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(body) else {
-            return Err("its root answers with something that is no JSON object".to_owned());
+            return Err("its root is no JSON object".to_owned());
         };
         let text = |name: &str| match members.get(name) {
             Some(Value::String(text)) => Some(text.clone()),

@@ -162,7 +162,7 @@ impl Attempts {
             }
             // A successful verdict never comes here; if one did, the request has failed rather than the program.
             answer @ (Verdict::Done | Verdict::NotModified | Verdict::Gone | Verdict::Blocked) => {
-                let error = Error::internal(format!("an answer was taken for a failure: {answer:?}"));
+                let error = Error::internal(format!("a success was taken for a failure: {answer:?}"));
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
             }
         };

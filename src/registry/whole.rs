@@ -1,6 +1,6 @@
 //! Reads the body of a document to its end: decoded, and as it came over the wire.
 //!
-//! Not here: whether it is the document that was asked for (`identity`).
+//! Not here: whether it is the requested document (`identity`).
 
 use bytes::Bytes;
 

@@ -26,7 +26,7 @@ impl Misplaced {
                 format!("the registry listed more than {MAX_MISPLACED_ROWS} names out of order or out of their range"),
             )
             .hint(
-                "it may not heed startkey or endkey, or not sort by bytes; scan it in one range, with [null] as pivots",
+                "it may ignore startkey or endkey, or not sort by bytes; scan it in one range, with [null] as pivots",
             ));
         }
         match self.rows.entry(row.name) {

@@ -102,8 +102,8 @@ impl<S: PageSource> RangeScan<S> {
         let mut sifted = self.sieve.sift(page.rows)?;
         sifted.oddities.note_unusable(page.unusable_rows, self.sieve.range());
         if is_full && !sifted.has_new {
-            return Err(Error::network("the registry gave a full page in which nothing is new")
-                .hint("it may not heed startkey; is this the address of a registry's _all_docs?"));
+            return Err(Error::network("the registry gave a full page without a new name")
+                .hint("it may ignore startkey; is this the address of a registry's _all_docs?"));
         }
         let is_short = self.longest.exceeds(row_count) || row_count < LEAST_CAP_ROWS || !sifted.has_new;
         let is_last = !is_full && is_short;

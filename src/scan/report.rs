@@ -89,8 +89,9 @@ impl ScanReport {
         self.rows_by_range.iter().sum()
     }
 
-    /// Returns how many rows fewer were listed than the registry counts: the smaller of its first and last count. `None`
-    /// if it gave no count. Only for a scan of all ranges. A few missing rows are no fault: names come and go meanwhile.
+    /// Returns how many rows fewer were listed than the registry counts: the smaller of its first and last count.
+    /// `None` if it gave no count. Only for a scan of all ranges. A few missing rows are no fault: names come and go
+    /// meanwhile.
     pub fn missing_rows(&self) -> Option<u64> {
         let least = self.total_rows_at_first?.min(self.total_rows_at_last?);
         Some(least.saturating_sub(self.listed_rows() + self.misplaced.len() as u64))

@@ -94,7 +94,7 @@ impl StagedAnswers {
             Some((segment, place)) => self.segment(segment, name)?.and_then(|segment| segment.response(place)),
             None => None,
         };
-        found.ok_or_else(|| Error::lake(format!("the staged answer for {name} vanished")))
+        found.ok_or_else(|| Error::lake(format!("the staged response for {name} vanished")))
     }
 
     /// Opens a segment, and closes those that end before `name`; `None` if it was damaged after it was indexed.

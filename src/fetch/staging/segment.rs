@@ -82,7 +82,7 @@ impl SegmentBuilder {
             header.body = Some(Body { coding, coded_bytes, bytes });
         }
         let text = serde_json::to_vec(&header)
-            .or_error(ErrorKind::Internal, || "a staged answer cannot be spelled as JSON".to_owned())?;
+            .or_error(ErrorKind::Internal, || "a staged response cannot be written as JSON".to_owned())?;
         let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
         for part in [length.as_slice(), &text, coded] {
             self.bytes.extend_from_slice(part);
@@ -172,9 +172,9 @@ impl Body {
 
 /// Compresses a body, which may be large, on a thread where it blocks no other task.
 async fn compress(body: Bytes) -> Result<Vec<u8>> {
-    let compressed = blocking("compressing an answer", move || {
+    let compressed = blocking("compressing a response", move || {
         zstd::bulk::compress(&body, ZSTD_LEVEL)
-            .or_error(ErrorKind::Internal, || "a staged answer cannot be compressed".to_owned())
+            .or_error(ErrorKind::Internal, || "a staged response cannot be compressed".to_owned())
     });
     compressed.await
 }

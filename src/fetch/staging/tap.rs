@@ -40,7 +40,7 @@ impl StagingTap {
         }
         let (back, passed) = oneshot::channel();
         match self.sender.send((fetched, back)).await {
-            Ok(()) => passed.await.map_err(|_| Error::internal("the task that stages answers died")),
+            Ok(()) => passed.await.map_err(|_| Error::internal("the task that stages responses died")),
             Err(refused) => Ok(refused.0.0),
         }
     }

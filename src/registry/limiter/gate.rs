@@ -148,7 +148,7 @@ impl Gate {
         let (host, minutes) = (self.host(), self.inner.limits.patience.as_secs_f64() / 60.0);
         if refused {
             Error::new(ErrorKind::RateLimit, format!("{host} has refused every request for {minutes:.0} minutes")).hint(
-                "run the same command again later, or with a lower --rate; what is in the lake is not asked for again",
+                "run the same command again later, or with a lower --rate; it does not request again what is in the lake",
             )
         } else {
             Error::network(format!("{host} has given no good response for {minutes:.0} minutes"))

@@ -120,8 +120,8 @@ impl Link {
         }
     }
 
-    /// Prepares for the next coordinator. Returns the state, then all further messages, and the outcomes that the
-    /// previous coordinator may not have heard.
+    /// Prepares for the next coordinator. Returns a new queue of messages: first the state, then the outcomes that the
+    /// previous coordinator may not have heard, then all later messages.
     pub(super) fn begin_anew(
         &self,
         before: Option<UnboundedReceiver<ToCoordinator>>,
