@@ -1,6 +1,7 @@
-//! The one error type of the library: what kind, what was being done, what to do next.
+//! The library's one error type: its kind, the work it interrupted and the next step for the user.
 //!
-//! Not here: how an error is printed (`cli/`), which HTTP answer is which kind, and what is asked again (`registry/`).
+//! Not here: how an error is printed (`cli/`), which HTTP response maps to which kind, and which requests are retried
+//! (`registry/`).
 
 use std::fmt;
 
@@ -9,28 +10,28 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// What a caller can decide by. Each kind has its own exit code on the command line.
+/// The part of an error that callers decide by. Each kind has its own exit code on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An argument, a file or a statement of the user's is wrong. Nothing was changed.
+    /// An argument, a file or a statement of the user is wrong. Nothing was changed.
     Input,
-    /// A server could not be reached, or did not answer as a registry does.
+    /// A server could not be reached, or did not respond as a registry does.
     Network,
-    /// A server refused for so long that waiting on made no sense, or a budget of requests is used up.
+    /// A server refused for too long, or a request budget is used up.
     RateLimit,
     /// Credentials were refused (401, or 403 on credentials).
     Denied,
     /// The lake cannot be read or written: disk full, read-only, damaged, or of a newer version.
     Lake,
-    /// The user, or the one who runs the process, asked it to stop.
+    /// The user, or the operator of the process, asked it to stop.
     Interrupted,
-    /// A mistake of this program's own.
+    /// A bug in this program.
     Internal,
 }
 
 impl ErrorKind {
-    /// The kind in the words of the error's first line.
+    /// Returns the kind as the error's first line names it.
     pub fn as_str(self) -> &'static str {
         match self {
             ErrorKind::Input => "bad input",
@@ -44,7 +45,7 @@ impl ErrorKind {
     }
 }
 
-/// An error: its kind, one sentence, the things it happened to, what to do next, and its cause.
+/// An error: its kind, one sentence, its context, a hint and its cause.
 ///
 /// `Display` prints one line; [`Error::report`] prints all of it.
 pub struct Error {
@@ -60,7 +61,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind` that says `message`: a clause in lower case, without a final dot.
+    /// Creates an error of `kind` with `message`: a clause in lower case, without a final dot.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let inner = Inner { kind, message: message.into(), doing: Vec::new(), hint: None, source: None };
         Error { inner: Box::new(inner) }
@@ -91,41 +92,41 @@ impl Error {
         Error::new(ErrorKind::Interrupted, "stopped before the end")
     }
 
-    /// Adds what was being done, outermost last: `"reading the pivots file x.json"`.
+    /// Adds the interrupted work, outermost last: `"reading the pivots file x.json"`.
     pub fn doing(mut self, what: impl Into<String>) -> Self {
         self.inner.doing.push(what.into());
         self
     }
 
-    /// Says what the user can do next. The first hint that is set stays; that of a cause counts where there is none.
+    /// Sets the hint for the user. The first hint wins; the cause's hint applies where there is none.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.inner.hint.get_or_insert(hint.into());
         self
     }
 
-    /// Keeps the cause.
+    /// Sets the cause.
     pub fn source(mut self, source: impl Into<Source>) -> Self {
         self.inner.source = Some(source.into());
         self
     }
 
-    /// The kind, by which callers decide.
+    /// Returns the kind, by which callers decide.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// The sentence alone, without context.
+    /// Returns the sentence alone, without context.
     pub fn message(&self) -> &str {
         &self.inner.message
     }
 
-    /// What the user can do next, where it is known.
+    /// Returns the hint for the user, if there is one.
     pub fn hint_text(&self) -> Option<&str> {
         let cause = || std::iter::successors(std::error::Error::source(self), |error| error.source());
         self.inner.hint.as_deref().or_else(|| cause().find_map(hint_of))
     }
 
-    /// The whole story on several lines: the sentence, what was being done, the causes, the hint.
+    /// Returns the full report on several lines: the sentence, the context, the causes, the hint.
     pub fn report(&self) -> String {
         let mut text = self.inner.message.clone();
         for what in &self.inner.doing {
@@ -136,7 +137,7 @@ impl Error {
         let mut last = self.inner.message.clone();
         while let Some(error) = cause {
             let line = error.to_string();
-            // Libraries repeat their cause's words in their own; one telling is enough.
+            // Libraries repeat their cause's words in their own; print them once.
             if !last.contains(&line) {
                 text.push_str("\n  because ");
                 text.push_str(&line);
@@ -152,7 +153,7 @@ impl Error {
     }
 }
 
-/// The hint of an error that is ours, or an I/O error that holds one of ours.
+/// Returns the hint of an [`Error`], or of an I/O error that wraps one.
 fn hint_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
     let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     let error = held.map_or(error, |held| held);
@@ -186,7 +187,7 @@ impl std::error::Error for Error {
 
 /// Adds context to any result whose error can become an [`Error`].
 pub trait Context<T> {
-    /// Turns the error into one of `kind` with a lazily made sentence, keeping the cause.
+    /// Turns the error into one of `kind` with a lazily made sentence, and keeps the cause.
     fn or_error(self, kind: ErrorKind, message: impl FnOnce() -> String) -> Result<T>;
 }
 
@@ -196,7 +197,7 @@ impl<T, E: Into<Source>> Context<T> for std::result::Result<T, E> {
     }
 }
 
-/// Adds what was being done to a result that already has our error.
+/// Adds context to a result whose error is already an [`Error`].
 pub trait Doing<T> {
     /// See [`Error::doing`].
     fn doing(self, what: impl FnOnce() -> String) -> Result<T>;

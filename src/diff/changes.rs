@@ -1,4 +1,4 @@
-//! The difference of two listings: what was added, changed and removed.
+//! The difference of two listings: added, changed and removed names.
 
 use super::join::{Join, Named, Pair};
 use crate::error::{ErrorKind, Result};
@@ -10,17 +10,20 @@ impl Named for DocRow {
     }
 }
 
-/// Yields the changes from `previous` (what the lake has) to `current` (what the registry lists), by name.
+/// Yields the changes from `previous` (the lake's rows) to `current` (the registry's listing), by name.
 ///
-/// Both must be strictly ascending by name. A removed name is announced with the revision it had last. Any other
-/// revision is a change, a smaller one too: a package that was deleted and made anew begins to count anew.
+/// Both must be strictly ascending by name. A removed name is announced with its last revision. Any other revision is a
+/// change, a smaller one too: a package that was deleted and created again begins to count again.
 ///
 /// # Errors
-/// What either sequence yields; [`ErrorKind::Lake`] for a `previous` out of order, [`ErrorKind::Internal`] for such a
+///
+/// Those of either sequence; [`ErrorKind::Lake`] for a `previous` out of order, [`ErrorKind::Internal`] for such a
 /// `current`. Nothing comes after an error.
 ///
 /// # Caution
-/// A listing that is cut short looks as if its rest had been removed: act on removals only once it is known complete.
+///
+/// A listing that is cut short looks as if its rest had been removed: act on removals only once it is known to be
+/// complete.
 pub fn diff<P, C>(previous: P, current: C) -> impl Iterator<Item = Result<Change>>
 where
     P: IntoIterator<Item = Result<DocRow>>,
@@ -42,10 +45,10 @@ fn change(pair: Pair<DocRow, DocRow>) -> Option<Change> {
     Some(Change { name: row.name, rev: row.rev, kind })
 }
 
-/// How many changes of each kind there were.
+/// The number of changes of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChangeCounts {
-    /// Names that the lake did not know.
+    /// Names that are new to the lake.
     pub added: u64,
     /// Names at another revision.
     pub changed: u64,
@@ -63,7 +66,7 @@ impl ChangeCounts {
         }
     }
 
-    /// Whether nothing changed.
+    /// Returns whether nothing changed.
     pub fn is_empty(&self) -> bool {
         *self == ChangeCounts::default()
     }

@@ -1,4 +1,4 @@
-//! The fetch decision: what is to be done about each name's document, from the new listing and what is known already.
+//! The fetch decision for each name's document, from the new listing and the known outcomes.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use super::join::{Join, Named, Pair};
 use crate::error::{ErrorKind, Result};
 use crate::npm::{DocRow, PackageName, Representation, Revision};
 
-/// What the lake knows of a name's last request: a row of `outcomes`.
+/// The lake's knowledge of a name's last request: a row of `outcomes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
-    /// Whose request.
+    /// The name.
     pub name: PackageName,
-    /// The revision that was announced when it was asked for.
+    /// The revision announced at the time of the request.
     pub rev: Revision,
-    /// Whether it need not be repeated as long as the same revision is announced.
+    /// Whether the request need not be repeated while the same revision is announced.
     pub is_settled: bool,
     /// The form of the document that the lake holds; `None` where it holds none.
     pub representation: Option<Representation>,
@@ -25,20 +25,20 @@ impl Named for Known {
     }
 }
 
-/// Whose documents are wanted.
+/// The names whose documents are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Selection {
-    /// Everybody's.
+    /// All names.
     #[default]
     All,
-    /// Of these names only (`--names`). What the lake holds of others stays as it is.
+    /// Only these names (`--names`). The lake keeps the documents of the others as they are.
     Names(BTreeSet<PackageName>),
-    /// Nobody's (`--packuments none`). What the lake holds stays as it is.
+    /// No names (`--packuments none`). The lake keeps its documents as they are.
     None,
 }
 
 impl Selection {
-    /// Whether `name`'s document is wanted.
+    /// Returns whether `name`'s document is wanted.
     pub fn contains(&self, name: &PackageName) -> bool {
         match self {
             Selection::All => true,
@@ -48,49 +48,50 @@ impl Selection {
     }
 }
 
-/// Why a document has to be fetched.
+/// The reason to fetch a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FetchReason {
-    /// It was never asked for.
+    /// It was never requested.
     Unknown,
-    /// Another revision is announced than the one that was asked for.
+    /// The announced revision differs from the one at the last request.
     Revised,
-    /// The last request has to be repeated, though nothing new is announced.
+    /// The last request must be repeated, although the revision is the same.
     Unsettled,
     /// The lake holds the abbreviated form, and the full one is wanted.
     FullerForm,
 }
 
-/// What is to be done about a name.
+/// The action for a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Ask the registry for its document.
+    /// Request its document from the registry.
     Fetch(FetchReason),
-    /// Keep the rows and the outcome that the lake has.
+    /// Keep the lake's rows and outcome.
     Carry,
-    /// Nothing is known and nothing is wanted: the name has its row in `docs`, and no other.
+    /// Nothing is known and nothing is wanted: the name has only its row in `docs`.
     Leave,
-    /// The registry no longer lists it: its rows and its outcome end here.
+    /// The registry no longer lists it: remove its rows and its outcome.
     Drop,
 }
 
-/// A name, its announced revision (the last known one if it is no longer listed), and what is to be done.
+/// A name, its announced revision (the last known one if it is no longer listed), and its action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedStep {
     /// The name and its revision.
     pub row: DocRow,
-    /// What is to be done.
+    /// The action.
     pub step: Step,
 }
 
 /// Decides for every name of `listed` and `known`, by name.
 ///
 /// Both must be strictly ascending by name. A name whose last request is [settled](Known::is_settled) at the announced
-/// revision is not asked for again, also if it has no document. A full document serves where the abbreviated form is
+/// revision is not requested again, even if it has no document. A full document serves where the abbreviated form is
 /// wanted, for it holds more; an abbreviated one does not serve where the full form is wanted.
 ///
 /// # Errors
-/// What either sequence yields; [`ErrorKind::Lake`] for a `known` out of order, [`ErrorKind::Internal`] for such a
+///
+/// Those of either sequence; [`ErrorKind::Lake`] for a `known` out of order, [`ErrorKind::Internal`] for such a
 /// `listed`. Nothing comes after an error.
 pub fn plan_fetch<L, K>(
     listed: L,
@@ -241,7 +242,7 @@ mod tests {
         }
     }
 
-    /// The decision once more, written as a question about one name.
+    /// Makes the same decision for one name at a time.
     fn naive(
         name: &str,
         rev: u8,

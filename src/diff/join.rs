@@ -1,4 +1,4 @@
-//! The merge-join under both questions of this room: two sequences sorted by name become one, side by side.
+//! The merge-join of this module's two functions: combines two sequences sorted by name, side by side.
 
 use std::cmp::Ordering;
 use std::iter::Peekable;
@@ -9,11 +9,11 @@ use crate::npm::PackageName;
 /// One name of either sequence, or of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pair<L, R> {
-    /// Only the left one has it.
+    /// Only in the left one.
     Left(L),
-    /// Only the right one has it.
+    /// Only in the right one.
     Right(R),
-    /// Both have it.
+    /// In both.
     Both(L, R),
 }
 
@@ -27,7 +27,7 @@ pub(super) trait Named {
 struct Ordered<I: Iterator> {
     items: Peekable<I>,
     last: Option<PackageName>,
-    /// What the sequence is called in an error, and whose fault it is.
+    /// The sequence's name in an error, and the error's kind.
     what: (&'static str, ErrorKind),
 }
 
@@ -51,7 +51,8 @@ pub(super) struct Join<L: Iterator, R: Iterator> {
 }
 
 impl<L: Iterator, R: Iterator> Join<L, R> {
-    /// `left_what` and `right_what` name the sequences in the error about one that is not strictly ascending.
+    /// Creates a join. `left_what` and `right_what` name the sequences in the error about one that is not strictly
+    /// ascending.
     pub(super) fn new(
         left: L,
         left_what: (&'static str, ErrorKind),

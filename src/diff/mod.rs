@@ -1,7 +1,7 @@
-//! What a new listing means for the lake: which names were added, changed or removed, and which documents to fetch.
+//! The meaning of a new listing for the lake: which names were added, changed or removed, and which documents to fetch.
 //!
-//! Pure merge-joins of sequences that are sorted by name, in constant memory. Not here: where the rows come from
-//! (`scan`, the docs shards), and who acts on the answer (`fetch`, `shard`).
+//! Pure merge-joins of sequences sorted by name, in constant memory. Not here: the source of the rows (`scan`, the docs
+//! shards), and acting on the result (`fetch`, `shard`).
 
 mod changes;
 mod fetch_plan;

@@ -1,8 +1,8 @@
-//! How many bytes of documents may be in memory at once, over all partitions that are under way.
+//! Limits the bytes of documents in memory, over all partitions in progress.
 //!
-//! Results leave each partition in the order of their names, so the oldest request of a partition must never wait for
-//! memory that younger ones hold: it is let through, as far as its document is small, or no other partition's oldest has
-//! been let through with a large one. The bound is therefore the limit, one document, and a little for each lane.
+//! Each partition releases results in the order of their names, so its oldest request must never wait for memory that
+//! younger ones hold. The oldest request passes the limit if its document is small, or if no other partition's oldest
+//! has passed with a large one. The bound is therefore the limit, one document, and a little for each lane.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 
 use crate::registry::BodyGate;
 
-/// What the oldest document of each lane may hold whatever the others do: most documents are far smaller.
+/// The bytes that the oldest document of each lane may always hold: most documents are far smaller.
 const SMALL_DOCUMENT_BYTES: u64 = 4 << 20;
 
-/// A bound on the bytes of bodies in memory. Cheap to clone.
+/// A limit on the bytes of bodies in memory. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct OrderedByteBudget {
     shared: Arc<Shared>,
@@ -31,7 +31,7 @@ struct Shared {
 struct Used {
     bytes: u64,
     lanes: u64,
-    /// The one large document that was let through beyond the limit: its lane and its place there.
+    /// The one large document that passed the limit: its lane and its place there.
     beyond_limit: Option<(u64, u64)>,
 }
 
@@ -42,12 +42,12 @@ impl Shared {
 }
 
 impl OrderedByteBudget {
-    /// A budget of `limit_bytes`.
+    /// Creates a budget of `limit_bytes`.
     pub fn new(limit_bytes: u64) -> Self {
         OrderedByteBudget { shared: Arc::new(Shared { limit_bytes, used: Mutex::default(), freed: Notify::new() }) }
     }
 
-    /// A lane for one ordered sequence of documents.
+    /// Creates a lane for one ordered sequence of documents.
     pub fn lane(&self) -> Lane {
         let number = {
             let mut used = self.shared.used();
@@ -57,13 +57,13 @@ impl OrderedByteBudget {
         Lane { shared: Arc::clone(&self.shared), number, head: Arc::default(), next: Arc::default() }
     }
 
-    /// The bytes that are held now.
+    /// Returns the bytes held now.
     pub fn used_bytes(&self) -> u64 {
         self.shared.used().bytes
     }
 }
 
-/// One ordered sequence of documents; shares must be opened, and dropped, in their order.
+/// One ordered sequence of documents. Reservations must be opened, and dropped, in their order.
 #[derive(Debug, Clone)]
 pub struct Lane {
     shared: Arc<Shared>,
@@ -73,14 +73,14 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// The share of the next document in order.
+    /// Returns the reservation of the next document in order.
     pub fn reserve(&self) -> Reservation {
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
         Reservation { lane: self.clone(), sequence, held_bytes: AtomicU64::new(0) }
     }
 }
 
-/// What one document holds of the budget. Freed on drop.
+/// The bytes that one document holds of the budget. Freed on drop.
 #[derive(Debug)]
 pub struct Reservation {
     lane: Lane,
@@ -113,7 +113,7 @@ impl BodyGate for Reservation {
         loop {
             let freed = self.lane.shared.freed.notified();
             tokio::pin!(freed);
-            // Listening begins before the check, so that what is freed in between is not missed.
+            // Listening begins before the check, so that bytes freed in between are not missed.
             freed.as_mut().enable();
             if self.try_grow(more_bytes) {
                 return;

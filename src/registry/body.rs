@@ -1,7 +1,7 @@
-//! The body of an answer, decoded piece by piece as it arrives.
+//! The body of a response, decoded piece by piece as it arrives.
 //!
-//! gzip is undone by us rather than by the HTTP client, which would hide how many bytes came over the wire, hand on pieces
-//! of 8 KiB, and let a small body inflate without our seeing it.
+//! This module inflates gzip itself. The HTTP client would hide the number of bytes on the wire, return pieces of 8
+//! KiB, and let a small body inflate without limit.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use super::classify::Fault;
 use super::gzip::Inflate;
 use super::statistics::{Counters, add};
 
-/// How much is inflated at once: as large as a processor's nearest caches like it.
+/// The size of an inflated piece. It fits a processor's nearest caches.
 const PIECE_BYTES: usize = 64 << 10;
-/// How much of a body's beginning is looked at: more white space than any server sends before its JSON.
+/// The length of the peeked beginning: more white space than any server sends before its JSON.
 const PEEK_BYTES: usize = 1 << 10;
-/// So many bytes over the wire make at least one, unless they are made not to.
+/// The most wire bytes read for a peek. So many inflate to at least one byte, unless they are crafted not to.
 const MOST_WIRE_BYTES_OF_PEEK: usize = 64 << 10;
 
-/// What comes after the headers.
+/// The part of a response after the headers.
 pub(super) struct Body<'a> {
     response: reqwest::Response,
     counters: &'a Counters,
     silence_timeout: Duration,
-    /// How much longer this answer may be waited for.
+    /// The time left for this response.
     time_left: Duration,
     coding: Coding,
-    /// Came over the wire and is not decoded yet.
+    /// Bytes from the wire that are not decoded yet.
     wire: Bytes,
     /// The last piece of a body that is not compressed.
     piece: Bytes,
@@ -60,12 +60,13 @@ impl<'a> Body<'a> {
         matches!(self.coding, Coding::Gzip)
     }
 
-    /// How many bytes come over the wire, where the headers say it.
+    /// Returns the number of bytes on the wire, where the headers tell it.
     pub(super) fn wire_bytes(&self) -> Option<u64> {
         self.response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
-    /// Whether the protocol tells a whole body from one that broke off: by a length, by chunks, or by gzip's own end.
+    /// Returns whether the protocol tells a whole body from a broken-off one: by a length, by chunks, or by gzip's own
+    /// end.
     pub(super) fn has_certain_end(&self) -> bool {
         let headers = self.response.headers();
         !matches!(self.coding, Coding::Identity)
@@ -73,7 +74,7 @@ impl<'a> Body<'a> {
             || headers.contains_key(TRANSFER_ENCODING)
     }
 
-    /// What the decoded body begins with, at most 1 KiB; nothing where the body is empty. No piece is taken by this.
+    /// Returns the beginning of the decoded body, at most 1 KiB; nothing where the body is empty. Consumes no piece.
     pub(super) async fn peek(&mut self) -> Result<Vec<u8>, Fault> {
         loop {
             let (beginning, has_ended) = match &self.coding {
@@ -100,7 +101,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The next piece, at most 64 KiB of an inflated body, never empty; `None` at the end of the body.
+    /// Returns the next piece, at most 64 KiB of an inflated body, never empty; `None` at the end of the body.
     pub(super) async fn next(&mut self) -> Result<Option<&[u8]>, Fault> {
         while !self.decode_piece()? {
             match self.next_wire_bytes().await? {
@@ -116,8 +117,8 @@ impl<'a> Body<'a> {
         Ok(Some(piece))
     }
 
-    /// Reads on until `at_least` bytes are there or the body ends, for a look at a body that is no document. What is
-    /// missing after a fault is not missed. A short body is drained by this, so its connection can be used again.
+    /// Reads on until `at_least` bytes are there or the body ends, to inspect a body that is no document. Ignores
+    /// faults. This drains a short body, so its connection can be reused.
     pub(super) async fn beginning(&mut self, at_least: usize) -> Vec<u8> {
         let mut beginning = Vec::new();
         while let Ok(Some(piece)) = self.next().await {
@@ -129,8 +130,8 @@ impl<'a> Body<'a> {
         beginning
     }
 
-    /// The next bytes as they come over the wire; `None` at their end. Not mixed with [`Body::next`], but for what is put
-    /// back.
+    /// Returns the next bytes as they come over the wire; `None` at their end. Not mixed with [`Body::next`], except
+    /// for bytes put back.
     pub(super) async fn next_encoded(&mut self) -> Result<Option<Bytes>, Fault> {
         match self.wire.is_empty() {
             false => Ok(Some(std::mem::take(&mut self.wire))),
@@ -138,7 +139,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Puts back what [`Body::next_encoded`] gave, so that [`Body::next`] decodes it.
+    /// Puts back bytes from [`Body::next_encoded`], for [`Body::next`] to decode.
     pub(super) fn put_back(&mut self, encoded: Bytes) {
         self.wire = encoded;
     }
@@ -163,7 +164,7 @@ impl<'a> Body<'a> {
         Ok(chunk)
     }
 
-    /// Makes a piece of what has come over the wire; false if more of that is needed.
+    /// Decodes a piece from the bytes received; false if more are needed.
     fn decode_piece(&mut self) -> Result<bool, Fault> {
         match &self.coding {
             Coding::Identity => {
@@ -198,7 +199,7 @@ fn unknown(coding: &str) -> Fault {
     Fault::Garbled(format!("content encoding {coding:?} was not asked for"))
 }
 
-/// The last cause of an error: the client's outer ones repeat the URL and each other.
+/// Returns the last cause of an error: the client's outer ones repeat the URL and each other.
 pub(super) fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

@@ -1,8 +1,8 @@
-//! How many requests a host has been sent in a calendar month, and how many it may be sent.
+//! Counts the requests sent to a host in a calendar month, and limits them.
 //!
-//! Requests are taken from a block that was entered into a ledger before the first of them leaves; what is left of it is
-//! given back at the end. So a ledger that outlives the process never says less than was sent, whenever the process dies,
-//! and several processes can share it. Not here: where the ledger lies (the lake).
+//! Requests are taken from a block. The ledger counts a block before its first request leaves, and gets the unused rest
+//! back at the end. So a ledger that outlives the process never counts less than was sent, whenever the process dies,
+//! and several processes can share it. Not here: where the ledger is stored (the lake).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,13 +16,13 @@ use tokio::time::Instant;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Record;
 
-/// Requests in the first block of a run: few runs send fewer.
+/// The size of a run's first block: few runs send fewer requests.
 const FIRST_BLOCK: u64 = 16;
-/// The most requests in a block, and so about the most that a killed process counts in vain.
+/// The size of the largest block, and so about the most requests that a killed process wastes.
 const LARGEST_BLOCK: u64 = 4_096;
-/// How long a block should last: then writing it costs nothing beside the requests.
+/// The duration that a block should last: at this rate, ledger writes cost nothing beside the requests.
 const BLOCK_LASTS: Duration = Duration::from_secs(1);
-/// A block is at most this part of what is left of a budget, so that a killed process wastes little of a small one.
+/// A block takes at most this part of the rest of a budget, so a killed process wastes little of a small one.
 const BLOCKS_LEFT: u64 = 16;
 
 /// The requests of one host in one month.
@@ -30,25 +30,25 @@ const BLOCKS_LEFT: u64 = 16;
 pub struct MonthCount {
     /// The month in UTC, `2026-11`.
     pub month: String,
-    /// How many requests were sent, or are in the blocks of processes that send them now.
+    /// Requests sent, or reserved in blocks of running processes.
     pub requests: u64,
 }
 
-/// What is kept from run to run: the last month of each host.
+/// The counts kept from run to run: the last month of each host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BudgetSnapshot {
-    /// By host, with its port where that is not the scheme's.
+    /// Keyed by host, with its port where that is not the scheme's.
     pub hosts: BTreeMap<String, MonthCount>,
 }
 
 impl Record for BudgetSnapshot {
     const NOUN: &'static str = "the count of requests";
-    const DAMAGED_HINT: &'static str = "run all-docs verify --repair: it keeps what is whole of it";
+    const DAMAGED_HINT: &'static str = "run all-docs verify --repair: it keeps the undamaged part";
 }
 
 impl BudgetSnapshot {
-    /// Counts `wish` more requests to `host`, or as many as `limit` requests a month leave room for. Answers how many, and
-    /// in which month.
+    /// Counts `wish` more requests to `host`, or as many as `limit` requests a month still allow. Returns that number
+    /// and its month.
     fn reserve(&mut self, host: &str, month: &str, wish: u64, limit: Option<u64>) -> MonthCount {
         let count = self.at(host, month);
         let requests = limit.map_or(wish, |limit| {
@@ -59,14 +59,14 @@ impl BudgetSnapshot {
         MonthCount { month: count.month.clone(), requests }
     }
 
-    /// Takes back requests that were counted and not sent. Of a month that is over nobody asks any more.
+    /// Takes back requests that were counted and not sent. Ignores a month that is over.
     fn give_back(&mut self, host: &str, unsent: &MonthCount) {
         if let Some(count) = self.hosts.get_mut(host).filter(|count| count.month == unsent.month) {
             count.requests = count.requests.saturating_sub(unsent.requests);
         }
     }
 
-    /// The count of `host` in `month`; in a later one where that has begun for another process: clocks differ.
+    /// Returns the count of `host` in `month`, or in a later month that another process has begun: clocks differ.
     fn at(&mut self, host: &str, month: &str) -> &mut MonthCount {
         let fresh = || MonthCount { month: month.to_owned(), requests: 0 };
         let count = self.hosts.entry(host.to_owned()).or_insert_with(fresh);
@@ -78,14 +78,14 @@ impl BudgetSnapshot {
     }
 }
 
-/// Where requests are counted.
+/// A store for request counts.
 pub trait RequestLedger: Send + Sync {
-    /// Changes the counts, with no other change in between; durable when it returns. `change` may be called several times,
-    /// of which the last one holds.
+    /// Changes the counts, with no other change in between; durable when it returns. `change` may be called several
+    /// times; the last call holds.
     fn update<'a>(&'a self, change: &'a mut (dyn FnMut(&mut BudgetSnapshot) + Send)) -> BoxFuture<'a, Result<()>>;
 }
 
-/// A ledger that is gone with the process: of a run without a lake.
+/// A ledger in memory, for a run without a lake.
 #[derive(Debug, Default)]
 pub(super) struct MemoryLedger {
     pub(super) counts: Mutex<BudgetSnapshot>,
@@ -98,7 +98,7 @@ impl RequestLedger for MemoryLedger {
     }
 }
 
-/// Counts requests, and refuses the one that would pass the limit.
+/// Counts requests, and refuses the one that would exceed the limit.
 pub(super) struct RequestBudget {
     shared: Arc<Shared>,
 }
@@ -106,29 +106,29 @@ pub(super) struct RequestBudget {
 struct Shared {
     per_month: Option<u64>,
     blocks: Mutex<Blocks>,
-    /// One permit: who has it changes the ledger.
+    /// Has one permit; its holder changes the ledger.
     turn: Arc<Semaphore>,
 }
 
 struct Blocks {
     ledger: Arc<dyn RequestLedger>,
-    /// The ledger of the time before another one was given.
+    /// The ledger used before another one was given.
     own: Arc<MemoryLedger>,
     by_host: BTreeMap<String, Block>,
 }
 
-/// Requests that the ledger counts already.
+/// Requests that the ledger has counted already.
 struct Block {
     month: String,
     /// Not sent yet.
     left: u64,
     reserved: u64,
-    /// How many were asked for, where the budget had room.
+    /// The size requested for the block; the budget may have granted less.
     wish: u64,
     since: Instant,
 }
 
-/// What became of the wish to take a request from a block.
+/// The result of taking a request from a block.
 enum Taken {
     Yes,
     /// It was one of the last.
@@ -137,7 +137,8 @@ enum Taken {
 }
 
 impl RequestBudget {
-    /// A budget of this many requests per host and month, `None` for no limit. Counting goes on without one.
+    /// Creates a budget of this many requests per host and month, `None` for no limit. Requests are counted in either
+    /// case.
     pub(super) fn new(per_month: Option<u64>) -> Self {
         let own = Arc::new(MemoryLedger::default());
         let ledger = Arc::clone(&own) as Arc<dyn RequestLedger>;
@@ -145,7 +146,7 @@ impl RequestBudget {
         RequestBudget { shared: Arc::new(Shared { per_month, blocks, turn: Arc::new(Semaphore::new(1)) }) }
     }
 
-    /// Counts in `ledger` from now on, and there what was sent before.
+    /// Counts in `ledger` from now on, and adds the requests sent before.
     pub(super) async fn count_in(&self, ledger: Arc<dyn RequestLedger>) -> Result<()> {
         let turn = turn(&self.shared).await?;
         self.settle_in(&turn).await?;
@@ -162,15 +163,15 @@ impl RequestBudget {
         Ok(())
     }
 
-    /// Takes one request to `host` in `month` off the budget.
+    /// Takes one request to `host` in `month` from the budget.
     ///
-    /// Fails, of kind RateLimit, when the budget of the month is spent, and as the ledger does. Nothing is counted then.
+    /// Fails, of kind RateLimit, when the month's budget is spent, and as the ledger does. Counts nothing then.
     pub(super) async fn take(&self, host: &str, month: &str) -> Result<()> {
         loop {
             match self.shared.blocks().take(host, month) {
                 Taken::Yes => return Ok(()),
                 Taken::NearlyEmpty => {
-                    // So that nobody has to wait for it. If it fails, whoever needs it is told.
+                    // Reserve ahead, so that nobody has to wait. The next caller that needs the block gets the error.
                     if let Ok(turn) = Arc::clone(&self.shared.turn).try_acquire_owned() {
                         drop(self.reserve(turn, host, month));
                     }
@@ -190,7 +191,7 @@ impl RequestBudget {
         }
     }
 
-    /// Gives back what was counted and not sent: at the end of a run. A request that is sent later is counted anew.
+    /// Returns counted but unsent requests to the ledger at the end of a run. A later request is counted again.
     pub(super) async fn settle(&self) -> Result<()> {
         self.settle_in(&turn(&self.shared).await?).await
     }
@@ -211,8 +212,8 @@ impl RequestBudget {
         ledger.update(&mut |counts| unsent.iter().for_each(|(host, unsent)| counts.give_back(host, unsent))).await
     }
 
-    /// Has the ledger count the next block, in a task of its own: one that was counted must not be forgotten because
-    /// nobody waits for it any more. Answers how many requests it has.
+    /// Reserves the next block in the ledger, in a task of its own: a counted block must not be lost when its waiter
+    /// goes away. Returns the number of requests in it.
     fn reserve(&self, turn: OwnedSemaphorePermit, host: &str, month: &str) -> tokio::task::JoinHandle<Result<u64>> {
         let (shared, host, month) = (Arc::clone(&self.shared), host.to_owned(), month.to_owned());
         tokio::spawn(async move {
@@ -260,7 +261,7 @@ impl Blocks {
 }
 
 impl Block {
-    /// Whether it has a request for `month`. The ledger may be in the next one already.
+    /// Returns whether the block has a request for `month`. The ledger may be in the next month already.
     fn serves(&self, month: &str) -> bool {
         self.left > 0 && self.month.as_str() >= month
     }
@@ -281,7 +282,7 @@ async fn turn(shared: &Shared) -> Result<OwnedSemaphorePermit> {
     Arc::clone(&shared.turn).acquire_owned().await.map_err(|_| Error::internal("the count of requests was closed"))
 }
 
-/// The calendar month of an instant in UTC, as budgets count it.
+/// Returns the calendar month of an instant in UTC, as budgets count it.
 pub fn month_of(timestamp: jiff::Timestamp) -> String {
     timestamp.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m").to_string()
 }

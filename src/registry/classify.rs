@@ -1,6 +1,7 @@
-//! What an answer means: the one place that turns status, headers, first bytes and faults of the connection into a verdict.
+//! Decides what a response means: the one place that turns status, headers, first bytes and connection faults into a
+//! verdict.
 //!
-//! Not here: how long to wait (`retry`), and what the limiter makes of it (`limiter`).
+//! Not here: how long to wait (`retry`), and how the limiter reacts (`limiter`).
 
 use std::time::{Duration, SystemTime};
 
@@ -9,32 +10,32 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 
 use crate::error::ErrorKind;
 
-/// What came of one attempt, as far as its meaning depends on it.
+/// The result of one attempt, as far as its meaning depends on it.
 #[derive(Debug)]
 pub(super) enum Evidence<'a> {
-    /// The server answered.
+    /// The server responded.
     Answered {
         /// The HTTP status.
         status: StatusCode,
         /// The headers.
         headers: &'a HeaderMap,
-        /// The first bytes of the decoded body; all of it where it is short.
+        /// The first bytes of the decoded body; all of a short one.
         body_start: &'a [u8],
-        /// Whether the request was conditional, so that 304 is an answer to it.
+        /// Whether the request was conditional, so that 304 is a valid response.
         conditional: bool,
         /// Whether credentials were sent.
         authorized: bool,
     },
-    /// The exchange failed, or what was exchanged cannot be the answer to this request.
+    /// The exchange failed, or the response cannot belong to this request.
     Failed(&'a Fault),
 }
 
-/// How an exchange can fail although the server is not known to have refused.
+/// A failed exchange in which the server is not known to have refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
     /// No connection: name not found, connection refused, TLS failed.
     Unreachable(String),
-    /// Nothing came for too long, or the whole took too long.
+    /// Nothing came for too long, or the whole response took too long.
     TimedOut,
     /// The connection broke, or the body ended before its length or its end.
     Cut(String),
@@ -53,49 +54,49 @@ pub(super) enum Fault {
     },
 }
 
-/// What an answer means for the request.
+/// What a response means for the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The body is the answer, as far as its first bytes tell.
+    /// The body is the requested one, as far as its first bytes tell.
     Done,
-    /// What the caller has is right.
+    /// The caller's copy is current.
     NotModified,
-    /// The registry has no document to give.
+    /// The registry has no such document.
     Gone,
-    /// The registry must not or will not give the document, to anyone.
+    /// The registry must not or will not give the document to anyone.
     Blocked,
-    /// Not an answer. Ask again.
+    /// No valid response. Retry.
     Retry {
-        /// Whose fault it seems, for the limiter.
+        /// The load on the server, for the limiter.
         pressure: Pressure,
-        /// When the server said to come back.
+        /// The delay that the server asked for.
         retry_after: Option<Duration>,
-        /// Whether the server seems to be something else than a registry, rather than in trouble.
+        /// Whether the server seems to be no registry, rather than a registry in trouble.
         stranger: UnknownServer,
-        /// Whether caches on the way must be passed by.
+        /// Whether caches on the way must be bypassed.
         past_caches: bool,
         /// Why, as a clause.
         reason: String,
     },
-    /// Asking again would not help.
+    /// A retry would not help.
     Fatal {
         /// The error's kind. `Denied` stops the run; any other only this request.
         kind: ErrorKind,
-        /// Whether the document is too large, which is a fact about it and not a failure.
+        /// Whether the document is too large. That is a fact about it, not a failure.
         oversize: bool,
         /// Why, as a clause.
         reason: String,
     },
 }
 
-/// Whether a server that has not given a useful answer yet may be the wrong one.
+/// Whether a server without a useful response so far may be the wrong one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UnknownServer {
-    /// It behaves as registries in trouble do.
+    /// It behaves like a registry in trouble.
     No,
-    /// It answers as no registry does.
+    /// It responds as no registry does.
     Answers,
-    /// There is none.
+    /// No server could be reached.
     Unreachable,
 }
 
@@ -110,7 +111,7 @@ pub(super) enum Pressure {
     Refused,
 }
 
-/// The verdict on one attempt (npm-facts A.5, A.6).
+/// Returns the verdict on one attempt (npm-facts A.5, A.6).
 pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
     let (status, headers, body_start, conditional, authorized) = match *evidence {
         Evidence::Failed(fault) => return classify_fault(fault),
@@ -120,7 +121,7 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
     };
     let retry_after = retry_after(headers, SystemTime::now());
     match verdict_on(status, headers, body_start, conditional, authorized) {
-        // Whatever else it says: a server that names a time asks not to be asked before.
+        // A server that names a time refuses requests before it, whatever its status.
         Verdict::Retry { stranger, past_caches, reason, .. } if retry_after.is_some() => {
             Verdict::Retry { pressure: Pressure::Refused, retry_after, stranger, past_caches, reason }
         }
@@ -128,7 +129,7 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
     }
 }
 
-/// The same, by all but `Retry-After`.
+/// Returns the verdict, `Retry-After` left aside.
 fn verdict_on(
     status: StatusCode,
     headers: &HeaderMap,
@@ -146,7 +147,7 @@ fn verdict_on(
             past_caches: true,
             reason: "status 304 to a request without conditions".to_owned(),
         },
-        // A front that has lost its way to the registry says so in HTML; a registry says JSON, or little.
+        // A proxy that has lost its registry says so in HTML; a registry says JSON, or little.
         404 | 410 if body_start.trim_ascii_start().starts_with(b"<") => {
             stranger(Pressure::None, format!("status {status} with a page of HTML"))
         }
@@ -159,9 +160,9 @@ fn verdict_on(
         403 if authorized => denied("status 403: the registry refuses these credentials", body_start),
         403 => Verdict::Blocked,
         429 => retry(Pressure::Refused, "status 429: too many requests".to_owned()),
-        // Without a time it is as often a passing fault behind a load balancer.
+        // Without a `Retry-After` it is as often a passing fault behind a load balancer.
         503 => retry(Pressure::Overloaded, "status 503: the server is not available".to_owned()),
-        // These are about one document or one fault more often than about load.
+        // These concern one document or one fault more often than load.
         500 | 501 | 505 => retry(Pressure::None, format!("status {status}")),
         500..=599 => retry(Pressure::Overloaded, format!("status {status}")),
         408 | 425 => retry(Pressure::Overloaded, format!("status {status}")),
@@ -171,7 +172,8 @@ fn verdict_on(
     }
 }
 
-/// The verdict on a body with status 200 that cannot be JSON: a block page or a login page in the place of an answer.
+/// Returns the verdict on a body with status 200 that cannot be JSON: a block page or a login page instead of the
+/// document.
 pub(super) fn not_json(headers: &HeaderMap, body_start: &[u8]) -> Option<Verdict> {
     let what = || format!("status 200 with {} instead of JSON", content(headers, body_start));
     (!looks_like_json(body_start)).then(|| stranger(Pressure::Overloaded, what()))
@@ -187,11 +189,11 @@ fn classify_fault(fault: &Fault) -> Verdict {
             reason: format!("the server cannot be reached: {why}"),
         },
         Fault::TimedOut => retry(Pressure::Overloaded, "the server stayed silent for too long".to_owned()),
-        Fault::Cut(why) => retry(Pressure::None, format!("the answer broke off: {why}")),
-        Fault::Garbled(why) => retry(Pressure::None, format!("the answer is garbled: {why}")),
+        Fault::Cut(why) => retry(Pressure::None, format!("the response broke off: {why}")),
+        Fault::Garbled(why) => retry(Pressure::None, format!("the response is garbled: {why}")),
         Fault::OtherName(found) => {
             let found: String = found.chars().take(200).collect();
-            let reason = format!("the answer is the document of {found:?}");
+            let reason = format!("the response is the document of {found:?}");
             Verdict::Retry {
                 pressure: Pressure::None,
                 retry_after: None,
@@ -226,24 +228,24 @@ fn denied(reason: &str, body_start: &[u8]) -> Verdict {
     fatal(ErrorKind::Denied, format!("{reason}{}", quoted(body_start)))
 }
 
-/// When a `Retry-After`, in seconds or as an HTTP date, says to come back; zero for a date that has passed.
+/// Parses `Retry-After`, in seconds or as an HTTP date, into a delay; zero for a date that has passed.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<f64>() {
-        // Anything that is no number of seconds says nothing; what is endless is cut to the cap later.
+        // Anything but a number of seconds is ignored; an endless delay is cut to the cap later.
         return (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(1e9)));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Whether what a body begins with can be JSON: any value, white space and a byte order mark before it allowed.
+/// Returns whether a body's beginning can be JSON: any value, after optional white space and a byte order mark.
 fn looks_like_json(body_start: &[u8]) -> bool {
     let text = body_start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body_start).trim_ascii_start();
     matches!(text.first(), Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
 }
 
-/// What a body that is no JSON is, for a message.
+/// Describes a body that is no JSON, for a message.
 fn content(headers: &HeaderMap, body_start: &[u8]) -> String {
     let text = body_start.trim_ascii_start();
     if text.is_empty() {
@@ -258,7 +260,7 @@ fn content(headers: &HeaderMap, body_start: &[u8]) -> String {
     }
 }
 
-/// The server's own words, where they are short and plain, to put after a status.
+/// Returns the server's own words to put after a status, where they are short and plain.
 fn quoted(body_start: &[u8]) -> String {
     match std::str::from_utf8(body_start).map(str::trim) {
         Ok(text) if !text.is_empty() && text.len() <= 200 && !text.contains(char::is_control) => format!(" ({text})"),

@@ -1,7 +1,7 @@
-//! The registry as the rest of the program asks it: its information, its pages, its packuments.
+//! The registry as the rest of the program sees it: its information, its pages, its packuments.
 //!
-//! Each question is a loop of attempts: wait at the gate, take from the budget, ask, and either have an answer or know how
-//! long to wait. What an answer means is in `classify`, how one request goes over the wire in `exchange`.
+//! Each request is a loop of attempts: wait at the gate, take from the budget, send, then return the response or
+//! compute the next pause. `classify` decides what a response means; `exchange` sends one request over the wire.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -30,12 +30,13 @@ use crate::npm::{
     Answer, ChangesPage, ChangesQuery, Document, PackageName, Page, PageQuery, RowsDecoder, RowsPage, Validators,
 };
 
-/// The largest root document that is read: npm's has 100 bytes.
+/// The largest root document that is read. npm's has 100 bytes.
 const MAX_INFO_BYTES: usize = 1 << 20;
 
-/// The largest page that is read. A full one of npm's has some 1.5 MB, and one of the longest names and revisions 6.
+/// The largest page that is read. A full page of npm's has some 1.5 MB, and one with the longest names and revisions 6
+/// MB.
 const MAX_PAGE_BYTES: usize = 16 << 20;
-/// An error that is served as if it were a document is no larger.
+/// The largest error message that a server serves as a document.
 const LARGEST_MESSAGE_BYTES: usize = 64 << 10;
 
 const JSON: &str = "application/json";
@@ -61,9 +62,9 @@ impl std::fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// Prepares to ask `origin`. Sends nothing. Needs a tokio runtime with time and I/O when it is asked something.
+    /// Creates a client for `origin`. Sends nothing. Requests need a tokio runtime with time and I/O.
     ///
-    /// Fails, of kind Input, for a user agent that cannot stand in a header.
+    /// Fails, of kind Input, for a user agent that is not valid in a header.
     pub fn new(origin: Origin, config: RegistryConfig, credentials: Credentials) -> Result<Registry> {
         let wire = Wire::new(&config, [&origin.replicate_url, &origin.registry_url], credentials)?;
         let hosts = Hosts::new(&origin, &config);
@@ -71,45 +72,46 @@ impl Registry {
         Ok(Registry { inner: Arc::new(Inner { origin, config, wire, hosts, budget }) })
     }
 
-    /// What is asked.
+    /// Returns the origin that this client reads.
     pub fn origin(&self) -> &Origin {
         &self.inner.origin
     }
 
-    /// The largest document that is taken, decoded, in bytes.
+    /// Returns the size limit of a decoded document, in bytes.
     pub fn max_document_bytes(&self) -> u64 {
         self.inner.config.max_document_bytes
     }
 
-    /// What was exchanged so far.
+    /// Returns the counters of all exchanges so far.
     pub fn statistics(&self) -> Statistics {
         self.inner.wire.counters.read()
     }
 
-    /// How the gates stand: of `_all_docs`, then of packuments. The same one twice where both are one host.
+    /// Returns the state of the gates: that of `_all_docs`, then that of packuments. Both are the same where one host
+    /// serves both.
     pub fn gates(&self) -> [GateStatus; 2] {
         [self.inner.hosts.replicate.gate.status(), self.inner.hosts.registry.gate.status()]
     }
 
-    /// Keeps to one part in `share` of the limits of every host from now on: so many machines ask them. Where processes of
-    /// this machine share a gate, the largest number that one of them was told holds.
+    /// Limits every host from now on to one part in `share` of its limits, for `share` machines in all. Where processes
+    /// of this machine share a gate, the largest `share` of any of them holds.
     pub fn set_share(&self, share: NonZeroU32) {
         self.inner.hosts.set_share(share);
     }
 
-    /// Counts requests in `ledger` from now on, each before it is sent, and there those that were sent before. Fails as the
-    /// ledger does.
+    /// Counts requests in `ledger` from now on, each before it is sent. Moves the requests sent earlier there too.
+    /// Fails as the ledger does.
     pub async fn count_in(&self, ledger: Arc<dyn RequestLedger>) -> Result<()> {
         self.inner.budget.count_in(ledger).await
     }
 
-    /// Gives back to the ledger what was counted there and not sent. Fails as the ledger does.
+    /// Returns unsent requests to the ledger that counted them. Fails as the ledger does.
     pub async fn settle_budget(&self) -> Result<()> {
         self.inner.budget.settle().await
     }
 
-    /// Asks for the registry's information about itself: the first thing to ask, since it also tells whether the origin
-    /// is a registry at all.
+    /// Requests the registry's information about itself. This comes first, since it also shows whether the origin is a
+    /// registry at all.
     ///
     /// Fails, of kind Network with a hint, where there is no registry; else as [`Registry::page`] does.
     pub async fn info(&self) -> Result<DatabaseInfo> {
@@ -130,15 +132,15 @@ impl Registry {
         }
     }
 
-    /// Asks for one page of `_all_docs`.
+    /// Requests one page of `_all_docs`.
     ///
-    /// Fails when all attempts are used up or asking again is no use (kind Network), when the host refused for too long or
-    /// the month's budget is spent (RateLimit), or when credentials were refused (Denied).
+    /// Fails when all attempts are used up or another would not help (kind Network), when the host refused for too long
+    /// or the month's budget is spent (RateLimit), or when credentials were refused (Denied).
     pub async fn page(&self, query: &PageQuery) -> Result<Page> {
         self.rows(page_url(&self.inner.origin.replicate_url, query)?, query.limit).await
     }
 
-    /// Asks for one page of `_changes`. Fails as [`Registry::page`] does.
+    /// Requests one page of `_changes`. Fails as [`Registry::page`] does.
     pub async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage> {
         self.rows(changes_url(&self.inner.origin.replicate_url, query)?, query.limit).await
     }
@@ -151,7 +153,7 @@ impl Registry {
                 self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
             let failed = match self.rows_once(&url, limit, &attempts, permit).await {
                 Ok(Some(page)) => return Ok(self.inner.hosts.replicate.useful(page)),
-                // It has answered as a database does, so this is a passing fault of one that lies before it.
+                // The host has responded as a database before, so this is a passing fault of a proxy in front of it.
                 Ok(None) if self.inner.hosts.replicate.standing().useful_answers > 0 => {
                     faulty(Fault::OtherKind("it says that it has no such page".to_owned()))
                 }
@@ -164,9 +166,9 @@ impl Registry {
         }
     }
 
-    /// Asks for one packument. `gate` is told of the body's decoded bytes before they are kept.
+    /// Requests one packument. Calls `gate` with the size of the body's decoded bytes before they are kept.
     ///
-    /// A name that no URL can ask for is never sent: a failure with outcome Blocked.
+    /// A name that no URL can express is never sent: the failure has the outcome Blocked.
     pub async fn packument<G: BodyGate>(
         &self,
         request: &PackumentRequest,
@@ -191,7 +193,7 @@ impl Registry {
         }
     }
 
-    /// Waits for the right to send one request, and takes it off the host's budget.
+    /// Waits for the right to send one request, and takes it from the host's budget.
     async fn admit(&self, host: &Host) -> Result<Permit> {
         let permit = host.gate.enter().await?;
         let month = month_of(jiff::Timestamp::now());
@@ -199,8 +201,8 @@ impl Registry {
         Ok(permit)
     }
 
-    /// Sends one request, and follows where it is sent on to: each hop is a request to its host, by that host's gate and
-    /// budget. Answers with the permit of the host that answered.
+    /// Sends one request and follows redirects. Each hop is a request to its host and uses that host's gate and budget.
+    /// Returns the permit of the host that responded.
     async fn ask(&self, question: Question<'_>, mut permit: Permit) -> Result<(Reply<'_>, Permit), Failed> {
         let (mut url, mut hops) = (question.url.clone(), 0);
         loop {
@@ -214,14 +216,14 @@ impl Registry {
                 return Err(misled(Fault::Redirect(format!("it redirects more than {hops} times"))));
             }
             hops += 1;
-            // Its place must be free before another is waited for.
+            // Its place must be free before another is awaited.
             drop(permit);
             let host = self.inner.hosts.of(&url).map_err(misled)?;
             permit = self.admit(&host).await.map_err(Failed::NotSent)?;
         }
     }
 
-    /// Begins an attempt when it may be sent.
+    /// Begins an attempt once it may be sent.
     async fn enter(&self, host: &Host, attempts: &mut Attempts) -> Result<Permit, RequestFailure> {
         let mut permit =
             self.admit(host).await.map_err(|error| RequestFailure::stops_the_run(error, attempts.made()))?;
@@ -233,7 +235,7 @@ impl Registry {
         Ok(permit)
     }
 
-    /// Waits before the next attempt, without a place among the requests in flight.
+    /// Waits before the next attempt, without holding a place among the requests in flight.
     async fn pause(&self, host: &Host, attempts: &mut Attempts, failed: Failed) -> Result<(), RequestFailure> {
         let pause = attempts.after(self.inner.wire.cleaned(failed), fastrand::f64(), host.standing())?;
         if !pause.is_zero() {
@@ -308,7 +310,7 @@ impl Registry {
                 }
                 let (is_held, is_last) = (request.is_held, attempts.is_last());
                 check(&bytes, &request.name, End { is_certain: body.has_certain_end(), is_held, is_last })?;
-                // The lake holds a document of this name: what takes its place should be one.
+                // The lake holds a document of this name: only a packument may replace it.
                 if request.is_held && !mentions_a_packument(&bytes) {
                     return Err(faulty(Fault::OtherKind("it has no _id, name, time or versions".to_owned())));
                 }
@@ -329,8 +331,8 @@ impl Registry {
     }
 }
 
-/// A packument must be whole, and of the name that was asked for. Whether it is sound is not asked here: what cannot be
-/// read is kept, and said to be malformed.
+/// Fails unless a packument is whole and has the requested name. Does not check that it is well formed: an unreadable
+/// one is kept and recorded as malformed.
 fn check(document: &[u8], name: &PackageName, end: End) -> Result<(), Failed> {
     if !end.is_whole(document) {
         return Err(faulty(Fault::Cut("the document stops before its last brace".to_owned())));
@@ -341,18 +343,18 @@ fn check(document: &[u8], name: &PackageName, end: End) -> Result<(), Failed> {
     }
 }
 
-/// Whether a document can have any of the members that make a packument; a large one is one.
+/// Returns whether a document may have any of the members of a packument. A large one always may.
 fn mentions_a_packument(document: &[u8]) -> bool {
     let has = |member: &str| memchr::memmem::find(document, member.as_bytes()).is_some();
     document.len() > LARGEST_MESSAGE_BYTES || ["\"_id\"", "\"name\"", "\"time\"", "\"versions\""].into_iter().any(has)
 }
 
-/// A fault of a body.
+/// Returns the failure for a fault of a body.
 fn faulty(fault: Fault) -> Failed {
     Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: Some(200) }
 }
 
-/// A redirect that is not followed.
+/// Returns the failure for a redirect that is not followed.
 fn misled(fault: Fault, http_status: u16) -> Failed {
     Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: Some(http_status) }
 }

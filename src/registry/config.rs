@@ -1,4 +1,4 @@
-//! What a user or a test can set about the way a registry is asked, with the reason for each default.
+//! The settings of a registry client, with the reason for each default.
 //!
 //! Facts about npm's servers are from measurements of others, 2025 and 2026, collected with this project's design.
 
@@ -11,50 +11,50 @@ use serde::{Deserialize, Serialize};
 use super::Origin;
 use super::origin::is_loopback;
 
-/// How the servers of an origin are asked.
+/// Settings for requests to the servers of an origin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegistryConfig {
-    /// `User-Agent` of each request. The default names the program and its version; one who crawls much should add a
-    /// way to be reached.
+    /// `User-Agent` of each request. The default names the program and its version. A heavy crawler should add a
+    /// contact address.
     pub user_agent: String,
     /// Limits for the host of `_all_docs`.
     pub replicate: HostLimits,
-    /// Limits for the host of packuments. Where one host is both, these hold.
+    /// Limits for the host of packuments. They hold for both where one host serves both.
     pub registry: HostLimits,
-    /// How often one request is sent at most, the first time included. 8: with the default pauses that is half a
-    /// minute of faults in the mean, longer than a restart of a server behind a load balancer takes. Refusals count only
-    /// from the 33rd on: how long a ban is waited out is the gate's to say.
+    /// The most attempts of one request, the first included. 8: with the default pauses that is half a minute of faults
+    /// in the mean, longer than a restart of a server behind a load balancer takes. Refusals count only from the 33rd
+    /// on: the gate decides how long a ban is waited out.
     pub max_attempts: u32,
     /// The longest pause before the second attempt; it doubles with each attempt. The pause is drawn evenly from zero
-    /// to that ("full jitter"), so that what failed together does not come back together. 500 ms.
+    /// to that ("full jitter"), so that requests that failed together do not return together. 500 ms.
     pub retry_pause: Duration,
-    /// The longest pause between two attempts. 30 s: a single name is not worth holding a place for longer.
+    /// The longest pause between two attempts. 30 s: a single name should not hold a place for longer.
     pub retry_pause_cap: Duration,
     /// Time to open a connection, name look-up and TLS included. 10 s.
     pub connect_timeout: Duration,
-    /// The longest silence, before the first byte of an answer and between two pieces of its body. 60 s: the largest
-    /// packuments take their server many seconds to begin.
+    /// The longest silence, before the first byte of a response and between two pieces of its body. 60 s: servers take
+    /// many seconds to begin the largest packuments.
     pub silence_timeout: Duration,
-    /// The longest that one answer may take from request to last byte, time in which we did not read excepted. 10 min: it
-    /// stops servers that send a byte now and then.
+    /// The longest duration of one response, from request to last byte, except the time in which we did not read. 10
+    /// min: it stops servers that send a byte now and then.
     pub answer_timeout: Duration,
-    /// The largest document, decoded. 256 MiB: the largest known is above 100 MB; it guards against bodies without end
+    /// The largest document, decoded. 256 MiB: the largest known is above 100 MB. It guards against bodies without end
     /// and against small bodies that inflate without end.
     pub max_document_bytes: u64,
     /// How many redirects are followed for one request. 3: a host moved, and a CDN behind it.
     pub max_redirects: u32,
-    /// Requests per host and calendar month (UTC), `None` for no limit. 4 million: npm's terms call 5 million by one party
-    /// unreasonable, and others on the same network install packages too.
+    /// Requests per host and calendar month (UTC), `None` for no limit. 4 million: npm's terms call 5 million by one
+    /// party unreasonable, and others on the same network install packages too.
     pub monthly_budget: Option<u64>,
-    /// The folder in which the processes of one user and machine find each other, so that these limits hold for all of
-    /// them together: see [`runtime_folder`](super::runtime_folder). `None` for a process that keeps to them by itself.
+    /// The folder in which the processes of one user and machine find each other, so that they share these limits: see
+    /// [`runtime_folder`](super::runtime_folder). `None` for a process that keeps limits of its own.
     pub runtime_folder: Option<PathBuf>,
-    /// How many machines ask these hosts at once. Each takes this part of the limits. 1; it can be changed during a run
-    /// ([`Registry::set_share`](super::Registry::set_share)).
+    /// How many machines send requests to these hosts at once. Each takes one part in `share` of the limits. 1; it can
+    /// be changed during a run ([`Registry::set_share`](super::Registry::set_share)).
     pub share: NonZeroU32,
 }
 
-/// What is asked of one host at most, and how its refusals are taken.
+/// The limits of one host, and the reaction to its refusals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostLimits {
     /// Requests in flight at most, bodies being read included.
@@ -63,28 +63,29 @@ pub struct HostLimits {
     pub max_requests_per_second: Option<f64>,
     /// Refusals do not push the rate below this.
     pub min_requests_per_second: f64,
-    /// Refusals that have nothing to do with the rate do not lower it, as long as so many answers come for each of them. 100
-    /// for public hosts: who refuses more is asked more slowly, whatever the reason.
+    /// Refusals that have nothing to do with the rate do not lower it, as long as at least so many responses come for
+    /// each of them. 100 for public hosts: a host that refuses more often gets fewer requests, whatever the reason.
     pub least_answers_a_refusal: f64,
-    /// The shortest time that the gate is closed after a refusal, whatever `Retry-After` says; it doubles with each
-    /// refusal that follows without a good answer between.
+    /// The shortest time for which a refusal closes the gate, whatever `Retry-After` says. It doubles with each further
+    /// refusal until a good response.
     pub closed_floor: Duration,
-    /// The longest, whatever `Retry-After` says: then a single request asks whether the ban has ended.
+    /// The longest such time, whatever `Retry-After` says. Then a single request probes whether the ban has ended.
     pub closed_cap: Duration,
-    /// How long a host may go without one good answer before waiting on makes no sense and the run stops.
+    /// How long a host may go without a good response before the run stops.
     pub patience: Duration,
 }
 
 impl HostLimits {
-    /// For the host of `_all_docs` and `_changes`: 8 in flight, 20 a second. 30 at once were answered without a refusal;
-    /// all names are 450 requests of about 0.4 s, so 8 read them in under half a minute, and more would gain nothing.
+    /// Returns the limits for the host of `_all_docs` and `_changes`: 8 in flight, 20 a second. 30 at once met no
+    /// refusal. All names are 450 requests of about 0.4 s, so 8 read them in under half a minute, and more would gain
+    /// nothing.
     pub fn replicate() -> Self {
         HostLimits { max_concurrency: 8, max_requests_per_second: Some(20.0), ..HostLimits::registry() }
     }
 
-    /// For the host of packuments: 64 in flight, 200 a second. 64 in flight were seen to give 227 answers a second with
-    /// no refusal; whole crawls by others ran at 50 to 120 a second. The gate closes for a second at least, since
-    /// `Retry-After: 0` is what npm's front sends with a ban, and for 15 minutes at most.
+    /// Returns the limits for the host of packuments: 64 in flight, 200 a second. 64 in flight were seen to give 227
+    /// responses a second with no refusal; whole crawls by others ran at 50 to 120 a second. The gate closes for at
+    /// least a second, since npm's proxy sends `Retry-After: 0` with a ban, and for at most 15 minutes.
     pub fn registry() -> Self {
         HostLimits {
             max_concurrency: 64,
@@ -97,9 +98,10 @@ impl HostLimits {
         }
     }
 
-    /// For the API of download counts: 2 in flight, 1 a second. It is the least patient of npm's: 2.3 a second were refused
-    /// at the 44th, steady crawls by others settled on one in two seconds. Refusals come with `Retry-After: 0`, so the gate
-    /// closes for a minute at least, and the rate goes as low as one in five seconds.
+    /// Returns the limits for the API of download counts: 2 in flight, 1 a second. It is the strictest of npm's APIs:
+    /// it refused 2.3 a second at the 44th request, and steady crawls by others settled on one in two seconds. Refusals
+    /// come with `Retry-After: 0`, so the gate closes for at least a minute, and the rate goes as low as one in five
+    /// seconds.
     pub fn downloads() -> Self {
         HostLimits {
             max_concurrency: 2,
@@ -111,8 +113,8 @@ impl HostLimits {
         }
     }
 
-    /// For a server on this machine: 64 in flight, no limit to the rate, and a gate that closes for 20 ms at least. It
-    /// is the user's own; a mirror or a test may refuse, but nobody else is harmed by 20 a second.
+    /// Returns the limits for a server on this machine: 64 in flight, no limit to the rate, and a gate that closes for
+    /// at least 20 ms. The server is the user's own. A mirror or a test may refuse, but 20 a second harm nobody else.
     pub fn loopback() -> Self {
         HostLimits {
             max_concurrency: 64,
@@ -127,7 +129,7 @@ impl HostLimits {
 }
 
 impl HostLimits {
-    /// The limits that keep within both.
+    /// Returns the limits that satisfy both.
     pub(super) fn strictest(&self, other: &HostLimits) -> HostLimits {
         let closed_cap = self.closed_cap.min(other.closed_cap);
         HostLimits {
@@ -144,7 +146,7 @@ impl HostLimits {
         }
     }
 
-    /// The part of one of `share` machines.
+    /// Returns the part of one of `share` machines.
     pub(super) fn part(&self, share: NonZeroU32) -> HostLimits {
         let part = f64::from(share.get()).recip();
         HostLimits {
@@ -157,7 +159,7 @@ impl HostLimits {
 }
 
 impl Default for RegistryConfig {
-    /// For public servers.
+    /// Returns the settings for public servers.
     fn default() -> Self {
         RegistryConfig {
             user_agent: concat!("all-docs/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -179,8 +181,8 @@ impl Default for RegistryConfig {
 }
 
 impl RegistryConfig {
-    /// The default for this origin: a server on this machine gets [`HostLimits::loopback`], shorter pauses, and, where
-    /// both halves are on it, no budget.
+    /// Returns the default for this origin. A server on this machine gets [`HostLimits::loopback`], shorter pauses,
+    /// and, where both halves are on it, no budget.
     pub fn for_origin(origin: &Origin) -> Self {
         let mut config = RegistryConfig::default();
         let (replicate_is_here, registry_is_here) =

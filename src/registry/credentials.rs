@@ -1,4 +1,4 @@
-//! Which secret is for which URL. A secret goes to the host and below the path that it was given for, and nowhere else.
+//! Maps secrets to URLs. A secret goes to the host and below the path that it was given for, and nowhere else.
 //!
 //! Not here: reading files or the environment; the text of `.npmrc` is parsed in `credentials/npmrc.rs`.
 
@@ -15,7 +15,7 @@ use url::Url;
 use super::origin::npm_token_url;
 use crate::error::{Error, Result};
 
-/// What may be sent where. Printing it shows prefixes, never secrets.
+/// Secrets by URL prefix. Its debug output shows prefixes, never secrets.
 #[derive(Clone, Default)]
 pub struct Credentials {
     entries: Vec<Entry>,
@@ -28,7 +28,7 @@ struct Entry {
     secret: Secret,
 }
 
-/// What is sent, and what of it must never be shown.
+/// A header to send, and the texts in it that must never be shown.
 #[derive(Clone)]
 struct Secret {
     authorization: HeaderValue,
@@ -36,7 +36,7 @@ struct Secret {
     hidden: Vec<String>,
 }
 
-/// The URLs that a secret may be sent to: those of one host and port below a path.
+/// The URLs that may receive a secret: those of one host and port below a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct UrlPrefix {
     host: String,
@@ -47,15 +47,15 @@ struct UrlPrefix {
 }
 
 impl Credentials {
-    /// No secrets.
+    /// Returns no secrets.
     pub fn none() -> Self {
         Credentials::default()
     }
 
-    /// Reads the texts of `.npmrc` files, the least important first: a later one's line replaces an earlier one's.
-    /// `variable` looks up what `${NAME}` stands for.
+    /// Reads the texts of `.npmrc` files, the least important first: a later line replaces an earlier one. `variable`
+    /// looks up the value of `${NAME}`.
     ///
-    /// Never fails, since npm does not either: a line that is of no use is told in [`Credentials::notes`].
+    /// Never fails, since npm does not either: [`Credentials::notes`] lists the unusable lines.
     pub fn from_npmrc<'a>(
         texts: impl IntoIterator<Item = &'a str>,
         variable: impl Fn(&str) -> Option<String>,
@@ -63,9 +63,10 @@ impl Credentials {
         npmrc::read(texts, &variable)
     }
 
-    /// Adds what `NPM_TOKEN` holds. It is for npm's own registry only, and replaces what `.npmrc` has for it.
+    /// Adds the value of `NPM_TOKEN`. It is for npm's own registry only, and replaces that registry's secret from
+    /// `.npmrc`.
     ///
-    /// Fails, of kind Input, for a token that cannot stand in a header.
+    /// Fails, of kind Input, for a token that is not valid in a header.
     pub fn with_npm_token(mut self, token: &str) -> Result<Self> {
         let prefix = UrlPrefix::of(&npm_token_url()?);
         let Some(authorization) = bearer(token) else {
@@ -77,12 +78,12 @@ impl Credentials {
         Ok(self)
     }
 
-    /// What in `.npmrc` was of no use, as sentences without secrets.
+    /// Returns notes on the unusable lines of `.npmrc`, as sentences without secrets.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The `Authorization` header for this URL: that of the longest path that it lies below.
+    /// Returns the `Authorization` header for this URL: that of the longest path above it.
     pub(super) fn authorization_for(&self, url: &Url) -> Option<&HeaderValue> {
         self.entries
             .iter()
@@ -91,11 +92,11 @@ impl Credentials {
             .map(|entry| &entry.secret.authorization)
     }
 
-    /// A server's words with every secret that we have put out of them: what a server says ends in errors and in the
-    /// lake, and some repeat what they were sent.
+    /// Replaces every known secret in a server's words. Such words end in errors and in the lake, and some servers
+    /// repeat what they were sent.
     pub(super) fn without_secrets(&self, words: String) -> String {
         let mut hidden: Vec<&String> = self.entries.iter().flat_map(|entry| &entry.secret.hidden).collect();
-        // One may be a part of another.
+        // One secret may be a part of another.
         hidden.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         hidden.into_iter().fold(words, |words, secret| words.replace(secret.as_str(), "[secret]"))
     }
@@ -115,7 +116,7 @@ impl UrlPrefix {
 
     fn covers(&self, url: &Url) -> bool {
         let prefix = UrlPrefix::of(url);
-        // An empty host is no host, however it came about.
+        // An empty host matches nothing, wherever it comes from.
         !self.host.is_empty()
             && self.host == prefix.host
             && self.port == prefix.port
@@ -144,7 +145,7 @@ fn basic(encoded: &str) -> Option<Secret> {
 }
 
 fn secret(scheme: &str, payload: &str, mut hidden: Vec<String>) -> Option<Secret> {
-    // In a header only ASCII means the same to everybody.
+    // Only ASCII means the same to every reader of a header.
     if payload.is_empty() || !payload.is_ascii() {
         return None;
     }
@@ -154,7 +155,7 @@ fn secret(scheme: &str, payload: &str, mut hidden: Vec<String>) -> Option<Secret
     Some(Secret { authorization, hidden })
 }
 
-/// `username` and `_password`, the second of which `.npmrc` holds in base64, as one basic secret.
+/// Joins `username` and `_password`, which `.npmrc` holds in base64, to one basic secret.
 fn basic_from_parts(username: &str, password_base64: &str) -> Option<Secret> {
     let password_base64 = password_base64.trim();
     if password_base64.is_empty() {
@@ -165,8 +166,8 @@ fn basic_from_parts(username: &str, password_base64: &str) -> Option<Secret> {
     Some(secret)
 }
 
-/// What base64 says to npm, and so to Node: up to the first `=`, padded or not, in either alphabet, other characters left
-/// out, and bytes that are no UTF-8 replaced.
+/// Decodes base64 as npm, and so Node, does: up to the first `=`, padded or not, in either alphabet. It skips other
+/// characters and replaces bytes that are not UTF-8.
 fn base64_text(encoded: &str) -> String {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
@@ -182,7 +183,7 @@ fn base64_text(encoded: &str) -> String {
     };
     let mut digits: Vec<u8> = encoded.bytes().take_while(|byte| *byte != b'=').filter_map(digit).collect();
     if digits.len() % 4 == 1 {
-        // Six bits are no byte.
+        // Six bits are less than a byte.
         digits.pop();
     }
     String::from_utf8_lossy(&LENIENT.decode(digits).unwrap_or_default()).into_owned()

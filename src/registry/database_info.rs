@@ -1,27 +1,27 @@
-//! What a registry says about itself at its root.
+//! The information that a registry gives about itself at its root.
 
 use serde_json::Value;
 
 use crate::npm::Seq;
 
-/// The root's answer. Every member may be missing; registries other than npm's say less, or more.
+/// The response of the root. Every member may be missing: other registries say less than npm's, or more.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DatabaseInfo {
     /// `registry`, at npm.
     pub db_name: Option<String>,
     /// `npm-replicate`, at npm; CouchDB's storage has none.
     pub engine: Option<String>,
-    /// How many documents there are.
+    /// The number of documents.
     pub doc_count: Option<u64>,
-    /// Where the feed of changes stands.
+    /// The current position of the feed of changes.
     pub update_seq: Option<Seq>,
 }
 
 impl DatabaseInfo {
-    /// Reads the root's body. The error is a clause that says what it is instead.
+    /// Decodes the root's body. The error is a clause that describes an unusable one.
     pub(super) fn decode(body: &[u8]) -> Result<DatabaseInfo, String> {
         let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(body) else {
-            return Err("its root answers with something that is no JSON object".to_owned());
+            return Err("its root is no JSON object".to_owned());
         };
         let text = |name: &str| match members.get(name) {
             Some(Value::String(text)) => Some(text.clone()),

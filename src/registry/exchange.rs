@@ -1,6 +1,6 @@
-//! One request over HTTP, up to the headers of its answer.
+//! Sends one HTTP request and reads the headers of its response.
 //!
-//! Not here: what the answer means (`classify`), whether it is asked for again (`retry`), and following redirects (`client`).
+//! Not here: what the response means (`classify`), retries (`retry`), and following redirects (`client`).
 
 use std::time::Duration;
 
@@ -23,22 +23,22 @@ use super::statistics::{Counters, add};
 use crate::error::{Context, ErrorKind, Result};
 use crate::npm::Validators;
 
-/// How much of a body that is no answer is looked at, and so drained that its connection can be used again. Block pages
-/// are some 5 KB.
+/// How much of an invalid response's body is read. Reading drains a short body, so that its connection can be reused.
+/// Block pages have some 5 KB.
 const LOOK_BYTES: usize = 16 << 10;
 
-/// What is asked.
+/// One request.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) url: &'a Url,
-    /// The one media type that is accepted.
+    /// The single accepted media type.
     pub(super) accept: &'static str,
     pub(super) validators: Option<&'a Validators>,
     /// Whether caches on the way must ask the server itself.
     pub(super) past_caches: bool,
 }
 
-/// An answer that is one. Nothing is taken from its body yet.
+/// A valid response. Nothing has been taken from its body yet.
 pub(super) enum Reply<'a> {
     Document {
         body: Box<Body<'a>>,
@@ -47,24 +47,24 @@ pub(super) enum Reply<'a> {
     NotModified {
         validators: Validators,
     },
-    /// No document to be had, by this status.
+    /// The registry has no document, by this status.
     Gone {
         status: u16,
     },
 }
 
-/// What one request met.
+/// The outcome of one request.
 pub(super) enum ExchangeOutcome<'a> {
     Reply(Reply<'a>),
-    /// The same is to be asked there.
+    /// The request must be sent again to this URL.
     Redirect {
         to: Url,
-        /// With which status.
+        /// The status of the redirect.
         http_status: u16,
     },
 }
 
-/// The HTTP client of an origin, with what every request of it shares.
+/// The HTTP client of an origin, with the state that its requests share.
 pub(super) struct Wire {
     client: reqwest::Client,
     credentials: Credentials,
@@ -75,7 +75,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(config: &RegistryConfig, urls: [&Url; 2], credentials: Credentials) -> Result<Self> {
-        // One connection per request in flight: HTTP/1.1 with some 50 connections was found to be faster against npm's
+        // One connection per request in flight. HTTP/1.1 with some 50 connections was found to be faster against npm's
         // registry than HTTP/2 on one, where a single slow body holds up the others.
         let mut builder = reqwest::Client::builder()
             .user_agent(&config.user_agent)
@@ -101,7 +101,7 @@ impl Wire {
         })
     }
 
-    /// Sends one request, and tells the permit what it met.
+    /// Sends one request, and reports its outcome to the permit.
     pub(super) async fn ask(&self, question: &Question<'_>, permit: &Permit) -> Result<ExchangeOutcome<'_>, Failed> {
         let began = Instant::now();
         let (response, authorized) = match self.send(question).await {
@@ -111,7 +111,7 @@ impl Wire {
                 return Err(self.failed(verdict, None, permit, began.elapsed()));
             }
         };
-        // To the first byte only: bodies differ too much in size to tell anything by their time.
+        // Up to the first byte only: bodies differ too much in size for their duration to mean anything.
         let latency = began.elapsed();
         let status = response.status();
         if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -126,7 +126,7 @@ impl Wire {
         let mut body = Body::new(response, &self.counters, self.silence_timeout, time_left);
         let is_document = status.as_u16() == 200;
         let verdict = if is_document && body.is_gzip() && says_json(body.headers()) {
-            // Who reads it will see whether it is: a look costs as much as to inflate a small one.
+            // The reader of the body will check it: a look costs as much as inflating a small body.
             Verdict::Done
         } else {
             let beginning = match is_document {
@@ -158,7 +158,7 @@ impl Wire {
         Ok(ExchangeOutcome::Reply(reply))
     }
 
-    /// A failure without the secrets that the server repeated.
+    /// Removes the secrets that a server repeated from a failure.
     pub(super) fn cleaned(&self, mut failed: Failed) -> Failed {
         if let Failed::NoAnswer { verdict: Verdict::Retry { reason, .. } | Verdict::Fatal { reason, .. }, .. } =
             &mut failed
@@ -168,7 +168,7 @@ impl Wire {
         failed
     }
 
-    /// Tells the permit of what is no answer, and counts it.
+    /// Reports an invalid response to the permit, and counts it.
     fn failed(&self, verdict: Verdict, http_status: Option<u16>, permit: &Permit, latency: Duration) -> Failed {
         let observation = match &verdict {
             Verdict::Retry { pressure: Pressure::Refused, retry_after, .. } => {
@@ -183,7 +183,7 @@ impl Wire {
         Failed::NoAnswer { verdict, http_status }
     }
 
-    /// Sends, and says whether credentials went with it.
+    /// Sends the request. Returns whether credentials went with it.
     async fn send(&self, question: &Question<'_>) -> Result<(reqwest::Response, bool), Fault> {
         let mut request = self
             .client
@@ -196,7 +196,7 @@ impl Wire {
         if question.past_caches {
             request = request.header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
-        // By the URL of this very request: a redirect to another host or path must not take a secret along.
+        // By the URL of this very request: a redirect to another host or path must not carry a secret along.
         let authorization = self.credentials.authorization_for(question.url);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
@@ -234,7 +234,7 @@ fn fault_of(error: &reqwest::Error) -> Fault {
     }
 }
 
-/// Whether a body is JSON by its headers.
+/// Returns whether the headers declare a body as JSON.
 fn says_json(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
     media_type.is_some_and(|media_type| {
@@ -247,7 +247,7 @@ fn is_conditional(validators: &Validators) -> bool {
     !conditions(validators).is_empty()
 }
 
-/// The headers that make a request conditional. The date alone is used only where there is no tag: npm ignores it.
+/// Returns the headers that make a request conditional. The date is used only where there is no tag: npm ignores it.
 fn conditions(validators: &Validators) -> HeaderMap {
     let value = |text: &Option<String>| text.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
     let mut headers = HeaderMap::new();

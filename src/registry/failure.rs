@@ -1,32 +1,32 @@
-//! Why a request has no answer, with what the `outcomes` table wants to know about it.
+//! The failure of a request, with the fields that the `outcomes` table records.
 
 use std::fmt;
 
 use crate::error::Error;
 use crate::npm::Outcome;
 
-/// A request that has no answer, and will not get one by waiting a little.
+/// A request that failed, and will not succeed after a short wait.
 #[derive(Debug)]
 pub struct RequestFailure {
-    /// What happened.
+    /// The error.
     pub error: Error,
     /// How many requests were sent for it; 0 if none was.
     pub attempts: u32,
-    /// The HTTP status of the last answer, where there was one.
+    /// The HTTP status of the last response, where there was one.
     pub http_status: Option<u16>,
-    /// What to note for the name, with which the run goes on: Failed, Oversize, or Blocked for a name that cannot be
-    /// asked for. `None` if the failure is not about the name, and the run must stop: credentials refused, budget
-    /// spent, a host that gives no good answer for as long as patience lasts.
+    /// The outcome to record for the name, after which the run goes on: Failed, Oversize, or Blocked for a name that no
+    /// URL can express. `None` if the failure is not about the name and the run must stop: credentials refused, budget
+    /// spent, or no good response from the host for as long as patience lasts.
     pub outcome: Option<Outcome>,
 }
 
 impl RequestFailure {
-    /// A failure that no name is to blame for.
+    /// Creates a failure that is not about a name.
     pub(super) fn stops_the_run(error: Error, attempts: u32) -> Self {
         RequestFailure { error, attempts, http_status: None, outcome: None }
     }
 
-    /// Adds what was being done to the error.
+    /// Adds the interrupted work to the error.
     pub(super) fn doing(mut self, what: impl FnOnce() -> String) -> Self {
         self.error = self.error.doing(what());
         self

@@ -1,19 +1,19 @@
-//! gzip undone: piece by piece as it arrives, or at once where all of it is there.
+//! Inflates gzip: piece by piece as it arrives, or at once where all of it is there.
 //!
-//! Not here: reading from the network (`body`), and who counts the memory (`whole`).
+//! Not here: reading from the network (`body`), and counting memory (`whole`).
 
 use bytes::{Buf, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::classify::Fault;
 
-/// How a member of gzip begins: two bytes of magic, and deflate, the only method that there is.
+/// The beginning of a gzip member: two bytes of magic, and deflate, the only method in use.
 const MEMBER_START: [u8; 3] = [0x1f, 0x8b, 0x08];
 
-/// The window of gzip, as a power of two: the greatest that the format has.
+/// The window size of gzip, as a power of two: the largest of the format.
 const WINDOW_BITS: u8 = 15;
 
-/// The most bytes that deflate makes of one (zlib's technical notes).
+/// The most bytes that deflate expands one byte to (zlib's technical notes).
 const MOST_BYTES_OF_ONE: usize = 1_032;
 
 /// Inflates a stream of members piece by piece.
@@ -26,7 +26,7 @@ pub(super) struct Inflate {
 }
 
 impl Inflate {
-    /// Makes pieces of at most `piece_bytes`.
+    /// Creates an inflater with pieces of at most `piece_bytes`.
     pub(super) fn new(piece_bytes: usize) -> Self {
         Inflate {
             decompress: Decompress::new_gzip(WINDOW_BITS),
@@ -36,13 +36,13 @@ impl Inflate {
         }
     }
 
-    /// Makes a piece of `wire` and takes from it what was used; false if more is needed.
+    /// Inflates a piece from `wire` and removes the consumed bytes; false if more are needed.
     pub(super) fn next_piece(&mut self, wire: &mut Bytes) -> Result<bool, Fault> {
         self.piece.clear();
-        // A full piece may have left output behind that no further input is needed for.
+        // A full piece may leave output behind that needs no further input.
         while !wire.is_empty() || self.more_output {
             if self.member_ended {
-                // Another member follows, or padding, which every other reader of gzip ignores as well.
+                // Another member follows, or padding, which every other reader of gzip ignores too.
                 if wire.first() != MEMBER_START.first() {
                     wire.clear();
                     break;
@@ -70,17 +70,17 @@ impl Inflate {
     }
 }
 
-/// The size that a single member claims to have inflated, from its last bytes. `None` where it cannot be that, or where
+/// Returns the inflated size that a single member claims in its last bytes. `None` if that size is impossible, or if
 /// more than one member may be there.
 pub(super) fn claimed_bytes(encoded: &[u8]) -> Option<usize> {
     let claim = usize::try_from(u32::from_le_bytes(*encoded.last_chunk()?)).ok()?;
     let is_possible = claim > 0 && claim / MOST_BYTES_OF_ONE <= encoded.len();
-    // The three bytes may stand anywhere by chance, once in 16 MB: such a body is inflated in pieces.
+    // The three bytes may occur anywhere by chance, once in 16 MB: such a body is inflated in pieces.
     let has_more = memchr::memmem::find(encoded.get(1..)?, &MEMBER_START).is_some();
     (is_possible && !has_more).then_some(claim)
 }
 
-/// Inflates a single member of exactly `inflated_bytes`, its checksum compared; `None` where it is not just that.
+/// Inflates a single member of exactly `inflated_bytes` and checks its checksum; `None` for any other input.
 pub fn inflate_at_once(encoded: &[u8], inflated_bytes: usize) -> Option<Vec<u8>> {
     let mut inflated = vec![0; inflated_bytes];
     let made = libdeflater::Decompressor::new().gzip_decompress(encoded, &mut inflated);
@@ -124,7 +124,7 @@ mod tests {
             let several = [single.as_slice(), &gzip(&other), &padding].concat();
             let cut = &single[..single.len() - 1];
             for encoded in [[single.as_slice(), &padding].concat().as_slice(), &several, &damaged, cut] {
-                // It may decline, and never differs.
+                // It may decline, but never differs.
                 if let Some(whole) = at_once(encoded) {
                     prop_assert_eq!(in_pieces(encoded), Some(whole));
                 }

@@ -1,4 +1,4 @@
-//! The hosts that an origin's requests reach: its own two, and those that they send us on to. Each has its gate.
+//! The hosts that an origin's requests reach: its own two and those it redirects to. Each has its gate.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -14,48 +14,48 @@ use super::limiter::gate::Gate;
 use super::origin::{Origin, host_of, is_loopback};
 use super::retry::Standing;
 
-/// Hosts beyond the origin's own. A registry has a storage or two behind it; one that names a new host in every answer
-/// would make each a gate and a count for ever.
+/// The most hosts beyond the origin's own. A registry has a storage or two behind it; one that names a new host in
+/// every response would create a gate and a count for each, without end.
 const MAX_OTHER_HOSTS: usize = 16;
 
 /// One server.
 pub(super) struct Host {
     pub(super) gate: Gate,
-    /// Its useful answers: with one it is a registry, whatever it says later.
+    /// Useful responses so far. One proves that the server is a registry, whatever it says later.
     useful_answers: AtomicU64,
 }
 
 impl Host {
-    /// Passes on an answer that only a registry gives.
+    /// Counts a response that only a registry gives, and returns it.
     pub(super) fn useful<T>(&self, answer: T) -> T {
         self.useful_answers.fetch_add(1, Ordering::Relaxed);
         answer
     }
 
-    /// How it stands now.
+    /// Returns the host's present state.
     pub(super) fn standing(&self) -> Standing {
         Standing { useful_answers: self.useful_answers.load(Ordering::Relaxed), waiting: self.gate.waiting() }
     }
 }
 
-/// All of them.
+/// All hosts of an origin.
 pub(super) struct Hosts {
-    /// Of `_all_docs`.
+    /// The host of `_all_docs`.
     pub(super) replicate: Arc<Host>,
-    /// Of packuments; the same one where both are one host.
+    /// The host of packuments; the same one where one host serves both.
     pub(super) registry: Arc<Host>,
     others: Mutex<Others>,
     limits_of_others: HostLimits,
     limits_of_loopback: HostLimits,
 }
 
-/// Those that we were sent on to, and what they have in common with the origin's own.
+/// The hosts that redirects lead to, and the settings of new gates.
 struct Others {
     hosts: BTreeMap<String, Arc<Host>>,
     make: Make,
 }
 
-/// What the gates of all hosts have in common.
+/// The settings that the gates of all hosts share.
 struct Make {
     runtime_folder: Option<PathBuf>,
     share: NonZeroU32,
@@ -77,7 +77,7 @@ impl Hosts {
             true => Arc::clone(&registry),
             false => make.host(replicate_name, &config.replicate),
         };
-        // What may be done to a server on this machine must not be done to one elsewhere.
+        // Limits for a server on this machine must not apply to one elsewhere.
         let limits_of_others = match is_loopback(&origin.registry_url) {
             true => HostLimits::registry(),
             false => config.registry.clone(),
@@ -87,7 +87,7 @@ impl Hosts {
         Hosts { replicate, registry, others, limits_of_others, limits_of_loopback }
     }
 
-    /// The host of a URL that a server sent us on to. Fails when there are too many of them.
+    /// Returns the host of a redirect's URL. Fails when there are too many hosts.
     pub(super) fn of(&self, url: &Url) -> Result<Arc<Host>, Fault> {
         let name = host_of(url);
         for own in [&self.registry, &self.replicate] {
@@ -110,7 +110,7 @@ impl Hosts {
         Ok(host)
     }
 
-    /// Takes one part in `share` of the limits of every host.
+    /// Limits every host to one part in `share` of its limits.
     pub(super) fn set_share(&self, share: NonZeroU32) {
         let mut others = self.others();
         others.make.share = share;

@@ -1,11 +1,11 @@
-//! Whose document a body claims to be, from its first members, without decoding the rest.
+//! Finds the name that a body claims, from its first members, without decoding the rest.
 
 use std::borrow::Cow;
 
 use crate::npm::json_element::{ElementEnd, white_space};
 
-/// The name in the first of the members `_id` and `name` that is a string; `None` where there is none, or the body is no
-/// JSON object. npm's documents begin with them, so little is looked at.
+/// Returns the name in the first of the members `_id` and `name` that is a string; `None` if there is none or the body
+/// is no JSON object. npm's documents begin with them, so little is read.
 pub(super) fn claimed_name(document: &[u8]) -> Option<Cow<'_, str>> {
     let mut rest = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)).strip_prefix(b"{")?;
     loop {
@@ -24,21 +24,21 @@ pub(super) fn claimed_name(document: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// What is known of the end of a body beside its bytes.
+/// Facts about the end of a body beside its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End {
-    /// Whether the protocol says that this is all.
+    /// Whether the protocol confirms the end.
     pub(super) is_certain: bool,
     /// Whether the lake holds a document of this name.
     pub(super) is_held: bool,
-    /// Whether there will be no other attempt.
+    /// Whether this is the last attempt.
     pub(super) is_last: bool,
 }
 
 impl End {
-    /// Whether the body is not one that was cut short. What stops behind an inner brace, although the protocol says that it
-    /// is all, may have been cut by one who counted anew: that is believed of the last attempt only, and never where the
-    /// lake holds a document.
+    /// Returns whether the body was not cut short. A body that stops after an inner brace although the protocol
+    /// confirms its end may have been cut by a proxy that set its length again. Such a body is accepted on the last
+    /// attempt only, and never where the lake holds a document.
     pub(super) fn is_whole(self, document: &[u8]) -> bool {
         if !self.is_certain {
             return is_closed(document) && is_balanced(document);
@@ -51,27 +51,27 @@ impl End {
     }
 }
 
-/// Whether the last character closes an object, as it must.
+/// Returns whether the last character closes an object, as it must.
 fn is_closed(document: &[u8]) -> bool {
     document.trim_ascii_end().ends_with(b"}")
 }
 
-/// Whether as many braces close as open, those in texts included. A document that was cut lacks some, and to count is many
-/// times faster than to walk; a text with a brace of its own makes a whole one uneven.
+/// Returns whether as many braces close as open, those in texts included. A cut document lacks some, and counting is
+/// many times faster than parsing. A text with a brace of its own makes a whole document uneven.
 fn has_even_braces(document: &[u8]) -> bool {
     let count = |brace| memchr::memchr_iter(brace, document).count();
     count(b'{') == count(b'}')
 }
 
-/// Whether every bracket and quote is closed by the end and not before: for a body whose end the protocol does not tell,
-/// so that it ends anywhere when the connection breaks.
+/// Returns whether every bracket and quote is closed at the end and not before. For a body whose end the protocol does
+/// not tell: a broken connection may end it anywhere.
 fn is_balanced(document: &[u8]) -> bool {
     let text = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)).trim_ascii_end();
     element(text).is_some_and(|element| element.len() == text.len())
 }
 
-/// Whether no packument begins like this, so that it is not one cut short: a whole object with more behind it, or JSON of
-/// another kind.
+/// Returns whether no packument begins like this, so that it is not a packument cut short: a whole object with more
+/// behind it, or JSON of another kind.
 fn is_no_beginning(document: &[u8]) -> bool {
     let text = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document));
     match text.first() {
@@ -89,7 +89,7 @@ fn element(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(..length).filter(|element| !element.is_empty())
 }
 
-/// `None` for a string that is not Unicode text: what it names cannot be compared.
+/// Decodes a string. `None` if it is not Unicode text: such a name cannot be compared.
 fn text(string: &[u8]) -> Option<Cow<'_, str>> {
     let inner = string.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if inner.contains(&b'\\') {
@@ -107,7 +107,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(document in prop::collection::vec(prop::sample::select(&b"{}[]\",:\\ _idname0\xff"[..]), 0..60)) {
-            // Whoever claims a name has it in the text, unless it is escaped there.
+            // A claimed name occurs in the text, unless it is escaped there.
             if let Some(Cow::Borrowed(name)) = claimed_name(&document) {
                 prop_assert!(String::from_utf8_lossy(&document).contains(name));
             }

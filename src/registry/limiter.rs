@@ -1,12 +1,13 @@
 //! The controller of one host: how many requests may be in flight, how many may leave in a second, and when none may.
 //!
-//! Pure: it has no clock, no chance and no task of its own; instants and random fractions are handed in. Waiting is in
-//! `limiter/local.rs`, and that several processes ask one controller in `limiter/shared.rs`. What an answer means is
-//! decided in `classify`.
+//! Pure: it has no clock, randomness or tasks; callers pass instants and random fractions. Not here: waiting
+//! (`limiter/local.rs`), sharing one controller between processes (`limiter/shared.rs`), and what a response means
+//! (`classify`).
 //!
-//! Concurrency begins small, doubles per round trip until the first sign of strain, then grows by one per round trip and
-//! shrinks by a fifth when latency grows or answers fail. The rate is bounded by the ceiling alone until the host refuses;
-//! from then on it is learned (`pace`), since a host that counts requests per second tells nothing through latency.
+//! Concurrency begins small and doubles per round trip until the first sign of strain. Then it grows by one per round
+//! trip and shrinks by a fifth when latency grows or requests fail. Only the ceiling bounds the rate until the host
+//! refuses. From then on the rate is learned (`pace`), since a host that counts requests per second tells nothing
+//! through latency.
 
 mod chance;
 pub(super) mod gate;
@@ -31,87 +32,87 @@ use serde::{Deserialize, Serialize};
 
 use super::config::HostLimits;
 
-/// Requests in flight at the start, and the least that growing latency or failing answers reduce them to. A refusal goes
+/// Requests in flight at the start, and the floor for reductions by growing latency or failed requests. A refusal goes
 /// down to one.
 const GENTLE_CONCURRENCY: f64 = 4.0;
 
-/// What is left of the concurrency after a sign of strain.
+/// The factor for the concurrency after a sign of strain.
 const SHRINK: f64 = 0.8;
 
-/// A request may leave this much before its turn: timers wake to the millisecond, and what they lose is caught up.
+/// A request may leave this much before its turn: timers wake to the millisecond, and this makes up for their delay.
 const PACE_TOLERANCE: Duration = Duration::from_millis(5);
 
-/// Failed answers are judged by their share in this many answers at least, so that a single fault is no sign of load.
+/// The failed share is judged over at least this many responses, so that a single fault is no sign of load.
 const MIN_ANSWERS_TO_JUDGE: u32 = 20;
 
-/// The share of failed answers that is a sign of load.
+/// The share of failed responses that is a sign of load.
 const FAILED_SHARE: f64 = 0.1;
 
-/// A closed gate opens up to this part of its time later, so that many clients do not come back at once.
+/// A closed gate opens up to this part of its time later, so that many clients do not return at once.
 const RELEASE_JITTER: f64 = 0.25;
 
-/// So often the time of a closed gate is doubled: more than any cap.
+/// The most doublings of a closed gate's time: more than any cap.
 const MOST_DOUBLINGS: u32 = 20;
 
-/// What the controller says to one who wants to send.
+/// The controller's decision on a request that is ready to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// Send now. A probe is the one request that asks whether a refusal still holds.
+    /// Send now. A probe is the one request that tests whether a refusal still holds.
     Go { probe: bool },
     /// Ask again at this instant.
     At(Instant),
     /// Ask again when a request has ended.
     WhenReleased,
-    /// The host has not given one good answer for as long as patience lasts.
+    /// The host has given no good response for as long as patience lasts.
     GivenUp {
-        /// Whether it refused, rather than failed to answer.
+        /// Whether it refused, rather than failed to respond.
         refused: bool,
     },
 }
 
-/// What one request met, as far as the limiter cares.
+/// The outcome of one request, as far as the limiter needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) enum Observation {
-    /// A useful answer, whose first byte took this long.
+    /// A useful response, whose first byte took this long.
     Good { latency: Duration },
-    /// The host asked for fewer requests. `about_name`: it has done so for this very name before, and answered for others
-    /// meanwhile, so that it says nothing about our pace.
+    /// The host asked for fewer requests. `about_name`: it has refused this very name before and responded for others
+    /// meanwhile, so the refusal says nothing about our pace.
     Refused { retry_after: Option<Duration>, about_name: bool },
     /// The host could not keep up, or could not be reached.
     Overloaded,
-    /// An answer that says nothing about load.
+    /// A response that says nothing about load.
     Neutral,
 }
 
 /// The state of one host.
 #[derive(Debug)]
 pub(super) struct Controller {
-    /// This machine's share of them.
+    /// This machine's share of the limits.
     limits: HostLimits,
     share: NonZeroU32,
     in_flight: u32,
     probe_in_flight: bool,
     concurrency: f64,
     slow_start: bool,
-    /// The last time that one had to wait because as many were in flight as may be.
+    /// The last time that a request had to wait because all allowed places were taken.
     full_at: Option<Instant>,
-    /// The instant that the next request is due at, by the rate.
+    /// When the next request is due, by the rate.
     next_due: Option<Instant>,
     pace: Option<Pace>,
     meter: RateMeter,
     latency: LatencyWatch,
     closed_until: Option<Instant>,
-    /// Whether the gate has been closed and no good answer has come since: one request at a time.
+    /// Whether the gate was closed and no good response has come since: one request at a time.
     probing: bool,
     closings_in_a_row: u32,
-    /// The last time that something was reduced. What was sent before it tells of the time before it.
+    /// When something was last reduced. Requests sent before it tell about the time before it.
     reduced_at: Option<Instant>,
     answers: u32,
     failed_answers: u32,
     trouble: Option<Trouble>,
 }
 
-/// A time without one good answer.
+/// A time without a good response.
 #[derive(Debug, Clone, Copy)]
 struct Trouble {
     since: Instant,
@@ -144,7 +145,7 @@ impl Controller {
         }
     }
 
-    /// Whether one more request may leave now. After `Go` it counts as in flight until [`Controller::leave`].
+    /// Returns whether one more request may leave now. After `Go` it counts as in flight until [`Controller::leave`].
     pub(super) fn admit(&mut self, now: Instant) -> Admission {
         if let Some(until) = self.closed_until {
             if now < until {
@@ -177,7 +178,7 @@ impl Controller {
         Admission::Go { probe: self.probing }
     }
 
-    /// A request has ended: its body is drained, or it was given up.
+    /// Counts the end of a request: its body is drained, or it was given up.
     pub(super) fn leave(&mut self, probe: bool) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if probe {
@@ -185,17 +186,17 @@ impl Controller {
         }
     }
 
-    /// A request that was admitted is no longer read from, for want of memory: another may go in its place.
+    /// Frees the place of a request that is no longer read, for want of memory: another may go in its place.
     pub(super) fn step_aside(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// It is read from again, at once: where that makes too many, those who wait to leave wait for one more to end.
+    /// Takes a place again, at once. If that makes too many, waiting requests wait for one more to end.
     pub(super) fn step_back(&mut self) {
         self.in_flight += 1;
     }
 
-    /// Takes what a request that was sent at `sent_at` met. `jitter` is a random fraction, 0 to 1.
+    /// Takes the outcome of a request that was sent at `sent_at`. `jitter` is a random fraction, 0 to 1.
     pub(super) fn observe(&mut self, sent_at: Instant, now: Instant, observation: Observation, jitter: f64) {
         let is_news = self.reduced_at.is_none_or(|reduced_at| sent_at >= reduced_at);
         match observation {
@@ -232,18 +233,18 @@ impl Controller {
         self.judge_failures(now);
     }
 
-    /// How long the gate stays closed from now, if it is closed.
+    /// Returns how long the gate stays closed from now, if it is closed.
     pub(super) fn closed_for(&self, now: Instant) -> Option<Duration> {
         self.closed_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// How many requests may be in flight at present.
+    /// Returns how many requests may be in flight at present.
     pub(super) fn allowed(&self) -> u32 {
         // The whole part; it lies between 1 and a u32.
         (self.concurrency as u32).clamp(1, self.limits.max_concurrency.max(1))
     }
 
-    /// Requests per second at present, where they are bounded.
+    /// Returns the present limit on requests per second, if there is one.
     pub(super) fn rate(&self, now: Instant) -> Option<f64> {
         let learned = self.pace.as_ref().map(|pace| pace.at(now).max(self.limits.min_requests_per_second.max(0.001)));
         let ceiling = self.limits.max_requests_per_second.map(|ceiling| ceiling.max(0.001));
@@ -253,9 +254,9 @@ impl Controller {
         }
     }
 
-    /// The host answered, whatever it said.
+    /// Records that the host responded, whatever it said.
     fn answered(&mut self, now: Instant, is_news: bool) {
-        // An answer to what was sent before the gate closed does not say that it may open.
+        // A response to a request from before the gate closed does not show that the gate may open.
         if self.closed_until.is_some() || (self.probing && !is_news) {
             return;
         }
@@ -274,7 +275,7 @@ impl Controller {
         let fresh = Trouble { since: now, last_at: now, given_up: false, refused };
         let trouble = self.trouble.get_or_insert(fresh);
         if now.saturating_duration_since(trouble.last_at) >= self.limits.patience {
-            // Nobody asked for a long time; that is no trouble of the host's.
+            // No request was sent for a long time; that is no trouble of the host's.
             *trouble = fresh;
         }
         trouble.last_at = now;
@@ -287,7 +288,7 @@ impl Controller {
     }
 
     fn close(&mut self, now: Instant, retry_after: Option<Duration>, jitter: f64, is_news: bool) {
-        // What was sent before the gate closed is part of the same closing.
+        // A request from before the gate closed is part of the same closing.
         let doublings = if is_news { self.closings_in_a_row } else { self.closings_in_a_row.saturating_sub(1) };
         let doubled = self.limits.closed_floor.saturating_mul(1 << doublings.min(MOST_DOUBLINGS));
         let asked = retry_after.unwrap_or_default().max(doubled).min(self.limits.closed_cap);
@@ -302,7 +303,7 @@ impl Controller {
         self.latency.forget_recent();
     }
 
-    /// After a refusal that has closed the gate.
+    /// Slows down after a refusal that has closed the gate.
     fn slow_down(&mut self, now: Instant) {
         if self.probing {
             // Only the probe was sent: it says nothing new about how many would be too many.
@@ -321,7 +322,7 @@ impl Controller {
                 true
             }
         };
-        // Without a measure of the rate, concurrency has to find the way up again.
+        // Without a measured rate, concurrency must find its way up again.
         self.slow_start = self.pace.is_none();
         if is_about_pace {
             self.concurrency = (self.concurrency.min(self.in_flight.into()) * SHRINK).max(1.0);
@@ -348,7 +349,7 @@ impl Controller {
     }
 
     fn grow(&mut self, sent_at: Instant) {
-        // What is allowed and not used was not tried, so it is no reason to allow more.
+        // An unused allowance was not tested, so it is no reason to allow more.
         if self.full_at.is_none_or(|full_at| full_at < sent_at) {
             return;
         }

@@ -1,8 +1,8 @@
-//! The door to registries: asks npm, a mirror or a CouchDB for pages and packuments, with manners.
+//! The registry client: requests pages and packuments from npm, a mirror or a CouchDB, within rate limits.
 //!
-//! Refusal is data: one function says what an answer means (`classify`), and from it follow both whether the request is
-//! repeated (`retry`) and how fast all others may go (`limiter`). Not here: which names are asked for, and what is done
-//! with their documents.
+//! Refusals are data. One function decides what a response means (`classify`); its verdict decides whether the request
+//! is retried (`retry`) and how fast all others may go (`limiter`). Not here: which names are requested, and how their
+//! documents are used.
 
 mod body;
 mod budget;

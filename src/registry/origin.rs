@@ -1,4 +1,4 @@
-//! An origin: the registry that is read, its name in the lake, and where its two halves answer.
+//! An origin: the registry to read, its name in the lake, and the URLs of its two halves.
 //!
 //! The only file that names npm's hosts.
 
@@ -15,10 +15,10 @@ const NPM_REPLICATE_URL: &str = "https://replicate.npmjs.com/registry/";
 /// Packuments below this URL (npm-facts A.5).
 const NPM_REGISTRY_URL: &str = "https://registry.npmjs.org/";
 
-/// Stands before the name of an origin that would begin with a digit, or be taken for npm.
+/// Precedes the name of an origin that would begin with a digit, or be taken for npm.
 const NAME_PREFIX: &str = "at_";
 
-/// Where documents come from.
+/// The source of documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// Its folder in the lake and its schema in SQL: `[a-z0-9_]+`, beginning with a letter.
@@ -30,15 +30,15 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// npm's public registry.
+    /// Returns npm's public registry.
     pub fn npm() -> Result<Origin> {
         Origin::parse(NPM_NAME, None)
     }
 
-    /// Reads what a user gives as an origin: `npm`, or the URL of one server that has both documents and packuments.
-    /// `registry` is another URL for the packuments. An URL of npm's own hosts means `npm`.
+    /// Parses an origin as a user gives it: `npm`, or the URL of one server that has both documents and packuments.
+    /// `registry` is a separate URL for the packuments. A URL of npm's own hosts means `npm`.
     ///
-    /// Fails, of kind Input, for what is no http or https URL, and for an URL with credentials, query or fragment.
+    /// Fails, of kind Input, for text that is no http or https URL, and for a URL with credentials, query or fragment.
     pub fn parse(text: &str, registry: Option<&str>) -> Result<Origin> {
         let mut origin = if text == NPM_NAME {
             let (replicate_url, registry_url) = (parse_url(NPM_REPLICATE_URL)?, parse_url(NPM_REGISTRY_URL)?);
@@ -52,19 +52,19 @@ impl Origin {
         };
         if let Some(registry) = registry {
             let url = parse_url(registry)?;
-            // Whatever scheme was typed: a token must not go to npm unencrypted.
+            // A token must not go to npm unencrypted, whatever scheme was typed.
             origin.registry_url = if is_npm_host(&url) { parse_url(NPM_REGISTRY_URL)? } else { url };
         }
         Ok(origin)
     }
 }
 
-/// The URL that `NPM_TOKEN` is for.
+/// Returns the URL that `NPM_TOKEN` is for.
 pub(super) fn npm_token_url() -> Result<Url> {
     parse_url(NPM_REGISTRY_URL)
 }
 
-/// Whether a server runs on this machine: then it is the user's own, and no public manners are owed to it.
+/// Returns whether a server runs on this machine: then it is the user's own, and public rate limits do not apply.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -74,7 +74,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Host and port of a URL, as limits and budgets are counted by.
+/// Returns the host and port of a URL, the key of limits and budgets.
 pub fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
@@ -95,7 +95,7 @@ fn parse_url(text: &str) -> Result<Url> {
         .or_error(ErrorKind::Input, || format!("{text:?} is neither `npm` nor a URL"))
         .map_err(|error| error.hint(HINT))?;
     if !url.username().is_empty() || url.password().is_some() {
-        // Not shown again: it would end in logs and in the lake.
+        // Not shown again: it would be written to logs and the lake.
         return Err(Error::input("the URL of an origin holds a user name or a password")
             .hint("put credentials into .npmrc, as //host/path/:_authToken=…"));
     }
@@ -111,7 +111,7 @@ fn parse_url(text: &str) -> Result<Url> {
     Ok(url)
 }
 
-/// Host, port where it is not the scheme's, and path, folded to `[a-z0-9_]`.
+/// Returns the host, the port where it is not the scheme's, and the path, folded to `[a-z0-9_]`.
 fn name_of(url: &Url) -> String {
     let mut name = String::new();
     for character in format!("{}/{}", host_of(url), url.path()).chars() {

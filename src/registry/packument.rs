@@ -1,4 +1,4 @@
-//! Asking for one packument: what is asked, what comes back, and who is told of its size while it comes.
+//! The request for one packument: its parameters, its response, and the gate that counts its bytes as they come.
 
 use std::future::Future;
 
@@ -8,7 +8,7 @@ use futures::future::poll_immediate;
 use super::limiter::permit::Permit;
 use crate::npm::{Answer, Document, PackageName, Representation, Validators};
 
-/// The accepted media type of the full form, which must stand alone: beside any other, npm may give the abbreviated form
+/// The accepted media type of the full form. It must stand alone: beside any other, npm may return the abbreviated form
 /// (npm-facts A.5).
 const ACCEPT_FULL: &str = "application/json";
 
@@ -18,53 +18,53 @@ const ACCEPT_ABBREVIATED: &str = "application/vnd.npm.install-v1+json";
 /// A request for one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackumentRequest {
-    /// Whose document.
+    /// The package.
     pub name: PackageName,
-    /// Which form of it.
+    /// The requested form.
     pub representation: Representation,
-    /// What the lake has. With a tag or a date in it, the answer may be [`Answer::NotModified`].
+    /// The validators that the lake holds. With a tag or a date in them, the response may be [`Answer::NotModified`].
     pub validators: Option<Validators>,
-    /// Whether the lake holds a document of this name: then what is no packument does not take its place.
+    /// Whether the lake holds a document of this name. Then only a packument may replace it.
     pub is_held: bool,
 }
 
 impl PackumentRequest {
-    /// Asks for the full form, whatever the lake has.
+    /// Creates a request for the full form, whatever the lake holds.
     pub fn full(name: impl Into<PackageName>) -> Self {
         PackumentRequest { name: name.into(), representation: Representation::Full, validators: None, is_held: false }
     }
 }
 
-/// What a registry answered to a request for a packument.
+/// A registry's response to a request for a packument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// The answer.
+    /// The decoded response.
     pub answer: Answer<Document>,
     /// Its HTTP status.
     pub http_status: u16,
     /// How many requests were sent for it.
     pub attempts: u32,
-    /// The validators of a [`Answer::NotModified`]: those sent back, else those that the request had. Of a fresh
-    /// document they are in the document too.
+    /// The validators of a [`Answer::NotModified`]: those sent back, else those of the request. A fresh document holds
+    /// its own too.
     pub validators: Validators,
-    /// The document's body as it came over the wire, in gzip, for who wants to keep it without compressing it again; a
-    /// single member whose checksum was right. `None` where there is no such.
+    /// The document's body in gzip as it came over the wire, to be kept without compressing it again: a single member
+    /// with a correct checksum. `None` otherwise.
     pub gzip: Option<Bytes>,
 }
 
-/// Who counts the bytes in flight, and holds them back when there are too many.
+/// Counts the bytes in flight, and holds them back when there are too many.
 pub trait BodyGate: Send + Sync {
-    /// Awaited before `more_bytes` of a body are kept, decoded or as it came over the wire. A request that waits here reads nothing meanwhile, and leaves its
-    /// place among the requests in flight to others.
+    /// Awaited before `more_bytes` of a body are kept, decoded or as they came over the wire. A request that waits here
+    /// reads nothing meanwhile, and frees its place among the requests in flight.
     fn grow(&self, more_bytes: u64) -> impl Future<Output = ()> + Send;
 
-    /// Told that `bytes` are kept no longer, because an attempt was given up or they were not needed.
+    /// Called when `bytes` are no longer kept, because an attempt was given up or they were not needed.
     fn shrink(&self, bytes: u64) {
         let _ = bytes;
     }
 }
 
-/// Counts nothing.
+/// A gate that counts nothing.
 impl BodyGate for () {
     async fn grow(&self, _more_bytes: u64) {}
 }
@@ -76,7 +76,8 @@ pub(super) fn accept(representation: Representation) -> &'static str {
     }
 }
 
-/// What a gate was told of one attempt's body; given back unless the body is kept, also when the attempt is cancelled.
+/// The bytes of one attempt's body that a gate has counted. Given back unless the body is kept, also when the attempt
+/// is cancelled.
 pub(super) struct Grown<'a, G: BodyGate> {
     gate: &'a G,
     permit: &'a Permit,
@@ -88,8 +89,8 @@ impl<'a, G: BodyGate> Grown<'a, G> {
         Grown { gate, permit, bytes: 0 }
     }
 
-    /// Waits until there is memory for so much more, with a place among the requests in flight only while it need not wait:
-    /// memory may become free only when another has had that place.
+    /// Waits until there is memory for `more_bytes`. Frees the place among the requests in flight while it waits:
+    /// memory may become free only when another request has had that place.
     pub(super) async fn grow(&mut self, more_bytes: u64) {
         let mut growing = std::pin::pin!(self.gate.grow(more_bytes));
         if poll_immediate(&mut growing).await.is_none() {
@@ -99,13 +100,13 @@ impl<'a, G: BodyGate> Grown<'a, G> {
         self.bytes += more_bytes;
     }
 
-    /// So much of it is not kept after all.
+    /// Gives back `bytes` that are not kept after all.
     pub(super) fn shrink(&mut self, bytes: u64) {
         self.gate.shrink(bytes);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// The body is kept: from here on its bytes are the caller's to count.
+    /// Keeps the body: from here on the caller counts its bytes.
     pub(super) fn keep(mut self) {
         self.bytes = 0;
     }

@@ -1,6 +1,7 @@
-//! Counts the attempts of one request and says how long to wait before the next.
+//! Counts the attempts of one request and decides how long to wait before the next.
 //!
-//! Not here: whether an answer is worth another attempt (`classify`), and when the host as a whole may be asked (`limiter`).
+//! Not here: whether a response is worth another attempt (`classify`), and when the host as a whole may be asked
+//! (`limiter`).
 
 use std::time::Duration;
 
@@ -12,53 +13,53 @@ use super::failure::RequestFailure;
 use crate::error::{Error, ErrorKind};
 use crate::npm::Outcome;
 
-/// So many answers that no registry would give, or failures to reach the host at all, before the first useful answer,
-/// are enough: a mistyped URL, most likely, and the user waits for the answer.
+/// The number of responses that no registry would give, or of failures to reach the host, that ends the attempts before
+/// the first useful response: a mistyped URL, most likely, and the user is waiting.
 const PATIENCE_WITH_STRANGERS: u32 = 3;
 
-/// So many refusals of one request do not count against its attempts: a ban is the host's, and its gate knows how long to
-/// wait and when to give up. More than these seem to be about the name.
+/// The refusals of one request that do not count against its attempts. A ban is the host's, and its gate knows how long
+/// to wait and when to give up. More refusals than these seem to be about the name.
 const REFUSALS_FORGIVEN: u32 = 32;
 
-/// The same, where the host answers for other names meanwhile, or hardly any other name is left to ask for: then it is not
-/// the host that is closed, and one name must not hold up all others.
+/// The same, where the host responds for other names meanwhile, or hardly any other name is left to request. Then the
+/// host is not closed, and one name must not hold up all others.
 const REFUSALS_OF_A_NAME_FORGIVEN: u32 = 4;
 
-/// So many refusals of one name while the host answers for others may still be for asking too fast.
+/// The refusals of one name, while the host responds for others, that may still be about the pace.
 const REFUSALS_OF_PACE: u32 = 2;
 
-/// So much time may a server take over attempts for one name that come to nothing. Names are taken in order, so that one
-/// that hangs holds up what was fetched behind it: three times a minute of silence, or twice an answer that drips.
+/// The most time that a server may spend on failed attempts for one name. Names are taken in order, so one that hangs
+/// holds up those fetched after it. It is three times a minute of silence, or twice a response that drips.
 const MOST_SPENT_ON_A_NAME: Duration = Duration::from_secs(170);
 
-/// Fewer requests than these that wait at a gate are hardly any. A ban that meets this many is probed by each in turn, and
+/// Fewer requests than these waiting at a gate count as hardly any. With this many, each in turn probes a ban. The ban
 /// ends, or uses up the gate's patience, before one of them has used up its attempts.
 const FEW_WAITING: u32 = 8;
 
-/// How a host stands when an attempt at it has failed.
+/// The state of a host when an attempt at it has failed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Standing {
-    /// Useful answers that it has ever given.
+    /// Useful responses so far.
     pub(super) useful_answers: u64,
     /// Other requests that wait at its gate.
     pub(super) waiting: u32,
 }
 
-/// The attempts of one request: counted here and nowhere else.
+/// The attempts of one request, counted here and nowhere else.
 #[derive(Debug)]
 pub(super) struct Attempts {
     made: u32,
     /// Refusals that were forgiven.
     forgiven: u32,
-    /// Refusals that came while the host answered for others.
+    /// Refusals that came while the host responded for others.
     refused_alone: u32,
-    /// Whether this is one of many requests for documents, any of which may fail for itself.
+    /// Whether this is one of many requests for documents, each of which may fail alone.
     is_of_a_name: bool,
-    /// When the attempt began that is under way.
+    /// When the current attempt began.
     began: Instant,
-    /// How long all attempts before it took.
+    /// How long all earlier attempts took.
     spent: Duration,
-    /// The host's useful answers at the last refusal.
+    /// The host's useful responses at the last refusal.
     useful_answers: u64,
     max: u32,
     strange: u32,
@@ -67,22 +68,22 @@ pub(super) struct Attempts {
     past_caches: bool,
 }
 
-/// One attempt without an answer.
+/// One failed attempt.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// What came is no answer.
+    /// The response is not a valid one.
     NoAnswer {
-        /// What it means.
+        /// Its meaning.
         verdict: Verdict,
         /// The HTTP status, where there was one.
         http_status: Option<u16>,
     },
-    /// A request may not be sent any more: the budget of its host is spent, or its gate does not open.
+    /// No more requests may be sent: the host's budget is spent, or its gate does not open.
     NotSent(Error),
 }
 
 impl Attempts {
-    /// Of a request that a run needs.
+    /// Creates the attempts of a request that a run needs.
     pub(super) fn new(config: &RegistryConfig) -> Self {
         Attempts {
             made: 0,
@@ -100,38 +101,38 @@ impl Attempts {
         }
     }
 
-    /// Of a request for the document of one name.
+    /// Creates the attempts of a request for one name's document.
     pub(super) fn of_a_name(config: &RegistryConfig) -> Self {
         Attempts { is_of_a_name: true, ..Attempts::new(config) }
     }
 
-    /// A request is about to be sent.
+    /// Marks the start of an attempt.
     pub(super) fn begin(&mut self) {
         self.made += 1;
         self.began = Instant::now();
     }
 
-    /// How many requests were sent.
+    /// Returns how many requests were sent.
     pub(super) fn made(&self) -> u32 {
         self.made
     }
 
-    /// Whether the attempt that is under way is the last.
+    /// Returns whether the current attempt is the last.
     pub(super) fn is_last(&self) -> bool {
         self.made - self.forgiven >= self.max
     }
 
-    /// Whether the next request should ask caches not to answer.
+    /// Returns whether the next request should bypass caches.
     pub(super) fn past_caches(&self) -> bool {
         self.past_caches
     }
 
-    /// Whether one more refusal would say something about the name, and nothing about how fast the host is asked.
+    /// Returns whether one more refusal would concern the name, and not the request rate.
     pub(super) fn is_refused_for_its_name(&self) -> bool {
         self.refused_alone >= REFUSALS_OF_PACE
     }
 
-    /// The pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1.
+    /// Returns the pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1.
     pub(super) fn after(&mut self, failed: Failed, fraction: f64, host: Standing) -> Result<Duration, RequestFailure> {
         let known = host.useful_answers > 0;
         self.spent += self.began.elapsed();
@@ -159,9 +160,9 @@ impl Attempts {
                 }
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
             }
-            // Answers never come here; were one to, the request has failed rather than the program.
+            // A successful verdict never comes here; if one did, the request has failed rather than the program.
             answer @ (Verdict::Done | Verdict::NotModified | Verdict::Gone | Verdict::Blocked) => {
-                let error = Error::internal(format!("an answer was taken for a failure: {answer:?}"));
+                let error = Error::internal(format!("a success was taken for a failure: {answer:?}"));
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
             }
         };
@@ -177,7 +178,7 @@ impl Attempts {
                 error = error
                     .hint("check the network and the URL of the origin: it must be a registry that serves _all_docs");
             }
-            // A host that was never reached says nothing about the name, and would say nothing about any other.
+            // A host that was never reached says nothing about this name or any other.
             let outcome = if stranger == UnknownServer::Unreachable && !known { None } else { Some(Outcome::Failed) };
             return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
         }
@@ -186,7 +187,7 @@ impl Attempts {
         Ok(longest.mul_f64(fraction.clamp(0.0, 1.0)))
     }
 
-    /// Forgives a refusal, if it seems to be the host's affair rather than the name's.
+    /// Forgives a refusal that seems to concern the host rather than the name.
     fn forgive(&mut self, host: Standing) {
         let answers_others = host.useful_answers > self.useful_answers || host.waiting < FEW_WAITING;
         let is_about_the_name = self.is_of_a_name && host.useful_answers > 0 && answers_others;
@@ -278,7 +279,7 @@ mod tests {
         Failed::NoAnswer { verdict, http_status: Some(429) }
     }
 
-    /// How many refusals one request bears, where the host stands like this each time.
+    /// Returns how many refusals one request survives, with these states of the host.
     fn refusals_borne(mut attempts: Attempts, mut standings: impl Iterator<Item = Standing>) -> u32 {
         loop {
             attempts.begin();

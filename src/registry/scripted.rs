@@ -1,4 +1,4 @@
-//! A server for tests that answers what a script says, byte for byte, so that its faults are real ones.
+//! A test server that sends scripted bytes, so that its faults are real ones.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The heads of the requests that came, in order.
+/// The heads of the received requests, in order.
 type Requests = Arc<Mutex<Vec<String>>>;
 
 /// A server on loopback, until it is dropped.
@@ -21,7 +21,7 @@ pub(super) struct ScriptedServer {
 }
 
 impl ScriptedServer {
-    /// Answers the n-th request (from 0) with the bytes that `script` makes, and closes the connection.
+    /// Responds to the n-th request (from 0) with the bytes that `script` returns, and closes the connection.
     pub(super) async fn start(script: impl Fn(usize, &str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -36,7 +36,7 @@ impl ScriptedServer {
         ScriptedServer { url, requests, task }
     }
 
-    /// Answers each request with the next of these, and with the last for ever.
+    /// Responds to each request with the next of these, and repeats the last.
     pub(super) async fn in_turn(answers: Vec<Vec<u8>>) -> Self {
         ScriptedServer::start(move |nth, _| answers[nth.min(answers.len() - 1)].clone()).await
     }
@@ -69,7 +69,7 @@ async fn answer(mut connection: TcpStream, script: &(dyn Fn(usize, &str) -> Vec<
     };
     let answer = script(nth, &head);
     if answer.is_empty() {
-        // Silence, until the client has had enough.
+        // Stays silent until the client gives up.
         let _ = connection.read(&mut byte).await;
         return;
     }
@@ -77,7 +77,7 @@ async fn answer(mut connection: TcpStream, script: &(dyn Fn(usize, &str) -> Vec<
     let _ = connection.shutdown().await;
 }
 
-/// The value of a header of a request, if it has one.
+/// Returns the value of a request header, if it is there.
 pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -85,12 +85,12 @@ pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// The target in a request's first line.
+/// Returns the target in a request's first line.
 pub(super) fn target(head: &str) -> &str {
     head.split(' ').nth(1).unwrap_or_default()
 }
 
-/// An answer with these header lines.
+/// Builds a response with these header lines.
 pub(super) fn response(status: u16, headers: &[&str], body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 {status} Scripted\r\nConnection: close\r\n").into_bytes();
     for header in headers {

@@ -1,4 +1,4 @@
-//! What was exchanged with the servers so far: counters that progress and summary read.
+//! Counters of all exchanges with the servers so far, for the progress display and the summary.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Statistics {
     /// Requests sent, repeated ones and followed redirects included.
     pub requests: u64,
-    /// Requests that were sent because an earlier one had no answer.
+    /// Requests that were sent because an earlier one failed.
     pub retries: u64,
-    /// Answers that asked for fewer requests.
+    /// Responses that asked for fewer requests.
     pub refusals: u64,
-    /// Answers 304 to conditional requests.
+    /// Responses 304 to conditional requests.
     pub not_modified: u64,
-    /// Bytes of bodies as they came over the wire, of useless answers too.
+    /// Bytes of bodies as they came over the wire, those of useless responses too.
     pub wire_bytes: u64,
     /// Bytes of the same bodies after decoding.
     pub decoded_bytes: u64,
 }
 
-/// The counters themselves.
+/// The live counters.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) requests: AtomicU64,
@@ -30,7 +30,7 @@ pub(super) struct Counters {
     pub(super) decoded_bytes: AtomicU64,
 }
 
-/// Adds to a counter. Counters say nothing about each other, so no order between them is kept.
+/// Adds to a counter. Counters are independent, so no order between them is kept.
 pub(super) fn add(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
 }

@@ -1,4 +1,4 @@
-//! Where a registry's pages and packuments are: the one file that builds their URLs.
+//! Builds the URLs of a registry's pages and packuments. No other file does.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
@@ -7,7 +7,8 @@ use super::failure::RequestFailure;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::npm::{ChangesPage, ChangesQuery, Outcome, PackageName, Page, PageQuery, RowsPage};
 
-/// Where a page of `_all_docs` is. Keys are JSON strings; everything but letters and digits is escaped, which no server can take amiss.
+/// Returns the URL of a page of `_all_docs`. Keys are JSON strings. Everything but letters and digits is escaped, which
+/// every server accepts.
 pub(super) fn page_url(base: &Url, query: &PageQuery) -> Result<Url> {
     let key = |text: &str| {
         let json = serde_json::Value::from(text).to_string();
@@ -23,7 +24,7 @@ pub(super) fn page_url(base: &Url, query: &PageQuery) -> Result<Url> {
     resource_url(base, Page::RESOURCE, &text)
 }
 
-/// Where a page of `_changes` is.
+/// Returns the URL of a page of `_changes`.
 pub(super) fn changes_url(base: &Url, query: &ChangesQuery) -> Result<Url> {
     let mut text = format!("limit={}", query.limit);
     if let Some(since) = &query.since {
@@ -39,7 +40,7 @@ fn resource_url(base: &Url, resource: &str, query: &str) -> Result<Url> {
     Ok(url)
 }
 
-/// Where a packument is. A name that no URL can ask for is a failure with outcome Blocked.
+/// Returns the URL of a packument. A name that no URL can express fails with outcome Blocked.
 pub(super) fn packument_url(base: &Url, name: &PackageName) -> Result<Url, RequestFailure> {
     let blocked = |why: &str| RequestFailure {
         error: Error::input(why),

@@ -1,6 +1,6 @@
-//! The body of a document, read to its end: decoded, and as it came over the wire.
+//! Reads the body of a document to its end: decoded, and as it came over the wire.
 //!
-//! Not here: whether it is the document that was asked for (`identity`).
+//! Not here: whether it is the requested document (`identity`).
 
 use bytes::Bytes;
 
@@ -9,17 +9,17 @@ use super::classify::Fault;
 use super::gzip::{claimed_bytes, inflate_at_once};
 use super::packument::{BodyGate, Grown};
 
-/// The most memory that a server's word alone reserves.
+/// The most memory that is reserved on a server's word alone.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
 
-/// Compressed bodies up to this size are kept as they came, and inflated at once. Larger ones, a few of millions, are
-/// inflated while they come: they would be in memory twice for long.
+/// Compressed bodies up to this size are kept as they came and inflated at once. Larger ones, a few of millions, are
+/// inflated while they come: otherwise they would be in memory twice for long.
 const MAX_KEPT_GZIP_BYTES: usize = 4 << 20;
 
-/// A whole body. The gate was told of the bytes of both.
+/// A whole body. The gate has counted the bytes of both forms.
 pub(super) struct Whole {
     pub(super) document: Bytes,
-    /// The same as it came, in gzip; `None` where it came otherwise, or was too large to be kept.
+    /// The body in gzip as it came; `None` if it came otherwise or was too large to keep.
     pub(super) gzip: Option<Bytes>,
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn read_whole<G: BodyGate>(
     Ok(Whole { document, gzip: None })
 }
 
-/// Reads a body in gzip and inflates it at once; `None` where it has to be inflated in pieces, from its beginning.
+/// Reads a gzip body and inflates it at once; `None` if it must be inflated in pieces from its beginning.
 async fn read_gzip<G: BodyGate>(
     body: &mut Body<'_>,
     grown: &mut Grown<'_, G>,
@@ -82,7 +82,7 @@ async fn read_pieces<G: BodyGate>(
         make_room(&mut document, piece.len(), limit_bytes);
         document.extend_from_slice(piece);
     }
-    // What was reserved beyond the end of a small one would be memory that no gate knows of.
+    // Capacity beyond the end of a small body would be memory that no gate counts.
     Ok(match document.len() <= MAX_RESERVED_BYTES {
         true => Bytes::from(document.into_boxed_slice()),
         false => Bytes::from(document),
@@ -93,8 +93,8 @@ fn reserved(expected_bytes: Option<u64>) -> usize {
     usize::try_from(expected_bytes.unwrap_or_default()).unwrap_or_default().min(MAX_RESERVED_BYTES)
 }
 
-/// Room for one more piece of a body. A large one grows fourfold, where a `Vec` would double: each step leaves a block
-/// behind that the allocator keeps for a while, and room that is not written to costs no memory.
+/// Reserves capacity for one more piece of a body. A large buffer grows fourfold, where a `Vec` would double: each step
+/// leaves a block behind that the allocator keeps for a while, and capacity that is not written to costs no memory.
 fn make_room(document: &mut Vec<u8>, piece_bytes: usize, limit_bytes: u64) {
     if document.capacity() - document.len() < piece_bytes && document.len() >= MAX_RESERVED_BYTES {
         let most = usize::try_from(limit_bytes).unwrap_or(usize::MAX).max(document.len() + piece_bytes);

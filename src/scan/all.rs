@@ -1,4 +1,4 @@
-//! Scans many ranges at once and gives their pages in name order. Not here: the paging of one range (`range`).
+//! Scans many ranges at once and returns their pages in name order. Not here: the paging of one range (`range`).
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -17,22 +17,22 @@ use crate::error::{Error, Result};
 use crate::lake::Partition;
 use crate::npm::{DocRow, MAX_PAGE_ROWS};
 
-/// How many finished pages of one range wait for their turn. With the one that waits to be put there and the one that
-/// is being fetched, a range holds four pages at most, some 4 MB.
+/// How many finished pages of one range wait for their turn. Together with the page that waits to be queued and the one
+/// being fetched, a range holds at most four pages, some 4 MB.
 const PAGES_WAITING_PER_RANGE: usize = 2;
 
-/// How a scan goes about it.
+/// The settings of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScanOptions {
-    /// How many rows to ask for at once, 2 to [`MAX_PAGE_ROWS`].
+    /// How many rows to request at once, 2 to [`MAX_PAGE_ROWS`].
     pub page_rows: u32,
     /// How many ranges are paged at the same time.
     pub concurrency: NonZeroUsize,
 }
 
 impl Default for ScanOptions {
-    /// As many rows as npm gives, so that the whole registry is some 450 requests; and 8 ranges at once, where npm
-    /// was seen to answer 30 (npm-facts A.6).
+    /// As many rows as npm gives, so the whole registry is some 450 requests; and 8 ranges at once, where npm was seen
+    /// to serve 30 (npm-facts A.6).
     fn default() -> Self {
         const EIGHT: NonZeroUsize = NonZeroUsize::new(8).unwrap();
         ScanOptions { page_rows: MAX_PAGE_ROWS, concurrency: EIGHT }
@@ -42,20 +42,20 @@ impl Default for ScanOptions {
 /// One page of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangePage {
-    /// Which of the ranges, counted from 0. Pages come in the order of the ranges.
+    /// The range's number, from 0. Pages come in the order of the ranges.
     pub range_index: usize,
-    /// Strictly ascending by bytes, within the page and from page to page. May be empty.
+    /// Strictly ascending by bytes, within the page and across pages. May be empty.
     pub rows: Vec<DocRow>,
-    /// How many documents the registry says it has in all.
+    /// The registry's own count of all its documents.
     pub total_rows: Option<u64>,
-    /// Whether the range ends here. Each range has one such page, also if it is empty.
+    /// Whether the range ends here. Each range has one such page, even an empty range.
     pub is_last: bool,
 }
 
 /// Begins to scan `ranges`, which must be ascending and must not overlap.
 ///
-/// Nothing is asked before the stream is first polled, which must happen inside a tokio runtime. Dropping it ends the
-/// requests that are under way.
+/// Sends nothing before the stream is first polled, which must happen inside a tokio runtime. Dropping it ends the
+/// requests in flight.
 pub fn scan_all<S>(source: Arc<S>, ranges: Vec<Partition>, options: ScanOptions) -> Scan<S>
 where
     S: PageSource + Send + Sync + 'static,
@@ -72,27 +72,26 @@ where
     }
 }
 
-/// A scan under way: a stream of pages in name order, and the report of what has come so far. It ends after its first
-/// error.
+/// A scan in progress: a stream of pages in name order, and the report so far. It ends after its first error.
 #[derive(Debug)]
 pub struct Scan<S> {
     source: Arc<S>,
     ranges: std::vec::IntoIter<Partition>,
     options: ScanOptions,
     longest: LongestPage,
-    /// The ranges that are being paged, in order; pages are taken of the first.
+    /// The ranges being paged, in order; pages are taken from the first.
     ahead: VecDeque<RangeTask>,
     misplaced: Misplaced,
     report: ScanReport,
 }
 
 impl<S> Scan<S> {
-    /// What has come so far; [`ScanReport::misplaced`] is filled in by [`Scan::into_report`].
+    /// Returns the report so far; [`Scan::into_report`] fills in [`ScanReport::misplaced`].
     pub fn report(&self) -> &ScanReport {
         &self.report
     }
 
-    /// What has come in all, to be asked for when the stream has ended.
+    /// Returns the complete report. Call it when the stream has ended.
     pub fn into_report(mut self) -> ScanReport {
         self.report.misplaced = std::mem::take(&mut self.misplaced).into_rows();
         std::mem::take(&mut self.report)
@@ -111,7 +110,7 @@ impl<S> Scan<S> {
         Ok(RangePage { range_index, rows: page.rows, total_rows: page.total_rows, is_last: page.is_last })
     }
 
-    /// Ends every request; nothing comes any more.
+    /// Ends every request; no page comes after that.
     fn stop(&mut self) {
         self.ahead.clear();
         self.ranges = Vec::new().into_iter();
@@ -140,7 +139,7 @@ impl<S: PageSource + Send + Sync + 'static> Stream for Scan<S> {
     }
 }
 
-/// A range that is being paged in a task of its own, which ends with this.
+/// A range that is paged in a task of its own. The task ends when this is dropped.
 #[derive(Debug)]
 struct RangeTask {
     pages: mpsc::Receiver<Result<ScannedPage>>,
@@ -155,7 +154,7 @@ impl RangeTask {
         let (sender, pages) = mpsc::channel(PAGES_WAITING_PER_RANGE);
         let task = tokio::spawn(async move {
             while let Some(page) = scan.next_page().await.transpose() {
-                // Nobody listens any more: the scan was dropped.
+                // The scan was dropped: nobody listens any more.
                 if sender.send(page).await.is_err() {
                     return;
                 }

@@ -1,14 +1,13 @@
-//! Guesses keys between two keys: where to ask next when a rank is looked for. Pure; a bad guess costs a request, no
-//! more.
+//! Guesses keys between two keys, for the search of a rank. Pure; a bad guess costs only a request.
 
-/// The characters that names mostly consist of, by their bytes. A guess is spelled with them.
+/// The bytes of the characters that most names consist of. Guesses consist of them.
 const DIGITS: &[u8] = b"-./0123456789@_abcdefghijklmnopqrstuvwxyz";
 
-/// How many characters after the common beginning are looked at, and how many a guess may add to it.
+/// How many characters after the common beginning are read, and how many a guess may add to it.
 const DEPTH: usize = 9;
 
-/// A key strictly between `low` and `high` (`None`: open), about `fraction` of the way, as if the characters of names
-/// were spread evenly. `None` where the guess does not fall between.
+/// Returns a key strictly between `low` and `high` (`None`: open), about `fraction` of the way, as if the characters of
+/// names were evenly distributed. `None` if the guess does not fall between.
 pub(super) fn key_between(low: &str, high: Option<&str>, fraction: f64) -> Option<String> {
     let common = common_beginning(low, high);
     let (from, to) = (place(&low[common..]), high.map_or(1.0, |high| place(&high[common..])));
@@ -26,8 +25,8 @@ pub(super) fn key_between(low: &str, high: Option<&str>, fraction: f64) -> Optio
     None
 }
 
-/// The least key above all names that share as short a beginning with `low` as keeps it below `high`. Where very many
-/// names begin alike, this leaps over them at once.
+/// Returns the least key above all names that share a beginning with `low`: the shortest beginning that keeps the key
+/// below `high`. It leaps at once over very many names that begin alike.
 pub(super) fn key_after_beginning(low: &str, high: Option<&str>) -> Option<String> {
     let common = common_beginning(low, high);
     low[common..].char_indices().find_map(|(at, character)| {
@@ -40,14 +39,14 @@ fn is_below(key: &str, high: Option<&str>) -> bool {
     high.is_none_or(|high| key < high)
 }
 
-/// How many bytes of `low` are the beginning of `high` as well, in whole characters.
+/// Returns how many bytes `low` and `high` have in common at their beginning, in whole characters.
 fn common_beginning(low: &str, high: Option<&str>) -> usize {
     let Some(high) = high else { return 0 };
     let pairs = low.char_indices().zip(high.chars());
     pairs.take_while(|((_, low), high)| low == high).last().map_or(0, |((at, low), _)| at + low.len_utf8())
 }
 
-/// Where a text lies among all texts, from 0 to 1.
+/// Returns the position of a text among all texts, from 0 to 1.
 fn place(text: &str) -> f64 {
     let base = DIGITS.len() as f64;
     let mut scale = 1.0;

@@ -1,4 +1,4 @@
-//! Rows that came where they do not belong: kept aside in bounded memory, and put back in their place afterwards.
+//! Misplaced rows: kept aside in bounded memory, and merged back into their place afterwards.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,11 +6,12 @@ use std::collections::btree_map::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::npm::{DocRow, PackageName, Revision};
 
-/// How many rows are kept aside of a scan, and of each range that is under way, some 10 MB. A case-folding server misplaces the 3,000 names of npm that have capital
-/// letters; one that misplaces more than this sorts by other rules altogether, or does not heed the keys.
+/// The most rows kept aside of a scan, and of each range in progress, some 10 MB. A case-folding server misplaces the
+/// 3,000 names of npm that have capital letters. A server that misplaces more than this sorts by other rules
+/// altogether, or ignores the keys.
 pub(super) const MAX_MISPLACED_ROWS: usize = 100_000;
 
-/// Rows by name, each once, with the latest revision that was seen.
+/// Rows by name, each once, with the latest revision seen.
 #[derive(Debug, Default)]
 pub(super) struct Misplaced {
     rows: BTreeMap<PackageName, Revision>,
@@ -25,7 +26,7 @@ impl Misplaced {
                 format!("the registry listed more than {MAX_MISPLACED_ROWS} names out of order or out of their range"),
             )
             .hint(
-                "it may not heed startkey or endkey, or not sort by bytes; scan it in one range, with [null] as pivots",
+                "it may ignore startkey or endkey, or not sort by bytes; scan it in one range, with [null] as pivots",
             ));
         }
         match self.rows.entry(row.name) {
@@ -47,10 +48,10 @@ impl Misplaced {
     }
 }
 
-/// Merges [`super::ScanReport::misplaced`] into the rows of the same scan: each name once, strictly ascending, with
-/// the later of its revisions.
+/// Merges [`super::ScanReport::misplaced`] into the rows of the same scan: each name once, strictly ascending, with the
+/// later of its revisions.
 ///
-/// Both must be ascending. Errors come through, and end it.
+/// Both must be ascending. An error is passed on and ends the sequence.
 pub fn with_misplaced<I>(rows: I, misplaced: Vec<DocRow>) -> impl Iterator<Item = Result<DocRow>>
 where
     I: IntoIterator<Item = Result<DocRow>>,
@@ -63,7 +64,7 @@ where
             return None;
         }
         let Some(Ok(row)) = rows.peek() else {
-            // An error of the rows comes before what is left aside; their end comes before it, too.
+            // An error or the end of the rows comes before the rows left aside.
             let next = rows.next().or_else(|| misplaced.next().map(Ok));
             is_over = !matches!(next, Some(Ok(_)));
             return next;

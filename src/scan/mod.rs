@@ -1,10 +1,10 @@
-//! Lists the names that the registry has: each range is paged to its end, many ranges ahead, in name order.
+//! Lists the names in the registry: pages each range to its end, many ranges ahead, in name order.
 //!
-//! Not here: how a page is asked for and decoded (`registry`), and what a new listing means (`diff`).
+//! Not here: requesting and decoding a page (`registry`), and the meaning of a new listing (`diff`).
 //!
-//! Two promises. Every name that is in the registry from the beginning to the end of a scan is given once, whatever
-//! comes and goes beside it. And what is given is strictly ascending by bytes; what the server lists out of that
-//! order is put in its place where its page allows, and otherwise kept aside and handed over at the end
+//! Two promises. A scan returns once every name that is in the registry from its beginning to its end, whatever comes
+//! and goes beside it. The returned names are strictly ascending by bytes. A row that the server lists out of that
+//! order is put in its place where its page allows. Otherwise it is kept aside and returned at the end
 //! ([`ScanReport::misplaced`]), for the server's order is documented nowhere (npm-facts B).
 
 mod all;
@@ -31,10 +31,10 @@ pub use report::{Oddities, ScanReport};
 use crate::error::Result;
 use crate::npm::{Page, PageQuery};
 
-/// Whoever answers for `_all_docs`.
+/// A source of `_all_docs` pages.
 pub trait PageSource {
-    /// One page, as the server gives it: rows from `query.start` (inclusive) to below `query.end`, in the server's
-    /// order, `query.limit` at most. Retries, waits and limits are the source's own affair; an error is final.
+    /// Returns one page as the server gives it: rows from `query.start` (inclusive) to below `query.end`, in the
+    /// server's order, `query.limit` at most. The source handles retries, waits and limits; an error is final.
     fn page(&self, query: &PageQuery) -> impl Future<Output = Result<Page>> + Send;
 }
 

@@ -1,9 +1,9 @@
-//! Asks a registry for ranks: finds the boundaries that part its names into equal shares, without listing them.
+//! Asks a registry for ranks: finds the boundaries that divide its names into equal shares, without listing them.
 //!
-//! An answer to `startkey=…&limit=1` says in `offset` how many names sort below the key. So each boundary is looked for
-//! by guessing keys, all boundaries at the same time, round by round; once a known rank is near enough, one page shows
-//! the names there. That is two to five requests a boundary on real names. A registry that does not tell ranks, or has
-//! fewer pages than boundaries, is paged through instead.
+//! The response to `startkey=…&limit=1` gives in `offset` how many names sort below the key. So the search guesses keys
+//! for all boundaries at the same time, round by round. Once a known rank is near enough, one page shows the names
+//! there. That is two to five requests a boundary on real names. A registry that does not give ranks, or has fewer
+//! pages than boundaries, is paged through instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -19,31 +19,32 @@ use crate::npm::{MAX_PAGE_ROWS, Page, PageQuery};
 
 /// The largest page that ends the search for a boundary in the first round: some 20 kB compressed …
 const FIRST_PAGE_ROWS: f64 = 1_000.0;
-/// … and how much larger it may be with each round. Where guessing does not come near, a larger page is cheaper.
+/// … and its growth with each round. Where guessing does not come near, a larger page is cheaper.
 const PAGE_GROWTH: f64 = 1.2;
-/// Rounds of guesses; then the page of [`MAX_PAGE_ROWS`] rows above what is known leads on, however many it takes.
+/// Rounds of guesses. After them, pages of [`MAX_PAGE_ROWS`] rows above the known rank lead on, however many it takes.
 const GUESSING_ROUNDS: u32 = 24;
-/// Every third guess leaps over all names that begin alike, since guesses by halves come through those slowly.
+/// Every third guess leaps over all names that begin alike, since halving passes through those slowly.
 const LEAP_EVERY: u32 = 3;
 
-/// A registry of so few pages is paged through, whatever is looked for: guessing would hardly be quicker.
+/// A registry with at most so many pages is paged through in any case: guessing would hardly be quicker.
 const WALKED_PAGES: u64 = 8;
 
-/// What a registry's names are parted by.
+/// The boundaries that divide a registry's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balance {
-    /// How many names there are, as the registry says.
+    /// The registry's own count of its names.
     pub total_rows: u64,
-    /// The boundaries between the shares, strictly ascending; each is the shortest beginning of the name above it
-    /// that sorts above the name below it.
+    /// The boundaries between the shares, strictly ascending. Each is the shortest beginning of the name above it that
+    /// sorts above the name below it.
     pub boundaries: Vec<String>,
 }
 
-/// Finds the boundaries between shares of `size`, with `concurrency` requests at a time. They are the same each time for
-/// the same names. While names come and go they are as good as the ranks were when they were asked for.
+/// Finds the boundaries between shares of `size`, with `concurrency` requests at a time. The same names always give the
+/// same boundaries. While names come and go, the boundaries are as good as the ranks at the time of the requests.
 ///
 /// # Errors
-/// What the source says; [`crate::error::ErrorKind::Network`] for a registry that does not say how many names it has.
+///
+/// Those of the source; [`crate::error::ErrorKind::Network`] for a registry that does not say how many names it has.
 pub async fn balanced_boundaries<S: PageSource>(
     source: &S,
     size: PartSize,
@@ -66,7 +67,7 @@ async fn search<S: PageSource>(
     let mut search = Search::new(total_rows, size.cut_ranks(total_rows));
     let pages = total_rows.div_ceil(u64::from(MAX_PAGE_ROWS) - 1);
     search.walks = first.offset.is_none() || pages <= walked_pages.max(search.open.len() as u64);
-    // Where a server contradicts itself, the boundaries that were found have to do.
+    // If a server contradicts itself, the boundaries found so far must suffice.
     let most_rounds = pages.saturating_add(u64::from(GUESSING_ROUNDS)).saturating_mul(2);
     while !search.open.is_empty() && u64::from(search.round) < most_rounds {
         let answers = stream::iter(search.next_queries())
@@ -81,17 +82,17 @@ async fn search<S: PageSource>(
     Ok(Balance { total_rows, boundaries: search.boundaries.into_iter().collect() })
 }
 
-/// A search under way.
+/// A search in progress.
 #[derive(Debug)]
 struct Search {
     total_rows: u64,
-    /// Ranks whose names are not known yet.
+    /// Ranks with unknown names.
     open: BTreeSet<u64>,
     boundaries: BTreeSet<String>,
     /// How many names sort below a key, ascending in both.
     known: BTreeMap<String, u64>,
     round: u32,
-    /// Whether pages are followed one after the other instead of guessing.
+    /// Whether the search follows pages one after the other instead of guessing.
     walks: bool,
 }
 
@@ -107,7 +108,7 @@ impl Search {
         }
     }
 
-    /// What to ask in this round: each question once, and at least one.
+    /// Returns the queries of this round: each once, and at least one.
     fn next_queries(&self) -> Vec<PageQuery> {
         let points: Vec<(&String, u64)> = self.known.iter().map(|(key, rank)| (key, *rank)).collect();
         let growth = PAGE_GROWTH.powi(i32::try_from(self.round).unwrap_or(i32::MAX));
@@ -154,10 +155,10 @@ impl Search {
         leap.or_else(|| key_between(low, high, fraction)).or_else(|| key_after_beginning(low, high))
     }
 
-    /// Takes an answer: new known ranks, and the boundaries that it shows.
+    /// Learns from a page: new known ranks, and the boundaries that it shows.
     fn learn(&mut self, query: &PageQuery, page: &Page) {
         let start = query.start.clone().unwrap_or_default();
-        // A page without an offset follows what was known of its first key.
+        // A page without an offset has the rank known for its first key.
         let Some(offset) = page.offset.or_else(|| self.known.get(&start).copied()) else { return };
         self.note(start, offset);
         let mut before: Option<&str> = None;
@@ -182,12 +183,12 @@ impl Search {
         }
     }
 
-    /// Gives up what a page should have shown and did not, because names went meanwhile or rows of it cannot be used:
-    /// the last boundary that it did show serves instead.
+    /// Gives up the boundaries that a page should have shown and did not, because names went meanwhile or its rows are
+    /// unusable: the last boundary that it did show serves instead.
     fn settle(&mut self, covered: Range<u64>, page: &Page) {
         let missed: Vec<u64> = self.open.range(covered).copied().collect();
         for rank in missed {
-            // A page begins below what it is asked for; its own first row may be another's target.
+            // A page begins below its target; its own first row may be another's target.
             if Some(rank) != page.offset {
                 self.open.remove(&rank);
                 if let [.., before, name] = page.rows.as_slice()
@@ -199,7 +200,7 @@ impl Search {
         }
     }
 
-    /// Keeps a rank unless it contradicts those beside it, as it may where names come and go meanwhile.
+    /// Keeps a rank unless it contradicts its neighbours, as it may while names come and go.
     fn note(&mut self, key: String, rank: u64) {
         let below = self.known.range(..key.clone()).next_back().is_none_or(|(_, below)| *below <= rank);
         let above = self.known.range(key.clone()..).find(|(at, _)| **at != key).is_none_or(|(_, above)| *above >= rank);
@@ -227,7 +228,7 @@ mod tests {
         search(server, size, NonZeroUsize::new(8).unwrap(), 0).await.unwrap()
     }
 
-    /// How many of the server's names lie in each part.
+    /// Returns how many of the server's names lie in each part.
     fn part_sizes(server: &TestServer, boundaries: &[String]) -> Vec<usize> {
         let names = server.names();
         let mut cuts: Vec<usize> =

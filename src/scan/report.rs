@@ -1,18 +1,18 @@
-//! What a scan has to tell besides names: how many, whether that agrees with the registry's own count, what was odd.
+//! The report of a scan beside its names: their number, the registry's own count, and oddities.
 
 use crate::npm::{DocRow, PackageName};
 
-/// How many oddities are quoted; the rest is counted only.
+/// How many oddities are quoted; the others are only counted.
 const MAX_EXAMPLES: usize = 8;
 
-/// What was not as it should be in the server's pages. All of it was handled; a person may want to know.
+/// The oddities in the server's pages. All of them were handled; a person may want to know.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Oddities {
     /// Rows that came after a row that sorts above them.
     pub out_of_order: u64,
-    /// Rows whose name had come before in the same range; the one with the later revision was kept.
+    /// Rows whose name had come before in the same range; the later revision was kept.
     pub repeated: u64,
-    /// Rows that do not belong to the range that was asked for.
+    /// Rows outside the requested range.
     pub outside_range: u64,
     /// Rows without a usable id or revision.
     pub unusable: u64,
@@ -21,7 +21,7 @@ pub struct Oddities {
 }
 
 impl Oddities {
-    /// Whether there were none.
+    /// Returns whether there were none.
     pub fn is_empty(&self) -> bool {
         *self == Oddities::default()
     }
@@ -64,32 +64,34 @@ impl Oddities {
     }
 }
 
-/// What a scan has found so far; complete once its stream has ended.
+/// The results of a scan so far; complete once its stream has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScanReport {
-    /// The rows given of each range, in the order of the ranges.
+    /// The rows returned of each range, in the order of the ranges.
     pub rows_by_range: Vec<u64>,
     /// How many ranges are paged to their end.
     pub ranges_done: usize,
-    /// How many documents the registry said it had, on the first page that said it.
+    /// The registry's own count of documents, on the first page that has it.
     pub total_rows_at_first: Option<u64>,
-    /// The same on the last page that said it. It differs where the registry changed meanwhile.
+    /// The same count on the last page that has it. It differs if the registry changed meanwhile.
     pub total_rows_at_last: Option<u64>,
-    /// What was odd.
+    /// The oddities.
     pub oddities: Oddities,
-    /// Names that could not be given in their place, ascending, each once. Some may also have been given in their
-    /// place; [`super::with_misplaced`] tells, and rows have to be counted by range anew then. Empty for every server that sorts by bytes and keeps to the range.
+    /// Names that could not be put in their place, ascending, each once. Some may also have been returned in their
+    /// place; [`super::with_misplaced`] tells, and rows must be counted by range again then. Empty for every server
+    /// that sorts by bytes and keeps to the range.
     pub misplaced: Vec<DocRow>,
 }
 
 impl ScanReport {
-    /// The rows that were given.
+    /// Returns the number of returned rows.
     pub fn listed_rows(&self) -> u64 {
         self.rows_by_range.iter().sum()
     }
 
-    /// How many rows fewer were listed than the registry said it had, at the time when it said the least. `None`
-    /// where it did not say. Only for a scan of all ranges; a few rows are no fault, names come and go meanwhile.
+    /// Returns how many rows fewer were listed than the registry counts: the smaller of its first and last count.
+    /// `None` if it gave no count. Only for a scan of all ranges. A few missing rows are no fault: names come and go
+    /// meanwhile.
     pub fn missing_rows(&self) -> Option<u64> {
         let least = self.total_rows_at_first?.min(self.total_rows_at_last?);
         Some(least.saturating_sub(self.listed_rows() + self.misplaced.len() as u64))

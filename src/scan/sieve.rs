@@ -1,4 +1,4 @@
-//! Makes a server's rows strictly ascending within their range, page after page. Pure; not here: asking for pages.
+//! Makes a server's rows strictly ascending within their range, page after page. Pure. Not here: requests for pages.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::lake::Partition;
 use crate::npm::{DocRow, PackageName};
 
-/// What has come of one range so far, as far as the next page needs to know it.
+/// The state of one range that the next page needs.
 #[derive(Debug)]
 pub(super) struct Sieve {
     range: Partition,
@@ -17,12 +17,12 @@ pub(super) struct Sieve {
     misplaced: Misplaced,
 }
 
-/// What is left of a page.
+/// The rows left of a page.
 #[derive(Debug, Default)]
 pub(super) struct Sifted {
-    /// Strictly ascending, inside the range, and above all that came before.
+    /// Strictly ascending, inside the range, and above all earlier rows.
     pub(super) rows: Vec<DocRow>,
-    /// Whether any row was not seen before, whatever became of it.
+    /// Whether any row was new, whatever became of it.
     pub(super) has_new: bool,
     pub(super) oddities: Oddities,
 }
@@ -68,13 +68,13 @@ impl Sieve {
         Ok(sifted)
     }
 
-    /// What could not be put in its place, ascending.
+    /// Takes the rows that could not be put in their place, ascending.
     pub(super) fn take_misplaced(&mut self) -> Vec<DocRow> {
         std::mem::take(&mut self.misplaced).into_rows()
     }
 
     fn set_aside_stray(&mut self, row: DocRow, sifted: &mut Sifted) -> Result<()> {
-        // Servers that take the end as inclusive also give the name that is the end. The next range begins with it.
+        // Servers with an inclusive end also give the name that is the end. The next range begins with it.
         if self.range.end.as_deref() == Some(row.name.as_str()) {
             sifted.has_new |= !std::mem::replace(&mut self.has_seen_end, true);
             return Ok(());
@@ -84,7 +84,7 @@ impl Sieve {
         Ok(())
     }
 
-    /// Takes out the rows that belong before what earlier pages have given.
+    /// Takes out the rows that belong before rows of earlier pages.
     fn set_aside_late(&mut self, sifted: &mut Sifted) -> Result<()> {
         let Some(highest) = &self.highest else { return Ok(()) };
         let late = sifted.rows.partition_point(|row| row.name <= *highest);
@@ -105,7 +105,7 @@ impl Sieve {
     }
 }
 
-/// Sorts, and of rows with one name keeps the one with the later revision.
+/// Sorts the rows, and of those with one name keeps the later revision.
 fn sort_and_merge(rows: &mut Vec<DocRow>, oddities: &mut Oddities) {
     rows.sort_by(|one, other| one.name.cmp(&other.name));
     rows.dedup_by(|row, kept| {

@@ -1,5 +1,5 @@
-//! An `_all_docs` in memory for this room's tests: it holds names and answers queries about them, as CouchDB does, and
-//! knows nothing of who asks. Its habits can be made bad.
+//! An `_all_docs` in memory for this module's tests. It holds names and responds to queries as CouchDB does,
+//! independent of the code under test. Its habits can be made bad.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -9,17 +9,17 @@ use super::PageSource;
 use crate::error::{Error, Result};
 use crate::npm::{DocRow, Page, PageQuery};
 
-/// What happens between two pages.
+/// An edit between two pages.
 #[derive(Debug, Clone)]
 pub(super) enum Edit {
     Publish(String),
     Delete(String),
 }
 
-/// How a server differs from what npm's is said to be.
+/// The differences of a server from what npm's is said to be.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Habits {
-    /// Gives the name that is the end, too.
+    /// Also gives the name that is the end.
     pub(super) has_inclusive_end: bool,
     /// Sorts `B` between `a` and `c`.
     pub(super) folds_case: bool,
@@ -27,7 +27,7 @@ pub(super) struct Habits {
     pub(super) ignores_end: bool,
     /// Gives every row of a page twice.
     pub(super) stutters: bool,
-    /// Gives so many rows a page at most, whatever it is asked for.
+    /// The most rows in a page, whatever the query says.
     pub(super) most_rows: Option<u32>,
     /// Rows without an id at the end of each page.
     pub(super) unusable_rows: u64,
@@ -67,7 +67,7 @@ impl TestServer {
         self.state.lock().unwrap().queries.clone()
     }
 
-    /// The names of now, by bytes.
+    /// Returns the present names, by bytes.
     pub(super) fn names(&self) -> Vec<String> {
         self.state.lock().unwrap().docs.keys().cloned().collect()
     }
@@ -114,7 +114,7 @@ impl TestServer {
 
 impl PageSource for TestServer {
     async fn page(&self, query: &PageQuery) -> Result<Page> {
-        // So that pages of several ranges take turns.
+        // Yields, so that pages of several ranges take turns.
         tokio::task::yield_now().await;
         self.answer(query)
     }

@@ -1,4 +1,4 @@
-//! What a scan promises, against a server that really has names, keys and limits. The faults are numbered as those of
+//! The promises of a scan, against a server that really has names, keys and limits. The faults are numbered as those of
 //! the system that this one replaces.
 #![allow(clippy::unwrap_used)]
 
@@ -26,7 +26,7 @@ fn options(page_rows: u32, concurrency: usize) -> ScanOptions {
     ScanOptions { page_rows, concurrency: NonZeroUsize::new(concurrency).unwrap() }
 }
 
-/// The names of each range in the order in which they came, and the report.
+/// Returns the names of each range in the order of arrival, and the report.
 async fn scan(
     server: &Arc<TestServer>,
     ranges: Vec<Partition>,
@@ -43,7 +43,7 @@ async fn scan(
     Ok((names, report))
 }
 
-/// The pages of all names as one range.
+/// Returns the pages of all names as one range.
 async fn pages(server: &TestServer, page_rows: u32) -> Vec<ScannedPage> {
     let mut scan = RangeScan::new(server, Partition::ALL, page_rows, LongestPage::default());
     let mut pages = Vec::new();
@@ -168,7 +168,7 @@ async fn the_registry_s_own_count_shows_what_is_missing() {
     assert_eq!((report.listed_rows(), report.missing_rows()), (2, Some(3)));
 }
 
-/// Fails in the range that begins with `b`, and never answers in the one that begins with `c`.
+/// Fails in the range that begins with `b`, and never responds in the one that begins with `c`.
 #[derive(Default)]
 struct BrokenSource {
     requests_under_way: Arc<AtomicUsize>,
@@ -262,7 +262,7 @@ fn misplaced_rows_are_put_back_once_and_errors_come_through() {
     assert_eq!((merged.len(), merged[3].is_err()), (4, true));
 }
 
-/// Names that meet each other's beginnings, cases and neighbours.
+/// Names that cover each other's beginnings, cases and neighbours.
 const NAMES: &str = "[-@/0aAbBzé😀]{1,3}";
 
 fn some_ranges() -> impl Strategy<Value = Vec<Partition>> {
@@ -308,8 +308,8 @@ proptest! {
         }
     }
 
-    /// Under any order of the server's, the ranges lead from an open end to an open end, so each name lies in some
-    /// range of the server's; what it gives in a wrong one is kept aside.
+    /// In any order of the server's, the ranges lead from an open end to an open end, so each name lies in some range
+    /// of the server's; a name given in a wrong one is kept aside.
     #[test]
     fn no_name_is_lost_where_the_server_sorts_otherwise(
         names in proptest::collection::btree_set(NAMES, 0..60),

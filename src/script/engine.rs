@@ -1,5 +1,5 @@
-//! Evaluates a pivots file that is code, in an engine that can reach nothing: no files, network, modules, clock or
-//! random numbers, and bounded time and memory. Not here: whether the list that comes out is good.
+//! Evaluates a pivots file that is code, in an engine without access to files, network, modules, clock or random
+//! numbers, and with bounded time and memory. Not here: whether the resulting list is valid.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,8 +13,8 @@ use rquickjs::{Runtime, Value};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::lake::{PivotElement as Element, Pivots, shown_pivot as shown};
 
-/// The language that code may use. `Eval` is what makes the engine evaluate at all, `Promise` is what modules stand
-/// on. Left out: Date and Performance (clocks), Proxy, typed arrays, weak references.
+/// The language available to code. The engine needs `Eval` to evaluate at all, and modules need `Promise`. Left out:
+/// Date and Performance (clocks), Proxy, typed arrays, weak references.
 type Language = (
     intrinsic::Eval,
     intrinsic::RegExpCompiler,
@@ -24,30 +24,30 @@ type Language = (
     intrinsic::Promise,
 );
 
-/// What a CommonJS file expects to find, and a silent console, for files that greet their reader. They are plain
-/// properties, so that a file may declare constants of the same names.
+/// The globals of a CommonJS file, and a silent console, for files that print a greeting. They are plain properties, so
+/// that a file may declare constants of the same names.
 const PRELUDE: &str = "globalThis.module = { exports: {} };
     globalThis.exports = module.exports;
     globalThis.console = { log() {}, info() {}, warn() {}, error() {}, debug() {} };
     delete Math.random;";
 
-/// Said wherever code fails.
+/// The hint wherever code fails.
 const ALONE: &str = "a pivots file is evaluated by itself: it has no modules, files, network, clock or random numbers, \
                      and exports one list, as `module.exports = […]` or `export const pivots = […]`";
 
-/// What evaluation may use.
+/// The limits of an evaluation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Of the engine's heap.
     pub(super) memory_bytes: usize,
-    /// Of the engine's stack; its thread has room for more.
+    /// Of the engine's stack; its thread has a larger one.
     pub(super) stack_bytes: usize,
-    /// How often the engine may ask whether to go on. It asks after every 10,000 jumps and calls, so that the same
-    /// file ends in the same way on any machine.
+    /// How often the engine may ask whether to go on. It asks after every 10,000 jumps and calls, so that the same file
+    /// ends in the same way on any machine.
     pub(super) interrupts: u64,
     /// How many promises' continuations may run.
     pub(super) jobs: u32,
-    /// How long to wait for it at all: built-in functions that work on huge values can take long between two jumps.
+    /// The longest time to wait: built-in functions on huge values can take long between two jumps.
     pub(super) wait: Duration,
 }
 
@@ -62,13 +62,14 @@ impl Limits {
     };
 }
 
-/// The elements of the list that `source` is or exports. An error tells the line where the engine knows it.
+/// Returns the elements of the list that `source` is or exports. An error gives the line where the engine knows it.
 pub(super) fn evaluate(source: &str, file_name: &str, limits: Limits) -> Result<Vec<Element>> {
-    // Its own thread: with a stack of known size, a caller that can stop waiting, and an end to the engine's panics.
+    // A thread of its own gives a stack of known size, a caller that can stop waiting, and a place to end the engine's
+    // panics.
     let (sender, receiver) = mpsc::sync_channel(1);
     let (source, name) = (source.to_owned(), file_name.to_owned());
     let evaluation = move || {
-        // Nobody listens any more once the caller has stopped waiting.
+        // Nobody listens any more if the caller has stopped waiting.
         let _ = sender.send(run(&source, &name, limits));
     };
     std::thread::Builder::new()
@@ -93,12 +94,12 @@ fn too_large(limits: Limits) -> Error {
 
 fn run(source: &str, file_name: &str, limits: Limits) -> Result<Vec<Element>> {
     let engine = Engine::new(file_name, limits)?;
-    // JSON5 files may hold an object around the list; at the start of a program that would be a block.
+    // JSON5 files may hold an object around the list; a program would read that as a block.
     let is_object = !file_name.ends_with("js") && source.trim_start().starts_with('{');
     let wrapped = is_object.then(|| format!("({source}\n)"));
     match engine.evaluate(wrapped.as_deref().unwrap_or(source), Kind::Script)? {
         Evaluated::Elements(elements) => Ok(elements),
-        // A program that does not even parse has not run, so nothing is done twice.
+        // A program that does not parse has not run, so nothing is done twice.
         Evaluated::NoScript(error) if !mentions_modules(source) => Err(error),
         Evaluated::NoScript(_) => match Engine::new(file_name, limits)?.evaluate(source, Kind::Module)? {
             Evaluated::Elements(elements) => Ok(elements),
@@ -188,7 +189,7 @@ impl<'a> Engine<'a> {
         self.elements(ctx, exports.into_value())
     }
 
-    /// Runs what the module waits for.
+    /// Runs the continuations that the module waits for.
     fn settle<'js>(&self, ctx: &Ctx<'js>, promise: &Promise<'js>) -> Result<(), Fault> {
         for _ in 0..self.limits.jobs {
             if self.is_spent.get() {
@@ -225,7 +226,7 @@ impl<'a> Engine<'a> {
     }
 
     fn find_list<'js>(&self, ctx: &Ctx<'js>, mut value: Value<'js>) -> Result<Object<'js>, Fault> {
-        // `export default { pivots: […] }`, as tools make it of a CommonJS file, is the deepest nesting in use.
+        // The deepest nesting in use is `export default { pivots: […] }`, as tools compile it from a CommonJS file.
         for _ in 0..3 {
             let Some(object) = value.as_object().filter(|_| !value.is_array()) else { break };
             let mut inner: Value<'js> = object.get("pivots").catch(ctx).map_err(|caught| self.fault(caught))?;
@@ -256,7 +257,7 @@ impl<'a> Engine<'a> {
         Err(Fault::Ours(Error::input(format!("it gives {what}, not a list of pivots")).hint(ALONE)))
     }
 
-    /// What the engine threw, in our words.
+    /// Turns the engine's exception into our error.
     fn fault(&self, caught: CaughtError<'_>) -> Fault {
         if self.is_spent.get() {
             return Fault::Ours(too_long());
@@ -284,9 +285,9 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// Why there is no list.
+/// The reason why there is no list.
 enum Fault {
-    /// We do not take it.
+    /// We reject it.
     Ours(Error),
     /// The code does not parse, or threw.
     Thrown { error: Error, is_syntax: bool },
@@ -306,7 +307,7 @@ fn element(value: &Value<'_>) -> Element {
     }
 }
 
-/// A value that is no text, as an error names it.
+/// Describes a value that is no text, for an error.
 fn describe(value: &Value<'_>) -> String {
     if let Some(number) = value.as_number() {
         return format!("the number {number}");
@@ -324,14 +325,14 @@ fn describe(value: &Value<'_>) -> String {
     }
 }
 
-/// `pivots.js:3:11`, from the first line of a stack trace that knows the file.
+/// Returns `pivots.js:3:11`, from the first line of a stack trace that names the file.
 fn first_place(stack: &str, file_name: &str) -> Option<String> {
     let line = stack.lines().find(|line| line.contains(file_name))?;
     let from = line.find(file_name)?;
     Some(line[from..].trim_end_matches(')').to_owned())
 }
 
-/// A message of foreign code, cut to what a person reads.
+/// Cuts a message of foreign code to a readable length.
 fn cut(message: &str) -> &str {
     message.char_indices().nth(300).map_or(message, |(at, _)| &message[..at])
 }

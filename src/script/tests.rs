@@ -1,4 +1,4 @@
-//! What the forms of pivots files are promised to give, and how bad ones are refused.
+//! The results promised for each form of pivots file, and the errors for bad files.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ fn keys(text: &str, file_name: &str) -> Vec<String> {
     read_pivots(text, file_name).unwrap().keys().to_vec()
 }
 
-/// The error's sentence and hint, after checking that it is one of bad input that names the file.
+/// Returns the error's sentence and hint. Checks that the error is of kind Input and names the file.
 fn refusal(text: &str, file_name: &str) -> String {
     refusal_within(text, file_name, Limits::DEFAULT)
 }
@@ -25,8 +25,8 @@ fn refusal_within(text: &str, file_name: &str, limits: Limits) -> String {
 /// Small enough to end soon in an unoptimised engine.
 const SMALL: Limits = Limits { interrupts: 20, jobs: 100, memory_bytes: 4 << 20, ..Limits::DEFAULT };
 
-/// The computed file of the system that this one replaces, as its documents describe it: 35,231 elements, the open
-/// ends among them.
+/// The computed file of the system that this one replaces, as its documents describe it: 35,231 elements, the open ends
+/// included.
 const COMPUTED: &str = r#"
     const range = (from, to) => Array.from({ length: to.charCodeAt(0) - from.charCodeAt(0) + 1 },
         (_, index) => String.fromCharCode(from.charCodeAt(0) + index));

@@ -1,11 +1,11 @@
-//! Work that blocks, on threads that may: of this adapter, and of all that read what it opens.
+//! Blocking work on blocking threads: that of this adapter, and of all readers of what it opens.
 
 use bytes::Bytes;
 
 use super::{ShardFile, Store};
 use crate::error::{Context, ErrorKind, Result};
 
-/// Runs `work` on a thread that may block. `what` is the work as a noun, for the error of a thread that died.
+/// Runs `work` on a thread that may block. `what` is a noun for the work, for the error of a thread that died.
 pub(crate) async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -13,14 +13,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.or_error(ErrorKind::Internal, || format!("{what} died"))?
 }
 
-/// A store as threads use it that may block. Its methods must not be called from an async task.
+/// A store for threads that may block. Its methods must not be called from an async task.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockingStore<'a> {
     store: &'a Store,
 }
 
 impl Store {
-    /// The same store for a thread that may block.
+    /// Returns the same store for a thread that may block.
     pub fn blocking(&self) -> BlockingStore<'_> {
         BlockingStore { store: self }
     }
@@ -48,7 +48,7 @@ impl BlockingStore<'_> {
     }
 }
 
-/// The only place where a thread waits for a future.
+/// Waits for a future. No other code makes a thread wait for one.
 fn wait<T>(work: impl Future<Output = T>) -> T {
     futures::executor::block_on(work)
 }

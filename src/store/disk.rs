@@ -1,6 +1,5 @@
-//! A local disk, step by step. Everything that changes it, and everything that is synced, passes here one step at a time,
-//! so that a test can see which steps there are and let the process die between any two. Not here: which steps make a put
-//! (`local`).
+//! A local disk, step by step. Every change and every sync passes through here one step at a time. So a test can see
+//! the steps and let the process die between any two. Not here: the steps of a put (`local`).
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,12 +13,12 @@ use super::failpoint::Failpoint;
 use super::step::Step;
 use crate::error::{Error, Result};
 
-/// How the name of a file begins whose put has begun and not ended.
+/// The beginning of the file name of an unfinished put.
 pub(super) const PUT_BEGUN: &str = ".put-";
-/// What a person should know where a folder is not there that was there a moment ago.
+/// The hint for a folder that was there a moment ago.
 pub(super) const VANISHED_HINT: &str = "it was deleted, or its disk was taken away, while it was being written to; once it is back, run the same command again";
 
-/// A folder on a local disk and what lies below it. Cheap to clone.
+/// A folder on a local disk and its contents. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Disk {
     root: Arc<PathBuf>,
@@ -40,12 +39,12 @@ impl Disk {
         &self.root
     }
 
-    /// Where an object lies.
+    /// Returns the path of an object.
     pub(super) fn path(&self, object: &str) -> PathBuf {
         self.root.join(object)
     }
 
-    /// What every step passes before it is done to `path`. Nothing stops one here but a test.
+    /// Checks every step before it is done to `path`. Only a test stops one here.
     fn admit(&self, step: Step, path: &Path) -> io::Result<()> {
         #[cfg(test)]
         self.failpoint.pass(step, &path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy())?;
@@ -53,8 +52,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes a folder and those above it, up to the root, which is never made here: a lake that vanished is not begun anew.
-    /// The names of the new folders are durable then.
+    /// Creates a folder and its parents, up to the root. Never creates the root: a lake that vanished is not begun
+    /// again. The names of the new folders are durable then.
     pub(super) fn create_folder(&self, folder: &Path) -> Result<()> {
         let root = self.root();
         let vanished = || Error::lake(format!("the folder {} is gone", root.display())).hint(VANISHED_HINT);
@@ -67,7 +66,7 @@ impl Disk {
                 Ok(()) => {}
                 // Another task or process was faster.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                // What lies above it was there a moment ago.
+                // Its parent was there a moment ago.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !root.is_dir() => return Err(vanished()),
                 Err(error) => return Err(disk_error("create the folder", made, error)),
             }
@@ -75,15 +74,16 @@ impl Disk {
         missing.into_iter().try_for_each(|made| self.sync_folder(parent(made)))
     }
 
-    /// A new file in the place of one that is there. That one is not written over: a process that stood still while another
-    /// took its place may still hold it open, and what it writes must not reach the file that the other one commits.
+    /// Creates a new file in place of an existing one, which is not overwritten. A process that stood still while
+    /// another took its place may still hold the old file open. Its writes must not reach the file that the other one
+    /// commits.
     pub(super) fn create_anew(&self, path: &Path) -> io::Result<File> {
         self.delete_file(path)?;
         self.admit(Step::CreateFile, path)?;
         File::create_new(path)
     }
 
-    /// A new file beside `target` that waits to take its name.
+    /// Creates a new file beside `target`, to be renamed to it.
     pub(super) fn create_beside(&self, target: &Path) -> io::Result<NamedTempFile> {
         self.admit(Step::CreateFile, target)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
@@ -99,7 +99,7 @@ impl Disk {
         Ok(staged)
     }
 
-    /// Writes into an open file, of which `path` is the name that it has or will have.
+    /// Writes into an open file; `path` is its present or future name.
     pub(super) fn write_all(&self, mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let admitted = self.admit(Step::Write, path);
         // A death or a full disk comes in the middle of a write.
@@ -107,27 +107,27 @@ impl Disk {
         file.write_all(bytes).and(admitted)
     }
 
-    /// Makes the bytes of an open file durable, of which `path` is the name that it has or will have.
+    /// Makes the bytes of an open file durable; `path` is its present or future name.
     pub(super) fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
         self.admit(Step::SyncFile, path)?;
         file.sync_all()
     }
 
-    /// Gives `staged` the name `target`, also where another file has it.
+    /// Renames `staged` to `target`, and replaces an existing file.
     pub(super) fn persist(&self, staged: NamedTempFile, target: &Path) -> io::Result<()> {
         self.admit(Step::Rename, target)?;
         staged.persist(target)?;
         Ok(())
     }
 
-    /// Gives `staged` the name `target` where no file has it; else fails with [`io::ErrorKind::AlreadyExists`].
+    /// Renames `staged` to `target` where no file has that name; else fails with [`io::ErrorKind::AlreadyExists`].
     pub(super) fn persist_if_absent(&self, staged: NamedTempFile, target: &Path) -> io::Result<()> {
         self.admit(Step::Rename, target)?;
         staged.persist_noclobber(target)?;
         Ok(())
     }
 
-    /// Gives the file `from` the name `to`, also where another file has it.
+    /// Renames the file `from` to `to`, and replaces an existing file.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.admit(Step::Rename, to)?;
         std::fs::rename(from, to)
@@ -150,7 +150,7 @@ impl Disk {
     }
 }
 
-/// Temporary files are private by default; a lake's files are as readable as any other that its owner makes.
+/// Temporary files are private by default; a lake's files are as readable as any other of their owner's.
 fn readable_by_others<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a mut tempfile::Builder<'b, 'b> {
     #[cfg(unix)]
     {
@@ -160,24 +160,24 @@ fn readable_by_others<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a
     builder
 }
 
-/// The path that a put writes which has begun and not ended at `path`; `None` for any other file.
+/// Returns the target path of the unfinished put at `path`; `None` for any other file.
 pub(super) fn target_of_put(path: &str) -> Option<String> {
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
     let (target, _) = file.strip_prefix(PUT_BEGUN)?.rsplit_once('-')?;
     Some(if folder.is_empty() { target.to_owned() } else { format!("{folder}/{target}") })
 }
 
-/// Whether a path is that of a put that has begun and not ended.
+/// Returns whether a path is that of an unfinished put.
 pub(super) fn is_put_begun(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|file| file.starts_with(PUT_BEGUN))
 }
 
-/// The folder that a path lies in.
+/// Returns the parent folder of a path.
 pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-/// An error of the disk, with what a person can do about the usual ones.
+/// Returns a disk error, with a hint for the usual ones.
 pub(super) fn disk_error(verb: &str, path: &Path, error: io::Error) -> Error {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
@@ -189,7 +189,7 @@ pub(super) fn disk_error(verb: &str, path: &Path, error: io::Error) -> Error {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Some("give a folder that this user may write to with --lake")
         }
-        // Who may find nothing asks for that before; all else stood there when the work began.
+        // A caller that may find nothing asks for that before; everything else was there when the work began.
         io::ErrorKind::NotFound => Some(VANISHED_HINT),
         io::ErrorKind::NotADirectory => Some("a part of that path is a file; give a folder with --lake"),
         _ => None,

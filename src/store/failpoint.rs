@@ -8,14 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::step::Step;
 use super::{Backend, Store};
 
-/// What happens at the chosen step. It is not done, or half of it where it writes.
+/// The event at the chosen step. The step is not done; a write is half done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The process dies: no later step is done either.
     Death,
     /// The step fails, and later ones succeed.
     Once,
-    /// The disk is full: this step fails, and so do all later ones that need room.
+    /// The disk is full: this step fails, and so do all later ones that need space.
     FullDisk,
     /// The step waits for [`Store::let_go`], and is done then. On a disk only.
     Held,
@@ -25,9 +25,9 @@ pub(crate) enum Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reached {
     pub(crate) step: Step,
-    /// What it is done to, from the store's root; of a file that waits to take a name, that name.
+    /// The path that it changes, from the store's root; for a file to be renamed, its new name.
     pub(crate) path: String,
-    /// How often the same was reached before.
+    /// How often the same step was reached before.
     before: u64,
 }
 
@@ -44,7 +44,7 @@ enum Chosen {
     Step(Reached),
 }
 
-/// Notes the steps of a store, and fails the chosen one.
+/// Records the steps of a store, and fails the chosen one.
 #[derive(Clone, Default)]
 pub(super) struct Failpoint {
     armed: Option<(Chosen, Failure)>,
@@ -94,26 +94,26 @@ impl Failpoint {
         }
     }
 
-    /// Whether the failure is the death of the process.
+    /// Returns whether the failure is the death of the process.
     pub(super) fn is_of_death(&self) -> bool {
         matches!(self.armed, Some((_, Failure::Death)))
     }
 }
 
 impl Step {
-    /// Whether it fails on a disk that is full. A file's bytes may get their place only when they are synced.
+    /// Returns whether the step fails on a full disk. A file's bytes may get their space only when they are synced.
     pub(crate) fn needs_room(self) -> bool {
         matches!(self, Step::CreateFolder | Step::CreateFile | Step::Write | Step::SyncFile | Step::Put)
     }
 }
 
 impl Store {
-    /// The same store, but the step with this number, counted from 1, meets `failure`.
+    /// Returns the same store, but the step with this number, counted from 1, meets `failure`.
     pub(crate) fn failing_at(&self, number: u64, failure: Failure) -> Store {
         self.armed(Chosen::Number(number), failure)
     }
 
-    /// The same store, but a step that an earlier run of the same work reached meets `failure`.
+    /// Returns the same store, but a step that an earlier run of the same work reached meets `failure`.
     pub(crate) fn failing_before(&self, step: &Reached, failure: Failure) -> Store {
         self.armed(Chosen::Step(step.clone()), failure)
     }
@@ -135,18 +135,18 @@ impl Store {
         }
     }
 
-    /// Lets the step go on that is held.
+    /// Lets the held step go on.
     pub(crate) fn let_go(&self) {
         self.failpoint().state().is_let_go = true;
         self.failpoint().let_go.notify_all();
     }
 
-    /// The step at which the failure came, `None` where it was never reached.
+    /// Returns the step of the failure, `None` if it was never reached.
     pub(crate) fn failed_at(&self) -> Option<Reached> {
         self.failpoint().state().failed_at.clone()
     }
 
-    /// The steps since this was asked last, in their order. They are counted anew then.
+    /// Returns the steps since the last call, in their order, and resets their count.
     pub(crate) fn take_reached(&self) -> Vec<Reached> {
         std::mem::take(&mut *self.failpoint().state()).reached
     }

@@ -14,7 +14,7 @@ use super::disk::{Disk, disk_error, is_put_begun, parent};
 use crate::error::Result;
 
 impl Disk {
-    /// Work for the disk.
+    /// Runs work for the disk.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Disk) -> Result<T> + Send + 'static) -> Result<T> {
         let disk = self.clone();
         blocking("a disk task", move || work(&disk)).await
@@ -61,7 +61,7 @@ impl Disk {
         .await
     }
 
-    /// A durable file beside `target` that holds `bytes` and waits to take its name.
+    /// Creates a durable file beside `target` that holds `bytes`, to be renamed to it.
     fn begin_put(&self, target: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
         self.create_folder(parent(target))?;
         let begun = self.create_beside(target).and_then(|staged| {
@@ -84,8 +84,8 @@ impl Disk {
         self.if_unchanged(path, expected, delete).await
     }
 
-    /// Does `change` where the file is still `expected`. A file system has no such operation, so all who come here lock
-    /// the folder meanwhile; the system lifts that lock when its process dies.
+    /// Does `change` if the file is still `expected`. A file system has no such operation, so all callers lock the
+    /// folder meanwhile; the system lifts that lock when its process dies.
     async fn if_unchanged(
         &self,
         path: &str,
@@ -162,7 +162,7 @@ impl Disk {
             Ok(found) if found.is_dir() => Ok(Some(EntryKind::Folder)),
             Ok(found) if found.is_file() => Ok(Some(EntryKind::File)),
             Ok(_) => Ok(Some(EntryKind::Other)),
-            // A link that leads nowhere, or in a circle, is there all the same.
+            // A link that leads nowhere, or in a circle, still exists.
             Err(_) if path.is_symlink() => Ok(Some(EntryKind::Other)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(disk_error("read", &path, error)),
@@ -184,7 +184,7 @@ impl Disk {
     }
 }
 
-/// The files below `folder`, at any depth; none where it does not exist.
+/// Returns the files below `folder`, at any depth; none if it does not exist.
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -203,7 +203,7 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// How long ago a file was written; nothing where that is not known.
+/// Returns how long ago a file was written; zero if that is not known.
 pub(super) fn age(path: &Path) -> Duration {
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
     modified.ok().and_then(|modified| modified.elapsed().ok()).unwrap_or_default()

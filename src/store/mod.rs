@@ -1,7 +1,7 @@
-//! The door to where a lake lies: a local disk, or memory for tests.
+//! The storage adapter of a lake: a local disk, or memory for tests.
 //!
-//! Two promises hold on every backend: a put is atomic (a reader sees the old object or the new one, never a part),
-//! and it is durable when it returns. Not here: which paths there are (`lake::Layout`), and what the bytes mean.
+//! Two promises hold on every backend: a put is atomic (a reader sees the old object or the new one, never a part), and
+//! it is durable when it returns. Not here: which paths there are (`lake::Layout`), and the meaning of the bytes.
 
 mod blocking;
 mod disk;
@@ -36,7 +36,7 @@ pub use record::StoredRecord;
 pub use staged::{ShardFile, StagedFile};
 pub(crate) use step::Step;
 
-/// Where a lake lies, opened. Cheap to clone.
+/// The opened storage of a lake. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
@@ -45,14 +45,14 @@ pub struct Store {
     memory_failpoint: failpoint::Failpoint,
 }
 
-/// What lies at a path.
+/// The kind of an entry at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
     /// An object, or a link to one.
     File,
     /// A folder, or a link to one.
     Folder,
-    /// What can be neither read nor listed: a link that leads nowhere, a pipe.
+    /// Neither readable nor listable: a link that leads nowhere, a pipe.
     Other,
 }
 
@@ -87,7 +87,7 @@ impl Store {
         Store::local(Path::new(location))
     }
 
-    /// A store in memory: empty, gone with the process.
+    /// Creates an empty store in memory, gone with the process.
     pub fn memory() -> Store {
         let root_url = Url::parse("memory:///").unwrap_or_else(|_| unreachable!("a constant URL"));
         Store::of(Backend::Memory(Arc::new(InMemory::new())), root_url)
@@ -111,7 +111,7 @@ impl Store {
         }
     }
 
-    /// What every step that changes a store in memory passes before it is done. Nothing stops one here but a test.
+    /// Checks every step that changes a store in memory. Only a test stops one here.
     fn admit(&self, step: Step, path: &str) -> Result<()> {
         #[cfg(test)]
         self.memory_failpoint.pass(step, path).or_error(ErrorKind::Lake, || format!("cannot change {path}"))?;
@@ -119,8 +119,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the root itself. Puts make the folders below it and never the root, so that a lake whose folder vanished
-    /// while a process worked in it is an error, and not begun anew.
+    /// Creates the root itself. Puts create the folders below it and never the root, so that a lake whose folder
+    /// vanished while a process worked in it is an error, and not begun again.
     pub async fn create_root(&self) -> Result<()> {
         match &self.backend {
             Backend::Local(disk) => disk.create_root().await,
@@ -128,12 +128,12 @@ impl Store {
         }
     }
 
-    /// The root as a URL that ends in `/`.
+    /// Returns the root as a URL that ends in `/`.
     pub fn root_url(&self) -> &Url {
         &self.root_url
     }
 
-    /// The root as a person would type it.
+    /// Returns the root as a person would type it.
     pub fn location(&self) -> String {
         match &self.backend {
             Backend::Local(disk) => disk.root().display().to_string(),
@@ -141,7 +141,8 @@ impl Store {
         }
     }
 
-    /// The object store below; its paths are relative to the root of [`Store::root_url`]'s host, not to the lake.
+    /// Returns the underlying object store; its paths are relative to the root of [`Store::root_url`]'s host, not to
+    /// the lake.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
         match &self.backend {
             Backend::Local(_) => Arc::new(object_store::local::LocalFileSystem::new()),
@@ -149,7 +150,7 @@ impl Store {
         }
     }
 
-    /// The bytes at `path`, `None` where there is nothing.
+    /// Returns the bytes at `path`, `None` if there is no object.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>> {
         match &self.backend {
             Backend::Local(disk) => disk.get(path).await,
@@ -174,8 +175,8 @@ impl Store {
         }
     }
 
-    /// Puts `bytes` at `path` where nothing lies yet; `false` where something does. Of many that try at once, one
-    /// succeeds, on whichever machine each of them is.
+    /// Puts `bytes` at `path` if nothing is there yet; `false` if something is. Of many concurrent tries one succeeds,
+    /// on whichever machine each of them is.
     pub async fn put_if_absent(&self, path: &str, bytes: impl Into<Bytes>) -> Result<bool> {
         let bytes = bytes.into();
         match &self.backend {
@@ -187,8 +188,8 @@ impl Store {
         }
     }
 
-    /// Replaces the object at `path` by `bytes` where it is still `expected`; `false` where it is another, or gone. Of
-    /// many that try at once with the same expectation, one succeeds.
+    /// Replaces the object at `path` by `bytes` if it is still `expected`; `false` if it is another, or gone. Of many
+    /// concurrent tries with the same expectation, one succeeds.
     pub async fn replace_if_unchanged(&self, path: &str, expected: &Bytes, bytes: impl Into<Bytes>) -> Result<bool> {
         let bytes = bytes.into();
         match &self.backend {
@@ -210,8 +211,8 @@ impl Store {
         }
     }
 
-    /// Removes the object at `path` where it is still `expected`; `false` where it is another, or gone. Nobody may
-    /// replace it meanwhile but by [`Store::replace_if_unchanged`].
+    /// Removes the object at `path` if it is still `expected`; `false` if it is another, or gone. Meanwhile it may be
+    /// replaced only by [`Store::replace_if_unchanged`].
     pub async fn delete_if_unchanged(&self, path: &str, expected: &Bytes) -> Result<bool> {
         match &self.backend {
             Backend::Local(disk) => disk.delete_if_unchanged(path, expected.clone()).await,
@@ -225,9 +226,9 @@ impl Store {
         }
     }
 
-    /// Moves a staged object to its place, replacing what is there, atomically; durable when it returns.
+    /// Moves a staged object to its place and replaces an existing one, atomically; durable when it returns.
     ///
-    /// `Ok(false)` where nothing is staged at `from`.
+    /// `Ok(false)` if nothing is staged at `from`.
     pub async fn promote(&self, from: &str, to: &str) -> Result<bool> {
         match &self.backend {
             Backend::Local(disk) => disk.promote(from, to).await,
@@ -240,7 +241,7 @@ impl Store {
         }
     }
 
-    /// Removes the object at `path`; one that is not there is no error.
+    /// Removes the object at `path`; a missing one is no error.
     pub async fn delete(&self, path: &str) -> Result<()> {
         match &self.backend {
             Backend::Local(disk) => disk.delete(path).await,
@@ -267,8 +268,8 @@ impl Store {
         }
     }
 
-    /// Removes what dead processes left below `folder` of puts that they had begun and that are at least so old. A put
-    /// takes no longer than a moment; with an age of zero nobody else may put anything there now.
+    /// Removes unfinished puts of dead processes below `folder` that are at least so old. A put takes only a moment.
+    /// With an age of zero, nobody else may put anything there now.
     pub async fn sweep(&self, folder: &str, least_age: Duration) -> Result<()> {
         let Backend::Local(disk) = &self.backend else { return Ok(()) };
         for path in self.list(folder).await? {
@@ -279,7 +280,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what a dead process left of a put of `path`. Nobody else may put anything there now.
+    /// Removes a dead process's unfinished put of `path`. Nobody else may put anything there now.
     pub async fn sweep_put(&self, path: &str) -> Result<()> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for begun in self.list(folder).await? {
@@ -290,17 +291,17 @@ impl Store {
         Ok(())
     }
 
-    /// The path that a put writes which has begun and not ended at `path`; `None` for any other object.
+    /// Returns the target path of the unfinished put at `path`; `None` for any other object.
     pub fn target_of_put(path: &str) -> Option<String> {
         disk::target_of_put(path)
     }
 
-    /// Whether a path is that of a put that has begun and not ended: no object yet, and perhaps never one.
+    /// Returns whether a path is that of an unfinished put: no object yet, and perhaps never one.
     pub fn is_put_begun(path: &str) -> bool {
         disk::is_put_begun(path)
     }
 
-    /// The paths of all objects below `folder`, at any depth, sorted; none where the folder does not exist.
+    /// Returns the paths of all objects below `folder`, at any depth, sorted; none if the folder does not exist.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
         let mut paths = match &self.backend {
             Backend::Local(disk) => disk.list(folder).await?,
@@ -314,7 +315,7 @@ impl Store {
         Ok(paths)
     }
 
-    /// What lies at `path`; `None` where there is nothing.
+    /// Returns the kind of the entry at `path`; `None` if there is none.
     pub async fn entry(&self, path: &str) -> Result<Option<EntryKind>> {
         match &self.backend {
             Backend::Local(disk) => disk.entry(path).await,
@@ -323,7 +324,7 @@ impl Store {
         }
     }
 
-    /// The name of anything that lies in the root; `None` where it is empty or does not exist.
+    /// Returns the name of any entry in the root; `None` if it is empty or does not exist.
     pub async fn any_entry(&self) -> Result<Option<String>> {
         match &self.backend {
             Backend::Local(disk) => disk.any_entry().await,
@@ -331,12 +332,12 @@ impl Store {
         }
     }
 
-    /// A file to write a staged object into, from a thread that may block.
+    /// Creates a file to write a staged object into, from a thread that may block.
     pub fn stage(&self, path: &str) -> Result<StagedFile> {
         StagedFile::create(self, path)
     }
 
-    /// Opens the object at `path` for random reads from a thread that may block; `None` where there is nothing.
+    /// Opens the object at `path` for random reads from a thread that may block; `None` if there is none.
     pub async fn open_shard(&self, path: &str) -> Result<Option<ShardFile>> {
         match &self.backend {
             Backend::Local(disk) => match std::fs::File::open(disk.path(path)) {
@@ -355,7 +356,8 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// The path without `..`, which no URL can say. A link is followed before its parent is taken, as the system does.
+/// Returns the path without `..`, which no URL can express. Follows a link before taking its parent, as the system
+/// does.
 fn without_parents(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -369,7 +371,7 @@ fn without_parents(path: &Path) -> PathBuf {
     plain
 }
 
-/// A put under a condition; `false` where the condition does not hold.
+/// Puts under a condition; `false` if the condition does not hold.
 async fn put_with(memory: &InMemory, path: &str, bytes: Bytes, mode: PutMode) -> Result<bool> {
     match memory.put_opts(&ObjectPath::from(path), PutPayload::from_bytes(bytes), mode.into()).await {
         Ok(_) => Ok(true),

@@ -1,4 +1,4 @@
-//! Records in a store: read, written whatever lies there, and replaced only where nobody else replaced them meanwhile.
+//! Records in a store: read, written unconditionally, and replaced only if nobody else replaced them meanwhile.
 //!
 //! Not here: the text of a record and its checks ([`Record`]).
 
@@ -8,10 +8,10 @@ use super::Store;
 use crate::error::{Error, Result};
 use crate::lake::Record;
 
-/// How often a record is written while other processes write it too. A try fails only because another one succeeded.
+/// The most tries to write a record that other processes write too. A try fails only because another one succeeded.
 const MAX_TRIES: usize = 100;
 
-/// A record with the text by which its file is compared before it is replaced or deleted.
+/// A record with its text, to be compared with the file before a replacement or deletion.
 #[derive(Debug, Clone)]
 pub struct StoredRecord<R> {
     /// The value.
@@ -20,7 +20,7 @@ pub struct StoredRecord<R> {
 }
 
 impl Store {
-    /// The record at `path`; `None` where there is none.
+    /// Returns the record at `path`; `None` if there is none.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Lake`] for a file that cannot be read, is damaged, or was written by a newer version.
@@ -28,25 +28,25 @@ impl Store {
         Ok(self.find_record(path).await?.map(|stored| stored.record))
     }
 
-    /// The same, to be replaced or deleted afterwards.
+    /// Returns the same, to be replaced or deleted afterwards.
     pub async fn find_record<R: Record>(&self, path: &str) -> Result<Option<StoredRecord<R>>> {
         let Some(text) = self.get(path).await? else { return Ok(None) };
         Ok(Some(StoredRecord { record: R::from_json(path, &text)?, text }))
     }
 
-    /// Writes the record at `path`, whatever lies there.
+    /// Writes the record at `path`, whatever is there.
     pub async fn put_record<R: Record>(&self, path: &str, record: &R) -> Result<()> {
         self.put(path, record.to_json()?).await
     }
 
-    /// Writes the record at `path` where nothing lies yet; `None` where something does.
+    /// Writes the record at `path` if nothing is there yet; `None` if something is.
     pub async fn create_record<R: Record>(&self, path: &str, record: R) -> Result<Option<StoredRecord<R>>> {
         let text = Bytes::from(record.to_json()?);
         let is_written = self.put_if_absent(path, text.clone()).await?;
         Ok(is_written.then_some(StoredRecord { record, text }))
     }
 
-    /// Writes the record at `path` where `held` still lies there; `None` where it does not.
+    /// Writes the record at `path` if `held` is still there; `None` if it is not.
     pub async fn replace_record<R: Record>(
         &self,
         path: &str,
@@ -58,18 +58,19 @@ impl Store {
         Ok(is_written.then_some(StoredRecord { record, text }))
     }
 
-    /// Deletes the record at `path` where `held` still lies there; `false` where it does not.
+    /// Deletes the record at `path` if `held` is still there; `false` if it is not.
     pub async fn delete_record<R: Record>(&self, path: &str, held: &StoredRecord<R>) -> Result<bool> {
         self.delete_if_unchanged(path, &held.text).await
     }
 
-    /// Changes the record at `path`, with no change by another process in between, and returns it as it is then. Where
-    /// there is none, `initial` makes one. Nothing is written where `change` leaves the record as it is.
+    /// Changes the record at `path`, with no change by another process in between, and returns the new one. If there is
+    /// none, `initial` creates one. Writes nothing if `change` leaves the record as it is.
     ///
-    /// `change` is called again each time that another process was faster.
+    /// Calls `change` again each time that another process was faster.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Lake`] as for [`Store::read_record`], and where others write the record all the time.
+    ///
+    /// [`crate::error::ErrorKind::Lake`] as for [`Store::read_record`], and if others write the record all the time.
     pub async fn update_record<R: Record + Clone + PartialEq, I: Future<Output = Result<R>>>(
         &self,
         path: &str,

@@ -1,4 +1,4 @@
-//! Files that are written and read by threads that may block: new shards on their way in, old ones for a merge.
+//! Files written and read by threads that may block: new shards on their way in, old ones for a merge.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use super::disk::{Disk, disk_error, parent};
 use super::{Backend, Store};
 use crate::error::{Context, ErrorKind, Result};
 
-/// A staged object under way. Dropped without [`StagedFile::finish`], it is left in staging, where nothing reads it.
+/// A staged object being written. Dropped without [`StagedFile::finish`], it stays in staging, where nothing reads it.
 pub struct StagedFile {
     target: Target,
 }
@@ -36,7 +36,7 @@ impl StagedFile {
         Ok(StagedFile { target })
     }
 
-    /// Makes what was written durable. Must not be called from an async task.
+    /// Makes the written bytes durable. Must not be called from an async task.
     pub fn finish(self) -> Result<()> {
         match self.target {
             Target::Local { disk, file, path } => {
@@ -48,7 +48,7 @@ impl StagedFile {
 }
 
 impl Write for StagedFile {
-    /// Fails with an [`io::Error`] that holds an [`crate::error::Error`], so that whoever reports it says what to do next.
+    /// Fails with an [`io::Error`] that holds an [`crate::error::Error`], so that its report has a hint.
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         match &mut self.target {
             Target::Local { disk, file, path } => {
@@ -68,7 +68,7 @@ impl Write for StagedFile {
     }
 }
 
-/// A shard that is open for random reads.
+/// A shard opened for random reads.
 #[derive(Debug)]
 pub enum ShardFile {
     /// A file.
@@ -78,7 +78,7 @@ pub enum ShardFile {
 }
 
 impl ShardFile {
-    /// Another handle on the same shard.
+    /// Returns another handle on the same shard.
     pub fn try_clone(&self) -> Result<ShardFile> {
         match self {
             ShardFile::Local(file) => {
@@ -91,12 +91,12 @@ impl ShardFile {
 }
 
 impl ShardFile {
-    /// How many bytes it has.
+    /// Returns its size in bytes.
     pub fn size_bytes(&self) -> u64 {
         Length::len(self)
     }
 
-    /// The whole object from its beginning, as a stream of bytes.
+    /// Returns the whole object from its beginning, as a stream of bytes.
     pub fn into_read(self) -> Box<dyn io::Read + Send> {
         match self {
             ShardFile::Local(file) => Box::new(file),

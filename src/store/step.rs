@@ -1,23 +1,23 @@
-//! The steps in which a store changes: what a death, or a full disk, comes between. Not here: doing them (`disk`), and
-//! letting them fail (`failpoint`).
+//! The steps in which a store changes: a death or a full disk comes between two of them. Not here: doing them (`disk`),
+//! and letting them fail (`failpoint`).
 
 /// A step that changes a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Step {
-    /// A folder is made on a disk.
+    /// Creates a folder on a disk.
     CreateFolder,
-    /// A file is made, without bytes.
+    /// Creates a file without bytes.
     CreateFile,
-    /// Bytes are written into an open file.
+    /// Writes bytes into an open file.
     Write,
-    /// The bytes of a file are made durable.
+    /// Makes the bytes of a file durable.
     SyncFile,
-    /// A file takes the name of an object, and the place of the one that had it.
+    /// Renames a file to the name of an object, and replaces an existing file.
     Rename,
-    /// The names in a folder are made durable.
+    /// Makes the names in a folder durable.
     SyncFolder,
-    /// An object is removed.
+    /// Removes an object.
     Delete,
-    /// A whole object is put into memory at once.
+    /// Puts a whole object into memory at once.
     Put,
 }

@@ -158,7 +158,7 @@ async fn what_a_put_or_a_move_changes_on_a_disk_is_durable_when_it_returns() {
     assert_eq!(steps(), [&folders[..], &moved].concat());
 }
 
-/// What lies at `path` is the old object or the new one, whichever step of `change` was the last.
+/// Checks that `path` holds the old object or the new one, whichever step of `change` was the last.
 async fn old_or_new<F: Future<Output = Result<()>>>(
     path: &str,
     change: impl Fn(Store) -> F,

@@ -1,4 +1,4 @@
-//! Reading what earlier runs staged.
+//! Reads the responses that earlier runs staged.
 
 use std::collections::HashMap;
 
@@ -10,20 +10,20 @@ use crate::npm::Representation;
 use crate::registry::Response;
 use crate::store::Store;
 
-/// The answers that earlier runs staged for a partition.
+/// The responses that earlier runs staged for a partition.
 #[derive(Default)]
 pub struct StagedAnswers {
     segments: Vec<Known>,
     next_run: u32,
-    /// What is staged, by name: of several answers the latest.
+    /// The staged responses by name, the latest of each.
     index: HashMap<String, Staged>,
-    /// The segments that are being read, by their numbers: those that hold names on both sides of the last one taken.
-    /// Answers lie in them as they came, so that these are few.
+    /// The open segments, by their numbers: those with names on both sides of the last one taken. Segments hold
+    /// responses in the order of arrival, so few are open.
     open: Vec<(usize, Segment)>,
     store: Option<Store>,
 }
 
-/// What is known of a staged answer.
+/// The index entry of a staged response.
 struct Staged {
     /// The announced revision.
     rev: String,
@@ -34,14 +34,14 @@ struct Staged {
     at: (usize, usize),
 }
 
-/// A segment that is sound.
+/// An undamaged segment.
 struct Known {
     path: String,
     last_name: String,
 }
 
 impl StagedAnswers {
-    /// Reads what is staged once through, to know it; memory is bounded by the names and one segment. Blocks.
+    /// Reads all staged segments once to index them; names and one segment bound the memory. Blocks.
     pub fn open(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<StagedAnswers> {
         let mut paths = Vec::new();
         for path in store.blocking().list(&layout.partition_staging(partition))? {
@@ -49,12 +49,12 @@ impl StagedAnswers {
                 paths.push((place, path));
             }
         }
-        // Later runs know better.
+        // Later runs replace earlier ones.
         paths.sort_unstable();
         let mut staged = StagedAnswers { store: Some(store.clone()), ..StagedAnswers::default() };
         for ((run, _), path) in paths {
             staged.next_run = run + 1;
-            // What is damaged is asked for again.
+            // A damaged response is requested again.
             let Some(segment) = read(store, &path)? else { continue };
             let number = staged.segments.len();
             let mut last_name = String::new();
@@ -68,14 +68,13 @@ impl StagedAnswers {
         Ok(staged)
     }
 
-    /// The number of the next run.
+    /// Returns the number of the next run.
     pub(super) fn next_run(&self) -> u32 {
         self.next_run
     }
 
-    /// Whether an answer for just this revision and form is staged, that means something: it came after the one that the
-    /// lake has; and that a document has not changed means something only while the lake holds it, and `item` asks by its
-    /// tag.
+    /// Returns whether a usable response for just this revision and form is staged. It is usable only if it came after
+    /// the lake's own. A "not modified" is usable only while the lake holds the document and `item` sends its tag.
     pub fn has(&self, item: &FetchItem, representation: Representation) -> bool {
         let abbreviated = representation == Representation::Abbreviated;
         self.index.get(item.name.as_str()).is_some_and(|staged| {
@@ -86,8 +85,8 @@ impl StagedAnswers {
         })
     }
 
-    /// Takes the staged answer for `item`, for which [`StagedAnswers::has`] is true, and when it came, µs since 1970. Calls
-    /// come in the order of names. Blocks.
+    /// Takes the staged response for `item`, for which [`StagedAnswers::has`] is true, and its time, µs since 1970.
+    /// Calls come in the order of names. Blocks.
     pub fn take(&mut self, item: &FetchItem) -> Result<(Response, i64)> {
         let name = item.name.as_str();
         let at = self.index.get(name).map(|staged| staged.at);
@@ -95,10 +94,10 @@ impl StagedAnswers {
             Some((segment, place)) => self.segment(segment, name)?.and_then(|segment| segment.response(place)),
             None => None,
         };
-        found.ok_or_else(|| Error::lake(format!("the staged answer for {name} vanished")))
+        found.ok_or_else(|| Error::lake(format!("the staged response for {name} vanished")))
     }
 
-    /// A segment, and none that ends before `name`; `None` where it was damaged since it was indexed.
+    /// Opens a segment, and closes those that end before `name`; `None` if it was damaged after it was indexed.
     fn segment(&mut self, number: usize, name: &str) -> Result<Option<&Segment>> {
         let segments = &self.segments;
         self.open.retain(|(open, _)| segments.get(*open).is_some_and(|known| known.last_name.as_str() >= name));
@@ -110,7 +109,7 @@ impl StagedAnswers {
         Ok(self.open.iter().find(|(open, _)| *open == number).map(|(_, segment)| segment))
     }
 
-    /// Whether every staged answer is for one of these, which ascend by name.
+    /// Returns whether every staged response is for one of these items, which ascend by name.
     pub fn is_covered_by(&self, items: &[FetchItem]) -> bool {
         self.index.keys().all(|name| items.binary_search_by(|item| item.name.as_str().cmp(name)).is_ok())
     }

@@ -1,10 +1,10 @@
-//! Staged answers: what was fetched is durable before its partition is committed, so that a run that dies does not ask
-//! for it again.
+//! Staged responses: a fetched response is durable before its partition is committed, so a run that dies does not
+//! request it again.
 //!
-//! A partition's answers are appended as they come to *segments*, each put whole. None waits for one that is slow in
-//! coming. A segment is written when it is as full or as old as its [`SegmentBound`] says; so a killed process loses at
-//! most that much of each partition under way, and the requests in flight. Each process appends segments of its own *run
-//! number*. Failures are not staged: they are no answers.
+//! A partition's responses are appended in the order of arrival to *segments*, each put whole. None waits for a slow
+//! one. A segment is written when its [`SegmentBound`] is reached. So a killed process loses at most that much of each
+//! partition in progress, and the requests in flight. Each process appends segments of its own *run number*. Failures
+//! are not staged: they are no responses.
 
 mod answers;
 mod segment;
@@ -22,10 +22,10 @@ pub use writer::StagingWriter;
 /// When a segment is written, whichever comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentBound {
-    /// It holds so many answers.
+    /// The most responses in it.
     pub answers: usize,
-    /// It holds so many bytes of documents.
+    /// The most bytes of documents in it.
     pub bytes: usize,
-    /// Its first answer is so old.
+    /// The greatest age of its first response.
     pub age: Duration,
 }

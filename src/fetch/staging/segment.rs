@@ -1,8 +1,8 @@
-//! The form of a segment: a mark, answers one after the other, and a checksum of all of it.
+//! The format of a segment: a mark, its responses one after the other, and a checksum of all of it.
 //!
-//! An answer is the length of its header (4 bytes, little-endian), the header in JSON, and the body: in gzip as it came over
-//! the wire, which costs nothing, else in zstd. Nothing of a segment is believed unless its checksum is right. Not here:
-//! which answers are wanted (`answers`).
+//! A response is the length of its header (4 bytes, little-endian), the header in JSON, and the body: in gzip as it
+//! came over the wire, which costs nothing, else in zstd. A segment is used only if its checksum is right. Not here:
+//! which responses are wanted (`answers`).
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -12,14 +12,14 @@ use crate::npm::{Answer, Document, Representation, Validators};
 use crate::registry::{Response, inflate_at_once};
 use crate::store::blocking;
 
-/// What a segment of this form begins with. Earlier versions wrote zstd frames, which begin otherwise: like those that are
-/// damaged they count as nothing.
+/// The mark at the beginning of a segment. Earlier versions wrote zstd frames, which begin otherwise; they are ignored
+/// like damaged segments.
 const MARK: &[u8; 8] = b"answers2";
 
 /// Fast, and small enough: segments live for minutes.
 const ZSTD_LEVEL: i32 = 1;
 
-/// What stands before a body in a segment.
+/// The header before a body in a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Header {
     pub(super) name: String,
@@ -65,7 +65,7 @@ impl SegmentBuilder {
         SegmentBuilder { bytes: MARK.to_vec() }
     }
 
-    /// Appends an answer; its header is completed with the form of its body.
+    /// Appends a response, and adds the form of its body to its header.
     pub(super) async fn append(&mut self, mut header: Header, response: &Response) -> Result<()> {
         let compressed;
         let mut coded: &[u8] = &[];
@@ -82,7 +82,7 @@ impl SegmentBuilder {
             header.body = Some(Body { coding, coded_bytes, bytes });
         }
         let text = serde_json::to_vec(&header)
-            .or_error(ErrorKind::Internal, || "a staged answer cannot be spelled as JSON".to_owned())?;
+            .or_error(ErrorKind::Internal, || "a staged response cannot be written as JSON".to_owned())?;
         let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
         for part in [length.as_slice(), &text, coded] {
             self.bytes.extend_from_slice(part);
@@ -90,7 +90,7 @@ impl SegmentBuilder {
         Ok(())
     }
 
-    /// The whole segment.
+    /// Returns the whole segment.
     pub(super) fn finish(mut self) -> Vec<u8> {
         let checksum = libdeflater::crc32(&self.bytes);
         self.bytes.extend_from_slice(&checksum.to_le_bytes());
@@ -98,21 +98,21 @@ impl SegmentBuilder {
     }
 }
 
-/// A sound segment, as it lies in the store.
+/// An undamaged segment, as it is stored.
 pub(super) struct Segment {
-    /// Without its checksum.
+    /// The bytes without the checksum.
     bytes: Bytes,
 }
 
 impl Segment {
-    /// `None` where it is damaged, or of another version.
+    /// Opens a segment; `None` where it is damaged, or of another version.
     pub(super) fn open(mut bytes: Bytes) -> Option<Segment> {
         let stored = u32::from_le_bytes(*bytes.last_chunk()?);
         bytes.truncate(bytes.len() - size_of_val(&stored));
         (bytes.starts_with(MARK) && libdeflater::crc32(&bytes) == stored).then_some(Segment { bytes })
     }
 
-    /// Its answers, each with its place.
+    /// Iterates over its headers, each with its place.
     pub(super) fn headers(&self) -> impl Iterator<Item = (usize, Header)> {
         let mut place = MARK.len();
         std::iter::from_fn(move || {
@@ -122,7 +122,7 @@ impl Segment {
         })
     }
 
-    /// The answer at a place, and when it came.
+    /// Returns the response at a place, and its time.
     pub(super) fn response(&self, place: usize) -> Option<(Response, i64)> {
         let (header, start) = self.at(place)?;
         let coded = self.bytes.get(start..start.checked_add(header.coded_bytes())?)?;
@@ -130,7 +130,7 @@ impl Segment {
         Some((header.into_response(coded)?, fetched_at_us))
     }
 
-    /// The header at a place, and where its body begins.
+    /// Returns the header at a place, and the start of its body.
     fn at(&self, place: usize) -> Option<(Header, usize)> {
         let (length, rest) = self.bytes.get(place..)?.split_first_chunk()?;
         let length = u32::from_le_bytes(*length);
@@ -170,11 +170,11 @@ impl Body {
     }
 }
 
-/// Compresses a body, which may be large, where it holds no other task up.
+/// Compresses a body, which may be large, on a thread where it blocks no other task.
 async fn compress(body: Bytes) -> Result<Vec<u8>> {
-    let compressed = blocking("compressing an answer", move || {
+    let compressed = blocking("compressing a response", move || {
         zstd::bulk::compress(&body, ZSTD_LEVEL)
-            .or_error(ErrorKind::Internal, || "a staged answer cannot be compressed".to_owned())
+            .or_error(ErrorKind::Internal, || "a staged response cannot be compressed".to_owned())
     });
     compressed.await
 }

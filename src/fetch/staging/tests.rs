@@ -31,7 +31,7 @@ fn document(name: &str) -> Response {
     response(Answer::Fresh(Document { bytes, representation, validators }))
 }
 
-/// Stages one segment and answers its path.
+/// Stages one segment and returns its path.
 async fn stage(store: &Store, answers: Vec<(FetchItem, Response)>) -> String {
     let (layout, store) = (Layout::origin("npm"), store.clone());
     let path = layout.staged_answers(&Partition::ALL, 0, 0);
@@ -69,7 +69,7 @@ async fn of_a_segment_with_one_wrong_bit_nothing_is_believed() {
     }
 }
 
-/// The same answer, with its body as it came.
+/// Returns the same response, with its body as it came.
 fn in_gzip(response: Response) -> Response {
     let Answer::Fresh(document) = &response.answer else { panic!("no document") };
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

@@ -1,4 +1,4 @@
-//! Writing segments.
+//! Writes segments.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::npm::{Answer, Representation};
 use crate::registry::Response;
 use crate::store::Store;
 
-/// Appends answers to new segments.
+/// Appends responses to new segments.
 pub struct StagingWriter {
     store: Store,
     layout: OriginLayout,
@@ -53,7 +53,7 @@ impl StagingWriter {
         })
     }
 
-    /// Appends an answer; durable at the latest when its segment is full.
+    /// Appends a response; durable at the latest when its segment is full.
     pub async fn append(&mut self, item: &FetchItem, response: &Response, fetched_at_us: i64) -> Result<()> {
         let (kind, body_bytes) = match &response.answer {
             Answer::Fresh(document) => (Kind::Fresh, document.bytes.len()),
@@ -85,12 +85,12 @@ impl StagingWriter {
         Ok(())
     }
 
-    /// How long the answers that are not durable yet may still wait; `None` where there are none.
+    /// Returns how long the responses that are not durable yet may still wait; `None` where there are none.
     pub fn time_left(&self) -> Option<Duration> {
         (self.answers > 0).then(|| self.bound.age.saturating_sub(self.first_at.elapsed()))
     }
 
-    /// Makes what was appended durable, as far as there is any.
+    /// Makes all appended responses durable.
     pub async fn flush(&mut self) -> Result<()> {
         if self.answers == 0 { Ok(()) } else { self.put_segment().await }
     }

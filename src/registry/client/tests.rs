@@ -229,7 +229,7 @@ async fn predecessor_10_a_token_goes_to_its_own_host_only() {
     assert_eq!(header(&elsewhere.requests()[1], "authorization"), None);
 }
 
-/// What a server says ends in errors and in the lake.
+/// A server's words end in errors and in the lake.
 #[tokio::test]
 async fn a_server_that_repeats_the_token_does_not_make_us_say_it() {
     for status in [400, 401, 403] {
@@ -295,7 +295,7 @@ async fn each_hop_of_a_redirect_is_a_request_to_its_host() {
     assert_eq!((server.requests().len(), storage.requests().len()), (2, 1));
     assert_eq!(registry.gates()[1].in_flight, 0);
 
-    // One request is left for the registry, and its answer cannot be followed there.
+    // One request is left for the registry, and its redirect cannot be followed there.
     let failure = ask(&registry, "a").await.unwrap_err();
     assert_eq!((failure.outcome, failure.error.kind()), (None, ErrorKind::RateLimit));
     assert!(failure.error.hint_text().is_some());

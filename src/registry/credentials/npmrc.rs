@@ -1,7 +1,8 @@
 //! The text of `.npmrc` files: lines of `key = value`, with `${NAME}` for variables.
 //!
-//! Only what a reader of registries needs: secrets by host and path. The rest is npm's own, `@scope:registry` too: it says
-//! where npm installs a scope from, while an origin's documents come from the registry that lists them, and from no other.
+//! Reads only what a registry client needs: secrets by host and path. The rest concerns npm alone, `@scope:registry`
+//! too: it says where npm installs a scope from, while an origin's documents come from the registry that lists them,
+//! and from no other.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use url::Url;
 
 use super::{Credentials, UrlPrefix, basic, basic_from_parts, bearer};
 
-/// The fields for one URL prefix, as far as they are given.
+/// The fields given for one URL prefix.
 #[derive(Default)]
 struct Fields {
     token: Option<String>,
@@ -29,7 +30,7 @@ pub(super) fn read<'a>(
             let (key, value) = match (expand(key, variable), expand(&value, variable)) {
                 (Ok(key), Ok(value)) => (key, value),
                 (Err(unknown), _) | (_, Err(unknown)) => {
-                    // npm would send the text `${NAME}` itself; that is never what is meant.
+                    // npm would send the text `${NAME}` itself; nobody means that.
                     if key.starts_with("//") {
                         credentials.notes.push(format!("{}: the variable {unknown} is not set", field_of(key)));
                     }
@@ -64,7 +65,7 @@ fn take(key: &str, value: String, prefixes: &mut BTreeMap<UrlPrefix, Fields>, cr
         return;
     }
     let Some((prefix, field)) = key.strip_prefix("//").and_then(|rest| rest.rsplit_once(':')) else { return };
-    // The scheme only helps to read host and path; secrets are not bound to it.
+    // The scheme only helps to parse host and path; secrets are not bound to it.
     let Ok(url) = Url::parse(&format!("https://{prefix}")) else {
         credentials.notes.push(format!("//{prefix}: no host and path"));
         return;
@@ -82,7 +83,7 @@ fn take(key: &str, value: String, prefixes: &mut BTreeMap<UrlPrefix, Fields>, cr
     }
 }
 
-/// Key and value of a line; `None` for a comment, a section and an empty line.
+/// Splits a line into key and value; `None` for a comment, a section and an empty line.
 fn line(line: &str) -> Option<(&str, String)> {
     let line = line.trim_start_matches('\u{feff}').trim();
     if line.is_empty() || line.starts_with([';', '#', '[']) {
@@ -95,8 +96,8 @@ fn line(line: &str) -> Option<(&str, String)> {
     Some((in_quotes(key).unwrap_or(key), value))
 }
 
-/// A value without quotes up to the `;` or `#` that begins a comment, as npm's reader takes it: anywhere but behind a `\`,
-/// which is taken away before these and itself.
+/// Returns an unquoted value up to the `;` or `#` that begins a comment, as npm's reader does. A `\` before one of
+/// these or before another `\` escapes it, and is removed.
 fn without_comment(value: &str) -> String {
     let mut kept = String::with_capacity(value.len());
     let mut letters = value.chars().peekable();
@@ -111,13 +112,14 @@ fn without_comment(value: &str) -> String {
     kept
 }
 
-/// What stands between quotes; `None` for a text that is not in quotes.
+/// Returns the text between quotes; `None` for an unquoted text.
 fn in_quotes(text: &str) -> Option<&str> {
     let between = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
     between('"').or_else(|| between('\''))
 }
 
-/// Puts in what `${NAME}` stands for; `${NAME?}` stands for nothing where NAME is not set. The error is the name that is not.
+/// Replaces `${NAME}` by its value; `${NAME?}` is empty where NAME is not set. The error is the name of the unset
+/// variable.
 fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -136,7 +138,8 @@ fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Strin
     Ok(expanded)
 }
 
-/// A key as it may be shown. Keys hold no secrets, unless a line was written wrongly: no more than its beginning.
+/// Returns a key as it may be shown. Keys hold no secrets, unless a line was written wrongly: only its beginning is
+/// shown.
 fn field_of(key: &str) -> String {
     key.chars().take(80).collect()
 }

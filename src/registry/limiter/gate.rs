@@ -1,4 +1,4 @@
-//! The gate of one host: what a request passes before it leaves.
+//! The gate of one host, which every request passes before it leaves.
 //!
 //! Not here: the decision (`limiter.rs`), the queue (`local.rs`), and other processes (`shared.rs`).
 
@@ -15,7 +15,7 @@ use super::shared::Membership;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::config::HostLimits;
 
-/// Shared by all that ask one host.
+/// Shared by all users of one host.
 #[derive(Debug, Clone)]
 pub(in crate::registry) struct Gate {
     inner: Arc<Inner>,
@@ -31,7 +31,7 @@ struct Inner {
     membership: Option<Membership>,
 }
 
-/// What is seen of a gate from outside. Where processes share it, of all of them.
+/// The visible state of a gate: that of all processes where they share it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateStatus {
     /// Host and port.
@@ -40,14 +40,15 @@ pub struct GateStatus {
     pub in_flight: u32,
     /// Requests that may be in flight at present.
     pub concurrency: u32,
-    /// Requests per second at present, where they are bounded.
+    /// The present limit on requests per second, if there is one.
     pub requests_per_second: Option<f64>,
-    /// How long no request leaves, if so.
+    /// How long no request leaves, if the gate is closed.
     pub closed_for: Option<Duration>,
 }
 
 impl Gate {
-    /// A gate with one part in `share` of `limits`. With a `folder`, all processes that name it share one gate of this host.
+    /// Creates a gate with one part in `share` of `limits`. With a `folder`, all processes that name it share one gate
+    /// of this host.
     pub(in crate::registry) fn new(host: String, limits: HostLimits, share: NonZeroU32, folder: Option<&Path>) -> Self {
         let local = LocalGate::new(limits.clone(), share);
         #[cfg(unix)]
@@ -66,16 +67,16 @@ impl Gate {
         Gate { inner: Arc::new(inner) }
     }
 
-    /// Waits until a request may leave. The permit must live until the answer's body is drained.
+    /// Waits until a request may leave. The permit must live until the response's body is drained.
     ///
-    /// Fails when the host has given no good answer for as long as patience lasts: of kind RateLimit if it refused,
+    /// Fails when the host has given no good response for as long as patience lasts: of kind RateLimit if it refused,
     /// Network if it was silent.
     pub(in crate::registry) async fn enter(&self) -> Result<Permit> {
         let admitted = self.admitted().await.map_err(|GivenUp { refused }| self.given_up(refused))?;
         Ok(Permit::new(admitted))
     }
 
-    /// The gate of another process that asks through this one.
+    /// Creates the gate of another process that goes through this one.
     #[cfg(all(test, unix))]
     pub(super) fn of_another_process(&self, limits: HostLimits) -> Gate {
         let gate = Gate::new(self.inner.host.clone(), limits.clone(), NonZeroU32::MIN, None);
@@ -84,7 +85,7 @@ impl Gate {
         Gate { inner: Arc::new(Inner { host, limits, share, local, membership }) }
     }
 
-    /// Whether this process admits the requests of all.
+    /// Returns whether this process admits the requests of all.
     #[cfg(all(test, unix))]
     pub(super) fn leads(&self) -> bool {
         self.inner.membership.as_ref().is_some_and(Membership::leads)
@@ -113,7 +114,7 @@ impl Gate {
         self.inner.local.set_limits(OWN, Some((limits, share)));
     }
 
-    /// How the gate stands.
+    /// Returns the state of the gate.
     pub(in crate::registry) fn status(&self) -> GateStatus {
         let Snapshot { in_flight, concurrency, requests_per_second, closed_for, .. } = self.snapshot();
         // The whole part; it lies between 1 and a u32.
@@ -129,7 +130,7 @@ impl Gate {
         self.inner.local.snapshot()
     }
 
-    /// How many requests wait to leave.
+    /// Returns how many requests wait to leave.
     pub(in crate::registry) fn waiting(&self) -> u32 {
         #[cfg(unix)]
         if let Some(membership) = &self.inner.membership {
@@ -138,7 +139,7 @@ impl Gate {
         self.inner.local.waiting()
     }
 
-    /// Host and port.
+    /// Returns the host and port.
     pub(in crate::registry) fn host(&self) -> &str {
         &self.inner.host
     }
@@ -147,10 +148,10 @@ impl Gate {
         let (host, minutes) = (self.host(), self.inner.limits.patience.as_secs_f64() / 60.0);
         if refused {
             Error::new(ErrorKind::RateLimit, format!("{host} has refused every request for {minutes:.0} minutes")).hint(
-                "run the same command again later, or with a lower --rate; what is in the lake is not asked for again",
+                "run the same command again later, or with a lower --rate; it does not request again what is in the lake",
             )
         } else {
-            Error::network(format!("{host} has given no good answer for {minutes:.0} minutes"))
+            Error::network(format!("{host} has given no good response for {minutes:.0} minutes"))
                 .hint("check the network and the server, then run the same command again")
         }
     }

@@ -1,6 +1,6 @@
-//! How the state of one controller is told to others, and taken over by the next.
+//! Hands the state of one controller to other processes, and to the next controller.
 //!
-//! A successor knows only what was told last. It never allows more than that: the smaller of both holds.
+//! A successor knows only the last state that was sent. It never allows more than that: the smaller of both holds.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::MOST_DOUBLINGS;
 use super::{Trouble, pace::Pace};
 use crate::registry::config::HostLimits;
 
-/// The state of a controller, as it is told to other processes.
+/// The state of a controller, as sent to other processes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Snapshot {
     /// Requests in flight, of all processes.
@@ -23,22 +23,22 @@ pub(super) struct Snapshot {
     pub(super) waiting: u32,
     /// Requests that may be in flight.
     pub(super) concurrency: f64,
-    /// Requests per second at present, where they are bounded.
+    /// The present limit on requests per second, if there is one.
     pub(super) requests_per_second: Option<f64>,
-    /// The same as learned from refusals.
+    /// The part of that limit learned from refusals.
     pub(super) learned_per_second: Option<f64>,
     /// How long no request leaves.
     pub(super) closed_for: Option<Duration>,
-    /// Whether the gate has been closed and no good answer has come since.
+    /// Whether the gate was closed and no good response has come since.
     pub(super) is_probing: bool,
     pub(super) closings_in_a_row: u32,
-    /// For how long there was no good answer, and whether the host refused at last.
+    /// The time without a good response, and whether the last response was a refusal.
     pub(super) trouble: Option<(Duration, bool)>,
 }
 
 #[cfg(unix)]
 impl Snapshot {
-    /// The same after `age`, if nothing has happened.
+    /// Returns the same state after `age`, if nothing has happened.
     pub(super) fn aged(mut self, age: Duration) -> Snapshot {
         self.closed_for = self.closed_for.map(|left| left.saturating_sub(age)).filter(|left| !left.is_zero());
         self.trouble = self.trouble.map(|(lasted, refused)| (lasted.saturating_add(age), refused));
@@ -47,7 +47,7 @@ impl Snapshot {
 }
 
 impl Controller {
-    /// The state to be told; `waiting` requests wait for this controller.
+    /// Returns the state to send; `waiting` requests wait for this controller.
     pub(super) fn snapshot(&self, now: Instant, waiting: u32) -> Snapshot {
         Snapshot {
             in_flight: self.in_flight,
@@ -62,12 +62,12 @@ impl Controller {
         }
     }
 
-    /// Allows no more than the controller before it did, whose state this was.
+    /// Restricts this controller to the limits of its predecessor, which had this state.
     #[cfg(unix)]
     pub(super) fn inherit(&mut self, now: Instant, before: &Snapshot) {
         let is_untried = self.slow_start && self.in_flight == 0 && self.full_at.is_none() && self.reduced_at.is_none();
         let inherited = if is_untried { before.concurrency } else { self.concurrency.min(before.concurrency) };
-        // What comes from another process may be any number.
+        // Another process may send any number.
         self.concurrency = inherited.clamp(1.0, f64::from(self.limits.max_concurrency.max(1)));
         self.slow_start = false;
         if let Some(learned) = before.learned_per_second.filter(|learned| learned.is_finite() && *learned > 0.0)
@@ -76,7 +76,7 @@ impl Controller {
             self.pace = Some(Pace::inherited(learned, now));
         }
         if let Some(rate) = self.rate(now) {
-            // The last request of the one before may have left just now.
+            // The last request of the predecessor may have left just now.
             let due = now + Duration::from_secs_f64(rate.recip());
             self.next_due = Some(self.next_due.map_or(due, |next_due| next_due.max(due)));
         }
@@ -92,8 +92,8 @@ impl Controller {
         }
     }
 
-    /// Keeps to one part in `share` of these limits from now on. Where the share becomes smaller, so does what was learned,
-    /// since others are about to ask; where it becomes larger, more is found out by trying.
+    /// Keeps to one part in `share` of these limits from now on. If the share becomes smaller, so does the learned
+    /// rate, since others are about to send requests. If it becomes larger, the new limit is found by trying.
     pub(super) fn set_limits(&mut self, limits: &HostLimits, share: NonZeroU32) {
         let part = f64::from(self.share.get()) / f64::from(share.get());
         if part < 1.0 {
@@ -106,7 +106,7 @@ impl Controller {
         self.concurrency = self.concurrency.clamp(1.0, f64::from(self.limits.max_concurrency.max(1)));
     }
 
-    /// What was last taken away from those who ask. It changes when less is allowed.
+    /// Returns the last reductions. They change when less is allowed.
     pub(super) fn restrictions(&self) -> (Option<Instant>, Option<Instant>) {
         (self.reduced_at, self.closed_until)
     }

@@ -1,40 +1,40 @@
-//! Whether answers have become slower because too many are asked for at once.
+//! Decides whether responses have become slower because too many requests are in flight.
 //!
-//! The fastest answer is no measure for that: behind a CDN some answers come from a cache and some do not. So means are
-//! compared, and when fewer requests do not make answers faster, slowness is taken as given.
+//! The fastest response is no measure for that: behind a CDN some responses come from a cache and some do not. So this
+//! module compares means. When fewer requests do not make responses faster, slowness is taken as given.
 
 use std::time::Duration;
 
-/// How many answers make one mean.
+/// How many responses make one mean.
 const WINDOW: u32 = 20;
 
-/// Means that are less than this above the reference are not slower: schedulers and networks vary by as much.
+/// Means less than this above the reference are not slower: schedulers and networks vary by as much.
 const SLACK_SECONDS: f64 = 0.03;
 
-/// So many times the reference is strain: nearly as long was waited as was worked.
+/// A mean of at least so many times the reference is strain: requests waited nearly as long as they were served.
 const STRAINED: f64 = 1.75;
 
-/// Up to so many times it, more may be tried. Between the two, what is is kept.
+/// Up to so many times the reference, more may be tried. Between the two, the concurrency stays.
 const AT_EASE: f64 = 1.4;
 
-/// How much of the way the reference goes down to a faster mean.
+/// The part of the way that the reference goes down to a faster mean.
 const DOWNWARD: f64 = 0.2;
 
-/// How much of the way it goes up to a slower one that is no strain: a quarter of an hour at 200 answers per second. Were
-/// it much more, the load that we make would become the measure of itself.
+/// The part of the way that it goes up to a slower mean without strain: a quarter of an hour at 200 responses per
+/// second. If it were much more, our own load would become its own measure.
 const UPWARD: f64 = 0.0001;
 
-/// A reduction by a fifth has not helped if the mean stays within this part of what it was. A mean far above it is of a
-/// load that was still growing when it was reduced, and says nothing yet.
+/// A reduction by a fifth has not helped if the mean stays within this part of what it was. A mean far above it belongs
+/// to a load that was still growing at the reduction, and says nothing yet.
 const SAME: f64 = 0.1;
 
-/// What the last mean says.
+/// The judgement of the last mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Load {
     /// More requests may be tried.
     #[default]
     AtEase,
-    /// What is allowed is right.
+    /// The present number is right.
     Full,
     /// Fewer should be in flight.
     Strained,
@@ -47,12 +47,12 @@ pub(super) struct LatencyWatch {
     sum_seconds: f64,
     samples: u32,
     load: Load,
-    /// The mean that the last reduction was made for, until the mean after it is known.
+    /// The mean that caused the last reduction, until the mean after it is known.
     reduced_for_seconds: Option<f64>,
 }
 
 impl LatencyWatch {
-    /// Takes the time to first byte of one good answer to what was sent after the last reduction.
+    /// Takes the time to first byte of one good response to a request sent after the last reduction.
     pub(super) fn sample(&mut self, latency: Duration) -> Load {
         self.sum_seconds += latency.as_secs_f64();
         self.samples += 1;
@@ -69,7 +69,7 @@ impl LatencyWatch {
         self.load
     }
 
-    /// Forgets the mean under way: something was reduced, and the answers to come will tell whether enough.
+    /// Forgets the unfinished mean: something was reduced, and the next responses will show whether that was enough.
     pub(super) fn forget_recent(&mut self) {
         (self.sum_seconds, self.samples) = (0.0, 0);
     }

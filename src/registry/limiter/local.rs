@@ -1,7 +1,7 @@
-//! The gate of one host within one process: where requests wait for the controller's word.
+//! The gate of one host within one process, where requests wait for the controller's decision.
 //!
-//! Not here: any decision (`limiter.rs`), and other processes (`shared.rs`). Those who wait stand in one queue, and only its
-//! head talks to the controller, so waking costs the same for one as for thousands.
+//! Not here: any decision (`limiter.rs`), and other processes (`shared.rs`). Requests wait in one queue, and only its
+//! head talks to the controller. So waking costs the same for one as for thousands.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -15,31 +15,31 @@ use super::handover::Snapshot;
 use super::{Admission, Controller, Observation};
 use crate::registry::config::HostLimits;
 
-/// The limits of this process, among those of all that ask through this gate.
+/// The key of this process's limits among those of all users of this gate.
 pub(super) const OWN: u64 = 0;
 
-/// A controller, and the queue before it.
+/// A controller and its queue.
 #[derive(Debug)]
 pub(super) struct LocalGate {
     controller: Mutex<Controller>,
-    /// What each process that asks here allows, by its number; the strictest holds.
+    /// The limits of each process, by its number; the strictest hold.
     limits: Mutex<BTreeMap<u64, (HostLimits, NonZeroU32)>>,
-    /// One permit: the head of the queue has it.
+    /// Has one permit; the head of the queue holds it.
     turnstile: Semaphore,
-    /// Requests that wait for the controller's word.
+    /// Requests that wait for the controller's decision.
     waiting: AtomicU32,
-    /// Told when a request ends or an observation may have changed the answer.
+    /// Notified when a request ends or an observation may have changed the decision.
     changed: Notify,
-    /// Told when less is allowed than before.
+    /// Notified when less is allowed than before.
     reduced: watch::Sender<()>,
     /// Set while another process decides. Changed only with the controller locked.
     is_suspended: AtomicBool,
 }
 
-/// The host has given no good answer for as long as patience lasts.
+/// The host has given no good response for as long as patience lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GivenUp {
-    /// Whether it refused, rather than failed to answer.
+    /// Whether it refused, rather than failed to respond.
     pub(super) refused: bool,
 }
 
@@ -74,7 +74,7 @@ impl LocalGate {
             };
             match admission {
                 Admission::Go { probe } => return Ok(self.permit(now, probe)),
-                // A refusal may close the gate for longer meanwhile; that is found on waking.
+                // A refusal may close the gate for longer meanwhile; the loop finds that on waking.
                 Admission::At(instant) => tokio::time::sleep_until(instant.into()).await,
                 Admission::WhenReleased => self.changed.notified().await,
                 Admission::GivenUp { refused } => return Err(GivenUp { refused }),
@@ -82,14 +82,14 @@ impl LocalGate {
         }
     }
 
-    /// The place at the head of the queue: while somebody has it and does not ask, nobody is admitted.
+    /// Takes the head of the queue: while its holder does not ask, nobody is admitted.
     pub(super) async fn head(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         self.turnstile.acquire().await.ok()
     }
 
-    /// Admits nobody until it is taken back: the permits of other processes are about to be given back here, while their
-    /// requests are still under way.
+    /// Suspends or resumes admission. A suspended gate admits nobody: other processes give their permits back here
+    /// while their requests are still in flight.
     #[cfg(unix)]
     pub(super) fn suspend(&self, is_suspended: bool) {
         let controller = self.controller();
@@ -109,7 +109,7 @@ impl LocalGate {
         LocalPermit { gate: Arc::clone(self), sent_at, probe, is_aside: AtomicBool::new(false) }
     }
 
-    /// Takes what a request that was sent at `sent_at` met.
+    /// Takes the outcome of a request that was sent at `sent_at`.
     pub(super) fn observe(&self, sent_at: Instant, observation: Observation) {
         let is_reduced = {
             let mut controller = self.controller();
@@ -123,7 +123,7 @@ impl LocalGate {
         }
     }
 
-    /// Enters what a process allows, or forgets it. The strictest of all limits and the smallest of all shares hold.
+    /// Sets the limits of a process, or forgets them. The strictest of all limits and the smallest of all shares hold.
     pub(super) fn set_limits(&self, process: u64, allowed: Option<(HostLimits, NonZeroU32)>) {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         match allowed {
@@ -141,15 +141,15 @@ impl LocalGate {
         self.reduced.send_replace(());
     }
 
-    /// How many other processes ask through this gate.
+    /// Returns how many other processes use this gate.
     #[cfg(unix)]
     pub(super) fn other_processes(&self) -> u32 {
         let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        // There are not so many.
+        // There are never that many.
         u32::try_from(limits.len() - usize::from(limits.contains_key(&OWN))).unwrap_or(u32::MAX)
     }
 
-    /// Allows no more than the controller before this one did.
+    /// Restricts the controller to the limits of its predecessor.
     #[cfg(unix)]
     pub(super) fn inherit(&self, before: &Snapshot) {
         self.controller().inherit(now(), before);
@@ -157,29 +157,29 @@ impl LocalGate {
         self.reduced.send_replace(());
     }
 
-    /// How the gate stands.
+    /// Returns the state of the gate.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.controller().snapshot(now(), self.waiting())
     }
 
-    /// Is told when less is allowed than before.
+    /// Returns the notification of reductions.
     #[cfg(unix)]
     pub(super) fn reductions(&self) -> watch::Receiver<()> {
         self.reduced.subscribe()
     }
 
-    /// How many requests wait to leave.
+    /// Returns how many requests wait to leave.
     pub(super) fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed)
     }
 
     fn controller(&self) -> MutexGuard<'_, Controller> {
-        // A panic elsewhere leaves counters that are at worst off by one.
+        // A panic elsewhere leaves counters off by one at worst.
         self.controller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Counts one that waits, until it is dropped.
+/// Counts one waiting request until it is dropped.
 struct Waiter<'a>(&'a AtomicU32);
 
 impl<'a> Waiter<'a> {
@@ -205,12 +205,12 @@ pub(super) struct LocalPermit {
 }
 
 impl LocalPermit {
-    /// Tells the controller what the request met. At most once.
+    /// Reports the outcome of the request to the controller. At most once.
     pub(super) fn observe(&self, observation: Observation) {
         self.gate.observe(self.sent_at, observation);
     }
 
-    /// Leaves the place among the requests in flight to others.
+    /// Frees the place among the requests in flight for others.
     pub(super) fn step_aside(&self) {
         if !self.is_aside.swap(true, Ordering::Relaxed) {
             self.gate.controller().step_aside();
@@ -234,7 +234,7 @@ impl Drop for LocalPermit {
     }
 }
 
-/// By tokio's clock, which tests can stop.
+/// Returns the time by tokio's clock, which tests can stop.
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

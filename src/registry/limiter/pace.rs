@@ -1,39 +1,39 @@
-//! The rate that a host was found to bear, once it has refused.
+//! The rate that a host was found to bear once it has refused.
 
 use std::time::{Duration, Instant};
 
 use super::chance::ChanceWatch;
 
-/// How long the rate takes to come back to where the host refused: a refusal or two in half a minute are under 1 % of
-/// what even a host of 5 requests per second answers in it.
+/// How long the rate takes to return to the level at which the host refused. One or two refusals in half a minute are
+/// under 1 % of the responses of even a host with 5 requests per second.
 const RECOVERY: Duration = Duration::from_secs(30);
 
-/// How long it takes after the first refusal of all, which came on the way up, when little was measured.
+/// How long that takes after the very first refusal, which came on the way up, when little was measured.
 const FIRST_RECOVERY: Duration = Duration::from_secs(8);
 
-/// A ban makes the next try as much rarer: at most one part in twenty of the time is spent banned.
+/// A ban makes the next try that much rarer: at most one part in twenty of the time is spent banned.
 const RECOVERY_PER_OUTAGE: u32 = 20;
 
-/// How far the rate drops below where the host refused.
+/// The factor for the rate after a refusal.
 const DROP: f64 = 0.1;
 
-/// How far it drops when the host refuses again soon: the measure was far too high, as after a burst that was allowed.
+/// The factor when the host refuses again soon. The measured rate was far too high, as after a burst that was allowed.
 const STEEP_DROP: f64 = 0.3;
 
-/// What is soon.
+/// The interval that counts as soon.
 const SOON: Duration = Duration::from_secs(10);
 
 /// A gate that was closed for longer was closed by a ban.
 const BAN: Duration = Duration::from_secs(5);
 
-/// The span that the meter measures in; it remembers one span and the one under way.
+/// The span of the meter; it remembers one span and the current one.
 const SPAN: Duration = Duration::from_secs(2);
 
-/// What came in less than this is taken to have come in this: the first answers of a burst make no rate.
+/// Responses within less than this count as spread over this: the first responses of a burst make no rate.
 const MIN_MEASURE: Duration = Duration::from_millis(250);
 
-/// The cubic of TCP CUBIC: quickly back to near the rate at which the host refused, long just below it, then slowly and
-/// ever faster above it, since a host may have become faster.
+/// The cubic function of TCP CUBIC. The rate returns quickly to near the refused one, stays long just below it, then
+/// rises above it slowly and ever faster, since a host may have become faster.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
     knee_per_second: f64,
@@ -41,7 +41,7 @@ pub(super) struct Pace {
     since: Instant,
     recovery: Duration,
     refused_at: Instant,
-    /// Good answers to what was sent since.
+    /// Good responses to requests sent since.
     answers: u32,
     /// How long the gate was closed.
     outage: Duration,
@@ -51,7 +51,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The pace after the first refusal of all, which closed the gate until `opens_at`.
+    /// Returns the pace after the very first refusal, which closed the gate until `opens_at`.
     pub(super) fn after_first_refusal(knee_per_second: f64, now: Instant, opens_at: Instant) -> Pace {
         Pace {
             knee_per_second,
@@ -66,20 +66,20 @@ impl Pace {
         }
     }
 
-    /// The pace that another controller has learned.
+    /// Returns the pace that another controller has learned.
     #[cfg(unix)]
     pub(super) fn inherited(knee_per_second: f64, now: Instant) -> Pace {
         let pace = Pace::after_first_refusal(knee_per_second, now, now);
         Pace { recovery: RECOVERY, is_lowered: false, ..pace }
     }
 
-    /// The host is asked by others too, and this is the part of the rate that is left.
+    /// Scales the rate to the part left to us: others send requests to the host too.
     pub(super) fn scale(&mut self, part: f64) {
         self.knee_per_second *= part;
     }
 
-    /// Takes a refusal that closed the gate until `opens_at`, at this many requests per second. Whether it says anything
-    /// about our pace; where it does not, what was lowered for its like is taken back.
+    /// Takes a refusal that closed the gate until `opens_at`, at this many requests per second. Returns whether it
+    /// depends on our pace. If it does not, the reductions by earlier refusals of this sort are undone.
     pub(super) fn refused(&mut self, per_second: f64, least_between: f64, now: Instant, opens_at: Instant) -> bool {
         self.refused_at = now;
         if self.outage >= BAN {
@@ -99,12 +99,12 @@ impl Pace {
         true
     }
 
-    /// A good answer came to what was sent at this instant.
+    /// Counts a good response to a request sent at this instant.
     pub(super) fn answered(&mut self, sent_at: Instant) {
         self.answers += u32::from(sent_at > self.refused_at);
     }
 
-    /// The gate is open again, after this long without a good answer.
+    /// Resumes after the gate was closed this long without a good response.
     pub(super) fn resume(&mut self, now: Instant, outage: Duration) {
         self.outage = outage;
         if !std::mem::take(&mut self.is_lowered) && outage < BAN {
@@ -121,13 +121,13 @@ impl Pace {
         now.saturating_duration_since(self.since).as_secs_f64() / self.recovery.as_secs_f64()
     }
 
-    /// Requests per second at this instant.
+    /// Returns the requests per second at this instant.
     pub(super) fn at(&self, now: Instant) -> f64 {
         self.knee_per_second * (1.0 - self.drop * (1.0 - self.progress(now)).powi(3))
     }
 }
 
-/// Counts good answers per second while the gate is open.
+/// Counts good responses per second while the gate is open.
 #[derive(Debug, Default)]
 pub(super) struct RateMeter {
     started_at: Option<Instant>,
@@ -136,12 +136,12 @@ pub(super) struct RateMeter {
 }
 
 impl RateMeter {
-    /// Forgets all: the gate was closed.
+    /// Forgets all counts: the gate was closed.
     pub(super) fn restart(&mut self, now: Instant) {
         *self = RateMeter { started_at: Some(now), ..RateMeter::default() };
     }
 
-    /// Counts one answer.
+    /// Counts one response.
     pub(super) fn count(&mut self, now: Instant) {
         let started_at = *self.started_at.get_or_insert(now);
         let span = now.saturating_duration_since(started_at);
@@ -153,7 +153,7 @@ impl RateMeter {
         self.count += 1;
     }
 
-    /// Good answers per second of late, where there were any.
+    /// Returns recent good responses per second, if there were any.
     pub(super) fn rate(&self, now: Instant) -> Option<f64> {
         let span = now.saturating_duration_since(self.started_at?) + self.before.1;
         let count = self.count + self.before.0;

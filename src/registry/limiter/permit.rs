@@ -1,11 +1,11 @@
-//! The permit of a request that was admitted, by this process or by the host's coordinator.
+//! The permit of an admitted request, from this process or from the host's coordinator.
 
 use super::Observation;
 use super::local::LocalPermit;
 #[cfg(unix)]
 use super::shared::LinkPermit;
 
-/// Which process admitted a request.
+/// The process that admitted a request.
 #[derive(Debug)]
 pub(super) enum Admitted {
     /// This one.
@@ -19,7 +19,7 @@ pub(super) enum Admitted {
 #[derive(Debug)]
 pub(in crate::registry) struct Permit {
     admitted: Admitted,
-    /// Whether a refusal is the name's rather than the host's: see [`Observation::Refused`].
+    /// Whether a refusal concerns the name rather than the host: see [`Observation::Refused`].
     pub(in crate::registry) refusals_are_about_name: bool,
 }
 
@@ -28,7 +28,7 @@ impl Permit {
         Permit { admitted, refusals_are_about_name: false }
     }
 
-    /// Tells the controller what the request met. At most once.
+    /// Reports the outcome of the request to the controller. At most once.
     pub(in crate::registry) fn observe(&self, observation: Observation) {
         match &self.admitted {
             Admitted::Local(permit) => permit.observe(observation),
@@ -37,8 +37,8 @@ impl Permit {
         }
     }
 
-    /// Leaves the place among the requests in flight to others until the guard is dropped: what waits here for memory may
-    /// wait for one that has no place.
+    /// Frees the place among the requests in flight until the guard is dropped: a request that waits here for memory
+    /// may wait for one that has no place.
     pub(in crate::registry) fn step_aside(&self) -> Aside<'_> {
         match &self.admitted {
             Admitted::Local(permit) => permit.step_aside(),
@@ -49,7 +49,7 @@ impl Permit {
     }
 }
 
-/// A request that is not read from for now.
+/// A request that is not read for now.
 #[derive(Debug)]
 pub(in crate::registry) struct Aside<'a> {
     admitted: &'a Admitted,

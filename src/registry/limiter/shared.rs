@@ -1,9 +1,9 @@
-//! One controller for all processes of a user and machine that ask one host.
+//! One controller for all processes of a user and machine that use one host.
 //!
-//! The first of them is the host's coordinator: its own requests go through its own gate, those of the others wait there
-//! too, and come by a socket. The end of a connection gives back its permits. When the coordinator ends, or says nothing for
-//! [`message::SILENCE`], the others race for its seat; the next one is told what was allowed last and what is in flight, and
-//! allows no more than that. A folder that cannot be used leaves each process with a gate of its own.
+//! The first process is the host's coordinator. Its own requests go through its own gate; those of the others come by a
+//! socket and wait there too. The end of a connection gives its permits back. When the coordinator ends, or is silent
+//! for [`message::SILENCE`], the others race for its seat. The next coordinator learns the last limits and the requests
+//! in flight, and allows no more than that. If the folder cannot be used, each process has a gate of its own.
 
 mod link;
 mod message;
@@ -36,7 +36,7 @@ pub use seat::runtime_folder;
 use seat::{Seat, SeatFiles};
 use session::{BEAT, Session, serve};
 
-/// How long those who were connected to the coordinator before have to come to the next one.
+/// How long the members of the previous coordinator have to come to the next one.
 const GATHERING: Duration = Duration::from_secs(1);
 
 /// The pause before another try to reach a coordinator that does not listen yet.
@@ -93,13 +93,13 @@ impl Membership {
         }
     }
 
-    /// How the gate stands.
+    /// Returns the state of the gate.
     pub(super) fn snapshot(&self) -> Snapshot {
         let told = if *self.shared.leads.borrow() { None } else { self.shared.link.standing() };
         told.unwrap_or_else(|| self.shared.local.snapshot())
     }
 
-    /// How many requests wait to leave, as far as is known.
+    /// Returns how many requests wait to leave, as far as is known.
     pub(super) fn waiting(&self) -> u32 {
         self.snapshot().waiting.max(self.shared.link.waiting())
     }
@@ -108,13 +108,13 @@ impl Membership {
         self.shared.link.set_limits(limits, share);
     }
 
-    /// Whether this process admits the requests of all.
+    /// Returns whether this process admits the requests of all.
     #[cfg(test)]
     pub(super) fn leads(&self) -> bool {
         *self.shared.leads.borrow()
     }
 
-    /// A member of the gate of `coordinator`, at the other end of a pipe that takes no time.
+    /// Creates a member of `coordinator`'s gate, at the other end of a pipe without delay.
     #[cfg(test)]
     pub(super) fn of(coordinator: Arc<LocalGate>, limits: HostLimits) -> Membership {
         let (local, share) = (LocalGate::new(limits.clone(), NonZeroU32::MIN), NonZeroU32::MIN);
@@ -139,7 +139,7 @@ impl Membership {
 }
 
 impl Shared {
-    /// Leads, or follows who does, until the gate is dropped.
+    /// Leads, or follows the coordinator, until the gate is dropped.
     async fn take_part(self: Arc<Self>, files: SeatFiles, mut outbox: UnboundedReceiver<ToCoordinator>) {
         let mut unreachable_since = None;
         loop {
@@ -150,7 +150,7 @@ impl Shared {
                     }
                 }
                 Ok(Some(seat)) => self.lead(Some(seat), &mut outbox).await,
-                // The folder is of no use: this process asks alone.
+                // The folder is unusable: this process runs a gate of its own.
                 Err(_) => self.lead(None, &mut outbox).await,
             }
             self.leads.send_replace(false);
@@ -158,7 +158,7 @@ impl Shared {
         }
     }
 
-    /// Asks the coordinator until it ends. Returns whether there was one to be reached.
+    /// Follows the coordinator until it ends. Returns whether one could be reached.
     async fn follow(
         &self,
         files: &SeatFiles,
@@ -192,7 +192,7 @@ impl Shared {
     /// Admits the requests of all processes until the seat is lost; without a seat, those of this one.
     async fn lead(&self, mut seat: Option<Seat>, outbox: &mut UnboundedReceiver<ToCoordinator>) {
         let coordinator = fastrand::u64(..);
-        // Nobody leaves before those are here that have something in flight.
+        // No request leaves before the members with requests in flight are here.
         let mut gathering = self.local.head().await;
         let was_member = self.link.has_orders();
         let members_before = seat.as_ref().map_or(0, |seat| seat.members_before);
@@ -206,7 +206,7 @@ impl Shared {
         let (mut sessions, mut next_member) = (FuturesUnordered::new(), OWN + 1);
         let begun = Instant::now();
         let mut beat = tokio::time::interval(BEAT);
-        // Declared last, it is dropped first.
+        // Declared last, so it is dropped first.
         let _reign = Reign::begin(&self.local);
         loop {
             if missing == 0 || begun.elapsed() >= GATHERING {
@@ -233,7 +233,7 @@ impl Shared {
     }
 }
 
-/// The time in which a local gate decides.
+/// The time within which a local gate decides.
 struct Reign<'a>(&'a LocalGate);
 
 impl<'a> Reign<'a> {

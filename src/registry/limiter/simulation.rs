@@ -1,5 +1,5 @@
-//! Servers that are not there: in stopped time, the gate is driven against models of servers, and what was reached and
-//! refused is held against what the server could bear.
+//! Simulated servers: drives the gate against models of servers in stopped time, and compares responses and refusals
+//! with the model's capacity.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,22 +15,22 @@ use super::Observation;
 use super::gate::Gate;
 use crate::registry::config::HostLimits;
 
-/// What a model answers, after the time that it takes.
+/// A model's response, sent after some time.
 #[derive(Clone, Copy, PartialEq)]
 enum Reply {
     Good,
     Refused(Option<u64>),
-    /// As for a name that was refused before, while others were not.
+    /// A refusal of a name that was refused before, while others were not.
     RefusedName,
 }
 
-/// A model of a server: told of each request as it comes, with the seconds since the start and how many are in flight
-/// with it, it says what it answers and after how long.
+/// A model of a server. It gets each request with the seconds since the start and the number in flight with it, and
+/// returns its response and the delay.
 trait Model: Send + 'static {
     fn request(&mut self, at_seconds: f64, in_flight: u32) -> (Reply, Duration);
 }
 
-/// Tokens that come at a rate; a request without one is refused. Answers take 80 ms, refusals 10 ms.
+/// Tokens that come at a rate; a request without one is refused. Good responses take 80 ms, refusals 10 ms.
 struct Bucket {
     rate: f64,
     burst: f64,
@@ -59,7 +59,7 @@ impl Model for Bucket {
     }
 }
 
-/// Bears `knee` requests at once, each in 50 ms; beyond that all take longer, and more than in proportion.
+/// Bears `knee` requests at once, each in 50 ms. Beyond that all take longer, and more than in proportion.
 struct Degrading {
     knee: f64,
 }
@@ -71,7 +71,8 @@ impl Model for Degrading {
     }
 }
 
-/// Half of the answers come from a cache at once, the others take long: for the first names all do, then few, whatever the load.
+/// Half of the responses come from a cache at once, the others take long. For the first names all take long, then few,
+/// whatever the load.
 struct BehindCache {
     turn: u32,
 }
@@ -110,7 +111,7 @@ impl Model for Banning {
     }
 }
 
-/// Serves so many at once, each in 100 ms, and refuses others.
+/// Serves so many at once, each in 100 ms, and refuses the others.
 struct Slots {
     slots: u32,
 }
@@ -139,7 +140,7 @@ impl Model for Whimsical {
     }
 }
 
-/// Refuses one request at each of some instants, as for one name that is asked for again and again.
+/// Refuses one request at each of some instants, as for one name that is requested again and again.
 struct Grudging {
     refused_at_seconds: Vec<f64>,
     refusals: usize,
@@ -155,12 +156,12 @@ impl Model for Grudging {
     }
 }
 
-/// When each answer came, in seconds, and whether it was good.
+/// When each response came, in seconds, and whether it was good.
 struct Run {
     answers: Vec<(f64, bool)>,
     /// The most requests that the model saw at once in the second half.
     most_in_flight: u32,
-    /// Good answers of each gate.
+    /// Good responses of each gate.
     good_by_gate: Vec<u32>,
 }
 
@@ -185,13 +186,13 @@ struct World<M> {
     run: Run,
 }
 
-/// Keeps 100 callers at a gate for so many seconds.
+/// Keeps 100 callers at one gate for so many seconds.
 async fn simulate(limits: HostLimits, model: impl Model, seconds: u64) -> Run {
     let gate = Gate::new("model".to_owned(), limits, NonZeroU32::MIN, None);
     simulate_gates(&[gate], model, seconds).await
 }
 
-/// Keeps 100 callers for so many seconds at some gates of one server.
+/// Keeps 100 callers for so many seconds at several gates of one server.
 async fn simulate_gates(gates: &[Gate], model: impl Model, seconds: u64) -> Run {
     fastrand::seed(7);
     let run = Run { answers: Vec::new(), most_in_flight: 0, good_by_gate: vec![0; gates.len()] };
@@ -235,7 +236,7 @@ async fn simulate_gates(gates: &[Gate], model: impl Model, seconds: u64) -> Run 
     std::mem::replace(&mut world.run, Run { answers: Vec::new(), most_in_flight: 0, good_by_gate: Vec::new() })
 }
 
-/// A public host, without the ceiling of the rate, which would hide what the controller finds out.
+/// Returns the limits of a public host without the ceiling of the rate, which would hide the controller's findings.
 fn unbounded() -> HostLimits {
     HostLimits { max_requests_per_second: None, ..HostLimits::registry() }
 }

@@ -257,7 +257,7 @@ fn a_successor_allows_no_more_than_the_controller_before_it() {
     assert!(rate <= rate_before && rate > rate_before / 2.0, "{rate} {rate_before}");
     assert_eq!(successor.admit(later + SECOND * 7), Admission::Go { probe: true });
     assert_eq!(successor.admit(later + SECOND * 7), Admission::WhenReleased);
-    // What another member was told is taken as well, where it is less.
+    // The state sent to another member counts too, where it allows less.
     let less = Snapshot { concurrency: 2.0, ..told.clone() };
     successor.inherit(later, &less);
     successor.inherit(later, &told);

@@ -1,4 +1,4 @@
-//! What is no document, or more than one can be.
+//! Bodies that are no document, or larger than a document may be.
 
 use super::*;
 
@@ -16,7 +16,7 @@ async fn a_document_that_is_too_large_is_not_kept_and_not_asked_again() {
         let gate = Counting::default();
         let failure = registry.packument(&PackumentRequest::full("a"), &gate).await.unwrap_err();
         assert_eq!((failure.outcome, failure.attempts), (Some(Outcome::Oversize), 1));
-        // What came in gzip is counted beside what is made of it.
+        // The gzip body is counted beside the inflated one.
         assert!(gate.grown.load(Ordering::Relaxed) <= max_document_bytes + sent_bytes);
         assert_eq!(gate.grown.load(Ordering::Relaxed), gate.shrunk.load(Ordering::Relaxed));
     }
@@ -32,7 +32,7 @@ async fn a_page_without_measure_is_not_read_to_its_end() {
     assert!(error.report().contains("a page is larger than"), "{}", error.report());
 }
 
-/// Some fronts say 200 with a message where they mean 429.
+/// Some proxies send 200 with a message where they mean 429.
 #[tokio::test]
 async fn a_message_in_the_place_of_a_document_that_is_held_is_no_document() {
     let server = ScriptedServer::in_turn(vec![json(r#"{"message":"Too many requests"}"#), json(DOCUMENT)]).await;
@@ -43,7 +43,7 @@ async fn a_message_in_the_place_of_a_document_that_is_held_is_no_document() {
     assert_eq!((bytes(&response), response.attempts), (DOCUMENT.as_bytes(), 2));
 }
 
-/// Some servers repeat in an answer what they were sent.
+/// Some servers repeat a request in their response.
 #[tokio::test]
 async fn a_name_that_repeats_a_token_is_told_of_without_it() {
     let server = ScriptedServer::in_turn(vec![json(r#"{"name":"Bearer secret-of-ours"}"#)]).await;
@@ -55,7 +55,7 @@ async fn a_name_that_repeats_a_token_is_told_of_without_it() {
     assert!(!failure.error.report().contains("secret-of-ours"), "{}", failure.error.report());
 }
 
-/// Who cuts a body and counts it anew leaves a document that stops behind an inner brace.
+/// A proxy that cuts a body and sets its length again leaves a document that stops after an inner brace.
 #[tokio::test]
 async fn a_body_that_stops_behind_an_inner_brace_is_asked_for_again_before_it_is_believed() {
     let whole = r#"{"name":"a","readme":"a lone { is no brace","versions":{"1.0.0":{}}}"#;

@@ -1,4 +1,4 @@
-//! A member's side: its requests that wait for the coordinator's word, and those that are in flight with it.
+//! A member's side: its requests that wait for the coordinator, and those that it admitted.
 //!
 //! They outlive a coordinator: the next one is told of them first. While there is none, messages wait.
 
@@ -19,10 +19,10 @@ use crate::registry::limiter::Observation;
 use crate::registry::limiter::handover::Snapshot;
 use crate::registry::limiter::local::{GivenUp, now};
 
-/// What a coordinator told before it ended counts for the next one for so long.
+/// How long the last state from an ended coordinator counts for the next one.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
-/// All requests of this process that another one admits.
+/// All requests of this process that another process admits.
 #[derive(Debug)]
 pub(super) struct Link {
     state: Mutex<State>,
@@ -36,7 +36,7 @@ struct State {
     next_request: u64,
     waiting: HashMap<u64, oneshot::Sender<Result<(), GivenUp>>>,
     in_flight: BTreeMap<u64, InFlight>,
-    /// The coordinator's mark, what it told last, and when.
+    /// The coordinator's mark, its last state, and the time of that state.
     told: Option<(u64, Snapshot, Instant)>,
     outbox: UnboundedSender<ToCoordinator>,
 }
@@ -48,7 +48,7 @@ struct InFlight {
 }
 
 impl Link {
-    /// A link, and what it has to say.
+    /// Creates a link, and the queue of its messages.
     pub(super) fn new(limits: HostLimits, share: NonZeroU32) -> (Arc<Link>, UnboundedReceiver<ToCoordinator>) {
         let (outbox, _) = unbounded_channel();
         let (waiting, in_flight) = (HashMap::new(), BTreeMap::new());
@@ -67,28 +67,28 @@ impl Link {
             state.next_request += 1;
             state.waiting.insert(request, sender);
             state.say(ToCoordinator::Enter { request });
-            // One that stops waiting says so as one that ends does.
+            // A request that stops waiting sends the same message as one that ends.
             LinkPermit { link: Arc::clone(self), request }
         };
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _counted = Counted(&self.waiting);
-        // The sender lives in the state until there is an answer.
+        // The sender stays in the state until the coordinator replies.
         answer.await.unwrap_or(Err(GivenUp { refused: false })).map(|()| permit)
     }
 
-    /// Requests of this process that wait.
+    /// Returns how many requests of this process wait.
     pub(super) fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// What the coordinator told last, as it should be now.
+    /// Returns the coordinator's last state, aged to now.
     pub(super) fn standing(&self) -> Option<Snapshot> {
         let state = self.state();
         let (_, snapshot, at) = state.told.as_ref()?;
         Some(snapshot.clone().aged(now().saturating_duration_since(*at)))
     }
 
-    /// Whether a coordinator has told anything of late.
+    /// Returns whether a coordinator has sent anything lately.
     pub(super) fn has_orders(&self) -> bool {
         self.state().recently_told().is_some()
     }
@@ -99,15 +99,15 @@ impl Link {
         state.say(ToCoordinator::Limits { limits, share });
     }
 
-    /// Takes a message of the coordinator.
+    /// Handles a message of the coordinator.
     pub(super) fn hear(&self, message: ToMember) {
         let mut state = self.state();
         match message {
             ToMember::Go { request } => {
-                // One that is not there has left, and said so.
+                // A missing request has left, and said so.
                 if let Some(sender) = state.waiting.remove(&request) {
                     state.in_flight.insert(request, InFlight { sent_at: now(), is_aside: false });
-                    // If it left just now, its permit says so when it is dropped.
+                    // If it left just now, dropping its permit tells the coordinator.
                     let _ = sender.send(Ok(()));
                 }
             }
@@ -120,8 +120,8 @@ impl Link {
         }
     }
 
-    /// For the next coordinator: the state, then all that is said from now on, and what the one before may not have heard
-    /// of what requests met.
+    /// Prepares for the next coordinator. Returns a new queue of messages: first the state, then the outcomes that the
+    /// previous coordinator may not have heard, then all later messages.
     pub(super) fn begin_anew(
         &self,
         before: Option<UnboundedReceiver<ToCoordinator>>,
@@ -169,7 +169,7 @@ impl State {
     }
 }
 
-/// Takes one off those who wait when it is dropped.
+/// Removes one waiting request when it is dropped.
 struct Counted<'a>(&'a AtomicU32);
 
 impl Drop for Counted<'_> {
@@ -178,7 +178,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// The right to have one request in flight, given by another process.
+/// The right to have one request in flight, granted by another process.
 #[derive(Debug)]
 pub(in crate::registry::limiter) struct LinkPermit {
     link: Arc<Link>,
@@ -220,7 +220,7 @@ impl Drop for LinkPermit {
     }
 }
 
-/// Asks the coordinator at the other end of `stream` until the connection ends, and says how it did.
+/// Follows the coordinator at the other end of `stream` until the connection ends. Returns how it ended.
 pub(super) async fn attend(
     link: &Link,
     outbox: &mut UnboundedReceiver<ToCoordinator>,

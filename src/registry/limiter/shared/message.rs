@@ -1,4 +1,4 @@
-//! The messages between the processes that ask one host, and how they travel: JSON, one a line.
+//! The messages between the processes that use one host, and their encoding: one JSON value a line.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use crate::registry::config::HostLimits;
 use crate::registry::limiter::Observation;
 use crate::registry::limiter::handover::Snapshot;
 
-/// Changes with the messages. Processes of different versions do not find each other, and each keeps to the limits alone.
+/// Changes with the messages. Processes of different versions do not find each other; each keeps to the limits alone.
 pub(super) const PROTOCOL: &str = "v1";
 
-/// Who hears nothing for so long takes the other process for dead or suspended.
+/// A process that hears nothing for so long takes the other one for dead or suspended.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
 /// The longest line. The longest message lists some thousand requests.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
-/// Messages that are written together at most.
+/// The most messages that are written together.
 const BATCH: usize = 256;
 
 /// From a member to the coordinator.
@@ -31,7 +31,7 @@ pub(super) enum ToCoordinator {
     Hello {
         limits: HostLimits,
         share: NonZeroU32,
-        /// The coordinator before, and what it told last.
+        /// The previous coordinator, and its last state.
         before: Option<(u64, Snapshot)>,
         /// Requests in flight that it admitted.
         held: Vec<Held>,
@@ -40,9 +40,9 @@ pub(super) enum ToCoordinator {
     },
     /// A request wants to leave.
     Enter { request: u64 },
-    /// What a request met that was sent so long ago.
+    /// The outcome of a request that was sent so long ago.
     Observe { request: u64, sent_ago: Duration, observation: Observation },
-    /// A request leaves its place to others.
+    /// A request frees its place for others.
     StepAside { request: u64 },
     /// It takes a place again.
     StepBack { request: u64 },
@@ -50,11 +50,11 @@ pub(super) enum ToCoordinator {
     Leave { request: u64 },
     /// Limits or share have changed.
     Limits { limits: HostLimits, share: NonZeroU32 },
-    /// Nothing to tell.
+    /// Keeps the connection alive.
     Alive,
 }
 
-/// A request that a coordinator before this one admitted.
+/// A request that an earlier coordinator admitted.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Held {
     pub(super) request: u64,
@@ -69,11 +69,11 @@ pub(super) enum ToMember {
     Go { request: u64 },
     /// The host is given up; see [`super::super::Admission::GivenUp`].
     GivenUp { request: u64, refused: bool },
-    /// How the gate stands. Told at least every second, and whenever less is allowed than before.
+    /// The state of the gate. Sent at least every second, and whenever less is allowed than before.
     Standing { coordinator: u64, snapshot: Snapshot },
 }
 
-/// Reads the next message. Waits for [`SILENCE`] at most, and takes what is no message for the end of the connection.
+/// Reads the next message. Waits for at most [`SILENCE`]. Treats anything but a message as the end of the connection.
 pub(super) async fn read<T: DeserializeOwned>(reader: &mut BufReader<impl AsyncRead + Unpin>) -> Result<T, Ended> {
     let mut line = Vec::new();
     let mut limited = reader.take(MAX_LINE_BYTES);
@@ -87,9 +87,9 @@ pub(super) async fn read<T: DeserializeOwned>(reader: &mut BufReader<impl AsyncR
 /// Why a connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// The other side closed it, or sent what is no message.
+    /// The other side closed it, or sent an invalid message.
     Closed,
-    /// The other side says nothing, and may be suspended.
+    /// The other side is silent, and may be suspended.
     Silent,
 }
 

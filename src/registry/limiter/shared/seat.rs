@@ -1,7 +1,8 @@
-//! The seat of a host's coordinator: files in a private folder, by which exactly one process is it.
+//! The seat of a host's coordinator: files in a private folder that ensure a single coordinator.
 //!
-//! `<name>.lock` is locked by the coordinator as long as it lives (`flock`), so that the system says when it has died. It
-//! listens at `<name>.sock`. The lock file says how many processes are connected: those that will come again after its end.
+//! The coordinator locks `<name>.lock` as long as it lives (`flock`), so the system shows when it has died. It listens
+//! at `<name>.sock`. The lock file records how many processes are connected: those will return after the coordinator's
+//! end.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -13,39 +14,39 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::message::PROTOCOL;
 
-/// Where the coordinator of one host is found.
+/// The paths by which processes find the coordinator of one host.
 #[derive(Debug, Clone)]
 pub(super) struct SeatFiles {
     folder: PathBuf,
     lock: PathBuf,
     socket: PathBuf,
-    /// Locked by who takes the seat from another.
+    /// Locked by a process that takes the seat from another.
     guard: PathBuf,
 }
 
-/// Held by the coordinator. Dropped, it is free for another.
+/// The seat, held by the coordinator. Dropping it frees the seat.
 #[derive(Debug)]
 pub(super) struct Seat {
     files: SeatFiles,
     lock: File,
-    /// Where members connect.
+    /// The socket that members connect to.
     pub(super) listener: UnixListener,
-    /// How many members the coordinator before had.
+    /// How many members the previous coordinator had.
     pub(super) members_before: u32,
     members: u32,
 }
 
 impl SeatFiles {
-    /// Of a host, by its name and port.
+    /// Returns the files of a host, given by its name and port.
     pub(super) fn of(folder: &Path, host: &str) -> SeatFiles {
         let digest = Sha256::digest(format!("{PROTOCOL} {host}"));
-        // Short, since the path of a socket is of some 100 bytes at most.
+        // Short: a socket's path has at most some 100 bytes.
         let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let path = |suffix: &str| folder.join(format!("{name}.{suffix}"));
         SeatFiles { folder: folder.to_owned(), lock: path("lock"), socket: path("sock"), guard: path("guard") }
     }
 
-    /// Takes the seat; `None` where another process has it. Fails where the folder is not fit for it.
+    /// Takes the seat; `None` where another process holds it. Fails where the folder is unfit.
     pub(super) fn take(&self) -> io::Result<Option<Seat>> {
         make_private_folder(&self.folder)?;
         let mut lock = loop {
@@ -62,7 +63,7 @@ impl SeatFiles {
         let mut count = String::new();
         (&mut lock).take(16).read_to_string(&mut count)?;
         let members_before = count.trim().parse().unwrap_or(0);
-        // Who listened here has died: the lock was free.
+        // The previous listener has died: the lock was free.
         remove_if_there(&self.socket)?;
         let listener = UnixListener::bind(&self.socket)?;
         let mut seat = Seat { files: self.clone(), lock, listener, members_before, members: members_before };
@@ -70,23 +71,23 @@ impl SeatFiles {
         Ok(Some(seat))
     }
 
-    /// Connects to the process that has the seat.
+    /// Connects to the process that holds the seat.
     pub(super) async fn connect(&self) -> io::Result<UnixStream> {
         UnixStream::connect(&self.socket).await
     }
 
-    /// The lock file of the process that has the seat.
+    /// Returns the lock file of the process that holds the seat.
     pub(super) fn lock_file(&self) -> Option<FileId> {
         FileId::at(&self.lock)
     }
 
-    /// Takes the seat from a process that has this lock file and says nothing: the next one to try has it. Where this fails,
-    /// it is tried again.
+    /// Takes the seat from a silent process with this lock file: the next process to try gets it. A failure is
+    /// harmless; the caller tries again.
     pub(super) fn vacate(&self, silent: Option<FileId>) {
         let replace = || {
             let guard = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.guard)?;
             if guard.try_lock().is_err() || self.lock_file() != silent {
-                // Another process does or did the same.
+                // Another process is doing this, or has done it.
                 return Ok(());
             }
             let next = self.guard.with_extension("next");
@@ -104,12 +105,12 @@ impl SeatFiles {
 }
 
 impl Seat {
-    /// Whether it was not taken away meanwhile, as from a process that was suspended.
+    /// Returns whether the seat was not taken away meanwhile, as from a suspended process.
     pub(super) fn is_held(&self) -> bool {
         self.files.has_lock(&self.lock)
     }
 
-    /// Says how many members there are.
+    /// Records how many members there are.
     pub(super) fn set_members(&mut self, members: u32) -> io::Result<()> {
         if members == std::mem::replace(&mut self.members, members) {
             return Ok(());
@@ -121,7 +122,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Where nobody else needs them, the files go. It is locked still, and nobody is harmed where this fails.
+        // Removes the files where nobody else needs them. They are still locked, and a failure harms nobody.
         if self.members == 0 && self.is_held() {
             let _ = fs::remove_file(&self.files.socket);
             let _ = fs::remove_file(&self.files.guard);
@@ -130,7 +131,7 @@ impl Drop for Seat {
     }
 }
 
-/// Which file this is, whatever its name.
+/// Returns the identity of a file, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileId {
     device: u64,
@@ -154,11 +155,12 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder below `parent` in which the processes of this user find each other. It is made where it is missing.
+/// Returns the folder below `parent` in which the processes of this user find each other, and creates it if it is
+/// missing.
 ///
-/// Fails where it cannot be made, and where other users could reach into it.
+/// Fails where it cannot be created, and where other users could reach into it.
 pub fn runtime_folder(parent: &Path) -> io::Result<PathBuf> {
-    // Whoever makes a file owns it: so the system says who we are.
+    // A created file shows which user we are, since its creator owns it.
     let user = tempfile::tempfile_in(parent)?.metadata()?.uid();
     let folder = parent.join(format!("all-docs-{user}"));
     make_private_folder(&folder)?;

@@ -1,4 +1,5 @@
-//! The coordinator's side of one member: its requests wait in the coordinator's queue, and its permits end with it.
+//! The coordinator's side of one member: the member's requests wait in the coordinator's queue, and its permits end
+//! with it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,13 +12,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::message::{ToCoordinator, ToMember, read, write};
 use crate::registry::limiter::local::{LocalGate, LocalPermit, OWN, now};
 
-/// How often a member is told how the gate stands, at least.
+/// The longest interval between two states sent to a member.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 
 /// One member.
 pub(super) struct Session {
     gate: Arc<LocalGate>,
-    /// Its number among those whose limits hold.
+    /// The key of its limits in the gate.
     member: u64,
     requests: Mutex<HashMap<u64, Request>>,
     replies: UnboundedSender<ToMember>,
@@ -29,13 +30,13 @@ enum Request {
 }
 
 impl Session {
-    /// A session, and what it says to its member.
+    /// Creates a session, and the queue of messages to its member.
     pub(super) fn new(gate: Arc<LocalGate>, member: u64) -> (Arc<Session>, UnboundedReceiver<ToMember>) {
         let (replies, outbox) = unbounded_channel();
         (Arc::new(Session { gate, member, requests: Mutex::default(), replies }), outbox)
     }
 
-    /// Takes a message. `coordinator` is this one's own mark: what it told itself before is no news to it.
+    /// Handles a message. `coordinator` is this coordinator's own mark: a state that it sent itself is no news.
     pub(super) fn take(self: &Arc<Self>, message: ToCoordinator, coordinator: u64) {
         match message {
             ToCoordinator::Hello { limits, share, before, held, waiting } => {
@@ -90,7 +91,7 @@ impl Session {
         let mut requests = self.requests();
         let reply = match entered {
             Ok(permit) => {
-                // One that left meanwhile gives its permit back.
+                // A request that left meanwhile gives its permit back.
                 let Some(waiting) = requests.get_mut(&request) else { return };
                 *waiting = Request::InFlight(permit);
                 ToMember::Go { request }
@@ -100,7 +101,7 @@ impl Session {
                 ToMember::GivenUp { request, refused }
             }
         };
-        // Where the connection has ended, so has the session.
+        // The session ends with the connection.
         let _ = self.replies.send(reply);
     }
 
@@ -117,8 +118,8 @@ impl Drop for Session {
     }
 }
 
-/// Serves one member until its connection ends. `greeted` is told when it has told its state, and whether it was with
-/// another coordinator before.
+/// Serves one member until its connection ends. Notifies `greeted` once the member has sent its state, with whether it
+/// was with another coordinator before.
 pub(super) async fn serve(
     gate: Arc<LocalGate>,
     member: u64,
