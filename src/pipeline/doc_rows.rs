@@ -67,7 +67,7 @@ impl LakeRows {
         let path = self.layout.shard(TableKind::Docs, &shard.partition);
         let file = self.store.blocking().open(&path)?.ok_or_else(|| {
             Error::lake(format!("the shard {path} is gone, but its manifest names it"))
-                .hint("all-docs cache validate-partitions says what else is missing")
+                .hint("all-docs cache validate-partitions shows what else is missing")
         })?;
         let reader = ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs)).doing(|| reading(&path))?;
         Ok(reader.flat_map(move |batch| match batch.and_then(|batch| doc_rows(&batch)).doing(|| reading(&path)) {

@@ -71,8 +71,8 @@ impl Judge {
         if failure.http_status.is_none() && failure.outcome == Some(Outcome::Failed) {
             let unanswered = self.unanswered_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
             if unanswered >= MAX_UNANSWERED_IN_A_ROW {
-                return Err(Error::network(format!("the registry gave no answer for {unanswered} names in a row"))
-                    .hint("see whether it is up; the same command goes on where this one stopped"));
+                return Err(Error::network(format!("the registry did not respond for {unanswered} names in a row"))
+                    .hint("check whether it is up; the same command continues where this one stopped"));
             }
         } else {
             self.unanswered_in_a_row.store(0, Ordering::Relaxed);

@@ -301,7 +301,7 @@ pub(super) fn held_by(holder: &LockRecord, store: &Store, layout: &OriginLayout)
         time(holder.since_s),
     ))
     .hint(format!(
-        "wait until it has ended (all-docs status says how far it is), or stop it; if its machine died, its lock lapses at {}",
+        "wait until it has ended (all-docs status shows its progress), or stop it; if its machine died, its lock lapses at {}",
         time(holder.expires_at_s)
     ))
 }

@@ -67,7 +67,7 @@ pub async fn validate_partitions(store: &Store, layout: &OriginLayout) -> Result
     let mut faults = Vec::new();
     let Some(set) = read_partition_set(store, layout).await? else { return Ok(faults) };
     if let Some(pair) = set.boundaries.windows(2).find(|pair| pair[0] >= pair[1]) {
-        let what = format!("the boundary {:?} comes after {:?}, so that names have no partition", pair[1], pair[0]);
+        let what = format!("the boundary {:?} comes after {:?}, so some names have no partition", pair[1], pair[0]);
         faults.push(PartitionFault { path: layout.partition_set(), what });
         return Ok(faults);
     }

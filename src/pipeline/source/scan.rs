@@ -134,7 +134,7 @@ async fn plan(options: &IngestOptions, layout: &OriginLayout) -> Result<ScanPlan
     if held.is_none() && !read_manifests(&options.store, layout).await?.is_empty() {
         // Other partitions beside the existing ones would hold every name a second time.
         return Err(Error::lake(format!("{} is gone, but the lake holds partitions", layout.partition_set()))
-            .hint("all-docs verify --repair makes it anew from the manifests"));
+            .hint("all-docs verify --repair makes it again from the manifests"));
     }
     if options.scope != Scope::All {
         let set = match held {
@@ -190,7 +190,7 @@ async fn balanced(options: &IngestOptions) -> Result<Pivots> {
         PartitionMode::Exact => DEFAULT_ROWS_PER_PARTITION,
     };
     let pivots = registry_pivots(&options.registry, PartSize::MaxRows(most_rows)).await;
-    pivots.doing(|| "looking for pivots that part the registry's names evenly".to_owned())
+    pivots.doing(|| "looking for pivots that cut the registry's names into equal shares".to_owned())
 }
 
 /// Keeps the partition set of a new lake; if another process kept one meanwhile, that one counts.

@@ -207,7 +207,7 @@ fn judge_together(name: &str, held: &Held, has_outcomes: bool, tally: &mut Tally
     if let Some(count) = held.version_count
         && u64::try_from(count).ok() != Some(held.rows.get(&TableKind::Versions).copied().unwrap_or(0))
     {
-        tally.add(Packages, Fault::Account, "has another version_count than rows in versions", name);
+        tally.add(Packages, Fault::Account, "has a version_count that differs from its rows in versions", name);
     }
     let Some(outcome) = held.outcome.as_deref().map(Outcome::parse) else {
         if held.has(Packuments) {
@@ -227,10 +227,10 @@ fn judge_together(name: &str, held: &Held, has_outcomes: bool, tally: &mut Tally
         }
     };
     if needs_document.is_some_and(|needed| needed != held.has(Packuments)) {
-        tally.add(Outcomes, Fault::Account, "has an outcome that packuments does not bear out", name);
+        tally.add(Outcomes, Fault::Account, "has an outcome that contradicts packuments", name);
     }
     if needs_package.is_some_and(|needed| needed != has_package) {
-        tally.add(Outcomes, Fault::Account, "has an outcome that packages does not bear out", name);
+        tally.add(Outcomes, Fault::Account, "has an outcome that contradicts packages", name);
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn check(
                         stranger(
                             layout,
                             path,
-                            "no shard of the partition set, and whoever reads the table reads it",
+                            "no shard of the partition set, and readers of the table read it",
                             proof,
                         );
                     }
@@ -77,7 +77,7 @@ pub(super) async fn check(
     proof.notes.extend(others.into_notes());
     if !staged.is_empty() && !is_at_work {
         proof.notes.push(format!(
-            "{} partitions have something in staging that a run left; the next ingest goes on with it",
+            "{} partitions have files in staging from an earlier run; the next ingest continues with them",
             staged.len()
         ));
     }
@@ -127,7 +127,7 @@ async fn check_uncommitted(
         return Ok(());
     }
     for path in paths {
-        let reason = "its partition has no manifest, so nothing says what it should hold".to_owned();
+        let reason = "its partition has no manifest, so its expected contents are unknown".to_owned();
         proof.findings.push(finding(layout, (path, Fault::Manifest, reason), Some(partition)));
     }
     Ok(())

@@ -191,7 +191,7 @@ fn problem_of(name: &str, info: &OriginInfo) -> Option<String> {
     }
     let is_sample = info.replicate_url == SAMPLE && info.registry_url == SAMPLE;
     match Origin::parse(&info.replicate_url, Some(&info.registry_url)) {
-        Err(error) if !is_sample => Some(format!("the addresses of its origin {name} are none: {}", error.message())),
+        Err(error) if !is_sample => Some(format!("the addresses of its origin {name} are invalid: {}", error.message())),
         _ => None,
     }
 }
@@ -200,7 +200,7 @@ fn problem_of_missing(name: &str, is_known: bool) -> String {
     let unknown = match is_known {
         true => String::new(),
         false => format!(
-            ", and nothing tells where that came from; --repair enters it when it is told: --origin URL, or --origin {name}=URL"
+            ", and its addresses are unknown; --repair enters it if they are given: --origin URL, or --origin {name}=URL"
         ),
     };
     format!("it does not hold the origin {name}, which has a folder{unknown}")

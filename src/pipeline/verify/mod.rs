@@ -60,7 +60,7 @@ pub async fn verify(
         }
         let holds_partitions = proof.origins.iter().any(|origin| origin.partitions_committed > 0);
         if holds_partitions && requests::is_absent(store).await? {
-            let told = "is gone: what was asked before is not counted in this month any more";
+            let told = "is gone: earlier requests are no longer counted this month";
             proof.notes.push(format!("{} {told}", Layout::REQUESTS));
         }
         Ok(proof)

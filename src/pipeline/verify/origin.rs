@@ -84,7 +84,7 @@ async fn check_locks(store: &Store, layout: &OriginLayout, proof: &mut OriginPro
         proof.findings.push(finding(layout, (path, Fault::Record, problem), None));
     }
     let is_at_work = !at_work.is_empty();
-    proof.notes.extend(at_work.into_iter().map(|who| format!("{who}; what it changed was read again")));
+    proof.notes.extend(at_work.into_iter().map(|who| format!("{who}; files that it changed were read again")));
     Ok(is_at_work)
 }
 
@@ -158,7 +158,7 @@ async fn check_partitions(
     }
     if old > 0 {
         proof.notes.push(format!(
-            "an earlier version of all-docs wrote {old} partitions; all-docs rebuild makes them anew without a request"
+            "an earlier version of all-docs wrote {old} partitions; all-docs rebuild makes them again without a request"
         ));
     }
     if unsettled > 0 {

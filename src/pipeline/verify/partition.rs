@@ -145,7 +145,7 @@ pub(in crate::pipeline) fn compare(file: ShardFile, meta: &ShardMeta) -> Result<
         return Err(format!("it has {size_bytes} bytes, and its manifest says {}", meta.size_bytes));
     }
     if sha256 != meta.sha256 {
-        return Err("its bytes are not those that its manifest names: their digest is another".to_owned());
+        return Err("its bytes are not those that its manifest names: their digest differs".to_owned());
     }
     Ok(())
 }

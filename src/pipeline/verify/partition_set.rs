@@ -68,7 +68,7 @@ impl Told {
     /// become one. Fails with the reason if there are no credible ones.
     pub(super) fn boundaries(&self) -> Result<Vec<String>, String> {
         if let Some((one, other)) = self.overlap() {
-            return Err(format!("it cannot be made anew while there are manifests of both {one} and {other}"));
+            return Err(format!("it cannot be made again while there are manifests of both {one} and {other}"));
         }
         let mut partitions = self.firm.clone();
         for partition in &self.by_name {
@@ -77,7 +77,7 @@ impl Told {
             }
         }
         if partitions.is_empty() {
-            return Err("no file tells the partitions".to_owned());
+            return Err("no file shows the partitions".to_owned());
         }
         let ends = partitions.into_iter().flat_map(|partition| [partition.start, partition.end]).flatten();
         Ok(ends.collect::<BTreeSet<String>>().into_iter().collect())

@@ -67,7 +67,7 @@ pub(super) async fn mend(store: &Store, origins: &BTreeMap<String, OriginInfo>) 
         ));
     }
     if counts.hosts.is_empty() {
-        notes.push(format!("{}: what was counted this month is lost, and begins at 0 again", Layout::REQUESTS));
+        notes.push(format!("{}: the count of this month is lost, and begins at 0 again", Layout::REQUESTS));
     }
     file.replace(store, counts.to_json()?).await?;
     Ok(notes)
