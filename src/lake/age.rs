@@ -164,7 +164,7 @@ mod tests {
             (r#"{"format_version": 2, "schema_versions": {"stars": 99}}"#, true),
             (r#"{"format_version": 2, "schema_versions": {"stars": 1}, "unknown": {}}"#, false),
             (r#"{"format_version": 2, "shards": {"holograms": {"schema_version": 1}}}"#, true),
-            // Format 1 had no such member: what it names and nobody knows is damage.
+            // Format 1 had no such member: an unknown name in it is damage.
             (r#"{"format_version": 1, "shards": {"holograms": {"rows": 1}}}"#, false),
             (r#"{"format_version": 3, "everything": "else is unknown"}"#, true),
             ("{\"format_version\":", false),
