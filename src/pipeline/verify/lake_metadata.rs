@@ -191,9 +191,7 @@ fn problem_of(name: &str, info: &OriginInfo) -> Option<String> {
     }
     let is_sample = info.replicate_url == SAMPLE && info.registry_url == SAMPLE;
     match Origin::parse(&info.replicate_url, Some(&info.registry_url)) {
-        Err(error) if !is_sample => {
-            Some(format!("the addresses of its origin {name} are invalid: {}", error.message()))
-        }
+        Err(error) if !is_sample => Some(format!("its origin {name} has invalid addresses: {}", error.message())),
         _ => None,
     }
 }
