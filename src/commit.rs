@@ -1,9 +1,9 @@
-//! Commit: a partition's staged shards take their places, and then its manifest says so.
+//! Commit: moves a partition's staged shards to their places, then writes its manifest.
 //!
-//! The order is the whole point. New shards are durable in staging; then the *intent*, the manifest to be, is durable
-//! there too; then each shard is moved to its place by one atomic put; then the manifest is written; then staging goes.
-//! A process that dies before the intent has changed no table. One that dies after it is rolled forward by
-//! [`recover`], without asking the registry for anything. Not here: what is in the shards.
+//! The order makes a commit safe. First the new shards are durable in staging; then the *intent*, the manifest to be,
+//! is durable there too; then each shard is moved to its place by one atomic put; then the manifest is written; then
+//! staging is removed. A process that dies before the intent has changed no table. A commit that dies after it is
+//! rolled forward by [`recover`], without a request to the registry. Not here: the contents of the shards.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition};
 use crate::store::Store;
 use crate::table::TableKind;
 
-/// Puts the staged shards of `moved` in their places and writes `manifest`, which names them and those that stay.
+/// Moves the staged shards of `moved` to their places and writes `manifest`, which names them and the shards that stay.
 pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest, moved: &[TableKind]) -> Result<()> {
     let partition = &manifest.partition;
     let doing = || format!("committing the partition {partition} of {}", layout.name());
@@ -22,7 +22,7 @@ pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest, m
     roll_forward(store, layout, &intent).await.doing(doing)
 }
 
-/// Ends every commit of an origin that a dead process left half done. Returns how many there were.
+/// Finishes every commit of an origin that a dead process left half done. Returns how many there were.
 pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> {
     let mut recovered = 0;
     for path in store.list(&layout.staging()).await? {
@@ -35,7 +35,7 @@ pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> 
     Ok(recovered)
 }
 
-/// Clears up what a dead process left of a partition: puts that it had begun go, and its interrupted commit is rolled
+/// Clears up a partition after a dead process: removes puts that it had begun, and rolls its interrupted commit
 /// forward. Returns whether there was one. The caller holds the lease of the partition.
 pub async fn settle(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
     store.sweep_put(&layout.manifest(partition)).await?;
@@ -43,7 +43,7 @@ pub async fn settle(store: &Store, layout: &OriginLayout, partition: &Partition)
     recover(store, layout, partition).await
 }
 
-/// Ends the commit of a partition that a dead process left half done. Returns whether there was one.
+/// Finishes the commit of a partition that a dead process left half done. Returns whether there was one.
 pub async fn recover(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
     let intent: Option<CommitIntent> = store.read_record(&layout.commit_intent(partition)).await?;
     let Some(intent) = intent else { return Ok(false) };
@@ -57,15 +57,15 @@ async fn roll_forward(store: &Store, layout: &OriginLayout, intent: &CommitInten
     let manifest = &intent.manifest;
     let partition = &manifest.partition;
     for table in TableKind::in_order_of_promotion().filter(|table| intent.moves(*table)) {
-        // One that is not staged any more was moved before the process died.
+        // A shard that is no longer staged was moved before the process died.
         store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;
     }
     store.put_record(&layout.manifest(partition), manifest).await?;
     clear_staging(store, layout, partition).await
 }
 
-/// Removes what a commit has moved or no longer needs. Answers that are staged stay, for those who asked for them to
-/// remove: the commit may have been about other names.
+/// Removes everything that a commit has moved or no longer needs. Staged answers stay: the commit may have been about
+/// other names, and the code that asked for the answers removes them.
 async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
     let folder = layout.partition_staging(partition);
     let staged = store.list(&folder).await?;
@@ -78,12 +78,12 @@ async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partiti
     Ok(())
 }
 
-/// The manifest of a partition, `None` where it was never committed.
+/// Reads the manifest of a partition; returns `None` if it was never committed.
 pub async fn read_manifest(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<Option<Manifest>> {
     store.read_record(&layout.manifest(partition)).await
 }
 
-/// Every manifest of an origin, in the order of their file names.
+/// Reads every manifest of an origin, in the order of their file names.
 pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<Manifest>> {
     let mut manifests = Vec::new();
     for path in store.list(&layout.manifests()).await? {

@@ -1,6 +1,6 @@
 //! Age: which tables of a partition an earlier version of the tool wrote, and whether a newer one wrote a record.
 //!
-//! Pure data. Who reads the records is the pipeline; the columns of an earlier version are adapted in `shard/`.
+//! Pure data. The pipeline reads the records; `shard/` adapts the columns of an earlier version.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::Manifest;
 use crate::table::{TableKind, schema_version};
 use crate::version::FORMAT_VERSION;
 
-/// How the shard of a table differs from what this version writes.
+/// Tells how the shard of a table differs from one that this version writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldTable {
     /// It has the schema of an earlier version.
@@ -21,8 +21,8 @@ pub enum OldTable {
 }
 
 impl Manifest {
-    /// The tables that this version writes otherwise. `packuments` and the tables made of it are missing only where the
-    /// partition has documents: a partition of names alone has the table `docs` alone.
+    /// Returns the tables that this version writes in another form. `packuments` and the tables made of it are missing
+    /// only if the partition has documents: a partition of names alone has only the table `docs`.
     pub fn old_tables(&self) -> impl Iterator<Item = (TableKind, OldTable)> {
         let has_documents = TableKind::of_answers().any(|table| self.shards.contains_key(table.as_str()));
         TableKind::ALL.into_iter().filter_map(move |table| match self.shards.get(table.as_str()) {
@@ -31,22 +31,22 @@ impl Manifest {
         })
     }
 
-    /// Whether an earlier version wrote any of its shards, or lacked a table.
+    /// Returns whether an earlier version wrote any of its shards, or lacked a table.
     pub fn is_old(&self) -> bool {
         self.old_tables().next().is_some()
     }
 }
 
-/// What earlier versions wrote of an origin.
+/// The partitions and tables of an origin that earlier versions wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OriginAge {
-    /// Partitions with something old.
+    /// Partitions with an old table.
     pub partitions: u64,
-    /// The tables with something old, by name.
+    /// The old tables, by name.
     pub tables: BTreeMap<&'static str, TableAge>,
 }
 
-/// What earlier versions wrote of a table.
+/// How many partitions of a table earlier versions wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TableAge {
     /// Partitions whose shard has the schema of an earlier version.
@@ -56,7 +56,7 @@ pub struct TableAge {
 }
 
 impl OriginAge {
-    /// What is old of these manifests, which are those of one origin.
+    /// Counts the old tables of these manifests, which belong to one origin.
     pub fn of<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> OriginAge {
         let mut age = OriginAge::default();
         for manifest in manifests {
@@ -72,16 +72,16 @@ impl OriginAge {
         age
     }
 
-    /// What is old of a table.
+    /// Returns the age of a table.
     pub fn of_table(&self, table: TableKind) -> TableAge {
         self.tables.get(table.as_str()).copied().unwrap_or_default()
     }
 }
 
-/// Why a record of the lake, as its JSON text, is of a newer version of the tool: its format, or the schema version of a
-/// table that it names. `None` where it is not, or where it says nothing of versions.
+/// Returns the reason why a record of the lake, given as JSON text, is of a newer version of the tool: its format, or
+/// the schema version of a table that it names. Returns `None` if it is not newer, or holds no versions.
 ///
-/// It reads the lake metadata, a partition set, a manifest and a commit intent, also where the rest of the record is unknown.
+/// Reads the lake metadata, a partition set, a manifest and a commit intent, even if the rest of the record is unknown.
 pub fn newer_than_known(record: &[u8]) -> Option<String> {
     let record: Value = serde_json::from_slice(record).ok()?;
     // The intent of a commit holds the manifest to be.
@@ -164,7 +164,7 @@ mod tests {
             (r#"{"format_version": 2, "schema_versions": {"stars": 99}}"#, true),
             (r#"{"format_version": 2, "schema_versions": {"stars": 1}, "unknown": {}}"#, false),
             (r#"{"format_version": 2, "shards": {"holograms": {"schema_version": 1}}}"#, true),
-            // Format 1 had no such member: what it names and nobody knows is damage.
+            // Format 1 had no such member: an unknown name in it is damage.
             (r#"{"format_version": 1, "shards": {"holograms": {"rows": 1}}}"#, false),
             (r#"{"format_version": 3, "everything": "else is unknown"}"#, true),
             ("{\"format_version\":", false),

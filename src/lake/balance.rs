@@ -12,7 +12,7 @@ pub enum PartSize {
 }
 
 impl PartSize {
-    /// How many parts `rows` rows make: at least one, and never more than there are rows.
+    /// Returns how many parts `rows` rows make: at least one, and never more than there are rows.
     pub fn part_count(self, rows: u64) -> u64 {
         let wanted = match self {
             PartSize::Count(count) => count.get(),
@@ -21,15 +21,15 @@ impl PartSize {
         wanted.clamp(1, rows.max(1))
     }
 
-    /// The ranks, counted from 0, of the rows that begin a part, the first part excepted: strictly ascending. The parts
-    /// between them differ by one row at most.
+    /// Returns the ranks, counted from 0, of the rows that begin a part, except the first part. They are strictly
+    /// ascending. The parts between them differ by one row at most.
     pub fn cut_ranks(self, rows: u64) -> Vec<u64> {
         let parts = self.part_count(rows);
         (1..parts).map(|cut| even_rank(cut, parts, rows)).collect()
     }
 }
 
-/// The rank at which the part number `cut` of `parts` begins.
+/// Returns the rank at which the part number `cut` of `parts` begins.
 pub(super) fn even_rank(cut: u64, parts: u64, rows: u64) -> u64 {
     (u128::from(cut) * u128::from(rows) / u128::from(parts)) as u64
 }

@@ -1,4 +1,4 @@
-//! `all-docs.json`: that this folder is a lake, of which format, and which origins it holds.
+//! `all-docs.json`: marks a folder as a lake, and names its format and its origins.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 pub struct LakeInfo {
     /// [`crate::version::FORMAT_VERSION`] when it was written.
     pub format_version: u32,
-    /// The tool's version that wrote it last.
+    /// The version of the tool that wrote it last.
     pub tool_version: String,
     /// The origin whose tables SQL also finds without a schema: the first one ingested.
     pub default_origin: String,
-    /// The greatest schema version of each table that anything in the lake was written by, by table name. A table that is
-    /// not named has version 1. A table that this tool does not know, or a greater version, is of a newer tool.
+    /// The greatest schema version of each table in the lake, by table name. A table that is not named has version 1. A
+    /// greater version, or a table that this tool does not know, comes from a newer tool.
     #[serde(default)]
     pub schema_versions: BTreeMap<String, u32>,
     /// Every origin by its folder's name, which is also its SQL schema.
@@ -25,7 +25,7 @@ pub struct LakeInfo {
 }
 
 impl LakeInfo {
-    /// The lake metadata of a lake that holds nothing yet.
+    /// Makes the metadata of a lake that holds nothing yet.
     pub fn new(default_origin: &str) -> LakeInfo {
         let mut info = LakeInfo {
             format_version: FORMAT_VERSION,
@@ -38,7 +38,7 @@ impl LakeInfo {
         info
     }
 
-    /// Says that this version may write into the lake: an earlier one then refuses it.
+    /// Records that this version may write into the lake. Earlier versions then refuse it.
     pub fn raise(&mut self) {
         self.format_version = self.format_version.max(FORMAT_VERSION);
         for table in TableKind::ALL {
@@ -48,7 +48,7 @@ impl LakeInfo {
     }
 }
 
-/// Where an origin's rows and documents came from.
+/// The sources of an origin's rows and documents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginInfo {
     /// The base URL of `_all_docs` and `_changes`.

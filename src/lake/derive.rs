@@ -1,9 +1,9 @@
-//! Derives a lake's partition set from the rows that a first scan counted: partitions of about equal size, whatever
-//! the pivots were. Pure; not here: the scan itself, and who writes the set down.
+//! Derives a lake's partition set from the rows that a first scan counted: partitions of about equal size, whatever the
+//! pivots were. Pure. Not here: the scan itself, and the writing of the set.
 //!
-//! The rows, sorted by name, are cut at equal distances. A cut moves to the nearest pivot where that keeps both
-//! neighbours between half and one and a half of the size asked for; otherwise it falls inside a range, and its
-//! boundary is the shortest text that parts the two names beside it. So few, many and uneven pivots give like sets.
+//! The rows, sorted by name, are cut at equal distances. A cut moves to the nearest pivot if that keeps both neighbours
+//! between half and one and a half of the requested size. Otherwise it falls inside a range, and its boundary is the
+//! shortest text that separates the two names beside it. So few, many and uneven pivots give similar sets.
 
 use std::num::NonZeroU64;
 
@@ -12,11 +12,11 @@ use super::{PartitionSet, Pivots};
 use crate::error::{Error, Result};
 use crate::version::FORMAT_VERSION;
 
-/// Rows of a partition, where the user says nothing: a table is then some 450 files for the whole registry, and one
+/// The default number of rows of a partition: a table is then some 450 files for the whole registry, and one
 /// partition's documents are refreshed in minutes.
 pub const DEFAULT_ROWS_PER_PARTITION: NonZeroU64 = NonZeroU64::new(10_000).unwrap();
 
-/// The partition set of the ranges as they are (`--partitions exact`).
+/// Returns the partition set of the ranges as they are (`--partitions exact`).
 pub fn exact_partition_set(pivots: &Pivots) -> PartitionSet {
     PartitionSet {
         format_version: FORMAT_VERSION,
@@ -26,7 +26,7 @@ pub fn exact_partition_set(pivots: &Pivots) -> PartitionSet {
     }
 }
 
-/// Where two partitions meet, before or after the names there are known.
+/// The place where two partitions meet, before or after the names there are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Cut {
     /// At a pivot.
@@ -35,7 +35,7 @@ enum Cut {
     Rank(u64),
 }
 
-/// A partition set in the making: first the counts, then every name once in order, then the set.
+/// A partition set under construction: takes the counts first, then every name once in order, and gives the set.
 #[derive(Debug)]
 pub struct Derivation {
     rows_per_partition: NonZeroU64,
@@ -48,7 +48,7 @@ pub struct Derivation {
 }
 
 impl Derivation {
-    /// Plans the cuts from the rows that were counted in each of the pivots' ranges.
+    /// Plans the cuts from the rows that were counted in each range of the pivots.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Internal`] if there is not one count for each range.
@@ -69,12 +69,12 @@ impl Derivation {
         })
     }
 
-    /// How many partitions there will be.
+    /// Returns how many partitions there will be.
     pub fn partition_count(&self) -> usize {
         self.cuts.len() + 1
     }
 
-    /// Takes the next name. Names come in order, as many as were counted.
+    /// Takes the next name. Names come in order, and as many as were counted.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Internal`] for a name that is not above the one before it.
@@ -94,7 +94,7 @@ impl Derivation {
         Ok(())
     }
 
-    /// The set.
+    /// Returns the set.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Internal`] if other names came than were counted.
@@ -118,8 +118,8 @@ impl Derivation {
     }
 }
 
-/// The shortest beginning of `name` that sorts above `before`. `name` must sort above it; the two part in the
-/// character after what they share.
+/// Returns the shortest prefix of `name` that sorts above `before`. `name` must sort above `before`; the two differ in
+/// the character after their common prefix.
 pub fn boundary_between<'name>(before: &str, name: &'name str) -> &'name str {
     let mut of_before = before.chars();
     for (at, character) in name.char_indices() {
@@ -133,8 +133,8 @@ pub fn boundary_between<'name>(before: &str, name: &'name str) -> &'name str {
 fn plan_cuts(pivots: &[String], rows_by_range: &[u64], row_count: u64, rows_per_partition: u64) -> Vec<Cut> {
     let half_partition = rows_per_partition / 2;
     let partition_count = (row_count.saturating_add(half_partition) / rows_per_partition).clamp(1, row_count.max(1));
-    // An even share is between 3/4 and 5/4 of the size asked for once there are two. How far a cut may move from its
-    // even place: half of what is left to half, or to one and a half, of that size; its neighbour may move as far.
+    // An even share is between 3/4 and 5/4 of the requested size once there are two. A cut may move from its even place
+    // by half of the distance to half, or to one and a half, of that size; its neighbour may move as far.
     let even_rows = row_count / partition_count;
     let to_least = even_rows.saturating_sub(half_partition);
     let to_most = (rows_per_partition + half_partition).saturating_sub(even_rows + 1);
@@ -150,8 +150,8 @@ fn plan_cuts(pivots: &[String], rows_by_range: &[u64], row_count: u64, rows_per_
         .collect()
 }
 
-/// Each rank at which a pivot lies, ascending, with that pivot: the shortest, then the least, where empty ranges put
-/// several at one rank.
+/// Returns each rank at which a pivot lies, ascending, with that pivot. Empty ranges put several at one rank: then the
+/// shortest counts, then the least.
 fn known_ranks<'pivots>(pivots: &'pivots [String], rows_by_range: &[u64]) -> Vec<(u64, &'pivots str)> {
     let mut known: Vec<(u64, &str)> = Vec::new();
     let mut rank = 0;

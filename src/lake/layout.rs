@@ -1,4 +1,4 @@
-//! Every path of the lake, relative to its root, with `/` between parts. No other file spells one.
+//! Layout: every path of the lake, relative to its root, with `/` between parts. No other file spells one.
 
 use super::Partition;
 use crate::table::TableKind;
@@ -10,59 +10,60 @@ pub struct Layout;
 impl Layout {
     /// The lake metadata, [`super::LakeInfo`].
     pub const INFO: &'static str = "all-docs.json";
-    /// How many requests each host was sent this month.
+    /// The count of requests to each host this month.
     pub const REQUESTS: &'static str = "requests.json";
     /// The folder of the user's own views and reports.
     pub const QUERIES: &'static str = "queries";
 
-    /// The folder of what `verify --repair` took from the root.
+    /// The folder of the files that `verify --repair` moved out of the root.
     pub const SET_ASIDE: &'static str = "set-aside";
 
-    /// Where a file of the root is put that cannot stay. `at` tells one putting aside from another.
+    /// Returns the path to which a file is moved that cannot stay in the root. `at` keeps the moves of different times
+    /// apart.
     pub fn set_aside(path: &str, at: &str) -> String {
-        // It may be a file itself.
+        // The path may be a file itself.
         if path == Self::SET_ASIDE { format!("{path}-{at}") } else { format!("{}/{at}/{path}", Self::SET_ASIDE) }
     }
 
-    /// Whether a text can be the name of an origin: its folder, and its schema in SQL.
+    /// Returns whether a text can be the name of an origin: its folder, and its schema in SQL.
     pub fn is_origin_name(text: &str) -> bool {
         text.starts_with(|first: char| first.is_ascii_lowercase())
             && text.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_')
     }
 
-    /// The paths of one origin.
+    /// Returns the paths of one origin.
     pub fn origin(name: &str) -> OriginLayout {
         OriginLayout { origin: name.to_owned() }
     }
 }
 
-/// What the file at a path of an origin is for, by the path alone.
+/// The purpose of a file of an origin, by its path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileRole<'a> {
-    /// A file of the origin as a whole: the partition set, the lock, what a run says of itself, its spool.
+    /// A file of the origin as a whole: the partition set, the lock, the status of a run, its spool.
     Own,
-    /// Something in a table's folder.
+    /// A path in a table's folder.
     Table {
         /// Its path from there.
         file: &'a str,
     },
-    /// Something in the folder of manifests.
+    /// A path in the folder of manifests.
     Manifest {
         /// Its path from there.
         file: &'a str,
     },
-    /// Something in a folder of staging.
+    /// A path in a folder of staging.
     Staged {
         /// The partition that the folder is named after.
         stem: &'a str,
-        /// Whether the file is called as those are that this tool stages.
+        /// Whether the file has a name that this tool gives to staged files.
         is_named: bool,
     },
-    /// What was put aside.
+    /// A file that was moved aside.
     SetAside,
-    /// Nothing of the lake's.
+    /// A path that is not the lake's.
     Unknown {
-        /// Its path from the last folder that is.
+        /// Its path from the last folder that is the lake's.
         file: &'a str,
     },
 }
@@ -104,12 +105,12 @@ impl OriginLayout {
         format!("{}/manifest/{}.json", self.origin, partition.file_stem())
     }
 
-    /// The folder of all that is not yet committed.
+    /// The folder of everything that is not yet committed.
     pub fn staging(&self) -> String {
         format!("{}/staging", self.origin)
     }
 
-    /// The folder of what one partition has staged.
+    /// The folder of everything that one partition has staged.
     pub fn partition_staging(&self, partition: &Partition) -> String {
         format!("{}/staging/{}", self.origin, partition.file_stem())
     }
@@ -119,12 +120,12 @@ impl OriginLayout {
         format!("{}/staging/{}/{table}.parquet", self.origin, partition.file_stem())
     }
 
-    /// Whether a path is one that [`OriginLayout::commit_intent`] made.
+    /// Returns whether a path is one that [`OriginLayout::commit_intent`] made.
     pub fn is_commit_intent(&self, path: &str) -> bool {
         path.starts_with(&self.staging()) && path.ends_with("/commit.json")
     }
 
-    /// The commit that is under way: the manifest that will be true once every staged shard is in its place.
+    /// The commit in progress: the manifest that will be true once every staged shard is in its place.
     pub fn commit_intent(&self, partition: &Partition) -> String {
         format!("{}/staging/{}/commit.json", self.origin, partition.file_stem())
     }
@@ -134,7 +135,8 @@ impl OriginLayout {
         format!("{}/answers-{run:06}-{segment:06}.segment", self.partition_staging(partition))
     }
 
-    /// The run and segment numbers of a path that [`OriginLayout::staged_answers`] of this version or an earlier one made.
+    /// Returns the run and segment numbers of a path that [`OriginLayout::staged_answers`] of this version or an
+    /// earlier one made.
     pub fn parse_staged_answers(&self, path: &str) -> Option<(u32, u32)> {
         let (_, file) = path.rsplit_once('/')?;
         let numbers = file.strip_prefix("answers-")?;
@@ -148,7 +150,7 @@ impl OriginLayout {
         format!("{}/staging/scan-{run}.parquet", self.origin)
     }
 
-    /// Who works on all of this origin, [`super::LockRecord`].
+    /// The lock of the whole origin, [`super::LockRecord`].
     pub fn lock(&self) -> String {
         format!("{}/lock.json", self.origin)
     }
@@ -158,41 +160,41 @@ impl OriginLayout {
         format!("{}/leases", self.origin)
     }
 
-    /// Who works on a partition, [`super::LockRecord`].
+    /// The lease of a partition, [`super::LockRecord`].
     pub fn lease(&self, partition: &Partition) -> String {
         self.lease_of(&partition.file_stem())
     }
 
-    /// Who works on the partition with a file stem.
+    /// The lease of the partition with a file stem.
     pub fn lease_of(&self, stem: &str) -> String {
         format!("{}/leases/{stem}.json", self.origin)
     }
 
-    /// The folder of all that belongs to this origin.
+    /// The folder of everything that belongs to this origin.
     pub fn root(&self) -> &str {
         &self.origin
     }
 
-    /// Where a file is put that lay where it did not belong. `at` tells one putting aside from another.
+    /// Returns the path to which a misplaced file is moved. `at` keeps the moves of different times apart.
     pub fn set_aside(&self, path: &str, at: &str) -> String {
         let below = path.strip_prefix(self.origin.as_str()).unwrap_or(path).trim_start_matches('/');
         format!("{}/{}", self.origin, Layout::set_aside(below, at))
     }
 
-    /// The folders right below the origin's; first the one into which others are put aside.
+    /// Returns the folders directly below the origin's. The first is the one into which files are moved aside.
     pub fn folders(&self) -> Vec<String> {
         let others =
             [format!("{}/{}", self.origin, Layout::SET_ASIDE), self.manifests(), self.staging(), self.leases()];
         others.into_iter().chain(TableKind::ALL.iter().map(|table| self.table(*table))).collect()
     }
 
-    /// What the file at a path below the origin's folder is for, by the path alone.
+    /// Returns the purpose of the file at a path below the origin's folder, by the path alone.
     pub fn role<'a>(&self, path: &'a str) -> FileRole<'a> {
         let Some(below) = path.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/')) else {
             return FileRole::Unknown { file: path };
         };
         let is_of_a_run = self.parse_run_status(path).is_some() || self.parse_scan_spool(path).is_some();
-        // A version that kept one run an origin left these behind.
+        // A version that kept one run per origin left these behind.
         let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");
         if is_of_a_run || is_of_format_1 || [self.partition_set(), self.lock()].iter().any(|own| own == path) {
             return FileRole::Own;
@@ -217,22 +219,22 @@ impl OriginLayout {
             || (self.parse_staged_answers(path).is_some() && !file.contains('/'))
     }
 
-    /// The status that the run `run` writes of itself.
+    /// The status file that the run `run` writes.
     pub fn run_status(&self, run: &str) -> String {
         format!("{}/staging/run-{run}.json", self.origin)
     }
 
-    /// The run whose status lies at a path, by [`OriginLayout::run_status`].
+    /// Returns the run whose status lies at a path, by [`OriginLayout::run_status`].
     pub fn parse_run_status<'a>(&self, path: &'a str) -> Option<&'a str> {
         self.run_file(path)?.strip_prefix("run-")?.strip_suffix(".json")
     }
 
-    /// The run whose rows lie at a path, by [`OriginLayout::scan_spool`].
+    /// Returns the run whose rows lie at a path, by [`OriginLayout::scan_spool`].
     pub fn parse_scan_spool<'a>(&self, path: &'a str) -> Option<&'a str> {
         self.run_file(path)?.strip_prefix("scan-")?.strip_suffix(".parquet")
     }
 
-    /// The name of a file that lies in staging and in no folder of it.
+    /// Returns the name of a file that lies directly in staging.
     fn run_file<'a>(&self, path: &'a str) -> Option<&'a str> {
         let file = path.strip_prefix(self.origin.as_str())?.strip_prefix("/staging/")?;
         (!file.contains('/')).then_some(file)

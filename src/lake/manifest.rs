@@ -1,4 +1,4 @@
-//! A manifest: what one partition holds. Written last, so it is also the checkpoint.
+//! A manifest: the contents of one partition. It is written last, so it is also the checkpoint.
 
 use std::collections::BTreeMap;
 
@@ -7,48 +7,49 @@ use serde::{Deserialize, Serialize};
 use super::{Partition, ShardMeta};
 use crate::table::TableKind;
 
-/// What one partition of an origin holds. A package's own package.json is never called so here.
+/// The contents of one partition of an origin. A package's own package.json is never called a manifest here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`crate::version::FORMAT_VERSION`] when it was written.
     pub format_version: u32,
-    /// The tool's version that wrote it.
+    /// The version of the tool that wrote it.
     pub tool_version: String,
     /// The partition.
     pub partition: Partition,
-    /// When, RFC 3339 in UTC.
+    /// The time of writing, RFC 3339 in UTC.
     pub written_at: String,
     /// Its shards by table name. A table that is not listed has no shard.
     pub shards: BTreeMap<String, ShardMeta>,
-    /// How many names ended in which outcome.
+    /// How many names have each outcome.
     pub outcomes: BTreeMap<String, u64>,
-    /// When the listing began whose rows `docs` holds, in microseconds since 1970. `None` where it is not known.
+    /// The time at which the listing began whose rows `docs` holds, in microseconds since 1970. `None` if it is not
+    /// known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at_us: Option<i64>,
-    /// The smallest of the limits on a document's size, in bytes, by which its names of outcome `oversize` were refused.
-    /// `None` where there are none, or it is not known.
+    /// The smallest document size limit, in bytes, by which its names of outcome `oversize` were refused. `None` if
+    /// there are no such names, or the limit is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oversize_limit_bytes: Option<u64>,
 }
 
 impl Manifest {
-    /// Rows of a table, 0 where it has no shard.
+    /// Returns the rows of a table, 0 if it has no shard.
     pub fn rows(&self, table: TableKind) -> u64 {
         self.shards.get(table.as_str()).map_or(0, |shard| shard.rows)
     }
 }
 
-/// A commit that is under way: the manifest to be, and the tables whose staged shards take their places.
+/// A commit in progress: the manifest to be, and the tables whose staged shards are moved to their places.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitIntent {
     /// The manifest that will be true once every staged shard is in its place.
     pub manifest: Manifest,
-    /// The tables by name; `None` for all that the manifest names, as format 1 meant it.
+    /// The tables by name; `None` for all tables that the manifest names, which is the meaning in format 1.
     pub moved: Option<Vec<String>>,
 }
 
 impl CommitIntent {
-    /// Whether the staged shard of a table takes its place by this commit.
+    /// Returns whether this commit moves the staged shard of a table.
     pub fn moves(&self, table: TableKind) -> bool {
         match &self.moved {
             Some(moved) => moved.iter().any(|name| name == table.as_str()),

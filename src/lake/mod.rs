@@ -1,6 +1,6 @@
-//! The lake's own words: pivots, partitions, tables, manifests, and where each of its files lies.
+//! The lake's model: pivots, partitions, tables, manifests, and the path of each of its files.
 //!
-//! Pure data. Who reads and writes the files is `store/`; how a shard is encoded is `shard/`.
+//! Pure data. `store/` reads and writes the files; `shard/` encodes the shards.
 
 mod age;
 mod balance;

@@ -1,4 +1,5 @@
-//! A partition: a half-open range of names that is stored by itself; and the ordered set of them that covers all names.
+//! A partition: a half-open range of names that is stored by itself; and the ordered set of partitions that covers all
+//! names.
 
 use std::fmt::Write as _;
 
@@ -6,14 +7,14 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Longest file stem that is written out in full. File systems allow 255 bytes, suffixes included; boundaries that
-/// were derived are far shorter, but a pivots file may name anything.
+/// The longest file stem that is written out in full. File systems allow 255 bytes, suffixes included; derived
+/// boundaries are far shorter, but a pivots file may name any key.
 const MAX_STEM_BYTES: usize = 200;
 
 /// Names from `start` (inclusive) to `end` (exclusive), by bytes. `None` is an open end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Partition {
-    /// The least name that belongs to it.
+    /// The least name in it.
     pub start: Option<String>,
     /// The least name above it.
     pub end: Option<String>,
@@ -23,19 +24,19 @@ impl Partition {
     /// The partition of all names.
     pub const ALL: Partition = Partition { start: None, end: None };
 
-    /// Whether `name` lies in it.
+    /// Returns whether `name` lies in it.
     pub fn contains(&self, name: &str) -> bool {
         self.start.as_deref().is_none_or(|start| start <= name) && self.is_below_end(name)
     }
 
-    /// Whether `name` lies below its end.
+    /// Returns whether `name` lies below its end.
     pub fn is_below_end(&self, name: &str) -> bool {
         self.end.as_deref().is_none_or(|end| name < end)
     }
 
-    /// The file name of its shards without suffix: `hex(start)-hex(end)`, with `0` for an open start and `z` for an open
-    /// end: neither is hex of a name, and both sort into their place. (`_`, as keys have it, would not do: pyarrow and
-    /// Spark skip files whose name begins with an underscore.) Where that would be longer than a file system allows,
+    /// Returns the file name of its shards without suffix: `hex(start)-hex(end)`, with `0` for an open start and `z`
+    /// for an open end. Neither is hex of a name, and both sort into their place. (`_`, as in keys, would not do:
+    /// pyarrow and Spark skip files whose name begins with an underscore.) If that is longer than a file system allows,
     /// each end is the hex of its first 24 bytes, `~`, and 16 digits of its SHA-256.
     pub fn file_stem(&self) -> String {
         let hex_or = |end: Option<&str>, open: &str| end.map_or_else(|| open.to_owned(), hex_key);
@@ -46,14 +47,14 @@ impl Partition {
         format!("{}-{}", short_end(self.start.as_deref(), "0"), short_end(self.end.as_deref(), "z"))
     }
 
-    /// The range that a file stem tells of, `None` for what is no stem. An end that the stem had to shorten is open
-    /// here, so the range may be wider than the partition, never narrower.
+    /// Returns the range that a file stem spells, `None` if the text is no stem. An end that the stem had to shorten is
+    /// open here, so the range may be wider than the partition, never narrower.
     pub fn from_file_stem(stem: &str) -> Option<Partition> {
         let (start, end) = stem.split_once('-')?;
         Some(Partition { start: stem_end(start, "0")?, end: stem_end(end, "z")? })
     }
 
-    /// The key by which work items and caches name it: `v1:partition:{origin}:{hex(start)}:{hex(end)}`.
+    /// Returns the key by which work items and caches name it: `v1:partition:{origin}:{hex(start)}:{hex(end)}`.
     pub fn key(&self, origin: &str) -> String {
         format!("v1:partition:{origin}:{}:{}", hex_end(self.start.as_deref()), hex_end(self.end.as_deref()))
     }
@@ -72,7 +73,7 @@ impl std::fmt::Display for Partition {
     }
 }
 
-/// Lower-case hex of a text's UTF-8 bytes, as keys and file names spell it.
+/// Returns the lower-case hex of a text's UTF-8 bytes, as keys and file names spell it.
 pub fn hex_key(text: &str) -> String {
     hex(text.as_bytes())
 }
@@ -89,7 +90,7 @@ fn hex_end(end: Option<&str>) -> String {
     end.map_or_else(|| "_".to_owned(), hex_key)
 }
 
-/// An end as a stem spells it: `Some(None)` where it is open or was shortened, `None` where it is not one.
+/// Parses an end as a stem spells it: `Some(None)` if it is open or was shortened, `None` if it is not one.
 fn stem_end(spelled: &str, open: &str) -> Option<Option<String>> {
     if spelled == open || spelled.contains('~') {
         return Some(None);
@@ -116,10 +117,10 @@ pub struct PartitionSet {
     pub format_version: u32,
     /// How many rows a partition was meant to have when the set was derived; `None` for ranges taken as they were.
     pub rows_per_partition: Option<u64>,
-    /// The pivots that the set came from.
+    /// The pivots from which the set was derived.
     pub pivots: Vec<String>,
-    /// The inner boundaries, strictly ascending by bytes. A file where they are not is refused: names would be looked for
-    /// where they are not stored.
+    /// The inner boundaries, strictly ascending by bytes. A file in which they are not is refused: names would be
+    /// looked up where they are not stored.
     #[serde(deserialize_with = "ascending")]
     pub boundaries: Vec<String>,
 }
@@ -133,23 +134,23 @@ fn ascending<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
 }
 
 impl PartitionSet {
-    /// How many partitions there are: one more than boundaries.
+    /// Returns how many partitions there are: one more than boundaries.
     pub fn count(&self) -> usize {
         self.boundaries.len() + 1
     }
 
-    /// The partition at `index`, counted from 0; an open one above the last boundary.
+    /// Returns the partition at `index`, counted from 0; an open one above the last boundary.
     pub fn get(&self, index: usize) -> Partition {
         let start = index.checked_sub(1).and_then(|before| self.boundaries.get(before)).cloned();
         Partition { start, end: self.boundaries.get(index).cloned() }
     }
 
-    /// All partitions in order.
+    /// Returns all partitions in order.
     pub fn iter(&self) -> impl Iterator<Item = Partition> + '_ {
         (0..self.count()).map(|index| self.get(index))
     }
 
-    /// The index of the partition that `name` lies in.
+    /// Returns the index of the partition that `name` lies in.
     pub fn index_of(&self, name: &str) -> usize {
         self.boundaries.partition_point(|boundary| boundary.as_str() <= name)
     }

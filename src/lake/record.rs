@@ -1,6 +1,6 @@
-//! Records: the small JSON files of a lake. How each is read, checked and written as text.
+//! Records: the small JSON files of a lake, and how each is parsed, checked and written as text.
 //!
-//! Not here: where a record lies (`layout`), and who reads and replaces the file (`store`).
+//! Not here: the path of a record (`layout`), and the reading and replacing of the file (`store`).
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,14 +10,14 @@ use crate::error::{Context, Error, ErrorKind, Result};
 
 /// A small file of the lake that holds one value as JSON and is replaced as a whole.
 ///
-/// A record that a newer version of the tool wrote, by [`newer_than_known`], is refused.
+/// A record that a newer version of the tool wrote, as [`newer_than_known`] finds, is refused.
 pub trait Record: Serialize + DeserializeOwned {
-    /// What the record is, as a noun for errors: `the manifest`.
+    /// The noun for the record in errors: `the manifest`.
     const NOUN: &'static str;
-    /// What a user can do about a file that cannot be parsed.
+    /// The hint for a file that cannot be parsed.
     const DAMAGED_HINT: &'static str;
 
-    /// Parses the text of the file at `path`, which stands in errors.
+    /// Parses the text of the file at `path`. Errors name the path.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`] for a damaged text, and for a record that a newer version of the tool wrote.
@@ -32,7 +32,7 @@ pub trait Record: Serialize + DeserializeOwned {
             .map_err(|error| error.hint(Self::DAMAGED_HINT))
     }
 
-    /// The text of the file: JSON on several lines, with a line feed at its end.
+    /// Returns the text of the file: JSON on several lines, with a line feed at its end.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] for a value that JSON cannot express.
@@ -46,17 +46,17 @@ pub trait Record: Serialize + DeserializeOwned {
 
 impl Record for LakeInfo {
     const NOUN: &'static str = "the lake metadata";
-    const DAMAGED_HINT: &'static str = "all-docs verify --repair makes it anew";
+    const DAMAGED_HINT: &'static str = "all-docs verify --repair makes it again";
 }
 
 impl Record for PartitionSet {
     const NOUN: &'static str = "the partition set";
-    const DAMAGED_HINT: &'static str = "all-docs verify --repair makes it anew from the manifests";
+    const DAMAGED_HINT: &'static str = "all-docs verify --repair makes it again from the manifests";
 }
 
 impl Record for Manifest {
     const NOUN: &'static str = "the manifest";
-    const DAMAGED_HINT: &'static str = "delete that manifest: the next ingest makes the partition anew";
+    const DAMAGED_HINT: &'static str = "delete that manifest: the next ingest makes the partition again";
 }
 
 impl Record for CommitIntent {

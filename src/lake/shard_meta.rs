@@ -1,4 +1,4 @@
-//! What a manifest knows of one shard.
+//! The facts that a manifest holds about one shard.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +11,11 @@ pub struct ShardMeta {
     pub size_bytes: u64,
     /// SHA-256 of the file, in lower-case hex.
     pub sha256: String,
-    /// The version of the table's schema that it was written by. Manifests of format 1 do not say; theirs is 1.
+    /// The schema version of the table with which it was written. Manifests of format 1 do not hold it; theirs is 1.
     #[serde(default = "first_schema_version")]
     pub schema_version: u32,
-    /// The version of the tool that encoded it; empty where the manifest does not say. The same documents give the same
-    /// bytes only by the same version.
+    /// The version of the tool that encoded it; empty if the manifest does not hold it. The same documents give the
+    /// same bytes only with the same version.
     #[serde(default)]
     pub tool_version: String,
 }

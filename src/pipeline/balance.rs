@@ -1,4 +1,4 @@
-//! Balanced pivots: keys that part all names into equal shares, from a lake or from a registry. Reads names only, and
+//! Balanced pivots: keys that cut all names into equal shares, from a lake or from a registry. Reads names only, and
 //! fetches no document.
 
 use std::num::NonZeroUsize;
@@ -12,13 +12,13 @@ use crate::registry::Registry;
 use crate::scan::balanced_boundaries;
 use crate::store::Store;
 
-/// Requests at a time: as many as a scan makes.
+/// Requests in flight at once: as many as a scan makes.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
-/// Asks a registry for the pivots that part its names into shares of `size`: some requests for each pivot, and no more
-/// than listing all names would take where they are few. The requests are counted in the lake, where `store` holds one.
+/// Computes the pivots that cut a registry's names into shares of `size`. Sends some requests for each pivot, and no
+/// more than listing all names would take if they are few. The requests are counted in the lake, if `store` holds one.
 ///
-/// Fails as a scan does: where the origin is no registry, refuses for too long, or the month's budget is spent.
+/// Fails as a scan does: if the origin is no registry, refuses for too long, or the month's budget is spent.
 pub async fn ask_for_pivots(store: &Store, registry: &Registry, size: PartSize) -> Result<Pivots> {
     let ask = async {
         registry.info().await?;
@@ -27,16 +27,16 @@ pub async fn ask_for_pivots(store: &Store, registry: &Registry, size: PartSize) 
     counted(store, registry, true, ask).await
 }
 
-/// The same, for a run that counts its requests itself.
+/// Does the same for a run that counts its requests itself.
 pub(super) async fn registry_pivots(registry: &Registry, size: PartSize) -> Result<Pivots> {
     let balance = balanced_boundaries(&Pages(registry.clone()), size, CONCURRENCY).await?;
     Pivots::new(balance.boundaries)
 }
 
-/// Reads the pivots that part a lake's names into shares of `size`. Blocks, and reads the shards of `docs` in which a
+/// Computes the pivots that cut a lake's names into shares of `size`. Blocks, and reads the shards of `docs` in which a
 /// share ends.
 ///
-/// Fails with [`crate::error::ErrorKind::Lake`] where the lake holds no names yet, or a shard cannot be read.
+/// Fails with [`crate::error::ErrorKind::Lake`] if the lake holds no names yet, or a shard cannot be read.
 pub fn lake_pivots(rows: &LakeRows, size: PartSize) -> Result<Pivots> {
     let row_count = rows.count();
     if row_count == 0 {
@@ -49,7 +49,7 @@ pub fn lake_pivots(rows: &LakeRows, size: PartSize) -> Result<Pivots> {
     let mut last_name = String::new();
     for shard in rows.shards() {
         let end = rank + shard.rows;
-        // The name below a cut is needed as well, and it may be the last one of the shard before.
+        // The name below a cut is needed too, and it may be the last one of the previous shard.
         if cuts.peek().is_none_or(|cut| *cut > end) {
             rank = end;
             continue;

@@ -1,7 +1,7 @@
-//! Clearing: takes an origin, or what of it is not committed, out of a lake. What is not ours stays where it is.
+//! Clearing: removes an origin, or its uncommitted files, from a lake. Foreign files stay in place.
 //!
-//! The order keeps the laws of the lake at every moment: manifests go first, so that nothing claims to hold what is going;
-//! the lake metadata and the partition set go last.
+//! The order keeps the laws of the lake at every moment. Manifests go first, so that none names a shard that is being
+//! deleted; the lake metadata and the partition set go last.
 
 use std::future::ready;
 
@@ -12,16 +12,16 @@ use crate::lake::{LakeInfo, Layout, OriginLayout};
 use crate::store::Store;
 use crate::table::TableKind;
 
-/// What of an origin is cleared.
+/// The part of an origin that is cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClearPart {
-    /// All that the lake holds of it.
+    /// Everything that the lake holds of it.
     Everything,
-    /// What was fetched or built and is not committed.
+    /// Everything that was fetched or built and is not committed.
     Staging,
 }
 
-/// A clearing that is planned.
+/// A planned clearing.
 #[derive(Debug, Clone)]
 pub struct Clearing {
     store: Store,
@@ -31,7 +31,7 @@ pub struct Clearing {
 }
 
 impl Clearing {
-    /// Finds what would be deleted, and deletes nothing.
+    /// Finds the files to delete, and deletes nothing.
     pub async fn plan(store: &Store, layout: &OriginLayout, part: ClearPart) -> Result<Clearing> {
         let mut folders = vec![layout.staging()];
         if part == ClearPart::Everything {
@@ -50,22 +50,23 @@ impl Clearing {
         Ok(Clearing { store: store.clone(), layout: layout.clone(), part, paths })
     }
 
-    /// The files that would be deleted, relative to the lake, in the order in which they would be.
+    /// Returns the files to delete, relative to the lake, in the order of deletion.
     pub fn paths(&self) -> &[String] {
         &self.paths
     }
 
-    /// Deletes them, and takes the origin off the lake metadata where all of it is cleared; the count of requests
-    /// per month stays. One that died is ended by the same clearing again.
+    /// Deletes the files, and removes the origin from the lake metadata if all of it is cleared. The count of requests
+    /// per month stays. Running the same clearing again finishes one that died.
     ///
-    /// Fails with [`crate::error::ErrorKind::Lake`], before anything is deleted, while another process works on the origin.
+    /// Fails with [`crate::error::ErrorKind::Lake`], before anything is deleted, while another process works on the
+    /// origin.
     pub async fn run(self) -> Result<()> {
         raise_lake(&self.store).await?;
         let lease = Lease::of_origin(&self.store, &self.layout, "cache clear").await?;
         let cleared = self.delete().await;
         let ended = lease.end().await;
         cleared.and(ended)?;
-        // Folders without a file in them go too; a stranger's file keeps its folder.
+        // Folders without a file in them are deleted too; a foreign file keeps its folder.
         let folder = match self.part {
             ClearPart::Staging => self.layout.staging(),
             ClearPart::Everything => self.layout.root().to_owned(),

@@ -1,6 +1,6 @@
-//! A run that fails, or whose process dies, before each single step that changes the store: readers never see half a
-//! shard, and a rerun ends in the bytes of an undisturbed run. In memory a step is a whole put; on a disk it is less than
-//! that (`store::Step`), and of steps of one kind the first and the last are tried.
+//! Tests a run that fails, or whose process dies, before each single step that changes the store. Readers never see
+//! half a shard, and a rerun ends in the bytes of an undisturbed run. In memory a step is a whole put; on a disk it is
+//! less than that (`store::Step`), and of steps of one kind the first and the last are tried.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -24,9 +24,9 @@ use crate::store::{Failure, Reached, Step, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
-/// Runs that are tried side by side.
+/// Runs that are tried at the same time.
 const AT_ONCE: usize = 3;
-/// Between the first partition of an update, with nearly all names, and the second.
+/// The boundary between the first partition of an update, with nearly all names, and the second.
 const PIVOT: &str = "t";
 
 pub(super) fn layout() -> OriginLayout {
@@ -58,14 +58,14 @@ pub(super) async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
     objects
 }
 
-/// Where a lake lies.
+/// The backend of a lake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backend {
     Memory,
     Disk,
 }
 
-/// A lake, and the folder that it is gone with.
+/// A lake, and the folder that is deleted with it.
 pub(super) struct Lake {
     pub(super) store: Store,
     _folder: Option<tempfile::TempDir>,
@@ -90,12 +90,12 @@ impl Backend {
     }
 }
 
-/// Whether the bytes of an object carry times, attempts, or counts of requests.
+/// Returns whether the bytes of an object carry times, attempts, or counts of requests.
 fn carries_times(path: &str) -> bool {
     ["/manifest/", "/outcomes/", Layout::INFO, Layout::REQUESTS].iter().any(|part| path.contains(part))
 }
 
-/// The rows of `outcomes` without attempts and times.
+/// Returns the rows of `outcomes` without attempts and times.
 async fn outcomes(store: &Store) -> Vec<RecordBatch> {
     let mut rows = Vec::new();
     for path in store.list(&layout().table(TableKind::Outcomes)).await.unwrap() {
@@ -112,7 +112,7 @@ async fn outcomes(store: &Store) -> Vec<RecordBatch> {
 
 pub(super) async fn assert_same(store: &Store, quiet: &Store, after: &str) {
     let (ours, theirs) = (objects(store).await, objects(quiet).await);
-    // Where others may be writing, what a dead process had begun to put goes after a minute.
+    // Other processes may be writing, so the begun puts of a dead process are removed only after a minute.
     let is_left =
         |path: &String| Store::is_put_begun(path) && !path.contains("/staging/") && !path.contains("/manifest/");
     let names =
@@ -127,8 +127,8 @@ pub(super) async fn assert_same(store: &Store, quiet: &Store, after: &str) {
     assert_eq!(outcomes(store).await, outcomes(quiet).await, "after a failure at {after}");
 }
 
-/// What holds at any moment: a shard of a table is wholly that of one of two lakes, and a manifest's shards are those
-/// that it names, unless it is still the old one of a commit that is to be rolled forward.
+/// Asserts two rules that hold at any moment. A shard of a table is wholly that of one of two lakes. A manifest's
+/// shards are those that it names, unless it is still the old one of a commit that is to be rolled forward.
 pub(super) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
     let now = objects(store).await;
     for (path, bytes) in now.iter().filter(|(path, _)| path.ends_with(".parquet") && !path.contains("/staging/")) {
@@ -158,19 +158,19 @@ struct Scene {
     failure: Failure,
 }
 
-/// The steps that failed, and how many documents the rerun took from segments.
+/// The steps that failed, and how many documents each rerun took from segments.
 type Tried = Vec<(Reached, u64)>;
 
 impl Scene {
     fn first_ingest(backend: Backend, failure: Failure) -> Scene {
         let mut world = World::seeded(31, 3);
-        // More names than a segment holds, so that each run puts one before its builder ends.
+        // More names than a segment holds: each run puts one before its builder ends.
         world.add_names((0..=Bounds::of_this_machine().segment.answers).map(|number| format!("small-{number:02}")));
         let server = SampleServer::start(world, Options::default()).unwrap();
         Scene { server, pivots: Vec::new(), before: BTreeMap::new(), backend, failure }
     }
 
-    /// Of a lake whose registry has changed since: nearly every document, and one is new and one is gone.
+    /// A lake whose registry has changed since: nearly every document has changed, one is new and one is gone.
     async fn update(backend: Backend, failure: Failure) -> Scene {
         let mut scene = Scene { pivots: vec![PIVOT], ..Scene::first_ingest(backend, failure) };
         let lake = Backend::Memory.lake(&BTreeMap::new()).await;
@@ -189,7 +189,7 @@ impl Scene {
         run(&self.server, store, &self.pivots).await
     }
 
-    /// Runs in peace: the lake then, and the steps on the way.
+    /// Runs without a failure. Returns the lake and the steps on the way.
     async fn in_peace(&self) -> (Lake, Vec<Reached>) {
         let quiet = self.backend.lake(&self.before).await;
         self.run(&quiet.store).await.unwrap();
@@ -203,7 +203,7 @@ impl Scene {
         self.fail_at(steps.iter(), &quiet).await
     }
 
-    /// Fails the run at the first and the last step of each kind. Where the process lives on, one of them is enough.
+    /// Fails the run at the first and the last step of each kind. If the process lives on, one of them is enough.
     async fn fail_at_each_kind_of_step(&self) -> Tried {
         let (quiet, steps) = self.in_peace().await;
         let mut kinds: BTreeMap<(Step, String), Vec<&Reached>> = BTreeMap::new();
@@ -217,7 +217,8 @@ impl Scene {
         self.fail_at(chosen.into_iter(), &quiet).await
     }
 
-    /// Fails a run at each of `steps`, in a lake of its own. One that it does not reach is left out: some depend on the time.
+    /// Fails a run at each of `steps`, in a lake of its own. A step that the run does not reach is left out: some
+    /// depend on the time.
     async fn fail_at<'a>(&self, steps: impl Iterator<Item = &'a Reached>, quiet: &Lake) -> Tried {
         let tries = steps.map(async |step| {
             let lake = self.backend.lake(&self.before).await;
@@ -226,8 +227,8 @@ impl Scene {
         stream::iter(tries).buffered(AT_ONCE).filter_map(std::future::ready).collect().await
     }
 
-    /// Runs on a store that fails, and then on one that does not. Answers at which step it failed, and how many documents
-    /// the second run took from segments.
+    /// Runs on a store that fails, and then on one that does not. Returns the step at which it failed, and how many
+    /// documents the second run took from segments.
     async fn fail_once(&self, failing: &Store, store: &Store, quiet: &Store) -> Option<(Reached, u64)> {
         let first = self.run(failing).await;
         let reached = failing.failed_at()?;
@@ -249,7 +250,8 @@ impl Scene {
     }
 }
 
-/// Removes what tells that the process is alive: another one would find it dead, but here both are one process.
+/// Removes the records that show the process as alive. Another process would find it dead, but here both are one
+/// process.
 pub(super) async fn forget_dead_process(store: &Store) {
     for path in store.list("").await.unwrap() {
         let target = Store::target_of_put(&path).unwrap_or_else(|| path.clone());
@@ -260,7 +262,7 @@ pub(super) async fn forget_dead_process(store: &Store) {
     }
 }
 
-/// Of what kind the object at a path is: tables, partitions and segments are as good as others.
+/// Returns the kind of the object at a path, the same for all tables, partitions and segments.
 pub(super) fn kind_of(path: &str) -> String {
     let parts = path.split('/').map(|part| {
         let (stem, suffix) = part.split_once('.').unwrap_or((part, ""));
@@ -285,7 +287,7 @@ const INTENT: &str = "sample/staging/partition/commit.json";
 const LEASE: &str = "sample/leases/partition.json";
 const MANIFEST: &str = "sample/manifest/partition.json";
 
-/// That so many steps failed, all of these among them, and that reruns found what was staged.
+/// Asserts that at least `least` steps failed, all of these among them, and that reruns found staged answers.
 fn assert_tried(tried: &Tried, least: usize, expected: &[(Step, &str)]) {
     assert!(tried.len() >= least, "only {} steps were made to fail", tried.len());
     for (step, kind) in expected {
@@ -295,7 +297,7 @@ fn assert_tried(tried: &Tried, least: usize, expected: &[(Step, &str)]) {
     assert!(tried.iter().any(|(_, resumed)| *resumed > 0), "no rerun found a segment");
 }
 
-/// The steps in which a file comes to its name on a disk.
+/// The steps by which a file gets its name on a disk.
 fn put_of(kind: &str) -> [(Step, &str); 4] {
     [Step::CreateFile, Step::Write, Step::SyncFile, Step::Rename].map(|step| (step, kind))
 }

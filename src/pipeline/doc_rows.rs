@@ -1,4 +1,5 @@
-//! All rows of `docs` that a lake holds of one origin, in the order of names, one shard in memory at a time. Reads only.
+//! Reads all rows of `docs` that a lake holds of one origin, in the order of names, one shard in memory at a time.
+//! Read-only.
 
 use crate::commit::read_manifest;
 use crate::error::{Doing, Error, Result};
@@ -25,7 +26,7 @@ pub struct LakeRows {
 pub struct DocShard {
     /// Its partition.
     pub partition: Partition,
-    /// Its rows, as the manifest says.
+    /// Its rows, according to the manifest.
     pub rows: u64,
 }
 
@@ -46,27 +47,27 @@ impl LakeRows {
         Ok(LakeRows { store: store.clone(), layout: layout.clone(), shards, partitions_total })
     }
 
-    /// How many rows there are, by the manifests.
+    /// Returns how many rows there are, according to the manifests.
     pub fn count(&self) -> u64 {
         self.shards.iter().map(|shard| shard.rows).sum()
     }
 
-    /// How many partitions have no rows on record: they were never committed.
+    /// Returns how many partitions have no rows recorded: they were never committed.
     pub fn partitions_missing(&self) -> usize {
         self.partitions_total - self.shards.len()
     }
 
-    /// The shards in the order of names.
+    /// Returns the shards in the order of names.
     pub fn shards(&self) -> &[DocShard] {
         &self.shards
     }
 
-    /// The rows of one shard in order. Blocks while it is read.
+    /// Reads the rows of one shard in order. Blocks during the read.
     pub fn read(&self, shard: &DocShard) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
         let path = self.layout.shard(TableKind::Docs, &shard.partition);
         let file = self.store.blocking().open(&path)?.ok_or_else(|| {
             Error::lake(format!("the shard {path} is gone, but its manifest names it"))
-                .hint("all-docs cache validate-partitions says what else is missing")
+                .hint("all-docs cache validate-partitions shows what else is missing")
         })?;
         let reader = ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs)).doing(|| reading(&path))?;
         Ok(reader.flat_map(move |batch| match batch.and_then(|batch| doc_rows(&batch)).doing(|| reading(&path)) {
@@ -75,7 +76,7 @@ impl LakeRows {
         }))
     }
 
-    /// All rows in order. Blocks while they are read.
+    /// Reads all rows in order. Blocks during the read.
     pub fn iter(&self) -> impl Iterator<Item = Result<DocRow>> + use<'_> {
         self.shards.iter().flat_map(|shard| match self.read(shard) {
             Ok(rows) => Box::new(rows) as Box<dyn Iterator<Item = Result<DocRow>>>,

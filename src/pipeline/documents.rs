@@ -1,5 +1,5 @@
-//! The documents that a lake holds of one origin, by name: the shard is known from the name alone, so a look-up opens one
-//! file. Reads only.
+//! Looks up the documents that a lake holds of one origin, by name. The name alone determines the shard, so a look-up
+//! opens one file. Read-only.
 
 use super::status::read_partition_set;
 use crate::error::{Doing, Error, Result};
@@ -10,9 +10,9 @@ use crate::store::Store;
 use crate::table::TableKind;
 use crate::table::schema;
 
-/// Names that are offered for one that is not there.
+/// How many similar names are suggested for a name that is not there.
 const NEAR_NAMES: usize = 3;
-/// Least likeness of a name that is offered, 0 to 1.
+/// The least likeness of a suggested name, 0 to 1.
 const LEAST_LIKENESS: f64 = 0.85;
 
 /// The documents of one origin of a lake.
@@ -23,21 +23,21 @@ pub struct LakeDocuments {
     set: PartitionSet,
 }
 
-/// What a lake knows of a name of which it holds no document.
+/// The state of a name without a document in the lake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Absent {
-    /// It was asked for, and this became of it.
+    /// It was requested, with this outcome.
     Outcome(HeldOutcome),
-    /// The registry lists it, and it was not asked for.
+    /// The registry lists it, and it was not requested.
     Listed,
-    /// The registry did not list it. The names near it that are most like it.
+    /// The registry did not list it. Holds the nearby names that are most like it.
     Unknown(Vec<String>),
 }
 
 impl LakeDocuments {
     /// Opens the documents of an origin.
     ///
-    /// Fails with [`crate::error::ErrorKind::Lake`] where the origin has no partitions yet.
+    /// Fails with [`crate::error::ErrorKind::Lake`] if the origin has no partitions yet.
     pub async fn open(store: &Store, layout: &OriginLayout) -> Result<LakeDocuments> {
         let set = read_partition_set(store, layout).await?.ok_or_else(|| {
             Error::lake(format!("the lake {} holds nothing of {} yet", store.location(), layout.name()))
@@ -46,7 +46,7 @@ impl LakeDocuments {
         Ok(LakeDocuments { store: store.clone(), layout: layout.clone(), set })
     }
 
-    /// Cuts sorted names into those of one partition each, so that each shard is opened once.
+    /// Groups sorted names by partition, so that each shard is opened once.
     pub fn by_partition(&self, names: Vec<PackageName>) -> Vec<Vec<PackageName>> {
         let mut groups: Vec<(usize, Vec<PackageName>)> = Vec::new();
         for name in names {
@@ -60,7 +60,7 @@ impl LakeDocuments {
     }
 
     /// Calls `each` with the document of every name that the lake holds. The names are ascending and of one partition,
-    /// as [`LakeDocuments::by_partition`] gives them. Blocks.
+    /// as [`LakeDocuments::by_partition`] returns them. Blocks.
     pub fn read(&self, names: &[PackageName], each: impl FnMut(HeldDocument) -> Result<()>) -> Result<()> {
         let Some(first) = names.first() else { return Ok(()) };
         let path = self.path(TableKind::Packuments, first);
@@ -70,7 +70,7 @@ impl LakeDocuments {
         }
     }
 
-    /// The document of one name; `None` where the lake holds none. Blocks.
+    /// Returns the document of one name; `None` if the lake holds none. Blocks.
     pub fn find(&self, name: &PackageName) -> Result<Option<HeldDocument>> {
         let mut found = None;
         self.read(std::slice::from_ref(name), |document| {
@@ -80,7 +80,7 @@ impl LakeDocuments {
         Ok(found)
     }
 
-    /// The names of a partition whose documents the lake holds, ascending. Blocks.
+    /// Returns the names of a partition whose documents the lake holds, ascending. Blocks.
     pub fn names(&self, partition: &Partition) -> Result<Vec<PackageName>> {
         let path = self.layout.shard(TableKind::Packuments, partition);
         match self.store.blocking().open(&path)? {
@@ -89,7 +89,7 @@ impl LakeDocuments {
         }
     }
 
-    /// Why there is no document of a name. Blocks.
+    /// Returns why there is no document of a name. Blocks.
     pub fn why_absent(&self, name: &PackageName) -> Result<Absent> {
         for batch in self.rows(TableKind::Outcomes, name)?.into_iter().flatten() {
             if let Some(held) = held_outcomes(&batch?)?.into_iter().find(|held| held.name == *name) {

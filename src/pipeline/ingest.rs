@@ -1,4 +1,4 @@
-//! Ingest: the wiring of a run, from a source of work to committed partitions.
+//! Ingest: connects the stages of a run, from a source of work to committed partitions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,21 +23,21 @@ use super::worker::Worker;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginLayout};
 
-/// The name of the run of a process that writes nothing.
+/// The name of a run that writes nothing.
 const DRY_RUN: &str = "dry";
 
-/// Brings a lake to what a registry lists: scans it, compares, fetches what differs, and commits partition by
-/// partition. `stop` ends it early and cleanly: what is committed stays, and the summary says so.
+/// Brings a lake up to date with a registry: scans it, compares, fetches the differences, and commits partition by
+/// partition. `stop` ends it early and cleanly: committed partitions stay, and the summary says that it was stopped.
 ///
-/// Several processes may work on one origin at once: each partition is worked on by one of them, and each process ends when
-/// all partitions are done. Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the whole
-/// origin. Drop the future, and its leases stay for a minute; use `stop` instead.
+/// Several processes may work on one origin at once: one process works on each partition, and each process ends when
+/// all partitions are done. Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the
+/// whole origin. If the future is dropped, its leases stay for a minute; use `stop` instead.
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
     let (store, registry) = (options.store.clone(), options.registry.clone());
     counted(&store, &registry, options.dry_run, run_ingest(options, progress, stop)).await
 }
 
-/// [`ingest`], its requests counted by the caller where there is a lake yet.
+/// Runs [`ingest`]. The caller counts its requests if there is a lake yet.
 async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
     let started = Instant::now();
     let layout = Layout::origin(&options.registry.origin().name);
@@ -53,12 +53,12 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     sweep_runs(&store, &layout).await?;
     let reporter = RunReporter::start(store.clone(), &layout, Arc::clone(&progress), options.registry.clone()).await?;
     let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;
-    // Whatever else failed is the story. Processes that worked beside this one may have died meanwhile.
+    // The first error is the one to report. Processes that worked on the same origin may have died meanwhile.
     let ended = reporter.end().await.and(sweep_runs(&store, &layout).await);
     result.and_then(|summary| ended.map(|()| summary))
 }
 
-/// One ingest under way.
+/// One ingest in progress.
 struct Run {
     options: IngestOptions,
     layout: OriginLayout,
@@ -95,7 +95,7 @@ impl Run {
     async fn complete(self, stop: &CancellationToken, started: Instant) -> Result<IngestSummary> {
         let mut summary = SummaryBuilder::new(self.wanted.began_at_us);
         let outcome = tokio::select! {
-            // Whoever wants it to stop is heard before a failure that the stop may have caused.
+            // A stop counts before a failure that it may have caused.
             biased;
             () = stop.cancelled() => Ok(true),
             result = self.flow(&mut summary) => result.map(|()| false),
@@ -109,7 +109,7 @@ impl Run {
         summary.finish(&self.options, &self.layout, &self.progress, is_interrupted, started.elapsed()).await
     }
 
-    /// How far the run has come, for one who reads why it went no further.
+    /// Returns how far the run has come, as context for an error.
     fn position(&self) -> String {
         let counts = self.progress.snapshot();
         if counts.partitions_total == 0 {
@@ -123,7 +123,7 @@ impl Run {
         )
     }
 
-    /// source → each partition: plan → fetch → build → commit.
+    /// Runs source → each partition: plan → fetch → build → commit.
     async fn flow(&self, summary: &mut SummaryBuilder) -> Result<()> {
         let options = &self.options;
         let scan = Scan::run(options, &self.layout, &self.name, Arc::clone(&self.wanted), &self.progress).await?;
@@ -134,7 +134,8 @@ impl Run {
         scan.end().await
     }
 
-    /// Hands all work of a source to the worker, also what other processes hold at first: it is done when they gave it back.
+    /// Hands all work of a source to the worker. Partitions that other processes hold at first are worked on when they
+    /// are given back.
     async fn work_off(&self, source: &impl Source, summary: &mut SummaryBuilder) -> Result<()> {
         self.progress.partitions_total.store(source.partition_count() as u64, Ordering::Relaxed);
         let mut only = None;

@@ -1,5 +1,5 @@
-//! The judge of a whole run: whether what the registry says can be true, and when the run has to end early. Workers ask it
-//! about each response; it knows nothing of partitions and shards.
+//! The judge of a whole run: decides whether the registry's claims are plausible, and when the run has to end early.
+//! Workers consult it about each response; it knows nothing of partitions and shards.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::Fetched;
 use crate::npm::Outcome;
 
-/// Names in a row that get no response at all before the run stops: the network is gone, not a package.
+/// Names in a row without any response before the run stops: then the network is down, not a package.
 const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
 
 /// The judge of one run.
@@ -18,7 +18,7 @@ const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
 pub(super) struct Judge {
     /// Whether the run is ending, and why.
     pub(super) ending: Ending,
-    /// Whether removals are believed, however many they are.
+    /// Whether removals are accepted, however many they are.
     accepts_removals: bool,
     unanswered_in_a_row: AtomicU64,
     /// Responses about documents that the lake holds,
@@ -34,8 +34,8 @@ impl Judge {
         Judge { accepts_removals, ..Judge::default() }
     }
 
-    /// Refuses a listing that cannot be true, before anything is done by it. Returns a warning where it is hard to believe and
-    /// is taken all the same.
+    /// Refuses an implausible listing before anything is changed by it. Returns a warning if the listing is hard to
+    /// believe and is accepted all the same.
     pub(super) fn listing(
         &self,
         losses: &[PartitionLoss],
@@ -49,8 +49,8 @@ impl Judge {
         Err(unbelievable(&why))
     }
 
-    /// Passes a response on that concerns one name. A failure that concerns the whole run ends it; one that only forbids
-    /// further requests returns `None`, and the run ends when what is in flight has come.
+    /// Passes on a response about one name. A failure that concerns the whole run ends it; one that only forbids
+    /// further requests returns `None`, and the run ends when the responses in flight have arrived.
     pub(super) fn response(&self, mut fetched: Fetched) -> Result<Option<Fetched>> {
         let failure = match fetched.response {
             Err(failure) if failure.outcome.is_none() => {
@@ -71,8 +71,8 @@ impl Judge {
         if failure.http_status.is_none() && failure.outcome == Some(Outcome::Failed) {
             let unanswered = self.unanswered_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
             if unanswered >= MAX_UNANSWERED_IN_A_ROW {
-                return Err(Error::network(format!("the registry gave no answer for {unanswered} names in a row"))
-                    .hint("see whether it is up; the same command goes on where this one stopped"));
+                return Err(Error::network(format!("the registry did not respond for {unanswered} names in a row"))
+                    .hint("check whether it is up; the same command continues where this one stopped"));
             }
         } else {
             self.unanswered_in_a_row.store(0, Ordering::Relaxed);
@@ -81,7 +81,7 @@ impl Judge {
         Ok(Some(fetched))
     }
 
-    /// Fails where too many documents of the lake would be gone to be true.
+    /// Fails if implausibly many documents of the lake would be gone.
     fn check_gone(&self, fetched: &Fetched) -> Result<()> {
         if !fetched.item.is_held {
             return Ok(());

@@ -1,11 +1,11 @@
 //! Lease: the right to write a partition, or all of an origin, held by one process at a time.
 //!
-//! A lease is a small file in the lake. It is put where none is, and replaced only where it is still the one that was
-//! read: both work on a disk and in a bucket. Its holder renews it. A holder that died is replaced at once where its death
-//! can be seen, and elsewhere when its time has run out. Not here: the work that is done under it.
+//! A lease is a small file in the lake. It is created only if there is none, and replaced only if it is still the one
+//! that was read: both work on a disk and in a bucket. Its holder renews it. The lease of a dead holder is taken over
+//! at once if the death can be seen, and otherwise when it expires. Not here: the work that is done under it.
 //!
-//! A partition's lease and the lock of the whole origin exclude each other: each is put first, and then the other is
-//! looked for, so that of two processes at least one sees the other.
+//! A partition's lease and the lock of the whole origin exclude each other. Each process puts its own first and then
+//! looks for the other, so of two processes at least one sees the other.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use crate::lake::{CommitIntent, LockRecord, OriginLayout, Partition};
 use crate::store::{Store, StoredRecord};
 use crate::version::TOOL_VERSION;
 
-/// How long a lease holds without being renewed: it holds up nobody for long after its holder's machine died, and bears
-/// clocks that differ by most of a minute.
+/// How long a lease holds without being renewed. It is short, so that a dead machine holds others up only briefly, and
+/// it tolerates clocks that differ by most of a minute.
 const HOLDS_FOR_SECONDS: i64 = 60;
-/// How often it is renewed: five times may fail before it lapses.
+/// How often it is renewed: five renewals may fail before it lapses.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
-/// How often a partition is looked at that another process holds: its lease may have been given back, or have lapsed.
+/// How often a partition held by another process is checked: its lease may have been given back, or have lapsed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// How often taking it is tried while others come and go. Each try fails only because another one succeeded.
+/// How often taking it is tried while others take and release it. Each try fails only because another one succeeded.
 const MAX_TRIES: usize = 10;
 
 /// The right to write a partition, or all of an origin. Give it back with [`Lease::end`].
@@ -37,7 +37,7 @@ pub struct Lease {
     renewal: AbortOnDropHandle<()>,
 }
 
-/// Tells those who work under a lease whether it still holds. Cheap to clone.
+/// Tells the code that works under a lease whether it still holds. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LeaseWatch {
     store: Store,
@@ -55,10 +55,11 @@ pub enum Attempt {
 }
 
 impl Lease {
-    /// Takes the lock of a whole origin and keeps renewing it: no other process writes any of its partitions meanwhile.
-    /// `purpose` is the command it is taken for.
+    /// Takes the lock of a whole origin and keeps renewing it. No other process writes any of its partitions meanwhile.
+    /// `purpose` is the command that takes it.
     ///
-    /// Fails with [`crate::error::ErrorKind::Lake`] while another process holds it or works on a partition, and says which and since when.
+    /// Fails with [`crate::error::ErrorKind::Lake`] while another process holds it or works on a partition; the error
+    /// says which process and since when.
     pub async fn of_origin(store: &Store, layout: &OriginLayout, purpose: &str) -> Result<Lease> {
         let lease = match Lease::attempt(store, layout.lock(), purpose).await? {
             Attempt::Taken(lease) => lease,
@@ -85,7 +86,7 @@ impl Lease {
         lease.unless(holder, layout).await.map(Attempt::Taken)
     }
 
-    /// Gives the lease back where another process holds one that excludes it, or that is not known.
+    /// Gives the lease back if another process holds one that excludes it, or if that is not known.
     async fn unless(self, excluding: Result<Option<LockRecord>>, layout: &OriginLayout) -> Result<Lease> {
         let error = match excluding {
             Ok(None) => return Ok(self),
@@ -124,7 +125,7 @@ impl Lease {
         Ok(Attempt::Taken(Lease { watch, given_back, renewal: AbortOnDropHandle::new(renewal) }))
     }
 
-    /// Tells those who work under the lease whether it still holds.
+    /// Returns a watch, which tells whether the lease still holds.
     pub fn watch(&self) -> LeaseWatch {
         self.watch.clone()
     }
@@ -133,24 +134,25 @@ impl Lease {
     pub async fn end(self) -> Result<()> {
         let LeaseWatch { store, path, holder, .. } = self.watch;
         self.given_back.cancel();
-        // The task may be inside a put, which goes on where the task is only aborted, and must not come after the deletion.
+        // The task may be inside a put. The put goes on if the task is only aborted, and it must not come after the
+        // deletion.
         let _ = self.renewal.await;
         match store.find_record::<LockRecord>(&path).await {
             Ok(Some(found)) if found.record.holder == holder => store.delete_record(&path, &found).await.map(drop),
-            // Another one's, or gone, or no longer readable: nothing of ours is left to give back.
+            // It is held by another process, gone, or unreadable: there is nothing to give back.
             _ => Ok(()),
         }
     }
 }
 
 impl LeaseWatch {
-    /// Ends when the lease is no longer held: it could not be renewed, or was taken by another process.
+    /// Ends when the lease is no longer held: it could not be renewed, or another process took it.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }
 
-    /// Fails with [`crate::error::ErrorKind::Lake`] if the lease is no longer held. To be asked before anything is changed that
-    /// readers see.
+    /// Fails with [`crate::error::ErrorKind::Lake`] if the lease is no longer held. Must be called before any change
+    /// that readers see.
     pub async fn confirm(&self) -> Result<()> {
         match self.store.read_record::<LockRecord>(&self.path).await? {
             Some(record) if record.holder == self.holder && record.expires_at_s > now_s() => Ok(()),
@@ -158,7 +160,7 @@ impl LeaseWatch {
         }
     }
 
-    /// Why a run had to stop after [`LeaseWatch::lost`].
+    /// Returns the reason why a run had to stop after [`LeaseWatch::lost`].
     pub fn lost_error(&self) -> Error {
         Error::lake(format!(
             "this process no longer holds the lock {} of {}",
@@ -169,7 +171,8 @@ impl LeaseWatch {
     }
 }
 
-/// Puts `record` in the lake where nobody else holds the lease. Returns it as it is stored, or who holds the lease.
+/// Puts `record` in the lake if no other process holds the lease. Returns the stored record, or the holder of the
+/// lease.
 async fn put_record(
     store: &Store,
     path: &str,
@@ -191,12 +194,12 @@ async fn put_record(
         .hint("many processes try the same at once; let one of them do it"))
 }
 
-/// The holder of the lease at `path`; `None` where nobody holds it, or its holder has died.
+/// Returns the holder of the lease at `path`; `None` if there is no holder, or it has died.
 pub(super) async fn live_holder(store: &Store, path: &str) -> Result<Option<LockRecord>> {
     Ok(store.read_record(path).await?.filter(|record| !is_free(record)))
 }
 
-/// The processes that hold a lease of a partition now. A lease that cannot be read is an error.
+/// Returns the processes that hold a lease of a partition now. A lease that cannot be read is an error.
 pub(super) async fn live_workers(store: &Store, layout: &OriginLayout) -> Result<Vec<LockRecord>> {
     let mut holders = Vec::new();
     for path in lease_paths(store, layout).await? {
@@ -221,8 +224,8 @@ pub(super) async fn refuse_locked(store: &Store, layout: &OriginLayout) -> Resul
     }
 }
 
-/// Waits until other processes hold some of the partitions with these file stems no longer, and returns which. Returns at
-/// once where there are none.
+/// Waits until other processes release some of the partitions with these file stems, and returns the released ones.
+/// Returns at once if there are none.
 pub(super) async fn given_back(
     store: &Store,
     layout: &OriginLayout,
@@ -242,7 +245,7 @@ pub(super) async fn given_back(
     }
 }
 
-/// Ends the interrupted commits of all partitions that no other process works on. Returns how many there were.
+/// Finishes the interrupted commits of all partitions that no other process works on. Returns how many there were.
 pub(super) async fn recover_unheld(store: &Store, layout: &OriginLayout, purpose: &str) -> Result<u64> {
     let mut recovered = 0;
     for path in store.list(&layout.staging()).await? {
@@ -260,7 +263,7 @@ pub(super) async fn recover_unheld(store: &Store, layout: &OriginLayout, purpose
     Ok(recovered)
 }
 
-/// Whether another process may take the place of a holder.
+/// Returns whether another process may take over from a holder.
 fn is_free(holder: &LockRecord) -> bool {
     let has_died = || holder.process_identity.as_ref().is_some_and(|identity| has_died(holder.process_id, identity));
     holder.expires_at_s <= now_s() || has_died()
@@ -273,7 +276,7 @@ async fn renew(watch: LeaseWatch, mut held: StoredRecord<LockRecord>, given_back
         let renewed = LockRecord { expires_at_s: now_s() + HOLDS_FOR_SECONDS, ..held.record.clone() };
         match store.replace_record(&path, &held, renewed).await {
             Ok(Some(renewed)) => held = renewed,
-            // A put whose response was lost may have arrived all the same.
+            // A put whose response was lost may still have been stored.
             Ok(None) => match store.find_record::<LockRecord>(&path).await {
                 Ok(Some(found)) if found.record.holder == held.record.holder => held = found,
                 _ => {
@@ -290,7 +293,7 @@ async fn renew(watch: LeaseWatch, mut held: StoredRecord<LockRecord>, given_back
     }
 }
 
-/// The error of who needs what another process holds.
+/// Returns the error for a process that needs a lock that another process holds.
 pub(super) fn held_by(holder: &LockRecord, store: &Store, layout: &OriginLayout) -> Error {
     let time = |seconds| jiff::Timestamp::from_second(seconds).map_or_else(|_| "?".to_owned(), |time| time.to_string());
     Error::lake(format!(
@@ -304,7 +307,7 @@ pub(super) fn held_by(holder: &LockRecord, store: &Store, layout: &OriginLayout)
         time(holder.since_s),
     ))
     .hint(format!(
-        "wait until it has ended (all-docs status says how far it is), or stop it; if its machine died, its lock lapses at {}",
+        "wait until it has ended (all-docs status shows its progress), or stop it; if its machine died, its lock lapses at {}",
         time(holder.expires_at_s)
     ))
 }

@@ -1,26 +1,27 @@
-//! Losses: how many names of the lake a new listing lacks, how many documents are said to be gone, and whether that can
-//! be true.
+//! Losses: how many names of the lake a new listing lacks, how many documents are said to be gone, and whether that is
+//! plausible.
 //!
-//! What is not listed is dropped from the lake. A listing that was cut short, by a server at fault or one in front of it,
-//! must not be believed: so many names are never unpublished at once.
+//! Names that are not listed are dropped from the lake. A listing that was cut short, by a faulty server or one in
+//! front of it, must not be believed: so many names are never unpublished at once.
 
 use crate::error::{Error, ErrorKind};
 use crate::lake::Partition;
 
-/// Fewer names than this may always go: a small registry is emptied in a moment, and on npm's some hundreds go in a day.
+/// Losing fewer names than this is always believed: a small registry is emptied in a moment, and npm loses some
+/// hundreds a day.
 const ALWAYS_BELIEVED: u64 = 100;
-/// Of all names of the lake, one in so many may go: npm lost less in any month.
+/// Of all names of the lake, one in this many may go: npm lost less in any month.
 const BELIEVED_OF_ALL: u64 = 100;
-/// Of the names of one partition, one in so many: names that look alike are often one spammer's, and go together.
+/// Of the names of one partition, one in this many may go: similar names are often one spammer's, and go together.
 const BELIEVED_OF_PARTITION: u64 = 2;
-/// So many documents that the lake holds, asked for one after the other, are never gone together: names that look alike are
-/// taken away together, but from the listing too.
+/// This many documents that the lake holds, requested one after the other, are never gone together: similar names are
+/// removed together, but from the listing too.
 const TOO_MANY_GONE_IN_A_ROW: u64 = 101;
-/// Of the names that the registry says it has, one in so many may be missing from its listing: names come and go while
-/// it is read, and some servers count what they do not list.
+/// Of the names that the registry claims to have, one in this many may be missing from its listing: names come and go
+/// during the listing, and some servers count names that they do not list.
 const BELIEVED_MISSING: u64 = 1_000;
 
-/// What a partition held, and how many names are listed for it now.
+/// How many names a partition held, and how many are listed for it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PartitionLoss {
     pub(super) partition: Partition,
@@ -29,19 +30,20 @@ pub(super) struct PartitionLoss {
 }
 
 impl PartitionLoss {
-    /// The least number of names that go; more may, where others came.
+    /// Returns the least number of names that go; more may go if others came.
     fn lost(&self) -> u64 {
         self.held.saturating_sub(self.listed)
     }
 }
 
-/// Whether so many of `total` names are missing from a listing that it is not because some came or went meanwhile.
+/// Returns whether too many of `total` names are missing from a listing to be explained by names that came or went
+/// meanwhile.
 pub(super) fn lists_too_few(missing: u64, total: u64) -> bool {
     missing * BELIEVED_MISSING > total
 }
 
-/// Why a listing is not believed, `None` where it is. `missing` is how many names fewer were listed than the registry
-/// says it has, where it says so, and how many those are.
+/// Returns why a listing is not believed, `None` if it is believed. `missing` is how many names fewer were listed than
+/// the registry claims to have, and the claimed number, if the registry states it.
 pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -> Option<String> {
     let held: u64 = losses.iter().map(|loss| loss.held).sum();
     let lost: u64 = losses.iter().map(PartitionLoss::lost).sum();
@@ -66,9 +68,9 @@ pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -
     ))
 }
 
-/// Why it is not believed that so many documents that the lake holds are gone, of those that the registry was asked for
-/// again, `in_a_row` of them one after the other; `None` where it is. A server that lost its data, or a right to read, says
-/// so of each from then on.
+/// Returns the error if too many documents that the lake holds are said to be gone, of those that were requested again,
+/// `in_a_row` of them one after the other. Returns `None` if that is believed. A server that lost its data, or a right
+/// to read, reports every document as gone from then on.
 pub(super) fn disbelief_in_gone(gone: u64, answered: u64, in_a_row: u64) -> Option<Error> {
     let is_most = gone > ALWAYS_BELIEVED && gone * BELIEVED_OF_PARTITION > answered;
     if !is_most && in_a_row < TOO_MANY_GONE_IN_A_ROW {
@@ -80,7 +82,7 @@ pub(super) fn disbelief_in_gone(gone: u64, answered: u64, in_a_row: u64) -> Opti
     ))
 }
 
-/// The error of a run that was given such a listing. Nothing was changed.
+/// Returns the error of a run that was given such a listing. Nothing was changed.
 pub(super) fn unbelievable(why: &str) -> Error {
     Error::new(ErrorKind::Network, format!("the registry's listing is not believed: {why}")).hint(
         "nothing was deleted; run the same command again later, or with --accept-removals if those packages are gone",

@@ -1,7 +1,7 @@
-//! The river, put together: pivots → scan → diff → fetch → table → shard → commit.
+//! The pipeline: pivots → scan → diff → fetch → table → shard → commit.
 //!
-//! One function, [`ingest()`], is the whole wiring; every bound on what is under way at once is a constant below. The
-//! stages know nothing of each other. Not here: printing, arguments, and what a stage does inside.
+//! One function, [`ingest()`], connects all stages. Every bound on concurrent work is a constant in a module below. The
+//! stages know nothing of each other. Not here: printing, arguments, and the inside of a stage.
 
 mod balance;
 mod clear;

@@ -1,4 +1,4 @@
-//! Opening a lake: its lake metadata is read, or written if there is none yet. A lake of a newer version is refused here, for
+//! Opens a lake: reads its lake metadata, or writes it if there is none yet. Refuses a lake of a newer version, for
 //! every command.
 
 use std::time::Duration;
@@ -10,15 +10,16 @@ use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout, newer_than_known};
 use crate::store::Store;
 use crate::version::TOOL_VERSION;
 
-/// A put of a small file that began so long ago is not under way any more.
+/// A put of a small file that began this long ago is no longer in progress.
 const LONGEST_PUT: Duration = Duration::from_secs(60);
-/// Records that are read at once while it is asked whether a newer version wrote them.
+/// How many records are read at once to check whether a newer version wrote them.
 const RECORDS_AT_ONCE: usize = 16;
 
-/// The lake metadata; `None` where there is no lake.
+/// Reads the lake metadata; returns `None` if there is no lake.
 ///
-/// Fails with [`crate::error::ErrorKind::Lake`] when the folder holds something else, or a lake of a newer version. That is
-/// one whose lake metadata, partition set, manifests or begun commits say so; a newer shard is refused by whoever reads it.
+/// Fails with [`crate::error::ErrorKind::Lake`] if the folder holds something else, or a lake of a newer version. A
+/// lake is newer if its lake metadata, partition set, manifests or begun commits say so; the reader of a newer shard
+/// refuses it.
 pub async fn read_lake(store: &Store) -> Result<Option<LakeInfo>> {
     let Some(info) = store.read_record::<LakeInfo>(Layout::INFO).await? else { return Ok(None) };
     for name in info.origins.keys() {
@@ -27,7 +28,7 @@ pub async fn read_lake(store: &Store) -> Result<Option<LakeInfo>> {
     Ok(Some(info))
 }
 
-/// Fails with [`crate::error::ErrorKind::Lake`] where a record of a lake, as its text, is of a newer version.
+/// Fails with [`crate::error::ErrorKind::Lake`] if a record of a lake, given as its text, is of a newer version.
 pub(super) fn refuse_newer_record(store: &Store, path: &str, text: &[u8]) -> Result<()> {
     match newer_than_known(text) {
         None => Ok(()),
@@ -38,8 +39,8 @@ pub(super) fn refuse_newer_record(store: &Store, path: &str, text: &[u8]) -> Res
     }
 }
 
-/// Fails with [`crate::error::ErrorKind::Lake`] where the partition set, a manifest or a begun commit of an origin is of a newer version.
-/// What cannot be read says nothing: whoever needs it says why it cannot be read.
+/// Fails with [`crate::error::ErrorKind::Lake`] if the partition set, a manifest or a begun commit of an origin is of a
+/// newer version. An unreadable record is passed over: the code that needs it reports why it cannot be read.
 pub(super) async fn refuse_newer_origin(store: &Store, layout: &OriginLayout) -> Result<()> {
     let manifests = store.list(&layout.manifests()).await.unwrap_or_default();
     let staged = store.list(&layout.staging()).await.unwrap_or_default();
@@ -53,24 +54,24 @@ pub(super) async fn refuse_newer_origin(store: &Store, layout: &OriginLayout) ->
     Ok(())
 }
 
-/// The error for a place that holds no lake: it says how to make one.
+/// Returns the error for a place that holds no lake. It says how to make one.
 pub fn no_lake(place: &str) -> Error {
     Error::lake(format!("there is no lake at {place}")).hint(format!(
         "make one: all-docs ingest --pivots examples/pivots.json --lake {place}, with --origin sample to try it without npm;\nor name the folder of one with --lake"
     ))
 }
 
-/// Opens the lake for an ingest of `origin`: makes it where there is none, enters the origin on its lake metadata, and raises
-/// that as [`raise_lake`] does.
+/// Opens the lake for an ingest of `origin`: makes it if there is none, enters the origin in its lake metadata, and
+/// raises the metadata as [`raise_lake`] does.
 ///
-/// A folder that holds other things is refused, so that a mistyped path fills nobody's home with shards.
+/// A folder that holds other things is refused, so that a mistyped path does not fill a home folder with shards.
 pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result<LakeInfo> {
     change_front_page(store, Some(origin), |info| {
         if info.origins.get(origin) == Some(urls) {
             return;
         }
         if info.origins.is_empty() {
-            // It is new, or all others were cleared.
+            // The lake is new, or all other origins were cleared.
             origin.clone_into(&mut info.default_origin);
         }
         info.origins.insert(origin.to_owned(), urls.clone());
@@ -78,21 +79,21 @@ pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result
     .await
 }
 
-/// Says on the lake metadata that this version writes into the lake, so that earlier ones refuse it. To be done before
-/// anything is written.
+/// Records in the lake metadata that this version writes into the lake, so that earlier ones refuse it. Must be called
+/// before anything is written.
 ///
-/// Fails with [`crate::error::ErrorKind::Lake`] where there is no lake, and as [`read_lake`] does.
+/// Fails with [`crate::error::ErrorKind::Lake`] if there is no lake, and as [`read_lake`] does.
 pub async fn raise_lake(store: &Store) -> Result<LakeInfo> {
     change_front_page(store, None, |_| {}).await
 }
 
-/// Raises the lake metadata and changes it. Where there is no lake, `new_origin` makes one.
+/// Raises the lake metadata and changes it. If there is no lake, `new_origin` makes one.
 async fn change_front_page(
     store: &Store,
     new_origin: Option<&str>,
     change: impl Fn(&mut LakeInfo),
 ) -> Result<LakeInfo> {
-    // A newer lake is refused before anything of it is changed.
+    // A newer lake is refused before any of it is changed.
     read_lake(store).await?;
     let initial = async || match new_origin {
         Some(origin) => new_lake(store, origin).await,
@@ -110,19 +111,19 @@ async fn change_front_page(
     changed.doing(|| format!("writing {}", Layout::INFO))
 }
 
-/// Removes what dead processes left of puts that they had begun anywhere in the lake. Other processes may be writing, so
-/// that only what is old goes; what lies in a partition goes when its lease is taken.
+/// Removes the begun puts of dead processes anywhere in the lake. Other processes may be writing, so only old ones are
+/// removed; those in a partition are removed when its lease is taken.
 pub(super) async fn sweep(store: &Store) -> Result<()> {
     store.sweep("", LONGEST_PUT).await
 }
 
-/// The lake metadata of a lake that is to be made in an empty folder.
+/// Returns the lake metadata of a lake to be made in an empty folder.
 async fn new_lake(store: &Store, origin: &str) -> Result<LakeInfo> {
     if let Some(stranger) = store.any_entry().await?
         && stranger != Layout::INFO
     {
         return Err(Error::lake(format!("{} has no {}, so it is no lake, and it is not empty: it holds {stranger}", store.location(), Layout::INFO))
-            .hint("give an empty or a new folder with --lake; if it is a lake that lost that file, all-docs verify --repair makes it anew"));
+            .hint("give an empty or a new folder with --lake; if it is a lake that lost that file, all-docs verify --repair makes it again"));
     }
     store.create_root().await?;
     Ok(LakeInfo::new(origin))

@@ -1,4 +1,4 @@
-//! Options: what an ingest is to do. Not here: doing it (`ingest`), and what a user may type for it (`cli/`).
+//! Options: the settings of an ingest. Not here: running it (`ingest`), and the arguments that a user types (`cli/`).
 
 use std::num::NonZeroU64;
 
@@ -12,7 +12,7 @@ use crate::store::Store;
 /// How a new lake's partition set is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartitionMode {
-    /// Small ranges join and large ones are cut, to about this many rows each.
+    /// Small ranges are joined and large ones are cut, to about this many rows each.
     Derived {
         /// Rows a partition.
         rows_per_partition: NonZeroU64,
@@ -21,37 +21,37 @@ pub enum PartitionMode {
     Exact,
 }
 
-/// What an ingest is to do.
+/// The settings of an ingest.
 #[derive(Debug, Clone)]
 pub struct IngestOptions {
     /// The lake.
     pub store: Store,
     /// The registry.
     pub registry: Registry,
-    /// The addresses to enter on the lake metadata.
+    /// The addresses to enter in the lake metadata.
     pub origin_info: OriginInfo,
-    /// How the name space is scanned; where it is `None`, by the lake's own partitions, and for a new lake by balanced
-    /// pivots that the registry is asked for.
+    /// The ranges of the scan. If `None`, the lake's own partitions are used, and for a new lake balanced pivots, which
+    /// are computed with requests to the registry.
     pub pivots: Option<Pivots>,
-    /// Which partitions are brought up to date.
+    /// The partitions to bring up to date.
     pub scope: Scope,
     /// How a new lake's partition set is made.
     pub partitions: PartitionMode,
-    /// Which form of documents to fetch.
+    /// The form of documents to fetch.
     pub representation: Representation,
-    /// Whose documents to fetch; [`Selection::None`] for names and revisions only.
+    /// The names whose documents to fetch; [`Selection::None`] for names and revisions only.
     pub selection: Selection,
-    /// Ask again for documents that are held at the announced revision.
+    /// Request documents again that are held at the announced revision.
     pub refresh: bool,
     /// Plan only.
     pub dry_run: bool,
-    /// Believe a listing that lacks so many of the lake's names that it may have been cut short, and a registry that says of
-    /// most documents of the lake that they are gone.
+    /// Believe a listing that lacks so many of the lake's names that it may have been cut short, and a registry that
+    /// reports most documents of the lake as gone.
     pub accept_removals: bool,
 }
 
 impl IngestOptions {
-    /// An ingest of everything, by the lake's own partitions or balanced ones.
+    /// Returns the options for an ingest of everything, by the lake's own partitions or balanced ones.
     pub fn new(store: Store, registry: Registry, origin_info: OriginInfo) -> IngestOptions {
         IngestOptions {
             store,

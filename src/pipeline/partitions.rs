@@ -1,5 +1,5 @@
-//! The partitions of one origin as they lie in a lake: what each holds, and whether they fit together. Reads manifests,
-//! and for a check the sizes of shards and the rows of `docs`. Not here: proving every byte (`verify`).
+//! The partitions of one origin in a lake: the contents of each, and whether they fit together. Reads manifests, and
+//! for a check the sizes of shards and the rows of `docs`. Not here: proving every byte (`verify`).
 
 use std::collections::BTreeSet;
 
@@ -16,28 +16,28 @@ use crate::table::TableKind;
 pub struct PartitionState {
     /// Its range.
     pub partition: Partition,
-    /// What it holds; `None` where it was never committed.
+    /// Its manifest; `None` if it was never committed.
     pub manifest: Option<Manifest>,
 }
 
 impl PartitionState {
-    /// Names that the registry listed in it.
+    /// Returns how many names the registry listed in it.
     pub fn rows(&self) -> u64 {
         self.manifest.as_ref().map_or(0, |manifest| manifest.rows(TableKind::Docs))
     }
 
-    /// Documents that are held.
+    /// Returns how many documents are held.
     pub fn packuments(&self) -> u64 {
         self.manifest.as_ref().map_or(0, |manifest| manifest.rows(TableKind::Packuments))
     }
 
-    /// Bytes of its shards.
+    /// Returns the bytes of its shards.
     pub fn size_bytes(&self) -> u64 {
         self.manifest.as_ref().map_or(0, |held| held.shards.values().map(|shard| shard.size_bytes).sum())
     }
 }
 
-/// The partitions of an origin in order; none where it has no partition set yet.
+/// Returns the partitions of an origin in order; none if it has no partition set yet.
 pub async fn partition_states(store: &Store, layout: &OriginLayout) -> Result<Vec<PartitionState>> {
     let mut states = Vec::new();
     if let Some(set) = read_partition_set(store, layout).await? {
@@ -49,25 +49,25 @@ pub async fn partition_states(store: &Store, layout: &OriginLayout) -> Result<Ve
     Ok(states)
 }
 
-/// Something about a partition that is not as it should be.
+/// A fault of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionFault {
     /// The file, relative to the lake.
     pub path: String,
-    /// What is wrong with it, in words.
+    /// The fault in words.
     pub what: String,
 }
 
 /// Checks that the partitions cover all names once, that each manifest belongs to one of them, that each shard that a
-/// manifest names is there in its size, and that the rows of `docs` are in order, in their range and as many as the
-/// manifest says. The digests of shards are not compared.
+/// manifest names exists with its size, and that the rows of `docs` are in order, in their range and as many as the
+/// manifest says. Does not compare the digests of shards.
 ///
-/// Fails only where the lake cannot be read at all.
+/// Fails only if the lake cannot be read at all.
 pub async fn validate_partitions(store: &Store, layout: &OriginLayout) -> Result<Vec<PartitionFault>> {
     let mut faults = Vec::new();
     let Some(set) = read_partition_set(store, layout).await? else { return Ok(faults) };
     if let Some(pair) = set.boundaries.windows(2).find(|pair| pair[0] >= pair[1]) {
-        let what = format!("the boundary {:?} comes after {:?}, so that names have no partition", pair[1], pair[0]);
+        let what = format!("the boundary {:?} comes after {:?}, so some names have no partition", pair[1], pair[0]);
         faults.push(PartitionFault { path: layout.partition_set(), what });
         return Ok(faults);
     }
@@ -110,7 +110,7 @@ async fn check_shards(
     Ok(())
 }
 
-/// Shards that belong to no partition of the set: a plain glob would read them.
+/// Finds shards that belong to no partition of the set: a plain glob would read them.
 async fn check_strangers(
     store: &Store,
     layout: &OriginLayout,

@@ -1,22 +1,23 @@
-//! Processes: who this one is, and whether another one of the same machine has died.
+//! Processes: the identity of this one, and whether another one of the same machine has died.
 //!
-//! Only Linux is asked, through `/proc`; elsewhere nothing is known, and a lock lapses by its expiry alone.
+//! Only Linux is supported, through `/proc`. On other systems nothing is known, and a lock lapses only by its expiry.
 
 use crate::lake::ProcessIdentity;
 
-/// The name of this machine, for people to read.
+/// Returns the name of this machine, for people to read.
 pub(super) fn host_name() -> String {
     hostname::get().map_or_else(|_| "an unknown host".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// What identifies this process beside its id; `None` where the system does not tell.
+/// Returns the identity of this process beside its id; `None` if the system does not provide it.
 pub(super) fn own_identity() -> Option<ProcessIdentity> {
     Some(ProcessIdentity { system: system()?, started_ticks: started_ticks("self")? })
 }
 
-/// Whether the process of this id and identity has surely died.
+/// Returns whether the process of this id and identity has surely died.
 pub(super) fn has_died(process_id: u32, identity: &ProcessIdentity) -> bool {
-    // On another machine, in another container or of another user, a process that is not seen here may well live.
+    // On another machine, in another container or of another user, a process that is not visible here may well be
+    // alive.
     system().as_ref() == Some(&identity.system)
         && started_ticks(&process_id.to_string()) != Some(identity.started_ticks)
 }
@@ -30,13 +31,13 @@ fn system() -> Option<String> {
     Some(format!("{} {} user {user}", boot.trim(), processes.display()))
 }
 
-/// When a process began; `None` for one that is not there, or has ended and waits for its parent to notice.
+/// Returns when a process began; `None` if it does not exist, or has ended and waits for its parent to notice.
 #[cfg(target_os = "linux")]
 fn started_ticks(process: &str) -> Option<u64> {
     const STATE: usize = 0;
     const STARTED: usize = 19;
     let line = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is the program's name, which may hold blanks and parentheses of its own.
+    // The second field is the program's name, which may contain blanks and parentheses.
     let (_, fields) = line.rsplit_once(") ")?;
     let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
     let has_ended = matches!(fields.get(STATE), Some(&("Z" | "X")));

@@ -1,4 +1,4 @@
-//! Progress: counters that every stage adds to and anybody may read. Not here: how they are shown (`cli/`).
+//! Progress: counters that every stage adds to and any code may read. Not here: how they are shown (`cli/`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,7 +22,7 @@ macro_rules! counters {
         }
 
         impl Progress {
-            /// The counters now. They are read one after the other, so they may differ by what happens meanwhile.
+            /// Returns the counters now. They are read one after the other, so they may differ by events in between.
             pub fn snapshot(&self) -> ProgressSnapshot {
                 ProgressSnapshot { $($name: self.$name.load(Ordering::Relaxed),)* }
             }
@@ -37,13 +37,13 @@ counters! {
     ranges_scanned,
     /// Rows of `_all_docs` read.
     rows_scanned,
-    /// Documents the registry says it has.
+    /// Documents that the registry claims to have.
     rows_expected,
     /// Partitions of the lake.
     partitions_total,
-    /// Partitions that are as the registry is: committed, or found unchanged.
+    /// Partitions that match the registry: committed, or found unchanged.
     partitions_done,
-    /// Partitions found unchanged, of which no shard was rewritten.
+    /// Partitions found unchanged, without a rewritten shard.
     partitions_unchanged,
     /// Names added since the last ingest.
     names_added,
@@ -53,11 +53,11 @@ counters! {
     names_removed,
     /// Rows of the partitions that are planned.
     rows_planned,
-    /// Documents that are to be fetched, as far as the plan has come.
+    /// Documents to fetch, as far as planned.
     packuments_planned,
-    /// Requests for documents that ended, well or not.
+    /// Requests for documents that ended, with success or not.
     packuments_done,
-    /// Of these, the ones that an earlier run had received and staged.
+    /// Of these, documents that an earlier run had received and staged.
     packuments_resumed,
     /// Documents received.
     packuments_fresh,
@@ -67,11 +67,12 @@ counters! {
     packuments_gone,
     /// Documents that are no packument.
     packuments_malformed,
-    /// Documents older than announced.
+    /// Documents older than the announced revision.
     packuments_stale,
     /// Names whose request failed for good, or whose document is too large.
     packuments_failed,
-    /// Selected names that have no document, or no sound one, by what an earlier run found, and are not asked for again.
+    /// Selected names that, by the outcome of an earlier run, have no document or no sound one, and are not requested
+    /// again.
     names_without_document,
     /// Bytes of documents received, after content decoding.
     document_bytes,

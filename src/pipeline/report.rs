@@ -1,4 +1,4 @@
-//! The report of a worker about one partition, of which the summary of a run is made.
+//! The report of a worker about one partition. The summary of a run is made of such reports.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::npm::{DocRow, PackageName};
 /// Names that a dry run shows of each partition.
 const DRY_RUN_NAMES: usize = 5;
 
-/// What became of one item of work.
+/// The result of one item of work.
 #[derive(Debug, Clone)]
 pub(super) struct PartitionReport {
     /// The file stem of the partition.
@@ -22,28 +22,28 @@ pub(super) struct PartitionReport {
     pub(super) is_recovered: bool,
     /// Selected names that the registry does not list.
     pub(super) unlisted: Vec<PackageName>,
-    /// What is to be done, where there is something.
+    /// The planned work, if there is any.
     pub(super) planned: Option<PlannedPartition>,
-    /// When the manifest was written that the plan began with, RFC 3339.
+    /// The time at which the manifest was written that the plan began with, RFC 3339.
     pub(super) written_at: Option<String>,
 }
 
 /// How the work on a partition ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// It is as the registry announces, and was before.
+    /// It matches the registry, and did before.
     Unchanged,
-    /// New shards are in their places.
+    /// New shards are in place.
     Committed,
     /// It was only planned.
     Planned,
-    /// The run ends early; what came in is staged.
+    /// The run ends early; received documents are staged.
     LeftOut,
     /// Another process works on it.
     HeldBy(Box<LockRecord>),
 }
 
-/// What a dry run says of one partition.
+/// The plan of a dry run for one partition.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedPartition {
     /// Its file stem.
@@ -63,7 +63,7 @@ pub struct PlannedPartition {
 }
 
 impl PartitionReport {
-    /// The report of a partition that is planned: its new rows of `docs`, and its manifest before.
+    /// Returns the report of a planned partition: its new rows of `docs`, and its manifest before.
     pub(super) fn of(
         partition: &Partition,
         rows: &[DocRow],
@@ -92,7 +92,7 @@ impl PartitionReport {
         }
     }
 
-    /// The report of a partition that another process works on.
+    /// Returns the report of a partition that another process works on.
     pub(super) fn held_by(partition: &Partition, holder: LockRecord) -> PartitionReport {
         PartitionReport {
             stem: partition.file_stem(),

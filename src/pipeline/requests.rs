@@ -1,4 +1,5 @@
-//! The lake's count of requests per host and month: what a budget is measured against, whichever process sent them.
+//! The lake's count of requests per host and month. A budget is measured against it, whichever process sent the
+//! requests.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use crate::lake::Layout;
 use crate::registry::{BudgetSnapshot, Registry, RequestLedger};
 use crate::store::Store;
 
-/// Does `work`, which asks `registry`, with its requests counted in the lake where `store` holds one: each before it is
-/// sent, so that the count is never too low, and in the end exactly.
+/// Does `work`, which sends requests to `registry`, and counts them in the lake if `store` holds one. Each request is
+/// counted before it is sent, so the count is never too low, and in the end it is exact.
 ///
-/// Work that `only_reads` the lake goes on where the lake cannot be written, and is not counted then.
+/// Work that `only_reads` the lake goes on if the lake cannot be written. It is not counted then.
 pub(super) async fn counted<T>(
     store: &Store,
     registry: &Registry,
@@ -25,12 +26,12 @@ pub(super) async fn counted<T>(
         registry.count_in(Arc::new(LakeLedger { store: store.clone(), only_reads })).await?;
     }
     let result = work.await;
-    // Whatever else failed is the story.
+    // The first error is the one to report.
     let settled = registry.settle_budget().await;
     result.and_then(|done| settled.map(|()| done))
 }
 
-/// Has requests counted in the lake of `store` from now on, and those that were sent before there was one.
+/// Starts to count requests in the lake of `store`, and adds those that were sent before there was a lake.
 pub(super) async fn count_in_lake(store: &Store, registry: &Registry) -> Result<()> {
     registry.count_in(Arc::new(LakeLedger { store: store.clone(), only_reads: false })).await
 }

@@ -1,5 +1,5 @@
-//! Runs: the status that each process writes of its own run while it works on an origin, a small file in staging that is
-//! gone at the end; and the removal of what dead runs left.
+//! Runs: the status that each process writes of its own run while it works on an origin, and the removal of the files
+//! of dead runs. The status is a small file in staging that is removed at the end.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -17,27 +17,28 @@ use crate::lake::{OriginLayout, ProcessIdentity, Record};
 use crate::registry::Registry;
 use crate::store::Store;
 
-/// How often the file is replaced: often enough that `status` looks alive, and costs a disk nothing.
+/// How often the file is replaced: often enough that `status` looks alive, and rarely enough that a disk hardly
+/// notices.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
-/// Other runs are counted once in so many updates.
+/// Other runs are counted once in this many updates.
 const UPDATES_BETWEEN_LOOKS: u32 = 10;
-/// A run whose file is so old has died, or stands still, wherever it is.
+/// A run with a file this old has died, or stands still, on whatever machine it is.
 const SILENT_SECONDS: i64 = 60;
 
 /// The status of one run of one process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStatus {
-    /// Drawn anew for each run.
+    /// Drawn at random for each run.
     pub run: String,
     /// The name of its machine.
     pub host: String,
     /// The process's id on its machine.
     pub process_id: u32,
-    /// Where that id means anything, as far as the system tells.
+    /// The scope in which that id is valid, as far as the system tells.
     pub process_identity: Option<ProcessIdentity>,
-    /// When it began, seconds since 1970.
+    /// The time at which it began, in seconds since 1970.
     pub started_at_s: i64,
-    /// When this was written, seconds since 1970.
+    /// The time at which this was written, in seconds since 1970.
     pub updated_at_s: i64,
     /// Its counters.
     pub counts: ProgressSnapshot,
@@ -62,8 +63,8 @@ impl RunStatus {
         }
     }
 
-    /// Reads the status of every run of an origin, those of dead processes included. A damaged one counts as none: it is
-    /// only news.
+    /// Reads the status of every run of an origin, those of dead processes included. A damaged status counts as none:
+    /// it is only informative.
     pub async fn all(store: &Store, layout: &OriginLayout) -> Result<Vec<RunStatus>> {
         let mut runs: Vec<RunStatus> = Vec::new();
         for path in store.list(&layout.staging()).await? {
@@ -77,7 +78,7 @@ impl RunStatus {
         Ok(runs)
     }
 
-    /// Whether its process is known to be alive, or wrote its status not long ago.
+    /// Returns whether its process is known to be alive, or wrote its status not long ago.
     pub fn is_alive(&self) -> bool {
         let is_silent = self.updated_at_s + SILENT_SECONDS < jiff::Timestamp::now().as_second();
         let has_died = || self.process_identity.as_ref().is_some_and(|place| has_died(self.process_id, place));
@@ -85,8 +86,8 @@ impl RunStatus {
     }
 }
 
-/// How many machines the living of these runs work on. Two users of one machine, and two containers, count as two: they
-/// share nothing.
+/// Returns how many machines the live ones of these runs work on. Two users of one machine, and two containers, count
+/// as two: they share nothing.
 fn machines(runs: &[RunStatus]) -> usize {
     let place = |run: &RunStatus| match &run.process_identity {
         Some(place) => place.system.clone(),
@@ -95,14 +96,14 @@ fn machines(runs: &[RunStatus]) -> usize {
     runs.iter().filter(|run| run.is_alive()).map(place).collect::<BTreeSet<String>>().len()
 }
 
-/// Tells `registry` by how many machines it is asked for this origin.
+/// Tells `registry` how many machines send requests to it for this origin.
 async fn share(store: &Store, layout: &OriginLayout, registry: &Registry) -> Result<()> {
     let machines = u32::try_from(machines(&RunStatus::all(store, layout).await?)).unwrap_or(u32::MAX);
     registry.set_share(NonZeroU32::new(machines).unwrap_or(NonZeroU32::MIN));
     Ok(())
 }
 
-/// Removes the status and the listed rows of runs whose process is dead, and those of a version that kept one run an
+/// Removes the status and the listed rows of runs whose process is dead, and those of a version that kept one run per
 /// origin.
 pub(super) async fn sweep_runs(store: &Store, layout: &OriginLayout) -> Result<()> {
     let living: BTreeSet<String> =
@@ -129,8 +130,8 @@ pub(super) struct RunReporter {
 }
 
 impl RunReporter {
-    /// Writes the status once, and then again and again, and tells `registry` by how many machines it is asked. Fails as the
-    /// store does.
+    /// Writes the status once, then repeatedly, and tells `registry` how many machines send requests to it. Fails as
+    /// the store does.
     pub(super) async fn start(
         store: Store,
         layout: &OriginLayout,
@@ -149,11 +150,11 @@ impl RunReporter {
             while task_ended.run_until_cancelled(tokio::time::sleep(UPDATE_INTERVAL)).await.is_some() {
                 status.updated_at_s = jiff::Timestamp::now().as_second();
                 status.counts = progress.snapshot();
-                // News only: a disk that is full will stop the run where it matters.
+                // The status is only informative: a full disk stops the run at a write that matters.
                 let _ = task_store.put_record(&task_path, &status).await;
                 updates = updates.wrapping_add(1);
                 if updates.is_multiple_of(UPDATES_BETWEEN_LOOKS) {
-                    // What it last was holds where the runs cannot be read now.
+                    // If the runs cannot be read now, the last count stays.
                     let _ = share(&task_store, &task_layout, &registry).await;
                 }
             }
@@ -161,16 +162,16 @@ impl RunReporter {
         Ok(RunReporter { store, path, run, ended, task: AbortOnDropHandle::new(task) })
     }
 
-    /// The name of this run among those of its origin.
+    /// Returns the name of this run among those of its origin.
     pub(super) fn run(&self) -> &str {
         &self.run
     }
 
-    /// Ends the writing and removes the status.
+    /// Stops the writing and removes the status.
     pub(super) async fn end(self) -> Result<()> {
         self.ended.cancel();
-        // The task may be inside a put, which goes on where the task is only aborted; its file must not come back after the
-        // delete.
+        // The task may be inside a put. The put goes on if the task is only aborted, and its file must not come back
+        // after the delete.
         let _ = self.task.await;
         self.store.delete(&self.path).await
     }
@@ -206,7 +207,7 @@ mod tests {
         }
         assert_eq!(held.failed_at().unwrap().path, path);
         let ending = tokio::spawn(reporter.end());
-        // One that does not wait for the put has ended by then.
+        // A call that does not wait for the put has ended by then.
         for _ in 0..300_000 {
             tokio::task::yield_now().await;
         }

@@ -1,4 +1,4 @@
-//! Status: what a lake holds by its manifests, and what a running ingest says of itself. Reads no shard.
+//! Status: the contents of a lake by its manifests, and the status of running ingests. Reads no shard.
 
 use std::collections::BTreeMap;
 
@@ -13,38 +13,38 @@ use crate::lake::{LakeInfo, Layout, Manifest, OriginAge, OriginLayout, Partition
 use crate::store::Store;
 use crate::table::TableKind;
 
-/// What one origin of a lake holds.
+/// The contents of one origin of a lake.
 #[derive(Debug, Clone, Serialize)]
 pub struct OriginStatus {
     /// The origin's name.
     pub origin: String,
-    /// Where its rows came from.
+    /// The source of its rows.
     pub replicate_url: String,
-    /// Where its documents came from.
+    /// The source of its documents.
     pub registry_url: String,
     /// How many partitions there are; `None` before the first scan has ended.
     pub partitions_total: Option<u64>,
     /// How many have a manifest.
     pub partitions_committed: u64,
-    /// What earlier versions of the tool wrote; `all-docs rebuild` makes it anew.
+    /// The partitions and tables that earlier versions of the tool wrote; `all-docs rebuild` makes them again.
     pub old: OriginAge,
     /// Rows and bytes of each table.
     pub tables: BTreeMap<String, TableStatus>,
-    /// How many names ended in which outcome.
+    /// How many names have each outcome.
     pub outcomes: BTreeMap<String, u64>,
-    /// When the oldest and the newest manifest were written, RFC 3339.
+    /// The times at which the oldest and the newest manifest were written, RFC 3339.
     pub written: Option<(String, String)>,
-    /// Partitions with something in staging: a run is under way, or one died.
+    /// Partitions with files in staging: a run is in progress, or one died.
     pub partitions_staged: u64,
-    /// What the ingests that run now say of themselves.
+    /// The status of the ingests that run now.
     pub runs: Vec<RunStatus>,
-    /// What ingests that died said of themselves last.
+    /// The last status of ingests that died.
     pub dead_runs: Vec<RunStatus>,
     /// Whether a process that may write the origin is alive, by its lock and the leases of partitions.
     pub is_at_work: bool,
 }
 
-/// What one table holds.
+/// The contents of one table.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct TableStatus {
     /// Shards.
@@ -55,7 +55,7 @@ pub struct TableStatus {
     pub size_bytes: u64,
 }
 
-/// What a lake holds, origin by origin; `None` where there is no lake.
+/// Reads the contents of a lake, origin by origin; returns `None` if there is no lake.
 pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
     let Some(info) = read_lake(store).await? else { return Ok(None) };
     let mut origins = Vec::new();
@@ -63,7 +63,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
         let layout = Layout::origin(&name);
         let manifests = read_manifests(store, &layout).await?;
         let (runs, dead_runs) = RunStatus::all(store, &layout).await?.into_iter().partition(RunStatus::is_alive);
-        // A lock that cannot be read hides nothing else of the lake; `ingest` and `verify` name it.
+        // An unreadable lock hides nothing else of the lake; `ingest` and `verify` name it.
         let is_at_work = matches!(live_holder(store, &layout.lock()).await, Ok(Some(_)))
             || live_workers(store, &layout).await.is_ok_and(|workers| !workers.is_empty());
         let mut status = OriginStatus {
@@ -99,7 +99,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
     Ok(Some(origins))
 }
 
-/// What earlier versions of the tool wrote of each origin. A manifest that cannot be read tells nothing.
+/// Returns what earlier versions of the tool wrote of each origin. Unreadable manifests are passed over.
 pub async fn lake_ages(store: &Store, info: &LakeInfo) -> Result<BTreeMap<String, OriginAge>> {
     let mut ages = BTreeMap::new();
     for name in info.origins.keys() {
@@ -113,13 +113,13 @@ pub async fn lake_ages(store: &Store, info: &LakeInfo) -> Result<BTreeMap<String
     Ok(ages)
 }
 
-/// The partition set of an origin; `None` before its first scan has ended.
+/// Reads the partition set of an origin; returns `None` before its first scan has ended.
 pub async fn read_partition_set(store: &Store, layout: &OriginLayout) -> Result<Option<PartitionSet>> {
     store.read_record(&layout.partition_set()).await
 }
 
-/// Keeps the partition set of an origin that has none yet, and returns the one that it then has: another process may have
-/// been faster.
+/// Keeps the partition set of an origin that has none yet, and returns the set that it then has: another process may
+/// have been faster.
 pub(super) async fn keep_partition_set(
     store: &Store,
     layout: &OriginLayout,
@@ -145,7 +145,7 @@ async fn staged_partitions(store: &Store, layout: &OriginLayout) -> Result<u64> 
 }
 
 impl OriginStatus {
-    /// The tables in the order of the documentation.
+    /// Returns the tables in the order of the documentation.
     pub fn tables_in_order(&self) -> impl Iterator<Item = (&'static str, &TableStatus)> {
         TableKind::ALL.into_iter().filter_map(|kind| Some((kind.as_str(), self.tables.get(kind.as_str())?)))
     }

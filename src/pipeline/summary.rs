@@ -1,4 +1,4 @@
-//! Summary: what one ingest read, wrote, skipped and failed. Not here: how it is shown (`cli/`).
+//! Summary: everything that one ingest read, wrote, skipped and failed. Not here: how it is shown (`cli/`).
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use crate::error::Result;
 use crate::lake::{OriginLayout, PartitionSet};
 use crate::table::TableKind;
 
-/// Unlisted names that a summary shows.
+/// How many unlisted names a summary shows.
 const UNLISTED_NAMES_SHOWN: usize = 10;
 
-/// What one ingest did.
+/// The result of one ingest.
 #[derive(Debug, Clone, Serialize)]
 pub struct IngestSummary {
     /// The origin's name.
     pub origin: String,
-    /// Where the lake lies.
+    /// The location of the lake.
     pub lake: String,
-    /// Whether nothing was fetched and written because only the plan was asked for.
+    /// Whether only the plan was wanted, so that nothing was fetched or written.
     pub dry_run: bool,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
@@ -35,27 +35,27 @@ pub struct IngestSummary {
     /// How long it took, in seconds.
     #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
-    /// What the scan found wrong with the listing.
+    /// The faults that the scan found in the listing.
     pub scan: ScanSummary,
     /// Partitions whose interrupted commit was rolled forward at the start.
     pub commits_recovered: u64,
-    /// Selected names that the registry does not list: the first of them, and how many.
+    /// The first of the selected names that the registry does not list.
     pub unlisted_names: Vec<String>,
     /// How many selected names the registry does not list.
     pub unlisted_count: u64,
     /// Partitions that grew past twice their size: file stem and rows.
     pub overgrown: Vec<(String, u64)>,
-    /// What a dry run found, partition by partition; those without a change are left out.
+    /// The result of a dry run, partition by partition; partitions without a change are left out.
     pub plan: Vec<PlannedPartition>,
-    /// What other processes did meanwhile.
+    /// The work of other processes meanwhile.
     pub others: OthersSummary,
-    /// What the lake holds of the origin now.
+    /// The contents of the origin in the lake now.
     pub state: LakeState,
 }
 
 impl IngestSummary {
-    /// Whether every selected name has its document, or needs none, and the registry listed the names that it says it
-    /// has.
+    /// Returns whether every selected name has its document, or needs none, and the registry listed the names that it
+    /// claims to have.
     pub fn is_complete(&self) -> bool {
         let counts = &self.counts;
         let without = [
@@ -71,28 +71,28 @@ impl IngestSummary {
     }
 }
 
-/// What the scan says of the registry's listing.
+/// The facts that the scan found about the registry's listing.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ScanSummary {
     /// Rows listed, each name once.
     pub listed: u64,
     /// `total_rows` of the first page and of the last.
     pub total_rows: Option<(u64, u64)>,
-    /// How many rows fewer were listed than the registry says it has; `None` where it does not say.
+    /// How many rows fewer were listed than the registry claims to have; `None` if it does not state a number.
     pub missing_rows: Option<u64>,
-    /// Sentences about rows out of order, repeated, outside their range or unusable.
+    /// Warnings about rows out of order, repeated, outside their range or unusable.
     pub warnings: Vec<String>,
 }
 
 impl ScanSummary {
-    /// How many names fewer were listed than the registry says it has, and how many those are; `None` where it does not
-    /// say.
+    /// Returns how many names fewer were listed than the registry claims to have, and the claimed number; `None` if it
+    /// does not state one.
     pub(super) fn missing_of_total(&self) -> Option<(u64, u64)> {
         self.missing_rows.map(|missing| (missing, missing + self.listed))
     }
 }
 
-/// Collects what the summary says beyond the counters.
+/// Collects the parts of the summary beyond the counters.
 pub(super) struct SummaryBuilder {
     began_at_us: i64,
     scan: ScanSummary,
@@ -106,7 +106,7 @@ pub(super) struct SummaryBuilder {
 }
 
 impl SummaryBuilder {
-    /// Of a run that began at a moment, in microseconds since 1970.
+    /// Starts the summary of a run that began at a moment, in microseconds since 1970.
     pub(super) fn new(began_at_us: i64) -> SummaryBuilder {
         SummaryBuilder {
             began_at_us,
@@ -178,7 +178,7 @@ impl SummaryBuilder {
     }
 }
 
-/// What other processes did meanwhile, as far as this one met them.
+/// The work of other processes meanwhile, as far as this one noticed it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct OthersSummary {
     /// Partitions that they brought up to date before this process came to them.
@@ -187,7 +187,7 @@ pub struct OthersSummary {
     pub processes: Vec<String>,
 }
 
-/// What an origin of a lake holds, by its manifests.
+/// The contents of an origin in a lake, by its manifests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct LakeState {
     /// Partitions that are committed.

@@ -1,4 +1,5 @@
-//! Work: one partition that is to be brought up to date, as a source gives it to a worker. Not here: where it comes from
+//! Work: one partition to bring up to date, as a source passes it to a worker. Not here: where it comes from
+//! (`source`), and how it is done (`worker`).
 //! (`source`), and how it is done (`worker`).
 
 use std::sync::Arc;
@@ -7,51 +8,52 @@ use crate::diff::Selection;
 use crate::lake::Partition;
 use crate::npm::{Change, ChangeKind, DocRow, Representation};
 
-/// One partition, the news of it, and what is wanted of it.
+/// One partition, the announced names in it, and what is wanted of it.
 #[derive(Debug, Clone)]
 pub struct WorkItem {
     /// The partition.
     pub partition: Partition,
-    /// What the registry announces of it.
+    /// The names that the registry announces in it.
     pub announced: Announced,
-    /// What is wanted of it.
+    /// The wanted documents and limits.
     pub wanted: Arc<Wanted>,
 }
 
-/// What a registry announces of one partition.
+/// The names that a registry announces in one partition.
 #[derive(Debug, Clone)]
 pub enum Announced {
-    /// All names that it lists there: a name of the lake that is not among them is gone.
+    /// All names that it lists there: a name of the lake that is missing from them is gone.
     Listing {
         /// Strictly ascending by name.
         rows: Arc<Vec<DocRow>>,
-        /// When the listing began, in microseconds since 1970.
+        /// The time at which the listing began, in microseconds since 1970.
         began_at_us: i64,
     },
     /// Some names that changed: all others stay as the lake has them. Strictly ascending by name.
     Changes(Arc<Vec<Change>>),
 }
 
-/// What is wanted of every partition of a run, and its limits.
+/// The wanted documents of every partition of a run, and the limits.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// Which form of documents.
+    /// The form of documents.
     pub representation: Representation,
-    /// Whose documents.
+    /// The names whose documents are wanted.
     pub selection: Selection,
-    /// Whether documents that are held at the announced revision are asked for again.
+    /// Whether documents that are held at the announced revision are requested again.
     pub refresh: bool,
-    /// When the run began, in microseconds since 1970. A name that was asked for since then, by any process, is not asked
-    /// for again unless another revision is announced.
+    /// The time at which the run began, in microseconds since 1970. A name that any process requested since then is not
+    /// requested again unless another revision is announced.
     pub began_at_us: i64,
-    /// The largest document that is taken, in bytes.
+    /// The largest document that is accepted, in bytes.
     pub max_document_bytes: u64,
 }
 
 impl Announced {
-    /// The rows of `docs` that follow from what is announced and what the lake has, and when they were listed.
+    /// Returns the rows of `docs` that follow from the announced names and the lake's rows, and the time at which they
+    /// were listed.
     ///
-    /// Where another process has committed a later listing, that one counts.
+    /// If another process has committed a later listing, that listing counts.
     pub(super) fn rows(&self, held: &[DocRow], held_at_us: Option<i64>) -> (Arc<Vec<DocRow>>, Option<i64>) {
         match self {
             Announced::Listing { began_at_us, .. }
@@ -65,7 +67,7 @@ impl Announced {
     }
 }
 
-/// `held` after `changes`; both are ascending.
+/// Returns `held` after `changes`; both are ascending.
 fn changed(held: &[DocRow], changes: &[Change]) -> Vec<DocRow> {
     let mut rows = Vec::with_capacity(held.len() + changes.len());
     let mut held = held.iter().peekable();

@@ -1,9 +1,9 @@
-//! Which form a pivots file has, and the reading of those that are data: a JSON array, and one key a line.
+//! Detects the form of a pivots file, and reads the forms that are data: a JSON array, and one key a line.
 
 use super::{PivotElement, shown_pivot};
 use crate::error::{Error, Result};
 
-/// How a pivots file is written.
+/// The form of a pivots file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// One key a line.
@@ -12,10 +12,10 @@ pub(super) enum Form {
     Code,
 }
 
-/// Suffixes of files that are code, whatever they hold.
+/// Suffixes of files that are code, whatever their contents.
 const CODE_SUFFIXES: [&str; 6] = [".json", ".json5", ".jsonc", ".js", ".mjs", ".cjs"];
 
-/// How a line of code can begin and a key cannot: names hold no blanks and no brackets.
+/// Texts with which a line of code can begin and a key cannot: names hold no blanks and no brackets.
 const CODE_STARTS: [&str; 16] = [
     "[",
     "(",
@@ -36,7 +36,7 @@ const CODE_STARTS: [&str; 16] = [
 ];
 
 impl Form {
-    /// By the suffix of `file_name`, and for any other suffix by how the lines of `text` begin.
+    /// Detects the form by the suffix of `file_name`, and for any other suffix by how the lines of `text` begin.
     pub(super) fn of(text: &str, file_name: &str) -> Form {
         let file_name = file_name.to_ascii_lowercase();
         if CODE_SUFFIXES.iter().any(|suffix| file_name.ends_with(suffix)) {
@@ -47,19 +47,19 @@ impl Form {
     }
 }
 
-/// The elements of a JSON array of texts and nulls; `None` for any other text.
+/// Parses a JSON array of texts and nulls; returns `None` for any other text.
 pub(super) fn read_json(text: &str) -> Option<Vec<PivotElement>> {
     let list: Vec<Option<String>> = serde_json::from_str(text).ok()?;
     Some(list.into_iter().map(|key| key.map_or(PivotElement::Null, PivotElement::Text)).collect())
 }
 
-/// The keys of a file with one key a line, and the number of each one's line, counted from 1.
+/// Parses a file with one key a line. Returns the keys and the line number of each, counted from 1.
 ///
-/// A first or last line `null` is an open end. Elsewhere it is the key `null`, which is a package's name.
+/// `null` in the first or last line is an open end. Elsewhere it is the key `null`, which is a package's name.
 ///
 /// # Errors
-/// [`crate::error::ErrorKind::Input`] for a line with something that no key typed as a line has: then the file is
-/// something else, a table or a page, and keys made of it would be believed in silence.
+/// [`crate::error::ErrorKind::Input`] for a line with a character that no typed key has. The file is then something
+/// else, a table or a page, and its lines would be taken for keys without notice.
 pub(super) fn read_lines(text: &str) -> Result<(Vec<PivotElement>, Vec<usize>)> {
     let mut keys = Vec::new();
     let mut line_numbers = Vec::new();
@@ -85,12 +85,12 @@ pub(super) fn read_lines(text: &str) -> Result<(Vec<PivotElement>, Vec<usize>)> 
     Ok((elements.collect(), line_numbers))
 }
 
-/// Whether a letter in a line says that the line is no key: names hold none of these.
+/// Returns whether a letter shows that a line is no key: names hold none of these.
 fn is_odd(letter: char) -> bool {
     letter.is_whitespace() || letter.is_control() || matches!(letter, '"' | '\'' | '`' | ',' | ';' | '<' | '>')
 }
 
-/// The line up to a `#` that begins it or follows a blank.
+/// Returns the line up to a `#` that begins it or follows a blank.
 fn without_comment(line: &str) -> &str {
     let is_comment = |at: usize| line[..at].chars().next_back().is_none_or(char::is_whitespace);
     let comment = line.match_indices('#').find(|(at, _)| is_comment(*at));

@@ -1,7 +1,7 @@
-//! Pivots: the keys at which the name space is cut for scanning, and how they are read from a user's file.
+//! Pivots: the keys at which the name space is cut for scanning, and the parser of a user's pivots file.
 //!
-//! Not here: code that computes pivots, which `script` evaluates; where partitions are stored
-//! ([`crate::lake::Derivation`]); which file is read, and by whom (`cli/`).
+//! Not here: code that computes pivots, which `script` evaluates; the boundaries of stored partitions
+//! ([`crate::lake::Derivation`]); the choice and reading of the file (`cli/`).
 
 mod form;
 #[cfg(test)]
@@ -14,7 +14,7 @@ use form::Form;
 /// The longest file that is read. Pivots files in use have up to 35,000 keys, which is less than one megabyte.
 const MAX_SOURCE_BYTES: usize = 32 << 20;
 
-/// How much of a value an error shows.
+/// How many characters of a value an error shows.
 const SHOWN_CHARS: usize = 60;
 
 /// The keys between ranges, strictly ascending by their UTF-8 bytes; never empty texts. N pivots make N+1 ranges.
@@ -23,18 +23,18 @@ pub struct Pivots {
     keys: Vec<String>,
 }
 
-/// One element of a list of pivots as it was found, before it is checked.
+/// One element of a list of pivots as found, before it is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PivotElement {
     /// An open end.
     Null,
     /// A key.
     Text(String),
-    /// What no pivot can be, described: "the number 5".
+    /// The description of a value that cannot be a pivot: "the number 5".
     Other(String),
 }
 
-/// What the text of a pivots file holds.
+/// The contents of a pivots file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PivotsText<'a> {
     /// The pivots themselves.
@@ -53,23 +53,23 @@ impl Pivots {
     /// Takes keys that are already a list of texts.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Input`] that shows the first key that is empty, out of order or there twice. No
-    /// keys at all are fine here: they make one range of all names.
+    /// [`crate::error::ErrorKind::Input`] with the first key that is empty, out of order or repeated. An empty list is
+    /// valid here: it makes one range of all names.
     pub fn new(keys: Vec<String>) -> Result<Self> {
         let elements = keys.into_iter().map(PivotElement::Text).collect();
         Pivots::check(elements, &Numbering::Index)
     }
 
-    /// Reads the text of a pivots file. `file_name` helps to tell its form, and stands in errors.
+    /// Parses the text of a pivots file. `file_name` helps to detect its form, and appears in errors.
     ///
-    /// Two forms are data: a JSON array of texts, and plain lines with one key each, where a line that begins with `#`,
-    /// or the part after a blank and `#`, is a comment. `null` as the first or last element stands for an open end, which
-    /// every list has anyway; so `[null]` is the one range of all names. An empty list is an error, because it is rather a
-    /// mistake than a wish. All other forms are [`PivotsText::Code`].
+    /// Two forms are data: a JSON array of texts, and plain lines with one key each. In plain lines, a line that begins
+    /// with `#`, and the part after a blank and `#`, is a comment. `null` as the first or last element stands for an
+    /// open end. Every list has open ends anyway, so `[null]` is the one range of all names. An empty list is an error,
+    /// because it is more likely a mistake than intended. All other forms are [`PivotsText::Code`].
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Input`]: a file that is too long, a line that is no key, or a pivot that is empty, out
-    /// of order or there twice; the error shows which, and its neighbour.
+    /// [`crate::error::ErrorKind::Input`] for a file that is too long, a line that is no key, or a pivot that is empty,
+    /// out of order or repeated. The error shows the pivot and its neighbour.
     pub fn parse<'a>(text: &'a str, file_name: &str) -> Result<PivotsText<'a>> {
         Pivots::parse_text(text, file_name).doing(|| doing(file_name))
     }
@@ -96,7 +96,7 @@ impl Pivots {
     /// Takes the list that the code of the file `file_name` computed.
     ///
     /// # Errors
-    /// As [`Pivots::parse`], and where an element is no text.
+    /// As [`Pivots::parse`], and for an element that is no text.
     pub fn from_elements(elements: Vec<PivotElement>, file_name: &str) -> Result<Self> {
         Pivots::of_file(elements, &Numbering::Index).doing(|| doing(file_name))
     }
@@ -112,7 +112,8 @@ impl Pivots {
         Pivots::check(elements, numbering)
     }
 
-    /// The error for a list of more than [`Pivots::MAX_COUNT`] elements. `count` is a number as JavaScript counts.
+    /// Returns the error for a list of more than [`Pivots::MAX_COUNT`] elements. `count` is a number as JavaScript
+    /// counts.
     pub fn too_many(count: f64) -> Error {
         Error::input(format!("it has {count} pivots, and at most {} are read", Pivots::MAX_COUNT))
     }
@@ -150,17 +151,17 @@ impl Pivots {
         Ok(Pivots { keys })
     }
 
-    /// The keys, strictly ascending by bytes.
+    /// Returns the keys, strictly ascending by bytes.
     pub fn keys(&self) -> &[String] {
         &self.keys
     }
 
-    /// How many ranges they make: one more than keys.
+    /// Returns how many ranges they make: one more than keys.
     pub fn range_count(&self) -> usize {
         self.keys.len() + 1
     }
 
-    /// The ranges in order, half-open and without gaps; the first is open below, the last above.
+    /// Returns the ranges in order, half-open and without gaps; the first is open below, the last above.
     pub fn ranges(&self) -> impl Iterator<Item = Partition> + '_ {
         (0..self.range_count()).map(|index| Partition {
             start: index.checked_sub(1).and_then(|before| self.keys.get(before)).cloned(),
@@ -169,7 +170,7 @@ impl Pivots {
     }
 }
 
-/// How an error counts elements.
+/// How an error numbers elements.
 enum Numbering {
     /// `pivots[3]`, counted from 0 as JavaScript does.
     Index,
@@ -223,7 +224,7 @@ fn out_of_order(before: (usize, &str), here: (usize, &str), numbering: &Numberin
     Error::input(message).hint(hint)
 }
 
-/// A text in quotes, cut where it is too long to show.
+/// Quotes a text, and cuts it if it is too long to show.
 pub fn shown_pivot(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((at, _)) => format!("{:?}…", &text[..at]),

@@ -1,4 +1,5 @@
-//! The forms of pivots files that are data, and how bad ones are refused. `script` has the tests of those that are code.
+//! Tests of the pivots files that are data, and of the errors for bad ones. `script` has the tests of those that are
+//! code.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -11,7 +12,7 @@ fn keys(text: &str, file_name: &str) -> Vec<String> {
     }
 }
 
-/// The error's sentence and hint, after checking that it is one of bad input.
+/// Returns the error's message and hint, after checking that it is an input error.
 fn refusal(text: &str, file_name: &str) -> String {
     let error = Pivots::parse(text, file_name).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Input, "{error:?}");

@@ -1,4 +1,4 @@
-//! Leases: one holder, takeover, renewal, and the exclusion of partitions and whole origins.
+//! Tests of leases: one holder, takeover, renewal, and the exclusion of partitions and whole origins.
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ fn record(expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> LockR
     }
 }
 
-/// A lock that somebody left, on another machine unless `process_identity` says otherwise.
+/// A lock left by another process, on another machine unless `process_identity` says otherwise.
 async fn leave(store: &Store, expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> Bytes {
     let path = Layout::origin("npm").lock();
     store.put_record(&path, &record(expires_in_s, process_identity)).await.unwrap();
@@ -113,7 +113,7 @@ async fn one_that_is_being_renewed_when_it_is_given_back_is_given_back() {
         tokio::task::yield_now().await;
     }
     let ending = tokio::spawn(lease.end());
-    // One that does not wait for the renewal has read the lock by then.
+    // A call that does not wait for the renewal has read the lock by then.
     for _ in 0..300_000 {
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! The tables of one partition, made again from its raw documents and staged. Blocks.
+//! Makes the tables of one partition again from its raw documents, and stages them. Blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -19,18 +19,18 @@ use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 const REPAIR: &str = "all-docs verify --repair makes the partition sound; then run the same command again";
 
-/// What a rebuild of a partition needs to know.
+/// The input of a rebuild of a partition.
 pub(super) struct Task {
     pub(super) store: Store,
     pub(super) layout: OriginLayout,
-    /// What the partition holds.
+    /// The manifest of the partition.
     pub(super) manifest: Manifest,
     /// The tables to make again.
     pub(super) tables: BTreeSet<TableKind>,
     pub(super) progress: Arc<Progress>,
     /// Cancelled when the run ends early: the build ends at the next document or batch.
     pub(super) stop: CancellationToken,
-    /// Held while a large document becomes rows; of all partitions.
+    /// Held while a large document becomes rows; shared by all partitions.
     pub(super) large_documents: Arc<Mutex<()>>,
 }
 
@@ -39,7 +39,7 @@ impl Task {
     /// when it is to stop.
     pub(super) fn build(&self) -> Result<Manifest> {
         let mut shards = self.manifest.shards.clone();
-        // What the documents do not tell is encoded again as it is.
+        // Tables that cannot be made from the documents are encoded again as they are.
         for table in [TableKind::Docs, TableKind::Outcomes].into_iter().filter(|table| self.tables.contains(table)) {
             shards.insert(table.to_string(), self.encode_again(table)?);
         }
@@ -108,8 +108,8 @@ impl Task {
         file.ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))
     }
 
-    /// Opens a shard whose bytes are to be replaced: they must be those that the manifest names, or damage would become
-    /// what the next manifest vouches for.
+    /// Opens a shard whose bytes are to be replaced. They must be those that the manifest names; otherwise the next
+    /// manifest would vouch for damage.
     fn open_sound(&self, table: TableKind) -> Result<ShardFile> {
         if let Some(meta) = self.manifest.shards.get(table.as_str())
             && let Err(difference) = compare(self.open(table)?, meta)
@@ -125,7 +125,7 @@ impl Task {
     }
 }
 
-/// The shards of the document tables under way, and the rows that are not written to them yet.
+/// The shards of the document tables in progress, and the rows that are not written to them yet.
 struct DocumentShards {
     tables: DocumentTables,
     writers: BTreeMap<TableKind, ShardWriter<StagedFile>>,
@@ -134,7 +134,7 @@ struct DocumentShards {
 }
 
 impl DocumentShards {
-    /// Adds the rows of a document, and writes the rows so far where they are enough, as an ingest does.
+    /// Adds the rows of a document, and writes the rows so far if there are enough, as an ingest does.
     fn push(&mut self, document: &RawDocument<'_>) -> Result<()> {
         let writers = &mut self.writers;
         let input = DocumentInput {
@@ -165,7 +165,7 @@ impl DocumentShards {
     }
 }
 
-/// Writes rows to the tables that are made.
+/// Writes rows to the tables in progress.
 fn write(
     writers: &mut BTreeMap<TableKind, ShardWriter<StagedFile>>,
     rows: impl IntoIterator<Item = (TableKind, RecordBatch)>,

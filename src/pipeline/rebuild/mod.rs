@@ -1,7 +1,7 @@
 //! Rebuild: makes the tables of a lake again from its raw documents, partition by partition, without a request.
 //!
-//! A partition is made on one thread that may block, as many at once as there are cores, and committed as by an ingest. What
-//! is committed is not made again, so a run that was stopped goes on where it was. Not here: which bytes a table has
+//! One thread that may block makes a partition, as many at once as there are cores; the commit is that of an ingest. A
+//! committed partition is not made again, so a stopped run continues where it was. Not here: the bytes of a table
 //! (`table/`, `encode/`), and the order in which shards become visible (`commit`).
 
 mod build;
@@ -29,27 +29,27 @@ use crate::lake::{Layout, Manifest, OriginLayout, Partition};
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
-/// The command that leases are taken for.
+/// The command for which leases are taken.
 const PURPOSE: &str = "rebuild";
 
-/// What a rebuild is to do.
+/// The settings of a rebuild.
 #[derive(Debug, Clone, Default)]
 pub struct RebuildOptions {
-    /// The origin; every one of the lake where it is `None`.
+    /// The origin; `None` for every origin of the lake.
     pub origin: Option<String>,
-    /// The tables to make again, and whatever else of a partition has the schema of an earlier version; all tables where it
-    /// is empty.
+    /// The tables to make again, besides all tables of a partition that have the schema of an earlier version. Empty
+    /// for all tables.
     pub tables: BTreeSet<TableKind>,
-    /// Whether shards are made again that this version made.
+    /// Whether shards that this version made are made again.
     pub force: bool,
 }
 
-/// What a rebuild did.
+/// The result of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RebuildSummary {
     /// The origins.
     pub origins: Vec<String>,
-    /// Where the lake lies.
+    /// The location of the lake.
     pub lake: String,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
@@ -57,7 +57,7 @@ pub struct RebuildSummary {
     pub partitions_total: u64,
     /// Partitions that were made again.
     pub partitions_rebuilt: u64,
-    /// Partitions of which this version had made every shard that was wanted.
+    /// Partitions whose wanted shards were all made by this version already.
     pub partitions_current: u64,
     /// Partitions whose interrupted commit was rolled forward at the start.
     pub commits_recovered: u64,
@@ -68,11 +68,11 @@ pub struct RebuildSummary {
     pub elapsed: Duration,
 }
 
-/// Makes the tables of a lake again from its raw documents. `stop` ends it early and cleanly: what is committed stays, and
-/// the summary says so.
+/// Makes the tables of a lake again from its raw documents. `stop` ends it early and cleanly: committed partitions
+/// stay, and the summary says that it was stopped.
 ///
-/// Fails with [`ErrorKind::Lake`] where there is no lake or no such origin, for a lake of a newer version, where another
-/// process holds the lock of an origin, and where a shard that is needed is lost or damaged.
+/// Fails with [`ErrorKind::Lake`] if there is no lake or no such origin, for a lake of a newer version, if another
+/// process holds the lock of an origin, and if a needed shard is lost or damaged.
 pub async fn rebuild(
     store: &Store,
     options: &RebuildOptions,
@@ -112,14 +112,14 @@ pub async fn rebuild(
     Ok(summary)
 }
 
-/// A rebuild under way of one origin, or of one of its partitions.
+/// A rebuild in progress of one origin, or of one of its partitions.
 #[derive(Clone)]
 pub(super) struct Run {
     pub(super) store: Store,
     pub(super) layout: OriginLayout,
     pub(super) wanted: Wanted,
     pub(super) progress: Arc<Progress>,
-    /// Cancelled when the run is to end: by its caller, and by the first failure.
+    /// Cancelled to end the run: by its caller, and by the first failure.
     pub(super) stop: CancellationToken,
     /// Held while a large document becomes rows.
     pub(super) large_documents: Arc<Mutex<()>>,
@@ -152,8 +152,8 @@ impl Run {
         Ok(())
     }
 
-    /// Makes partitions again, as many at once as there are cores. Returns those that another process holds. Each that was
-    /// begun runs to its end, so that nothing is written after the leases are given back.
+    /// Makes partitions again, as many at once as there are cores. Returns those that another process holds. Each
+    /// partition that has begun runs to its end, so nothing is written after the leases are given back.
     async fn partitions(&self, partitions: Vec<Partition>, summary: &mut RebuildSummary) -> Result<Vec<Partition>> {
         let at_once = std::thread::available_parallelism().map_or(1, usize::from);
         let (mut held, mut failure) = (Vec::new(), None);
@@ -174,7 +174,7 @@ impl Run {
         failure.map_or(Ok(held), Err)
     }
 
-    /// Which partitions are to be made again, and how much that is. Blocks.
+    /// Finds which partitions are to be made again, and how much work that is. Blocks.
     fn plan(&self, manifests: Vec<Manifest>) -> Result<Partitions> {
         let mut partitions = Partitions::default();
         for manifest in manifests {
@@ -216,7 +216,7 @@ impl Run {
 /// How the work on a partition ended.
 enum Ended {
     Rebuilt,
-    /// There was nothing to do any more.
+    /// There was nothing left to do.
     Current,
     /// Another process works on it.
     Held(Partition),
@@ -226,12 +226,12 @@ enum Ended {
 #[derive(Default)]
 struct Partitions {
     to_rebuild: Vec<Partition>,
-    /// How many are as they should be.
+    /// How many need no work.
     skipped: u64,
 }
 
-/// Makes what is wanted of a partition again and commits it. Returns whether there was anything to do. The caller holds
-/// `lease`.
+/// Makes the wanted tables of a partition again and commits them. Returns whether there was anything to do. The caller
+/// holds `lease`.
 pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &LeaseWatch) -> Result<bool> {
     if run.stop.is_cancelled() {
         return Err(Error::interrupted());
@@ -253,7 +253,7 @@ pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &
     let Some((manifest, tables)) = built else { return Ok(false) };
     lease.confirm().await?;
     let (store, layout) = (run.store.clone(), run.layout.clone());
-    // To its end, also when this future is dropped meanwhile.
+    // Runs to its end, even if this future is dropped meanwhile.
     let committed = tokio::spawn(async move { commit(&store, &layout, &manifest, &tables).await }).await;
     committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
     Ok(true)

@@ -1,4 +1,4 @@
-//! Which tables of a partition a rebuild makes again, by its manifest and the sizes of its shards.
+//! Selects the tables of a partition that a rebuild makes again, by its manifest and the sizes of its shards.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use crate::store::Store;
 use crate::table::{TableKind, schema_version};
 use crate::version::TOOL_VERSION;
 
-/// What is to be made again, besides what has the schema of an earlier version and what is lost.
+/// The tables to make again, besides lost ones and those with the schema of an earlier version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::pipeline) struct Wanted {
-    /// The tables to make again where another version of the tool made them.
+    /// The tables to make again if another version of the tool made them.
     pub(in crate::pipeline) tables: BTreeSet<TableKind>,
-    /// Whether they are made again where this version made them.
+    /// Whether they are made again even if this version made them.
     pub(in crate::pipeline) force: bool,
 }
 
 impl Wanted {
-    /// The tables of a partition to make again. Never so few that shards of two versions of the schema stay beside each
-    /// other. Looks at the sizes of the shards, so it blocks.
+    /// Returns the tables of a partition to make again, so many that shards of two schema versions never stay beside
+    /// each other. Reads the sizes of the shards, so it blocks.
     pub(super) fn of(&self, store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<BTreeSet<TableKind>> {
         let mut tables: BTreeSet<TableKind> = manifest.old_tables().map(|(table, _)| table).collect();
         for table in TableKind::ALL {
@@ -37,7 +37,7 @@ fn is_of_this_version(table: TableKind, meta: &ShardMeta) -> bool {
     meta.schema_version == schema_version(table) && meta.tool_version == TOOL_VERSION
 }
 
-/// Whether a shard is there in the size that its manifest names.
+/// Returns whether a shard exists with the size that its manifest names.
 fn is_as_named(store: &Store, path: &str, meta: &ShardMeta) -> Result<bool> {
     let file = store.blocking().open(path)?;
     Ok(file.is_some_and(|file| file.size_bytes() == meta.size_bytes))

@@ -1,5 +1,5 @@
-//! A rebuild that fails, or whose process dies, before each step that changes the store, and one that is stopped: readers
-//! never see half a shard, and a rerun ends in the bytes of an undisturbed run.
+//! Tests a rebuild that fails, or whose process dies, before each step that changes the store, and one that is stopped:
+//! readers never see half a shard, and a rerun ends in the bytes of an undisturbed run.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use crate::sample::{Options, SampleServer, World};
 use crate::store::{Failure, Reached, Step, Store};
 use crate::table::TableKind;
 
-/// Runs that are tried side by side.
+/// Runs that are tried at the same time.
 const AT_ONCE: usize = 3;
 
 /// A lake of a few partitions that an earlier version wrote, as its manifests say.
@@ -54,7 +54,7 @@ async fn rebuilt(store: &Store, stop: &CancellationToken) -> Result<RebuildSumma
     rebuild(store, &RebuildOptions::default(), Arc::default(), stop.clone()).await
 }
 
-/// What a rebuild reaches in peace: the lake then, and the steps on the way.
+/// Rebuilds without a failure. Returns the lake and the steps on the way.
 async fn in_peace(place: Backend, before: &BTreeMap<String, Bytes>) -> (Lake, Vec<Reached>) {
     let quiet = place.lake(before).await;
     let summary = rebuilt(&quiet.store, &CancellationToken::new()).await.unwrap();
@@ -156,7 +156,7 @@ async fn one_that_is_stopped_ends_what_it_commits_and_goes_on_where_it_was() {
     assert_eq!(rest.partitions_rebuilt, summary.partitions_total - summary.partitions_rebuilt);
     assert_same(&lake.store, &quiet.store, "a stop").await;
 
-    // One that is stopped before it began changes no table.
+    // A run that is stopped before it began changes no table.
     let lake = Backend::Memory.lake(&before).await;
     let summary = rebuilt(&lake.store, &stop).await.unwrap();
     assert!(summary.interrupted && summary.partitions_rebuilt == 0, "{summary:?}");
@@ -166,7 +166,7 @@ async fn one_that_is_stopped_ends_what_it_commits_and_goes_on_where_it_was() {
     assert!(shards(objects(&lake.store).await).eq(shards(before)));
 }
 
-/// What a dead process staged and no intent tells of is not taken for what a later commit staged.
+/// A shard that a dead process staged without an intent is not taken for one that a later commit staged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_a_dead_process_staged_is_not_committed() {
     let before = old_lake(&[]).await;
@@ -176,7 +176,7 @@ async fn a_shard_that_a_dead_process_staged_is_not_committed() {
     for table in TableKind::ALL {
         lake.insert(layout().staged_shard(table, &partition), Bytes::from_static(b"left by the dead"));
     }
-    // The tables that need not be made are those that could be taken wrongly.
+    // The tables that need not be made are those that could be confused.
     let lake = Backend::Memory.lake(&lake).await;
     let options = RebuildOptions { tables: [TableKind::Scripts].into(), ..RebuildOptions::default() };
     rebuild(&lake.store, &options, Arc::default(), CancellationToken::new()).await.unwrap();

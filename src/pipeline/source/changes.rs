@@ -1,4 +1,4 @@
-//! Changes: names whose new revisions are known already, as work.
+//! Changes: work for names whose new revisions are already known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use crate::lake::PartitionSet;
 use crate::npm::{Change, PackageName};
 use crate::pipeline::work::{Announced, Wanted, WorkItem};
 
-/// Names that changed, by the partitions that they lie in.
+/// Changed names, grouped by the partitions that they lie in.
 #[derive(Debug, Clone)]
 pub struct Changes {
     items: Vec<WorkItem>,
 }
 
 impl Changes {
-    /// The work that `changes` make in a lake of these partitions. Of several changes of one name the last one counts.
+    /// Returns the work that `changes` make in a lake with these partitions. Of several changes of one name the last
+    /// one counts.
     pub fn new(set: &PartitionSet, changes: Vec<Change>, wanted: &Arc<Wanted>) -> Changes {
         let mut by_partition: BTreeMap<usize, BTreeMap<PackageName, Change>> = BTreeMap::new();
         for change in changes {

@@ -1,6 +1,6 @@
-//! Listing: all that the registry lists, scanned into a spool and given back partition by partition.
+//! Listing: scans everything that the registry lists into a spool, and returns it partition by partition.
 //!
-//! The scan runs to its end before anything is compared: only then are the rows counted, checked against the registry's
+//! The scan runs to its end before anything is compared. Only then are the rows counted, checked against the registry's
 //! own count, and cut into the partitions of a new lake; and only then is it known which rows the server listed out of
 //! its own order. The spool is a file in staging, so memory does not grow with the registry.
 
@@ -22,11 +22,11 @@ use crate::store::{Store, blocking};
 
 /// Pages between the scan and the spool.
 const PAGES_CAPACITY: usize = 4;
-/// Partitions' rows that are read ahead of their plans.
+/// Partitions whose rows are read ahead of their plans.
 const PARTITIONS_CAPACITY: usize = 1;
-/// A listing of so many times the rows that the registry says it has, has no end.
+/// A listing with this many times the rows that the registry claims to have is endless.
 const ENDLESS_TIMES: u64 = 3;
-/// Fewer rows than these may be listed whatever it says.
+/// This many rows may always be listed, whatever the registry claims.
 const ENDLESS_ROWS: u64 = 1_000_000;
 
 /// The registry as a source of pages.
@@ -43,22 +43,22 @@ pub(super) struct Listing {
     spool: Spool,
     /// Whether it covers all names.
     is_whole: bool,
-    /// Rows between the keys that the rows were counted by: below the first, between each two, from the last on.
+    /// Row counts between the keys by which the rows were counted: below the first, between each two, from the last on.
     rows_between: RowsBetween,
-    /// What the scan says of the registry.
+    /// The facts that the scan found about the registry.
     pub(super) summary: ScanSummary,
-    /// When it began, in microseconds since 1970.
+    /// The time at which it began, in microseconds since 1970.
     pub(super) began_at_us: i64,
 }
 
-/// Where the rows of a listing go.
+/// The destination of the rows of a listing.
 pub(super) struct SpoolPlace<'a> {
     pub(super) store: &'a Store,
     /// The path of the spool.
     pub(super) path: String,
 }
 
-/// Rows counted between keys that ascend.
+/// Counts of rows between ascending keys.
 #[derive(Debug, Clone)]
 pub(super) struct RowsBetween {
     keys: Vec<String>,
@@ -87,7 +87,8 @@ impl RowsBetween {
 
 impl Listing {
     /// Scans `ranges` into a spool, and counts the rows between `keys` on the way. The ranges are ascending and do not
-    /// overlap; those of a whole scan cover all names, so that their rows can be checked against the registry's own count.
+    /// overlap. The ranges of a whole scan cover all names, so their rows can be checked against the registry's own
+    /// count.
     pub(super) async fn scan(
         registry: &Registry,
         ranges: Vec<Partition>,
@@ -113,7 +114,7 @@ impl Listing {
             }
             rows_between.add(&page.rows);
             if !page.rows.is_empty() && sender.send(page.rows).await.is_err() {
-                // The writer has ended early; its error is the story.
+                // The writer has ended early; its error is the one to report.
                 break;
             }
         }
@@ -130,7 +131,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Counts each name once, where rows came out of their place and some of them may have come twice.
+    /// Counts each name once, if rows came out of place and some of them may have come twice.
     async fn recount(&mut self) -> Result<()> {
         let (spool, mut rows_between) = (self.spool.clone(), RowsBetween::new(self.rows_between.keys.clone()));
         let count = move || {
@@ -147,8 +148,8 @@ impl Listing {
         Ok(())
     }
 
-    /// How many rows lie below the first of `keys`, between each two, and from the last on; `None` where the scan counted
-    /// by other keys.
+    /// Returns how many rows lie below the first of `keys`, between each two, and from the last on; `None` if the scan
+    /// counted by other keys.
     pub(super) fn rows_between(&self, keys: &[String]) -> Option<&[u64]> {
         (self.rows_between.keys == keys).then_some(self.rows_between.counts.as_slice())
     }
@@ -167,7 +168,8 @@ impl Listing {
         blocking("deriving the partitions", derive).await
     }
 
-    /// The rows of the partitions of `set` at `wanted`, which ascend, also of those without rows. May be called again.
+    /// Returns the rows of the partitions of `set` at `wanted`, which ascend; partitions without rows are included. May
+    /// be called again.
     pub(super) fn partitions(
         &self,
         set: Arc<PartitionSet>,
@@ -176,7 +178,7 @@ impl Listing {
         let (sender, receiver) = mpsc::channel(PARTITIONS_CAPACITY);
         let spool = self.spool.clone();
         let cutter = tokio::task::spawn_blocking(move || {
-            // A receiver that is gone means that the run has ended; nobody is left to tell.
+            // A closed receiver means that the run has ended, so the error is dropped.
             if let Err(error) = cut(&spool, &set, &wanted, &sender) {
                 let _ = sender.blocking_send(Err(error));
             }
@@ -187,7 +189,7 @@ impl Listing {
         }))
     }
 
-    /// Removes the rows.
+    /// Removes the spooled rows.
     pub(super) async fn end(&self) -> Result<()> {
         self.spool.store.delete(&self.spool.path).await
     }
@@ -195,7 +197,7 @@ impl Listing {
 
 type Rows = Result<(usize, Vec<DocRow>)>;
 
-/// Sends the rows of each wanted partition. Ends early when nobody listens any more, or after the last of them.
+/// Sends the rows of each wanted partition. Ends early if the receiver is closed, or after the last partition.
 fn cut(spool: &Spool, set: &PartitionSet, wanted: &[usize], sender: &mpsc::Sender<Rows>) -> Result<()> {
     let mut rows = spool.rows()?.peekable();
     for &index in wanted {
@@ -219,7 +221,7 @@ fn cut(spool: &Spool, set: &PartitionSet, wanted: &[usize], sender: &mpsc::Sende
     Ok(())
 }
 
-/// Refuses a listing that has many times the rows that the registry says it has: it would go on until the disk is full.
+/// Refuses a listing with many times the rows that the registry claims to have: it would go on until the disk is full.
 fn endless(rows_scanned: u64, total_rows: Option<u64>) -> Result<()> {
     match total_rows {
         Some(total) if rows_scanned > total.saturating_mul(ENDLESS_TIMES).max(ENDLESS_ROWS) => {

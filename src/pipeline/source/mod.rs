@@ -1,5 +1,5 @@
-//! Sources: they know what a registry announces, and yield it as work, partition by partition. They know nothing of
-//! shards, and nothing of those who do the work.
+//! Sources: know what a registry announces, and yield it as work, partition by partition. They know nothing of shards,
+//! nor of the workers.
 
 mod changes;
 mod listing;
@@ -22,10 +22,10 @@ pub(super) use scan::Scan;
 
 /// Yields work.
 pub trait Source {
-    /// How many partitions it has work for.
+    /// Returns how many partitions it has work for.
     fn partition_count(&self) -> usize;
 
-    /// The work in the order of partitions: all of it, or that of the partitions with the file stems `only`, which another
-    /// process held when their turn came. May be called again and again.
+    /// Returns the work in the order of partitions: all of it, or that of the partitions with the file stems `only`,
+    /// which another process held when their turn came. May be called repeatedly.
     fn work(&self, only: Option<BTreeSet<String>>) -> BoxStream<'_, Result<WorkItem>>;
 }

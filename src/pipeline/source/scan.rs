@@ -1,5 +1,5 @@
-//! Scan: the names in scope as the registry lists them, as work for the partitions that they are stored by. A list of
-//! names is a scan of the partitions in which they lie.
+//! Scan: lists the names in scope, and yields them as work for the partitions that store them. A list of names is a
+//! scan of the partitions in which they lie.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,32 +23,32 @@ use crate::pipeline::work::{Announced, Wanted, WorkItem};
 use crate::store::Store;
 use crate::table::TableKind;
 
-/// A scan that has ended.
+/// A finished scan.
 pub(in crate::pipeline) struct Scan {
     /// The lake's partitions.
     set: Arc<PartitionSet>,
-    /// The indices of those that were listed, ascending.
+    /// The indices of the listed partitions, ascending.
     scope: Vec<usize>,
     listing: Listing,
-    /// The names that the listing lacks of each partition that the lake holds.
+    /// The number of names that the listing lacks, for each partition that the lake holds.
     losses: Vec<PartitionLoss>,
     wanted: Arc<Wanted>,
-    /// The folder of the spool of a dry run, which writes nothing into the lake.
+    /// The spool folder of a dry run, which writes nothing into the lake.
     _elsewhere: Option<tempfile::TempDir>,
 }
 
-/// The keys between which a scan pages, and the lake's partitions where it has them already.
+/// The keys between which a scan pages, and the lake's partitions if it has them already.
 struct ScanPlan {
     set: Option<PartitionSet>,
     /// The indices of the partitions in scope; `None` for all of them.
     scope: Option<Vec<usize>>,
-    /// The pivots, where they make the ranges.
+    /// The pivots, if they make the ranges.
     pivots: Option<Pivots>,
 }
 
 impl Scan {
-    /// Lists what is in scope. A lake without a partition set gets one, and keeps it. `run` names the run among others
-    /// that list the same origin.
+    /// Lists the names in scope. A lake without a partition set gets one, and keeps it. `run` identifies the run among
+    /// others that list the same origin.
     pub(in crate::pipeline) async fn run(
         options: &IngestOptions,
         layout: &OriginLayout,
@@ -89,17 +89,17 @@ impl Scan {
         Ok(Scan { set: Arc::new(set), scope, listing, losses, wanted, _elsewhere: elsewhere })
     }
 
-    /// What the scan says of the registry.
+    /// Returns the facts that the scan found about the registry.
     pub(in crate::pipeline) fn summary(&self) -> &ScanSummary {
         &self.listing.summary
     }
 
-    /// The names that the listing lacks of each partition that the lake holds.
+    /// Returns the number of names that the listing lacks, for each partition that the lake holds.
     pub(in crate::pipeline) fn losses(&self) -> &[PartitionLoss] {
         &self.losses
     }
 
-    /// The lake's partitions.
+    /// Returns the lake's partitions.
     pub(in crate::pipeline) fn partition_set(&self) -> &PartitionSet {
         &self.set
     }
@@ -132,9 +132,9 @@ impl Source for Scan {
 async fn plan(options: &IngestOptions, layout: &OriginLayout) -> Result<ScanPlan> {
     let held = read_partition_set(&options.store, layout).await?;
     if held.is_none() && !read_manifests(&options.store, layout).await?.is_empty() {
-        // Other partitions beside those that are there would hold every name a second time.
+        // Other partitions beside the existing ones would hold every name a second time.
         return Err(Error::lake(format!("{} is gone, but the lake holds partitions", layout.partition_set()))
-            .hint("all-docs verify --repair makes it anew from the manifests"));
+            .hint("all-docs verify --repair makes it again from the manifests"));
     }
     if options.scope != Scope::All {
         let set = match held {
@@ -152,8 +152,8 @@ async fn plan(options: &IngestOptions, layout: &OriginLayout) -> Result<ScanPlan
     Ok(ScanPlan { set: held, scope: None, pivots })
 }
 
-/// Compares the rows of the partitions in scope with what the lake holds of them. A listing that made the partition set is
-/// compared with nothing: the lake is new.
+/// Compares the rows of the partitions in scope with the rows that the lake holds of them. A listing from which the
+/// partition set was made is not compared: the lake is new.
 async fn losses(
     set: &PartitionSet,
     scope: &[usize],
@@ -174,7 +174,8 @@ async fn losses(
     Ok(scope.iter().map(loss).collect())
 }
 
-/// The partition set of a new lake of which only a part is listed now: even shares, so that it serves for the rest too.
+/// Makes the partition set of a new lake if only a part is listed now. The shares are even, so the set serves for the
+/// rest too.
 async fn balanced_set(options: &IngestOptions, layout: &OriginLayout) -> Result<PartitionSet> {
     let mut set = exact_partition_set(&balanced(options).await?);
     if let PartitionMode::Derived { rows_per_partition } = options.partitions {
@@ -189,10 +190,10 @@ async fn balanced(options: &IngestOptions) -> Result<Pivots> {
         PartitionMode::Exact => DEFAULT_ROWS_PER_PARTITION,
     };
     let pivots = registry_pivots(&options.registry, PartSize::MaxRows(most_rows)).await;
-    pivots.doing(|| "looking for pivots that part the registry's names evenly".to_owned())
+    pivots.doing(|| "looking for pivots that cut the registry's names into equal shares".to_owned())
 }
 
-/// Keeps the partition set of a new lake; where another process kept one meanwhile, that one counts.
+/// Keeps the partition set of a new lake; if another process kept one meanwhile, that one counts.
 async fn keep(set: PartitionSet, options: &IngestOptions, layout: &OriginLayout) -> Result<PartitionSet> {
     if options.dry_run {
         return Ok(set);

@@ -1,4 +1,4 @@
-//! Scope: which partitions of the lake a run brings up to date. Not here: whose documents are fetched in them
+//! Scope: which partitions of the lake a run brings up to date. Not here: the names whose documents are fetched in them
 //! ([`crate::diff::Selection`]).
 
 use std::collections::BTreeSet;
@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use crate::diff::Selection;
 use crate::lake::{Partition, PartitionSet};
 
-/// Which part of the name space a run brings up to date. A partition is listed whole or not at all, so that its shards
-/// always hold all that the registry listed at one time.
+/// The part of the name space that a run brings up to date. A partition is listed whole or not at all, so its shards
+/// always hold everything that the registry listed at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Scope {
     /// All of it.
@@ -20,7 +20,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The indices of the partitions in `set`, ascending; `None` for all of them.
+    /// Returns the indices of the partitions in `set`, ascending; `None` for all of them.
     pub(super) fn partitions(&self, set: &PartitionSet, selection: &Selection) -> Option<Vec<usize>> {
         match (self, selection) {
             (Scope::All, _) | (Scope::Selected, Selection::All) => None,

@@ -1,4 +1,4 @@
-//! The spool: the rows of a listing on disk, in a file of staging, so that memory does not grow with the registry.
+//! The spool: the rows of a listing in a file of staging, so that memory does not grow with the registry.
 
 use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::table::{DocsBuilder, TableKind, schema};
 use tokio::sync::mpsc;
 
-/// The rows of a scan on disk, and those that came out of their place.
+/// The rows of a scan on disk, and the rows that came out of place.
 #[derive(Clone)]
 pub(super) struct Spool {
     pub(super) store: Store,
@@ -18,7 +18,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// All rows in the order of their names. Blocks.
+    /// Reads all rows in the order of their names. Blocks.
     pub(super) fn rows(&self) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
         let file =
             self.store.blocking().open(&self.path)?.ok_or_else(|| Error::lake(format!("{} vanished", self.path)))?;
@@ -31,7 +31,7 @@ impl Spool {
     }
 }
 
-/// Writes pages of rows, which come in the order of names. Blocks until the last has come.
+/// Writes pages of rows, which come in the order of names. Blocks until the last page has come.
 pub(super) fn write_spool(store: &Store, path: &str, mut pages: mpsc::Receiver<Vec<DocRow>>) -> Result<()> {
     let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), store.stage(path)?)?;
     let mut builder = DocsBuilder::new();

@@ -1,4 +1,4 @@
-//! Accounts: the tables of a partition side by side, name by name. Rows in are rows out, or rows accounted for.
+//! Accounts: compares the tables of a partition name by name. Rows in are rows out, or rows accounted for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use crate::pipeline::progress::Progress;
 use crate::shard::{NameCursor, Row};
 use crate::table::{RowsOf, TableKind};
 
-/// A shard that is read along.
+/// A shard that is read alongside the others.
 pub(super) struct Table {
     pub(super) kind: TableKind,
     pub(super) cursor: NameCursor,
-    /// The rows that its manifest says.
+    /// The number of rows that its manifest states.
     pub(super) rows_expected: u64,
 }
 
@@ -31,7 +31,7 @@ impl Table {
     }
 }
 
-/// How many names there are, and of how many the lake holds a document.
+/// How many names there are, and how many of them have a document in the lake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counts {
     pub(super) names: u64,
@@ -40,18 +40,18 @@ pub(super) struct Counts {
     pub(super) not_asked: u64,
 }
 
-/// What the accounts are.
+/// The result of the accounts.
 #[derive(Debug, Default)]
 pub(super) struct Accounted {
     pub(super) rows: u64,
     pub(super) counts: Counts,
     /// Names by outcome.
     pub(super) outcomes: BTreeMap<String, u64>,
-    /// What is wrong, once for each table and reason.
+    /// The faults, once for each table and reason.
     pub(super) problems: Vec<(TableKind, Fault, String)>,
 }
 
-/// What one name has.
+/// The rows and facts of one name.
 #[derive(Default)]
 struct Held {
     rows: BTreeMap<TableKind, u64>,
@@ -85,8 +85,8 @@ impl Tally {
     }
 }
 
-/// Reads the tables along each other. `tables` are sorted by kind; where some of the partition's are missing
-/// (`is_whole` is false), each is still checked by itself.
+/// Reads the tables in step. `tables` are sorted by kind. If some of the partition's are missing (`is_whole` is false),
+/// each is still checked on its own.
 pub(super) fn account(partition: &Partition, mut tables: Vec<Table>, is_whole: bool, progress: &Progress) -> Accounted {
     let mut accounted = Accounted::default();
     let mut tally = Tally::default();
@@ -134,7 +134,7 @@ pub(super) fn account(partition: &Partition, mut tables: Vec<Table>, is_whole: b
     accounted
 }
 
-/// Passes the rows that a table has of a name, and notes what other tables are compared with.
+/// Passes the rows that a table has of a name, and notes the facts that other tables are compared with.
 fn pass(table: &mut Table, held: &mut Held, is_whole: bool, tally: &mut Tally, name: &str) -> Result<u64> {
     let kind = table.kind;
     table.cursor.pass(|row: Row<'_>| {
@@ -152,7 +152,7 @@ fn pass(table: &mut Table, held: &mut Held, is_whole: bool, tally: &mut Tally, n
                 let is_new = held.versions.insert(version()?.to_owned());
                 (!is_new).then_some((Fault::Account, "has a version twice"))
             }
-            // `versions` stands before them in the order of tables.
+            // `versions` precedes them in the order of tables.
             _ if kind.spec().rows_of == RowsOf::Version => {
                 let is_dangling = is_whole && !held.versions.contains(version()?);
                 is_dangling.then_some((Fault::Reference, "has rows of a version that is not in versions"))
@@ -166,7 +166,7 @@ fn pass(table: &mut Table, held: &mut Held, is_whole: bool, tally: &mut Tally, n
     })
 }
 
-/// What each table must be by itself.
+/// Checks each table on its own.
 fn judge_alone(name: &str, held: &Held, partition: &Partition, tally: &mut Tally) {
     for (&kind, &rows) in &held.rows {
         if !partition.contains(name) {
@@ -178,7 +178,7 @@ fn judge_alone(name: &str, held: &Held, partition: &Partition, tally: &mut Tally
     }
 }
 
-/// What the tables must be together.
+/// Checks the tables against each other.
 fn judge_together(name: &str, held: &Held, has_outcomes: bool, tally: &mut Tally) {
     use TableKind::{Docs, Outcomes, Packages, Packuments};
     if !held.has(Docs) {
@@ -207,7 +207,7 @@ fn judge_together(name: &str, held: &Held, has_outcomes: bool, tally: &mut Tally
     if let Some(count) = held.version_count
         && u64::try_from(count).ok() != Some(held.rows.get(&TableKind::Versions).copied().unwrap_or(0))
     {
-        tally.add(Packages, Fault::Account, "has another version_count than rows in versions", name);
+        tally.add(Packages, Fault::Account, "has a version_count that differs from its rows in versions", name);
     }
     let Some(outcome) = held.outcome.as_deref().map(Outcome::parse) else {
         if held.has(Packuments) {
@@ -219,7 +219,7 @@ fn judge_together(name: &str, held: &Held, has_outcomes: bool, tally: &mut Tally
         Some(Outcome::Present | Outcome::Tombstone | Outcome::Stale) => (Some(true), Some(true)),
         Some(Outcome::Malformed) => (Some(true), Some(false)),
         Some(Outcome::NotFound) => (Some(false), Some(false)),
-        // What the lake held of it before stays.
+        // Earlier rows of the name stay.
         Some(Outcome::Failed | Outcome::Oversize | Outcome::Blocked) => (None, None),
         None => {
             tally.add(Outcomes, Fault::Account, "has an outcome that is unknown", name);
@@ -227,10 +227,10 @@ fn judge_together(name: &str, held: &Held, has_outcomes: bool, tally: &mut Tally
         }
     };
     if needs_document.is_some_and(|needed| needed != held.has(Packuments)) {
-        tally.add(Outcomes, Fault::Account, "has an outcome that packuments does not bear out", name);
+        tally.add(Outcomes, Fault::Account, "has an outcome that contradicts packuments", name);
     }
     if needs_package.is_some_and(|needed| needed != has_package) {
-        tally.add(Outcomes, Fault::Account, "has an outcome that packages does not bear out", name);
+        tally.add(Outcomes, Fault::Account, "has an outcome that contradicts packages", name);
     }
 }
 

@@ -1,7 +1,7 @@
-//! Which files lie in an origin's folders, and which of them do not belong there.
+//! Finds the files in an origin's folders that do not belong there.
 //!
-//! What is read with the lake's own files is wrong: a Parquet file in a table's folder adds rows for whoever reads the
-//! folder, whatever it is called. Anything else may be its owner's business, and is only mentioned.
+//! Files that are read with the lake's own files are faults: a Parquet file in a table's folder adds rows for every
+//! reader of the folder, whatever its name. Other foreign files may be their owner's business, and are only mentioned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::lake::{FileRole, OriginLayout, Partition, PartitionSet};
 use crate::store::{EntryKind, Store};
 use crate::table::TableKind;
 
-/// Looks at every path of an origin. `is_at_work` says that another process works there now.
+/// Checks every path of an origin. `is_at_work` tells whether another process works there now.
 pub(super) async fn check(
     store: &Store,
     layout: &OriginLayout,
@@ -43,7 +43,7 @@ pub(super) async fn check(
                         stranger(
                             layout,
                             path,
-                            "no shard of the partition set, and whoever reads the table reads it",
+                            "no shard of the partition set, and readers of the table read it",
                             proof,
                         );
                     }
@@ -77,14 +77,14 @@ pub(super) async fn check(
     proof.notes.extend(others.into_notes());
     if !staged.is_empty() && !is_at_work {
         proof.notes.push(format!(
-            "{} partitions have something in staging that a run left; the next ingest goes on with it",
+            "{} partitions have files in staging from an earlier run; the next ingest continues with them",
             staged.len()
         ));
     }
     Ok(())
 }
 
-/// Every path of an origin, also of those of its folders that are links.
+/// Lists every path of an origin, including those of its folders that are links.
 async fn list(store: &Store, layout: &OriginLayout) -> Result<Vec<String>> {
     let folders: BTreeSet<String> = layout.folders().into_iter().collect();
     let mut paths = Vec::new();
@@ -94,24 +94,26 @@ async fn list(store: &Store, layout: &OriginLayout) -> Result<Vec<String>> {
             false => paths.push(path),
         }
     }
-    // Nobody takes what is left of a put for a file, and the next ingest removes it.
+    // No reader takes the remains of a put for a file, and the next ingest removes them.
     paths.retain(|path| !Store::is_put_begun(path));
     Ok(paths)
 }
 
-/// Whether a reader of a table's folder takes a path for a shard: it is a Parquet file, at any depth and in any case, or
-/// lies in a folder that is called like one, or is a link to a folder that holds one. `file` is the path in the table's folder.
+/// Returns whether a reader of a table's folder takes a path for a shard. It is a Parquet file, at any depth and in any
+/// case; or it lies in a folder with such a name; or it is a link to a folder that holds one. `file` is the path in the
+/// table's folder.
 async fn is_read_as_shard(store: &Store, path: &str, file: &str) -> Result<bool> {
     let is_parquet = |path: &str| path.split('/').any(|part| part.to_ascii_lowercase().ends_with(".parquet"));
     if is_parquet(file) {
         return Ok(true);
     }
-    // A listing ends at a link.
+    // A listing does not follow links.
     let is_link_to_folder = store.entry(path).await? == Some(EntryKind::Folder);
     Ok(is_link_to_folder && store.list(path).await?.iter().any(|path| is_parquet(path)))
 }
 
-/// Shards of a partition that has no manifest, unless its commit is under way or has ended since they were listed.
+/// Reports shards of a partition without a manifest, unless its commit is in progress or has ended since they were
+/// listed.
 async fn check_uncommitted(
     store: &Store,
     layout: &OriginLayout,
@@ -125,7 +127,7 @@ async fn check_uncommitted(
         return Ok(());
     }
     for path in paths {
-        let reason = "its partition has no manifest, so nothing says what it should hold".to_owned();
+        let reason = "its partition has no manifest, so its expected contents are unknown".to_owned();
         proof.findings.push(finding(layout, (path, Fault::Manifest, reason), Some(partition)));
     }
     Ok(())
@@ -136,7 +138,7 @@ fn stranger(layout: &OriginLayout, path: &str, why: &str, proof: &mut OriginProo
     proof.findings.push(finding(layout, (path.to_owned(), Fault::Stranger, reason), None));
 }
 
-/// The tables of a partition that have a file although its manifest names none.
+/// Returns the tables of a partition that have a file although its manifest names none.
 pub(super) fn unnamed_tables(
     store: &Store,
     layout: &OriginLayout,

@@ -1,7 +1,7 @@
-//! The lake metadata: whether it can be believed, and how it is made anew from what the folders of the lake tell.
+//! The lake metadata: checks whether it is credible, and makes it again from the folders of the lake.
 //!
-//! They tell which origins there are. Where those came from is written nowhere else, so it is taken from what is left of the
-//! page or from who asks for the repair, and not guessed.
+//! The folders show which origins there are. Nothing else records their addresses, so these are taken from the remains
+//! of the lake metadata or from the user who requests the repair, and not guessed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,29 +18,29 @@ use crate::pipeline::open::{no_lake, refuse_newer_origin, refuse_newer_record};
 use crate::registry::{Origin, host_of};
 use crate::store::{EntryKind, Store};
 
-/// The origin that is built in. Its port is another one each time, so this stands for its addresses.
+/// The built-in origin. Its port changes each time, so this stands for its addresses.
 const SAMPLE: &str = "sample";
 
-/// The lake metadata as it was found, beside the folders that it should speak of.
+/// The lake metadata as found, and the folders that it should describe.
 pub(super) struct LakeMetadata {
     file: RootFile,
-    /// What it says of origins, as far as that can be true.
+    /// The origins that it names, as far as they are credible.
     origins: BTreeMap<String, OriginInfo>,
     default_origin: Option<String>,
-    /// Origins that have a folder and are not among those, with their addresses where these are known.
+    /// Origins that have a folder and are not among those, with their addresses if known.
     missing: BTreeMap<String, Option<OriginInfo>>,
     /// The folders of the root.
     folders: BTreeSet<String>,
     problems: Vec<String>,
-    /// What else lies in the root.
+    /// Other paths in the root.
     pub(super) notes: Vec<String>,
 }
 
 impl LakeMetadata {
-    /// Reads it. Fails with [`ErrorKind::Lake`] where there is neither a page nor an origin, and for a lake of a newer
-    /// version.
+    /// Reads it. Fails with [`ErrorKind::Lake`] if there is neither lake metadata nor an origin, and for a lake of a
+    /// newer version.
     pub(super) async fn read(store: &Store) -> Result<LakeMetadata> {
-        // Listed first: who enters an origin writes the page before the folder.
+        // The folders are listed first: a process that enters an origin writes the lake metadata before the folder.
         let paths = list_root(store).await?;
         let file = RootFile::read(store, Layout::INFO).await?;
         let mut problems = Vec::new();
@@ -93,7 +93,7 @@ impl LakeMetadata {
         Ok(page)
     }
 
-    /// Every origin that the page or a folder tells of, in the order of their names.
+    /// Returns every origin that the lake metadata or a folder shows, in the order of their names.
     pub(super) fn names(&self) -> BTreeSet<&str> {
         self.origins.keys().chain(self.missing.keys()).map(String::as_str).collect()
     }
@@ -103,8 +103,9 @@ impl LakeMetadata {
         self.problems.iter().map(finding).collect()
     }
 
-    /// Makes the page anew where something is wrong with it; `given` are the addresses of an origin as the user says them.
-    /// Answers what the page holds then, and what was done, in words. An origin whose addresses nobody knows is left out.
+    /// Makes the lake metadata again if something is wrong with it; `given` holds the addresses of an origin as the
+    /// user states them. Returns the origins that it then holds, and the changes in words. An origin without known
+    /// addresses is left out.
     pub(super) async fn mend(
         mut self,
         store: &Store,
@@ -118,7 +119,7 @@ impl LakeMetadata {
         for (name, addresses) in std::mem::take(&mut self.missing) {
             let given = given.filter(|(given, _)| *given == name).map(|(_, info)| info.clone());
             let Some(info) = given.or(addresses) else { continue };
-            // What is left of an entry whose name was damaged.
+            // Removes the remains of an entry whose name was damaged.
             self.origins.retain(|other, kept| self.folders.contains(other) || *kept != info);
             notes.push(format!("{}: enters the origin {name}, from {}", Layout::INFO, info.replicate_url));
             self.origins.insert(name, info);
@@ -128,7 +129,7 @@ impl LakeMetadata {
         }
         let default_origin = match self.default_origin.take() {
             Some(name) if self.origins.contains_key(&name) => name,
-            // Where there is none at all, the next one that is ingested becomes it.
+            // Without any origin, the next one that is ingested becomes the default.
             _ => {
                 let first = self
                     .origins
@@ -146,7 +147,7 @@ impl LakeMetadata {
         Ok((self.origins, notes))
     }
 
-    /// Mentions what is none of the lake's.
+    /// Mentions the paths that are not the lake's.
     fn notes_on(&self, paths: &[String]) -> Vec<String> {
         let names = self.names();
         let known = [Layout::INFO, Layout::REQUESTS, Layout::QUERIES, Layout::SET_ASIDE];
@@ -161,7 +162,7 @@ impl LakeMetadata {
     }
 }
 
-/// Every path of the lake. That of a folder which is a link ends in `/`.
+/// Returns every path of the lake. The path of a folder that is a link ends in `/`.
 async fn list_root(store: &Store) -> Result<Vec<String>> {
     let mut paths = store.list("").await?;
     paths.retain(|path| !Store::is_put_begun(path));
@@ -173,7 +174,7 @@ async fn list_root(store: &Store) -> Result<Vec<String>> {
     Ok(paths)
 }
 
-/// The origins that a page names, each by itself: one that is damaged does not hide the others.
+/// Parses the origins that the lake metadata names, each on its own: a damaged one does not hide the others.
 fn origins_of(said: &Value) -> BTreeMap<String, OriginInfo> {
     let entries = said.get("origins").and_then(Value::as_object).into_iter().flatten();
     entries.filter_map(|(name, entry)| Some((name.clone(), serde_json::from_value(entry.clone()).ok()?))).collect()
@@ -183,14 +184,14 @@ fn default_origin_of(said: &Value) -> Option<String> {
     said.get("default_origin").and_then(Value::as_str).map(str::to_owned)
 }
 
-/// Why an entry cannot be true.
+/// Returns why an entry cannot be true.
 fn problem_of(name: &str, info: &OriginInfo) -> Option<String> {
     if !Layout::is_origin_name(name) {
         return Some(format!("it holds an origin {name:?}, and none can be called so"));
     }
     let is_sample = info.replicate_url == SAMPLE && info.registry_url == SAMPLE;
     match Origin::parse(&info.replicate_url, Some(&info.registry_url)) {
-        Err(error) if !is_sample => Some(format!("the addresses of its origin {name} are none: {}", error.message())),
+        Err(error) if !is_sample => Some(format!("its origin {name} has invalid addresses: {}", error.message())),
         _ => None,
     }
 }
@@ -199,19 +200,19 @@ fn problem_of_missing(name: &str, is_known: bool) -> String {
     let unknown = match is_known {
         true => String::new(),
         false => format!(
-            ", and nothing tells where that came from; --repair enters it when it is told: --origin URL, or --origin {name}=URL"
+            ", and its addresses are unknown; --repair enters it if they are given: --origin URL, or --origin {name}=URL"
         ),
     };
     format!("it does not hold the origin {name}, which has a folder{unknown}")
 }
 
-/// The folder that an origin of these addresses gets by itself.
+/// Returns the folder that an origin with these addresses gets by default.
 fn folder_of(info: &OriginInfo) -> Option<String> {
     Origin::parse(&info.replicate_url, Some(&info.registry_url)).ok().map(|origin| origin.name)
 }
 
-/// The addresses that an origin's name tells: those of the one that is built in, and npm's where both of its hosts were
-/// asked. A user may call another registry npm.
+/// Returns the addresses that an origin's name implies: those of the built-in origin, and npm's if both of its hosts
+/// were sent requests. A user may call another registry npm.
 async fn addresses_of(store: &Store, name: &str) -> Result<Option<OriginInfo>> {
     if name == SAMPLE {
         return Ok(Some(OriginInfo { replicate_url: SAMPLE.to_owned(), registry_url: SAMPLE.to_owned() }));

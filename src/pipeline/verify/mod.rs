@@ -1,8 +1,9 @@
-//! Verify: reads a lake and proves it, or says what is wrong with which file.
+//! Verify: reads a lake and proves it, or reports the faults of each file.
 //!
-//! Every shard is compared with its manifest (rows, bytes, digest), its rows with their order and range, the tables with
-//! each other, the folders with what belongs there, and the lake metadata with the folders. It streams, changes nothing and
-//! needs no lock: what a running process replaces meanwhile is read again. Not here: mending what was found (`repair`).
+//! Compares every shard with its manifest (rows, bytes, digest), its rows with their order and range, the tables with
+//! each other, the folders with their expected files, and the lake metadata with the folders. It streams, changes
+//! nothing and needs no lock: files that a running process replaces meanwhile are read again. Not here: mending the
+//! faults (`repair`).
 
 mod account;
 mod files;
@@ -33,11 +34,11 @@ pub(super) use partition::compare;
 pub use proof::{Fault, Finding, LakeProof, OriginProof};
 pub use repair::{Mending, prepare_repair, repair_records};
 
-/// Proves a lake: the files in its root, and every origin or the one that is named. `stop` ends it early, of kind
+/// Proves a lake: the files in its root, and every origin or the named one. `stop` ends it early with an error of kind
 /// Interrupted.
 ///
-/// Fails with [`crate::error::ErrorKind::Lake`] where there is no lake or no such origin, for a lake of a newer version, and
-/// when the store cannot be read at all. What is wrong with a file is no failure but a finding.
+/// Fails with [`crate::error::ErrorKind::Lake`] if there is no lake or no such origin, for a lake of a newer version,
+/// and if the store cannot be read at all. A fault of a file is not a failure but a finding.
 pub async fn verify(
     store: &Store,
     origin: Option<&str>,
@@ -59,7 +60,7 @@ pub async fn verify(
         }
         let holds_partitions = proof.origins.iter().any(|origin| origin.partitions_committed > 0);
         if holds_partitions && requests::is_absent(store).await? {
-            let told = "is gone: what was asked before is not counted in this month any more";
+            let told = "is gone: earlier requests are no longer counted this month";
             proof.notes.push(format!("{} {told}", Layout::REQUESTS));
         }
         Ok(proof)

@@ -1,4 +1,4 @@
-//! One origin: its places, its partition set, its files, and each of its partitions.
+//! Proves one origin: its places, its partition set, its files, and each of its partitions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use crate::pipeline::progress::Progress;
 use crate::pipeline::status::read_partition_set;
 use crate::store::{Store, blocking};
 
-/// How often a partition is read again that another process changes meanwhile.
+/// How often a partition is read again while another process changes it.
 const MAX_READS: usize = 5;
 
-/// Who may write an origin while it is proved.
+/// The processes that may write an origin while it is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lock {
-    /// Whoever the lock names.
+    /// The holder of the lock, whichever process it is.
     AsItLies,
-    /// This process alone: it holds the lease.
+    /// Only this process: it holds the lease.
     Ours,
 }
 
@@ -61,8 +61,8 @@ pub(super) async fn verify_origin(
     Ok(proof)
 }
 
-/// Whether another process works on the origin now. A lock or a lease that cannot be read is held by nobody: its holder finds
-/// that out when it renews it.
+/// Returns whether another process works on the origin now. An unreadable lock or lease is held by no process: its
+/// holder finds that out when it renews it.
 async fn check_locks(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<bool> {
     let mut paths = vec![layout.lock()];
     if places::no_folder(store, &layout.leases()).await?.is_none() {
@@ -84,11 +84,11 @@ async fn check_locks(store: &Store, layout: &OriginLayout, proof: &mut OriginPro
         proof.findings.push(finding(layout, (path, Fault::Record, problem), None));
     }
     let is_at_work = !at_work.is_empty();
-    proof.notes.extend(at_work.into_iter().map(|who| format!("{who}; what it changed was read again")));
+    proof.notes.extend(at_work.into_iter().map(|who| format!("{who}; files that it changed were read again")));
     Ok(is_at_work)
 }
 
-/// The partition set, where there is one that can be true.
+/// Reads the partition set, if there is a credible one.
 async fn check_partition_set(
     store: &Store,
     layout: &OriginLayout,
@@ -118,7 +118,7 @@ async fn check_partition_set(
     Ok(None)
 }
 
-/// Of what lies in a folder that takes the place of a file, the folder says enough.
+/// Drops the findings in a folder that takes the place of a file: the finding about the folder is enough.
 fn forget_what_misfits_hold(proof: &mut OriginProof) {
     let is_misfit = |finding: &&Finding| finding.fault == Fault::Misfit;
     let misfits: BTreeSet<String> =
@@ -158,7 +158,7 @@ async fn check_partitions(
     }
     if old > 0 {
         proof.notes.push(format!(
-            "an earlier version of all-docs wrote {old} partitions; all-docs rebuild makes them anew without a request"
+            "an earlier version of all-docs wrote {old} partitions; all-docs rebuild makes them again without a request"
         ));
     }
     if unsettled > 0 {
@@ -167,7 +167,7 @@ async fn check_partitions(
     Ok(())
 }
 
-/// Checks a partition until it stood still meanwhile, or nothing is wrong with it.
+/// Checks a partition until it did not change meanwhile, or no fault is found.
 async fn check_partition(
     store: &Store,
     layout: &OriginLayout,

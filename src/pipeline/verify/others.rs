@@ -1,11 +1,11 @@
-//! Files that are nothing of the lake's and do no harm: they are mentioned, and left alone.
+//! Harmless files that are not the lake's: they are mentioned, and left alone.
 
 use std::collections::BTreeMap;
 
-/// How many of them are mentioned one by one.
+/// How many of them are mentioned individually.
 const SHOWN: usize = 10;
 
-/// What was found, by the file or the topmost folder that is not the lake's.
+/// The files found, by the file or the topmost folder that is not the lake's.
 #[derive(Debug, Default)]
 pub(super) struct Others {
     /// Files in the folder; 0 for a file.
@@ -13,7 +13,7 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Notes a path. `unknown` is the end of it that no rule of the lake names; empty for just its file.
+    /// Notes a path. `unknown` is its end that no rule of the lake names; empty for just its file.
     pub(super) fn add(&mut self, path: &str, unknown: &str) {
         match unknown.find('/') {
             Some(at) => {

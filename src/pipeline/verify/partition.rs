@@ -1,4 +1,4 @@
-//! One partition: its shards against its manifest. How its tables fit together is asked in `account`.
+//! Checks the shards of one partition against its manifest. Not here: whether its tables fit together (`account`).
 
 use std::io::Read;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
-/// Bytes that are digested at once.
+/// How many bytes are digested at once.
 const DIGEST_BUFFER_BYTES: usize = 1 << 18;
 
-/// What is to be checked.
+/// The partition to check.
 pub(super) struct Work {
     pub(super) store: Store,
     pub(super) layout: OriginLayout,
@@ -29,7 +29,7 @@ pub(super) struct Work {
     pub(super) progress: Arc<Progress>,
 }
 
-/// What was read, and what is wrong.
+/// The counts of what was read, and the faults.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     pub(super) is_committed: bool,
@@ -39,13 +39,13 @@ pub(super) struct Checked {
     pub(super) counts: Counts,
     /// Whether an earlier version of the tool wrote some of it.
     pub(super) is_old: bool,
-    /// Another process was changing it all the time, so that nothing can be said of it.
+    /// Another process was changing it all the time, so no statement is possible.
     pub(super) is_unsettled: bool,
     pub(super) findings: Vec<Finding>,
 }
 
 impl Checked {
-    /// A partition of which only this can be said.
+    /// Makes the result for a partition with a single fault.
     pub(super) fn of(finding: Finding) -> Checked {
         Checked { findings: vec![finding], ..Checked::default() }
     }
@@ -53,7 +53,7 @@ impl Checked {
 
 /// Reads every shard of a partition twice: its bytes, then its names. Blocks.
 ///
-/// Fails with [`crate::error::ErrorKind::Lake`] where a newer version wrote one of them: that is no damage to be mended.
+/// Fails with [`crate::error::ErrorKind::Lake`] if a newer version wrote one of them: that is no damage to be mended.
 pub(super) fn check(work: &Work) -> Result<Checked> {
     let (store, layout, partition) = (&work.store, &work.layout, &work.partition);
     let mut checked = Checked { is_committed: true, is_old: work.manifest.is_old(), ..Checked::default() };
@@ -107,7 +107,7 @@ fn open_table(work: &Work, kind: TableKind, path: &str, meta: &ShardMeta) -> Res
     let gone = || (Fault::Missing, "it is gone, but its manifest names it".to_owned());
     let file = work.store.blocking().open(path).map_err(damaged)?.ok_or_else(gone)?;
     compare(file, meta).map_err(|why| (Fault::Damaged, why))?;
-    // Opened anew: the first handle stands at the end of the file.
+    // Opened again: the first handle stands at the end of the file.
     let cursor = open_cursor(&work.store, &work.layout, &work.partition, kind, Table::columns(kind));
     let cursor = cursor.map_err(damaged)?.ok_or_else(gone)?;
     let (found, said) = (cursor.schema_version(), meta.schema_version);
@@ -117,7 +117,7 @@ fn open_table(work: &Work, kind: TableKind, path: &str, meta: &ShardMeta) -> Res
     Ok(Table { kind, cursor, rows_expected: meta.rows })
 }
 
-/// A cursor over a shard, whatever its manifest says; `None` where there is no such file.
+/// Opens a cursor over a shard, whatever its manifest says; returns `None` if there is no such file.
 pub(super) fn open_cursor(
     store: &Store,
     layout: &OriginLayout,
@@ -131,26 +131,26 @@ pub(super) fn open_cursor(
     }
 }
 
-/// Whether a shard is the one that the manifest names, byte for byte.
+/// Returns whether a shard is the one that the manifest names, byte for byte.
 pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest, kind: TableKind) -> bool {
     let Some(meta) = manifest.shards.get(kind.as_str()) else { return false };
     let file = store.blocking().open(&layout.shard(kind, &manifest.partition));
     file.ok().flatten().is_some_and(|file| compare(file, meta).is_ok())
 }
 
-/// Says how a file's bytes are not those that a manifest names.
+/// Describes how a file's bytes differ from those that a manifest names.
 pub(in crate::pipeline) fn compare(file: ShardFile, meta: &ShardMeta) -> Result<(), String> {
     let (size_bytes, sha256) = digest(file).map_err(|error| format!("it cannot be read: {error}"))?;
     if size_bytes != meta.size_bytes {
         return Err(format!("it has {size_bytes} bytes, and its manifest says {}", meta.size_bytes));
     }
     if sha256 != meta.sha256 {
-        return Err("its bytes are not those that its manifest names: their digest is another".to_owned());
+        return Err("its bytes are not those that its manifest names: their digest differs".to_owned());
     }
     Ok(())
 }
 
-/// Size in bytes, and SHA-256 in lower-case hex.
+/// Returns the size in bytes, and the SHA-256 in lower-case hex.
 fn digest(file: ShardFile) -> std::io::Result<(u64, String)> {
     let mut reader = file.into_read();
     let mut buffer = vec![0; DIGEST_BUFFER_BYTES];

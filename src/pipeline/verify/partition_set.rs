@@ -1,5 +1,5 @@
-//! A partition set that is lost, damaged or not true: manifests hold the ranges, and file names spell them, so it can be
-//! made anew.
+//! Mends a partition set that is lost, damaged or not true. Manifests hold the ranges, and file names spell them, so it
+//! can be made again.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +11,9 @@ use crate::store::Store;
 use crate::table::TableKind;
 use crate::version::FORMAT_VERSION;
 
-/// What the files of an origin tell of its partitions.
+/// The partitions that the files of an origin show.
 pub(super) struct Told {
-    /// Those of manifests that can be read and lie in their place, and those of which most tables have a shard, in the order
+    /// Those of readable manifests that lie in their place, and those of which most tables have a shard, in the order
     /// of their starts.
     firm: Vec<Partition>,
     /// Those that the names of fewer files spell, the most files first.
@@ -25,7 +25,7 @@ impl Told {
         let mut manifests = Vec::new();
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         for path in store.list(&layout.manifests()).await? {
-            // One that cannot be read still has a name.
+            // An unreadable manifest still has a name.
             match store.read_record::<Manifest>(&path).await.ok().flatten() {
                 Some(manifest) if layout.manifest(&manifest.partition) == path => manifests.push(manifest.partition),
                 _ => note_stem(&path, ".json", &mut names),
@@ -53,22 +53,22 @@ impl Told {
         told
     }
 
-    /// Whether nothing is there that belongs to a partition.
+    /// Returns whether no file belongs to a partition.
     pub(super) fn is_empty(&self) -> bool {
         self.firm.is_empty() && self.by_name.is_empty()
     }
 
-    /// Whether a partition set cannot be the one by which the lake was written.
+    /// Returns whether a partition set cannot be the one with which the lake was written.
     pub(super) fn contradicts(&self, set: &PartitionSet) -> bool {
         let known: BTreeSet<String> = set.iter().map(|partition| partition.file_stem()).collect();
         self.overlap().is_none() && self.firm.iter().any(|partition| !known.contains(&partition.file_stem()))
     }
 
-    /// The inner boundaries of all partitions. Where some between them were never committed, those are one now. Says why
-    /// there are none that can be believed.
+    /// Returns the inner boundaries of all partitions. If some partitions between them were never committed, those
+    /// become one. Fails with the reason if there are no credible ones.
     pub(super) fn boundaries(&self) -> Result<Vec<String>, String> {
         if let Some((one, other)) = self.overlap() {
-            return Err(format!("it cannot be made anew while there are manifests of both {one} and {other}"));
+            return Err(format!("it cannot be made again while there are manifests of both {one} and {other}"));
         }
         let mut partitions = self.firm.clone();
         for partition in &self.by_name {
@@ -77,7 +77,7 @@ impl Told {
             }
         }
         if partitions.is_empty() {
-            return Err("no file tells the partitions".to_owned());
+            return Err("no file shows the partitions".to_owned());
         }
         let ends = partitions.into_iter().flat_map(|partition| [partition.start, partition.end]).flatten();
         Ok(ends.collect::<BTreeSet<String>>().into_iter().collect())
@@ -96,7 +96,7 @@ fn note_stem(path: &str, suffix: &str, stems: &mut BTreeMap<String, usize>) {
     }
 }
 
-/// The partition that a stem spells in full.
+/// Returns the partition that a stem spells in full.
 fn exactly(stem: &str) -> Option<Partition> {
     let partition = Partition::from_file_stem(stem)?;
     let is_range = partition.start.as_ref().zip(partition.end.as_ref()).is_none_or(|(start, end)| start < end);
@@ -110,15 +110,15 @@ fn overlaps(one: &Partition, other: &Partition) -> bool {
     begins_below(&one.start, &other.end) && begins_below(&other.start, &one.end)
 }
 
-/// Whether a folder is that of an origin: it holds a partition set, or a manifest in its place.
+/// Returns whether a folder is that of an origin: it holds a partition set, or a manifest in its place.
 pub(super) async fn is_origin(store: &Store, layout: &OriginLayout) -> bool {
     matches!(read_partition_set(store, layout).await, Ok(Some(_)))
         || Told::read(store, layout).await.is_ok_and(|told| !told.firm.is_empty())
 }
 
-/// Makes the set anew where it cannot be read or cannot be true, and other files tell it. Answers whether it did.
+/// Makes the set again if it is unreadable or cannot be true, and other files show it. Returns whether it did.
 ///
-/// Fails with [`crate::error::ErrorKind::Lake`] for one that a newer version wrote.
+/// Fails with [`crate::error::ErrorKind::Lake`] for a set that a newer version wrote.
 pub(super) async fn mend_partition_set(store: &Store, layout: &OriginLayout) -> Result<bool> {
     let told = Told::read(store, layout).await?;
     let held = match read_partition_set(store, layout).await {
@@ -137,7 +137,7 @@ pub(super) async fn mend_partition_set(store: &Store, layout: &OriginLayout) -> 
     Ok(true)
 }
 
-/// What was made by rules that this version does not know is not made anew by those that it knows.
+/// Files made by rules that this version does not know are not made again by the rules that it knows.
 async fn refuse_newer(store: &Store, layout: &OriginLayout, error: Error) -> Result<Option<PartitionSet>> {
     match store.get(&layout.partition_set()).await? {
         Some(text) if newer_than_known(&text).is_some() => Err(error),

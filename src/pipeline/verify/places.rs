@@ -1,6 +1,7 @@
-//! Places: whether each path that the lake's layout names holds nothing, or what belongs there by its kind.
+//! Places: checks whether each path that the lake's layout names is empty, or holds the kind of entry that belongs
+//! there.
 //!
-//! Nothing can be written over a folder, and a link that leads nowhere reads as nothing at all.
+//! No file can be written over a folder, and a broken link reads as nothing at all.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::lake::{OriginLayout, Partition, PartitionSet};
 use crate::store::{EntryKind, Store};
 use crate::table::TableKind;
 
-/// What is wrong with what lies at a path where a file belongs; `None` where it is a file, or nothing.
+/// Returns the fault of an entry at a path where a file belongs; `None` if it is a file, or nothing.
 pub(super) async fn no_file(store: &Store, path: &str) -> Result<Option<String>> {
     Ok(match store.entry(path).await? {
         None | Some(EntryKind::File) => None,
@@ -19,7 +20,7 @@ pub(super) async fn no_file(store: &Store, path: &str) -> Result<Option<String>>
     })
 }
 
-/// The same of a path where a folder belongs.
+/// Returns the same for a path where a folder belongs.
 pub(super) async fn no_folder(store: &Store, path: &str) -> Result<Option<String>> {
     Ok(match store.entry(path).await? {
         None | Some(EntryKind::Folder) => None,
@@ -28,7 +29,7 @@ pub(super) async fn no_folder(store: &Store, path: &str) -> Result<Option<String
     })
 }
 
-/// Looks at the folders of an origin and its files of no partition. Answers whether its folders can be read.
+/// Checks the folders of an origin and its files outside of partitions. Returns whether its folders can be read.
 pub(super) async fn check_origin(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<bool> {
     let mut misfits = Vec::new();
     for path in layout.folders() {
@@ -36,7 +37,7 @@ pub(super) async fn check_origin(store: &Store, layout: &OriginLayout, proof: &m
     }
     let can_be_read = misfits.is_empty();
     if can_be_read {
-        // The lock is looked at by itself.
+        // The lock is checked separately.
         misfits.extend(no_file(store, &layout.partition_set()).await?.map(|reason| (layout.partition_set(), reason)));
     }
     let findings = misfits.into_iter().map(|(path, reason)| finding(layout, (path, Fault::Misfit, reason), None));
@@ -44,8 +45,8 @@ pub(super) async fn check_origin(store: &Store, layout: &OriginLayout, proof: &m
     Ok(can_be_read)
 }
 
-/// Looks at the places of each partition. Answers the file stems of those that lack a file because of it: nothing else can be
-/// said of them.
+/// Checks the places of each partition. Returns the file stems of partitions that lack a file because of a fault:
+/// nothing more can be checked of them.
 pub(super) async fn check_partitions(
     store: &Store,
     layout: &OriginLayout,
@@ -65,7 +66,7 @@ pub(super) async fn check_partitions(
             }
         }
         for (path, reason) in misfits {
-            // What is in staging is no part of the partition yet.
+            // Staged files are not part of the partition yet.
             let broken = (!path.starts_with(&layout.staging())).then_some(&partition);
             if broken.is_some() {
                 amiss.insert(partition.file_stem());

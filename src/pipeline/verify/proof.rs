@@ -1,4 +1,4 @@
-//! What `verify` answers: how much was read, what is wrong, and what may be worth knowing.
+//! The result of `verify`: how much was read, which faults were found, and notes.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use crate::lake::{OriginLayout, Partition};
 
-/// What is wrong.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// The lake metadata, the count of requests or the lock cannot be read, or is not true.
     Record,
-    /// The partition set or a manifest cannot be read, or is another one's.
+    /// The partition set or a manifest cannot be read, or belongs elsewhere.
     Manifest,
-    /// A shard that a manifest names is not there.
+    /// A shard that a manifest names is missing.
     Missing,
     /// A shard is not the one that its manifest names, or cannot be read.
     Damaged,
@@ -24,56 +24,56 @@ pub enum Fault {
     Range,
     /// Names, outcomes and documents do not add up.
     Account,
-    /// A row belongs to one in another table that is not there.
+    /// A row refers to a row in another table that is missing.
     Reference,
-    /// A file lies where it does not belong, and would be read with the lake's own.
+    /// A file lies where it does not belong, and would be read with the lake's own files.
     Stranger,
-    /// A folder lies where a file belongs, or a file where a folder does, or a link that leads nowhere.
+    /// A folder lies where a file belongs, or a file where a folder does, or a broken link.
     Misfit,
     /// A commit was begun and not ended.
     Interrupted,
 }
 
-/// One thing that is wrong.
+/// One fault that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The origin; `None` for a file of the whole lake.
     pub origin: Option<String>,
     /// The file, from the lake's root.
     pub file: String,
-    /// What is wrong with it.
+    /// The kind of the fault.
     pub fault: Fault,
-    /// The same in words, with an example.
+    /// The fault in words, with an example.
     pub reason: String,
-    /// The partition that has to be made anew, where that helps.
+    /// The partition that has to be made again, if that helps.
     #[serde(skip)]
     pub partition: Option<Partition>,
 }
 
-/// What was read of a lake, and what is wrong with it.
+/// The counts of what was read of a lake, and its faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct LakeProof {
-    /// What is wrong with the files in the lake's root.
+    /// The faults of the files in the lake's root.
     pub findings: Vec<Finding>,
-    /// What is not wrong with them, and may be worth knowing.
+    /// Notes about them that are not faults.
     pub notes: Vec<String>,
     /// The origins, in the order of their names.
     pub origins: Vec<OriginProof>,
 }
 
 impl LakeProof {
-    /// Whether nothing is wrong.
+    /// Returns whether there are no faults.
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty() && self.origins.iter().all(|origin| origin.findings.is_empty())
     }
 }
 
-/// What was read of one origin, and what is wrong with it.
+/// The counts of what was read of one origin, and its faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OriginProof {
     /// The origin.
     pub origin: String,
-    /// Partitions that are committed, of all in the set.
+    /// How many partitions of the set are committed.
     pub partitions_committed: u64,
     /// Partitions in the set; 0 before the first scan has ended.
     pub partitions_total: u64,
@@ -89,16 +89,16 @@ pub struct OriginProof {
     pub names_with_document: u64,
     /// Names without a document, and with an outcome that says why.
     pub names_without_document: u64,
-    /// Names that were never asked for.
+    /// Names that were never requested.
     pub names_not_asked: u64,
-    /// What is wrong.
+    /// The faults.
     pub findings: Vec<Finding>,
-    /// What is not wrong, and may be worth knowing.
+    /// Notes that are not faults.
     pub notes: Vec<String>,
 }
 
 impl OriginProof {
-    /// The partitions that have to be made anew, each once, in the order of names.
+    /// Returns the partitions that have to be made again, each once, in the order of names.
     pub fn broken_partitions(&self) -> Vec<Partition> {
         let broken = self.findings.iter().filter_map(|finding| finding.partition.as_ref());
         let keyed: BTreeSet<(Option<&str>, Option<&str>)> =
@@ -111,13 +111,13 @@ impl OriginProof {
     }
 }
 
-/// A finding: file, fault and reason, and the partition to make anew.
+/// Makes a finding: file, fault and reason, and the partition to make again.
 pub(super) fn finding(layout: &OriginLayout, what: (String, Fault, String), partition: Option<&Partition>) -> Finding {
     let (file, fault, reason) = what;
     Finding { origin: Some(layout.name().to_owned()), file, fault, reason, partition: partition.cloned() }
 }
 
-/// A finding about a file of the whole lake.
+/// Makes a finding about a file of the whole lake.
 pub(super) fn lake_finding(file: &str, fault: Fault, reason: String) -> Finding {
     Finding { origin: None, file: file.to_owned(), fault, reason, partition: None }
 }

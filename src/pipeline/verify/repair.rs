@@ -1,5 +1,5 @@
-//! Repair: makes a lake ready for the ingests that mend it, one for each broken partition, and loses nothing that is
-//! still sound: documents whose bytes are right go back to staging, so that they are not asked for again.
+//! Repair: prepares a lake for the ingests that mend it, one for each broken partition. Everything sound is kept:
+//! documents with correct bytes go back to staging, so they are not requested again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,33 +21,34 @@ use crate::pipeline::open::raise_lake;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
-/// What an ingest has to do to mend a partition.
+/// The settings of the ingest that mends a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mending {
-    /// The partition. It has no manifest any more, so the ingest makes it anew.
+    /// The partition. Its manifest is removed, so the ingest makes it again.
     pub partition: Partition,
-    /// Whose documents it held.
+    /// The names whose documents it held.
     pub selection: Selection,
-    /// In which form.
+    /// The form of its documents.
     pub representation: Representation,
-    /// How many documents were sound and need not be asked for again.
+    /// How many documents were sound and need not be requested again.
     pub documents_saved: u64,
 }
 
-/// Makes the lake metadata and the count of requests anew where they are damaged or lost, and answers what was done, in words.
-/// `given` is the name of an origin and where it came from, as the user says it: for one that nothing else tells of.
+/// Makes the lake metadata and the count of requests again if they are damaged or lost. Returns the changes in words.
+/// `given` is the name and the addresses of an origin as the user states them: for an origin that nothing else shows.
 ///
-/// Fails with [`crate::error::ErrorKind::Lake`] as [`super::verify`] does, and where another process writes them meanwhile.
+/// Fails with [`crate::error::ErrorKind::Lake`] as [`super::verify`] does, and if another process writes them
+/// meanwhile.
 pub async fn repair_records(store: &Store, given: Option<(&str, &OriginInfo)>) -> Result<Vec<String>> {
     let (origins, mut notes) = LakeMetadata::read(store).await?.mend(store, given).await?;
     notes.extend(requests::mend(store, &origins).await?);
     Ok(notes)
 }
 
-/// Ends interrupted commits, puts strangers aside and takes back the manifests of broken partitions. What the answer
-/// lists must then be ingested; until then the rows of those partitions stay as they are.
+/// Finishes interrupted commits, moves foreign files aside and removes the manifests of broken partitions. The returned
+/// partitions must then be ingested; until then their rows stay as they are.
 ///
-/// Takes the lease of the origin meanwhile, and fails with [`crate::error::ErrorKind::Lake`] where another process holds it.
+/// Holds the lease of the origin meanwhile. Fails with [`crate::error::ErrorKind::Lake`] if another process holds it.
 pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Mending>> {
     raise_lake(store).await?;
     let layout = Layout::origin(&proof.origin);
@@ -63,7 +64,7 @@ pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Me
     result.and_then(|mendings| ended.map(|()| mendings))
 }
 
-/// Takes away locks and leases that nobody can hold, because they cannot be read.
+/// Removes locks and leases that are unreadable, so that no process can hold them.
 async fn clear_locks(store: &Store, layout: &OriginLayout, at: &str) -> Result<()> {
     let mut paths = vec![layout.lock()];
     if places::no_folder(store, &layout.leases()).await?.is_some() {
@@ -97,19 +98,19 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: 
     Ok(mendings)
 }
 
-/// Makes a lost partition set anew, without which no partition can be looked at, and ends interrupted commits, which may be
-/// all that is wrong with their partitions. Answers whether there was anything to do.
+/// Makes a lost partition set again, without which no partition can be checked, and finishes interrupted commits, which
+/// may be the only fault of their partitions. Returns whether there was anything to do.
 async fn settle(store: &Store, layout: &OriginLayout) -> Result<bool> {
     if mend_partition_set(store, layout).await? {
         return Ok(true);
     }
-    // Nobody else writes the origin.
+    // No other process writes the origin.
     store.sweep(layout.root(), Duration::ZERO).await?;
     drop_damaged_intents(store, layout).await?;
     Ok(recover_all(store, layout).await? > 0)
 }
 
-/// Moves what was found of a kind out of the way. Answers whether there was anything.
+/// Moves the files with a kind of fault aside. Returns whether there were any.
 async fn set_aside(store: &Store, layout: &OriginLayout, proof: &OriginProof, fault: Fault, at: &str) -> Result<bool> {
     let mut has_moved = false;
     for found in proof.findings.iter().filter(|finding| finding.fault == fault) {
@@ -118,8 +119,8 @@ async fn set_aside(store: &Store, layout: &OriginLayout, proof: &OriginProof, fa
     Ok(has_moved)
 }
 
-/// Document shards of a partition whose manifest names none are those of an older manifest, which is gone: nothing vouches
-/// for them, and the ingest that mends the partition wants no documents and would leave them.
+/// Moves the document shards of a partition aside if its manifest names none. They belong to an older manifest that is
+/// gone: nothing vouches for them, and the ingest that mends the partition wants no documents and would leave them.
 async fn set_aside_unnamed(store: &Store, layout: &OriginLayout, partition: &Partition, at: &str) -> Result<()> {
     let Some(manifest) = read_manifest(store, layout, partition).await.ok().flatten() else { return Ok(()) };
     if !manifest.shards.keys().eq([TableKind::Docs.as_str()]) {
@@ -134,8 +135,9 @@ async fn set_aside_unnamed(store: &Store, layout: &OriginLayout, partition: &Par
     Ok(())
 }
 
-/// An intent that cannot be read can be neither rolled forward nor back; its partition shows what is wrong by itself. One of
-/// another partition would put an old manifest in the place of that one's.
+/// Deletes intents that are unreadable or belong to another partition. An unreadable intent can be rolled neither
+/// forward nor back; its partition shows the fault itself. An intent of another partition would replace that
+/// partition's manifest by an old one.
 async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()> {
     for path in store.list(&layout.staging()).await? {
         let is_its_own = |text: &[u8]| {
@@ -152,7 +154,7 @@ async fn drop_damaged_intents(store: &Store, layout: &OriginLayout) -> Result<()
     Ok(())
 }
 
-/// Removes what this tool staged for a partition, and nothing else that lies there.
+/// Removes the files that this tool staged for a partition, and no other files there.
 async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
     for path in store.list(&layout.partition_staging(partition)).await? {
         if matches!(layout.role(&path), FileRole::Staged { is_named: true, .. }) {
@@ -163,7 +165,7 @@ async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partiti
 }
 
 async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Result<Mending> {
-    // One that cannot be read, or is another one's, is one of the things to mend.
+    // An unreadable manifest, or one of another partition, is one of the faults to mend.
     let manifest = read_manifest(store, layout, &partition).await.ok().flatten();
     let is_credible =
         |manifest: &Manifest| manifest.partition == partition && manifest.shards.contains_key(TableKind::Docs.as_str());
@@ -185,7 +187,7 @@ async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Res
     Ok(mending)
 }
 
-/// Whose documents the partition held, as far as it still tells.
+/// Returns the names whose documents the partition held, as far as it still shows.
 fn selection(names: Option<BTreeSet<PackageName>>, manifest: Option<&Manifest>) -> Selection {
     let names_listed = manifest.map(|manifest| manifest.rows(TableKind::Docs));
     let had_documents = manifest.is_none_or(|manifest| manifest.shards.contains_key(TableKind::Outcomes.as_str()));

@@ -1,7 +1,7 @@
-//! The count of requests per host and month: whether it can be read, and what of it can be known again.
+//! The count of requests per host and month: checks whether it can be read, and restores as much as possible.
 //!
-//! A count that is too low lets a run pass npm's limit, so what is lost is not taken for nothing: `outcomes` tells how often
-//! each name was asked for, and when.
+//! A count that is too low lets a run exceed npm's limit, so a lost count is not taken for zero: `outcomes` shows how
+//! often each name was requested, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,26 +20,26 @@ use crate::registry::{BudgetSnapshot, MonthCount, host_of, month_of};
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
-/// What is wrong with the count.
+/// Returns the fault of the count.
 pub(super) async fn check(store: &Store) -> Result<Option<Finding>> {
     let file = RootFile::read(store, Layout::REQUESTS).await?;
     let problem = problem_of(&file, &now());
     Ok(problem.map(|problem| lake_finding(Layout::REQUESTS, Fault::Record, problem)))
 }
 
-/// Whether there is no count.
+/// Returns whether there is no count.
 pub(super) async fn is_absent(store: &Store) -> Result<bool> {
     Ok(RootFile::read(store, Layout::REQUESTS).await?.is_absent())
 }
 
-/// The hosts that were asked, as far as the count tells.
+/// Returns the hosts that were sent requests, as far as the count shows.
 pub(super) async fn hosts(store: &Store) -> Result<BTreeSet<String>> {
     let file = RootFile::read(store, Layout::REQUESTS).await?;
     Ok(entries(&file).into_iter().map(|(host, _)| host).collect())
 }
 
-/// Makes the count anew where something is wrong with it: what is left of it, and at least what the outcomes of `origins`
-/// account for. Answers what it says now, in words.
+/// Makes the count again if something is wrong with it: from its remains, and with at least the requests that the
+/// outcomes of `origins` account for. Returns in words what it holds now.
 pub(super) async fn mend(store: &Store, origins: &BTreeMap<String, OriginInfo>) -> Result<Vec<String>> {
     let file = RootFile::read(store, Layout::REQUESTS).await?;
     let now = now();
@@ -67,7 +67,7 @@ pub(super) async fn mend(store: &Store, origins: &BTreeMap<String, OriginInfo>) 
         ));
     }
     if counts.hosts.is_empty() {
-        notes.push(format!("{}: what was counted this month is lost, and begins at 0 again", Layout::REQUESTS));
+        notes.push(format!("{}: the count of this month is lost, and begins at 0 again", Layout::REQUESTS));
     }
     file.replace(store, counts.to_json()?).await?;
     Ok(notes)
@@ -81,8 +81,8 @@ fn problem_of(file: &RootFile, now: &Zoned) -> Option<String> {
     }
 }
 
-/// A host that is none, so that its own count begins at 0; a month that is none, or has not come yet, so that requests would
-/// be counted in it for ever.
+/// Returns the fault of an entry. With an invalid host, the real host's count would begin at 0. With an invalid month,
+/// or one in the future, requests would be counted in it for ever.
 fn problem_of_count(host: &str, count: &MonthCount, now: &Zoned) -> Option<String> {
     let is_host = |scheme| Url::parse(&format!("{scheme}://{host}/")).is_ok_and(|url| host_of(&url) == host);
     if !is_host("https") && !is_host("http") {
@@ -99,7 +99,7 @@ fn problem_of_count(host: &str, count: &MonthCount, now: &Zoned) -> Option<Strin
     is_to_come.then(|| format!("it counts the requests to {host} in {month}, which has not come yet"))
 }
 
-/// The entries of the count, each by itself.
+/// Parses the entries of the count, each on its own.
 fn entries(file: &RootFile) -> Vec<(String, Value)> {
     let said: Value = file.text.as_ref().and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
     let hosts = said.get("hosts").and_then(Value::as_object).into_iter().flatten();
@@ -110,7 +110,7 @@ fn now() -> Zoned {
     Timestamp::now().to_zoned(TimeZone::UTC)
 }
 
-/// The requests of this month that the lake's outcomes account for, by host: what was asked of each name last.
+/// Sums the requests of this month that the lake's outcomes account for, by host: the last ones for each name.
 async fn requests_accounted_for(
     store: &Store,
     origins: &BTreeMap<String, OriginInfo>,
@@ -122,7 +122,7 @@ async fn requests_accounted_for(
     let mut requests = BTreeMap::new();
     for (name, info) in origins {
         let layout = Layout::origin(name);
-        // The one that is built in has no address, and what cannot be read cannot be counted.
+        // The built-in origin has no address, and unreadable rows cannot be counted.
         let (Ok(url), Ok(Some(set))) = (Url::parse(&info.registry_url), read_partition_set(store, &layout).await)
         else {
             continue;

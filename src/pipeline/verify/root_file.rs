@@ -1,4 +1,4 @@
-//! A file in the lake's root, as it was found, and how another takes its place.
+//! A file in the lake's root, as found, and its replacement.
 
 use bytes::Bytes;
 
@@ -10,9 +10,9 @@ use crate::store::Store;
 /// A file of the root.
 pub(super) struct RootFile {
     path: &'static str,
-    /// Its bytes; `None` where there are none.
+    /// Its bytes; `None` if there is no file.
     pub(super) text: Option<Bytes>,
-    /// What lies in its place and is no file, or cannot be read.
+    /// The fault of an entry in its place that is no file, or cannot be read.
     pub(super) misfit: Option<String>,
 }
 
@@ -32,9 +32,9 @@ impl RootFile {
         self.text.is_none() && self.misfit.is_none()
     }
 
-    /// Puts `text` in its place, and what was there aside where it was anything else.
+    /// Puts `text` in its place, and moves the previous entry aside if it was anything else.
     ///
-    /// Fails, of kind Lake, where another process wrote it meanwhile.
+    /// Fails with an error of kind Lake if another process wrote it meanwhile.
     pub(super) async fn replace(&self, store: &Store, text: Vec<u8>) -> Result<()> {
         if self.text.as_ref().is_some_and(|found| found[..] == text[..]) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Salvage: what a broken partition still tells, and which of its documents are sound.
+//! Salvage: finds what a broken partition still shows, and which of its documents are sound.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::shard::Row;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
-/// Segments may be large: what is lost with one is read again from the shard that it came from.
+/// Segments may be large: the answers of a lost one are read again from the shard that they came from.
 const SEGMENT: SegmentBound = SegmentBound { answers: 1_000, bytes: 16 << 20, age: Duration::MAX };
-/// Where the names are read that the partition was asked for: the first that can be read tells.
+/// The tables that hold the names requested of the partition; the first readable one counts.
 const TABLES_OF_NAMES: [TableKind; 3] = [TableKind::Outcomes, TableKind::Packuments, TableKind::Packages];
 
-/// The names that were asked for; `None` where no shard tells. Blocks.
+/// Returns the names that were requested; `None` if no shard shows them. Blocks.
 pub(super) fn names_held(store: &Store, layout: &OriginLayout, partition: &Partition) -> Option<BTreeSet<PackageName>> {
     let read = |table: TableKind| -> Option<BTreeSet<PackageName>> {
         let mut cursor = open_cursor(store, layout, partition, table, &[]).ok()??;
@@ -35,7 +35,7 @@ pub(super) fn names_held(store: &Store, layout: &OriginLayout, partition: &Parti
     TABLES_OF_NAMES.into_iter().find_map(read)
 }
 
-/// The form of most of its documents; the full one where that is not known. Blocks.
+/// Returns the form of most of its documents; the full form if that is not known. Blocks.
 pub(super) fn wanted_form(store: &Store, layout: &OriginLayout, partition: &Partition) -> Representation {
     let count = || -> Result<(u64, u64)> {
         let (mut abbreviated, mut full) = (0, 0);
@@ -58,10 +58,10 @@ pub(super) fn wanted_form(store: &Store, layout: &OriginLayout, partition: &Part
     }
 }
 
-/// A staged answer: whose it is, what it is, and when it came, in µs since 1970.
+/// A staged answer: its name, its contents, and the time at which it came, in µs since 1970.
 type Salvaged = (FetchItem, Response, i64);
 
-/// Stages every answer of the partition that its shards still hold whole, as if it had just come, and returns how many
+/// Stages every answer of the partition that its shards still hold whole, as if it had just come. Returns how many
 /// documents they were. Stages nothing unless both `outcomes` and `packuments` are the shards that the manifest names.
 pub(super) async fn restage(
     store: &Store,
@@ -87,7 +87,7 @@ pub(super) async fn restage(
     Ok(documents_saved)
 }
 
-/// Sends the answers to `answers`, and ends early where nobody takes them. Blocks.
+/// Sends the answers to `answers`, and ends early if the receiver is closed. Blocks.
 fn read_answers(
     store: &Store,
     layout: &OriginLayout,
@@ -137,7 +137,7 @@ fn bytes_of(row: Row<'_>) -> Result<Option<Bytes>> {
     })
 }
 
-/// The answer behind a row of `outcomes`; `None` for one that has to be asked for again.
+/// Returns the answer behind a row of `outcomes`; `None` for one that has to be requested again.
 fn read_answer(
     row: Row<'_>,
     name: &PackageName,

@@ -1,25 +1,25 @@
-//! Bounds: how much may be under way at once, over all partitions of a run.
+//! Bounds: how much may be in progress at once, over all partitions of a run.
 
 use std::time::Duration;
 
 use crate::fetch::SegmentBound;
 
-/// Documents asked for and not yet durable, over all partitions: what a process that is killed may have asked for in
-/// vain. Of them, [`REQUESTED`] are under way, and the rest waits for its segment to be full; [`BETWEEN`], which are between
-/// the network and a builder, are counted as well.
+/// Documents requested and not yet durable, over all partitions: the requests that a killed process may have sent in
+/// vain. Of them, [`REQUESTED`] are in flight, and the rest wait until their segment is full. The [`BETWEEN`] documents
+/// between the network and a builder are counted as well.
 const UNSTAGED_DOCUMENTS: usize = 256;
-/// More than twice the requests that a host is sent at once, so that a slow answer holds up few others.
+/// More than twice the requests that a host is sent at once, so a slow response holds up few others.
 const REQUESTED: usize = 144;
-/// Enough to ride out a row group's compression.
+/// Enough to bridge the compression of a row group.
 const BETWEEN: usize = 24;
-/// Bytes of the same documents: of bodies in memory, and of segments that are not full. A single document may be larger;
-/// the oldest of a partition is never held up.
+/// Bytes of the same documents: of bodies in memory, and of segments that are not full. A single document may be
+/// larger; the oldest of a partition is never held up.
 const DOCUMENT_BYTES_IN_FLIGHT: u64 = 48 << 20;
 const SEGMENT_BYTES: usize = 16 << 20;
-/// How long an answer may wait for its segment to be full.
+/// How long an answer may wait until its segment is full.
 const STAGED_WITHIN: Duration = Duration::from_secs(10);
 /// Partitions beyond one per core: they keep the network busy while others end. Each costs the memory of its writers,
-/// some 60 MB, and so more than [`MAX_PARTITIONS`] are never under way.
+/// some 60 MB, so more than [`MAX_PARTITIONS`] are never in progress.
 const EXTRA_PARTITIONS: usize = 1;
 const MAX_PARTITIONS: usize = 8;
 
@@ -28,11 +28,11 @@ const MAX_PARTITIONS: usize = 8;
 pub(in crate::pipeline) struct Bounds {
     /// Partitions that are planned, fetched and built at once.
     pub(super) partitions: usize,
-    /// Requests for documents that a partition keeps under way; the limiter of the host decides how many are sent.
+    /// Requests for documents that a partition keeps in flight; the limiter of the host decides how many are sent.
     pub(super) requests_per_partition: usize,
     /// Documents between the network and a partition's builder.
     pub(super) fetched_per_partition: usize,
-    /// When a partition's builder makes what it has durable.
+    /// The bound at which a partition's builder makes its answers durable.
     pub(in crate::pipeline) segment: SegmentBound,
     /// Bytes of bodies in memory over all partitions.
     pub(super) document_bytes_in_flight: u64,
@@ -43,7 +43,7 @@ impl Bounds {
         Bounds::for_cores(std::thread::available_parallelism().map_or(1, usize::from))
     }
 
-    /// The bounds on a machine of so many cores.
+    /// Returns the bounds for a machine with this many cores.
     pub(super) fn for_cores(cores: usize) -> Bounds {
         let partitions = (cores + EXTRA_PARTITIONS).min(MAX_PARTITIONS);
         Bounds {

@@ -1,8 +1,8 @@
-//! Build: one partition's documents become its staged shards, on one thread that may block.
+//! Build: turns one partition's documents into its staged shards, on one thread that may block.
 //!
-//! Everything that costs cores happens here: decoding, columns, the merge with the previous shards, Parquet. The thread
-//! is fed through a bounded channel, so it is never ahead of the network and the network is never far ahead of it.
-//! Not here: which documents to ask for (`plan`), and the order in which shards become visible (`commit`).
+//! All CPU-heavy work happens here: decoding, columns, the merge with the previous shards, Parquet. A bounded channel
+//! feeds the thread, so it is never ahead of the network and the network is never far ahead of it. Not here: which
+//! documents to request (`plan`), and the order in which shards become visible (`commit`).
 
 use std::collections::BTreeMap;
 
@@ -21,18 +21,19 @@ use crate::table::TableKind;
 use crate::table::{DocsBuilder, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
-/// Rows of `docs` that are handed to its writer at once.
+/// Rows of `docs` that are passed to its writer at once.
 const DOCS_BATCH_ROWS: usize = 8_192;
 
-/// The shards that a build left in staging, and the manifest that will be true when they are in their places.
+/// The shards that a build left in staging, and the manifest that will be true when they are in place.
 pub(super) struct Built {
     pub(super) manifest: Manifest,
     /// The tables of the staged shards.
     pub(super) staged: Vec<TableKind>,
 }
 
-/// Builds the shards that change and leaves them durable in staging. Ends with [`crate::error::ErrorKind::Interrupted`] when the channel closes before every document came, some
-/// are left out, or the job is to stop.
+/// Builds the shards that change and leaves them durable in staging. Fails with
+/// [`crate::error::ErrorKind::Interrupted`] if the channel closes before every document came, if some are left out, or
+/// if the job is to stop.
 pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Built> {
     let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
@@ -53,7 +54,8 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
             }
             let Some(answer) = fetched.blocking_recv() else { return Err(Error::interrupted()) };
             if answer.item.name != item.name {
-                // The run is ending, and this name was left out. What still comes is staged on its way here.
+                // The run is ending, and this name was left out. Documents that still arrive are staged before they get
+                // here.
                 while fetched.blocking_recv().is_some() {}
                 return Err(Error::interrupted());
             }
@@ -68,7 +70,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         let refused = outcomes.get(Outcome::Oversize.as_str()).copied().unwrap_or_default();
         let limit_now = (refused_now > 0).then_some(job.item.wanted.max_document_bytes);
         oversize_limit_bytes = match oversize_limit_bytes {
-            // Some were refused by an earlier run.
+            // An earlier run refused some.
             before if refused > refused_now => before.map(|before| limit_now.map_or(before, |now| now.min(before))),
             _ => limit_now,
         };
@@ -108,7 +110,7 @@ fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
     Ok(meta)
 }
 
-/// Reads the new `outcomes` shard back: the counts cover rows that were carried over as well.
+/// Reads the new `outcomes` shard back: the counts also cover rows that were carried over.
 fn count_outcomes(job: &PartitionJob) -> Result<BTreeMap<String, u64>> {
     let path = job.layout.staged_shard(TableKind::Outcomes, job.partition());
     let file = job.store.blocking().open(&path)?.ok_or_else(|| Error::lake(format!("{path} vanished from staging")))?;

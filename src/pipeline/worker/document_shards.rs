@@ -1,4 +1,4 @@
-//! The shards of the document tables and of `outcomes` of one partition, under way together in the order of names.
+//! Writes the shards of the document tables and of `outcomes` of one partition, all in the order of names.
 //!
 //! Not here: where the answers come from and how they are made durable (`build`).
 
@@ -21,13 +21,13 @@ use crate::store::StagedFile;
 use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
-/// Columns are handed to the writers when they hold this many bytes …
+/// Columns are passed to the writers when they hold this many bytes …
 pub(in crate::pipeline) const FLUSH_BYTES: usize = 8 << 20;
-/// … or this many documents, whichever is first: it bounds memory, and changes no byte of a shard.
+/// … or this many documents, whichever is first. The limit bounds memory, and changes no byte of a shard.
 pub(in crate::pipeline) const FLUSH_DOCUMENTS: usize = 512;
-/// Raw documents are handed on at this size: they are still in the processor's cache then.
+/// Raw documents are passed on at this size: they are still in the processor's cache then.
 pub(in crate::pipeline) const FLUSH_RAW_BYTES: usize = 256 << 10;
-/// Documents of this size are made into rows one at a time: each needs several times its size for the moment.
+/// Documents of this size are made into rows one at a time: each temporarily needs several times its size.
 pub(in crate::pipeline) const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
 
 /// The shards, and the rows that are not yet written to them.
@@ -41,9 +41,9 @@ pub(super) struct DocumentShards<'a> {
     answered: Vec<String>,
     /// How many documents of this run were too large.
     pub(super) refused_as_oversize: u64,
-    /// How many of the removed names have passed.
+    /// How many of the removed names have been passed.
     removed_passed: usize,
-    /// The documents as they were, opened when one of them has to be read again.
+    /// The stored documents, opened when one of them has to be read again.
     held_documents: Option<StoredDocuments>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct DocumentShards<'a> {
 #[derive(Default)]
 struct Decided {
     names: Vec<String>,
-    /// How many of them the shard of `packuments`, which is written sooner, has been told.
+    /// How many of them the shard of `packuments`, which is written sooner, has received.
     told_packuments: usize,
 }
 
@@ -60,7 +60,7 @@ impl Decided {
         self.names.push(name.to_owned());
     }
 
-    /// The names that the shard of `table` has not been told.
+    /// Returns the names that the shard of `table` has not received.
     fn untold(&self, table: TableKind) -> Vec<&str> {
         let told = if table == TableKind::Packuments { self.told_packuments } else { 0 };
         self.names.iter().skip(told).map(String::as_str).collect()
@@ -71,7 +71,7 @@ impl Decided {
     }
 }
 
-/// What a document that was read for `item` says about the request.
+/// The result of a request, by the document that was read for `item`.
 fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
     match &decoded.rev {
         Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
@@ -79,14 +79,14 @@ fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
     }
 }
 
-/// The document that the lake holds stays, and with it the tag that it was asked by.
+/// The lake's document stays, and with it the tag of the request.
 fn hold_tag<'a>(row: &mut OutcomeRow<'a>, item: &'a FetchItem) {
     let held = item.validators.as_ref();
     row.etag = held.and_then(|held| held.etag.as_deref());
     row.last_modified = held.and_then(|held| held.last_modified.as_deref());
 }
 
-/// Writes rows of the document tables in place of all rows of the names that are decided.
+/// Writes rows of the document tables in place of all rows of the decided names.
 fn write_rows(
     merges: &mut BTreeMap<TableKind, ShardMerge<StagedFile>>,
     decided: &mut Decided,
@@ -150,7 +150,7 @@ impl<'a> DocumentShards<'a> {
             fetched_at_micros: Some(fetched_at_us),
             detail: None,
         };
-        // The memory that a large document needs on its way is had once, however many partitions are under way.
+        // The memory that a large document needs on its way is used once, however many partitions are in progress.
         let is_large = |response: &Response| match &response.answer {
             Answer::Fresh(document) => document.bytes.len() >= LARGE_DOCUMENT_BYTES,
             _ => false,
@@ -207,7 +207,7 @@ impl<'a> DocumentShards<'a> {
                 }
             }
             Err(found) => {
-                // What the lake holds of it stays, and its tag: a failure is no statement about the package.
+                // The lake's document and its tag stay: a failure says nothing about the package.
                 failure = found;
                 hold_tag(&mut row, item);
                 row.outcome = failure.outcome.unwrap_or(Outcome::Failed);
@@ -237,8 +237,8 @@ impl<'a> DocumentShards<'a> {
         Ok(())
     }
 
-    /// Why a document that was served does not take the place of the one that the lake holds: a server that lags behind has
-    /// given an older one, older also than was announced.
+    /// Returns why a served document does not replace the one that the lake holds: a server that lags behind has
+    /// returned an older document, older also than the announced revision.
     fn superseded(&self, item: &FetchItem, body: &[u8]) -> Option<String> {
         let least = self.job.plan.held(&item.name)?.least_rev.as_ref()?;
         let served = Revision::of_document(body)?;
@@ -259,15 +259,15 @@ impl<'a> DocumentShards<'a> {
         self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
     }
 
-    /// The document of `name` as the lake holds it.
+    /// Reads the document of `name` from the lake.
     fn held_document(&mut self, name: &str) -> Result<Bytes> {
         let gone = || {
             let manifest = self.job.layout.manifest(self.job.partition());
             Error::lake(format!("the document of {name} is gone from its shard"))
-                .hint(format!("delete {manifest}: the next ingest makes the partition anew"))
+                .hint(format!("delete {manifest}: the next ingest makes the partition again"))
         };
         if self.held_documents.is_none() {
-            // Not the file that is merged: two readers of one open file would move each other's place.
+            // This is not the file that is merged: two readers of one open file would move each other's position.
             let path = self.job.layout.shard(TableKind::Packuments, self.job.partition());
             let file = self.job.store.blocking().open(&path)?.ok_or_else(gone)?;
             self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
@@ -276,7 +276,7 @@ impl<'a> DocumentShards<'a> {
         documents.find(name)?.map(Bytes::from).ok_or_else(gone)
     }
 
-    /// Drops the rows of removed names below `name`; of all that are left for `None`.
+    /// Drops the rows of removed names below `name`, or of all remaining ones for `None`.
     fn pass_removed(&mut self, name: Option<&str>) {
         let removed = &self.job.plan.dropped;
         while let Some(gone) = removed.get(self.removed_passed) {
@@ -289,7 +289,7 @@ impl<'a> DocumentShards<'a> {
         }
     }
 
-    /// Writes the raw documents so far, of names that are decided.
+    /// Writes the raw documents so far; their names are decided.
     fn flush_raw(&mut self) -> Result<()> {
         let table = TableKind::Packuments;
         if let Some(merge) = self.merges.get_mut(&table) {

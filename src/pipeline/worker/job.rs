@@ -1,4 +1,4 @@
-//! The work that a partition's build is given. Not here: doing it (`build`).
+//! The input of a partition's build. Not here: the build itself (`build`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,26 +15,26 @@ use crate::pipeline::work::WorkItem;
 use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::TableKind;
 
-/// What a partition's build needs to know.
+/// The input of a partition's build.
 pub(super) struct PartitionJob {
     pub(super) store: Store,
     pub(super) layout: OriginLayout,
     pub(super) item: WorkItem,
     /// The rows of `_all_docs`, ascending.
     pub(super) rows: Arc<Vec<DocRow>>,
-    /// When they were listed, in microseconds since 1970.
+    /// The time at which they were listed, in microseconds since 1970.
     pub(super) listed_at_us: Option<i64>,
     pub(super) plan: PartitionPlan,
-    /// What the partition held before.
+    /// The previous manifest of the partition.
     pub(super) previous: Option<Manifest>,
-    /// What an earlier run fetched and did not commit.
+    /// The answers that an earlier run fetched and did not commit.
     pub(super) staged: StagedAnswers,
-    /// The previous shards of the tables that are merged, opened.
+    /// The previous shards of the merged tables, opened.
     pub(super) previous_shards: BTreeMap<TableKind, ShardFile>,
     pub(super) progress: Arc<Progress>,
     /// Cancelled when the run ends early: the build ends at the next document or batch.
     pub(super) stop: CancellationToken,
-    /// Held while a large document becomes rows; of all partitions.
+    /// Held while a large document becomes rows; shared by all partitions.
     pub(super) large_documents: Arc<Mutex<()>>,
 }
 
@@ -43,18 +43,18 @@ impl PartitionJob {
         &self.item.partition
     }
 
-    /// The form of documents that is asked for.
+    /// Returns the form of documents to request.
     pub(super) fn representation(&self) -> Representation {
         self.item.wanted.representation
     }
 
-    /// What is planned to be fetched and was not staged by an earlier run.
+    /// Returns the planned requests, without those that an earlier run staged.
     pub(super) fn items_to_ask_for(&self) -> Vec<FetchItem> {
         let is_staged = |item: &&FetchItem| self.staged.has(item, self.representation());
         self.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect()
     }
 
-    /// A file to write the new shard of a table into.
+    /// Opens a file to write the new shard of a table into.
     pub(super) fn stage(&self, table: TableKind) -> Result<StagedFile> {
         self.store.stage(&self.layout.staged_shard(table, self.partition()))
     }

@@ -1,4 +1,4 @@
-//! The leases of the partitions that are worked on now. They are given back when the work ends, also where it was dropped.
+//! The leases of the partitions in progress. They are given back when the work ends, also if it was dropped.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the lease of a partition until it is ended.
+    /// Keeps the lease of a partition until it is given back.
     pub(super) fn keep(&self, partition: &Partition, lease: Lease) -> LeaseWatch {
         let watch = lease.watch();
         self.held().insert(partition.file_stem(), lease);

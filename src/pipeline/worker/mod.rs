@@ -1,5 +1,5 @@
-//! The worker: takes one item of work and does the rest. It plans, fetches, builds and commits one partition, under that
-//! partition's lease. It does not know where the work comes from, and what judges the run as a whole is beside it.
+//! The worker: takes one item of work, and plans, fetches, builds and commits one partition under that partition's
+//! lease. Not here: where the work comes from (`source`), and the judge of the whole run (`judge`).
 
 mod bounds;
 mod build;
@@ -47,7 +47,7 @@ pub(super) struct Worker {
     registry: Registry,
     progress: Arc<Progress>,
     judge: Arc<Judge>,
-    /// The command that the leases are taken for.
+    /// The command for which the leases are taken.
     purpose: &'static str,
     /// Whether it only plans.
     is_dry: bool,
@@ -89,18 +89,18 @@ impl Worker {
         }
     }
 
-    /// How many items it works on at once.
+    /// Returns how many items it works on at once.
     pub(super) fn items_at_once(&self) -> usize {
         self.bounds.partitions
     }
 
-    /// Ends the builds that are under way at their next document or batch.
+    /// Ends the builds in progress at their next document or batch.
     pub(super) fn stop(&self) {
         self.stop_builds.cancel();
     }
 
-    /// Waits for what must not be cut short: what has come in is staged, a commit that has begun runs to its end. Then gives
-    /// back the leases of partitions whose work was dropped.
+    /// Waits for work that must not be cut short: received documents are staged, and a commit that has begun runs to
+    /// its end. Then gives back the leases of partitions whose work was dropped.
     pub(super) async fn end(&self) -> Result<()> {
         for tasks in [&self.builders, &self.commits] {
             tasks.close();
@@ -109,12 +109,12 @@ impl Worker {
         self.leases.end_all().await
     }
 
-    /// Brings one partition to what is announced of it.
+    /// Brings one partition up to date with the names announced in it.
     pub(super) async fn work(self: Arc<Self>, item: WorkItem) -> Result<PartitionReport> {
         let partition = item.partition.clone();
         let (before, is_staged) = (self.manifest(&partition).await?, self.is_staged(&partition).await?);
         let job = self.prepare(item, before.clone()).await?;
-        // Nothing is changed, so nobody needs to be kept away.
+        // Nothing is changed, so no lease is needed.
         if self.is_dry || (job.plan.is_unchanged() && !is_staged) {
             return Ok(self.report(&job, if self.is_dry { Ended::Planned } else { Ended::Unchanged }));
         }
@@ -131,7 +131,7 @@ impl Worker {
         result.and_then(|report| ended.map(|()| report))
     }
 
-    /// The same by the one who holds the lease. `before` is the manifest by which `job` was planned.
+    /// Does the same under a lease that is held. `before` is the manifest by which `job` was planned.
     async fn work_under(
         self: &Arc<Self>,
         lease: &LeaseWatch,
@@ -154,8 +154,8 @@ impl Worker {
         let ended = if job.plan.is_unchanged() { Ended::Unchanged } else { Ended::Committed };
         let mut report = self.report(&job, ended);
         report.is_recovered = is_recovered;
-        // Staged answers that are not used are out of date where this run wanted every document. One that wanted less leaves
-        // them to the next that wants more. Only where documents are written is it known what is staged.
+        // If this run wanted every document, unused staged answers are out of date. A run that wanted less leaves them
+        // to the next that wants more. The staged answers are known only if documents are written.
         let uses_all_staged = job.item.wanted.selection == Selection::All
             || (job.plan.writes_documents() && job.staged.is_covered_by(&job.plan.fetch));
         if report.ended == Ended::Unchanged {
@@ -164,7 +164,7 @@ impl Worker {
             return Ok(report);
         }
         let built = match self.fetch_and_build(job).await {
-            // What came in is staged.
+            // Received documents are staged.
             Err(error) if error.kind() == ErrorKind::Interrupted && self.judge.ending.has_begun() => {
                 report.ended = Ended::LeftOut;
                 return Ok(report);
@@ -173,7 +173,7 @@ impl Worker {
         };
         lease.confirm().await?;
         let worker = Arc::clone(self);
-        // To its end and counted, also when this future is dropped meanwhile.
+        // Runs to its end and is counted, even if this future is dropped meanwhile.
         let committed = self.commits.spawn(async move {
             commit(&worker.store, &worker.layout, &built.manifest, &built.staged).await?;
             Progress::add(&worker.progress.partitions_done, 1);
@@ -184,13 +184,13 @@ impl Worker {
         Ok(report)
     }
 
-    /// What makes a partition again that an earlier version wrote.
+    /// Returns the rebuild of a partition that an earlier version wrote.
     fn as_rebuild(&self) -> rebuild::Run {
         rebuild::Run {
             store: self.store.clone(),
             layout: self.layout.clone(),
             wanted: rebuild::Wanted::default(),
-            // What it reads and writes is not what the run is measured by.
+            // The run is not measured by the rebuild's reads and writes.
             progress: Arc::default(),
             stop: self.stop_builds.clone(),
             large_documents: Arc::clone(&self.large_documents),
@@ -201,12 +201,12 @@ impl Worker {
         self.store.get(&self.layout.manifest(partition)).await
     }
 
-    /// Whether an earlier run left something of the partition in staging.
+    /// Returns whether an earlier run left files of the partition in staging.
     async fn is_staged(&self, partition: &Partition) -> Result<bool> {
         Ok(!self.store.list(&self.layout.partition_staging(partition)).await?.is_empty())
     }
 
-    /// Removes what is staged for a partition, where all of it is used or out of date.
+    /// Removes the staged files of a partition if all of them are used or out of date.
     async fn clear_staged(&self, partition: &Partition, is_used_up: bool) -> Result<()> {
         match is_used_up {
             true => self.store.delete_folder(&self.layout.partition_staging(partition)).await,
@@ -214,7 +214,7 @@ impl Worker {
         }
     }
 
-    /// Plans a partition whose manifest is `manifest`, and opens what it holds.
+    /// Plans a partition whose manifest is `manifest`, and opens its shards.
     async fn prepare(self: &Arc<Self>, item: WorkItem, manifest: Option<Bytes>) -> Result<PartitionJob> {
         let path = self.layout.manifest(&item.partition);
         let previous = manifest.map(|text| Manifest::from_json(&path, &text)).transpose()?;
@@ -253,7 +253,7 @@ impl Worker {
         })
     }
 
-    /// Runs the requests and the builder of one partition side by side, until both have ended.
+    /// Runs the requests and the builder of one partition concurrently, until both have ended.
     async fn fetch_and_build(self: &Arc<Self>, job: PartitionJob) -> Result<Built> {
         let representation = job.representation();
         let judge = Arc::clone(&self.judge);
@@ -274,23 +274,23 @@ impl Worker {
                 biased;
                 Some(fetched) = alarms.recv() => Some(fetched),
                 fetched = answers.try_next() => fetched?,
-                // Nothing can be made durable any more; why is the story.
+                // Nothing can be made durable any more; the cause is the error to report.
                 () = tap.closed() => None,
             };
             let Some(fetched) = fetched else { break };
             let Some(fetched) = self.judge.response(fetched)? else { continue };
             if sender.send(fetched).await.is_err() {
-                // The builder has ended early; its error is the story.
+                // The builder has ended early; its error is the one to report.
                 break;
             }
         }
-        // With the last tap the stager ends, with the sender the builder.
+        // The stager ends with the last tap, the builder with the sender.
         drop((answers, tap, sender));
         stager.await.or_error(ErrorKind::Internal, || "a partition's stager died".to_owned())??;
         builder.await.or_error(ErrorKind::Internal, || "a partition's builder died".to_owned())?
     }
 
-    /// The report of a partition that is planned, which is counted among those that are done unless a commit will.
+    /// Returns the report of a planned partition. Counts the partition as done, unless a commit will.
     fn report(&self, job: &PartitionJob, ended: Ended) -> PartitionReport {
         let (plan, progress) = (&job.plan, &self.progress);
         Progress::add(&progress.names_added, plan.counts.added);

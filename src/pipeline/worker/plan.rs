@@ -1,6 +1,6 @@
-//! Plan: what one partition needs, from what it held and what the registry lists now.
+//! Plan: the requests and changes that one partition needs, by its shards and the registry's listing.
 //!
-//! It reads shards, so it runs on a thread that may block. It asks the registry for nothing and writes nothing.
+//! Reads shards, so it runs on a thread that may block. Sends no request and writes nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,62 +16,62 @@ use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
-/// What one partition needs.
+/// The needs of one partition.
 #[derive(Debug)]
 pub(in crate::pipeline) struct PartitionPlan {
-    /// Documents to ask for, ascending.
+    /// Documents to request, ascending.
     pub(in crate::pipeline) fetch: Vec<FetchItem>,
     /// Names whose rows and outcome end here: the registry no longer lists them. Ascending.
     pub(super) dropped: Vec<PackageName>,
-    /// What the new listing changes.
+    /// The changes by the new listing.
     pub(in crate::pipeline) counts: ChangeCounts,
     /// Selected names that the registry does not list.
     pub(in crate::pipeline) unlisted: Vec<PackageName>,
-    /// How many selected names are known to have no document, or no sound one, and are not asked for again.
+    /// How many selected names are known to have no document, or no sound one, and are not requested again.
     pub(super) without_document: u64,
     has_docs: bool,
     has_documents: bool,
     wants_documents: bool,
-    /// What the lake holds of the names that are asked for again.
+    /// The lake's documents of the names that are requested again.
     held: HashMap<PackageName, Held>,
 }
 
-/// A document that the lake holds, and that is asked for again.
+/// A document that the lake holds, and that is requested again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
-    /// What became of the request that it came by.
+    /// The outcome of the request that fetched it.
     pub(super) outcome: Outcome,
-    /// Whether another revision was announced since, or the last request for it failed: then it is judged anew, even if
-    /// it is the same.
+    /// Whether another revision was announced since, or the last request for it failed: then it is judged again, even
+    /// if it is the same.
     pub(super) is_revised: bool,
-    /// A revision that it is not older than, where one is known.
+    /// A revision that it is not older than, if one is known.
     pub(super) least_rev: Option<Revision>,
 }
 
 impl PartitionPlan {
-    /// Whether the table `docs` gets a new shard.
+    /// Returns whether the table `docs` gets a new shard.
     pub(super) fn writes_docs(&self) -> bool {
         !self.has_docs || !self.counts.is_empty()
     }
 
-    /// Whether the document tables and `outcomes` get new shards.
+    /// Returns whether the document tables and `outcomes` get new shards.
     pub(super) fn writes_documents(&self) -> bool {
         let first_documents = self.wants_documents && !self.has_documents;
         first_documents || !self.fetch.is_empty() || !self.dropped.is_empty()
     }
 
-    /// Whether the partition is as the registry is.
+    /// Returns whether the partition already matches the registry.
     pub(in crate::pipeline) fn is_unchanged(&self) -> bool {
         !self.writes_docs() && !self.writes_documents()
     }
 
-    /// What the lake holds for a name that is asked for again.
+    /// Returns the lake's document of a name that is requested again.
     pub(super) fn held(&self, name: &PackageName) -> Option<&Held> {
         self.held.get(name)
     }
 }
 
-/// A partition as it was at its last commit.
+/// A partition at its last commit.
 pub(super) struct Previous<'a> {
     pub(super) store: &'a Store,
     pub(super) layout: &'a OriginLayout,
@@ -80,7 +80,7 @@ pub(super) struct Previous<'a> {
 }
 
 impl Previous<'_> {
-    /// Opens the shard of a table; `None` where the manifest names none.
+    /// Opens the shard of a table; returns `None` if the manifest names none.
     pub(super) fn open(&self, table: TableKind) -> Result<Option<ShardFile>> {
         if !self.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str())) {
             return Ok(None);
@@ -89,7 +89,7 @@ impl Previous<'_> {
         match self.store.blocking().open(&path)? {
             Some(file) => Ok(Some(file)),
             None => Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(format!(
-                "delete {}: the next ingest makes the partition anew",
+                "delete {}: the next ingest makes the partition again",
                 self.layout.manifest(self.partition)
             ))),
         }
@@ -118,14 +118,14 @@ impl Previous<'_> {
     }
 }
 
-/// The rows of `docs` as they are to be, when they were listed, and what the partition needs for them.
+/// The new rows of `docs`, the time at which they were listed, and the plan for them.
 pub(super) struct Planned {
     pub(super) rows: Arc<Vec<DocRow>>,
     pub(super) listed_at_us: Option<i64>,
     pub(super) plan: PartitionPlan,
 }
 
-/// Compares what the registry announces with what the partition held.
+/// Compares the announced names of the partition with its previous contents.
 pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Wanted) -> Result<Planned> {
     let comparing = || format!("comparing the partition {} with what the registry lists", previous.partition);
     let mut counts = ChangeCounts::default();
@@ -181,7 +181,7 @@ pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Want
 }
 
 impl PartitionPlan {
-    /// Of documents that may be older than what was announced, only their own row knows the revision.
+    /// If a document may be older than the announced revision, only its own row knows the revision.
     fn look_up_stale(&mut self, previous: &Previous<'_>) -> Result<()> {
         let stale = self.held.iter().filter(|(_, held)| !held.outcome.is_settled());
         let stale: HashSet<PackageName> = stale.map(|(name, _)| name.clone()).collect();
@@ -193,7 +193,7 @@ impl PartitionPlan {
         Ok(())
     }
 
-    /// Asks for a document; conditionally where the lake holds one of the wanted form with its ETag.
+    /// Plans the request for a document, conditional if the lake holds one of the wanted form with its ETag.
     fn ask(&mut self, row: DocRow, lake: &HeldDocuments<'_>, wanted: Representation) {
         let outcome = lake.outcome_of(&row.name);
         let is_held = outcome.is_some_and(HeldOutcome::left_a_document);
@@ -221,19 +221,19 @@ struct HeldDocuments<'a> {
 }
 
 impl<'a> HeldDocuments<'a> {
-    /// What became of the request for `name`.
+    /// Returns the outcome of the request for `name`.
     fn outcome_of(&self, name: &PackageName) -> Option<&'a HeldOutcome> {
         let place = self.outcomes.binary_search_by(|outcome| outcome.name.cmp(name)).ok()?;
         self.outcomes.get(place)
     }
 
-    /// Whether a response about `name` came since a moment, to this run or another one.
+    /// Returns whether a response about `name` came since a moment, to this run or another one.
     fn was_asked_since(&self, name: &PackageName, moment_us: i64) -> bool {
         self.outcome_of(name).and_then(|held| held.fetched_at_us).is_some_and(|at_us| at_us >= moment_us)
     }
 
-    /// What became of the request for `name`, where the lake holds a document of this form: an ETag belongs to one form and
-    /// says nothing about the other.
+    /// Returns the outcome of the request for `name`, if the lake holds a document of this form. An ETag belongs to one
+    /// form and says nothing about the other.
     fn of(&self, name: &PackageName, form: Representation) -> Option<&'a HeldOutcome> {
         let found = self.outcome_of(name)?;
         let is_abbreviated = self.abbreviated.contains(name);
@@ -242,7 +242,8 @@ impl<'a> HeldDocuments<'a> {
     }
 }
 
-/// What is known of a name. `takes_larger` says whether larger documents are taken now than when it was asked for.
+/// Returns what is known of a name. `takes_larger` tells whether larger documents are accepted now than at its last
+/// request.
 fn known(held: &HeldOutcome, abbreviated: &HashSet<PackageName>, takes_larger: bool) -> Known {
     let representation = match held.outcome.has_document() {
         true if abbreviated.contains(&held.name) => Some(Representation::Abbreviated),
@@ -253,7 +254,7 @@ fn known(held: &HeldOutcome, abbreviated: &HashSet<PackageName>, takes_larger: b
     Known { name: held.name.clone(), rev: held.rev.clone(), is_settled, representation }
 }
 
-/// The selected names of a partition that the registry does not list; none where everything is selected.
+/// Returns the selected names of a partition that the registry does not list; none if everything is selected.
 fn unlisted(selection: &Selection, partition: &Partition, rows: &[DocRow]) -> Vec<PackageName> {
     let Selection::Names(names) = selection else { return Vec::new() };
     let is_listed = |name: &PackageName| rows.binary_search_by(|row| row.name.cmp(name)).is_ok();
