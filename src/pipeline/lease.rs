@@ -199,12 +199,18 @@ pub(super) async fn live_holder(store: &Store, path: &str) -> Result<Option<Lock
 /// The processes that hold a lease of a partition now. A lease that cannot be read is an error.
 pub(super) async fn live_workers(store: &Store, layout: &OriginLayout) -> Result<Vec<LockRecord>> {
     let mut holders = Vec::new();
-    for path in store.list(&layout.leases()).await? {
-        if !Store::is_put_begun(&path) {
-            holders.extend(live_holder(store, &path).await?);
-        }
+    for path in lease_paths(store, layout).await? {
+        holders.extend(live_holder(store, &path).await?);
     }
     Ok(holders)
+}
+
+/// The paths at which leases of partitions lie, or something else in the place of one.
+pub(super) async fn lease_paths(store: &Store, layout: &OriginLayout) -> Result<BTreeSet<String>> {
+    let folder = layout.leases();
+    let below = store.list(&folder).await?;
+    let names = below.iter().filter_map(|path| path.strip_prefix(&folder)?.trim_start_matches('/').split('/').next());
+    Ok(names.filter(|name| name.ends_with(".json")).map(|name| format!("{folder}/{name}")).collect())
 }
 
 /// Fails while another process holds the lock of the whole origin.

@@ -116,7 +116,7 @@ impl Reading {
     }
 }
 
-fn check_version(kind: TableKind, found: u32) -> Result<()> {
+pub(super) fn check_version(kind: TableKind, found: u32) -> Result<()> {
     let known = schema_version(kind);
     if found <= known {
         return Ok(());

@@ -10,6 +10,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 
+use super::adapt::{check_version, schema_version_of};
 use super::reader::{ShardReader, text_column};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::npm::PackageName;
@@ -37,6 +38,7 @@ pub fn find_documents(
 ) -> Result<()> {
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
     let metadata = ArrowReaderMetadata::load(&file, options).or_error(ErrorKind::Lake, damaged)?;
+    check_version(TableKind::Packuments, schema_version_of(metadata.metadata().file_metadata()))?;
     for (group, group_metadata) in metadata.metadata().row_groups().iter().enumerate() {
         let names = names_within(group_metadata, names);
         if names.is_empty() {

@@ -18,10 +18,9 @@ fn slow_registry(seed: u64, before_headers_ms: u64) -> Env {
     env
 }
 
-/// Waits until a run has asked for documents, so that it holds leases: before them it asks for the root and for four
-/// pages at most.
-async fn wait_until_asked(env: &Env) {
-    while env.server.request_count() < 8 {
+/// Waits until a run holds the leases of both partitions.
+async fn wait_until_at_work(env: &Env) {
+    while leases(env).len() < 2 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -32,8 +31,10 @@ fn spawn(env: &Env) -> Child {
 
 /// The files of the leases of partitions.
 fn leases(env: &Env) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(origin_folder(&env.lake()).join("leases")).into_iter().flatten();
-    let paths = entries.map(|entry| entry.unwrap().path());
+    // The binary names the origin after the address of the registry.
+    let folders = std::fs::read_dir(env.lake()).into_iter().flatten().map(|entry| entry.unwrap().path().join("leases"));
+    let entries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten());
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     paths.filter(|path| path.extension().is_some_and(|suffix| suffix == "json")).collect()
 }
 
@@ -52,8 +53,7 @@ fn leave(path: &Path, expires_in_s: i64) {
 async fn what_a_killed_process_held_is_taken_over_by_one_that_waits_for_it() {
     let env = slow_registry(61, 60_000);
     let mut first = spawn(&env);
-    wait_until_asked(&env).await;
-    assert_eq!(leases(&env).len(), 2);
+    wait_until_at_work(&env).await;
     let proof = run_binary(env.folder.path(), &["verify"]);
     assert!(stdout(&proof).contains("is at work"), "{}", stdout(&proof));
     let status = run_binary(env.folder.path(), &["status"]);
@@ -63,7 +63,11 @@ async fn what_a_killed_process_held_is_taken_over_by_one_that_waits_for_it() {
     assert!(stderr(&clear).contains(&format!("process {}", first.id())), "{}", stderr(&clear));
 
     // The second one finds all partitions held; it ends when the first one is dead and it has done them itself.
-    let second = env.ingest_command(&["m"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // At a gate that both share, its requests would wait until the slow responses to the first one have come.
+    let apart = tempfile::tempdir().unwrap();
+    let mut second = env.ingest_command(&["m"]);
+    second.env("ALL_DOCS_RUNTIME_DIR", apart.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let second = second.spawn().unwrap();
     let asked_by_first = env.server.request_count();
     while env.server.request_count() < asked_by_first + 4 {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -105,7 +109,7 @@ async fn runs_share_a_lake_and_ask_for_each_document_once() {
 async fn a_run_whose_lease_is_taken_away_stops_before_it_commits() {
     let env = slow_registry(63, 1_000);
     let task = tokio::spawn(run(env.options(&["m"])));
-    wait_until_asked(&env).await;
+    wait_until_at_work(&env).await;
     for lease in leases(&env) {
         std::fs::remove_file(lease).unwrap();
     }

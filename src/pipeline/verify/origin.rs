@@ -12,7 +12,7 @@ use super::{files, partition, places};
 use crate::commit::read_manifest;
 use crate::error::Result;
 use crate::lake::{LockRecord, OriginLayout, Partition, PartitionSet};
-use crate::pipeline::lease::live_holder;
+use crate::pipeline::lease::{lease_paths, live_holder};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::status::read_partition_set;
 use crate::store::{Store, blocking};
@@ -66,7 +66,7 @@ pub(super) async fn verify_origin(
 async fn check_locks(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<bool> {
     let mut paths = vec![layout.lock()];
     if places::no_folder(store, &layout.leases()).await?.is_none() {
-        paths.extend(store.list(&layout.leases()).await?.into_iter().filter(|path| !Store::is_put_begun(path)));
+        paths.extend(lease_paths(store, layout).await?);
     }
     let mut at_work = BTreeSet::new();
     for path in paths {

@@ -16,7 +16,7 @@ use crate::diff::Selection;
 use crate::error::Result;
 use crate::lake::{CommitIntent, FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Record};
 use crate::npm::{PackageName, Representation};
-use crate::pipeline::lease::Lease;
+use crate::pipeline::lease::{Lease, lease_paths};
 use crate::pipeline::open::raise_lake;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
@@ -69,7 +69,7 @@ async fn clear_locks(store: &Store, layout: &OriginLayout, at: &str) -> Result<(
     if places::no_folder(store, &layout.leases()).await?.is_some() {
         store.promote(&layout.leases(), &layout.set_aside(&layout.leases(), at)).await?;
     }
-    paths.extend(store.list(&layout.leases()).await?.into_iter().filter(|path| !Store::is_put_begun(path)));
+    paths.extend(lease_paths(store, layout).await?);
     for path in paths {
         if places::no_file(store, &path).await?.is_some() {
             store.promote(&path, &layout.set_aside(&path, at)).await?;

@@ -120,8 +120,8 @@ fn a_folder_or_a_dead_link_in_the_place_of_a_file_is_named_and_put_aside() {
         "partitions.json",
         "staging/67-70/commit.json",
         "staging/67-70/docs.parquet",
-        "staging/scan.parquet",
-        "staging/run.json",
+        "leases/67-70.json",
+        "lock.json",
     ];
     for file in files {
         for is_link in [false, true] {
@@ -142,7 +142,7 @@ fn a_folder_or_a_dead_link_in_the_place_of_a_file_is_named_and_put_aside() {
 #[test]
 fn a_file_in_the_place_of_a_folder_is_named_and_put_aside() {
     let sound = Sound::new();
-    for folder in ["docs", "packuments", "manifest", "staging", "staging/67-70", "set-aside"] {
+    for folder in ["docs", "packuments", "manifest", "staging", "staging/67-70", "leases", "set-aside"] {
         let origin = sound.restore();
         let path = origin.join(folder);
         let _ = fs::remove_dir_all(&path);
