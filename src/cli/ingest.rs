@@ -151,6 +151,7 @@ pub(super) async fn crawl(
         registry: origin.registry.clone(),
         origin_info: origin.info.clone(),
         pivots,
+        changes: None,
         scope: wish.scope,
         partitions: match wish.partitions {
             Some(Partitions::Exact) => PartitionMode::Exact,

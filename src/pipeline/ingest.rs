@@ -16,7 +16,8 @@ use super::progress::Progress;
 use super::report::Ended;
 use super::requests::{count_in_lake, counted};
 use super::run::{RunReporter, sweep_runs};
-use super::source::{Scan, Source};
+use super::source::{Changes, Scan, Source};
+use super::status::read_partition_set;
 use super::summary::{IngestSummary, SummaryBuilder};
 use super::work::Wanted;
 use super::worker::Worker;
@@ -126,6 +127,18 @@ impl Run {
     /// Runs source → each partition: plan → fetch → build → commit.
     async fn flow(&self, summary: &mut SummaryBuilder) -> Result<()> {
         let options = &self.options;
+        if let Some(changes) = &options.changes {
+            let set = read_partition_set(&options.store, &self.layout).await?.ok_or_else(|| {
+                Error::lake(format!(
+                    "the lake {} holds nothing of {} yet",
+                    options.store.location(),
+                    self.layout.name()
+                ))
+                .hint("fill it: all-docs ingest")
+            })?;
+            self.work_off(&Changes::new(&set, changes.clone(), &self.wanted), summary).await?;
+            return self.judge.ending.outcome();
+        }
         let scan = Scan::run(options, &self.layout, &self.name, Arc::clone(&self.wanted), &self.progress).await?;
         let warning = self.judge.listing(scan.losses(), scan.summary(), options.dry_run)?;
         summary.add_scan(scan.summary(), scan.partition_set(), warning);

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use super::source::Scope;
 use crate::diff::Selection;
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, OriginInfo, Pivots};
-use crate::npm::Representation;
+use crate::npm::{Change, Representation};
 use crate::registry::Registry;
 use crate::store::Store;
 
@@ -33,6 +33,8 @@ pub struct IngestOptions {
     /// The ranges of the scan. If `None`, the lake's own partitions are used, and for a new lake balanced pivots, which
     /// are computed with requests to the registry.
     pub pivots: Option<Pivots>,
+    /// Names that are known to have changed. If they are given, nothing is listed, and the lake must have partitions.
+    pub changes: Option<Vec<Change>>,
     /// The partitions to bring up to date.
     pub scope: Scope,
     /// How a new lake's partition set is made.
@@ -58,6 +60,7 @@ impl IngestOptions {
             registry,
             origin_info,
             pivots: None,
+            changes: None,
             scope: Scope::All,
             partitions: PartitionMode::Derived { rows_per_partition: DEFAULT_ROWS_PER_PARTITION },
             representation: Representation::Full,

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use all_docs::diff::Selection;
-use all_docs::npm::{PackageName, Representation};
-use all_docs::pipeline::{PartitionMode, lake_status};
+use all_docs::npm::{Change, ChangeKind, PackageName, Representation, Revision};
+use all_docs::pipeline::{IngestOptions, PartitionMode, lake_status};
 use all_docs::sample::{Action, Fault, FaultScript, World};
 use all_docs::table::TableKind;
 use arrow::array::Array;
@@ -257,4 +257,41 @@ async fn status_tells_what_the_manifests_hold() {
     assert_eq!(origin.tables["docs"].rows, 90);
     assert_eq!(origin.outcomes.values().sum::<u64>(), 90);
     assert!(origin.runs.is_empty() && origin.dead_runs.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_known_to_have_changed_need_no_listing() {
+    let (env, listed) = (Env::new(World::seeded(71, 60)), Env::new(World::seeded(71, 60)));
+    let error = run(IngestOptions { changes: Some(Vec::new()), ..env.options(&["m"]) }).await.unwrap_err();
+    assert_eq!(error.hint_text(), Some("fill it: all-docs ingest"));
+    for each in [&env, &listed] {
+        each.ingest(&["m"]).await;
+    }
+    let names: Vec<String> = env.server.world().names().map(str::to_owned).collect();
+    let (revised, gone) = (&names[5], &names[50]);
+    for each in [&env, &listed] {
+        each.server.world().publish(revised, "77.0.0");
+        each.server.world().publish("zz-new", "1.0.0");
+        each.server.world().delete(gone);
+    }
+    listed.ingest(&["m"]).await;
+    let revs: Vec<String> = listed.texts(TableKind::Docs, "rev").into_iter().map(Option::unwrap).collect();
+    let rev =
+        |name: &str| listed.names(TableKind::Docs).iter().position(|each| each == name).map(|row| revs[row].clone());
+    let change = |name: &str, kind| Change {
+        name: PackageName::from(name),
+        rev: Revision::from(rev(name).unwrap_or_default().as_str()),
+        kind,
+    };
+    let changes = vec![
+        change("zz-new", ChangeKind::Added),
+        change(gone, ChangeKind::Removed),
+        change(revised, ChangeKind::Changed),
+    ];
+    env.server.clear_requests();
+    let summary = run(IngestOptions { changes: Some(changes), ..env.options(&["m"]) }).await.unwrap();
+    assert_eq!((summary.counts.names_added, summary.counts.names_changed, summary.counts.names_removed), (1, 1, 1));
+    assert!(env.server.requests().iter().all(|request| !request.path.contains("_all_docs")), "it listed");
+    assert_eq!(env.packuments_asked(), [revised.as_str(), "zz-new"]);
+    assert_same_lake(&env.lake(), &listed.lake());
 }

@@ -151,6 +151,12 @@ impl Worker {
             rebuild_partition(&self.as_rebuild(), &partition, lease).await?;
             job = self.prepare(item, self.manifest(&partition).await?).await?;
         }
+        if job.plan.writes_documents() {
+            // Only the holder of the lease may read them: another process may have staged more until now.
+            let (store, layout, part) = (self.store.clone(), self.layout.clone(), partition.clone());
+            let open = move || StagedAnswers::open(&store, &layout, &part);
+            job.staged = blocking("reading staged answers", open).await?;
+        }
         let ended = if job.plan.is_unchanged() { Ended::Unchanged } else { Ended::Committed };
         let mut report = self.report(&job, ended);
         report.is_recovered = is_recovered;
@@ -228,14 +234,12 @@ impl Worker {
             Previous { store: &store, layout: &layout, partition: &item.partition, manifest: previous.as_ref() };
         let Planned { rows, listed_at_us, plan } = plan(&before, &item.announced, &item.wanted)?;
         let mut previous_shards = BTreeMap::new();
-        let mut staged = StagedAnswers::default();
         if plan.writes_documents() && !self.is_dry {
             for table in TableKind::of_answers() {
                 if let Some(file) = before.open(table)? {
                     previous_shards.insert(table, file);
                 }
             }
-            staged = StagedAnswers::open(&store, &layout, &item.partition)?;
         }
         Ok(PartitionJob {
             store,
@@ -245,7 +249,7 @@ impl Worker {
             listed_at_us,
             plan,
             previous,
-            staged,
+            staged: StagedAnswers::default(),
             previous_shards,
             progress: Arc::clone(&self.progress),
             stop: self.stop_builds.clone(),
