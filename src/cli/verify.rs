@@ -25,12 +25,12 @@ use crate::store::Store;
 #[command(after_help = "\
 The command reads every shard. It checks the rows, bytes and digest of each against its manifest, the order and range \
 of its names, the tables against each other, the lake metadata and the count of requests. It also checks the folders \
-for foreign files: one that a reader of a table would read with it is wrong, any other is mentioned. The exit code is 4 \
-if something is wrong. Without --origin, the command proves every origin of the lake.
+for foreign files: one that a reader of a table would read with it is wrong, any other is mentioned. The exit code is \
+4 if something is wrong. Without --origin, the command proves every origin of the lake.
 
 --repair ends interrupted commits, moves foreign files to set-aside/, and rebuilds broken partitions: it takes their \
-documents from the files that are still sound, and asks the registry for the rest. It also rebuilds lost lake metadata; \
-the address of an origin stands nowhere else, so --origin must give it. Then the command proves the lake again.
+documents from the files that are still sound, and asks the registry for the rest. It also rebuilds lost lake \
+metadata; the address of an origin stands nowhere else, so --origin must give it. Then it proves the lake again.
 
 Examples:
   all-docs verify
