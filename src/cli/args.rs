@@ -1,4 +1,5 @@
-//! The command line as a whole: the commands, and the flags that all of them have. The arguments of a command stand beside it.
+//! The arguments of the whole command line: the commands and their common flags. Not here: the arguments of one
+//! command, which stand in that command's module.
 
 use std::path::PathBuf;
 
@@ -23,19 +24,19 @@ use super::verify::VerifyArgs;
     version,
     propagate_version = true,
     max_term_width = 110,
-    after_help = "Settings: a flag wins over its environment variable, that over all-docs.toml in the current folder \
-                  (members: lake, origin, registry, pivots, concurrency, rate, partition-rows), that over the default.\n\n\
+    after_help = "Settings, in order of precedence: the flag, its environment variable, all-docs.toml in the current \
+    folder (members: lake, origin, registry, pivots, concurrency, rate, partition-rows), the default.\n\n\
                   Exit codes: 0 done · 1 failed · 2 bad arguments or input · 3 network · 4 lake · 5 rate limit would \
                   not lift · 6 done, but not complete (the table outcomes says which names and why) · 130 interrupted."
 )]
 pub(super) struct Args {
-    /// Where the lake lies: a folder or a file:// URL [default: lake]
+    /// The location of the lake: a folder or a file:// URL [default: lake]
     #[arg(long, global = true, value_name = "PLACE", env = "ALL_DOCS_LAKE")]
     pub(super) lake: Option<String>,
-    /// A settings file instead of ./all-docs.toml
+    /// Read this settings file instead of ./all-docs.toml
     #[arg(long, global = true, value_name = "FILE", env = "ALL_DOCS_CONFIG")]
     pub(super) config: Option<PathBuf>,
-    /// Print results and errors only: no progress, notes or warnings; the exit code says what there is to know
+    /// Print results and errors only: no progress, notes or warnings; the exit code tells the outcome
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
     #[command(subcommand)]
@@ -46,7 +47,7 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Crawl a registry into a lake, or bring a lake up to date
     Ingest(IngestArgs),
-    /// Ask a lake: in SQL, or by the name of a view or report
+    /// Query a lake: in SQL, or by the name of a view or report
     #[cfg(feature = "query")]
     Query(QueryArgs),
     /// List the views and reports, with an example of each
@@ -56,11 +57,11 @@ pub(super) enum Command {
     #[cfg(not(feature = "query"))]
     #[command(hide = true, alias = "views", disable_help_flag = true)]
     Query(AnythingArgs),
-    /// Say what a lake holds, and what a running ingest is doing
+    /// Show what a lake holds, and what a running ingest does
     Status(StatusArgs),
-    /// Prove that a lake is whole and sound, or say what is wrong; with --repair mend it
+    /// Prove that a lake is complete and sound, or report what is wrong; --repair mends it
     Verify(VerifyArgs),
-    /// Make a lake's tables again from its raw documents, without a request
+    /// Rebuild a lake's tables from its raw documents, without a request
     Rebuild(RebuildArgs),
     /// List the registry's names into partitions, and show the partitions
     #[command(subcommand)]
@@ -71,7 +72,7 @@ pub(super) enum Command {
     /// Index, list, check and clear what a lake holds
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// Make pivots that part all names evenly, from a lake or by asking a registry
+    /// Make pivots that divide all names evenly, from a lake or by asking a registry
     Pivots(PivotsArgs),
     /// Serve the sample registry on loopback: a small npm that can change and misbehave
     Sample(SampleArgs),

@@ -1,5 +1,5 @@
-//! `all-docs cache`: the lake under the words of the system that this one replaces: its index, its keys, whether it is
-//! sound, and how to be rid of it.
+//! `all-docs cache`: prints a lake's index and keys, checks whether it is sound, and clears it. The command uses the
+//! terms of the system that this one replaces.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -20,7 +20,7 @@ use crate::pipeline::{
 };
 use crate::store::{Store, blocking};
 
-/// Files that a question about deleting shows.
+/// How many files the question before a deletion shows.
 const FILES_SHOWN: usize = 5;
 
 #[derive(Debug, Subcommand)]
@@ -30,7 +30,7 @@ pub(super) enum CacheCommand {
     /// Print the key of each partition, or of each document, that the lake holds
     #[command(after_help = "\
 Keys are v1:partition:{origin}:{hex(start)}:{hex(end)}, with _ for an open end, and v1:packument:{origin}:{hex(name)}. \
-Behind a partition's key stand its rows, documents and bytes.
+The rows, documents and bytes of a partition follow its key.
 
 Examples:
   all-docs cache list
@@ -38,13 +38,13 @@ Examples:
     List(ListArgs),
     /// Check that partitions, manifests and shards fit together
     #[command(after_help = "\
-Partitions must cover all names once, each manifest must belong to one of them, each shard that a manifest names must be \
-there in its size, and the rows of docs must be in order, in range, and as many as the manifest says. What is wrong is \
-named, and the exit code is 4.")]
+Partitions must cover all names once. Each manifest must belong to one of them. Each shard that a manifest names must \
+exist and have the manifest's size. The rows of docs must be in order, in range, and as many as the manifest says. The \
+command lists each fault and exits with code 4.")]
     ValidatePartitions(ValidateArgs),
-    /// Delete an origin from the lake, or what of it is not committed yet
+    /// Delete an origin from the lake, or only its uncommitted files
     #[command(after_help = "\
-Nothing is deleted before the question is answered, or --yes is given. A lake that a run is at work on is refused.
+The command asks before it deletes, unless --yes is given. It refuses a lake that a run is writing.
 
 Examples:
   all-docs cache clear --dry-run
@@ -67,7 +67,7 @@ pub(super) struct ListArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ValidateArgs {
-    /// Print what is wrong as JSON
+    /// Print the faults as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -76,10 +76,10 @@ pub(super) struct ValidateArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ClearArgs {
-    /// Only what was fetched or built and is not committed
+    /// Delete only files that were fetched or built and are not committed
     #[arg(long)]
     staging: bool,
-    /// Name the files that would be deleted, and delete nothing
+    /// List the files that would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask
@@ -104,7 +104,7 @@ pub(super) async fn run(
     }
 }
 
-/// The origin that was named, or all of the lake.
+/// Returns the named origin, or all origins of the lake.
 async fn origins(args: &LakeArgs, settings: &Settings) -> Result<(Store, Vec<OriginLayout>)> {
     if settings.given_origin(args.origin.as_deref()).is_some() {
         let lake = LakeOrigin::open(args, settings).await?;
@@ -185,7 +185,7 @@ async fn validate(args: ValidateArgs, settings: &Settings, printer: &Printer) ->
         return Ok(Code::Done);
     }
     Err(Error::lake(format!("{} faults in {} partitions", faults.len(), partitions))
-        .hint("all-docs verify proves every byte, and with --repair makes broken partitions anew"))
+        .hint("all-docs verify proves every byte, and with --repair rebuilds broken partitions"))
 }
 
 async fn clear(args: ClearArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
@@ -193,7 +193,7 @@ async fn clear(args: ClearArgs, settings: &Settings, printer: &Printer) -> Resul
     let (store, layouts) = match &args.origin {
         Some(_) => origins(&lake_args, settings).await?,
         None => {
-            // What is deleted is named on the command line, never by a setting that was forgotten.
+            // Only the command line selects the origin to delete, never a setting that the user may have forgotten.
             let store = Store::open(settings.lake())?;
             let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
             (store, info.origins.keys().map(|name| Layout::origin(name)).collect())
@@ -223,7 +223,7 @@ async fn clear(args: ClearArgs, settings: &Settings, printer: &Printer) -> Resul
     Ok(Code::Done)
 }
 
-/// Asks the user.
+/// Asks the user whether to delete the files.
 fn is_wanted(what: &str, paths: &[&str], printer: &Printer) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::input(format!("this would delete {what}, and there is nobody to ask"))

@@ -1,15 +1,15 @@
-//! Exit codes, and which error has which. They are part of the command line's contract.
+//! Exit codes, and the code of each kind of error. They are part of the command line's contract.
 
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
 
-/// What the process says to its caller.
+/// The exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     /// Done.
     Done = 0,
-    /// A mistake of this program's own.
+    /// This program has a bug.
     Failed = 1,
     /// Bad arguments or input.
     Input = 2,
@@ -19,8 +19,8 @@ pub(super) enum Code {
     Lake = 4,
     /// A rate limit would not lift, or a budget is used up.
     RateLimit = 5,
-    /// Done, but some names have no document, and the table `outcomes` says which and why; or the registry listed fewer
-    /// names than it says it has.
+    /// Done, but incomplete. Either some names have no document, and the table `outcomes` gives the reason of each; or
+    /// the registry listed fewer names than it says it has.
     Incomplete = 6,
     /// Stopped by the user.
     Interrupted = 130,
@@ -32,7 +32,7 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// The code of an error.
+/// Returns the code of an error.
 pub(super) fn code_of(error: &Error) -> Code {
     match error.kind() {
         ErrorKind::Input => Code::Input,

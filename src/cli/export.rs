@@ -1,4 +1,4 @@
-//! `all-docs packument export`: documents out of the lake as files, byte for byte.
+//! `all-docs packument export`: writes documents of the lake as files, byte for byte.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
@@ -21,7 +21,7 @@ use crate::npm::PackageName;
 use crate::pipeline::LakeDocuments;
 use crate::store::blocking;
 
-/// What JavaScript's `encodeURIComponent` leaves as it is.
+/// The ASCII characters that JavaScript's `encodeURIComponent` encodes.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -32,16 +32,16 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'\'')
     .remove(b'(')
     .remove(b')');
-/// Names that are missing and shown; the rest is counted.
+/// How many missing names are shown; the rest is counted.
 const MISSING_SHOWN: usize = 20;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each document becomes DIR/<encodeURIComponent(name)>.json. A file that already holds the same bytes is left alone, so an \
-export that was stopped goes on where it was. Names that the lake has no document of are listed, and the exit code is 6.
+Each document becomes DIR/<encodeURIComponent(name)>.json. A file that already holds the same bytes is left alone, so \
+a stopped export resumes. The command lists names that have no document in the lake, and exits with code 6.
 
-With --format ndjson one file with a document a line is written, in the order of names; - is standard output. Line ends \
-within a document become blanks there; nothing else changes.
+--format ndjson writes one file with a document a line, in the order of names; - is standard output. Line ends within \
+a document become blanks; nothing else changes.
 
 Examples:
   all-docs packument export names.json documents
@@ -51,7 +51,7 @@ pub(super) struct ExportArgs {
     /// The list of names: a JSON array, or a name (or name@version) a line with # comments; - reads standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The folder that the files go to; with --format ndjson the file
+    /// The folder of the files; with --format ndjson the file
     #[arg(value_name = "DIR")]
     target: PathBuf,
     /// One file a document, or all in one
@@ -70,7 +70,7 @@ enum ExportFormat {
     Ndjson,
 }
 
-/// What came of an export, or of a part of one.
+/// The result of an export, or of a part of one.
 #[derive(Debug, Default)]
 struct Exported {
     written: u64,
@@ -121,7 +121,7 @@ pub(super) async fn run(
     Ok(Code::Incomplete)
 }
 
-/// Writes a file each, partitions side by side on all cores.
+/// Writes one file a document, several partitions at once on all cores.
 async fn to_files(
     documents: LakeDocuments,
     groups: Vec<Vec<PackageName>>,
@@ -187,7 +187,7 @@ fn to_lines(
             Ok(true)
         });
         match written {
-            // The reader of a pipe has seen enough.
+            // The reader of the pipe closed it.
             Err(error) if is_closed_pipe(&error) => return Ok(exported),
             written => written?,
         }
@@ -202,7 +202,7 @@ fn to_lines(
     Ok(exported)
 }
 
-/// Hands the documents of one partition to `write`, which says whether anything had to be written.
+/// Passes the documents of one partition to `write`, which returns whether it had to write anything.
 fn export_partition(
     documents: &LakeDocuments,
     names: &[PackageName],
@@ -237,7 +237,7 @@ fn export_partition(
     Ok(())
 }
 
-/// Writes a document's file unless it is there already.
+/// Writes a document's file unless it already holds the same bytes. Returns whether it wrote.
 fn write_file(folder: &Path, name: &PackageName, bytes: &[u8]) -> Result<bool> {
     let path = folder.join(file_name(name.as_str()));
     let is_there = std::fs::metadata(&path).is_ok_and(|held| held.len() == bytes.len() as u64)

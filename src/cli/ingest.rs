@@ -1,4 +1,4 @@
-//! `all-docs ingest`: from arguments to a run, and from its summary to words.
+//! `all-docs ingest`: turns arguments into a run, and prints the run's summary. Not here: the run (`pipeline`).
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::pipeline::{
 use crate::script;
 use crate::store::Store;
 
-/// How the lake's partition set is made on its first ingest.
+/// How the first ingest of a lake makes the partition set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Partitions {
     /// Join small ranges and cut large ones, to about --partition-rows rows each.
@@ -36,9 +36,9 @@ pub(super) enum Partitions {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Pivots say how the name space is scanned: N keys make N+1 ranges, each paged to its end. The file is a JSON array, one \
-key a line, or JavaScript (module.exports = […], export default […], export const pivots = […], computed code included); \
-a leading or trailing null is an open end.
+Pivots divide the name space for the scan: N keys make N+1 ranges, each paged to its end. The file is a JSON array, \
+one key a line, or JavaScript (module.exports = […], export default […], export const pivots = […], computed code \
+included); a leading or trailing null is an open end.
 
 Examples:
   all-docs ingest --pivots examples/pivots.json --origin sample --lake lake
@@ -49,7 +49,8 @@ Examples:
   all-docs ingest --pivots pivots.js --names list.txt    documents of these packages only
   all-docs ingest --pivots pivots.js --dry-run           what would be fetched, and why")]
 pub(super) struct IngestArgs {
-    /// The pivots file [default: the lake's own partitions; for a new lake, balanced pivots that the registry is asked for]
+    /// The pivots file [default: the lake's own partitions; for a new lake, balanced pivots computed by asking the
+    /// registry]
     #[arg(long, value_name = "FILE", env = "ALL_DOCS_PIVOTS")]
     pub(super) pivots: Option<PathBuf>,
     #[command(flatten)]
@@ -60,21 +61,21 @@ pub(super) struct IngestArgs {
     /// Fetch the documents of these names only: a JSON array, or a name (or name@version) a line with # comments
     #[arg(long, value_name = "FILE")]
     pub(super) names: Option<PathBuf>,
-    /// How the partitions of a new lake are made. A lake that has partitions keeps them, and a warning says so where this
-    /// asks for others [default: derived]
+    /// How the partitions of a new lake are made. A lake that has partitions keeps them, with a warning if this asks
+    /// for others [default: derived]
     #[arg(long, value_enum)]
     pub(super) partitions: Option<Partitions>,
-    /// Rows a partition of a new lake should have; one that has partitions keeps them, as above [default: 10000]
+    /// Rows a partition of a new lake should have; a lake that has partitions keeps them, as above [default: 10000]
     #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS")]
     pub(super) partition_rows: Option<NonZeroU64>,
-    /// Say what would be fetched and rewritten, and do nothing
+    /// Show what would be fetched and rewritten, and do nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Ask for every selected document again, by its ETag: one that did not change costs no body
+    /// Request every selected document again, by its ETag: an unchanged document costs no body
     #[arg(long)]
     pub(super) refresh: bool,
-    /// Believe a registry that no longer has many of the lake's names or documents, and drop them; without it the run
-    /// ends instead
+    /// Believe a registry that no longer has many of the lake's names or documents, and drop them; without this flag
+    /// the run ends instead
     #[arg(long)]
     pub(super) accept_removals: bool,
     /// Print the summary as JSON on standard output
@@ -82,16 +83,16 @@ pub(super) struct IngestArgs {
     pub(super) json: bool,
 }
 
-/// What a run is to do: an ingest, or one of the commands that are ingests of a part.
+/// The options of a run: an ingest, or a command that ingests a part.
 pub(super) struct Wish {
-    /// The pivots file; where it is `None`, the lake's partitions.
+    /// The pivots file; `None` for the lake's partitions.
     pub(super) pivots: Option<PathBuf>,
     pub(super) scope: Scope,
-    /// How a new lake's partitions are made, where the user says.
+    /// How a new lake's partitions are made; `None` if the user does not say.
     pub(super) partitions: Option<Partitions>,
     pub(super) partition_rows: Option<NonZeroU64>,
     pub(super) packuments: Packuments,
-    /// Whose documents, unless `packuments` is none.
+    /// The packages whose documents are fetched, unless `packuments` is none.
     pub(super) selection: Selection,
     pub(super) refresh: bool,
     pub(super) dry_run: bool,
@@ -107,7 +108,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<Code> {
     if args.names.is_some() && args.packuments == Packuments::None {
-        return Err(Error::input("--names says whose documents are fetched, and --packuments none fetches none")
+        return Err(Error::input("--names selects documents to fetch, and --packuments none fetches none")
             .hint("leave out one of the two"));
     }
     let selection = match &args.names {
@@ -129,7 +130,7 @@ pub(super) async fn run(
     crawl(wish, &args.registry, settings, printer, stop).await
 }
 
-/// Runs what is wished, and tells of it.
+/// Runs an ingest with the options of `wish`, and prints its summary.
 pub(super) async fn crawl(
     wish: Wish,
     registry: &RegistryArgs,
@@ -188,21 +189,21 @@ pub(super) async fn crawl(
     })
 }
 
-/// Says which partitions still have the columns of an earlier version: those that the run had no reason to touch.
+/// Prints how many partitions still have the columns of an earlier version. The run had no reason to touch them.
 async fn tell_old(printer: &Printer, store: &Store, origin: &str) -> Result<()> {
     let Some(info) = read_lake(store).await? else { return Ok(()) };
     let old = lake_ages(store, &info).await?.remove(origin).unwrap_or_default().partitions;
     if old > 0 {
         printer.note(&format!(
-            "  old      an earlier version wrote {} partitions; all-docs rebuild makes them anew without a request. Until then \
-             partitions have different columns: DuckDB reads them with union_by_name",
+            "  old      an earlier version wrote {} partitions; all-docs rebuild updates them without a request. Until \
+            then partitions have different columns: DuckDB reads them with union_by_name",
             log::count(old)
         ));
     }
     Ok(())
 }
 
-/// What to tell somebody who asks for other partitions than the lake has.
+/// Returns the warning for a user who asks for other partitions than the lake has.
 fn kept_instead(
     set: &PartitionSet,
     mode: Option<Partitions>,
@@ -232,7 +233,7 @@ fn read_pivots(path: &Path) -> Result<Pivots> {
     script::read_pivots(&text, &path.display().to_string())
 }
 
-/// The summary in words: what was read, written, skipped, failed, how long; then whatever a person should look at.
+/// Prints the summary: what the run read, wrote, skipped and failed, and how long it took; then what needs attention.
 fn tell(printer: &Printer, summary: &IngestSummary) {
     let counts = &summary.counts;
     let count = log::count;
@@ -308,7 +309,7 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
     }
 }
 
-/// What other processes did for the same lake meanwhile.
+/// Prints what other processes did for the same lake meanwhile.
 fn tell_others(printer: &Printer, summary: &IngestSummary) {
     let others = &summary.others;
     if others.partitions == 0 && others.processes.is_empty() {

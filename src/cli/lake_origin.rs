@@ -1,4 +1,4 @@
-//! Which origin of a lake a command that only reads the lake is about.
+//! Selects the origin for a command that only reads a lake. Not here: opening a registry (`origin`).
 
 use super::origin::given_name;
 use super::settings::Settings;
@@ -8,7 +8,7 @@ use crate::pipeline::{no_lake, read_lake};
 use crate::registry::Origin;
 use crate::store::Store;
 
-/// The lake, and an origin of it.
+/// The arguments that select an origin of the lake.
 #[derive(Debug, clap::Args)]
 pub(super) struct LakeArgs {
     /// Which of the lake's origins: its name, or its URL [default: the lake's first]
@@ -16,7 +16,7 @@ pub(super) struct LakeArgs {
     pub(super) origin: Option<String>,
 }
 
-/// A lake that is there, and the origin that is meant.
+/// An existing lake and the selected origin.
 pub(super) struct LakeOrigin {
     pub(super) store: Store,
     pub(super) info: LakeInfo,
@@ -26,7 +26,7 @@ pub(super) struct LakeOrigin {
 impl LakeOrigin {
     /// Opens the lake of the settings.
     ///
-    /// Fails, of kind Lake, where there is none, and of kind Input, for an origin that it does not hold.
+    /// Fails with kind Lake if there is no lake, and with kind Input for an origin that it does not hold.
     pub(super) async fn open(args: &LakeArgs, settings: &Settings) -> Result<LakeOrigin> {
         let store = Store::open(settings.lake())?;
         let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
@@ -40,7 +40,7 @@ impl LakeOrigin {
 }
 
 impl LakeOrigin {
-    /// What a command that asks a registry must be given to ask this one: nothing for npm, the default.
+    /// Returns the flag that makes a command ask this registry; nothing for npm, the default.
     pub(super) fn flag(&self) -> String {
         match self.layout.name() {
             "npm" => String::new(),
@@ -49,7 +49,7 @@ impl LakeOrigin {
     }
 }
 
-/// The name of the origin that a user means by `text`: its name, or its URL.
+/// Finds the name of the origin that `text` gives by name or URL.
 pub(super) fn find(text: &str, info: &LakeInfo) -> Result<String> {
     let held = |name: &str| info.origins.contains_key(name);
     let (name, place) = given_name(text).unwrap_or((text, text));

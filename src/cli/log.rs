@@ -1,8 +1,8 @@
-//! Numbers as people read them.
+//! Formats numbers for people.
 
 use std::time::Duration;
 
-/// `1,234,567`.
+/// Formats a count: `1,234,567`.
 pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -15,7 +15,7 @@ pub(super) fn count(value: u64) -> String {
     text
 }
 
-/// `12.3 MB`, in powers of ten.
+/// Formats a size: `12.3 MB`, in powers of ten.
 pub(super) fn bytes(value: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut scaled = value as f64;
@@ -27,7 +27,7 @@ pub(super) fn bytes(value: u64) -> String {
     if unit == 0 { format!("{value} B") } else { format!("{scaled:.1} {}", UNITS[unit]) }
 }
 
-/// `0.4 s`, `12 s`, `3 min 5 s`, `2 h 14 min`.
+/// Formats a duration: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 14 min`.
 pub(super) fn duration(value: Duration) -> String {
     let seconds = value.as_secs();
     match seconds {

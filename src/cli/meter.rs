@@ -1,4 +1,4 @@
-//! The meter: progress as a bar on a terminal, as a plain line now and then in a log.
+//! Shows progress: as a bar on a terminal, as a plain line now and then in a log.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use super::printer::Printer;
 use crate::pipeline::{Progress, ProgressSnapshot};
 use crate::registry::{GateStatus, Registry};
 
-/// How often a terminal is redrawn.
+/// The time between two redraws of a terminal.
 const REDRAW: Duration = Duration::from_millis(200);
-/// How often a log gets a line: rarely enough to stay readable over a day's run.
+/// The time between two lines of a log, long enough to keep the log of a day's run readable.
 const LOG_LINE: Duration = Duration::from_secs(10);
 
-/// Gates that are closed for longer are told of.
+/// The meter shows gates that are closed for at least this long.
 const WORTH_SAYING: Duration = Duration::from_secs(2);
 
 /// Shows progress until it is dropped.
@@ -31,7 +31,7 @@ impl Meter {
         Meter::show(printer, progress, None)
     }
 
-    /// The same for a run that asks `registry`, and says when it may not be asked.
+    /// Begins to show `progress` of a run that asks `registry`, and shows when a host may not be asked.
     pub(super) fn start_asking(printer: &Printer, progress: Arc<Progress>, registry: Registry) -> Meter {
         Meter::show(printer, progress, Some(registry))
     }
@@ -87,13 +87,14 @@ impl Drop for Meter {
     }
 }
 
-/// What a host's gate says to one who wonders why nothing moves; nothing for the second that a single refusal costs.
+/// Describes a closed gate, so a user sees why nothing moves. Returns `None` for the second that a single refusal
+/// costs.
 fn waiting(gate: &GateStatus) -> Option<String> {
     let closed_for = gate.closed_for.filter(|closed_for| *closed_for >= WORTH_SAYING)?;
     Some(format!("{} refuses; it is asked again in {}", gate.host, log::duration(closed_for)))
 }
 
-/// What is done and what there is to do, in the unit that the run is in.
+/// Returns what is done and the total, in the unit of the run's current phase.
 fn measure(now: &ProgressSnapshot) -> (u64, u64) {
     if now.partitions_total == 0 || now.packuments_planned == 0 {
         return (now.rows_scanned, now.rows_expected);
@@ -101,15 +102,15 @@ fn measure(now: &ProgressSnapshot) -> (u64, u64) {
     (now.packuments_done, expected_packuments(now))
 }
 
-/// Documents that the run will ask for: known for the partitions that are planned, extrapolated over the rest by their
-/// rows. Partitions are planned when all rows are listed.
+/// Estimates the documents that the run will ask for. They are known for planned partitions and extrapolated by rows
+/// for the rest. Partitions are planned when all rows are listed.
 fn expected_packuments(now: &ProgressSnapshot) -> u64 {
     let planned = now.rows_planned.max(1);
     let rows = now.rows_scanned.max(planned);
     (now.packuments_planned as f64 * (rows as f64 / planned as f64)) as u64
 }
 
-/// The state in one line, what matters most first: partitions, time left, packuments, bytes, rate, rows.
+/// Formats the state as one line, the most important first: partitions, time left, packuments, bytes, rate, rows.
 fn line(now: &ProgressSnapshot, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(0.001);
     let mut parts = Vec::new();
@@ -117,7 +118,7 @@ fn line(now: &ProgressSnapshot, elapsed: Duration) -> String {
         parts.push(format!("{}/{} partitions", log::count(now.partitions_done), log::count(now.partitions_total)));
     }
     let (done, total) = measure(now);
-    // What an earlier run had fetched took no time.
+    // The documents that an earlier run fetched took no time.
     let done_now = done.saturating_sub(now.packuments_resumed);
     if done_now > 0 && total > done {
         parts.push(format!("{} left", log::duration(elapsed.mul_f64((total - done) as f64 / done_now as f64))));
@@ -158,7 +159,7 @@ mod tests {
     fn a_line_says_how_far_how_fast_and_how_long() {
         let listing = ProgressSnapshot { rows_scanned: 1_000, rows_expected: 4_000, ..Default::default() };
         assert_eq!(line(&listing, Duration::from_secs(10)), "30 s left · 1,000 rows");
-        // One of four partitions is planned, so that there will be four times as many documents.
+        // One of four partitions is planned, so there will be four times as many documents.
         let fetching = ProgressSnapshot {
             rows_scanned: 4_000,
             rows_planned: 1_000,

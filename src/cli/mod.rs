@@ -1,4 +1,5 @@
-//! The face: arguments in, exit code out. The only room that prints or reads the environment.
+//! The command line: takes arguments, runs a command and returns an exit code. Only this module prints or reads the
+//! environment.
 
 mod args;
 mod cache;
@@ -38,15 +39,15 @@ use crate::error::{Context, ErrorKind, Result};
 use args::{Args, Command};
 use printer::Printer;
 
-/// How long a query goes on after Ctrl-C, at most.
+/// The longest time that a query continues after Ctrl-C.
 const COMPUTING_STOPS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Parses the command line, runs the command and answers the process's exit code.
+/// Parses the command line, runs the command and returns the process's exit code.
 pub fn main() -> ExitCode {
     main_with(std::env::args_os())
 }
 
-/// The same with a command line of the caller's; its first member is the program's name.
+/// Runs the caller's command line as [`main`] does. Its first member is the program's name.
 pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = Args::parse_from(command_line);
     let printer = Printer::new(args.quiet);
@@ -89,19 +90,19 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Sample(args) => sample::run(args, printer, stop).await,
         }
     });
-    // A blocking thread may still compress a shard that nobody waits for; it must not hold up the exit.
+    // A blocking thread may still compress a shard that nobody waits for. It must not delay the exit.
     runtime.shutdown_background();
     result
 }
 
-/// The error for SQL in a build without it.
+/// Returns the error for SQL in a build without it.
 #[cfg(not(feature = "query"))]
 fn no_sql() -> crate::error::Error {
     crate::error::Error::input("this build of all-docs has no SQL: query and views were left out when it was built")
         .hint("build one with it, from a checkout: cargo install --path . (without --no-default-features); or ask the lake's Parquet files with DuckDB, pandas or Polars")
 }
 
-/// Whether a prompt is opened, where Ctrl-C stops an answer and not the process.
+/// Whether the command opens a prompt. Ctrl-C at a prompt stops a statement, not the process.
 fn opens_prompt(command: &Command) -> bool {
     match command {
         #[cfg(feature = "query")]
@@ -110,21 +111,22 @@ fn opens_prompt(command: &Command) -> bool {
     }
 }
 
-/// How long a command may take to stop; `None` where it writes and takes what it needs.
+/// Returns how long a command may take to stop; `None` for one that writes, which takes the time that it needs.
 fn patience(command: &Command) -> Option<Duration> {
     match command {
         #[cfg(feature = "query")]
         Command::Query(_) | Command::Views(_) => Some(COMPUTING_STOPS_WITHIN),
-        // Pivots may be asked of a registry that does not answer; the lake is not touched.
+        // `pivots` may wait for a registry that does not respond. It does not touch the lake.
         Command::Status(_) | Command::Pivots(_) => Some(COMPUTING_STOPS_WITHIN),
         _ => None,
     }
 }
 
-/// The first Ctrl-C (or SIGTERM) asks the run to stop; the second one ends the process at once, and so does the end of
-/// `patience`: what only computes may be in the middle of a step that nothing interrupts, and harms nothing.
+/// Listens for Ctrl-C and SIGTERM. The first one asks the run to stop. The second one ends the process at once, and so
+/// does the end of `patience`: a command that only computes may be in a step that nothing interrupts, and ending the
+/// process then does no harm.
 ///
-/// It listens on a thread and a runtime of its own: a long computation on the workers must not make it deaf.
+/// The listener has its own thread and runtime, because a long computation on the workers must not block it.
 fn spawn_signal_listener(stop: CancellationToken, patience: Option<Duration>, printer: Printer) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("signals".to_owned());
@@ -137,7 +139,7 @@ async fn listen(stop: CancellationToken, patience: Option<Duration>, printer: Pr
     stop.cancel();
     match patience {
         Some(patience) => {
-            // Out of patience, or pressed again.
+            // The patience ran out, or the user pressed Ctrl-C again.
             let _ = tokio::time::timeout(patience, signals.next()).await;
         }
         None => {
@@ -148,7 +150,7 @@ async fn listen(stop: CancellationToken, patience: Option<Duration>, printer: Pr
     std::process::exit(exit::Code::Interrupted as i32)
 }
 
-/// The wishes to stop that the system hands on.
+/// The signals by which the system asks the process to stop.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,

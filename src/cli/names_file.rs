@@ -1,5 +1,5 @@
-//! Files that list package names, and standard input in their place. Not here: the form of such a list (`npm/`), and what
-//! is done with the names.
+//! Reads lists of package names from a file or standard input. Not here: the form of such a list (`npm/`), and the use
+//! of the names.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -8,9 +8,9 @@ use std::path::Path;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::npm::{PackageName, parse_name_list};
 
-/// Reads a list file, `-` for standard input: each name once, in order.
+/// Reads a list file, or standard input for `-`. Returns each name once, in order.
 ///
-/// Fails, of kind Input, for a file that cannot be read or holds no name.
+/// Fails with kind Input for a file that cannot be read or holds no name.
 pub(super) fn read_names(path: &Path) -> Result<BTreeSet<PackageName>> {
     let unreadable = || format!("cannot read the names file {}", path.display());
     let text = if path == Path::new("-") {

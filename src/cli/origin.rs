@@ -1,4 +1,4 @@
-//! From arguments, `.npmrc` files and the environment to an open registry.
+//! Opens a registry by arguments, `.npmrc` files and the environment.
 
 use std::path::{Path, PathBuf};
 
@@ -13,21 +13,21 @@ use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
 use crate::store::Store;
 
-/// The origin that is a server of our own on loopback.
+/// The name of the built-in sample registry, which this process serves on loopback.
 const SAMPLE: &str = "sample";
-/// What the built-in sample registry is made from: always the same, so that the README's numbers hold.
+/// The seed of the built-in sample registry. It is fixed to keep the README's numbers valid.
 const SAMPLE_SEED: u64 = 1;
 
-/// A registry that is ready to be asked, and what keeps it alive.
+/// An open registry, and the sample server if it is that.
 pub(super) struct OpenOrigin {
     pub(super) registry: Registry,
-    /// The addresses as the lake remembers them.
+    /// The addresses as the lake metadata stores them.
     pub(super) info: OriginInfo,
     _sample: Option<SampleServer>,
 }
 
-/// Opens the origin that the arguments and settings name; starts the sample registry if it is that. An origin that the
-/// lake in `store` has is known by its name alone.
+/// Opens the origin that the arguments and settings name, and starts the sample registry if it is that. An origin of
+/// the lake in `store` needs only its name.
 pub(super) async fn open(
     args: &RegistryArgs,
     settings: &Settings,
@@ -42,7 +42,7 @@ pub(super) async fn open(
         None => resolve(text, registry_url, store).await?,
     };
     let info = match &sample {
-        // Its port is another one each time; the lake need not remember it.
+        // The port differs each time, so the lake does not store it.
         Some(_) => {
             SAMPLE.clone_into(&mut origin.name);
             OriginInfo { replicate_url: SAMPLE.to_owned(), registry_url: SAMPLE.to_owned() }
@@ -62,7 +62,7 @@ pub(super) async fn open(
     Ok(OpenOrigin { registry, info, _sample: sample })
 }
 
-/// `npm`, a URL, `NAME=URL`, or the name of an origin of the lake.
+/// Resolves `npm`, a URL, `NAME=URL`, or the name of an origin of the lake.
 async fn resolve(text: &str, registry_url: Option<&str>, store: &Store) -> Result<Origin> {
     if let Some((name, url)) = given_name(text) {
         let mut origin = Origin::parse(url, registry_url)?;
@@ -74,7 +74,7 @@ async fn resolve(text: &str, registry_url: Option<&str>, store: &Store) -> Resul
     {
         let npm = Origin::npm()?;
         match info.origins.get(text) {
-            // What a user called npm and is elsewhere must not be mixed with npm's own names.
+            // A user may have named another registry npm. Its names must not be mixed with npm's own.
             Some(urls) if text != npm.name || urls.replicate_url != npm.replicate_url.as_str() => {
                 let documents = registry_url.unwrap_or(&urls.registry_url);
                 let mut origin = Origin::parse(&urls.replicate_url, Some(documents))?;
@@ -92,7 +92,7 @@ async fn resolve(text: &str, registry_url: Option<&str>, store: &Store) -> Resul
     Origin::parse(text, registry_url)
 }
 
-/// The parts of `NAME=URL`.
+/// Splits `NAME=URL` into its parts.
 pub(super) fn given_name(text: &str) -> Option<(&str, &str)> {
     text.split_once('=').filter(|(name, _)| Layout::is_origin_name(name))
 }
@@ -126,27 +126,28 @@ fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> Registry
     config
 }
 
-/// Where this process finds others that ask the same hosts. In the folder for temporary files, since what a session and a
-/// timed job have in common is that one, and not `XDG_RUNTIME_DIR`.
+/// Returns the folder in which this process finds others that ask the same hosts. It lies in the folder for temporary
+/// files, because a session and a timed job share that one, and not `XDG_RUNTIME_DIR`.
 #[cfg(unix)]
 fn runtime_folder(printer: &Printer) -> Option<PathBuf> {
     let parent = std::env::var_os("ALL_DOCS_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = crate::registry::runtime_folder(&parent);
     if let Err(error) = &folder {
         printer.warn(&format!(
-            "the limits of requests hold for this process alone, not for all on this machine together: {error}"
+            "the request limits hold for this process alone, not for all processes on this machine together: {error}"
         ));
     }
     folder.ok()
 }
 
-/// Processes find each other by Unix sockets only.
+/// Returns `None`: processes find each other by Unix sockets only.
 #[cfg(not(unix))]
 fn runtime_folder(_printer: &Printer) -> Option<PathBuf> {
     None
 }
 
-/// The credentials of the user's `.npmrc`, of the project's, and of `NPM_TOKEN`; the later ones win.
+/// Reads the credentials of the user's `.npmrc`, the project's `.npmrc` and `NPM_TOKEN`. Later ones override earlier
+/// ones.
 fn credentials(userconfig: Option<&Path>) -> Result<Credentials> {
     let user_file = match userconfig {
         Some(path) => Some((path.to_owned(), true)),
@@ -155,7 +156,7 @@ fn credentials(userconfig: Option<&Path>) -> Result<Credentials> {
     let mut texts = Vec::new();
     for (path, is_asked_for) in user_file.into_iter().chain([(PathBuf::from(".npmrc"), false)]) {
         match std::fs::read(&path) {
-            // As npm reads it: a comment in Latin-1 is nobody's concern.
+            // npm reads it the same way: a comment in Latin-1 is no error.
             Ok(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_asked_for => {}
             Err(error) => {

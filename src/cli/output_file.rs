@@ -1,4 +1,4 @@
-//! A file that is written for the user: it takes its name when it is complete, so that what fails leaves no half file.
+//! Writes a file for the user. The file takes its name when it is complete, so a failure leaves no partial file.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,21 +8,21 @@ use tempfile::TempPath;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
-/// The file that `--output` names; `None` for standard output, which is also called `-`.
+/// Returns the file that `--output` names; `None` for standard output, which is also called `-`.
 pub(super) fn named(output: Option<&Path>) -> Option<&Path> {
     output.filter(|path| *path != Path::new("-"))
 }
 
-/// What a file under way is to be called.
+/// The future name of a file that is being written.
 #[must_use = "without its name the file is gone"]
 pub(super) struct Naming {
-    /// Where it lies meanwhile; `None` where it is a pipe or a device, which is written to as it is.
+    /// The temporary path; `None` for a pipe or a device, which is written to directly.
     staged: Option<TempPath>,
     path: PathBuf,
 }
 
-/// A new file, which is to be `path`. Where that is a link, it will be the file that the link leads to; a file that is
-/// there keeps its permissions.
+/// Creates a file that later takes the name `path`. If `path` is a link, the file replaces the link's target. An
+/// existing file keeps its permissions.
 pub(super) fn create(path: &Path) -> Result<(File, Naming)> {
     let cannot = || format!("cannot write {}", path.display());
     let there = std::fs::metadata(path).ok();
@@ -42,7 +42,7 @@ pub(super) fn create(path: &Path) -> Result<(File, Naming)> {
     builder.prefix(".all-docs-");
     #[cfg(unix)]
     {
-        // Temporary files are private by default; an answer is a file like any other.
+        // Temporary files are private by default; a result gets the permissions of an ordinary file.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }

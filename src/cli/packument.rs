@@ -1,4 +1,4 @@
-//! `all-docs packument`: documents into the lake, and out of it again.
+//! `all-docs packument`: fetches documents into the lake, and shows and exports documents of the lake.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,8 +23,8 @@ use crate::pipeline::Scope;
 pub(super) enum PackumentCommand {
     /// Fetch the documents of some packages into the lake
     #[command(after_help = "\
-The partitions in which the names lie are listed anew, and the documents that the lake does not hold at the listed \
-revision are fetched. A new lake gets a balanced set of partitions first, which costs a few requests a partition, once.
+The command lists the partitions of the names again. It then fetches the documents that the lake does not hold at the \
+listed revision. A new lake gets a balanced set of partitions first, which costs a few requests a partition, once.
 
 Examples:
   all-docs packument fetch react lodash '@types/node'
@@ -46,7 +46,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FetchArgs {
-    /// Names of packages; a version behind one (name@version) is dropped
+    /// Names of packages; the version of name@version is dropped
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]
@@ -69,10 +69,10 @@ struct HowArgs {
     /// Fetch the smaller install-v1 form; columns that it cannot know are null
     #[arg(long)]
     abbreviated: bool,
-    /// Ask again for documents that the lake holds, by their ETag: one that did not change costs no body
+    /// Request documents that the lake holds again, by their ETag: an unchanged document costs no body
     #[arg(long)]
     refresh: bool,
-    /// Say what would be fetched, and do nothing
+    /// Show what would be fetched, and do nothing
     #[arg(long)]
     dry_run: bool,
     /// Print the summary as JSON on standard output

@@ -1,4 +1,4 @@
-//! `all-docs partition`: the listing of the registry, partition by partition. No documents are fetched.
+//! `all-docs partition`: lists the registry partition by partition, and shows the partitions. It fetches no documents.
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -21,20 +21,20 @@ use crate::pipeline::{PartitionState, Scope, partition_states};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PartitionCommand {
-    /// List all names and revisions anew: an ingest that fetches no document
+    /// List all names and revisions again: an ingest that fetches no document
     #[command(after_help = "\
-The same as `all-docs ingest --packuments none`: the table docs is brought up to date; documents, and the tables made of \
-them, stay as they are until an ingest or `packument fetch`.
+The same as `all-docs ingest --packuments none`: it brings the table docs up to date. Documents and the tables made of \
+them stay as they are until an ingest or `packument fetch`.
 
 Examples:
   all-docs partition refresh --pivots pivots.js
   all-docs partition refresh                      by the lake's own partitions
-  all-docs partition refresh --dry-run            what was added, changed and removed since")]
+  all-docs partition refresh --dry-run            show what was added, changed and removed since")]
     Refresh(RefreshArgs),
-    /// List the names of a range anew
+    /// List the names of a range again
     #[command(after_help = "\
-A partition is listed whole or not at all: every partition of the lake in which names of the range may lie is brought up \
-to date. A new lake gets a balanced set of partitions first, which costs a few requests a partition, once.
+A partition is listed whole or not at all: the command brings every partition of the lake that may hold names of the \
+range up to date. A new lake gets a balanced set of partitions first, which costs a few requests a partition, once.
 
 Examples:
   all-docs partition fetch --start-key react --end-key reacu
@@ -69,14 +69,14 @@ pub(super) struct FetchArgs {
     crawl: CrawlArgs,
 }
 
-/// What every listing can be told.
+/// The options that all listings share.
 #[derive(Debug, clap::Args)]
 struct CrawlArgs {
-    /// Rows a partition of a new lake should have. A lake that has partitions keeps them, and a warning says so where this
-    /// asks for others [default: 10000]
+    /// Rows a partition of a new lake should have. A lake that has partitions keeps them, with a warning if this asks
+    /// for others [default: 10000]
     #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS")]
     partition_rows: Option<NonZeroU64>,
-    /// Say what changed, and write nothing
+    /// Show what changed, and write nothing
     #[arg(long)]
     dry_run: bool,
     /// Believe a registry that no longer has many of the lake's names or documents

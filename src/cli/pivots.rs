@@ -1,4 +1,4 @@
-//! `all-docs pivots`: keys that part all names evenly, from a lake or by asking a registry for ranks.
+//! `all-docs pivots`: makes keys that divide all names evenly, from a lake or by asking a registry for ranks.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ use crate::store::{Store, blocking};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The ranges between the pivots hold equally many names, to within one. They are read from the lake if it holds names of \
-the origin; otherwise the registry is asked how many names sort below some keys, a few requests a pivot.
+The ranges between the pivots hold equally many names, to within one. The command reads them from the lake if it holds \
+names of the origin. Otherwise it asks the registry how many names sort below some keys, a few requests a pivot.
 
 Examples:
   all-docs pivots --count 26                                from the lake
@@ -29,27 +29,27 @@ Examples:
   all-docs pivots --count 200 --format js --output pivots.js
   all-docs ingest --pivots pivots.js")]
 pub(super) struct PivotsArgs {
-    /// How many ranges the pivots make: one more than pivots
+    /// The number of ranges that the pivots make: one more than pivots
     #[arg(long, value_name = "N", conflicts_with = "max_rows")]
     count: Option<NonZeroU64>,
-    /// How many names a range has at most [default: 10000]
+    /// The most names a range may have [default: 10000]
     #[arg(long, value_name = "M")]
     max_rows: Option<NonZeroU64>,
     /// json: an array; js: an ES module that exports `pivots`. Both begin and end with null, the open ends [default: json;
-    /// js where --output ends so]
+    /// js if --output ends in .js or .mjs]
     #[arg(long, value_enum)]
     format: Option<PivotsFormat>,
-    /// Write them to this file instead of standard output
+    /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Ask the registry, also where the lake holds its names
+    /// Ask the registry even if the lake holds its names
     #[arg(long)]
     ask: bool,
     #[command(flatten)]
     registry: RegistryArgs,
 }
 
-/// How pivots are written.
+/// The format of a pivots file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PivotsFormat {
     Json,
@@ -83,7 +83,7 @@ pub(super) async fn run(args: PivotsArgs, settings: &Settings, printer: &Printer
     Ok(Code::Done)
 }
 
-/// The lake's names of the origin; `None` where it holds none, or is none.
+/// Returns the lake's names of the origin; `None` if it holds none, or is no lake.
 async fn rows_of_lake(args: &PivotsArgs, settings: &Settings) -> Result<Option<LakeRows>> {
     let store = Store::open(settings.lake())?;
     if read_lake(&store).await?.is_none_or(|info| info.origins.is_empty()) {
@@ -92,7 +92,7 @@ async fn rows_of_lake(args: &PivotsArgs, settings: &Settings) -> Result<Option<L
     let lake_args = LakeArgs { origin: args.registry.origin.clone() };
     let Ok(lake) = LakeOrigin::open(&lake_args, settings).await else { return Ok(None) };
     let rows = LakeRows::open(&lake.store, &lake.layout).await?;
-    // Pivots of some partitions would say nothing about the others.
+    // Names of some partitions say nothing about the others.
     Ok(Some(rows).filter(|rows| rows.count() > 0 && rows.partitions_missing() == 0))
 }
 

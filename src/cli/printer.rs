@@ -1,4 +1,4 @@
-//! The one place that prints. Results go to standard output, all else to standard error.
+//! The only module that prints. It writes results to standard output and all else to standard error.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -14,23 +14,23 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// A printer; a quiet one prints results and errors only.
+    /// Creates a printer. A quiet one prints results and errors only.
     pub(super) fn new(quiet: bool) -> Self {
         Printer { quiet, bars: MultiProgress::new() }
     }
 
-    /// Whether notes and progress are wanted.
+    /// Whether notes and progress are suppressed.
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Whether somebody sees standard error as a terminal.
+    /// Whether standard error is a terminal.
     pub(super) fn stderr_is_terminal(&self) -> bool {
         io::stderr().is_terminal()
     }
 
     #[cfg(feature = "query")]
-    /// Whether results go to a terminal, and how wide it is in columns.
+    /// Returns the width in columns of the terminal that results go to; `None` if they do not go to a terminal.
     pub(super) fn stdout_width(&self) -> Option<u16> {
         if !io::stdout().is_terminal() {
             return None;
@@ -39,36 +39,36 @@ impl Printer {
         Some(columns)
     }
 
-    /// The progress bars, which notes must not tear.
+    /// Returns the progress bars. Notes suspend them.
     pub(super) fn bars(&self) -> &MultiProgress {
         &self.bars
     }
 
-    /// A line on standard error, unless quiet.
+    /// Prints a line on standard error, unless quiet.
     pub(super) fn note(&self, line: &str) {
         if !self.quiet {
             self.tell(line);
         }
     }
 
-    /// A warning on standard error, unless quiet: what a script must know is in the exit code, and what warns once often
-    /// warns every day.
+    /// Prints a warning on standard error, unless quiet. A script reads the exit code, and a warning often repeats
+    /// every day.
     pub(super) fn warn(&self, line: &str) {
         self.note(&format!("warning: {line}"));
     }
 
-    /// A line of a question on standard error, also when quiet: somebody is to answer it.
+    /// Prints a line of a question on standard error, also when quiet, because the user must answer it.
     pub(super) fn ask(&self, line: &str) {
         self.tell(line);
     }
 
-    /// An error with all that is known of it.
+    /// Prints an error with its full report.
     pub(super) fn error(&self, error: &Error) {
         self.tell(&format!("error: {}", error.report()));
     }
 
-    /// A line on standard error. Where nobody reads it any more, the work goes on. What moves the cursor or changes the
-    /// colour is not printed: much of what is told of was written by anyone.
+    /// Prints a line on standard error. The work continues if nobody reads it any more. Characters that move the cursor
+    /// or change the colour are replaced, because anyone may have written the text.
     fn tell(&self, line: &str) {
         let is_plain = |letter: &char| !letter.is_control() || matches!(letter, '\n' | '\t');
         let line: String = line.chars().map(|letter| if is_plain(&letter) { letter } else { '\u{fffd}' }).collect();
@@ -77,19 +77,19 @@ impl Printer {
         });
     }
 
-    /// A value as JSON on standard output.
+    /// Prints a value as JSON on standard output.
     pub(super) fn json(&self, value: &impl serde::Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(value)
             .or_error(ErrorKind::Internal, || "the result cannot be spelled as JSON".to_owned())?;
         self.result(&format!("{text}\n"))
     }
 
-    /// A result on standard output. A reader that closed the pipe is no error.
+    /// Prints a result on standard output. A reader that closed the pipe is no error.
     pub(super) fn result(&self, text: &str) -> Result<()> {
         self.result_bytes(text.as_bytes())
     }
 
-    /// The same of bytes that may be no text.
+    /// Prints a result as [`Printer::result`] does. The bytes may be no text.
     pub(super) fn result_bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {

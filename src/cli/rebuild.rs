@@ -1,4 +1,4 @@
-//! `all-docs rebuild`: the tables of a lake made again from its raw documents.
+//! `all-docs rebuild`: rebuilds the tables of a lake from its raw documents.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use crate::table::TableKind;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The raw documents in `packuments` tell every table but docs and outcomes, which are kept. Nothing is asked of a registry. A \
-lake that an earlier version wrote gets this version's columns and tables; its bytes are then those of a new ingest, but \
-for outcomes. Partitions are committed one by one: a run that was stopped goes on where it was, and a partition that this \
-version made is left alone.
+A rebuild makes every table but docs and outcomes, which it keeps, from the raw documents in `packuments`. It asks no \
+registry. A lake that an earlier version wrote gets this version's columns and tables; its bytes are then those of a \
+new ingest, except for outcomes. The command commits partitions one by one: a stopped run resumes, and a partition \
+that this version made is left alone.
 
-Until a rebuild has ended, partitions may have different columns: DuckDB reads them with union_by_name, Polars with \
+Until a rebuild ends, partitions may have different columns: DuckDB reads them with union_by_name, Polars with \
 concat(…, how=\"diagonal\"); `all-docs query` reads them as they are.
 
 Examples:
   all-docs rebuild
-  all-docs rebuild --table versions --table scripts   these, and whatever has the columns of an earlier version
-  all-docs rebuild --force                            also what this version made")]
+  all-docs rebuild --table versions --table scripts   these, and all that have the columns of an earlier version
+  all-docs rebuild --force                            also partitions that this version made")]
 pub(super) struct RebuildArgs {
-    /// Make this table again, and whatever else of a partition has the columns of an earlier version; may be given several
-    /// times [default: all tables]
+    /// Rebuild this table, and every other table of a partition that has the columns of an earlier version; may be
+    /// given several times [default: all tables]
     #[arg(long = "table", value_name = "TABLE", value_parser = table)]
     tables: Vec<TableKind>,
     /// Which of the lake's origins: its name, or its URL [default: all of them]
     #[arg(long, value_name = "ORIGIN", env = "ALL_DOCS_ORIGIN")]
     origin: Option<String>,
-    /// Make partitions again that this version made
+    /// Also rebuild partitions that this version made
     #[arg(long)]
     force: bool,
     /// Print the summary as JSON on standard output
@@ -106,6 +106,6 @@ fn tell(printer: &Printer, summary: &RebuildSummary) {
     }
     printer.note(&format!("  lake     {} (origins: {})", summary.lake, summary.origins.join(", ")));
     if summary.interrupted {
-        printer.note("  the same command goes on where this one stopped");
+        printer.note("  the same command resumes where this one stopped");
     }
 }

@@ -1,4 +1,4 @@
-//! `all-docs sample`: the sample registry on loopback, until Ctrl-C, changed by what is typed meanwhile.
+//! `all-docs sample`: serves the sample registry on loopback until Ctrl-C, and applies the edits that the user types.
 
 use std::io::BufRead;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,26 +19,26 @@ use crate::sample::{FaultScript, Options, SampleError, SampleServer, World};
 Examples:
   all-docs sample --packages 5000 --port 4873
   all-docs sample --from packuments.ndjson.zst
-  all-docs sample --odd                         with a document for each oddity that is known of npm's
-  all-docs sample --faults faults.json          refusals, cut bodies and the like, as the file scripts them
+  all-docs sample --odd                         with a document for each known oddity of npm's documents
+  all-docs sample --faults faults.json          with the refusals, cut bodies and other faults that the file scripts
 While it runs, type `publish NAME`, `unpublish NAME[@VERSION]`, `delete NAME`, or `help`.")]
 pub(super) struct SampleArgs {
-    /// The port on 127.0.0.1; 0 takes a free one and says which
+    /// The port on 127.0.0.1; 0 takes a free one and prints it
     #[arg(long, value_name = "PORT", default_value_t = 4873)]
     pub(super) port: u16,
-    /// How many packages the made-up registry has
+    /// The number of packages of the generated registry
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     pub(super) packages: usize,
-    /// What the made-up registry is made from: the same seed and number make the same registry
+    /// The seed of the generated registry: the same seed and number of packages make the same registry
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(super) seed: u64,
     /// Serve these packuments instead: NDJSON files, plain, .gz or .zst
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) from: Vec<PathBuf>,
-    /// Add a document for each oddity that is known of npm's: wrong types, broken JSON, strange names
+    /// Add a document for each known oddity of npm's documents: wrong types, broken JSON, strange names
     #[arg(long)]
     pub(super) odd: bool,
-    /// A script of faults to play
+    /// A script of faults to inject
     #[arg(long, value_name = "FILE")]
     pub(super) faults: Option<PathBuf>,
 }
@@ -92,12 +92,13 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
             Err(error) => printer.error(&error),
         }
     }
-    // The end of what is typed is not the end of the registry: it also runs without a terminal.
+    // The end of standard input does not end the registry: it also runs without a terminal.
     stop.cancelled().await;
     Ok(Code::Done)
 }
 
-/// What is typed, line by line. A thread of its own: it may wait for a line for ever, and the process ends without it.
+/// Reads standard input line by line. It has its own thread, which may wait for a line for ever; the process ends
+/// without it.
 fn typed_lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {

@@ -1,18 +1,18 @@
-//! What one may type while the sample registry runs: edits of its world, one a line. Not here: what an edit does to a
-//! document (`sample`).
+//! Parses and applies the lines that a user types while the sample registry runs: edits of its world, one a line. Not
+//! here: the effect of an edit on a document (`sample`).
 
 use crate::error::{Error, Result};
 use crate::sample::World;
 
-/// What is said to `help`, and at the start on a terminal.
+/// The text that `help` prints, which is also printed at the start.
 pub(super) const HELP: &str = "\
-publish NAME[@VERSION]     publish a version, 1.0.0 where none is given; makes the package where there is none
+publish NAME[@VERSION]     publish a version, 1.0.0 by default; makes the package if there is none
 unpublish NAME[@VERSION]   unpublish a version, or the whole package, which leaves a tombstone
 delete NAME                delete a package: no longer listed, 404
-block NAME                 answer 451 for a name
-requests                   say how many requests came so far";
+block NAME                 respond with 451 for a name
+requests                   print the number of requests so far";
 
-/// A line, understood.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
     Publish { name: String, version: String },
@@ -25,8 +25,9 @@ pub(super) enum Line {
 }
 
 impl Line {
-    /// # Errors
-    /// [`crate::error::ErrorKind::Input`] with the words that there are.
+    /// Parses a line.
+    ///
+    /// Fails with [`crate::error::ErrorKind::Input`] for an unknown line; the hint lists the commands.
     pub(super) fn parse(line: &str) -> Result<Line> {
         let mut words = line.split_whitespace();
         let (verb, subject) = (words.next().unwrap_or_default(), words.next());
@@ -49,7 +50,7 @@ impl Line {
         })
     }
 
-    /// Changes the world; says what was done, `None` where the line asks for no edit.
+    /// Applies the edit to the world. Returns a description of it; `None` if the line asks for no edit.
     pub(super) fn apply(&self, world: &mut World) -> Option<String> {
         match self {
             Line::Publish { name, version } => {
@@ -80,7 +81,7 @@ impl Line {
     }
 }
 
-/// `name` or `name@version`; the first character may be the `@` of a scope.
+/// Splits `name` or `name@version`. The first character may be the `@` of a scope.
 fn name_and_version(text: &str) -> (String, Option<String>) {
     match text.rfind('@') {
         Some(at) if at > 0 => (text[..at].to_owned(), Some(text[at + 1..].to_owned())),

@@ -1,6 +1,6 @@
-//! Settings: flag, then environment, then `all-docs.toml`, then default.
+//! Settings, in order of precedence: flag, environment, `all-docs.toml`, default.
 //!
-//! clap answers for flags and environment; this file reads the settings file and says what applies.
+//! clap reads flags and environment. This module reads the settings file and decides which value applies.
 
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
-/// The settings file that is looked for in the current folder.
+/// The name of the settings file in the current folder.
 const SETTINGS_FILE: &str = "all-docs.toml";
-/// Where the lake lies when nobody says.
+/// The default location of the lake.
 const DEFAULT_LAKE: &str = "lake";
 
 /// `all-docs.toml`: each member as the flag of the same name.
@@ -27,7 +27,7 @@ struct SettingsFile {
     partition_rows: Option<NonZeroU64>,
 }
 
-/// What applies, after all places were asked.
+/// The flag `--lake` and the settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     lake: Option<String>,
@@ -51,42 +51,42 @@ impl Settings {
         Ok(Settings { lake, file })
     }
 
-    /// Where the lake lies.
+    /// Returns the location of the lake.
     pub(super) fn lake(&self) -> &str {
         self.lake.as_deref().or(self.file.lake.as_deref()).unwrap_or(DEFAULT_LAKE)
     }
 
-    /// The origin: `npm` where nobody says.
+    /// Returns the origin: `npm` if none is given.
     pub(super) fn origin<'a>(&'a self, flag: Option<&'a str>) -> &'a str {
         self.given_origin(flag).unwrap_or("npm")
     }
 
-    /// The origin where somebody says.
+    /// Returns the given origin, if there is one.
     pub(super) fn given_origin<'a>(&'a self, flag: Option<&'a str>) -> Option<&'a str> {
         flag.or(self.file.origin.as_deref())
     }
 
-    /// Where packuments are fetched, if not where the origin says.
+    /// Returns the URL that packuments are fetched from instead of the origin's own.
     pub(super) fn registry<'a>(&'a self, flag: Option<&'a str>) -> Option<&'a str> {
         flag.or(self.file.registry.as_deref())
     }
 
-    /// The pivots file.
+    /// Returns the pivots file.
     pub(super) fn pivots<'a>(&'a self, flag: Option<&'a Path>) -> Option<&'a Path> {
         flag.or(self.file.pivots.as_deref().map(Path::new))
     }
 
-    /// The ceiling of requests under way per host.
+    /// Returns the limit of concurrent requests per host.
     pub(super) fn concurrency(&self, flag: Option<u32>) -> Option<u32> {
         flag.or(self.file.concurrency)
     }
 
-    /// The ceiling of requests per second and host.
+    /// Returns the limit of requests per second and host.
     pub(super) fn rate(&self, flag: Option<u32>) -> Option<u32> {
         flag.or(self.file.rate)
     }
 
-    /// Rows a partition.
+    /// Returns the number of rows a partition.
     pub(super) fn partition_rows(&self, flag: Option<NonZeroU64>) -> Option<NonZeroU64> {
         flag.or(self.file.partition_rows)
     }

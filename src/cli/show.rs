@@ -1,4 +1,4 @@
-//! `all-docs packument show`: a document from the lake, whole, a version of it, or some of its values.
+//! `all-docs packument show`: prints a document of the lake, one version of it, or some of its values.
 
 use std::io::IsTerminal;
 
@@ -12,9 +12,9 @@ use crate::pipeline::{Absent, LakeDocuments};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The whole document is printed byte for byte as the registry served it. Of a version (or a dist-tag), and of what is \
-selected, the text is as it stands in the document. One selected value is printed as JSON, several as a JSON object; what \
-is not there is null.
+The command prints the whole document byte for byte as the registry served it. The text of a version (or a dist-tag) \
+and of a selected value is as it stands in the document. One selected value is printed as JSON, several as a JSON \
+object; a missing value is null.
 
 Examples:
   all-docs packument show react
@@ -72,7 +72,7 @@ pub(super) async fn run(args: ShowArgs, settings: &Settings, printer: &Printer) 
     Ok(Code::Done)
 }
 
-/// The text of a version, by its number or by a dist-tag.
+/// Finds the text of a version, by its number or by a dist-tag.
 fn find_version<'t>(document: &'t str, name: &PackageName, version: &str) -> Result<&'t str> {
     let no_json = || format!("the document of {name} is no JSON");
     let of = |object: Option<&'t str>, key: &str| match object {
@@ -95,7 +95,7 @@ fn find_version<'t>(document: &'t str, name: &PackageName, version: &str) -> Res
     Err(error.hint(format!("list them: {listed}")))
 }
 
-/// Why there is nothing to show, and what to do.
+/// Returns the error that says why there is no document, with a hint.
 fn absent(name: &PackageName, documents: &LakeDocuments, lake: &LakeOrigin) -> Result<Error> {
     let others: Vec<&str> =
         lake.info.origins.keys().map(String::as_str).filter(|origin| *origin != lake.layout.name()).collect();

@@ -1,4 +1,4 @@
-//! `all-docs status`: what a lake holds, also while another process works on it.
+//! `all-docs status`: prints what a lake holds, also while another process writes it.
 
 use super::exit::Code;
 use super::log;
@@ -87,7 +87,7 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
         ));
         lines.extend(origin.old.tables.iter().map(|(name, age)| format!("    {name}: {}", describe_age(age))));
         lines.push(
-            "    all-docs rebuild makes them anew without a request; until then DuckDB needs union_by_name".to_owned(),
+            "    all-docs rebuild updates them without a request; until then DuckDB needs union_by_name".to_owned(),
         );
     }
     if !origin.outcomes.is_empty() {

@@ -1,4 +1,5 @@
-//! `all-docs verify`: proves a lake or says what is wrong with which file; with `--repair` mends it and proves it again.
+//! `all-docs verify`: proves a lake, or reports each file that is wrong and why. `--repair` mends the lake and proves
+//! it again.
 
 use std::sync::Arc;
 
@@ -22,14 +23,14 @@ use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every shard is read: its rows, bytes and digest against its manifest, the order and range of its names, the tables \
-against each other, the lake metadata and the count of requests, and the folders for files that do not belong there: one \
-that a reader of a table would read with it is wrong, any other is mentioned. Exit code 4 when something is wrong. Without \
---origin, every origin of the lake is proved.
+The command reads every shard. It checks the rows, bytes and digest of each against its manifest, the order and range \
+of its names, the tables against each other, the lake metadata and the count of requests. It also checks the folders \
+for foreign files: one that a reader of a table would read with it is wrong, any other is mentioned. The exit code is \
+4 if something is wrong. Without --origin, the command proves every origin of the lake.
 
---repair ends interrupted commits, moves files that do not belong to set-aside/, and makes broken partitions anew: their \
-documents are taken from what is still sound, and the registry is asked for the rest. A lake metadata that was lost is made \
-anew; where an origin came from stands nowhere else, so --origin has to say it. Then the lake is proved again.
+--repair ends interrupted commits, moves foreign files to set-aside/, and rebuilds broken partitions: it takes their \
+documents from the files that are still sound, and asks the registry for the rest. It also rebuilds lost lake \
+metadata; the address of an origin stands nowhere else, so --origin must give it. Then it proves the lake again.
 
 Examples:
   all-docs verify
@@ -67,15 +68,15 @@ pub(super) async fn run(
         printer.result(&describe(&store, &proof))?;
     }
     if !proof.is_sound() && !args.repair {
-        printer.note("all-docs verify --repair makes anew what is broken");
+        printer.note("all-docs verify --repair rebuilds what is broken");
     }
     Ok(if proof.is_sound() { Code::Done } else { Code::Lake })
 }
 
-/// What `--origin` says by itself, whatever the lake metadata says.
+/// The origin that `--origin` gives, independent of the lake metadata.
 struct Given {
     name: String,
-    /// Where it comes from; `None` where a name alone is given.
+    /// Its addresses; `None` if only a name is given.
     addresses: Option<OriginInfo>,
 }
 
@@ -95,7 +96,8 @@ fn given(args: &VerifyArgs, settings: &Settings) -> Result<Option<Given>> {
     }
 }
 
-/// Mends what a proof found: first what says which origins there are, for the rest asks them.
+/// Repairs the findings of a proof. It first repairs the records that say which origins there are, then asks those
+/// origins for the rest.
 async fn repair(
     store: &Store,
     args: &VerifyArgs,
@@ -113,7 +115,7 @@ async fn repair(
     for proof in proof.origins.iter().filter(|proof| !proof.findings.is_empty()) {
         tell_findings(printer, &proof.findings);
         if !known.contains_key(&proof.origin) {
-            // Nothing is taken back that nobody could be asked for again.
+            // Without a registry to ask, a document that is taken out could not be fetched again.
             printer
                 .warn(&format!("{} is not repaired: the lake metadata does not say where it came from", proof.origin));
             continue;
@@ -135,7 +137,7 @@ async fn prove(store: &Store, only: Option<&str>, printer: &Printer, stop: &Canc
     proof.doing(|| format!("verifying {}", store.location()))
 }
 
-/// The registry that an origin of the lake came from, or the one that the user gives.
+/// Opens the registry that an origin of the lake came from, or the one that the user gives.
 async fn open_origin(
     args: &VerifyArgs,
     name: &str,
@@ -148,7 +150,7 @@ async fn open_origin(
     origin::open(&registry_args, settings, printer, store).await
 }
 
-/// Ingests each broken partition anew.
+/// Ingests each broken partition again.
 async fn mend(
     store: &Store,
     origin: &OpenOrigin,
@@ -166,15 +168,15 @@ async fn mend(
         let partition = mending.partition.clone();
         let is_ended = mend_one(store, origin, mending, printer, stop)
             .await
-            .doing(|| format!("making the partition {partition} of {name} anew"))?;
+            .doing(|| format!("rebuilding the partition {partition} of {name}"))?;
         if !is_ended {
-            return Err(Error::interrupted().hint("an ingest, or the same command, goes on where this one stopped"));
+            return Err(Error::interrupted().hint("an ingest, or the same command, resumes where this one stopped"));
         }
     }
     Ok(())
 }
 
-/// Answers whether it came to its end.
+/// Ingests one partition. Returns whether the ingest finished.
 async fn mend_one(
     store: &Store,
     origin: &OpenOrigin,

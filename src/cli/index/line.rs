@@ -1,4 +1,4 @@
-//! One line of an index: how it is spelled, and how it is read again.
+//! Writes and reads one line of an index.
 
 use std::io::{self, Write};
 
@@ -43,7 +43,7 @@ pub(super) fn write_change(
     }
 }
 
-/// A field as RFC 4180 has it: in quotes where it holds a comma, a quote or a line end.
+/// Writes a field by RFC 4180: in quotes if it holds a comma, a quote or a line end.
 fn write_field(output: &mut dyn Write, text: &str) -> io::Result<()> {
     if text.contains([',', '"', '\n', '\r']) {
         write!(output, "\"{}\"", text.replace('"', "\"\""))
@@ -58,8 +58,8 @@ struct Row {
     rev: String,
 }
 
-/// Reads a line of either format; `None` for one that holds no row. A name in quotes may hold line ends, so the line may
-/// be several; whether it is whole is [`is_whole`].
+/// Reads a line of either format; returns `None` for one that holds no row. A name in quotes may hold line ends, so
+/// `line` may span several lines; [`is_whole`] says whether it is complete.
 pub(super) fn read_row(line: &str) -> Result<Option<DocRow>> {
     let line = line.trim_end_matches(['\n', '\r']);
     if line.is_empty() || line == "[" || line == "]" || line == "[]" {

@@ -1,4 +1,4 @@
-//! `all-docs cache create-index`: every name and its revision, sorted, streamed; or what changed since an older index.
+//! `all-docs cache create-index`: streams every name and its revision, sorted, or the changes since an older index.
 
 mod line;
 mod old;
@@ -24,36 +24,36 @@ use line::{write_change, write_row};
 
 /// Bytes that are gathered before they go to the output.
 const OUTPUT_BUFFER_BYTES: usize = 1 << 16;
-/// Rows between two looks at whether the user wants to stop.
+/// Rows between two checks whether the user wants to stop.
 const ROWS_BETWEEN_LOOKS: u64 = 10_000;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Lines are `name,rev`, sorted by the bytes of the names; a name with a comma, a quote or a line end stands in quotes. As \
-JSON it is an array with an object a line. An index of millions of names takes constant memory.
+Lines are `name,rev`, sorted by the bytes of the names; a name with a comma, a quote or a line end stands in quotes. \
+JSON is an array with an object a line. An index of millions of names takes constant memory.
 
 --diff reads an older index in either format, sorted or not, and prints `added,name,rev`, `changed,name,rev` or \
-`removed,name,rev`: the revision of now, and of a removed name its last.
+`removed,name,rev`. rev is the current revision, or the last one of a removed name.
 
 Examples:
   all-docs cache create-index > npm.csv
   all-docs cache create-index --diff npm.csv
   all-docs cache create-index --format json --output npm.json")]
 pub(super) struct IndexArgs {
-    /// How it is written
+    /// The format of the index
     #[arg(long, value_enum, default_value_t = IndexFormat::Csv)]
     format: IndexFormat,
-    /// Print what changed since this index instead
+    /// Print the changes since this index instead
     #[arg(long, value_name = "OLD_INDEX")]
     diff: Option<PathBuf>,
-    /// Write it to this file instead of standard output
+    /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     lake: LakeArgs,
 }
 
-/// How an index is written.
+/// The format of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum IndexFormat {
     /// `name,rev` lines.
@@ -88,7 +88,7 @@ pub(super) async fn run(
     Ok(Code::Done)
 }
 
-/// Writes the index or the difference, and says how many lines it has; `None` where the user stopped it.
+/// Writes the index or the difference. Returns its number of lines, or `None` if the user stopped it.
 fn write_index(args: &IndexArgs, rows: &LakeRows, stop: &CancellationToken) -> Result<Option<u64>> {
     let (output, naming): (Box<dyn Write>, _) = match output_file::named(args.output.as_deref()) {
         None => (Box::new(io::stdout().lock()), None),
@@ -128,7 +128,7 @@ fn write_index(args: &IndexArgs, rows: &LakeRows, stop: &CancellationToken) -> R
     Ok(Some(count))
 }
 
-/// Why an index ends before its end.
+/// Why the writing of an index ended early.
 enum Stopped {
     ByUser,
     /// The reader of the pipe closed it.
@@ -136,7 +136,7 @@ enum Stopped {
     Error(Error),
 }
 
-/// An index under way.
+/// An index that is being written.
 struct Lines<'a> {
     output: BufWriter<Box<dyn Write>>,
     format: IndexFormat,

@@ -1,5 +1,5 @@
-//! Reads an index that was made before: in order, each name once, in constant memory, also where the file is not sorted,
-//! as those of the system that this one replaces are not.
+//! Reads an older index in order, each name once, in constant memory. The file need not be sorted: those of the system
+//! that this one replaces are not.
 
 use std::collections::BinaryHeap;
 use std::fs::File;
@@ -11,14 +11,15 @@ use super::line::{is_whole, read_row, write_row};
 use crate::error::{Context, Doing, ErrorKind, Result};
 use crate::npm::DocRow;
 
-/// Rows that are sorted in memory at once, some 100 MB of them; a file that is not sorted becomes runs of so many.
+/// Rows that are sorted in memory at once, about 100 MB. A file that is not sorted becomes runs of this many rows.
 const RUN_ROWS: usize = 500_000;
 
 type Rows = Box<dyn Iterator<Item = Result<DocRow>>>;
 
-/// The rows of an index file, strictly ascending by name. Of a name that comes twice one row is kept.
+/// Returns the rows of an index file, strictly ascending by name. It keeps one row of a name that comes twice.
 ///
-/// Fails, of kind Input, for a file that cannot be read, and with its number for a line that is no row.
+/// Fails with [`ErrorKind::Input`] for a file that cannot be read, and for a line that is no row; the error names the
+/// line's number.
 pub(super) fn read_index(path: &Path) -> Result<Rows> {
     read_in_runs(path, RUN_ROWS)
 }
@@ -90,7 +91,7 @@ fn rows_in(file: File) -> impl Iterator<Item = Result<DocRow>> {
     })
 }
 
-/// A sorted run in a temporary file that is gone with its reader.
+/// Writes a sorted run to a temporary file, which is deleted with its reader.
 fn on_disk(rows: &[DocRow]) -> Result<Rows> {
     let cannot = || "cannot write a temporary file to sort the index in".to_owned();
     let mut file = tempfile::tempfile().or_error(ErrorKind::Input, cannot)?;
@@ -108,7 +109,7 @@ fn on_disk(rows: &[DocRow]) -> Result<Rows> {
 /// Sorted runs as one sequence, each name once.
 struct Merge {
     runs: Vec<Rows>,
-    /// The next row of each run, the least on top.
+    /// The next row of each run, the smallest on top.
     next: BinaryHeap<std::cmp::Reverse<Next>>,
     last: Option<DocRow>,
 }

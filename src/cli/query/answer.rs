@@ -1,4 +1,4 @@
-//! Answers statements: on standard output, into a file, or through a pager.
+//! Runs statements and writes their results to standard output, to a file, or through a pager.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -14,21 +14,21 @@ use crate::query::{BoundSql, Format, Session, TableOptions, Written, write};
 /// Bytes that are gathered before they go to the output.
 const OUTPUT_BUFFER_BYTES: usize = 1 << 16;
 
-/// Where answers go, and in which form.
+/// Writes the results of statements, with their destination and format.
 pub(super) struct Answers<'a> {
     session: &'a Session,
     printer: &'a Printer,
-    /// The form.
+    /// The output format.
     pub(super) format: Format,
     output: Option<PathBuf>,
     /// Notes that were printed: each is printed once.
     noted: BTreeSet<String>,
-    /// Whether a table that is longer than the screen goes through a pager.
+    /// Whether a table longer than the screen goes through a pager.
     pub(super) paged: bool,
 }
 
 impl<'a> Answers<'a> {
-    /// Answers in the format of that name; else in the one of the output file's suffix, else as a table.
+    /// Takes the format of that name, else the one of the output file's suffix, else a table.
     pub(super) fn new(
         session: &'a Session,
         printer: &'a Printer,
@@ -54,12 +54,12 @@ impl<'a> Answers<'a> {
         })
     }
 
-    /// Whether answers go to a file.
+    /// Whether results go to a file.
     pub(super) fn goes_to_file(&self) -> bool {
         self.output.is_some()
     }
 
-    /// Answers one statement, or says how it would be answered.
+    /// Runs one statement and writes its result, or prints its plan.
     pub(super) async fn answer_or_explain(&mut self, statement: &BoundSql, explain: bool) -> Result<()> {
         if explain {
             let plan = self.session.explain_bound(statement).await?;
@@ -68,7 +68,7 @@ impl<'a> Answers<'a> {
         self.answer(statement).await
     }
 
-    /// Answers one statement.
+    /// Runs one statement and writes its result.
     pub(super) async fn answer(&mut self, statement: &BoundSql) -> Result<()> {
         let doing = || "answering the statement".to_owned();
         match self.output.clone() {
@@ -85,7 +85,7 @@ impl<'a> Answers<'a> {
             None if self.paged && self.format == Format::Table => {
                 let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, Pager::new());
                 self.write(statement, &mut output).await.doing(doing)?;
-                // A reader may have left the pager before the last row.
+                // The user may have left the pager before the last row.
                 if let Ok(pager) = output.into_inner() {
                     pager.finish();
                 }
@@ -113,7 +113,7 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// The format that a file's suffix names; a table where it has none, or is one of texts.
+/// Returns the format that a file's suffix names; a table if there is no suffix, or one of plain text.
 fn by_suffix(path: &Path) -> Result<Format> {
     let Some(suffix) = path.extension().map(|suffix| suffix.to_string_lossy()) else { return Ok(Format::Table) };
     if matches!(suffix.as_ref(), "txt" | "md" | "log") {

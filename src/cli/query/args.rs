@@ -1,15 +1,15 @@
-//! What `query` and `views` are given on the command line.
+//! The arguments of `query` and `views`.
 
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every table is there under its own name, and under its origin: versions, npm.versions. `show tables` lists them, \
+A statement names a table by its own name, or with its origin: versions, npm.versions. `show tables` lists them, \
 `describe versions` their columns, `all-docs views` the views and reports. JSON: json_get_str(json, 'readme'), \
 json->'versions', over packuments.json. Versions: semver_satisfies(version, '^1.2'), semver_compare(a, b), \
 semver_major(version), semver_sort_key(version). Who depends on whom: dependents('react', 2), dependencies_of('react').
 
-Without a statement a terminal gets a prompt, and a pipe is read as statements that `;` divides.
+Without a statement the command opens a prompt on a terminal, and reads statements divided by `;` from a pipe.
 
 Examples:
   all-docs query 'select count(*) from packages'
@@ -24,7 +24,7 @@ pub(in crate::cli) struct QueryArgs {
     /// One SQL statement
     #[arg(value_name = "SQL", conflicts_with_all = ["view", "file"])]
     pub(super) sql: Option<String>,
-    /// A view or a report by its name; one of another origin as mirror.NAME
+    /// A view or a report by its name; that of another origin as mirror.NAME
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     pub(super) view: Option<String>,
     /// A file with one SQL statement
@@ -37,23 +37,23 @@ pub(in crate::cli) struct QueryArgs {
     pub(super) selection: SelectionArgs,
     #[command(flatten)]
     pub(super) own: OwnQueriesArgs,
-    /// How the answer is written: table, csv, json, ndjson, parquet [default: table; by --output's suffix]
+    /// The format of the result: table, csv, json, ndjson, parquet [default: table; by --output's suffix]
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
-    /// Write the answer to this file instead of standard output; - is standard output
+    /// Write the result to this file instead of standard output; - is standard output
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
-    /// Another lake whose tables the statement may name: NAME.packages, of its other origins NAME_ORIGIN.packages
+    /// Another lake whose tables the statement may name: NAME.packages; those of its other origins NAME_ORIGIN.packages
     #[arg(long, value_name = "NAME=LAKE")]
     pub(super) attach: Vec<String>,
-    /// Show the SQL of a view and how the statement would be answered, and do not answer it
+    /// Show the SQL of a view and the plan of the statement, and do not run it
     #[arg(long)]
     pub(super) explain: bool,
 }
 
 /// CouchDB's view parameters. A key is JSON or a bare text; a JSON list has a value for each column of the key.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "What of a view (keys are JSON or bare text; a list has a value for each column)")]
+#[command(next_help_heading = "Rows of a view (keys are JSON or bare text; a list has a value for each column)")]
 pub(super) struct SelectionArgs {
     /// Rows that begin with this key
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
@@ -70,13 +70,13 @@ pub(super) struct SelectionArgs {
     /// From the last key to the first; startkey is then the higher one
     #[arg(long)]
     pub(super) descending: bool,
-    /// Leave out so many rows at the start
+    /// Skip this many rows at the start
     #[arg(long, value_name = "N")]
     pub(super) skip: Option<u64>,
-    /// At most so many rows
+    /// Return at most this many rows
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
-    /// Count the rows that have the first N columns of the key in common
+    /// Count the rows that share the first N columns of the key
     #[arg(long, alias = "group_level", value_name = "N")]
     pub(super) group_level: Option<usize>,
     /// Count the rows
@@ -84,10 +84,10 @@ pub(super) struct SelectionArgs {
     pub(super) reduce: bool,
 }
 
-/// Where the user's own views and reports are.
+/// The location of the user's own views and reports.
 #[derive(Debug, clap::Args)]
 pub(super) struct OwnQueriesArgs {
-    /// A folder with views and reports of your own, views/*.sql and reports/*.sql; the lake's folder queries is read too
+    /// A folder with your own views and reports, views/*.sql and reports/*.sql; the lake's folder queries is also read
     #[arg(long, value_name = "DIR", env = "ALL_DOCS_QUERIES")]
     pub(super) queries: Option<PathBuf>,
 }
@@ -95,15 +95,15 @@ pub(super) struct OwnQueriesArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A view is a relation that SQL can name: select * from depended_upon. A report is a question with parameters. \
-Your own are .sql files in the lake's folder queries, or in --queries DIR, below views/ and reports/; each begins with \
+Your own are .sql files below views/ and reports/, in the lake's folder queries or in --queries DIR. Each begins with \
 a comment: -- One row is: …
 
 Examples:
   all-docs views
-  all-docs views transitive_dependents          one of them in full, with its SQL
+  all-docs views transitive_dependents          show one in full, with its SQL
   all-docs query --view transitive_dependents --param name=react")]
 pub(in crate::cli) struct ViewsArgs {
-    /// Only this one, with its SQL
+    /// Show only this one, with its SQL
     #[arg(value_name = "NAME")]
     pub(super) name: Option<String>,
     #[command(flatten)]

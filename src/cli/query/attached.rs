@@ -1,4 +1,4 @@
-//! The lakes of `--attach NAME=LAKE`, opened.
+//! Opens the lakes of `--attach NAME=LAKE`.
 
 use crate::cli::origin::given_name;
 use crate::error::{Error, Result};
@@ -6,9 +6,9 @@ use crate::pipeline::{lake_ages, no_lake, read_lake};
 use crate::query::AttachedLake;
 use crate::store::Store;
 
-/// Opens each.
+/// Opens each lake.
 ///
-/// Fails, of kind Input, for one without a name, and of kind Lake, where there is no lake.
+/// Fails with kind Input for one without a name, and with kind Lake if there is no lake.
 pub(super) async fn open(texts: &[String]) -> Result<Vec<AttachedLake>> {
     let mut lakes = Vec::new();
     for text in texts {

@@ -1,4 +1,5 @@
-//! `all-docs query`: one statement, view or report; without one a prompt, or the statements of a pipe.
+//! `all-docs query`: runs one statement, view or report; without one it opens a prompt, or runs the statements of a
+//! pipe.
 
 mod answer;
 mod args;
@@ -28,10 +29,10 @@ use args::SelectionArgs;
 pub(super) use args::{QueryArgs, ViewsArgs};
 pub(super) use views::run as run_views;
 
-/// The longest file or pipe of SQL that is read, in bytes. Nobody writes this much; a pipe without an end would.
+/// The longest file or pipe of SQL that is read, in bytes. No person writes this much, but an endless pipe does.
 const MOST_SQL_BYTES: u64 = 64 << 20;
 
-/// Whether a prompt is opened: nothing was asked, and a person is there to ask it.
+/// Whether the command opens a prompt: it has no statement, and standard input is a terminal.
 pub(super) fn opens_prompt(args: &QueryArgs) -> bool {
     args.sql.is_none() && args.view.is_none() && args.file.is_none() && io::stdin().is_terminal()
 }
@@ -84,7 +85,7 @@ pub(super) async fn run(
     }
 }
 
-/// The name of a view without its origin, which becomes the one that bare names mean.
+/// Returns the name of a view without its origin. The origin becomes the default, which bare names mean.
 fn choose_origin<'a>(view: &'a str, info: &mut LakeInfo, attached: &[AttachedLake]) -> Result<&'a str> {
     let Some((origin, name)) = view.rsplit_once('.') else { return Ok(view) };
     let is_of = |lake: &AttachedLake| {
@@ -100,7 +101,7 @@ fn choose_origin<'a>(view: &'a str, info: &mut LakeInfo, attached: &[AttachedLak
     Ok(name)
 }
 
-/// The statement of a view or report.
+/// Makes the statement of a view or report.
 async fn of_name(
     session: &Session,
     name: &str,
@@ -115,11 +116,12 @@ async fn of_name(
         return Err(Error::input(format!("{name} is a {}, which no key selects from", query.kind.as_str()))
             .hint(format!("it takes parameters: --param NAME=VALUE; all-docs views {name} shows them")));
     }
-    // A view says here that it has no parameters.
+    // For a view this fails: a view has no parameters.
     query.with_values(given)
 }
 
-/// The statement of a file. Parameters that its header declares are of their types; others are read as JSON or text.
+/// Reads the statement of a file. Parameters that its header declares have the declared types; others are read as JSON
+/// or text.
 fn of_file(path: &Path, given: &BTreeMap<String, String>) -> Result<BoundSql> {
     let what = || format!("cannot read {}", path.display());
     let file = std::fs::File::open(path).or_error(ErrorKind::Input, what)?;
@@ -129,7 +131,7 @@ fn of_file(path: &Path, given: &BTreeMap<String, String>) -> Result<BoundSql> {
     if query.parameters.is_empty() { Ok(BoundSql::undeclared(sql, given)) } else { query.with_values(given) }
 }
 
-/// Answers the statements that standard input holds, one after the other, to the first that fails.
+/// Runs the statements of standard input in order, up to the first that fails.
 async fn of_pipe(answers: &mut Answers<'_>, given: &BTreeMap<String, String>, explain: bool) -> Result<()> {
     let text = read_sql(io::stdin().lock()).map_err(|error| error.doing("reading statements from standard input"))?;
     let script = Script::read(&text);

@@ -1,4 +1,4 @@
-//! The user's own views and reports: `.sql` files in a folder, and in the lake's folder `queries`.
+//! Loads the user's own views and reports: `.sql` files in a folder, and in the lake's folder `queries`.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::lake::Layout;
 use crate::query::{NamedQueries, NamedQuery, QueryKind};
 use crate::store::Store;
 
-/// The built-in queries and the user's own.
+/// Loads the built-in queries and the user's own.
 ///
 /// Fails with [`ErrorKind::Input`] for a folder that cannot be read and a file that breaks the rules.
 pub(super) async fn load(args: &OwnQueriesArgs, lake: Option<&Store>) -> Result<NamedQueries> {
@@ -36,7 +36,7 @@ pub(super) async fn load(args: &OwnQueriesArgs, lake: Option<&Store>) -> Result<
     Ok(queries)
 }
 
-/// What a path below a folder of queries is: `/views/name.sql`.
+/// Splits a path below a folder of queries into kind and name: `/views/name.sql`.
 fn kind_and_name(path: &str) -> Option<(QueryKind, &str)> {
     let (folder, file) = path.strip_prefix('/')?.split_once('/')?;
     let name = file.strip_suffix(".sql")?;
@@ -44,7 +44,7 @@ fn kind_and_name(path: &str) -> Option<(QueryKind, &str)> {
     Some((kind, name))
 }
 
-/// The queries of one folder, by name; none where there is no such folder.
+/// Reads the queries of one folder, ordered by name; none if there is no such folder.
 fn of_folder(folder: &Path, kind: QueryKind) -> Result<Vec<NamedQuery>> {
     if !folder.exists() {
         return Ok(Vec::new());

@@ -1,12 +1,12 @@
-//! Shows text in a pager once it is longer than the screen. Not here: when paging is wanted.
+//! Shows text in a pager if it is longer than the screen. Not here: the decision whether to page.
 
 use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
 
-/// Lines of a screen where the terminal does not say: that of a VT100.
+/// Lines of a screen if the terminal does not say: those of a VT100.
 const DEFAULT_LINES: usize = 24;
 
-/// An output that goes to the screen while it fits there, and to a pager when it does not.
+/// An output that goes to the screen if it fits there, else to a pager.
 pub(super) struct Pager {
     most_lines: usize,
     held: Vec<u8>,
@@ -15,7 +15,7 @@ pub(super) struct Pager {
 }
 
 enum State {
-    /// All that was written still fits the screen.
+    /// The output so far fits the screen.
     Holding,
     Paging(Child),
     /// There is no pager.
@@ -23,19 +23,19 @@ enum State {
 }
 
 impl Pager {
-    /// For the terminal of standard output.
+    /// Creates a pager for the terminal of standard output.
     pub(super) fn new() -> Self {
         let (lines, _) = console::Term::stdout().size_checked().unwrap_or((0, 0));
         let most_lines = if lines == 0 { DEFAULT_LINES } else { usize::from(lines) };
-        // The prompt needs a line as well.
+        // The prompt needs a line too.
         Pager { most_lines: most_lines.saturating_sub(1), held: Vec::new(), held_lines: 0, state: State::Holding }
     }
 
-    /// Prints what is held, or waits until the pager is left.
+    /// Prints the held output, or waits until the user leaves the pager.
     pub(super) fn finish(mut self) {
         match std::mem::replace(&mut self.state, State::Printing) {
             State::Holding => {
-                // Who left a screen has seen enough of it.
+                // An error here means that nobody reads standard output any more.
                 let _ = io::stdout().write_all(&self.held).and_then(|()| io::stdout().flush());
             }
             State::Paging(mut child) => {
@@ -46,7 +46,7 @@ impl Pager {
         }
     }
 
-    /// The program that `PAGER` names, else less, which keeps colours and does not fold long lines.
+    /// Starts the program that `PAGER` names, else `less`, which keeps colours and does not fold long lines.
     fn open() -> io::Result<Child> {
         let mut command = match std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty()) {
             Some(pager) => {
@@ -98,7 +98,7 @@ impl Write for Pager {
 }
 
 impl Drop for Pager {
-    /// Also a pager that was left early, or whose statement failed, has the terminal until it ends.
+    /// Waits for the pager, which owns the terminal until it ends, even if the user left early or the statement failed.
     fn drop(&mut self) {
         if let State::Paging(child) = &mut self.state {
             drop(child.stdin.take());

@@ -1,4 +1,4 @@
-//! The prompt: statements typed by a person, with history, several lines, and commands that begin with `\`.
+//! The prompt: reads statements that a person types, with history, several lines, and commands that begin with `\`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -14,19 +14,19 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::query::{BoundSql, Format, Script, Session};
 
 const HELP: &str = "\
-A statement may go over several lines and ends with ;
+A statement may span several lines and ends with ;
 
   \\d              the tables and views
-  \\d NAME         the columns of one
+  \\d NAME         the columns of a table or view
   \\views          the views and reports, with an example of each
-  \\timing         say how long each answer took, or stop saying so
-  \\pager          show long tables at once, or through the pager ($PAGER) again
+  \\timing         turn the time of each statement on or off
+  \\pager          turn the pager ($PAGER) for long tables off or on
   \\format NAME    table, csv, json or ndjson
   \\q              leave; so does Ctrl-D
-Ctrl-C stops an answer, or drops what was typed.
+Ctrl-C stops a statement, or drops the typed text.
 ";
 
-/// What follows a line.
+/// The next step after a line.
 enum Next {
     GoOn,
     Leave,
@@ -36,7 +36,7 @@ pub(super) async fn run(session: &Session, answers: &mut Answers<'_>, printer: &
     let mut editor = DefaultEditor::new().or_error(ErrorKind::Internal, || "the prompt does not open".to_owned())?;
     let history = history_file();
     if let Some(file) = &history {
-        // There is none before the first prompt.
+        // There is no history before the first prompt.
         let _ = editor.load_history(file);
     }
     answers.paged = true;
@@ -51,7 +51,7 @@ pub(super) async fn run(session: &Session, answers: &mut Answers<'_>, printer: &
                 typed.push('\n');
                 let script = if is_command { Script::default() } else { Script::read(&typed) };
                 if is_command || !script.complete.is_empty() {
-                    // A history that cannot grow is no reason to stop.
+                    // The prompt continues if the history cannot grow.
                     let _ = editor.add_history_entry(typed.trim());
                 }
                 if is_command && matches!(shell.command(line.trim()).await, Next::Leave) {
@@ -73,7 +73,7 @@ pub(super) async fn run(session: &Session, answers: &mut Answers<'_>, printer: &
     Ok(Code::Done)
 }
 
-/// Where statements are remembered from one prompt to the next.
+/// Returns the file that keeps statements from one prompt to the next.
 fn history_file() -> Option<PathBuf> {
     let named = std::env::var_os("ALL_DOCS_HISTORY").map(PathBuf::from);
     named.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".all-docs-history")))
@@ -148,12 +148,12 @@ impl Shell<'_, '_> {
         }
     }
 
-    /// Answers a statement; Ctrl-C stops it, and the prompt comes again.
+    /// Runs a statement and writes its result. Ctrl-C stops it and returns to the prompt.
     async fn answer(&mut self, statement: &str) {
         let started = Instant::now();
         let statement = BoundSql::new(statement);
         let answered = tokio::select! {
-            // First, so that whoever sees the beginning of an answer can stop it.
+            // Ctrl-C comes first, so a user who sees the first rows can stop the statement.
             biased;
             _ = tokio::signal::ctrl_c() => Err(Error::interrupted()),
             answered = self.answers.answer(&statement) => answered,

@@ -1,4 +1,4 @@
-//! `all-docs views`: the views and reports, what one row of each is, its columns and an example.
+//! `all-docs views`: lists the views and reports, each with the meaning of a row, its columns and an example.
 
 use super::args::ViewsArgs;
 use super::own_queries;
@@ -12,7 +12,7 @@ use crate::store::Store;
 
 pub(in crate::cli) async fn run(args: ViewsArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
     let store = Store::open(settings.lake())?;
-    // The built-in ones can be looked at without a lake.
+    // The built-in ones need no lake.
     let lake = read_lake(&store).await?.map(|_| &store);
     let queries = own_queries::load(&args.own, lake).await?;
     let text = match &args.name {
@@ -33,7 +33,7 @@ fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String> {
     Ok(format!("{text}\n"))
 }
 
-/// All of them, three lines each.
+/// Lists all views and reports, three lines each.
 pub(super) fn list(queries: &NamedQueries) -> String {
     let mut text = String::new();
     for (kind, title) in [
