@@ -1,4 +1,4 @@
-//! Quirks: values of a document that did not become their column as they stood. Not here: who finds them (`table/`).
+//! Quirks: values of a document that did not become their column as they stood. Not here: finding them (`table/`).
 
 macro_rules! quirk_codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal),+ $(,)?) => {
@@ -75,7 +75,7 @@ quirk_codes! {
 /// The longest sample of a quirk, in bytes.
 pub const MAX_SAMPLE_BYTES: usize = 200;
 
-/// The first [`MAX_SAMPLE_BYTES`] of raw JSON, cut between characters.
+/// Returns the first [`MAX_SAMPLE_BYTES`] of raw JSON, cut between characters.
 pub fn sample(raw: &str) -> &str {
     raw.get(..raw.floor_char_boundary(MAX_SAMPLE_BYTES)).unwrap_or(raw)
 }
