@@ -167,7 +167,7 @@ fn parse_pipe(name: &str) -> Result<Pipe> {
         "values" => Ok(Pipe::Values),
         "length" => Ok(Pipe::Length),
         _ => Err(Error::input(format!("there is no {name:?} to pipe a value through"))
-            .hint("there are keys, values and length; for all else ask in SQL: all-docs query")),
+            .hint("use keys, values or length; for anything else use SQL: all-docs query")),
     }
 }
 

@@ -130,7 +130,7 @@ impl<P: RowsPage> RowsDecoder<P> {
                 self.kept = kept;
             }
             if self.kept.len() > MAX_ELEMENT_BYTES {
-                return Err(not_a_page::<P>(format!("it holds a single value of more than {MAX_ELEMENT_BYTES} bytes")));
+                return Err(not_a_page::<P>(format!("it has a single value of more than {MAX_ELEMENT_BYTES} bytes")));
             }
         }
         Ok(())
@@ -251,5 +251,5 @@ fn beginning(bytes: &[u8]) -> String {
 }
 
 fn not_a_page<P: RowsPage>(why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Network, format!("the answer is no page of {}: {why}", P::RESOURCE))
+    Error::new(ErrorKind::Network, format!("the response is not a page of {}: {why}", P::RESOURCE))
 }
