@@ -1,5 +1,5 @@
-//! Several processes on one lake: they share the work, each partition is written by one of them, and what a dead one held is
-//! taken over.
+//! Several processes on one lake: they share the work, one of them writes each partition, and the others take over a
+//! dead one's partitions.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -10,7 +10,7 @@ use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 
 use crate::support::{Env, all_docs, assert_same_lake, origin_folder, run, run_binary, same_name, stderr, stdout};
 
-/// A registry whose documents come so slowly that a run is still under way when it is looked at.
+/// Makes a registry whose documents are so slow that a run is still under way when the test looks.
 fn slow_registry(seed: u64, before_headers_ms: u64) -> Env {
     let env = Env::new(World::seeded(seed, 60));
     let action = Action::Slow { before_headers_ms, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
@@ -18,8 +18,8 @@ fn slow_registry(seed: u64, before_headers_ms: u64) -> Env {
     env
 }
 
-/// Waits until a run has asked for documents, so that it holds leases: before them it asks for the root and for four
-/// pages at most.
+/// Waits until a run has requested documents, so it holds leases: before them it requests the root and at most four
+/// pages.
 async fn wait_until_asked(env: &Env) {
     while env.server.request_count() < 8 {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -30,14 +30,14 @@ fn spawn(env: &Env) -> Child {
     env.ingest_command(&["m"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// The files of the leases of partitions.
+/// Returns the files of the leases of partitions.
 fn leases(env: &Env) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(origin_folder(&env.lake()).join("leases")).into_iter().flatten();
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|suffix| suffix == "json")).collect()
 }
 
-/// A lease or lock that a process of another machine left.
+/// Writes a lease or lock of a process on another machine.
 fn leave(path: &Path, expires_in_s: i64) {
     let now_s = jiff::Timestamp::now().as_second();
     let record = serde_json::json!({
@@ -62,7 +62,7 @@ async fn what_a_killed_process_held_is_taken_over_by_one_that_waits_for_it() {
     assert_eq!(clear.status.code(), Some(4), "{}", stderr(&clear));
     assert!(stderr(&clear).contains(&format!("process {}", first.id())), "{}", stderr(&clear));
 
-    // The second one finds all partitions held; it ends when the first one is dead and it has done them itself.
+    // The second one finds all partitions held; it ends after the first one is dead and it has done them itself.
     let second = env.ingest_command(&["m"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let asked_by_first = env.server.request_count();
     while env.server.request_count() < asked_by_first + 4 {
