@@ -2,7 +2,7 @@
 
 use super::{PackageName, Revision};
 
-/// What happened to a name since the lake last saw it.
+/// The kind of change to a name since the lake last saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
     /// The lake does not know the name.
@@ -20,6 +20,6 @@ pub struct Change {
     pub name: PackageName,
     /// The announced revision.
     pub rev: Revision,
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
 }

@@ -33,13 +33,13 @@ macro_rules! members {
         }
 
         impl $name {
-            /// How many there are.
+            /// The number of members.
             pub const COUNT: usize = [$($key),+].len();
 
             /// All of them.
             pub const ALL: [$name; $name::COUNT] = [$($name::$variant),+];
 
-            /// The member of that name, if a column needs it.
+            /// Returns the member of that name, if a column needs it.
             pub fn of_key(key: &str) -> Option<Self> {
                 match key {
                     $($key => Some($name::$variant),)+
@@ -47,7 +47,7 @@ macro_rules! members {
                 }
             }
 
-            /// Its name in the document.
+            /// Returns its name in the document.
             pub fn key(self) -> &'static str {
                 match self { $($name::$variant => $key),+ }
             }
@@ -56,7 +56,7 @@ macro_rules! members {
 }
 
 members! {
-    /// The members of a document that columns are made of.
+    /// The members of a document from which columns are made.
     DocumentMember {
         Id = "_id",
         Rev = "_rev",
@@ -84,7 +84,7 @@ members! {
 }
 
 members! {
-    /// The members of a version that columns are made of.
+    /// The members of a version from which columns are made.
     VersionMember {
         Version = "version",
         Description = "description",
@@ -123,7 +123,7 @@ members! {
 }
 
 members! {
-    /// The members of a version's `dist` that columns are made of.
+    /// The members of a version's `dist` from which columns are made.
     DistMember {
         Tarball = "tarball",
         Shasum = "shasum",

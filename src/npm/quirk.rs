@@ -2,7 +2,7 @@
 
 macro_rules! quirk_codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal),+ $(,)?) => {
-        /// Why a value did not become its column as it stood. An absent member or a `null` is no quirk.
+        /// The reason why a value did not become its column as it stood. An absent member or a `null` is no quirk.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum QuirkCode {
             $($(#[doc = $doc])+ $variant),+
@@ -12,12 +12,12 @@ macro_rules! quirk_codes {
             /// All of them, in the order of their declaration.
             pub const ALL: &'static [QuirkCode] = &[$(QuirkCode::$variant),+];
 
-            /// As it stands in the `quirks` table.
+            /// Returns the code as the `quirks` table spells it.
             pub fn as_str(self) -> &'static str {
                 match self { $(QuirkCode::$variant => $code),+ }
             }
 
-            /// What it means, in one sentence.
+            /// Returns its meaning, in one sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $(QuirkCode::$variant => concat!($($doc),+).trim_ascii_start()),+ }
             }

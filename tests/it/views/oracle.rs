@@ -16,7 +16,6 @@ use crate::support::{Env, ORIGIN, run, shared_corpus};
 
 /// Each view, and the views of CouchDB that it replaces. `norevs` and `conflicts` need data that the registry no longer
 /// serves.
-/// serves.
 const VIEWS: [(&str, &[&str]); 29] = [
     ("all_versions", &["allVersions"]),
     ("analytics", &["analytics"]),
