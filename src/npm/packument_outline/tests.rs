@@ -27,7 +27,7 @@ fn value(number: usize) -> String {
     }
 }
 
-/// Returns the edit that makes the next version from a version.
+/// Applies a change to a version, which makes the next one.
 fn changed(mut version: Version, change: (u8, usize, usize)) -> Version {
     let (what, place, number) = change;
     let key = KEYS[number % KEYS.len()];
