@@ -1,8 +1,8 @@
-//! Documents to all tables, from a file to files: the whole process, its rate and its peak of memory.
+//! Documents to all tables, from a file to files: measures the whole process, its rate and its peak of memory.
 //!
 //! `ALL_DOCS_CORPUS=packuments.ndjson taskset -c 1 cargo bench --no-default-features --features pipeline --bench documents -- [--raw]`.
-//! With `--raw` the documents themselves are kept as well, as `ingest` does. The file is read in blocks, so that
-//! the peak is that of the work; a partition is 10,000 documents, as in a lake.
+//! With `--raw` it also keeps the documents themselves, as `ingest` does. It reads the file in blocks, so the peak is
+//! that of the work. A partition is 10,000 documents, as in a lake.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
@@ -19,14 +19,15 @@ use all_docs::table::{DocumentInput, DocumentTables, schema};
 use bytes::{Buf, Bytes};
 use support::{corpus, process};
 
-/// Rows are written on at this size, as the pipeline does.
+/// The size at which rows are written, as in the pipeline.
 const BUFFERED_BYTES: usize = 8 << 20;
-/// Raw documents are written on at this size, as the pipeline does.
+/// The size at which raw documents are written, as in the pipeline.
 const RAW_BYTES: usize = 256 << 10;
-/// Documents in a partition.
+/// The documents in a partition.
 const PARTITION_DOCUMENTS: usize = 10_000;
 
-/// Bytes of the file that are held at a time: few, so that they are still in the processor's cache when they are decoded.
+/// The bytes of the file that are held at a time: few, so they are still in the processor's cache when they are
+/// decoded.
 const READ_BYTES: usize = 256 << 10;
 
 type Writers = BTreeMap<TableKind, ShardWriter<File>>;
@@ -81,12 +82,12 @@ fn main() {
     }
 }
 
-/// A file of lines in blocks of whole lines. Lines share the memory of the block that they were read with, as a body that
-/// came over the network does; a block of which no line is held is used again.
+/// A file of lines in blocks of whole lines. Lines share the memory of their block, as a body that came over the
+/// network does. A block is reused when no line of it is held.
 struct Blocks<'a> {
     file: File,
     block: Bytes,
-    /// The sizes of the lines that are not yet read, without their ends.
+    /// The sizes of the unread lines, without their ends.
     sizes: &'a [usize],
 }
 
@@ -95,7 +96,7 @@ impl<'a> Blocks<'a> {
         Blocks { file: File::open(path).unwrap(), block: Bytes::new(), sizes }
     }
 
-    /// The next line, without its end.
+    /// Returns the next line, without its end.
     fn next_line(&mut self, size: usize) -> Bytes {
         if self.block.is_empty() {
             self.read();

@@ -1,4 +1,4 @@
-//! The whole river over loopback: the sample registry, the ingest and a lake on disk in one process.
+//! The whole pipeline over loopback: the sample registry, the ingest and a lake on disk in one process.
 //!
 //! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --features pipeline --bench ingest -- [gzip] [identity]`: once with
 //! bodies in gzip, as npm's are, and once plain. Documents are compressed before the clock starts. The server's own work
@@ -19,7 +19,7 @@ use all_docs::store::Store;
 use support::process;
 use tokio_util::sync::CancellationToken;
 
-/// Names in a range that is scanned, and in a partition.
+/// The names in a scanned range, and in a partition.
 const RANGE_NAMES: usize = 2_000;
 
 fn main() {

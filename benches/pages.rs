@@ -1,5 +1,5 @@
-//! `_all_docs` pages to rows and to a shard: how many rows a second one core does, in the form that npm sends and in
-//! looser ones.
+//! `_all_docs` pages to rows and to a shard: measures the rows per second of one core, in npm's form and in looser
+//! ones.
 //!
 //! `cargo bench --no-default-features --features pipeline --bench pages`. Feeding is in pieces of 16 KiB, as they come from a socket.
 //! With `ALL_DOCS_NAMES=FILE`, names as JSON strings one a line, the rows are of those names.
@@ -17,12 +17,12 @@ use all_docs::table::{DocsBuilder, schema};
 use divan::counter::{BytesCount, ItemsCount};
 use support::corpus;
 
-/// Rows of a full page.
+/// The rows of a full page.
 const PAGE_ROWS: usize = MAX_PAGE_ROWS as usize;
 
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(corpus::names);
 
-/// A full page as the server sends it, one row a line.
+/// Returns a full page as the server sends it, one row a line.
 fn page(names: &[String], row: impl Fn(&str, &str) -> String) -> String {
     let rows: Vec<String> =
         names.iter().enumerate().map(|(number, name)| row(name, &corpus::revision(number))).collect();
@@ -65,7 +65,7 @@ fn with_spaces(bencher: divan::Bencher<'_, '_>) {
     bench_decode(bencher, &page(one_page_of_names(), spaced));
 }
 
-/// All names: the bytes of their pages to the bytes of one shard of `docs`.
+/// Turns the pages of all names into one shard of `docs`.
 #[divan::bench(sample_count = 10)]
 fn to_a_docs_shard(bencher: divan::Bencher<'_, '_>) {
     let pages: Vec<String> = NAMES.chunks(PAGE_ROWS).map(|names| page(names, npm_row)).collect();
@@ -82,7 +82,7 @@ fn to_a_docs_shard(bencher: divan::Bencher<'_, '_>) {
     });
 }
 
-/// For scale: the same page by serde into borrowed text, the whole body at once.
+/// For scale: parses the same page by serde into borrowed text, the whole body at once.
 #[divan::bench]
 fn serde_json_borrowed_for_comparison(bencher: divan::Bencher<'_, '_>) {
     #[derive(serde::Deserialize)]

@@ -1,11 +1,11 @@
-//! Nine questions to a lake in SQL, hot and on one thread; where there is a Python with DuckDB, DuckDB answers the same
-//! questions over the same shards in turns with us, and its rows must be ours.
+//! Nine SQL questions to a lake, hot and on one thread. Where a Python with DuckDB exists, DuckDB runs the same
+//! questions over the same shards in turns with us, and its rows must equal ours.
 //!
 //! `ALL_DOCS_LAKE=DIR ALL_DOCS_PYTHON=PYTHON taskset -c 1 cargo bench --bench queries [-- QUESTION…]`. Without a lake,
 //! one of the generated registry, whose figures compare with nothing; without a Python, our times alone.
-//! `ALL_DOCS_PACKAGE` is the package that is looked up, `ALL_DOCS_HUB` the one whose dependents are sought,
-//! `ALL_DOCS_ROUNDS` how often each question is asked. Statements are those that people write for any engine: they
-//! join `packages` for the latest version although `is_latest` says the same.
+//! `ALL_DOCS_PACKAGE` is the package to look up, `ALL_DOCS_HUB` the one whose dependents are searched, and
+//! `ALL_DOCS_ROUNDS` the number of runs of each question. The statements are those that people write for any engine:
+//! they join `packages` for the latest version although `is_latest` says the same.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
@@ -22,7 +22,7 @@ use support::duckdb::DuckDb;
 use support::generated_lake;
 use tokio::runtime::Runtime;
 
-/// How often each question is asked of each engine by default. The first time warms up and does not count.
+/// The default number of runs of each question in each engine. The first one warms up and does not count.
 const ROUNDS: usize = 10;
 
 /// The edges of each package's latest version that are needed to run it.
@@ -81,8 +81,8 @@ fn main() {
     println!("{:<22} {:>18} {:>20}  {}", "sum of the least", in_ms(ours), in_ms(theirs), ratio(ours, theirs));
 }
 
-/// Each question with its statement, which both engines read; `{once}` stands where DuckDB must be told not to compute
-/// the same in each round.
+/// Returns each question with its statement, which both engines read. `{once}` stands where DuckDB must be told not to
+/// compute the same in each round.
 fn questions(package: &str, hub: &str) -> [(&'static str, String); 9] {
     [
         (
@@ -142,7 +142,7 @@ impl Ours {
         self.runtime.block_on(async { self.session.query(&sql).await.unwrap().try_collect().await.unwrap() })
     }
 
-    /// The answer as a file.
+    /// Writes the result to a file.
     fn parquet(&self, sql: &str) -> tempfile::NamedTempFile {
         let sql = sql.replace("{once}", "");
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -154,7 +154,7 @@ impl Ours {
     }
 }
 
-/// What an engine took for a question.
+/// The times of an engine for a question.
 struct Spread {
     least: Duration,
     median: Duration,

@@ -1,9 +1,9 @@
 //! Documents to columns, columns to shards, and the merge of an update, all in memory: bytes of JSON per second on one
 //! core.
 //!
-//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --features pipeline --bench tables`; without the variable a small
-//! generated corpus stands in, whose figures compare with nothing. From files to files, with the peak of memory: the
-//! bench `documents`.
+//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --features pipeline --bench tables`. Without
+//! the variable it uses a small generated corpus, whose figures compare with nothing. From files to files, with the
+//! peak of memory: the bench `documents`.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -24,7 +24,7 @@ use divan::counter::BytesCount;
 use support::corpus::{self, Document};
 use tokio_util::sync::CancellationToken;
 
-/// Rows are written on at this size, as the pipeline does.
+/// The size at which rows are written, as in the pipeline.
 const BUFFERED_BYTES: usize = 8 << 20;
 
 static CORPUS: LazyLock<Vec<Document>> = LazyLock::new(corpus::documents);
@@ -37,7 +37,7 @@ fn corpus_bytes() -> BytesCount {
     BytesCount::new(CORPUS.iter().map(|document| document.bytes.len()).sum::<usize>())
 }
 
-/// Finding where everything stands, nothing more.
+/// Reads the outline, nothing more.
 #[divan::bench(sample_count = 10)]
 fn outline(bencher: Bencher) {
     bencher.counter(corpus_bytes()).bench_local(|| {
@@ -49,13 +49,13 @@ fn outline(bencher: Bencher) {
     });
 }
 
-/// Rows of all tables as record batches.
+/// Makes the rows of all tables as record batches.
 #[divan::bench(sample_count = 10, args = [false, true])]
 fn batches(bencher: Bencher, keep_raw: bool) {
     bencher.counter(corpus_bytes()).bench_local(|| to_tables(CORPUS.iter(), keep_raw, |_, _| ()));
 }
 
-/// Record batches that are there to Parquet in memory, one table.
+/// Encodes existing record batches of one table to Parquet in memory.
 #[divan::bench(sample_count = 10, args = TableKind::OF_DOCUMENTS)]
 fn encode(bencher: Bencher, table: TableKind) {
     let batches = batches_by_table(CORPUS.iter(), true).remove(&table).unwrap_or_default();
@@ -66,13 +66,13 @@ fn encode(bencher: Bencher, table: TableKind) {
     });
 }
 
-/// Rows of all tables as Parquet in memory.
+/// Makes the rows of all tables as Parquet in memory.
 #[divan::bench(sample_count = 10, args = [false, true])]
 fn shards(bencher: Bencher, keep_raw: bool) {
     bencher.counter(corpus_bytes()).bench_local(|| make_shards(keep_raw).len());
 }
 
-/// An update of every hundredth package: its documents decoded, all tables merged with the shards before.
+/// Updates every hundredth package: decodes its documents, and merges all tables with the shards before.
 #[divan::bench(sample_count = 10)]
 fn merge_of_an_update(bencher: Bencher) {
     let before = make_shards(true);
@@ -90,13 +90,13 @@ fn merge_of_an_update(bencher: Bencher) {
             );
             merge.replace(&names, batches.remove(&table).unwrap_or_default()).unwrap();
             let (after, _) = merge.finish().unwrap();
-            // The documents are those that were there, so a right merge gives the bytes that were there.
+            // The documents are unchanged, so a right merge returns the same bytes.
             assert!(after == **bytes, "the merge of {table} changed it");
         }
     });
 }
 
-/// The shards of all documents, by table.
+/// Makes the shards of all documents, by table.
 fn make_shards(keep_raw: bool) -> BTreeMap<TableKind, bytes::Bytes> {
     let mut writers = BTreeMap::new();
     for table in TableKind::OF_DOCUMENTS {

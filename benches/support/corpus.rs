@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use all_docs::npm::MAX_PAGE_ROWS;
 use bytes::Bytes;
 
-/// A document, and the name that it is asked for by.
+/// A document, and the name under which it is requested.
 pub struct Document {
     pub name: String,
     pub bytes: Bytes,
 }
 
-/// The documents of the file that `ALL_DOCS_CORPUS` names, one a line, sorted by name; without it generated ones,
-/// whose figures compare with nothing.
+/// Returns the documents of the file that `ALL_DOCS_CORPUS` names, one a line, sorted by name. Without it, returns
+/// generated ones, whose figures compare with nothing.
 pub fn documents() -> Vec<Document> {
     let text = match std::env::var_os("ALL_DOCS_CORPUS") {
         Some(path) => std::fs::read(path).unwrap(),
@@ -25,7 +25,7 @@ pub fn documents() -> Vec<Document> {
     documents
 }
 
-/// The name that a document has itself.
+/// Returns the name in a document.
 pub fn name_of(line: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Named {
@@ -34,8 +34,8 @@ pub fn name_of(line: &[u8]) -> String {
     serde_json::from_slice::<Named>(line).unwrap().name
 }
 
-/// The names of the file that `ALL_DOCS_NAMES` names, a JSON string a line, sorted; without it two pages of generated
-/// ones of the lengths that npm's have (17 bytes in the mean, half of them scoped).
+/// Returns the names of the file that `ALL_DOCS_NAMES` names, a JSON string a line, sorted. Without it, returns two
+/// pages of generated ones of the lengths of npm's (17 bytes in the mean, half of them scoped).
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = match std::env::var_os("ALL_DOCS_NAMES") {
         Some(path) => {
@@ -53,12 +53,12 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// A revision as long as npm's are.
+/// Returns a revision as long as npm's are.
 pub fn revision(number: usize) -> String {
     format!("{}-{:032x}", number % 90 + 1, (number as u128).pow(5))
 }
 
-/// 200 packages of 20 versions each.
+/// Returns 200 packages of 20 versions each.
 fn generated() -> Vec<u8> {
     let mut text = String::new();
     for package in 0..200 {

@@ -1,11 +1,11 @@
-//! DuckDB as a process that is asked statements, one thread. `duckdb_answers.py` is the other end.
+//! DuckDB as a separate process that runs statements, on one thread. `duckdb_answers.py` is the other end.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// A process that answers over the shards of one origin.
+/// A process that queries the shards of one origin.
 pub struct DuckDb {
     child: Child,
     questions: ChildStdin,
@@ -19,7 +19,7 @@ struct Answer {
 }
 
 impl DuckDb {
-    /// Starts it on an origin's folder of a lake. `None` where the environment names no Python.
+    /// Starts it on an origin's folder of a lake. Returns `None` if the environment names no Python.
     pub fn start(origin: &Path) -> Option<DuckDb> {
         let python = std::env::var_os("ALL_DOCS_PYTHON")?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/support/duckdb_answers.py");
@@ -30,12 +30,12 @@ impl DuckDb {
         Some(DuckDb { child, questions, answers })
     }
 
-    /// How long a statement takes there, all of its rows as Arrow included.
+    /// Returns the time of a statement there, including all of its rows as Arrow.
     pub fn ask(&mut self, sql: &str) -> Duration {
         Duration::from_secs_f64(self.send(sql, None).seconds)
     }
 
-    /// What is different between its answer and a Parquet file's rows.
+    /// Returns the difference between its result and a Parquet file's rows.
     pub fn compare(&mut self, sql: &str, ours: &tempfile::NamedTempFile) -> Option<String> {
         self.send(sql, Some(ours.path())).difference
     }

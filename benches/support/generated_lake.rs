@@ -1,4 +1,4 @@
-//! A lake of the generated registry, for benches that were given none.
+//! A lake of the generated registry, for benches without a lake of their own.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use all_docs::sample::{Options, SampleServer, World};
 use all_docs::store::Store;
 use tokio_util::sync::CancellationToken;
 
-/// Packages of the generated registry.
+/// The packages of the generated registry.
 const PACKAGES: usize = 2_000;
 
-/// Makes it. It goes when the folder is dropped.
+/// Makes the lake. It is removed when the folder is dropped.
 pub async fn generate() -> (String, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let location = folder.path().join("lake").to_str().unwrap().to_owned();

@@ -1,7 +1,7 @@
-//! What several benches need: documents to work on, and what the process has used so far.
+//! Shared code of several benches: documents to work on, and the process's use of resources.
 #![allow(dead_code)]
 
-/// The binary's own, so that what is measured is what runs.
+/// The binary's own allocator, so the bench measures the real program.
 #[cfg(unix)]
 #[path = "../../src/allocator.rs"]
 mod allocator;

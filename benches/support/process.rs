@@ -1,4 +1,4 @@
-//! What this process has used so far, as Linux counts it; zeros elsewhere.
+//! The resources that this process has used so far, as Linux counts them; zeros elsewhere.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ pub struct Measure {
     processor: Duration,
 }
 
-/// What it took.
+/// The resources that it used.
 pub struct Taken {
-    /// By the clock on the wall.
+    /// Wall time.
     pub wall: Duration,
-    /// Of all threads, in user mode and in the system.
+    /// Processor time of all threads, in user mode and in the system.
     pub processor: Duration,
 }
 
@@ -30,7 +30,7 @@ impl Measure {
 }
 
 impl Taken {
-    /// `bytes` in this time, as `1.23 s wall, 1.20 s processor: 456 MB/s by the wall, 467 by the processor`.
+    /// Describes `bytes` in this time, as `1.23 s wall, 1.20 s processor: 456 MB/s by the wall, 467 by the processor`.
     pub fn describe(&self, bytes: u64) -> String {
         let rate = |time: Duration| bytes as f64 / 1e6 / time.as_secs_f64().max(1e-9);
         format!(
@@ -43,7 +43,7 @@ impl Taken {
     }
 }
 
-/// The most memory that this process has had at a time, in bytes.
+/// Returns the peak memory of this process, in bytes.
 pub fn peak_memory_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -53,7 +53,7 @@ pub fn peak_memory_bytes() -> u64 {
 
 fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The command's name is in parentheses and may hold anything; user and system time are fields 14 and 15 in all.
+    // The command's name is in parentheses and may contain anything; user and system time are always fields 14 and 15.
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
     Duration::from_secs_f64(ticks / TICKS_PER_SECOND)

@@ -1,4 +1,4 @@
-//! Throws bytes at `checks::changes`.
+//! Feeds random bytes to `checks::changes`.
 #![no_main]
 
 #[allow(dead_code)]

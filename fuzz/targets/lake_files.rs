@@ -1,4 +1,4 @@
-//! Throws bytes at `checks::lake_files`.
+//! Feeds random bytes to `checks::lake_files`.
 #![no_main]
 
 #[allow(dead_code)]

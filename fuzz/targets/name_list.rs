@@ -1,4 +1,4 @@
-//! Throws bytes at `checks::name_list`.
+//! Feeds random bytes to `checks::name_list`.
 #![no_main]
 
 #[allow(dead_code)]

@@ -1,4 +1,4 @@
-//! Throws bytes at `checks::npmrc`.
+//! Feeds random bytes to `checks::npmrc`.
 #![no_main]
 
 #[allow(dead_code)]

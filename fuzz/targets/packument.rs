@@ -1,4 +1,4 @@
-//! Throws bytes at `checks::packument`.
+//! Feeds random bytes to `checks::packument`.
 #![no_main]
 
 #[allow(dead_code)]

@@ -1,4 +1,4 @@
-//! Throws bytes at `checks::page`.
+//! Feeds random bytes to `checks::page`.
 #![no_main]
 
 #[allow(dead_code)]

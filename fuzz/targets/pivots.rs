@@ -1,4 +1,4 @@
-//! Throws bytes at `checks::pivots`.
+//! Feeds random bytes to `checks::pivots`.
 #![no_main]
 
 #[allow(dead_code)]

@@ -1,4 +1,4 @@
-//! Throws bytes at `checks::words`.
+//! Feeds random bytes to `checks::words`.
 #![no_main]
 
 #[allow(dead_code)]

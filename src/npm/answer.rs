@@ -1,8 +1,8 @@
-//! What a registry answered for one name: a document, "as you have it", or "no such thing".
+//! A registry's answer for one name: a document, "not modified", or "no such document".
 
 use bytes::Bytes;
 
-/// Which form of a packument it is.
+/// The form of a packument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Representation {
     /// Everything, `Accept: application/json`.
@@ -13,7 +13,7 @@ pub enum Representation {
 }
 
 impl Representation {
-    /// As it stands in the `packuments` table and on the command line.
+    /// Returns the form as the `packuments` table and the command line spell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Representation::Full => "full",
@@ -22,7 +22,7 @@ impl Representation {
     }
 }
 
-/// What a later request can be made conditional with. Compared as opaque text.
+/// The headers that make a later request conditional. They are compared as opaque text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Validators {
     /// The `ETag` header as sent, weak or strong.
@@ -36,9 +36,9 @@ pub struct Validators {
 pub struct Document {
     /// The body, byte for byte.
     pub bytes: Bytes,
-    /// Which form was asked for.
+    /// The form that was requested.
     pub representation: Representation,
-    /// What to make the next request conditional with.
+    /// The validators for the next request.
     pub validators: Validators,
 }
 
@@ -47,9 +47,9 @@ pub struct Document {
 pub enum Answer<T> {
     /// The document.
     Fresh(T),
-    /// 304 to a conditional request: what the lake has is right.
+    /// 304 to a conditional request: the lake's document is current.
     NotModified,
-    /// The registry has no document to give: 404, 410 (`not_found`); 451, 403 to one without credentials (`blocked`).
+    /// The registry has no document for the name: 404, 410 (`not_found`); 451, 403 without credentials (`blocked`).
     Gone {
         /// The HTTP status.
         status: u16,

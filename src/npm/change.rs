@@ -1,25 +1,25 @@
-//! A change: what every spring (scan, diff, follow) says to the river.
+//! A change: the input of the pipeline, produced by scan, diff and follow.
 
 use super::{PackageName, Revision};
 
-/// What happened to a name since the lake last saw it.
+/// The kind of change to a name since the lake last saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
     /// The lake does not know the name.
     Added,
     /// The lake has it at another revision.
     Changed,
-    /// The registry no longer lists it.
+    /// The registry no longer lists the name.
     Removed,
 }
 
-/// A name, the revision that was announced for it (the last known one if it was removed), and what happened.
+/// A name, its announced revision (the last known one if it was removed), and what happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Whose document changed.
+    /// The name whose document changed.
     pub name: PackageName,
-    /// The revision that was announced.
+    /// The announced revision.
     pub rev: Revision,
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
 }

@@ -2,7 +2,7 @@
 
 use super::{PackageName, Revision};
 
-/// What the registry says exists: a name and the revision it is at.
+/// A package that the registry lists: its name and its current revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocRow {
     /// The document's id.
@@ -12,7 +12,7 @@ pub struct DocRow {
 }
 
 impl DocRow {
-    /// A row of these two.
+    /// Makes a row of a name and a revision.
     pub fn new(name: impl Into<PackageName>, rev: &str) -> Self {
         DocRow { name: name.into(), rev: Revision::from(rev) }
     }

@@ -1,10 +1,10 @@
-//! Where one JSON element ends, found without decoding it and without starting over when more bytes come.
+//! Finds the end of one JSON element without decoding it, and without starting over when more bytes arrive.
 //!
-//! Not a validator: it counts brackets and respects strings. What it delimits still has to be decoded.
+//! It is not a validator: it counts brackets and respects strings. The element still has to be decoded.
 
 use memchr::memchr2;
 
-/// How far the search for the end of one element has come.
+/// The state of the search for the end of one element.
 #[derive(Debug, Default)]
 pub(crate) struct ElementEnd {
     seen_bytes: usize,
@@ -13,11 +13,11 @@ pub(crate) struct ElementEnd {
 }
 
 impl ElementEnd {
-    /// The length of the element that `bytes` begins with, or `None` while its end has not come.
+    /// Returns the length of the element that `bytes` begins with, or `None` while its end has not arrived.
     ///
-    /// After `None`, call again with the same bytes and more after them: what was seen is not looked at again. After a
-    /// length, the search is ready for the next element. A number or a bare word ends before the byte that follows it,
-    /// so it is not known to have ended until that byte has come.
+    /// After `None`, call it again with the same bytes and more after them: it does not look at the seen bytes again.
+    /// After a length, the search is ready for the next element. A number or a bare word ends before the byte that
+    /// follows it, so its end is known only when that byte has arrived.
     pub(crate) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = self.seen_bytes;
         while let Some(&byte) = bytes.get(at) {
@@ -29,7 +29,7 @@ impl ElementEnd {
                 };
                 at += stop;
                 if rest.get(stop) == Some(&b'\\') {
-                    // What is escaped may not have come yet; the search resumes at the backslash then.
+                    // The escaped character may not have arrived yet. The search then resumes at the backslash.
                     if at + 1 >= bytes.len() {
                         break;
                     }
@@ -57,7 +57,7 @@ impl ElementEnd {
         None
     }
 
-    /// Whether the end of an element is being looked for.
+    /// Returns whether a search is under way.
     pub(crate) fn is_under_way(&self) -> bool {
         self.seen_bytes > 0
     }
@@ -68,7 +68,7 @@ impl ElementEnd {
     }
 }
 
-/// How many bytes of white space `bytes` begins with.
+/// Returns the number of bytes of white space that `bytes` begins with.
 pub(crate) fn white_space(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count()
 }

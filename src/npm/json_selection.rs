@@ -1,11 +1,13 @@
-//! What a person selects of a document: `dist-tags.latest`, `versions["1.0.0"].dist`, `versions|keys|length as count`.
+//! The selection of values from a document: `dist-tags.latest`, `versions["1.0.0"].dist`, `versions|keys|length as
+//! count`.
 //!
-//! Values are given as they stand in the text, never parsed and spelled anew. Not here: filters and joins, which are SQL.
+//! Returns values as they are spelled in the text, never parsed and written again. Not here: filters and joins, which
+//! are SQL.
 
 use super::json::{Cursor, JsonError, Kind, RawString};
 use crate::error::{Error, Result};
 
-/// One selected value: a path into a document, what is done with what stands there, and what it is called.
+/// One selected value: a path into a document, what is done with the value there, and its label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonSelection {
     label: String,
@@ -27,12 +29,12 @@ enum Pipe {
 }
 
 impl JsonSelection {
-    /// Reads a list of selections with commas between them. A path is members with dots between them; a member that
-    /// holds a dot stands in brackets and quotes, an item of an array as its number in brackets. `|keys`, `|values` and
-    /// `|length` may follow, and `as NAME`, without which it is called as it is written.
+    /// Reads a list of selections, separated by commas. A path is a list of members, separated by dots. A member that
+    /// holds a dot is written in brackets and quotes, and an item of an array as its number in brackets. `|keys`,
+    /// `|values` and `|length` may follow, and `as NAME`. Without `as`, the label is the selection as written.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Input`] that shows what is not understood.
+    /// Fails with [`crate::error::ErrorKind::Input`], and shows the part that is not understood.
     pub fn parse_list(text: &str) -> Result<Vec<JsonSelection>> {
         split_outside_brackets(text, ',').into_iter().map(JsonSelection::parse).collect()
     }
@@ -51,16 +53,16 @@ impl JsonSelection {
         Ok(JsonSelection { label: label.to_owned(), steps, pipes })
     }
 
-    /// What the value is called.
+    /// Returns the label of the value.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// The value's text within the JSON text `document`; `None` where nothing stands there. Of members that come twice
-    /// the last one counts.
+    /// Returns the value's text within the JSON text `document`, or `None` where there is none. Of repeated members the
+    /// last one counts.
     ///
     /// # Errors
-    /// [`JsonError`] where the document is no JSON.
+    /// Fails with [`JsonError`] where the document is no JSON.
     pub fn pick(&self, document: &str) -> Result<Option<String>, JsonError> {
         let mut value = Cursor::new(document).value()?;
         for step in &self.steps {
@@ -80,11 +82,11 @@ impl JsonSelection {
     }
 }
 
-/// The text of the member `key` of the JSON object `object`; `None` where it has none or is no object. Of members that
-/// come twice the last one counts.
+/// Returns the text of the member `key` of the JSON object `object`, or `None` where it has none or is no object. Of
+/// repeated members the last one counts.
 ///
 /// # Errors
-/// [`JsonError`] where the text is no JSON.
+/// Fails with [`JsonError`] where the text is no JSON.
 pub fn member<'t>(object: &'t str, key: &str) -> Result<Option<&'t str>, JsonError> {
     let mut found = None;
     for_each_element(object, |name, value| {
@@ -114,7 +116,7 @@ impl Step {
 }
 
 impl Pipe {
-    /// `None` for a value that has no elements.
+    /// Returns `None` for a value that has no elements.
     fn of(self, value: &str) -> Result<Option<String>, JsonError> {
         if !matches!(Kind::of(value), Kind::Object | Kind::Array) {
             return Ok(None);
@@ -136,7 +138,8 @@ impl Pipe {
     }
 }
 
-/// Calls `each` with every member or item of an object or array, and with its key; not at all for another value.
+/// Calls `each` with the key and the value of every member or item of an object or array. Does nothing for another
+/// value.
 fn for_each_element<'t>(value: &'t str, mut each: impl FnMut(Option<RawString<'t>>, &'t str)) -> Result<(), JsonError> {
     let mut cursor = Cursor::new(value);
     let mut first = true;
@@ -164,7 +167,7 @@ fn parse_pipe(name: &str) -> Result<Pipe> {
         "values" => Ok(Pipe::Values),
         "length" => Ok(Pipe::Length),
         _ => Err(Error::input(format!("there is no {name:?} to pipe a value through"))
-            .hint("there are keys, values and length; for all else ask in SQL: all-docs query")),
+            .hint("use keys, values or length; for anything else use SQL: all-docs query")),
     }
 }
 
@@ -195,7 +198,7 @@ fn parse_path(path: &str) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// What stands between brackets, and what follows them: a number is an item, all else a member.
+/// Parses the text between brackets, and returns the text after them too: a number is an item, anything else a member.
 fn parse_bracket(inner: &str) -> Option<(Step, &str)> {
     for quote in ['"', '\''] {
         if let Some(quoted) = inner.strip_prefix(quote) {

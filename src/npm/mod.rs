@@ -1,4 +1,4 @@
-//! The registry's own words: names, revisions, rows, changes, documents and answers.
+//! The types of the registry's protocol: names, revisions, rows, changes, documents and answers.
 //!
 //! Pure data. Nothing here reads a file, a socket or a clock.
 

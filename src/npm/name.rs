@@ -1,11 +1,12 @@
-//! A package's name, its order and its form in a URL. Not here: which names npm accepts today; old names break every rule.
+//! A package's name, its order and its form in a URL. Not here: npm's present rules for names; old names break every
+//! rule.
 
 use std::borrow::Borrow;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-/// What may stand unescaped in a path segment: unreserved characters and `@` (npm-facts A.5).
+/// The characters that may be unescaped in a path segment: unreserved characters and `@` (npm-facts A.5).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
 
 /// The name of a package as the registry spells it. Names sort by their UTF-8 bytes, here and everywhere.
@@ -13,24 +14,24 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub struct PackageName(Box<str>);
 
 impl PackageName {
-    /// Takes any text: the registry holds names that no rule of today would allow.
+    /// Accepts any text: the registry holds names that no present rule allows.
     pub fn new(name: impl Into<Box<str>>) -> Self {
         PackageName(name.into())
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The scope without its `@`: `types` of `@types/node`.
+    /// Returns the scope without its `@`: `types` of `@types/node`.
     pub fn scope(&self) -> Option<&str> {
         scope(&self.0)
     }
 
-    /// The name as one path segment of a URL: `@types%2Fnode`.
+    /// Returns the name as one path segment of a URL: `@types%2Fnode`.
     ///
-    /// `None` for a name that a URL parser would resolve to another resource: `.`, `..`, or a scope followed by
+    /// Returns `None` for a name that a URL parser would resolve to another resource: `.`, `..`, a scope followed by
     /// either (`@x/..`; a server may decode `%2F` before it resolves dots), and the empty name.
     pub fn path_segment(&self) -> Option<String> {
         if self.0.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
@@ -39,7 +40,7 @@ impl PackageName {
         Some(percent_encode(self.0.as_bytes(), SEGMENT).to_string())
     }
 
-    /// The name part of `name` or `name@version`, as lists of packages write them.
+    /// Returns the name part of `name` or `name@version`, as lists of packages write them.
     pub fn from_spec(spec: &str) -> Self {
         let from = usize::from(spec.starts_with('@'));
         match spec[from..].find('@') {
@@ -49,7 +50,7 @@ impl PackageName {
     }
 }
 
-/// The scope of a name without its `@`, where it has one.
+/// Returns the scope of a name without its `@`, if it has one.
 pub fn scope(name: &str) -> Option<&str> {
     let (scope, _) = name.strip_prefix('@')?.split_once('/')?;
     Some(scope)

@@ -1,15 +1,16 @@
-//! Lists of package names as users keep them: a JSON array, or a name a line. Not here: where such a text is read from.
+//! Lists of package names as users keep them: a JSON array, or one name a line. Not here: reading such a text from its
+//! source.
 
 use std::collections::BTreeSet;
 
 use super::PackageName;
 use crate::error::{Context, Error, ErrorKind, Result};
 
-/// The names in the text of a list: each once, in order. Versions (`name@1.0.0`) and `#` comments are dropped, and so is
-/// what holds no name.
+/// Returns the names in the text of a list: each once, in order. Drops versions (`name@1.0.0`), `#` comments and
+/// entries without a name.
 ///
-/// Fails, of kind Input, for a text that begins like a JSON array and is no array of strings, and for lines that are of
-/// JSON or of a table.
+/// Fails with kind Input for a text that begins like a JSON array and is no array of strings, and for lines of JSON or
+/// of a table.
 pub fn parse_name_list(text: &str) -> Result<BTreeSet<PackageName>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('[') {

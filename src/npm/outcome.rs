@@ -1,13 +1,13 @@
-//! What became of the last request for a name: data, never a lost line in a log.
+//! The outcome of the last request for a name, kept as data instead of a line in a log.
 
 /// The `outcome` column of the `outcomes` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// A document with versions, or in any case not a tombstone.
+    /// A document with versions, or one without versions that is no tombstone.
     Present,
-    /// A document that says the whole package was unpublished.
+    /// A document that says that the whole package was unpublished.
     Tombstone,
-    /// 404: it never existed, or was purged; npm answers both alike.
+    /// 404: the package never existed, or was purged; npm responds to both alike.
     NotFound,
     /// 451, or a name whose URL would reach another resource.
     Blocked,
@@ -15,9 +15,9 @@ pub enum Outcome {
     Oversize,
     /// Not JSON, or JSON that is no packument. The bytes are kept.
     Malformed,
-    /// Older than the revision that was announced for it. Kept, and asked for again.
+    /// Older than the revision that was announced for it. It is kept, and requested again.
     Stale,
-    /// No answer within the bound on attempts.
+    /// No response within the bound on attempts.
     Failed,
 }
 
@@ -34,7 +34,7 @@ impl Outcome {
         Outcome::Failed,
     ];
 
-    /// As it stands in the table.
+    /// Returns the outcome as the table spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Present => "present",
@@ -48,22 +48,23 @@ impl Outcome {
         }
     }
 
-    /// The outcome of that spelling.
+    /// Returns the outcome of that spelling.
     pub fn parse(text: &str) -> Option<Self> {
         Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == text)
     }
 
-    /// Whether the same revision need not be asked for again.
+    /// Returns whether the same revision need not be requested again.
     pub fn is_settled(self) -> bool {
         !matches!(self, Outcome::Stale | Outcome::Failed)
     }
 
-    /// Whether all is known that there is: a document at its announced revision, or the tombstone of one.
+    /// Returns whether nothing is left to learn: the lake has a document at its announced revision, or the tombstone of
+    /// one.
     pub fn is_whole(self) -> bool {
         matches!(self, Outcome::Present | Outcome::Tombstone)
     }
 
-    /// Whether the lake holds the bytes of a document for such a name.
+    /// Returns whether the lake holds the bytes of a document for such a name.
     pub fn has_document(self) -> bool {
         matches!(self, Outcome::Present | Outcome::Tombstone | Outcome::Malformed | Outcome::Stale)
     }

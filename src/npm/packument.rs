@@ -1,5 +1,5 @@
-//! Where everything stands in a packument: its members, its versions, and each version's members, as offsets into
-//! its text. Nothing is copied and nothing is interpreted. Not here: the walk that fills it (`packument_outline`).
+//! The outline of a packument: its members, its versions, and each version's members, as offsets into its text. It
+//! copies nothing and interprets nothing. Not here: the walk that fills it (`packument_outline`).
 
 /// A stretch of a document's text, in bytes. Documents are below 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,13 +11,13 @@ pub struct Span {
 }
 
 impl Span {
-    /// The text of this span.
+    /// Returns the text of this span.
     #[inline]
     pub fn of(self, text: &str) -> &str {
         text.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
-    /// How many bytes it has.
+    /// Returns the number of bytes of this span.
     pub fn size_bytes(self) -> u32 {
         self.end.saturating_sub(self.start)
     }
@@ -33,13 +33,13 @@ macro_rules! members {
         }
 
         impl $name {
-            /// How many there are.
+            /// The number of members.
             pub const COUNT: usize = [$($key),+].len();
 
             /// All of them.
             pub const ALL: [$name; $name::COUNT] = [$($name::$variant),+];
 
-            /// The member of that name, if a column needs it.
+            /// Returns the member of that name, if a column needs it.
             pub fn of_key(key: &str) -> Option<Self> {
                 match key {
                     $($key => Some($name::$variant),)+
@@ -47,7 +47,7 @@ macro_rules! members {
                 }
             }
 
-            /// Its name in the document.
+            /// Returns its name in the document.
             pub fn key(self) -> &'static str {
                 match self { $($name::$variant => $key),+ }
             }
@@ -56,7 +56,7 @@ macro_rules! members {
 }
 
 members! {
-    /// The members of a document that columns are made of.
+    /// The members of a document from which columns are made.
     DocumentMember {
         Id = "_id",
         Rev = "_rev",
@@ -84,7 +84,7 @@ members! {
 }
 
 members! {
-    /// The members of a version that columns are made of.
+    /// The members of a version from which columns are made.
     VersionMember {
         Version = "version",
         Description = "description",
@@ -123,7 +123,7 @@ members! {
 }
 
 members! {
-    /// The members of a version's `dist` that columns are made of.
+    /// The members of a version's `dist` from which columns are made.
     DistMember {
         Tarball = "tarball",
         Shasum = "shasum",
@@ -135,14 +135,14 @@ members! {
     }
 }
 
-/// Where the members of a version's `dist` stand.
+/// The spans of the members of a version's `dist`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DistOutline {
     pub(super) values: [Option<Span>; DistMember::COUNT],
 }
 
 impl DistOutline {
-    /// The value's text; `None` if it is absent or `null`.
+    /// Returns the value's text; `None` if it is absent or `null`.
     pub fn raw<'t>(&self, text: &'t str, member: DistMember) -> Option<&'t str> {
         let raw = self.values.get(member as usize).copied().flatten()?.of(text);
         (raw != "null").then_some(raw)
@@ -151,15 +151,15 @@ impl DistOutline {
 
 /// One member of a version's object.
 ///
-/// Versions of a package repeat each other. A key or a value that is byte for byte that of the version before has
-/// the span of its first occurrence, so equal spans mean equal text, and what was made of it can be used again.
+/// Versions of a package repeat each other. A key or a value that equals that of the version before, byte for byte, has
+/// the span of its first occurrence. So equal spans mean equal text, and a result derived from it can be reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     /// The key, between its quotes.
     pub key: Span,
     /// The value's text.
     pub value: Span,
-    /// Which member it is, if a column needs it.
+    /// The member that it is, if a column needs it.
     pub member: Option<VersionMember>,
     /// Whether the value is a string without escapes.
     pub plain_string: bool,
@@ -174,16 +174,16 @@ pub struct VersionOutline {
     pub value: Span,
     /// Its members, as a range of [`Outline::members`]; `None` if it is not an object.
     pub members: Option<(u32, u32)>,
-    /// Its `dist`, as an index; `None` if that is not an object, or one with a key that comes twice.
+    /// The index of its `dist`; `None` if that is not an object, or has a repeated key.
     pub(super) dist: Option<u32>,
 }
 
 /// A value that a later one of the same key replaced, as in JavaScript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replaced {
-    /// The key of the version that it stood in; `None` for a member of the document or a whole version.
+    /// The key of the version that held it; `None` for a member of the document or a whole version.
     pub version: Option<Span>,
-    /// The key that came again, between its quotes.
+    /// The repeated key, between its quotes.
     pub key: Span,
     /// The value that was replaced.
     pub value: Span,
@@ -200,29 +200,29 @@ pub struct Outline {
 }
 
 impl Outline {
-    /// The text of a member of the document; `None` if it is absent or `null`.
+    /// Returns the text of a member of the document; `None` if it is absent or `null`.
     pub fn member<'t>(&self, text: &'t str, member: DocumentMember) -> Option<&'t str> {
         let raw = self.document.get(member as usize).copied().flatten()?.of(text);
         (raw != "null").then_some(raw)
     }
 
-    /// The entries of `versions`, each key once, in the order of the document.
+    /// Returns the entries of `versions`, each key once, in the order of the document.
     pub fn versions(&self) -> &[VersionOutline] {
         &self.versions
     }
 
-    /// The members of a version, each key once.
+    /// Returns the members of a version, each key once.
     pub fn members(&self, version: &VersionOutline) -> &[Member] {
         let (start, end) = version.members.unwrap_or_default();
         self.members.get(start as usize..end as usize).unwrap_or_default()
     }
 
-    /// The `dist` of a version; `None` if that is not an object, or one with a key that comes twice.
+    /// Returns the `dist` of a version; `None` if that is not an object, or has a repeated key.
     pub fn dist(&self, version: &VersionOutline) -> Option<&DistOutline> {
         self.dists.get(version.dist? as usize)
     }
 
-    /// The values that a later one replaced.
+    /// Returns the values that a later one replaced.
     pub fn replaced(&self) -> &[Replaced] {
         &self.replaced
     }

@@ -1,6 +1,6 @@
 //! Decodes a page of `_all_docs` or `_changes` while its body arrives: no tree of the body, no whole body in memory.
 //!
-//! Not here: asking for a page (`registry/`), and whether its rows are in order or wanted (`scan`).
+//! Not here: requesting a page (`registry/`), and checking the order and the range of its rows (`scan`).
 
 #[cfg(test)]
 mod change_tests;
@@ -20,14 +20,14 @@ pub type PageDecoder = RowsDecoder<Page>;
 /// Decodes pages of `_changes`.
 pub type ChangesDecoder = RowsDecoder<ChangesPage>;
 
-/// The longest row, or member beside the rows, that is looked for the end of. npm's rows have some 110 bytes, a name has
-/// at most a few hundred; what is a thousand times that is an attack or no page.
+/// The longest row, or member beside the rows, whose end is searched. npm's rows have some 110 bytes, and a name has at
+/// most a few hundred. A thousand times that is an attack or no page.
 const MAX_ELEMENT_BYTES: usize = 1 << 20;
 
-/// How much is looked at in one go, so that what is kept over stays small however much is fed at once.
+/// The most bytes examined in one step: the remainder stays small however much is fed at once.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// What comes next in the body.
+/// The next expected part of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     Start,
@@ -45,54 +45,54 @@ enum Expected {
 enum Member {
     /// The array of rows.
     Rows,
-    /// One that the page keeps, by its place among [`RowsPage::MEMBERS`].
+    /// A kept member, by its place among [`RowsPage::MEMBERS`].
     Kept(usize),
     Other,
 }
 
 /// A kind of page: an object with an array of rows and some members beside it.
 pub trait RowsPage: Default {
-    /// Where such a page is asked for, below the URL of the database.
+    /// The path of such a page below the URL of the database.
     const RESOURCE: &'static str;
     /// The name of the array.
     const ROWS: &'static str;
-    /// The members beside it that are kept.
+    /// The kept members beside it.
     const MEMBERS: &'static [&'static str];
     /// One row.
     type Row;
 
-    /// Keeps the value, as it stands in the body, of the member at this place of [`RowsPage::MEMBERS`].
+    /// Keeps the value of the member at this place of [`RowsPage::MEMBERS`], as it is spelled in the body.
     fn keep_member(&mut self, place: usize, value: &[u8]);
 
-    /// The row that `bytes` begin with, and its length, where it stands there whole exactly as npm writes it. The row is
-    /// `None` where it cannot be used.
+    /// Returns the row that `bytes` begin with, and its length, where it is whole and exactly as npm writes it. The row
+    /// is `None` where it is unusable.
     fn usual_row(bytes: &[u8]) -> Option<(Option<Self::Row>, usize)>;
 
-    /// A whole row in any form; `None` where it cannot be used. What is no row at all is `None` too: its brackets match, so
-    /// the rest of the page can be read. It must agree with [`RowsPage::usual_row`], down to raw control characters: where
-    /// the network cut the body decides which of the two reads a row.
+    /// Reads a whole row in any form; `None` where it is unusable. An element that is no row at all is `None` too: its
+    /// brackets match, so the rest of the page can be read. It must agree with [`RowsPage::usual_row`], down to raw
+    /// control characters: the place where the network cut the body decides which of the two reads a row.
     fn unusual_row(bytes: &[u8]) -> Option<Self::Row>;
 
-    /// The rows so far, and the count of those that cannot be used.
+    /// Returns the rows so far, and the count of unusable ones.
     fn rows(&mut self) -> (&mut Vec<Self::Row>, &mut u64);
 
-    /// What a page that ended well still lacks, if it lacks something that cannot be done without.
+    /// Returns the name of an indispensable member that a complete page lacks, if it lacks one.
     fn lacks(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// Feed it the body in any cuts, then [`finish`](RowsDecoder::finish) it.
+/// Feed it the body in pieces of any size, then [`finish`](RowsDecoder::finish) it.
 ///
-/// Rows may have their members in any order, with any white space and any members beside those that are known. A row
-/// without a usable id and revision is counted, not fatal: one whose id or revision is missing or no string, one whose id
-/// holds a lone surrogate or bytes that are not UTF-8 (no request could name it), a `_design/` document.
-/// Memory is that of the page's rows and one row more.
+/// Rows may have their members in any order, with any white space and any unknown members. A row without a usable id
+/// and revision is counted, not fatal: an id or revision that is missing or no string, an id with a lone surrogate or
+/// bytes that are not UTF-8 (no request could name it), a `_design/` document. Memory holds the page's rows and one row
+/// more.
 #[derive(Debug)]
 pub struct RowsDecoder<P> {
     expected: Expected,
     element: ElementEnd,
-    /// The beginning of an element whose end has not come.
+    /// The beginning of an element whose end has not arrived.
     kept: Vec<u8>,
     page: P,
     max_rows: usize,
@@ -100,8 +100,8 @@ pub struct RowsDecoder<P> {
 }
 
 impl<P: RowsPage> RowsDecoder<P> {
-    /// A decoder for the answer to a query with `limit`. More rows than that, or than [`MAX_PAGE_ROWS`] if that is
-    /// more, are an error: such a server does not know what a page is.
+    /// Returns a decoder for the response to a query with `limit`. More rows than that, or than [`MAX_PAGE_ROWS`] if
+    /// that is more, are an error: such a server does not implement pages.
     pub fn new(limit: u32) -> Self {
         RowsDecoder {
             expected: Expected::Start,
@@ -115,8 +115,8 @@ impl<P: RowsPage> RowsDecoder<P> {
 
     /// Takes the next bytes of the body.
     ///
-    /// Fails, of kind Network, as soon as the body cannot be a page any more. Asking again may help: a server's fault
-    /// page often comes with status 200.
+    /// Fails with kind Network as soon as the body can no longer be a page. A retry may help: a server's fault page
+    /// often comes with status 200.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         for block in bytes.chunks(BLOCK_BYTES) {
             if self.kept.is_empty() {
@@ -130,15 +130,15 @@ impl<P: RowsPage> RowsDecoder<P> {
                 self.kept = kept;
             }
             if self.kept.len() > MAX_ELEMENT_BYTES {
-                return Err(not_a_page::<P>(format!("it holds a single value of more than {MAX_ELEMENT_BYTES} bytes")));
+                return Err(not_a_page::<P>(format!("it has a single value of more than {MAX_ELEMENT_BYTES} bytes")));
             }
         }
         Ok(())
     }
 
-    /// The page, once the whole body has been fed.
+    /// Returns the page, once the whole body has been fed.
     ///
-    /// Fails, of kind Network, when the body stopped before the page's end, or had no array of rows.
+    /// Fails with kind Network when the body stopped before the page's end, or had no array of rows.
     pub fn finish(self) -> Result<P> {
         if self.expected != Expected::End || !self.kept.is_empty() {
             return Err(not_a_page::<P>("the body stops before its end"));
@@ -152,7 +152,7 @@ impl<P: RowsPage> RowsDecoder<P> {
         Ok(self.page)
     }
 
-    /// Goes on from `self.expected` as far as `input` allows, and says how many bytes are done with.
+    /// Continues from `self.expected` as far as `input` allows. Returns the number of consumed bytes.
     fn consume(&mut self, input: &[u8]) -> Result<usize> {
         let mut at = 0;
         loop {
@@ -194,7 +194,8 @@ impl<P: RowsPage> RowsDecoder<P> {
         1
     }
 
-    /// Each of the next three takes one element off the beginning of `rest` and says its length: 0 if its end has not come.
+    /// Each of the next three takes one element off the beginning of `rest`. Returns its length, or 0 if its end has
+    /// not arrived.
     fn key(&mut self, rest: &[u8]) -> usize {
         let Some(length) = self.element.find(rest) else { return 0 };
         let name = rest.get(1..length - 1).unwrap_or_default();
@@ -212,7 +213,7 @@ impl<P: RowsPage> RowsDecoder<P> {
         if length == 0 {
             return Err(not_a_page::<P>("a member has no value"));
         }
-        // Rows that are no array are as good as none.
+        // Rows that are no array count as absent.
         if let Member::Kept(place) = member {
             self.page.keep_member(place, rest.get(..length).unwrap_or_default());
         }
@@ -221,7 +222,7 @@ impl<P: RowsPage> RowsDecoder<P> {
     }
 
     fn row(&mut self, rest: &[u8]) -> Result<usize> {
-        // An element that is under way has already been found not to be complete in the usual form.
+        // The usual form has already been tried for a started element: it was not complete.
         let usual = if self.element.is_under_way() { None } else { P::usual_row(rest) };
         let (row, length) = match usual {
             Some(found) => found,
@@ -244,11 +245,11 @@ impl<P: RowsPage> RowsDecoder<P> {
     }
 }
 
-/// The first few characters, for a message.
+/// Returns the first few characters, for a message.
 fn beginning(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..40).unwrap_or(bytes)).into_owned()
 }
 
 fn not_a_page<P: RowsPage>(why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Network, format!("the answer is no page of {}: {why}", P::RESOURCE))
+    Error::new(ErrorKind::Network, format!("the response is not a page of {}: {why}", P::RESOURCE))
 }

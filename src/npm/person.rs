@@ -3,16 +3,16 @@
 /// The parts of such a line; each may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Person<'a> {
-    /// What stands before the brackets.
+    /// The text before the brackets.
     pub name: Option<&'a str>,
-    /// What stands in `<…>`.
+    /// The text in `<…>`.
     pub email: Option<&'a str>,
-    /// What stands in `(…)`.
+    /// The text in `(…)`.
     pub url: Option<&'a str>,
 }
 
 impl<'a> Person<'a> {
-    /// Reads a line. White space around a part is not of it; an empty part is missing.
+    /// Reads a line. Trims white space around each part; an empty part is missing.
     pub fn parse(line: &'a str) -> Self {
         let name = line.split(['<', '(']).next();
         Person { name: name.and_then(filled), email: between(line, '<', '>'), url: between(line, '(', ')') }
@@ -24,7 +24,7 @@ fn filled(part: &str) -> Option<&str> {
     (!part.is_empty()).then_some(part)
 }
 
-/// What stands between the first `open` and the next `close`.
+/// Returns the text between the first `open` and the next `close`.
 fn between(line: &str, open: char, close: char) -> Option<&str> {
     let (_, rest) = line.split_once(open)?;
     filled(rest.split_once(close)?.0)

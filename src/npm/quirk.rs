@@ -1,8 +1,8 @@
-//! Quirks: values of a document that did not become their column as they stood. Not here: who finds them (`table/`).
+//! Quirks: values of a document that did not become their column as they stood. Not here: finding them (`table/`).
 
 macro_rules! quirk_codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal),+ $(,)?) => {
-        /// Why a value did not become its column as it stood. An absent member or a `null` is no quirk.
+        /// The reason why a value did not become its column as it stood. An absent member or a `null` is no quirk.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum QuirkCode {
             $($(#[doc = $doc])+ $variant),+
@@ -12,12 +12,12 @@ macro_rules! quirk_codes {
             /// All of them, in the order of their declaration.
             pub const ALL: &'static [QuirkCode] = &[$(QuirkCode::$variant),+];
 
-            /// As it stands in the `quirks` table.
+            /// Returns the code as the `quirks` table spells it.
             pub fn as_str(self) -> &'static str {
                 match self { $(QuirkCode::$variant => $code),+ }
             }
 
-            /// What it means, in one sentence.
+            /// Returns its meaning, in one sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $(QuirkCode::$variant => concat!($($doc),+).trim_ascii_start()),+ }
             }
@@ -75,7 +75,7 @@ quirk_codes! {
 /// The longest sample of a quirk, in bytes.
 pub const MAX_SAMPLE_BYTES: usize = 200;
 
-/// The first [`MAX_SAMPLE_BYTES`] of raw JSON, cut between characters.
+/// Returns the first [`MAX_SAMPLE_BYTES`] of raw JSON, cut between characters.
 pub fn sample(raw: &str) -> &str {
     raw.get(..raw.floor_char_boundary(MAX_SAMPLE_BYTES)).unwrap_or(raw)
 }

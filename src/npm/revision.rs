@@ -1,4 +1,4 @@
-//! `_rev`: which edit of a document this is. Not a version of a package.
+//! `_rev`: names one edit of a document. Not a version of a package.
 
 use std::fmt;
 
@@ -9,35 +9,36 @@ use super::json_selection::member;
 pub struct Revision(Box<str>);
 
 impl Revision {
-    /// Takes any text; one without a numeric prefix has no generation.
+    /// Accepts any text; one without a numeric prefix has no generation.
     pub fn new(rev: impl Into<Box<str>>) -> Self {
         Revision(rev.into())
     }
 
-    /// The `_rev` of a document as it was served; `None` where it has none, or is no JSON object in UTF-8.
+    /// Returns the `_rev` of a document as it was served; `None` where it has none, or is no JSON object in UTF-8.
     pub fn of_document(document: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(document).ok()?;
         let rev = member(text.strip_prefix('\u{feff}').unwrap_or(text), "_rev").ok()??;
         serde_json::from_str::<String>(rev).ok().map(Revision::new)
     }
 
-    /// The revision as text.
+    /// Returns the revision as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The number before the dash: how often the document was edited.
+    /// Returns the number before the dash: how often the document was edited.
     pub fn generation(&self) -> Option<u64> {
         generation(&self.0)
     }
 
-    /// Whether this is an older edit than `announced`: its generation is smaller. Unknown generations are never older.
+    /// Returns whether this is an older edit than `announced`: its generation is smaller. Unknown generations are never
+    /// older.
     pub fn is_older_than(&self, announced: &Revision) -> bool {
         matches!((self.generation(), announced.generation()), (Some(own), Some(other)) if own < other)
     }
 }
 
-/// The number before the dash of a `_rev`.
+/// Returns the number before the dash of a `_rev`.
 pub fn generation(rev: &str) -> Option<u64> {
     rev.split_once('-')?.0.parse().ok()
 }

@@ -1,14 +1,15 @@
-//! The parts of a version by the strict rules of node's `semver`, and the order of versions. Ranges are `semver_range`.
+//! The parts of a version by the strict rules of node's `semver`, and the order of versions. Not here: ranges
+//! (`semver_range`).
 
 use std::cmp::Ordering;
 
-/// The greatest number that a part may be: 2^53 - 1, JavaScript's greatest safe integer, as in node's `semver`.
+/// The greatest number of a part: 2^53 - 1, JavaScript's greatest safe integer, as in node's `semver`.
 pub(super) const MAX_PART: i64 = 9_007_199_254_740_991;
 
-/// The longest version that node's `semver` takes, in characters.
+/// The longest version that node's `semver` accepts, in characters.
 const MAX_LENGTH: usize = 256;
 
-/// `1.2.3-beta.4+build.5` in its parts.
+/// The parts of a version: `1.2.3-beta.4+build.5`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Semver<'a> {
     /// The first number.
@@ -17,14 +18,14 @@ pub struct Semver<'a> {
     pub minor: i64,
     /// The third number.
     pub patch: i64,
-    /// What stands between `-` and `+`.
+    /// The text between `-` and `+`.
     pub prerelease: Option<&'a str>,
-    /// What stands behind `+`.
+    /// The text after `+`.
     pub build: Option<&'a str>,
 }
 
 impl<'a> Semver<'a> {
-    /// The parts of `version`; `None` if it is not strictly one. A leading `v` is allowed, as node allows it.
+    /// Returns the parts of `version`; `None` if it is not strictly one. A leading `v` is allowed, as in node.
     pub fn parse(version: &'a str) -> Option<Self> {
         if version.len() > MAX_LENGTH {
             return None;
@@ -50,7 +51,7 @@ impl<'a> Semver<'a> {
     }
 }
 
-/// As [`str::split_once`], which is made for longer texts.
+/// Works as [`str::split_once`], which is made for longer texts.
 #[inline]
 fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
     let at = text.bytes().position(|byte| byte == separator)?;
@@ -58,17 +59,17 @@ fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
 }
 
 impl Semver<'_> {
-    /// The order of versions: what is built when does not count, and a prerelease comes before its release.
+    /// Compares versions: the build does not count, and a prerelease comes before its release.
     pub fn compare(&self, other: &Semver<'_>) -> Ordering {
         let numbers = |version: &Semver<'_>| (version.major, version.minor, version.patch);
         numbers(self).cmp(&numbers(other)).then_with(|| compare_prereleases(self.prerelease, other.prerelease))
     }
 
-    /// A text that sorts, byte by byte, as the version does among versions.
+    /// Returns a text that sorts, byte by byte, as the version does among versions.
     pub fn sort_key(&self) -> String {
         let mut key = format!("{:016}.{:016}.{:016}", self.major, self.minor, self.patch);
         let Some(prerelease) = self.prerelease else {
-            // Above every prerelease, whose keys go on with a space.
+            // Sorts after every prerelease, whose keys continue with a space.
             key.push('~');
             return key;
         };
@@ -83,7 +84,7 @@ impl Semver<'_> {
     }
 }
 
-/// The order of what stands between `-` and `+`; a release, which has nothing there, comes last.
+/// Compares the text between `-` and `+`; a release, which has none, comes last.
 pub(super) fn compare_prereleases(one: Option<&str>, other: Option<&str>) -> Ordering {
     let (Some(one), Some(other)) = (one, other) else { return one.is_none().cmp(&other.is_none()) };
     let (mut one, mut other) = (one.split('.'), other.split('.'));
@@ -100,7 +101,7 @@ pub(super) fn compare_prereleases(one: Option<&str>, other: Option<&str>) -> Ord
     }
 }
 
-/// Numbers by value and before words; words by their bytes.
+/// Compares numbers by value and before words, and words by their bytes.
 fn compare_identifiers(one: &str, other: &str) -> Ordering {
     match (is_numeric(one), is_numeric(other)) {
         (true, true) => one.len().cmp(&other.len()).then_with(|| one.cmp(other)),
@@ -112,7 +113,7 @@ fn is_numeric(identifier: &str) -> bool {
     identifier.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A number without leading zeros, at most [`MAX_PART`].
+/// Returns a number without leading zeros, at most [`MAX_PART`].
 pub(super) fn number(digits: &str) -> Option<i64> {
     let bytes = digits.as_bytes();
     if bytes.is_empty() || bytes.len() > 16 || (bytes.len() > 1 && bytes.first() == Some(&b'0')) {

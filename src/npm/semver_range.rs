@@ -1,8 +1,8 @@
 //! Ranges of versions, such as `^1.2.0 || >=3 <4`, by the rules of node's `semver` as npm uses it: strict, and without
-//! prereleases that nobody asked for. The versions themselves are `semver`.
+//! unrequested prereleases. Not here: the versions themselves (`semver`).
 //!
-//! The crates that do this answer otherwise than node for a tenth of a percent of the ranges that are published, and
-//! one of them panics on some; this file was compared with node's own answers.
+//! The crates for this task differ from node for a tenth of a percent of the published ranges, and one of them panics
+//! on some. This file was compared with node's own results.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use super::semver::{MAX_PART, Semver, compare_prereleases, is_identifier, is_pre
 /// A range: a version is in it if one of its alternatives holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SemverRange {
-    /// The bounds of each alternative, all of which must hold; none of them is any version.
+    /// The bounds of each alternative, all of which must hold; an alternative without bounds is any version.
     alternatives: Vec<Vec<Bound>>,
 }
 
@@ -32,21 +32,21 @@ enum Operator {
     Greater,
 }
 
-/// A version of which parts may be missing or `x`, and what stands before it.
+/// A version whose parts may be missing or `x`, and its prefix.
 struct Partial<'a> {
-    /// Each number from the left; `None` for `x` and for what is missing.
+    /// Each number from the left; `None` for `x` and for a missing part.
     numbers: [Option<i64>; 3],
     prerelease: Option<&'a str>,
-    /// What stands before it of `v` and `=`.
+    /// The prefix of `v` and `=`.
     prefix: &'a str,
 }
 
 impl SemverRange {
-    /// Reads a range. `None` for what node refuses: a tag, a URL, a version with a leading zero.
+    /// Reads a range. Returns `None` for a text that node refuses: a tag, a URL, a version with a leading zero.
     pub fn parse(range: &str) -> Option<Self> {
         let alternatives: Option<Vec<_>> = range.trim().split("||").map(|part| alternative(part.trim())).collect();
         let mut alternatives = alternatives?;
-        // Beside an alternative that is any version, the others do not count; nor do the prereleases that they name.
+        // If one alternative is any version, the others do not count; nor do the prereleases that they name.
         if let Some(any) = alternatives.iter().position(Vec::is_empty) {
             alternatives.swap(0, any);
             alternatives.truncate(1);
@@ -54,8 +54,8 @@ impl SemverRange {
         Some(SemverRange { alternatives })
     }
 
-    /// Whether `version` is in the range. A prerelease is only if a bound of the alternative names one of the same
-    /// three numbers.
+    /// Returns whether `version` is in the range. A prerelease is only if a bound of the alternative names one of the
+    /// same three numbers.
     pub fn contains(&self, version: &Semver<'_>) -> bool {
         self.alternatives.iter().any(|bounds| {
             let numbers = [version.major, version.minor, version.patch];
@@ -81,7 +81,7 @@ impl Bound {
     }
 }
 
-/// The bounds of one alternative.
+/// Returns the bounds of one alternative.
 fn alternative(text: &str) -> Option<Vec<Bound>> {
     let without_build;
     let text = match text.contains('+') {
@@ -102,7 +102,7 @@ fn alternative(text: &str) -> Option<Vec<Bound>> {
     Some(bounds)
 }
 
-/// The text without every `+build` in it.
+/// Returns the text without every `+build` in it.
 fn strip_build(text: &str) -> String {
     let mut parts = text.split('+');
     let mut stripped = parts.next().unwrap_or_default().to_owned();
@@ -119,7 +119,7 @@ fn strip_build(text: &str) -> String {
     stripped
 }
 
-/// `1.2 - 2.3`: `None` where the text is none, and `Some(None)` where it is one of something that is no version.
+/// Reads `1.2 - 2.3`: `None` where the text is no such range, and `Some(None)` where one of its ends is no version.
 fn hyphen_range(text: &str) -> Option<Option<Vec<Bound>>> {
     let mut words = text.split_whitespace();
     let (Some(from), Some("-"), Some(to), None) = (words.next(), words.next(), words.next(), words.next()) else {
@@ -149,7 +149,7 @@ fn hyphen_range(text: &str) -> Option<Option<Vec<Bound>>> {
     Some(bounds())
 }
 
-/// Reads one comparator, adds its bounds, and gives what follows it.
+/// Reads one comparator, adds its bounds, and returns the rest of the text.
 fn comparator<'a>(text: &'a str, bounds: &mut Vec<Bound>) -> Option<&'a str> {
     const SIGNS: [&str; 7] = ["~", "^", ">=", "<=", ">", "<", "="];
     let sign = SIGNS.into_iter().find(|sign| text.starts_with(sign)).unwrap_or_default();
@@ -173,7 +173,7 @@ fn comparator<'a>(text: &'a str, bounds: &mut Vec<Bound>) -> Option<&'a str> {
     Some(after)
 }
 
-/// Every version below these numbers, their prereleases left out.
+/// Returns the bound of every version below these numbers, without their prereleases.
 fn below(numbers: [i64; 3]) -> Option<Bound> {
     Bound::new(Operator::Less, numbers, Some("0"))
 }
@@ -208,18 +208,18 @@ impl<'a> Partial<'a> {
         Some(Partial { numbers, prerelease, prefix })
     }
 
-    /// Whether an `x` stands before a number, which only `~` and `^` overlook.
+    /// Returns whether an `x` stands before a number. Only `~` and `^` ignore that.
     fn is_out_of_order(&self) -> bool {
         self.numbers.windows(2).any(|pair| matches!(pair, [None, Some(_)]))
     }
 
-    /// A whole version has no more before it than a `v`.
+    /// Returns `None` for a whole version with more than a `v` before it.
     fn check_prefix(&self) -> Option<()> {
         let is_whole = self.numbers.iter().all(Option::is_some);
         (!is_whole || matches!(self.prefix, "" | "v")).then_some(())
     }
 
-    /// The bound by the lowest version that this one stands for.
+    /// Returns the bound by the lowest version that this one stands for.
     fn lowest(&self, operator: Operator) -> Option<Bound> {
         let is_whole = self.numbers.iter().all(Option::is_some);
         let mut is_open = false;
@@ -230,7 +230,7 @@ impl<'a> Partial<'a> {
         Bound::new(operator, numbers, self.prerelease.filter(|_| is_whole))
     }
 
-    /// `~1.2.3`: the same minor version, from here.
+    /// Adds the bounds of `~1.2.3`: the same minor version, from here.
     fn tilde(&self, bounds: &mut Vec<Bound>) -> Option<()> {
         let end = match self.numbers {
             [None, ..] => return Some(()),
@@ -242,7 +242,7 @@ impl<'a> Partial<'a> {
         Some(())
     }
 
-    /// `^1.2.3`: what may change without the leftmost number that is not zero.
+    /// Adds the bounds of `^1.2.3`: any change that keeps the leftmost number that is not zero.
     fn caret(&self, bounds: &mut Vec<Bound>) -> Option<()> {
         let end = match self.numbers {
             [None, ..] => return Some(()),
@@ -255,16 +255,16 @@ impl<'a> Partial<'a> {
         Some(())
     }
 
-    /// `1.2`, `>=1.2` and the like.
+    /// Adds the bounds of `1.2`, `>=1.2` and the like.
     fn compared(&self, sign: &str, bounds: &mut Vec<Bound>) -> Option<()> {
         if self.is_out_of_order() {
             return None;
         }
-        // The first version behind all that this one stands for.
+        // The first version after all that this one stands for.
         let end = match self.numbers {
             [None, ..] => {
                 if matches!(sign, ">" | "<") {
-                    // Nothing is before or behind every version.
+                    // No version is before or after every version.
                     bounds.push(below([0, 0, 0])?);
                 }
                 return Some(());

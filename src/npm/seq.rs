@@ -2,18 +2,19 @@
 
 use std::fmt;
 
-/// An opaque cursor of `_changes`, as the registry spelled it: a whole number at npm, a long text at CouchDB. It is handed
-/// back as it came and never computed with: npm's have gaps and have been renumbered without notice (npm-facts A.1, A.3).
+/// An opaque cursor of `_changes`, as the registry spelled it: a whole number at npm, a long text at CouchDB. It is
+/// sent back unchanged and never computed with: npm's have gaps and have been renumbered without notice (npm-facts A.1,
+/// A.3).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Seq(Box<str>);
 
 impl Seq {
-    /// Takes what the registry said.
+    /// Accepts any text of the registry.
     pub fn new(seq: impl Into<Box<str>>) -> Self {
         Seq(seq.into())
     }
 
-    /// The cursor as text.
+    /// Returns the cursor as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -3,15 +3,15 @@
 /// Microseconds in a second.
 const SECOND: i64 = 1_000_000;
 
-/// Microseconds since 1970-01-01T00:00:00Z of an ISO 8601 time with a zone; finer parts are cut off.
+/// Returns the microseconds since 1970-01-01T00:00:00Z of an ISO 8601 time with a zone; finer parts are cut off.
 ///
-/// The form that registries write, `2021-02-03T04:05:06.789Z`, is read by hand: a document has as many of them as
-/// versions. Other forms (offsets, a space for the `T`, RFC 2822) are left to jiff. `None` for all else.
+/// It parses the form that registries write, `2021-02-03T04:05:06.789Z`, by hand: a document has as many of them as
+/// versions. It leaves other forms (offsets, a space for the `T`, RFC 2822) to jiff. Returns `None` for anything else.
 pub fn parse_micros(text: &str) -> Option<i64> {
     parse_usual(text.as_bytes()).or_else(|| parse_unusual(text))
 }
 
-/// The same of a JSON string with its quotes; `None` for any other value.
+/// Returns the same for a JSON string with its quotes; `None` for any other value.
 pub fn parse_quoted_micros(raw: &str) -> Option<i64> {
     if super::json::Kind::of(raw) != super::json::Kind::String {
         return None;
@@ -30,7 +30,7 @@ fn parse_usual(text: &[u8]) -> Option<i64> {
     let (year, month, day) = (two(y1, y2) * 100 + two(y3, y4), two(m1, m2), two(d1, d2));
     let (hour, minute, second) = (two(h1, h2), two(i1, i2), two(s1, s2));
     let milliseconds = two(f1, f2) * 10 + i64::from(f3 - b'0');
-    // A day past its month's end and a leap second are rare enough to be left to jiff.
+    // A day past its month's end and a leap second are rare enough to leave them to jiff.
     if !(1..=12).contains(&month)
         || !(1..=28).contains(&day) && day > days_in_month(year, month)
         || day == 0
@@ -56,8 +56,8 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar, for years from 0 on: a year is counted from March, so that the
-/// leap day is its last, and a month's days are then a straight line cut to whole days.
+/// Returns the days from 1970-01-01 in the Gregorian calendar, for years from 0 on. It counts a year from March: the
+/// leap day is its last, and the starts of the months lie on a straight line cut to whole days.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let before_year = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);

@@ -1,6 +1,6 @@
 //! The abbreviated form of a packument, derived from the full one as npm's documentation describes it.
 //!
-//! Not here: when which form is served (`packument.rs`).
+//! Not here: choosing the form of a response (`packument.rs`).
 
 use bytes::Bytes;
 
@@ -32,12 +32,12 @@ const KEPT: [&str; 21] = [
     "libc",
 ];
 
-/// Values that say nothing are left out, as a comparison with real abbreviated packuments shows.
+/// Empty values are left out, as a comparison with real abbreviated packuments shows.
 const SAY_NOTHING: [&str; 4] = ["{}", "false", "\"\"", "null"];
 
 const INSTALL_SCRIPTS: [&str; 3] = ["preinstall", "install", "postinstall"];
 
-/// The abbreviated form; a document that cannot be understood is its own.
+/// Returns the abbreviated form. A document that cannot be understood is returned unchanged.
 pub(super) fn abbreviate(full: &Bytes) -> Bytes {
     let Some(document) = Object::parse(full) else { return full.clone() };
     let mut short = Object::default();

@@ -1,12 +1,12 @@
 //! One page of `_all_docs`: a view of a range of the world's names, in byte order.
 //!
-//! Not here: HTTP. A row exists because a package does, never because a key was asked for.
+//! Not here: HTTP. A row exists because its package exists, never because a client asked for its key.
 
 use super::json::push_quoted;
 use super::query::{self, Key, Refused};
 use super::world::{Package, World};
 
-/// About what a row takes, to build a page without growing.
+/// The rough size of a row, to build a page without growing the buffer.
 const ROW_BYTES: usize = 140;
 
 #[derive(Debug, Default)]
@@ -20,8 +20,8 @@ struct Request {
 }
 
 impl Request {
-    /// The last of several equal parameters counts, as in CouchDB; what npm does with parameters that nobody has
-    /// documented is not known, so they are refused.
+    /// Reads the parameters. Of repeated parameters the last counts, as in CouchDB. It refuses undocumented parameters:
+    /// npm's behaviour with them is not known.
     fn parse(query: &str) -> Result<Self, Refused> {
         let (mut limit, mut start_id) = (None, None);
         let mut request = Request { includes_end: true, ..Request::default() };
@@ -48,14 +48,14 @@ impl Request {
     }
 }
 
-/// The body that answers `query`.
+/// Returns the body of the response to `query`.
 pub(super) fn page(world: &World, query: &str) -> Result<String, Refused> {
     let request = Request::parse(query)?;
     let packages = &world.packages;
     if let Some(keys) = &request.keys {
         return Ok(page_of_keys(world, keys, request.limit));
     }
-    // The rows before a key, or up to and with it: names are Text, and every other key sorts before them.
+    // Counts the rows before a key, or up to and with it: names are Text, and every other key sorts before them.
     let rank = |key: &Key, through: bool| match key {
         Key::NoString(_) => 0,
         Key::Text(text) => packages.partition_point(|package| {

@@ -1,6 +1,6 @@
-//! An HTTP answer before it is sent, and the few bodies that npm and its front always send alike.
+//! An HTTP response before it is sent, and the few bodies that npm and its CDN always send alike.
 //!
-//! Not here: which answer is right (`packument.rs`, `server.rs`) and how it travels (`server.rs`).
+//! Not here: choosing the right response (`packument.rs`, `server.rs`), and sending it (`server.rs`).
 
 use bytes::Bytes;
 
@@ -25,22 +25,22 @@ impl Answer {
         self
     }
 
-    /// What the replication host says of a request that it does not support: a JSON string.
+    /// Returns the replication host's response to a request that it does not support: a JSON string.
     pub(super) fn bad_request() -> Self {
         Answer::new(400, JSON, "\"Bad Request\"")
     }
 
-    /// What the replication host says of a single document: a JSON string.
+    /// Returns the replication host's response to a request for a single document: a JSON string.
     pub(super) fn no_documents_here() -> Self {
         Answer::new(404, JSON, "\"Not Found\"")
     }
 
-    /// What the registry host says of a package that it does not have.
+    /// Returns the registry host's response for a package that it does not have.
     pub(super) fn not_found() -> Self {
         Answer::new(404, JSON, r#"{"error":"Not found"}"#)
     }
 
-    /// What the registry host says of an address below `/-/` that it does not have.
+    /// Returns the registry host's response for an address below `/-/` that it does not have.
     pub(super) fn no_such_resource(path: &str) -> Self {
         let message = super::json::quoted(&format!("{path} does not exist"));
         Answer::new(404, JSON, format!(r#"{{"code":"ResourceNotFound","message":{message}}}"#))
@@ -58,8 +58,8 @@ impl Answer {
         Answer::new(401, JSON, r#"{"error":"You must be logged in."}"#).with("www-authenticate", "Bearer")
     }
 
-    /// A page of the front in the registry's place, in HTML whatever was accepted.
-    pub(super) fn lake_metadata(status: u16) -> Self {
+    /// Returns a page of the CDN in place of the registry's response, in HTML whatever the client accepts.
+    pub(super) fn cdn_page(status: u16) -> Self {
         let (title, text) = match status {
             200 => ("npm", "Please enable JavaScript to continue."),
             403 => ("Attention Required!", "Sorry, you have been blocked"),

@@ -6,11 +6,11 @@ use super::json::push_quoted;
 use super::query::{self, Refused};
 use super::world::World;
 
-/// About what a row takes, to build a page without growing.
+/// The rough size of a row, to build a page without growing the buffer.
 const ROW_BYTES: usize = 120;
 
-/// The body that answers `query`. A page that is cut by its limit ends at its last row's number; one that is not
-/// ends at the registry's newest, which may be ahead of every row.
+/// Returns the body of the response to `query`. A page that is cut by its limit ends at its last row's number. A page
+/// that is not ends at the registry's newest number, which may be ahead of every row.
 pub(super) fn page(world: &World, query: &str) -> Result<String, Refused> {
     let (mut since, mut limit, mut descending) = (0, None, false);
     for (name, value) in query::parameters(query)? {
@@ -18,12 +18,12 @@ pub(super) fn page(world: &World, query: &str) -> Result<String, Refused> {
             "since" => since = query::number(&value)?,
             "limit" => limit = Some(value),
             "descending" => descending = query::boolean(&value)?,
-            // `doc_ids` and `last-event-id` too: npm's guide lists them, but nobody has seen what they do there, and what is
+            // `doc_ids` and `last-event-id` too: npm's guide lists them, but nobody has seen their effect there. Code
             // built on a guess of ours would break on npm.
             _ => return Err(Refused),
         }
     }
-    // CouchDB answers a limit of 0 with one row.
+    // CouchDB returns one row for a limit of 0.
     let limit = query::limit(limit.as_deref())?.max(1);
     let rows = world.changes_after(since);
     let rows: Vec<_> = if descending { rows.rev().take(limit).collect() } else { rows.take(limit).collect() };

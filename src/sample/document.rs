@@ -1,4 +1,4 @@
-//! One revision of a package's document, and what is served of it: each form made once, when it is first asked for.
+//! One revision of a package's document and its served forms. Each form is made once, at the first request for it.
 //!
 //! Not here: the table of packages (`world.rs`) and the choice of a form (`packument.rs`).
 
@@ -12,9 +12,9 @@ use flate2::write::GzEncoder;
 use super::abbreviated::abbreviate;
 use super::random::hash;
 
-/// npm's front compresses at zlib's default level.
+/// npm's CDN compresses at zlib's default level.
 const DOCUMENT_LEVEL: u32 = 6;
-/// Pages are made anew for every request, so that a quick level pays.
+/// Pages are made again for every request, so a quick level pays.
 const PAGE_LEVEL: u32 = 1;
 
 type Recipe = Box<dyn Fn() -> Vec<u8> + Send + Sync>;
@@ -34,17 +34,17 @@ pub(super) struct Form {
 }
 
 impl Document {
-    /// A document that is served byte for byte.
+    /// Makes a document that is served byte for byte.
     pub(super) fn from_bytes(full: Bytes) -> Self {
         Document { recipe: None, full: OnceLock::from(Form::new(full)), abbreviated: OnceLock::new() }
     }
 
-    /// A document that is made when it is first asked for.
+    /// Makes a document that is generated at the first request for it.
     pub(super) fn from_recipe(recipe: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Self {
         Document { recipe: Some(Box::new(recipe)), full: OnceLock::new(), abbreviated: OnceLock::new() }
     }
 
-    /// The same full form with an abbreviated form of its own instead of a derived one.
+    /// Returns the same full form with the given abbreviated form instead of a derived one.
     pub(super) fn with_abbreviated(&self, abbreviated: Bytes) -> Self {
         let mut document = Document::from_bytes(self.full().plain.clone());
         document.abbreviated = OnceLock::from(Form::new(abbreviated));
@@ -59,7 +59,7 @@ impl Document {
         self.abbreviated.get_or_init(|| Form::new(abbreviate(&self.full().plain)))
     }
 
-    /// Whether serving this form takes no more than handing out what is there.
+    /// Returns whether this form can be served without deriving or compressing.
     pub(super) fn is_ready(&self, abbreviated: bool, compressed: bool) -> bool {
         let form = if abbreviated { self.abbreviated.get() } else { self.full.get() };
         form.is_some_and(|form| form.tag.get().is_some() && (!compressed || form.gzip.get().is_some()))
@@ -79,20 +79,20 @@ impl Form {
         self.gzip.get_or_init(|| compress(&self.plain, DOCUMENT_LEVEL))
     }
 
-    /// The opaque part of the entity tag: a hash of the bytes, so that equal bytes have equal tags.
+    /// Returns the opaque part of the entity tag: a hash of the bytes, so equal bytes have equal tags.
     pub(super) fn tag(&self) -> &str {
         self.tag.get_or_init(|| format!("{:032x}", hash(&self.plain)))
     }
 }
 
-/// A page's body in gzip.
+/// Compresses a page's body with gzip.
 pub(super) fn compress_page(body: &[u8]) -> Bytes {
     compress(body, PAGE_LEVEL)
 }
 
 fn compress(plain: &[u8], level: u32) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4 + 64), Compression::new(level));
-    // Writing to memory cannot fail; an empty body would show at once in the reader's decoder.
+    // Writing to memory cannot fail; the reader's decoder would reject an empty body at once.
     let written = encoder.write_all(plain).and_then(|()| encoder.finish());
     written.unwrap_or_default().into()
 }

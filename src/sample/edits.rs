@@ -1,6 +1,6 @@
-//! What happens to packages while a registry runs: versions come and go, packages die, events come late or never.
+//! Edits of packages while a registry runs: versions come and go, packages die, events come late or never.
 //!
-//! The world's clock is its feed: the same edits give the same bytes. Not here: what is asked and answered.
+//! The world's clock is its feed: the same edits give the same bytes. Not here: requests and responses.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use super::world::{Departed, World};
 const FIRST_SECOND: i64 = 1_794_268_800;
 
 impl World {
-    /// Publishes a version: makes the package when there is none (or when its document cannot be understood), else
-    /// adds the version, moves `latest` to it and advances the revision.
+    /// Publishes a version. Makes the package if there is none, or if its document cannot be understood. Otherwise adds
+    /// the version, moves `latest` to it and advances the revision.
     pub fn publish(&mut self, name: &str, version: &str) {
         let (revision, time) = (self.next_revision(name), self.now());
         let entry = version_entry(name, version);
@@ -37,8 +37,8 @@ impl World {
         self.put(name, &revision, Document::from_bytes(text.into()));
     }
 
-    /// Takes a version out of `versions`, and leaves its time. `latest` moves to the last version that remains.
-    /// A package that is not there stays so.
+    /// Takes a version out of `versions`, and leaves its time. `latest` moves to the last version that remains. Does
+    /// nothing for a package that does not exist.
     pub fn unpublish_version(&mut self, name: &str, version: &str) {
         let (revision, time) = (self.next_revision(name), self.now());
         let Some(full) = self.document(name) else { return };
@@ -74,20 +74,20 @@ impl World {
         self.depart(name, None);
     }
 
-    /// Deletes a package whose address still answers 200 with a tombstone, as half of npm's deleted ones do.
+    /// Deletes a package whose address still returns 200 with a tombstone, as half of npm's deleted ones do.
     pub fn delete_leaving_tombstone(&mut self, name: &str) {
         let (revision, time) = (self.next_revision(name), self.now());
         let tombstone = Document::from_bytes(self.tombstone(name, &revision, &time).into());
         self.depart(name, Some(Arc::new(tombstone)));
     }
 
-    /// Makes a name answer 451, whatever is there.
+    /// Makes a name return 451, whatever it holds.
     pub fn block(&mut self, name: &str) {
         self.blocked.insert(name.into());
     }
 
-    /// Moves a name's row in the feed to a number of the caller's choice, also behind what was already read: the
-    /// late event. False when the name has no row or the number is taken.
+    /// Moves a name's row in the feed to a number of the caller's choice, which may lie behind one already read: the
+    /// late event. Returns false when the name has no row or the number is taken.
     pub fn place_change_at(&mut self, name: &str, seq: u64) -> bool {
         if self.feed.contains_key(&seq) {
             return false;
@@ -100,14 +100,14 @@ impl World {
         true
     }
 
-    /// Takes a name's row out of the feed: the lost event. The listing and the document stay as they are.
+    /// Takes a name's row out of the feed: the lost event. The listing and the document do not change.
     pub fn forget_change(&mut self, name: &str) {
         if let Some(seq) = self.change_number(name) {
             self.feed.remove(&seq);
         }
     }
 
-    /// Sets the newest number of the feed, also to one that is lower than its rows': the head that regressed.
+    /// Sets the newest number of the feed, which may be lower than its rows': the head that regressed.
     pub fn set_update_seq(&mut self, update_seq: u64) {
         self.update_seq = update_seq;
     }
@@ -170,7 +170,7 @@ impl World {
     }
 }
 
-/// When the change with this number happened; a number beyond the calendar has no time.
+/// Returns the time of the change with this number; `None` for a number beyond the calendar.
 pub(super) fn time_of_change(seq: u64) -> Option<jiff::Timestamp> {
     let seconds = i64::try_from(seq).ok().and_then(|seq| seq.checked_add(FIRST_SECOND))?;
     jiff::Timestamp::from_second(seconds).ok()

@@ -1,12 +1,12 @@
-//! What can go wrong before the sample registry answers: a file, a fault script, a port.
+//! The errors before the sample registry responds: of a file, a fault script, a port.
 //!
-//! Not here: refusals that the registry plays (`faults.rs`), which are answers.
+//! Not here: refusals that the registry plays (`faults.rs`), which are responses.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why a world could not be made or a server not be started.
+/// The reason why a world could not be made or a server could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SampleError {
@@ -15,7 +15,7 @@ pub enum SampleError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system or the decompressor said.
+        /// The error of the system or the decompressor.
         source: io::Error,
     },
     /// A line of such a file is no packument.
@@ -25,13 +25,13 @@ pub enum SampleError {
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What is missing or malformed.
+        /// The missing or malformed part.
         detail: String,
     },
-    /// A fault script is neither the TOML nor the JSON that is understood.
+    /// A fault script is neither valid TOML nor valid JSON.
     #[error("fault script: {detail}")]
     FaultScript {
-        /// What the parser said, with the place.
+        /// The parser's message, with the place.
         detail: String,
     },
     /// The server could not start.
@@ -39,7 +39,7 @@ pub enum SampleError {
     Start {
         /// The address that it should listen on.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }

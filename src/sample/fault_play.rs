@@ -1,6 +1,6 @@
-//! A fault script being played: counts requests against it and says what happens to each.
+//! Plays a fault script: counts requests against it and returns the action for each.
 //!
-//! Pure but for the time that it is handed. Not here: sending (`server.rs`).
+//! Pure but for the time, which the caller passes. Not here: sending (`server.rs`).
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use super::record::Asked;
 pub(super) struct FaultPlay {
     script: FaultScript,
     started: Instant,
-    /// Requests that may be answered now; never more than a second's worth.
+    /// The requests that are allowed now; never more than a second's worth.
     allowance: f64,
     refilled: Instant,
     counts: Vec<Counts>,
-    /// How often each address was asked; kept only for scripts with probabilities.
+    /// The number of requests for each address; kept only for scripts with probabilities.
     asked_before: HashMap<String, u64>,
 }
 
@@ -43,7 +43,7 @@ impl FaultPlay {
         &self.script
     }
 
-    /// What happens to this request, if anything does.
+    /// Returns the action for this request, if there is one.
     pub(super) fn next(&mut self, asked: &Asked, now: Instant) -> Option<Action> {
         let banned = self.script.ban_seconds.is_some_and(|seconds| {
             Duration::try_from_secs_f64(seconds).is_ok_and(|ban| now.duration_since(self.started) < ban)
@@ -101,14 +101,14 @@ fn is_due(fault: &Fault, matched: u64, drawn: impl FnOnce() -> f64) -> bool {
         && fault.when.probability.is_none_or(|probability| drawn() < probability)
 }
 
-/// A number in 0..1 that the fault, the address and the attempt determine.
+/// Returns a number in 0..1 that the fault, the address and the attempt determine.
 fn drawn(seed: u64, fault: usize, asked: &Asked, attempt: u64) -> f64 {
     let address = hash(format!("{}?{}", asked.path, asked.query).as_bytes()) as u64;
     let mut random = Random::new(seed ^ address, attempt.wrapping_mul(1000).wrapping_add(fault as u64));
     random.below(1 << 53) as f64 / (1u64 << 53) as f64
 }
 
-/// The header's text.
+/// Returns the header's text.
 pub(super) fn retry_after_text(retry_after: &RetryAfter) -> String {
     match retry_after {
         RetryAfter::Text(text) => text.clone(),

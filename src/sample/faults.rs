@@ -1,18 +1,18 @@
-//! The words of a fault script: which requests are hit, how often, and with what. Read from TOML or JSON, or built.
+//! The format of a fault script: the affected requests, how often, and the action. Read from TOML or JSON, or built.
 //!
-//! Not here: counting requests against a script (`fault_play.rs`), and sending what it says (`server.rs`).
+//! Not here: counting requests against a script (`fault_play.rs`), and performing its actions (`server.rs`).
 
 use serde::{Deserialize, Serialize};
 
 use super::error::SampleError;
 
-/// What goes wrong at a sample registry: limits of its capacity, and faults in the order in which they are tried.
+/// The faults of a sample registry: limits of its capacity, and faults in the order in which they are tried.
 ///
 /// In TOML, all members optional:
 /// ```toml
 /// seed = 1                        # of the probabilities
-/// requests_per_second = 50.0      # more are answered 429
-/// ban_seconds = 60.0              # since the start, everything is answered 429
+/// requests_per_second = 50.0      # requests above it get 429
+/// ban_seconds = 60.0              # from the start, every request gets 429
 /// retry_after = "0"               # of those two; text, or { date_in_seconds = 5 }
 ///
 /// [[faults]]
@@ -28,53 +28,53 @@ use super::error::SampleError;
 pub struct FaultScript {
     /// Seed of the probabilities.
     pub seed: u64,
-    /// Requests that are answered in a second; what comes above is answered 429.
+    /// The requests that are served in a second; those above get 429.
     pub requests_per_second: Option<f64>,
-    /// How long after the start of the script every request is answered 429.
+    /// The time from the start of the script during which every request gets 429.
     pub ban_seconds: Option<f64>,
-    /// `Retry-After` of those two; npm has sent `0` since November 2025, which is the default.
+    /// `Retry-After` of those two responses; npm has sent `0` since November 2025, which is the default.
     pub retry_after: Option<RetryAfter>,
-    /// The first that hits a request is played.
+    /// The first fault that matches a request is played.
     pub faults: Vec<Fault>,
 }
 
-/// One fault: which requests, when, what.
+/// One fault: the requests, the occasions, the action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// What the request is aimed at; none is everything.
+    /// The kind of request; `None` matches every kind.
     #[serde(default)]
     pub kind: Option<Kind>,
-    /// How its path begins, as it was sent.
+    /// The beginning of its path, as sent.
     #[serde(default)]
     pub path_prefix: Option<String>,
-    /// The package that it names, in clear.
+    /// The package that it names, decoded.
     #[serde(default)]
     pub package: Option<String>,
-    /// Which of the requests that match so far.
+    /// The matching requests that it affects.
     #[serde(flatten)]
     pub when: When,
-    /// How often it is played; none is for ever.
+    /// The number of times it is played; `None` is without end.
     #[serde(default)]
     pub times: Option<u64>,
-    /// What happens.
+    /// The action.
     pub action: Action,
 }
 
-/// Which of the requests that match: all of the members that are given must agree.
+/// Selects among the matching requests: all members that are given must agree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct When {
-    /// Only this one, counted from 1.
+    /// Only the request with this number, counted from 1.
     pub nth: Option<u64>,
-    /// Each one whose count is a multiple of this.
+    /// Each request whose number is a multiple of this.
     pub every: Option<u64>,
-    /// By chance, 0 to 1. The chance depends on the address and on how often it was asked before, not on the order
-    /// in which requests of different addresses arrive.
+    /// A probability, 0 to 1. The draw depends on the address and on its number of earlier requests, not on the order
+    /// in which requests for different addresses arrive.
     pub probability: Option<f64>,
 }
 
-/// What a request is aimed at.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -90,11 +90,11 @@ pub enum Kind {
     Other,
 }
 
-/// What happens to a request that a fault hits.
+/// The action for a request that a fault affects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
-    /// This status with a page of the front in HTML; with a `body`, that in its place.
+    /// This status with an HTML page of the CDN, or with `body` in its place.
     Status {
         /// 429, 403, 500, 502, 503, 520 to 527, …
         code: u16,
@@ -109,15 +109,15 @@ pub enum Action {
     HtmlWith200,
     /// 200 with this body as JSON, whatever it is.
     Body(String),
-    /// The right answer, and the connection is lost within its body.
+    /// The right response, but the connection is lost within its body.
     CutBody {
-        /// How many bytes of the body, encoded as sent, still come.
+        /// The bytes of the body, encoded as sent, that still arrive.
         at_byte: usize,
-        /// How its end was announced.
+        /// The announced end of the body.
         #[serde(default)]
         framing: Framing,
     },
-    /// The right answer, slowly.
+    /// The right response, slowly.
     Slow {
         /// The wait before the first byte.
         #[serde(default)]
@@ -129,18 +129,18 @@ pub enum Action {
         #[serde(default = "default_chunk_bytes")]
         chunk_bytes: usize,
     },
-    /// The document before its last change, as registries serve that lag behind their feed.
+    /// The document before its last change, as registries that lag behind their feed serve it.
     Stale,
-    /// The document of another package, or of the next one when none is named.
+    /// The document of another package; of the next one if none is named.
     WrongName {
         /// The other package.
         #[serde(default)]
         package: Option<String>,
     },
-    /// 304 without having been asked conditionally.
+    /// 304 to a request that is not conditional.
     #[serde(rename = "unasked-304")]
     Unasked304,
-    /// 401, as for a token that is not known.
+    /// 401, as for an unknown token.
     #[serde(rename = "unauthorized-401")]
     Unauthorized401,
     /// 302 to another address.
@@ -150,11 +150,11 @@ pub enum Action {
     },
 }
 
-/// How the end of a body that is cut was announced.
+/// The announced end of a body that is cut.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framing {
-    /// A `Content-Length` that is larger than what comes.
+    /// A `Content-Length` that is larger than the sent body.
     #[default]
     ContentLength,
     /// Chunks without the last, empty one.
@@ -167,9 +167,9 @@ pub enum Framing {
 pub enum RetryAfter {
     /// This text: seconds, a date, or nonsense.
     Text(String),
-    /// The HTTP date that is so far from now.
+    /// The HTTP date at this distance from now.
     Date {
-        /// Seconds from the time of the answer, back when negative.
+        /// Seconds from the time of the response; negative for the past.
         date_in_seconds: i64,
     },
 }
@@ -182,7 +182,7 @@ impl FaultScript {
     /// Reads a script: JSON when it begins with a brace, else TOML.
     ///
     /// # Errors
-    /// [`SampleError::FaultScript`] with the place of what is not understood.
+    /// Fails with [`SampleError::FaultScript`], with the place that is not understood.
     pub fn parse(text: &str) -> Result<Self, SampleError> {
         let failed = |detail: String| SampleError::FaultScript { detail };
         if text.trim_start().starts_with('{') {
@@ -192,50 +192,50 @@ impl FaultScript {
         }
     }
 
-    /// A script of these faults alone.
+    /// Makes a script of these faults alone.
     pub fn of(faults: impl IntoIterator<Item = Fault>) -> Self {
         FaultScript { faults: faults.into_iter().collect(), ..FaultScript::default() }
     }
 }
 
 impl Fault {
-    /// A fault that always hits every request.
+    /// Makes a fault that always affects every request.
     pub fn any(action: Action) -> Self {
         Fault { kind: None, path_prefix: None, package: None, when: When::default(), times: None, action }
     }
 
-    /// A fault that always hits every request of a kind.
+    /// Makes a fault that always affects every request of a kind.
     pub fn on(kind: Kind, action: Action) -> Self {
         Fault { kind: Some(kind), ..Fault::any(action) }
     }
 
-    /// A fault that always hits one package's packument.
+    /// Makes a fault that always affects one package's packument.
     pub fn packument(package: &str, action: Action) -> Self {
         Fault { package: Some(package.to_owned()), ..Fault::on(Kind::Packument, action) }
     }
 
-    /// Only so often, and then no more.
+    /// Limits the fault to this many times.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Only the request with this number among those that match, counted from 1.
+    /// Limits the fault to the matching request with this number, counted from 1.
     #[must_use]
     pub fn nth(mut self, nth: u64) -> Self {
         self.when.nth = Some(nth);
         self
     }
 
-    /// Only every so many-th request among those that match.
+    /// Limits the fault to each matching request whose number is a multiple of this.
     #[must_use]
     pub fn every(mut self, every: u64) -> Self {
         self.when.every = Some(every);
         self
     }
 
-    /// Only by chance, 0 to 1; see [`When::probability`].
+    /// Limits the fault to this probability, 0 to 1; see [`When::probability`].
     #[must_use]
     pub fn probability(mut self, probability: f64) -> Self {
         self.when.probability = Some(probability);
@@ -244,12 +244,12 @@ impl Fault {
 }
 
 impl Action {
-    /// A status with a page of the front, without `Retry-After`.
+    /// Makes a response of this status with a page of the CDN, without `Retry-After`.
     pub fn status(code: u16) -> Self {
         Action::Status { code, retry_after: None, body: None }
     }
 
-    /// 429 with `Retry-After` as this text.
+    /// Makes a 429 with `Retry-After` as this text.
     pub fn too_many_requests(retry_after: &str) -> Self {
         Action::Status { code: 429, retry_after: Some(RetryAfter::Text(retry_after.to_owned())), body: None }
     }

@@ -1,7 +1,7 @@
 //! JSON objects as ordered members with raw values, and JSON strings.
 //!
-//! A document that is edited keeps the order, the numbers and the duplicates of what is not edited. Not here: any
-//! understanding of what a packument is.
+//! An edited document keeps the order, the numbers and the duplicates of its other parts. Not here: the meaning of a
+//! packument.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,27 +9,27 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of one object, in the order of the text, each value as it stands there.
+/// The members of one object, in the order of the text, each value as spelled there.
 #[derive(Debug, Default)]
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Object<'a> {
-    /// The members of `json`, or none when it is not one well-formed object in valid UTF-8.
+    /// Returns the members of `json`, or `None` when it is not one well-formed object in valid UTF-8.
     pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
 
-    /// The raw value of a member; of several with one name the last.
+    /// Returns the raw value of a member; of several with one name the last.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 
-    /// The value of a member that is a string, unescaped.
+    /// Returns the value of a member that is a string, unescaped.
     pub(super) fn get_string(&self, name: &str) -> Option<String> {
         self.get(name).and_then(|raw| serde_json::from_str(raw).ok())
     }
 
-    /// The members of a member that is an object.
+    /// Returns the members of a member that is an object.
     pub(super) fn get_object(&self, name: &str) -> Option<Object<'_>> {
         self.get(name).and_then(|raw| Object::parse(raw.as_bytes()))
     }
@@ -42,7 +42,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Appends a member, also when one of that name is there.
+    /// Appends a member, even when one of that name exists.
     pub(super) fn push(&mut self, name: &str, raw: impl Into<Cow<'a, str>>) {
         self.0.push((Cow::Owned(name.to_owned()), raw.into()));
     }
@@ -52,7 +52,7 @@ impl<'a> Object<'a> {
         self.set(name, quoted(value));
     }
 
-    /// Takes all members of that name away; true when there was one.
+    /// Removes all members of that name. Returns true when there was one.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let before = self.0.len();
         self.0.retain(|(key, _)| key != name);
@@ -117,7 +117,7 @@ pub(super) fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// `text` as a JSON string.
+/// Returns `text` as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     push_quoted(&mut out, text);

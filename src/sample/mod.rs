@@ -1,8 +1,8 @@
 //! A registry on loopback: a real HTTP server over a world of packages, for the demo, the tests and the benches.
 //!
-//! It answers as npm's replication and registry hosts are known to do, plays scripted faults, records what it was
-//! asked, and can change while it runs. Not here: anything of the rest of the library. The room imports nothing of
-//! ours on purpose: a fake that shares our parser shares our mistakes.
+//! It responds as npm's replication and registry hosts are known to, plays scripted faults, records its requests, and
+//! can change while it runs. Not here: anything of the rest of the library. The module imports none of our code on
+//! purpose: a fake that shares our parser shares our mistakes.
 
 mod abbreviated;
 mod all_docs;

@@ -1,6 +1,6 @@
 //! A world from files with one packument a line, plain or compressed: the bytes of a line are served as they are.
 //!
-//! Not here: documents that are made up (`seeded/`, `odd/`).
+//! Not here: generated documents (`seeded/`, `odd/`).
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -17,7 +17,7 @@ use super::world::{Content, Package, World};
 /// Zstandard's longest window (2 GiB), for files that were written with `--ultra --long=31`.
 const LONGEST_WINDOW_LOG: u32 = 31;
 
-/// What is read of a line; everything else of it stays unread.
+/// The members of a line that are read; the rest of it stays unread.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow, rename = "_id")]
@@ -29,11 +29,12 @@ struct Head<'a> {
 }
 
 impl World {
-    /// A world of the packuments in these files (`.gz`, `.zst`, else plain), one a line. A document without `_rev`
-    /// is announced at a revision that its bytes determine. Of several with one name the last counts.
+    /// Makes a world of the packuments in these files (`.gz`, `.zst`, else plain), one a line. A document without
+    /// `_rev` is announced at a revision that its bytes determine. Of several with one name the last counts.
     ///
     /// # Errors
-    /// [`SampleError::Read`] when a file cannot be read, [`SampleError::Line`] when a line is no packument.
+    /// Fails with [`SampleError::Read`] when a file cannot be read, and with [`SampleError::Line`] when a line is no
+    /// packument.
     pub fn from_ndjson<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, SampleError> {
         let mut world = World::new();
         for path in paths {
@@ -45,7 +46,7 @@ impl World {
     /// Adds the packuments of one more file; see [`World::from_ndjson`].
     ///
     /// # Errors
-    /// As there.
+    /// Fails as [`World::from_ndjson`] does.
     pub fn add_ndjson(&mut self, path: &Path) -> Result<(), SampleError> {
         let mut packages = Vec::new();
         for_each_line(path, |name, revision, line| {
@@ -56,11 +57,11 @@ impl World {
         Ok(())
     }
 
-    /// Serves the lines of this file as the abbreviated forms of the packages that they name, instead of forms that
-    /// are derived. Names that the world does not have are passed over.
+    /// Serves the lines of this file as the abbreviated forms of the packages that they name, instead of derived forms.
+    /// Names that the world does not have are skipped.
     ///
     /// # Errors
-    /// As [`World::from_ndjson`].
+    /// Fails as [`World::from_ndjson`] does.
     pub fn with_abbreviated_ndjson(mut self, path: &Path) -> Result<Self, SampleError> {
         for_each_line(path, |name, _, line| {
             let Ok(position) = self.position(name) else { return };

@@ -1,4 +1,4 @@
-//! Which form of a package's document answers a request, with its validators: full or abbreviated, gzip or not, 304.
+//! The form of a package's document in a response, and its validators: full or abbreviated, gzip or not, 304.
 //!
 //! Not here: the bytes themselves (`document.rs`).
 
@@ -13,20 +13,20 @@ use super::world::World;
 
 const INSTALL_FORM: &str = "application/vnd.npm.install-v1+json";
 
-/// What is at a package's address. It owns what it needs, so that the world is free while an answer is made.
+/// The content of a package's address. It owns its parts: the world is not locked while a response is made.
 pub(super) enum Found {
     Nothing,
     Blocked,
     Document { document: Arc<Document>, seq: u64 },
 }
 
-/// Which document is looked up in a package's place.
+/// The document that is looked up in a package's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Instead {
     Itself,
-    /// The revision before, when there was one.
+    /// The revision before, if there was one.
     Previous,
-    /// Another package's; the next one's when none is named.
+    /// Another package's document; the next one's if none is named.
     Other(Option<String>),
 }
 
@@ -53,7 +53,7 @@ pub(super) fn find(world: &World, name: &str, instead: &Instead) -> Found {
 }
 
 impl Found {
-    /// Whether the answer can be given at once, without compressing or deriving anything.
+    /// Returns whether the response needs no compressing or deriving.
     pub(super) fn is_ready(&self, asked: &Asked, may_compress: bool) -> bool {
         match self {
             Found::Nothing | Found::Blocked => true,
@@ -63,7 +63,7 @@ impl Found {
         }
     }
 
-    /// The packument as asked for.
+    /// Returns the packument in the requested form.
     pub(super) fn packument(&self, asked: &Asked, may_compress: bool) -> Answer {
         let (document, seq) = match self {
             Found::Nothing => return Answer::not_found(),
@@ -73,7 +73,7 @@ impl Found {
         let abbreviated = wants_abbreviated(asked);
         let form = if abbreviated { document.abbreviated() } else { document.full() };
         let compressed = may_compress && asked.accepts_gzip();
-        // The front compresses on the way out, which makes a strong tag weak.
+        // The CDN compresses on the way out, which makes a strong tag weak.
         let tag = if compressed { format!("W/\"{}\"", form.tag()) } else { format!("\"{}\"", form.tag()) };
         let unchanged = asked.if_none_match.as_deref().is_some_and(|validators| matches(validators, form.tag()));
         let mut answer = if unchanged {
@@ -90,7 +90,7 @@ impl Found {
         answer.with("vary", "accept-encoding, accept")
     }
 
-    /// Only the tags of the document, without validators.
+    /// Returns only the tags of the document, without validators.
     pub(super) fn dist_tags(&self) -> Answer {
         match self {
             Found::Nothing => Answer::not_found(),
@@ -104,7 +104,8 @@ impl Found {
     }
 }
 
-/// Any mention of the install form, and any `*/*`, gives the abbreviated form, whatever the q values say.
+/// Returns whether the client wants the abbreviated form: any mention of the install form, or any `*/*`, whatever the q
+/// values.
 fn wants_abbreviated(asked: &Asked) -> bool {
     asked.accept.as_deref().is_some_and(|accept| accept.contains("install-v1") || accept.contains("*/*"))
 }

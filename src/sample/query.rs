@@ -1,6 +1,6 @@
-//! The query string of a request to the replication endpoints: what npm accepts, and what it answers 400.
+//! The query string of a request to the replication endpoints: the parameters that npm accepts, and those that get 400.
 //!
-//! Not here: what the accepted parameters mean (`all_docs.rs`, `changes.rs`).
+//! Not here: the meaning of the accepted parameters (`all_docs.rs`, `changes.rs`).
 
 use percent_encoding::percent_decode_str;
 
@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 const DEFAULT_LIMIT: usize = 1000;
 const LARGEST_LIMIT: usize = 10_000;
 
-/// The request is one that npm answers 400 `"Bad Request"`.
+/// The request gets 400 `"Bad Request"` from npm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refused;
 
@@ -19,7 +19,7 @@ pub(super) enum Key {
     Text(String),
 }
 
-/// The parameters in their order, decoded; `;` separates as `&` does.
+/// Returns the parameters in their order, decoded. `;` separates as `&` does.
 pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, Refused> {
     let decode = |text: &str| {
         let spaced = text.replace('+', " ");
@@ -59,7 +59,7 @@ pub(super) fn number(text: &str) -> Result<u64, Refused> {
     text.parse().map_err(|_| Refused)
 }
 
-/// A page's limit; none given is the default.
+/// Returns a page's limit; the default if none is given.
 pub(super) fn limit(text: Option<&str>) -> Result<usize, Refused> {
     let limit = text.map_or(Ok(DEFAULT_LIMIT as u64), number)?;
     usize::try_from(limit).ok().filter(|limit| *limit <= LARGEST_LIMIT).ok_or(Refused)

@@ -1,8 +1,8 @@
-//! Numbers that look random and are the same for ever: a small generator and a hash.
+//! Numbers that look random and never change: a small generator and a hash.
 //!
-//! Own code instead of a crate, because a seeded world promises the same bytes for the same seed, and generators in
-//! crates change their streams between versions. Integers only: floating point functions differ between platforms.
-//! Not here: anything that must be unpredictable.
+//! It is our own code instead of a crate: a seeded world promises the same bytes for the same seed, and generators in
+//! crates change their streams between versions. Integers only: floating point functions differ between platforms. Not
+//! here: anything that must be unpredictable.
 
 /// The SplitMix64 generator.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ fn mix(mut state: u64) -> u64 {
 }
 
 impl Random {
-    /// A stream of its own for every pair of seed and label.
+    /// Makes a separate stream for every pair of seed and label.
     pub(super) fn new(seed: u64, label: u64) -> Self {
         Random(mix(seed.wrapping_add(GOLDEN)) ^ mix(label.wrapping_mul(GOLDEN)))
     }
@@ -27,27 +27,27 @@ impl Random {
         mix(self.0)
     }
 
-    /// A number in `0..bound`; 0 when `bound` is 0.
+    /// Returns a number in `0..bound`; 0 when `bound` is 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// A number in `low..=high`.
+    /// Returns a number in `low..=high`.
     pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low) + 1)
     }
 
-    /// True in `share` of 1,000 cases.
+    /// Returns true in `share` of 1,000 cases.
     pub(super) fn per_mille(&mut self, share: u64) -> bool {
         self.below(1000) < share
     }
 
-    /// One of the items; the items must not be empty.
+    /// Returns one of the items; the items must not be empty.
     pub(super) fn pick<'a, T: ?Sized>(&mut self, items: &[&'a T]) -> &'a T {
         items[self.below(items.len() as u64) as usize]
     }
 
-    /// An index in `0..count` with a long tail: index `i` comes up about as often as `1 / (i + 1)`.
+    /// Returns an index in `0..count` with a long tail: index `i` comes up about as often as `1 / (i + 1)`.
     pub(super) fn long_tail(&mut self, count: u64) -> u64 {
         let bits = u64::from(64 - count.leading_zeros());
         loop {
@@ -59,7 +59,7 @@ impl Random {
         }
     }
 
-    /// `byte_count` bytes in lower-case hexadecimal.
+    /// Returns `byte_count` bytes in lower-case hexadecimal.
     pub(super) fn hex(&mut self, byte_count: usize) -> String {
         let mut text = String::with_capacity(byte_count * 2);
         while text.len() < byte_count * 2 {
@@ -69,7 +69,7 @@ impl Random {
         text
     }
 
-    /// Some bytes in base64: `length` characters, `padding` of them `=` at the end.
+    /// Returns some bytes in base64: `length` characters, `padding` of them `=` at the end.
     pub(super) fn base64(&mut self, length: usize, padding: usize) -> String {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let drawn = length.saturating_sub(padding);
@@ -82,7 +82,7 @@ impl Random {
     }
 }
 
-/// A 128-bit hash of some bytes, eight at a time. It tells contents apart; it protects nothing.
+/// Returns a 128-bit hash of some bytes, eight at a time. It tells contents apart; it protects nothing.
 pub(super) fn hash(bytes: &[u8]) -> u128 {
     let (mut low, mut high) = (bytes.len() as u64 ^ GOLDEN, 0x6a09_e667_f3bc_c908u64);
     let mut words = bytes.chunks_exact(8);

@@ -1,6 +1,6 @@
-//! What was asked: a request as it was read, what it is aimed at, and the record of it.
+//! The record of requests: a request as read, its target, and its record.
 //!
-//! Not here: what is answered.
+//! Not here: responses.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
@@ -8,10 +8,10 @@ use percent_encoding::percent_decode_str;
 
 use super::faults::Kind;
 
-/// A request that the server answered, or began to answer.
+/// A request that the server responded to, or began to respond to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRequest {
-    /// How many requests came before this one, since the server started.
+    /// The number of requests before this one, since the server started.
     pub order: u64,
     /// `GET`, `HEAD`, …
     pub method: String,
@@ -19,7 +19,7 @@ pub struct RecordedRequest {
     pub path: String,
     /// The query as it was sent, empty when there was none.
     pub query: String,
-    /// What the path is aimed at.
+    /// The target of the path.
     pub kind: Kind,
     /// The package that the path names.
     pub package: Option<String>,
@@ -35,15 +35,15 @@ pub struct RecordedRequest {
     pub authorization: Option<String>,
     /// The header `User-Agent`.
     pub user_agent: Option<String>,
-    /// The status that was answered.
+    /// The status of the response.
     pub status: u16,
-    /// The size of the body that was announced, encoded as sent.
+    /// The announced size of the body, encoded as sent.
     pub body_size_bytes: u64,
-    /// Whether a scripted fault or a limit of capacity made the answer.
+    /// Whether a scripted fault or a limit of capacity made the response.
     pub faulty: bool,
 }
 
-/// What a path is aimed at.
+/// The target of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     Root,
@@ -53,11 +53,11 @@ pub(super) enum Target {
     Document,
     Packument(String),
     DistTags(String),
-    /// Another path, in clear.
+    /// Another path, decoded.
     Nothing(String),
 }
 
-/// A request as far as an answer depends on it.
+/// The parts of a request that a response depends on.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) method: String,
@@ -141,8 +141,8 @@ impl Asked {
     }
 }
 
-/// What a path is aimed at. As fronts do, dot segments are resolved after decoding: `/@x%2F..` is the root, and a
-/// client that sends it asked for another page than it meant.
+/// Returns the target of a path. As CDNs do, it resolves dot segments after decoding: `/@x%2F..` is the root, and a
+/// client that sends it requests another page than it meant.
 fn target(path: &str) -> Target {
     let Ok(clear) = percent_decode_str(path).decode_utf8() else { return Target::Nothing(path.to_owned()) };
     let clear = resolve_dot_segments(&clear);

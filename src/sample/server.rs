@@ -1,6 +1,6 @@
 //! The server: a world behind HTTP/1.1 on loopback, on threads of its own, until it is dropped.
 //!
-//! Not here: what the answers say (`all_docs.rs`, `changes.rs`, `packument.rs`).
+//! Not here: the content of responses (`all_docs.rs`, `changes.rs`, `packument.rs`).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -28,21 +28,21 @@ use super::record::{Asked, RecordedRequest, Target};
 use super::world::World;
 use super::{all_docs, changes};
 
-/// Documents that are compressed or derived at a time; more would take the processor from the client.
+/// The documents that are compressed or derived at a time; more would take the processor from the client.
 const COMPRESSING_THREADS: usize = 2;
 
-/// How a server listens and what it keeps.
+/// The settings of a server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where it listens; port 0 is one that is free. Default: a free port on loopback.
+    /// The address to listen on; port 0 picks a free one. Default: a free port on loopback.
     pub address: SocketAddr,
     /// Whether requests are kept for [`SampleServer::requests`]. Default: yes.
     pub records_requests: bool,
-    /// Whether bodies are compressed for those who accept it. Default: yes, as npm's are.
+    /// Whether bodies are compressed for clients that accept it. Default: yes, as npm's are.
     pub compresses: bool,
-    /// Threads that answer. Default: 1, which hands out more than one client of this library can take.
+    /// The server's threads. Default: 1, which serves more than one client of this library can take.
     pub worker_threads: usize,
-    /// What goes wrong, from the start. Default: nothing.
+    /// The faults from the start. Default: none.
     pub faults: FaultScript,
 }
 
@@ -58,8 +58,8 @@ impl Default for Options {
     }
 }
 
-/// A running registry. It has its own threads, so that it serves synchronous code, and runtimes whose time is
-/// paused; all its connections end when it is dropped.
+/// A running registry. It has its own threads, so it can serve synchronous code and runtimes whose time is paused. All
+/// its connections end when it is dropped.
 #[derive(Debug)]
 pub struct SampleServer {
     address: SocketAddr,
@@ -83,7 +83,7 @@ impl SampleServer {
     /// Starts to serve a world.
     ///
     /// # Errors
-    /// [`SampleError::Start`] when the address cannot be listened on or threads cannot be had.
+    /// Fails with [`SampleError::Start`] when the address or the threads are not available.
     pub fn start(world: World, options: Options) -> Result<Self, SampleError> {
         let failed = |source| SampleError::Start { address: options.address, source };
         let listener = std::net::TcpListener::bind(options.address).map_err(failed)?;
@@ -110,29 +110,30 @@ impl SampleServer {
             let _entered = runtime.enter();
             tokio::net::TcpListener::from_std(listener).map_err(failed)?
         };
-        // Small answers must not wait for the other side's acknowledgement; one that fails to say so is only slower.
+        // Small responses must not wait for the other side's acknowledgement; a failure here only makes it slower.
         let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
         let router = Router::new().fallback(answer).with_state(shared.clone());
         runtime.spawn(async move { axum::serve(listener, router).await });
         Ok(SampleServer { address, url: format!("http://{address}"), shared, runtime: Some(runtime) })
     }
 
-    /// Its address as a URL without a slash at the end: `http://127.0.0.1:40001`.
+    /// Returns its address as a URL without a slash at the end: `http://127.0.0.1:40001`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The world, to look at or to change between two answers. Nothing is answered while the guard is held.
+    /// Returns the world, to read or to change between two responses. The server does not respond while the guard is
+    /// held.
     pub fn world(&self) -> RwLockWriteGuard<'_, World> {
         self.shared.world.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The requests so far, in the order of their arrival; see [`Options::records_requests`].
+    /// Returns the requests so far, in the order of their arrival; see [`Options::records_requests`].
     pub fn requests(&self) -> Vec<RecordedRequest> {
         let mut requests = lock(&self.shared.requests).clone();
         requests.sort_by_key(|request| request.order);
@@ -144,17 +145,17 @@ impl SampleServer {
         lock(&self.shared.requests).clear();
     }
 
-    /// How many requests there were since the start, recorded or not.
+    /// Returns the number of requests since the start, recorded or not.
     pub fn request_count(&self) -> u64 {
         self.shared.request_count.load(Ordering::Relaxed)
     }
 
-    /// The most requests that were in work at once, each from its arrival until its answer began to be sent.
+    /// Returns the most requests that were in work at once, each from its arrival until its response began to be sent.
     pub fn most_in_work(&self) -> u32 {
         self.shared.most_in_work.load(Ordering::Relaxed)
     }
 
-    /// The script that is being played.
+    /// Returns the script that is being played.
     pub fn faults(&self) -> FaultScript {
         lock(&self.shared.faults).script().clone()
     }
@@ -177,7 +178,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How an answer travels.
+/// The way a response is sent.
 struct Delivery {
     between_chunks: Duration,
     chunk_bytes: usize,
@@ -213,7 +214,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let answer = match action {
         None => right_answer(&shared, &asked, Instead::Itself).await,
         Some(Action::Status { code, retry_after, body }) => {
-            let mut answer = Answer::lake_metadata(code);
+            let mut answer = Answer::cdn_page(code);
             if let Some(body) = body {
                 answer.body = body.into();
             }
@@ -222,7 +223,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                 None => answer,
             }
         }
-        Some(Action::HtmlWith200) => Answer::lake_metadata(200),
+        Some(Action::HtmlWith200) => Answer::cdn_page(200),
         Some(Action::Body(body)) => Answer::new(200, JSON, body),
         Some(Action::Unasked304) => Answer { status: 304, headers: Vec::new(), body: Bytes::new() },
         Some(Action::Unauthorized401) => Answer::unauthorized(),
@@ -249,7 +250,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     response(answer, delivery)
 }
 
-/// The answer of a registry without faults. The world is locked only while it is looked up.
+/// Returns the response of a registry without faults. It locks the world only during the look-up.
 async fn right_answer(shared: &Arc<Shared>, asked: &Asked, instead: Instead) -> Answer {
     if !matches!(asked.method.as_str(), "GET" | "HEAD") {
         return Answer::method_not_allowed();
@@ -257,7 +258,7 @@ async fn right_answer(shared: &Arc<Shared>, asked: &Asked, instead: Instead) -> 
     match &asked.target {
         Target::Root => root(&shared.read_world()),
         Target::AllDocs => shared.page(asked, None, |world| all_docs::page(world, &asked.query)),
-        // Pages of the feed are cached for four hours at npm's front.
+        // npm's CDN caches pages of the feed for four hours.
         Target::Changes => shared.page(asked, Some("max-age=14400"), |world| changes::page(world, &asked.query)),
         Target::Document => Answer::no_documents_here(),
         Target::Nothing(path) => Answer::no_such_resource(path),
@@ -288,7 +289,8 @@ impl Shared {
         }
     }
 
-    /// Compressing and deriving a large document takes long: other requests are answered meanwhile.
+    /// Makes the response for a document. Compressing and deriving a large one takes long: other requests are served
+    /// meanwhile.
     async fn packument(&self, found: Found, asked: &Asked) -> Answer {
         let compresses = self.compresses;
         if found.is_ready(asked, compresses) {
@@ -296,7 +298,7 @@ impl Shared {
         }
         let asked = asked.clone();
         let made = tokio::task::spawn_blocking(move || found.packument(&asked, compresses)).await;
-        made.unwrap_or_else(|_| Answer::lake_metadata(500))
+        made.unwrap_or_else(|_| Answer::cdn_page(500))
     }
 }
 
@@ -333,9 +335,9 @@ fn response(answer: Answer, delivery: Option<Delivery>) -> Response {
     })
 }
 
-/// The body in chunks with waits between them, ending in a lost connection when it is to be cut.
+/// Returns the body in chunks with waits between them. It ends in a lost connection when the body is to be cut.
 fn slow_body(body: Bytes, delivery: Delivery) -> impl stream::Stream<Item = std::io::Result<Bytes>> + Send {
-    // A body of a known length that came whole would be no fault.
+    // A body of a known length that arrived whole would be no fault.
     let cut = delivery.cut_at_byte.map(|at| match delivery.framing {
         Framing::ContentLength => at.min(body.len().saturating_sub(1)),
         Framing::Chunked => at.min(body.len()),
@@ -351,7 +353,7 @@ fn slow_body(body: Bytes, delivery: Delivery) -> impl stream::Stream<Item = std:
                 return Some((Ok(chunk), sent));
             }
             cut?;
-            // What was sent before leaves the buffers while this waits; then the connection is dropped.
+            // This wait lets the sent bytes leave the buffers; then the connection is dropped.
             tokio::time::sleep(Duration::from_millis(1)).await;
             Some((Err(std::io::Error::other("the connection is lost")), usize::MAX))
         }

@@ -1,21 +1,21 @@
-//! Small documents for names that a range needs and nobody looks into: made on demand from the name alone.
+//! Small documents for names that a range needs and no test inspects: made on demand from the name alone.
 //!
 //! Not here: realistic packages (`seeded/`).
 
 use super::json::quoted;
 use super::random::hash;
 
-/// The revision of a small document.
+/// Returns the revision of a small document.
 pub(super) fn small_revision(name: &str) -> String {
     format!("1-{:032x}", hash(name.as_bytes()))
 }
 
-/// A packument with one version, without dependencies.
+/// Returns a packument with one version, without dependencies.
 pub(super) fn small_document(name: &str) -> Vec<u8> {
     first_document(name, &small_revision(name), "1.0.0", "2020-02-02T02:02:02.020Z").into_bytes()
 }
 
-/// The packument of a package that has just published its first version.
+/// Returns the packument of a package that has just published its first version.
 pub(super) fn first_document(name: &str, revision: &str, version: &str, time: &str) -> String {
     let (id, number) = (quoted(name), quoted(version));
     let entry = version_entry(name, version);
@@ -34,7 +34,7 @@ pub(super) fn first_document(name: &str, revision: &str, version: &str, time: &s
     )
 }
 
-/// A version's object with the members that every version has.
+/// Returns a version's object with the members that every version has.
 pub(super) fn version_entry(name: &str, version: &str) -> String {
     let digest = hash(format!("{name}@{version}").as_bytes());
     format!(
@@ -51,7 +51,7 @@ pub(super) fn version_entry(name: &str, version: &str) -> String {
     )
 }
 
-/// Where a version's tarball would lie, on a host that does not exist.
+/// Returns the address of a version's tarball, on a host that does not exist.
 pub(super) fn tarball_url(name: &str, version: &str) -> String {
     let base = name.rsplit('/').next().unwrap_or(name);
     format!("https://registry.example/{name}/-/{base}-{version}.tgz")

@@ -1,6 +1,6 @@
-//! The packages of a sample registry and the feed of their changes: what a server serves a view of.
+//! The packages of a sample registry and the feed of their changes: a server serves views of them.
 //!
-//! Not here: how a world comes to be (`seeded/`, `odd/`, `ndjson.rs`) and what happens to one package (`edits.rs`).
+//! Not here: making a world (`seeded/`, `odd/`, `ndjson.rs`) and editing one package (`edits.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,7 +15,7 @@ use super::small::{small_document, small_revision};
 
 /// A registry's packages in byte order of their names, and the feed of their changes.
 ///
-/// Everything in it is a function of how it was made and edited: no clock, no chance.
+/// All of it is a function of its construction and its edits: no clock, no chance.
 #[derive(Default)]
 pub struct World {
     /// Sorted by name: a vector, because a page's `offset` is the rank of its first row.
@@ -27,7 +27,7 @@ pub struct World {
     pub(super) update_seq: u64,
 }
 
-/// How much a [`World`] holds.
+/// The size of a [`World`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorldCounts {
     /// Names that `_all_docs` lists.
@@ -43,13 +43,13 @@ pub(super) struct Package {
     pub(super) name: Arc<str>,
     pub(super) seq: u64,
     pub(super) content: Content,
-    /// What a stale answer serves.
+    /// The document of a stale response.
     pub(super) previous: Option<Arc<Document>>,
 }
 
-/// Where a package's document comes from.
+/// The source of a package's document.
 pub(super) enum Content {
-    /// A small document that the name alone determines: nothing is kept, so that names are cheap.
+    /// A small document that the name alone determines. It is not kept, so names are cheap.
     Small,
     /// A document with its announced revision.
     Stored { revision: Box<str>, document: Arc<Document> },
@@ -59,7 +59,7 @@ pub(super) enum Content {
 pub(super) struct Departed {
     pub(super) seq: u64,
     pub(super) revision: String,
-    /// What its address still answers with 200; without it the answer is 404.
+    /// The document that its address still returns with 200; without it the address returns 404.
     pub(super) tombstone: Option<Arc<Document>>,
 }
 
@@ -85,13 +85,13 @@ impl Package {
 }
 
 impl World {
-    /// A registry without packages.
+    /// Makes a registry without packages.
     pub fn new() -> Self {
         World::default()
     }
 
-    /// Adds small packages of one version for names that are not there yet. Their documents are made on demand, so
-    /// that a name costs little more than its own bytes.
+    /// Adds small packages of one version for names that do not exist yet. Their documents are made on demand, so a
+    /// name costs little more than its own bytes.
     pub fn add_names<N: AsRef<str>>(&mut self, names: impl IntoIterator<Item = N>) {
         let new: Vec<Package> = names
             .into_iter()
@@ -106,33 +106,33 @@ impl World {
         self.put(name, revision, Document::from_bytes(bytes.into()));
     }
 
-    /// How much is in it.
+    /// Returns its size.
     pub fn counts(&self) -> WorldCounts {
         WorldCounts { packages: self.packages.len(), departed: self.departed.len(), update_seq: self.update_seq }
     }
 
-    /// The names that `_all_docs` lists, in its order.
+    /// Returns the names that `_all_docs` lists, in its order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.packages.iter().map(|package| &*package.name)
     }
 
-    /// The revision that a name is announced at.
+    /// Returns the announced revision of a name.
     pub fn revision(&self, name: &str) -> Option<String> {
         self.find(name).map(|package| package.revision().into_owned())
     }
 
-    /// The bytes that a full packument is served with.
+    /// Returns the bytes of a full packument as served.
     pub fn document(&self, name: &str) -> Option<Bytes> {
         self.find(name).map(|package| package.document().full().plain().clone())
     }
 
-    /// The bytes that an abbreviated packument is served with.
+    /// Returns the bytes of an abbreviated packument as served.
     pub fn abbreviated_document(&self, name: &str) -> Option<Bytes> {
         self.find(name).map(|package| package.document().abbreviated().plain().clone())
     }
 
-    /// Compresses all full documents now, on so many threads, so that a bench does not measure it. Otherwise each is
-    /// compressed when it is first asked for.
+    /// Compresses all full documents now, on this many threads, so a bench does not measure it. Otherwise each is
+    /// compressed at the first request for it.
     pub fn prepare(&self, thread_count: usize) {
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -157,7 +157,7 @@ impl World {
         self.position(name).ok().and_then(|position| self.packages.get(position))
     }
 
-    /// The changes after `since`, oldest first.
+    /// Returns the changes after `since`, oldest first.
     pub(super) fn changes_after(&self, since: u64) -> impl DoubleEndedIterator<Item = (u64, &Arc<str>)> {
         self.feed.range((Bound::Excluded(since), Bound::Unbounded)).map(|(seq, name)| (*seq, name))
     }

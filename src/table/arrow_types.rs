@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 
 use super::spec::ColumnType;
 
-/// The Arrow type of a column.
+/// Returns the Arrow type of a column.
 pub(super) fn data_type(column_type: ColumnType) -> DataType {
     match column_type {
         ColumnType::Text => DataType::Utf8,
@@ -21,13 +21,13 @@ pub(super) fn data_type(column_type: ColumnType) -> DataType {
     }
 }
 
-/// The items of a list of texts.
+/// Returns the field of the items of a list of texts.
 pub(super) fn item_field() -> FieldRef {
     static FIELD: LazyLock<FieldRef> = LazyLock::new(|| Arc::new(Field::new("item", DataType::Utf8, false)));
     Arc::clone(&FIELD)
 }
 
-/// The items of a list of commands.
+/// Returns the field of the items of a list of commands.
 pub(super) fn command_field() -> FieldRef {
     static FIELD: LazyLock<FieldRef> = LazyLock::new(|| {
         let parts = ["name", "path"].map(|part| Field::new(part, DataType::Utf8, false));
@@ -36,7 +36,7 @@ pub(super) fn command_field() -> FieldRef {
     Arc::clone(&FIELD)
 }
 
-/// `field` with the type of `array`: that of the schema, or a dictionary of it where rows repeat each other.
+/// Returns `field` with the type of `array`: that of the schema, or a dictionary of it where rows repeat each other.
 pub(super) fn typed_as(field: &FieldRef, array: &ArrayRef) -> FieldRef {
     if field.data_type() == array.data_type() {
         return Arc::clone(field);

@@ -1,12 +1,12 @@
-//! The macro by which a table's file declares its columns, each once.
+//! The macro that declares the columns of a table's file, each once.
 
 /// Makes the builder of a table from its columns: the struct with a builder for each column, `COLUMNS` (their
 /// descriptions, in the same order), and the methods `rows`, `buffered_bytes` and `take_batch`. The first column is
 /// `name`.
 ///
-/// A column is `name: Builder = required("What it says.").in_unit("bytes"),` or `optional(…)`; the calls behind are those of
-/// [`ColumnSpec`](super::spec::ColumnSpec). Members under `with` are no columns: what is remembered of the rows so far, and
-/// forgotten with them.
+/// A column is `name: Builder = required("What it says.").in_unit("bytes"),` or `optional(…)`; the calls after it are
+/// those of [`ColumnSpec`](super::spec::ColumnSpec). Members under `with` are no columns: they remember the rows so
+/// far, and are reset with them.
 macro_rules! columns {
     (
         $(#[$attribute:meta])*
@@ -31,17 +31,17 @@ macro_rules! columns {
                 )$(.$hint($($argument),*))*
             ),+];
 
-            /// Rows since the last batch.
+            /// Returns the number of rows since the last batch.
             $visibility fn rows(&self) -> usize {
                 self.name.rows()
             }
 
-            /// Bytes that the rows since the last batch take, about.
+            /// Returns about how many bytes the rows since the last batch take.
             $visibility fn buffered_bytes(&self) -> usize {
                 0 $(+ $crate::table::column::Column::size_bytes(&self.$column))+
             }
 
-            /// The rows since the last batch. Fails only by a mistake of this program's own.
+            /// Returns the rows since the last batch. Fails only by a bug of this program.
             $visibility fn take_batch(&mut self) -> $crate::error::Result<arrow::array::RecordBatch> {
                 $($(self.$state = Default::default();)+)?
                 $crate::table::schema::record_batch($crate::table::TableKind::$kind, &mut [$(&mut self.$column),+])

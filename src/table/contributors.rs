@@ -1,6 +1,6 @@
 //! The `contributors` table: a contributor of a package.
 //!
-//! A table of its own, since SQL over the raw documents cannot make it: people stand there as objects, as lines
+//! It is a table of its own, since SQL over the raw documents cannot make it: people stand there as objects, as lines
 //! `Name <email> (url)`, or as lists of either.
 
 use super::column::{NumberColumn, TextColumn};

@@ -1,4 +1,4 @@
-//! The `dependencies` table: one edge from a version to what it depends on.
+//! The `dependencies` table: one edge from a version to a package that it depends on.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::npm::QuirkCode;
 use crate::npm::json::Kind;
 use crate::npm::packument::{Span, VersionMember};
 
-/// The kinds in their order, each with the member that it is read from.
+/// The kinds in their order, each with the member that holds it.
 const KINDS: [(&str, VersionMember); 5] = [
     ("prod", VersionMember::Dependencies),
     ("dev", VersionMember::DevDependencies),
@@ -20,7 +20,7 @@ const KINDS: [(&str, VersionMember); 5] = [
     ("bundled", VersionMember::BundleDependencies),
 ];
 
-/// The values that the rows of one kind are made of.
+/// The values that the rows of one kind come from.
 type Sources = [Option<Span>; 3];
 
 pub(super) const TABLE: TableSpec = TableSpec {
@@ -51,7 +51,7 @@ columns! {
     with {
         /// A row of each kind.
         kind_rows: [usize; KINDS.len()],
-        /// What the rows of each kind were last made of, within one document.
+        /// The sources of the last rows of each kind, within one document.
         made: [Option<(Sources, Range<usize>)>; KINDS.len()],
     }
 }
@@ -62,7 +62,7 @@ impl DocumentTable for DependenciesTable {
         self.made = Default::default();
     }
 
-    /// Adds the edges of one version. Where the version repeats the one before it, so do its rows.
+    /// Adds the edges of one version. Where the version repeats the one before it, its rows repeat too.
     fn push_version<'t>(&mut self, reader: &mut Reader<'_>, version: &mut VersionMembers<'_, 't>) {
         let values = &version.values;
         let before = self.dependency.rows();
@@ -84,7 +84,7 @@ impl DocumentTable for DependenciesTable {
                         let like = made.as_ref().map_or(from..from, |(_, rows)| rows.clone());
                         self.push_edges(reader, values, member, like, version.entries);
                     }
-                    // What had quirks is read again, so that each version has its own.
+                    // Members with quirks are read again: each version notes its own.
                     let is_clean = reader.quirks.rows() == quirks;
                     *made = is_clean.then(|| (sources, from..self.dependency.rows()));
                 }
@@ -108,7 +108,7 @@ impl DocumentTable for DependenciesTable {
 }
 
 impl DependenciesTable {
-    /// Adds the edges of one kind. `like` are rows that are likely to be much the same.
+    /// Adds the edges of one kind. `like` are rows that are probably much the same.
     fn push_edges<'t>(
         &mut self,
         reader: &mut Reader<'_>,
@@ -129,7 +129,7 @@ impl DependenciesTable {
         }
         reader.object(field, raw, entries);
         for entry in entries.iter() {
-            // The same dependency stands in the same order, but for one that is new or gone.
+            // The dependencies stand in the same order, except for new or missing ones.
             let next = self.dependency.push_among(&mut like, 2, &entry.key);
             match entry.string() {
                 Some(requirement) => {
@@ -151,7 +151,7 @@ impl DependenciesTable {
         }
     }
 
-    /// Says of each peer in `peers` whether it is optional.
+    /// Records for each peer in `peers` whether it is optional.
     fn push_optional(&mut self, reader: &mut Reader<'_>, values: &VersionValues<'_>, peers: &[Entry<'_>]) {
         let field = VersionMember::PeerDependenciesMeta.key();
         let metas = reader.entries(field, values.raw(VersionMember::PeerDependenciesMeta)).unwrap_or_default();
@@ -189,7 +189,7 @@ impl DependenciesTable {
     }
 }
 
-/// The spans that the rows of a kind are made of; `None` if there is none.
+/// Returns the spans that the rows of a kind come from; `None` if there is none.
 fn sources_of(values: &VersionValues<'_>, member: VersionMember) -> Option<Sources> {
     let span = |member| values.member(member).map(|found| found.value);
     let sources = match member {

@@ -20,7 +20,7 @@ columns! {
 impl DocumentTable for DistTagsTable {}
 
 impl DistTagsTable {
-    /// Adds the tags of `dist-tags`, or of `tags` where old documents have them. Gives the version of `latest`.
+    /// Adds the tags of `dist-tags`, or of `tags` in old documents. Returns the version of `latest`.
     pub(super) fn push(
         &mut self,
         reader: &mut Reader<'_>,

@@ -8,7 +8,7 @@ pub(super) const TABLE: TableSpec =
     TableSpec { rows_of: RowsOf::Name, stored_bytes_per_row: 40, ..TableSpec::new(1, DocsBuilder::COLUMNS) };
 
 columns! {
-    /// Builds batches of the `docs` table. Rows stand as they were pushed.
+    /// Builds batches of the `docs` table. Rows keep the order in which they were pushed.
     pub struct DocsBuilder of Docs {
         name: TextColumn = required("The package's name.").unique().encoded_as(ColumnEncoding::SharedPrefixes),
         rev: TextColumn = required("The revision that the registry announced for it.").unique().without_statistics(),
@@ -17,7 +17,7 @@ columns! {
 }
 
 impl DocsBuilder {
-    /// A builder without rows.
+    /// Makes a builder without rows.
     pub fn new() -> Self {
         DocsBuilder::default()
     }

@@ -1,4 +1,4 @@
-//! One document to rows of all tables that are a function of the documents.
+//! Turns one document into the rows of all tables that are a function of the documents.
 
 use std::borrow::Cow;
 
@@ -16,33 +16,33 @@ use crate::npm::json::{Kind, RawString};
 use crate::npm::packument::{DocumentMember, Outline};
 use crate::npm::{Outcome, QuirkCode, Representation, Revision};
 
-/// Rows are made into batches of their own at this size, so that no column of 32-bit offsets can overflow, and a
-/// column that grows is not copied over and over.
+/// The size at which rows become a batch of their own: no column of 32-bit offsets can overflow, and a growing column
+/// is not copied over and over.
 const BATCH_BYTES: usize = 32 << 20;
-/// After so many versions of one document it is looked whether its rows fill a batch,
+/// The number of versions of one document between two checks of whether its rows fill a batch.
 const VERSIONS_BETWEEN_LOOKS: usize = 64;
-/// and after each version of more bytes than these.
+/// A version of more bytes than these is followed by the same check.
 const LARGE_VERSION_BYTES: u32 = 64 << 10;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// A document, and what is known of it without looking inside.
+/// A document, and the facts that are known without parsing it.
 #[derive(Debug, Clone, Copy)]
 pub struct DocumentInput<'a> {
-    /// The name that was asked for. Rows carry this one.
+    /// The requested name. Rows carry this one.
     pub name: &'a str,
     /// The revision that was announced.
     pub announced_rev: &'a str,
-    /// The form that was asked for.
+    /// The requested form.
     pub representation: Representation,
-    /// The document as served. Where documents are kept, it is held until its row is taken, and not copied.
+    /// The document as served. With `keep_raw` the tables hold it until its row is taken, and do not copy it.
     pub bytes: &'a Bytes,
 }
 
 /// Takes rows, table by table.
 pub type Drain<'a> = dyn FnMut(Vec<(TableKind, RecordBatch)>) -> Result<()> + 'a;
 
-/// What a document turned out to be.
+/// The result of decoding a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
     /// Present, Tombstone or Malformed.
@@ -51,11 +51,11 @@ pub struct Decoded {
     pub rev: Option<Revision>,
     /// The document's own `name`, else `_id`.
     pub served_name: Option<String>,
-    /// Why it is malformed.
+    /// The reason why it is malformed.
     pub detail: Option<String>,
 }
 
-/// The rows of documents, table by table, until they are taken as batches. Rows stand in the order of the documents.
+/// The rows of documents, table by table, until they are taken as batches. Rows keep the order of the documents.
 #[derive(Debug, Default)]
 pub struct DocumentTables {
     keep_raw: bool,
@@ -69,19 +69,20 @@ pub struct DocumentTables {
 }
 
 impl DocumentTables {
-    /// Tables without rows. Without `keep_raw` the table `packuments` stays empty.
+    /// Makes tables without rows. Without `keep_raw` the table `packuments` stays empty.
     pub fn new(keep_raw: bool) -> Self {
         DocumentTables { keep_raw, ..DocumentTables::default() }
     }
 
-    /// Adds the rows of a document. A document that is no packument is malformed: it has a row in `packuments`, none
-    /// elsewhere.
+    /// Adds the rows of a document. A document that is no packument is malformed: it has a row in `packuments`, and
+    /// none in other tables.
     pub fn push(&mut self, input: DocumentInput<'_>) -> Decoded {
         self.push_with(input, None)
     }
 
-    /// The same in bounded memory: as often as rows fill a batch, be it in the midst of the document, all rows so far are
-    /// handed to `drain`, as by [`DocumentTables::take_batches`]. Fails as `drain` does.
+    /// Works as [`DocumentTables::push`] in bounded memory. Whenever rows fill a batch, even in the middle of the
+    /// document, it hands all rows so far to `drain`, as [`DocumentTables::take_batches`] returns them. Fails as
+    /// `drain` does.
     pub fn push_and_drain(&mut self, input: DocumentInput<'_>, drain: &mut Drain<'_>) -> Result<Decoded> {
         let decoded = self.push_with(input, Some(drain));
         self.failure.take().map_or(Ok(decoded), Err)
@@ -91,9 +92,9 @@ impl DocumentTables {
         self.close_full_batches(&mut drain);
         let valid_text = simdutf8::basic::from_utf8(input.bytes).ok();
         let text = valid_text.map_or_else(|| String::from_utf8_lossy(input.bytes), Cow::Borrowed);
-        // As `fetch` and npm's client do; JSON itself has no such mark.
+        // `fetch` and npm's client do so too; JSON itself has no such mark.
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
-        // Out of `self` for the time, so that the rows can be borrowed from it while tables change.
+        // Taken out of `self` for now: the rows can borrow from it while tables change.
         let mut outline = std::mem::take(&mut self.outline);
         let decoded = self.push_text(&input, text, valid_text, &mut outline, &mut drain);
         self.outline = outline;
@@ -239,18 +240,19 @@ impl DocumentTables {
         true
     }
 
-    /// Bytes that the rows since the last [`DocumentTables::take_batches`] take, about.
+    /// Returns about how many bytes the rows since the last [`DocumentTables::take_batches`] take.
     pub fn buffered_bytes(&self) -> usize {
         self.full_bytes + self.open_bytes
     }
 
-    /// How many of them are rows of `packuments`, the raw documents.
+    /// Returns how many of them are rows of `packuments`, the raw documents.
     pub fn raw_bytes(&self) -> usize {
         self.rows.packuments.buffered_bytes()
     }
 
-    /// The rows of `packuments` alone since the last call; `None` if there are none. They are best written soon, while the
-    /// documents are still in the processor's cache; the rows of the other tables late, when there are many.
+    /// Returns only the rows of `packuments` since the last call; `None` if there are none. It is best to write them
+    /// soon, while the documents are still in the processor's cache, and the rows of the other tables late, when there
+    /// are many.
     pub fn take_raw(&mut self) -> Result<Option<RecordBatch>> {
         let packuments = &mut self.rows.packuments;
         if packuments.rows() == 0 {
@@ -260,8 +262,8 @@ impl DocumentTables {
         packuments.take_batch().map(Some)
     }
 
-    /// The rows since the last call, in the order of the documents. A table may come in several batches, one without
-    /// rows does not come. Fails only by a mistake of this program's own.
+    /// Returns the rows since the last call, in the order of the documents. A table may have several batches; a table
+    /// without rows has none. Fails only by a bug of this program.
     pub fn take_batches(&mut self) -> Result<Vec<(TableKind, RecordBatch)>> {
         if let Some(error) = self.failure.take() {
             return Err(error);

@@ -1,12 +1,12 @@
-//! What a table of documents may ask for: the members of each document, and of each of its versions.
+//! The hooks of a table of documents: it receives the members of each document, and of each of its versions.
 
 use super::quirks::QuirksTable;
 use super::read::{Entry, Reader};
 use super::versions::{VersionFacts, VersionValues};
 use crate::npm::packument::{DocumentMember, Outline};
 
-/// A table that is made of the members of documents or of versions. Each method does nothing where a table does not need
-/// it, or needs what other tables know besides, and so is called by name (`document`).
+/// A table whose rows come from the members of documents or of versions. Each default method does nothing. A table keeps
+/// the default of a hook that it does not need, or that needs facts of other tables too: `document` calls that by name.
 pub(super) trait DocumentTable {
     /// Adds the rows of a document's own members, before those of its versions.
     fn push_document(&mut self, _reader: &mut Reader<'_>, _document: &DocumentMembers<'_>) {}
@@ -14,7 +14,7 @@ pub(super) trait DocumentTable {
     /// Adds the rows of a version that is an object.
     fn push_version<'t>(&mut self, _reader: &mut Reader<'_>, _version: &mut VersionMembers<'_, 't>) {}
 
-    /// Names the rows since the last call: they are all of `package`.
+    /// Sets the name of the rows since the last call: they all belong to `package`.
     fn end_package(&mut self, _package: &str) {}
 }
 
@@ -25,17 +25,17 @@ pub(super) struct DocumentMembers<'t> {
     pub(super) name: &'t str,
     pub(super) text: &'t str,
     pub(super) outline: &'t Outline,
-    /// Whether a control character stands anywhere in it.
+    /// Whether it contains a control character.
     pub(super) has_control_characters: bool,
 }
 
 impl<'t> DocumentMembers<'t> {
-    /// The text of a member; `None` if it is absent or `null`.
+    /// Returns the text of a member; `None` if it is absent or `null`.
     pub(super) fn raw(&self, member: DocumentMember) -> Option<&'t str> {
         self.outline.member(self.text, member)
     }
 
-    /// A reader of its members, or of those of `version`.
+    /// Returns a reader of its members, or of those of `version`.
     pub(super) fn reader<'r>(&self, version: Option<&'r str>, quirks: &'r mut QuirksTable) -> Reader<'r>
     where
         't: 'r,
@@ -47,8 +47,8 @@ impl<'t> DocumentMembers<'t> {
 /// A version whose members are read.
 pub(super) struct VersionMembers<'a, 't> {
     pub(super) values: VersionValues<'t>,
-    /// What is known of it, and what tables find out for the row in `versions`.
+    /// The facts known of it, and those that tables find out for the row in `versions`.
     pub(super) facts: VersionFacts<'a>,
-    /// Of no meaning between two calls: kept for its memory alone.
+    /// Meaningless between two calls; kept only for its allocation.
     pub(super) entries: &'a mut Vec<Entry<'t>>,
 }

@@ -1,10 +1,10 @@
-//! The macro that makes everything that is a list of the tables from one list (`table`).
+//! The macro that makes every list of the tables from one list (`table`).
 
 /// Makes [`TableKind`](super::TableKind) and the builders of the tables that documents become, `DocumentRows`.
 ///
 /// A table is `Kind = module::Builder, "what one row is"`. The module has the table's name in SQL, and `TABLE`, its
-/// [`TableSpec`](super::spec::TableSpec). The groups say what a table is a function of; `quirks` is written while the others
-/// are read.
+/// [`TableSpec`](super::spec::TableSpec). The groups name the source of a table's rows; `quirks` is written while the
+/// others are read.
 macro_rules! tables {
     (
         listing { $listing:ident = $listing_module:ident::$listing_builder:ident, $listing_grain:literal }
@@ -37,18 +37,18 @@ macro_rules! tables {
             pub const OF_DOCUMENTS: [TableKind; [$($grain),+].len() + 1] =
                 [$(TableKind::$document,)+ TableKind::$quirks];
 
-            /// The tables that the answers to requests for documents are written to: all but `docs`.
+            /// Returns the tables that hold the answers to requests for documents: all but `docs`.
             pub fn of_answers() -> impl Iterator<Item = TableKind> {
                 TableKind::OF_DOCUMENTS.into_iter().chain([TableKind::$answers])
             }
 
-            /// Every table, in the order in which they take new shards: what the next ingest compares by (`outcomes`, then
-            /// `docs`) last.
+            /// Returns every table, in the order in which they take new shards. The tables that the next ingest
+            /// compares by are last: `outcomes`, then `docs`.
             pub fn in_order_of_promotion() -> impl Iterator<Item = TableKind> {
                 TableKind::of_answers().chain([TableKind::$listing])
             }
 
-            /// The table's name in SQL, and its folder.
+            /// Returns the table's name in SQL, which is its folder too.
             pub fn as_str(self) -> &'static str {
                 match self {
                     TableKind::$listing => stringify!($listing_module),
@@ -58,7 +58,7 @@ macro_rules! tables {
                 }
             }
 
-            /// What one row is.
+            /// Returns the grain: what one row is.
             pub fn grain(self) -> &'static str {
                 match self {
                     TableKind::$listing => $listing_grain,
@@ -68,7 +68,7 @@ macro_rules! tables {
                 }
             }
 
-            /// What the table's own file says of it.
+            /// Returns the specification in the table's own file.
             pub fn spec(self) -> &'static spec::TableSpec {
                 match self {
                     TableKind::$listing => &$listing_module::TABLE,
@@ -90,12 +90,12 @@ macro_rules! tables {
         }
 
         impl DocumentRows {
-            /// Bytes that the rows since the last batch take, about.
+            /// Returns about how many bytes the rows since the last batch take.
             fn buffered_bytes(&self) -> usize {
                 self.$quirks_module.buffered_bytes() $(+ self.$module.buffered_bytes())+
             }
 
-            /// Adds the rows since the last call to `batches`, a batch a table that has some.
+            /// Adds the rows since the last call to `batches`, one batch for each table that has some.
             fn take_batches(
                 &mut self,
                 batches: &mut Vec<(TableKind, arrow::array::RecordBatch)>,
@@ -109,7 +109,7 @@ macro_rules! tables {
                 Ok(())
             }
 
-            /// Hands the members of a document to the tables that are made of them alone.
+            /// Hands the members of a document to the tables that need nothing else.
             fn push_document(&mut self, document: &hooks::DocumentMembers<'_>) {
                 $(hooks::DocumentTable::push_document(
                     &mut self.$module,
@@ -118,7 +118,7 @@ macro_rules! tables {
                 );)+
             }
 
-            /// Hands the members of a version to the tables that are made of them alone.
+            /// Hands the members of a version to the tables that need nothing else.
             fn push_version<'t>(
                 &mut self,
                 document: &hooks::DocumentMembers<'t>,
@@ -131,7 +131,7 @@ macro_rules! tables {
                 );)+
             }
 
-            /// Tells the tables that all rows so far are of `package` or of those before it.
+            /// Tells the tables that all rows so far belong to `package` or to those before it.
             fn end_package(&mut self, package: &str) {
                 $(hooks::DocumentTable::end_package(&mut self.$module, package);)+
             }

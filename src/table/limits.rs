@@ -1,15 +1,15 @@
-//! What a document may grow to: a small one can be made to blow up into rows without end.
+//! The limits of a document's rows: a small document can be made to expand into rows without end.
 
 use crate::npm::packument::{DocumentMember, Outline};
 
-/// The most that the rows of one member of a document or version may take, by an upper bound. One made to blow up (a long
-/// name beside a million one-letter dependencies) is malformed.
+/// The most bytes that the rows of one member of a document or version may take, by an upper bound. A member made to
+/// expand (a long name beside a million one-letter dependencies) is malformed.
 const MAX_ROWS_BYTES: usize = 256 << 20;
-/// The most elements that a member may have, in objects and lists of any depth. npm's largest have 80,000: the times of
-/// 40,000 versions, and as many unpublished ones.
+/// The most elements of a member, in objects and lists of any depth. npm's largest have 80,000: the times of 40,000
+/// versions, and as many unpublished ones.
 const MAX_ELEMENTS: usize = 1_000_000;
 
-/// Whether a document that is a JSON object is a packument whose rows can be held.
+/// Checks that a JSON object is a packument whose rows can be held.
 pub(super) fn check(outline: &Outline, text: &str, name: &str) -> Result<(), String> {
     use DocumentMember::{Id, Name, Time, Versions};
     if [Id, Name, Time, Versions].into_iter().all(|member| outline.member(text, member).is_none()) {
@@ -35,14 +35,14 @@ pub(super) fn check(outline: &Outline, text: &str, name: &str) -> Result<(), Str
     Ok(())
 }
 
-/// Whether the rows of a value cannot be too many, by its size alone. Nearly all documents need no closer look.
+/// Returns whether a value is too small to have too many rows. Nearly all documents need no closer look.
 fn has_few_rows(value: &str, key_bytes: usize) -> bool {
-    // An element is a character and a comma at least.
+    // An element takes at least a character and a comma.
     let most_elements = value.len() / 2;
     most_elements <= MAX_ELEMENTS && most_elements.saturating_mul(key_bytes) <= MAX_ROWS_BYTES
 }
 
-/// How many bytes the rows of a member's value can take at most, when each repeats `key_bytes`.
+/// Returns the most bytes that the rows of a member's value can take when each repeats `key_bytes`.
 fn bounded_rows(value: &str, key_bytes: usize) -> Result<usize, String> {
     if has_few_rows(value, key_bytes) {
         return Ok(0);

@@ -5,10 +5,10 @@ use super::hooks::DocumentTable;
 use super::read::Reader;
 use super::spec::TableSpec;
 
-/// The user that the registry itself acts as.
+/// The user name of the registry itself.
 const NPM_USER: &str = "npm";
 
-/// What the maintainers of one package add up to.
+/// The totals of the maintainers of one package.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MaintainerFacts {
     pub(super) count: i64,

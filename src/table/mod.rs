@@ -1,10 +1,11 @@
-//! Documents to columns: the list of the tables, and one file a table with its columns and how a document becomes its
-//! rows.
+//! Turns documents into columns: the list of the tables, and one file for each table, with its columns and the code
+//! that makes its rows from a document.
 //!
 //! To add a column: declare it in its table's file, push it there, and raise the table's `schema_version`. To add a
-//! table: name it in the list below, and write its file: the columns (`columns!`), `TABLE`, and what of [`hooks`] it needs.
+//! table: name it in the list below, and write its file: the columns (`columns!`), `TABLE`, and the [`hooks`] that it
+//! needs.
 //!
-//! Not here: Parquet (`encode`), and where a document comes from (`fetch`). No runtime and no I/O.
+//! Not here: Parquet (`encode`), and the source of a document (`fetch`). No runtime and no I/O.
 
 #[macro_use]
 mod columns;
@@ -60,7 +61,7 @@ tables! {
 }
 
 impl TableKind {
-    /// The table of that name.
+    /// Returns the table of that name.
     pub fn parse(name: &str) -> Option<Self> {
         TableKind::ALL.into_iter().find(|kind| kind.as_str() == name)
     }

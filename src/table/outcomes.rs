@@ -1,4 +1,4 @@
-//! The `outcomes` table: what became of the last request for a name.
+//! The `outcomes` table: the outcome of the last request for a name.
 
 use super::column::{SmallNumberColumn, TextColumn, TimeColumn};
 use super::spec::{RowsOf, TableSpec};
@@ -9,21 +9,21 @@ use crate::npm::Outcome;
 pub struct OutcomeRow<'a> {
     /// The package's name.
     pub name: &'a str,
-    /// What became of it.
+    /// The outcome of its last request.
     pub outcome: Outcome,
-    /// The status of the last answer, if there was one.
+    /// The status of the last response, if there was one.
     pub http_status: Option<u16>,
-    /// The revision that was announced when the document was asked for: the next run compares it with the new one.
+    /// The revision that was announced when the document was requested. The next run compares it with the new one.
     pub rev: Option<&'a str>,
     /// The `ETag` header.
     pub etag: Option<&'a str>,
     /// The `Last-Modified` header.
     pub last_modified: Option<&'a str>,
-    /// How many requests it took.
+    /// The number of requests that it took.
     pub attempts: u32,
-    /// When the answer had come, in microseconds since 1970.
+    /// The time of the complete response, in microseconds since 1970.
     pub fetched_at_micros: Option<i64>,
-    /// Why it is no plain document, in words.
+    /// The reason why it is no plain document, in words.
     pub detail: Option<&'a str>,
 }
 
@@ -31,7 +31,7 @@ pub(super) const TABLE: TableSpec =
     TableSpec { rows_of: RowsOf::Name, stored_bytes_per_row: 40, ..TableSpec::new(1, OutcomesBuilder::COLUMNS) };
 
 columns! {
-    /// Builds batches of the `outcomes` table. Rows stand as they were pushed.
+    /// Builds batches of the `outcomes` table. Rows keep the order in which they were pushed.
     pub struct OutcomesBuilder of Outcomes {
         name: TextColumn = required("The package's name.").unique(),
         outcome: TextColumn = required(
@@ -48,7 +48,7 @@ columns! {
 }
 
 impl OutcomesBuilder {
-    /// A builder without rows.
+    /// Makes a builder without rows.
     pub fn new() -> Self {
         OutcomesBuilder::default()
     }

@@ -9,7 +9,7 @@ use super::times::Times;
 use crate::npm::packument::DocumentMember;
 use crate::npm::{QuirkCode, Representation};
 
-/// What the other tables know of a package.
+/// The facts that the other tables know of a package.
 #[derive(Debug, Default)]
 pub(super) struct PackageFacts<'t> {
     pub(super) rev: &'t str,

@@ -32,7 +32,7 @@ columns! {
 impl DocumentTable for PackumentsTable {}
 
 impl PackumentsTable {
-    /// Adds a document, which is not copied.
+    /// Adds a document, without copying it.
     pub(super) fn push(
         &mut self,
         name: &str,

@@ -19,7 +19,7 @@ columns! {
 }
 
 impl QuirksTable {
-    /// Adds a row; of `raw` only the sample is kept.
+    /// Adds a row. It keeps only the sample of `raw`.
     pub(super) fn push(&mut self, name: &str, version: Option<&str>, field: Option<&str>, code: QuirkCode, raw: &str) {
         self.name.push(name);
         self.version.push_option(version);

@@ -1,5 +1,5 @@
-//! Reading a value as what its column holds; what does not fit is noted as a quirk. Here are the plain kinds: text,
-//! numbers, true and false, times. The shapes that one member may take are in `shapes` and `version_shapes`.
+//! Reads values as their columns hold them, and notes a value that does not fit as a quirk. The plain kinds are here:
+//! text, numbers, true and false, times. Not here: the shapes that one member may take (`shapes` and `version_shapes`).
 
 use std::borrow::Cow;
 
@@ -12,9 +12,9 @@ use crate::npm::timestamp::parse_quoted_micros;
 pub(super) struct Reader<'t> {
     /// The package's name.
     pub(super) name: &'t str,
-    /// The version whose members are read; `None` for those of the document.
+    /// The version that holds the members; `None` for those of the document.
     pub(super) version: Option<&'t str>,
-    /// Whether a control character stands anywhere in the document: only then is it looked for in strings.
+    /// Whether the document contains a control character. Only then are strings searched for one.
     pub(super) has_control_characters: bool,
     pub(super) quirks: &'t mut QuirksTable,
 }
@@ -26,7 +26,7 @@ impl Reader<'_> {
         self.quirks.push(self.name, self.version, Some(field), code, raw);
     }
 
-    /// The value of a string.
+    /// Returns the value of a string.
     #[inline]
     pub(super) fn unescape<'v>(&mut self, field: &str, string: RawString<'v>) -> Cow<'v, str> {
         if !string.escaped && !self.has_control_characters {
@@ -47,7 +47,7 @@ impl Reader<'_> {
         unescaped.text
     }
 
-    /// Text; `null` and absent are none.
+    /// Reads text. Returns `None` for `null` and for an absent value.
     pub(super) fn text<'v>(&mut self, field: &str, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
         let raw = raw?;
         match Kind::of(raw) {
@@ -60,7 +60,7 @@ impl Reader<'_> {
         }
     }
 
-    /// true or false; `null` and absent are none.
+    /// Reads true or false. Returns `None` for `null` and for an absent value.
     pub(super) fn boolean(&mut self, field: &str, raw: Option<&str>) -> Option<bool> {
         match raw? {
             "true" => Some(true),
@@ -73,7 +73,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A whole number of 64 bits, however it is written (`3`, `3.0`, `1e3`); `null` and absent are none.
+    /// Reads a whole number of 64 bits in any spelling (`3`, `3.0`, `1e3`). Returns `None` for `null` and for an absent
+    /// value.
     pub(super) fn integer(&mut self, field: &str, raw: Option<&str>) -> Option<i64> {
         let raw = raw?;
         let number = raw.parse::<i64>().ok().or_else(|| match Kind::of(raw) {
@@ -86,7 +87,7 @@ impl Reader<'_> {
         number
     }
 
-    /// A point in time in microseconds since 1970; `null` and absent are none.
+    /// Reads a point in time in microseconds since 1970. Returns `None` for `null` and for an absent value.
     pub(super) fn time(&mut self, field: &str, raw: Option<&str>) -> Option<i64> {
         let raw = raw?;
         let micros = parse_quoted_micros(raw);
@@ -96,8 +97,8 @@ impl Reader<'_> {
         micros
     }
 
-    /// The entries of an object, each key once at the place of its first occurrence with its last value. Anything
-    /// else than an object gives none, and, `null` excepted, a quirk.
+    /// Returns the entries of an object, each key once at the place of its first occurrence with its last value. Any
+    /// other value has none, and notes a quirk unless it is `null`.
     pub(super) fn entries<'v>(&mut self, field: &str, raw: Option<&'v str>) -> Option<Vec<Entry<'v>>> {
         let raw = raw?;
         match Kind::of(raw) {
@@ -114,8 +115,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The values of the members `keys` of an object, in their order; `null` and absent are none. Of a key that comes
-    /// twice the last counts. Anything else than an object gives none, and, `null` excepted, a quirk.
+    /// Returns the values of the members `keys` of an object, in their order; `None` for `null` and absent ones. Of a
+    /// repeated key the last counts. Any other value has none, and notes a quirk unless it is `null`.
     pub(super) fn pick<'v, const COUNT: usize>(
         &mut self,
         field: &str,
@@ -126,7 +127,7 @@ impl Reader<'_> {
         match raw.map(|raw| (Kind::of(raw), raw)) {
             None | Some((Kind::Null, _)) => {}
             Some((Kind::Object, raw)) => {
-                // The outline has walked over all of the document, so the JSON is right and an error cannot come.
+                // The outline has checked the JSON of the whole document, so an error cannot occur.
                 let _ = self.read_picked(field, raw, keys, &mut values);
             }
             Some((_, raw)) => self.note(field, QuirkCode::NotAnObject, raw),
@@ -156,10 +157,10 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The entries of `raw`, an object that was checked before, into `entries`.
+    /// Reads the entries of `raw`, an object that was checked before, into `entries`.
     pub(super) fn object<'v>(&mut self, field: &str, raw: &'v str, entries: &mut Vec<Entry<'v>>) {
         entries.clear();
-        // The outline has walked over all of the document, so the JSON is right and an error cannot come.
+        // The outline has checked the JSON of the whole document, so an error cannot occur.
         let _ = self.read_object(field, raw, entries);
         self.settle_repeated(field, entries);
     }
@@ -193,7 +194,7 @@ impl Reader<'_> {
         });
     }
 
-    /// The items of a list; anything else gives none.
+    /// Returns the items of a list. Any other value has none.
     pub(super) fn items(raw: &str) -> Vec<&str> {
         let mut items = Vec::new();
         let mut read = || -> Result<(), JsonError> {
@@ -205,7 +206,7 @@ impl Reader<'_> {
             }
             Ok(())
         };
-        // As in `object`: an error cannot come.
+        // As in `object`: an error cannot occur.
         let _ = read();
         items
     }
@@ -222,7 +223,7 @@ pub(super) struct Entry<'v> {
 }
 
 impl<'v> Entry<'v> {
-    /// The value as text if it is a string.
+    /// Returns the value as text if it is a string.
     #[inline]
     pub(super) fn string(&self) -> Option<RawString<'v>> {
         if self.plain_string {
@@ -233,22 +234,22 @@ impl<'v> Entry<'v> {
     }
 }
 
-/// The value of a member among the entries of an object.
+/// Returns the value of a member among the entries of an object.
 pub(super) fn member<'v>(entries: &[Entry<'v>], key: &str) -> Option<&'v str> {
     entries.iter().find(|entry| entry.key == key).map(|entry| entry.raw)
 }
 
-/// Whether a control character stands anywhere in a text. By the least byte of whole blocks, for which there is
+/// Returns whether a text contains a control character. It computes the least byte of whole blocks, for which there is
 /// a vector instruction.
 pub(super) fn has_control_character(bytes: &[u8]) -> bool {
     bytes.chunks(1 << 12).any(|block| block.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ')
 }
 
-/// The places of keys that came before, each with the place of the first of its name; `None` if there are none.
+/// Returns the places of repeated keys, each with the place of the first of its name; `None` if there are none.
 fn repeated_keys(entries: &[Entry<'_>]) -> Option<Vec<(usize, usize)>> {
-    /// Up to here comparing each with each is quicker than hashing.
+    /// Up to this size comparing each with each is quicker than hashing.
     const FEW: usize = 24;
-    // Tools write dependencies in the order of their names, and where keys only ascend, none comes twice.
+    // Tools write dependencies in the order of their names, and ascending keys cannot repeat.
     if entries.is_sorted_by(|one, next| one.key < next.key) {
         return None;
     }
@@ -274,7 +275,7 @@ fn repeated_keys(entries: &[Entry<'_>]) -> Option<Vec<(usize, usize)>> {
     (!places.is_empty()).then_some(places)
 }
 
-/// JavaScript's truth of a value.
+/// Returns whether JavaScript takes a value for true.
 pub(super) fn is_truthy(raw: &str) -> bool {
     match Kind::of(raw) {
         Kind::Null => false,
@@ -285,7 +286,7 @@ pub(super) fn is_truthy(raw: &str) -> bool {
     }
 }
 
-/// The quirk of a column that was read from a value of this kind where another belongs.
+/// Returns the quirk of a column that was read from a value of this kind where another belongs.
 pub(super) fn read_from(kind: Kind) -> QuirkCode {
     match kind {
         Kind::String => QuirkCode::ReadFromString,
@@ -296,9 +297,9 @@ pub(super) fn read_from(kind: Kind) -> QuirkCode {
     }
 }
 
-/// The whole number that a JSON number is, if it is one that a float holds exactly.
+/// Returns the whole number of a JSON number, if a float holds it exactly.
 fn exact_integer(raw: &str) -> Option<i64> {
-    /// 2^53: up to here every whole number has a float of its own.
+    /// 2^53: every whole number up to here has a float of its own.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let number = raw.parse::<f64>().ok()?;
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)

@@ -1,4 +1,4 @@
-//! The schema of every table: names, types, units and one sentence a column, as they stand in each shard's metadata.
+//! The schema of every table: names, types, units and one sentence a column, as in each shard's metadata.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -13,7 +13,7 @@ use super::spec::ColumnSpec;
 use crate::error::{Context, ErrorKind, Result};
 use crate::version::FORMAT_VERSION;
 
-/// The key of a shard's metadata under which its table's schema version stands.
+/// The key of a table's schema version in a shard's metadata.
 pub const SCHEMA_VERSION_KEY: &str = "all_docs.schema_version";
 
 impl ColumnSpec {
@@ -26,16 +26,17 @@ impl ColumnSpec {
     }
 }
 
-/// The Arrow schema of a table as a shard has it; batches of rows to be written may have a dictionary of texts where it
-/// has texts. Each field's metadata has `doc`, one sentence, and where it is measured in one,
-/// `unit`; the schema's own has `table`, `grain` (what one row is), `format_version` and [`SCHEMA_VERSION_KEY`].
+/// Returns the Arrow schema of a table as a shard has it. Batches to be written may have a dictionary of texts where it
+/// has texts. Each field's metadata has `doc`, one sentence, and `unit` if the column has one. The schema's own
+/// metadata has `table`, `grain` (what one row is), `format_version` and [`SCHEMA_VERSION_KEY`].
 pub fn schema(table: TableKind) -> SchemaRef {
     static SCHEMAS: LazyLock<HashMap<TableKind, SchemaRef>> =
         LazyLock::new(|| TableKind::ALL.into_iter().map(|table| (table, Arc::new(make_schema(table)))).collect());
     SCHEMAS.get(&table).map_or_else(|| Arc::new(make_schema(table)), Arc::clone)
 }
 
-/// The version of a table's schema. It grows by one with each change of a column's name, type, nullability or place.
+/// Returns the version of a table's schema. It grows by one with each change of a column's name, type, nullability or
+/// place.
 pub fn schema_version(table: TableKind) -> u32 {
     table.spec().schema_version
 }
@@ -51,7 +52,7 @@ fn make_schema(table: TableKind) -> Schema {
     Schema::new_with_metadata(fields, metadata)
 }
 
-/// A batch of `table` from its columns in the schema's order. Texts that rows repeat come as a dictionary.
+/// Makes a batch of `table` from its columns in the schema's order. Repeated texts become a dictionary.
 pub(super) fn record_batch(table: TableKind, columns: &mut [&mut dyn Column]) -> Result<RecordBatch> {
     let arrays = columns.iter_mut().map(|column| column.finish()).collect::<Result<Vec<ArrayRef>>>()?;
     let fields: Vec<_> =

@@ -30,14 +30,14 @@ columns! {
         command: TextColumn = optional("What it runs; null if that is not text.").without_statistics(),
     }
     with {
-        /// The scripts that were read last.
+        /// The scripts of the last version.
         last_rows: Range<usize>,
-        /// What the rows of a version were last made of within one document, and whether one of them runs on install.
+        /// The sources of the last version's rows within one document, and whether one of its scripts runs on install.
         made: Option<(Span, Range<usize>, bool)>,
     }
 }
 
-/// How many scripts of the version before are looked at for the next one.
+/// The number of scripts of the version before that the next one is compared with.
 const LOOK: usize = 4;
 
 impl DocumentTable for ScriptsTable {
@@ -46,7 +46,7 @@ impl DocumentTable for ScriptsTable {
         self.made = None;
     }
 
-    /// Adds the scripts of one version, and finds out whether one of them with a command runs on install.
+    /// Adds the scripts of one version. Records whether one of them with a command runs on install.
     fn push_version<'t>(&mut self, reader: &mut Reader<'_>, version: &mut VersionMembers<'_, 't>) {
         let Some(found) = version.values.member(VersionMember::Scripts) else { return };
         let Some(raw) = version.values.raw(VersionMember::Scripts) else { return };

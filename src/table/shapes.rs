@@ -1,7 +1,7 @@
-//! The shapes that a member of a document or of a version may take, and what its columns make of each.
+//! The shapes that a member of a document or of a version may take, and the column values that each becomes.
 //!
 //! A documented shape is no quirk (a license as text or `{type}`, a repository as text or object, a person as text or
-//! object, a list of system names as one text); a value read from any other shape is.
+//! object, a list of system names as one text). A value read from any other shape is one.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ pub(super) struct PersonColumns<'v> {
 }
 
 impl Reader<'_> {
-    /// One license text of the members `license`, `licenses` and `licence`: of the first that has one.
+    /// Reads one license text from the members `license`, `licenses` and `licence`: from the first that has one.
     pub(super) fn license<'v>(
         &mut self,
         license: Option<&'v str>,
@@ -45,7 +45,7 @@ impl Reader<'_> {
         Some(text)
     }
 
-    /// The license of a text, of `{type}`, or of a list of either: `(A OR B)`, as npm asks to write it.
+    /// Reads the license of a text, of `{type}`, or of a list of either: `(A OR B)`, as npm asks to write it.
     fn one_license<'v>(&mut self, field: &str, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
         let raw = raw?;
         if Kind::of(raw) != Kind::Array {
@@ -84,7 +84,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Text, or the first text of a list.
+    /// Reads text, or the first text of a list.
     pub(super) fn text_or_first<'v>(&mut self, field: &str, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
         let list = raw?;
         if Kind::of(list) != Kind::Array {
@@ -95,7 +95,7 @@ impl Reader<'_> {
         Some(self.unescape(field, RawString::of(first)))
     }
 
-    /// A repository of an object, of a text (its URL), or of the first of a list of either.
+    /// Reads the repository of an object, of a text (its URL), or of the first of a list of either.
     pub(super) fn repository<'v>(&mut self, field: &str, raw: Option<&'v str>) -> Repository<'v> {
         let Some(raw) = raw else { return Repository::default() };
         match Kind::of(raw) {
@@ -117,7 +117,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The address of a bug tracker: of `{url}`, or a text that is no e-mail address.
+    /// Reads the address of a bug tracker: from `{url}`, or from a text that is no e-mail address.
     pub(super) fn bugs_url<'v>(&mut self, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
         match Kind::of(raw?) {
             Kind::String => {
@@ -135,7 +135,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The address of a funding page: of a text, of `{url}`, or the first of a list of either. All are documented.
+    /// Reads the address of a funding page: from a text, from `{url}`, or from the first of a list of either. All are
+    /// documented.
     pub(super) fn funding_url<'v>(&mut self, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
         match Kind::of(raw?) {
             Kind::String => self.text("funding", raw),
@@ -157,7 +158,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A person of an object, of a line `Name <email> (url)`, or of the first of a list of either.
+    /// Reads a person from an object, from a line `Name <email> (url)`, or from the first of a list of either.
     pub(super) fn person<'v>(&mut self, field: &str, raw: Option<&'v str>) -> PersonColumns<'v> {
         let Some(raw) = raw else { return PersonColumns::default() };
         match Kind::of(raw) {
@@ -179,8 +180,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Hands on each person of a list of `{name, email, url}`. Lines `Name <email> (url)`, and one that stands without a
-    /// list, are read too.
+    /// Calls `each` with each person of a list of `{name, email, url}`. It also reads lines `Name <email> (url)`, and a
+    /// person without a list.
     pub(super) fn people<'v>(&mut self, field: &str, raw: Option<&'v str>, mut each: impl FnMut(PersonColumns<'v>)) {
         let Some(raw) = raw else { return };
         let items = match Kind::of(raw) {
@@ -206,7 +207,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The text of a member of `field`; the path is only made for what is no plain text.
+    /// Reads the text of a member of `field`. It builds the path only for a value that is no plain text.
     fn member_text<'v>(&mut self, field: &str, member: &str, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
         let string = RawString::of(raw.filter(|raw| Kind::of(raw) == Kind::String).unwrap_or_default());
         if raw.is_some() && !string.inner.is_empty() && !string.escaped && !self.has_control_characters {
@@ -215,7 +216,8 @@ impl Reader<'_> {
         self.text(&format!("{field}.{member}"), raw)
     }
 
-    /// Keywords of a list, lists within it flattened, or of one text that commas, else white space, divide.
+    /// Reads keywords from a list, with the lists within it flattened, or from one text that commas, else white space,
+    /// divide.
     pub(super) fn keywords<'v>(&mut self, raw: Option<&'v str>) -> Option<Vec<Cow<'v, str>>> {
         let raw = raw?;
         match Kind::of(raw) {
@@ -243,7 +245,7 @@ impl Reader<'_> {
         for item in Self::items(list) {
             match Kind::of(item) {
                 Kind::String => words.push(self.unescape("keywords", RawString::of(item))),
-                // The depth of a document is bounded, so this recursion is.
+                // The depth of a document is bounded, so this recursion is too.
                 Kind::Array => {
                     self.note("keywords", QuirkCode::ReadFromList, item);
                     self.flatten_keywords(item, words);
@@ -272,7 +274,7 @@ fn person_of_line(line: Cow<'_, str>) -> PersonColumns<'_> {
     }
 }
 
-/// The quirk of a value of the wrong kind that rows could still be made of.
+/// Returns the quirk of a value of the wrong kind that still has rows.
 pub(super) fn read_from_raw(raw: &str) -> QuirkCode {
     read_from(Kind::of(raw))
 }

@@ -1,7 +1,7 @@
-//! What a table's file says of it: its columns with their encoding hints, its schema version, and the facts by which
-//! it is verified and planned. Not here: the list of the tables (`table`), and Arrow schemas (`schema`).
+//! The specification of a table: its columns with their encoding hints, its schema version, and the facts by which it
+//! is verified and planned. Not here: the list of the tables (`table`), and Arrow schemas (`schema`).
 
-/// What a column holds.
+/// The type of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnType {
     /// UTF-8 text.
@@ -22,16 +22,16 @@ pub enum ColumnType {
     CommandList,
 }
 
-/// How the values of a column are encoded.
+/// The encoding of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnEncoding {
-    /// As the writer encodes a type.
+    /// The writer's default for the type.
     Usual,
-    /// Texts that share their beginnings with the one before.
+    /// Delta encoding, for texts that share their beginnings with the one before.
     SharedPrefixes,
-    /// Numbers as packed differences, without compression: they are smaller than what zstd makes of whole numbers.
+    /// Packed differences of numbers, without compression: they are smaller than whole numbers under zstd.
     PackedDifferences,
-    /// Whole documents: pages end by their bytes.
+    /// Whole documents: their bytes determine where pages end.
     Documents,
 }
 
@@ -43,29 +43,29 @@ pub enum ColumnEncoding {
 pub struct ColumnSpec {
     /// Its name.
     pub name: &'static str,
-    /// What it holds.
+    /// The type of its values.
     pub column_type: ColumnType,
     /// Whether it may be null.
     pub nullable: bool,
-    /// What it says, in one sentence.
+    /// Its description, in one sentence.
     pub doc: &'static str,
-    /// What it is measured in.
+    /// Its unit.
     pub unit: Option<&'static str>,
-    /// Whether its values hardly ever repeat: a dictionary of them is larger than they are.
+    /// Whether its values hardly ever repeat: a dictionary would be larger than the values.
     pub is_unique: bool,
-    /// Whether the least and the greatest value of a page are stored. They say nothing where any page has nearly the
-    /// same: of texts in a table that is sorted by another column. To find them, each value is compared twice. A column
-    /// that is mostly null keeps them, as they count the nulls.
+    /// Whether the least and the greatest value of a page are stored. They are useless where any page has nearly the
+    /// same: for texts in a table that is sorted by another column. Finding them compares each value twice. A column
+    /// that is mostly null keeps them, because they count the nulls.
     pub has_statistics: bool,
-    /// Whether it has a Bloom filter: it is asked for by value, and the table is not sorted by it. `name` needs none, since
-    /// shards are sorted by it and statistics say where a name can be.
+    /// Whether it has a Bloom filter: queries look it up by value, and the table is not sorted by it. `name` needs
+    /// none: shards are sorted by it, and statistics tell where a name can be.
     pub has_filter: bool,
-    /// How its values are encoded.
+    /// The encoding of its values.
     pub encoding: ColumnEncoding,
 }
 
 impl ColumnSpec {
-    /// A column that has a value in every row.
+    /// Makes a column that has a value in every row.
     pub(super) const fn required(name: &'static str, column_type: ColumnType, doc: &'static str) -> Self {
         ColumnSpec {
             name,
@@ -80,38 +80,38 @@ impl ColumnSpec {
         }
     }
 
-    /// A column that may be null.
+    /// Makes a column that may be null.
     pub(super) const fn optional(name: &'static str, column_type: ColumnType, doc: &'static str) -> Self {
         ColumnSpec { nullable: true, ..ColumnSpec::required(name, column_type, doc) }
     }
 
-    /// The same, measured in `unit`.
+    /// Sets the unit.
     pub(super) const fn in_unit(self, unit: &'static str) -> Self {
         ColumnSpec { unit: Some(unit), ..self }
     }
 
-    /// The same without a dictionary.
+    /// Turns the dictionary off.
     pub(super) const fn unique(self) -> Self {
         ColumnSpec { is_unique: true, ..self }
     }
 
-    /// The same without the least and the greatest value of a page.
+    /// Turns off the least and the greatest value of a page.
     pub(super) const fn without_statistics(self) -> Self {
         ColumnSpec { has_statistics: false, ..self }
     }
 
-    /// The same with a Bloom filter.
+    /// Turns the Bloom filter on.
     pub(super) const fn filtered(self) -> Self {
         ColumnSpec { has_filter: true, ..self }
     }
 
-    /// The same, encoded otherwise than usual.
+    /// Sets the encoding.
     pub(super) const fn encoded_as(self, encoding: ColumnEncoding) -> Self {
         ColumnSpec { encoding, ..self }
     }
 }
 
-/// What the rows of a table belong to. Verification holds them against it.
+/// The owner of a table's rows. Verification checks the rows against it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowsOf {
     /// A name: it has one row at most.
@@ -124,23 +124,24 @@ pub enum RowsOf {
     Version,
 }
 
-/// What is to be known of a table.
+/// The specification of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct TableSpec {
     /// Grows by one with each change of a column's name, type, nullability or place. The first is 1.
     pub schema_version: u32,
-    /// In their order. The first is `name`, by which rows are sorted.
+    /// The columns in their order. The first is `name`, by which rows are sorted.
     pub columns: &'static [ColumnSpec],
-    /// What a row belongs to.
+    /// The owner of a row.
     pub rows_of: RowsOf,
-    /// Rows in a row group: few enough that a lookup by name reads little, and enough that dictionaries pay.
+    /// The rows in a row group: few enough that a lookup by name reads little, and enough that dictionaries pay.
     pub group_rows: usize,
-    /// Bytes that a row takes in a shard, roughly, as measured in a real lake. Only ratios between tables matter.
+    /// The rough number of bytes that a row takes in a shard, measured in a real lake. Only ratios between tables
+    /// matter.
     pub stored_bytes_per_row: u64,
 }
 
 impl TableSpec {
-    /// A table whose rows are short and belong to packages.
+    /// Makes the specification of a table whose rows are short and belong to packages.
     pub(super) const fn new(schema_version: u32, columns: &'static [ColumnSpec]) -> Self {
         TableSpec { schema_version, columns, rows_of: RowsOf::Package, group_rows: 65_536, stored_bytes_per_row: 20 }
     }

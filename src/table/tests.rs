@@ -1,4 +1,4 @@
-//! What the columns, the quirks and the outcome of each odd shape are (npm-facts C.2).
+//! The columns, the quirks and the outcome of each odd shape (npm-facts C.2).
 #![allow(clippy::unwrap_used)]
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -15,13 +15,13 @@ mod members;
 mod schemas;
 mod versions;
 
-/// The rows that one document became.
+/// The rows of one document.
 struct Rows {
     decoded: Decoded,
     batches: Vec<(TableKind, RecordBatch)>,
 }
 
-/// Decodes a full document that was asked for as `x`.
+/// Decodes a full document that was requested as `x`.
 fn decode(document: impl AsRef<[u8]>) -> Rows {
     decode_as("x", Representation::Full, document.as_ref())
 }
@@ -45,7 +45,7 @@ fn decode_members(members: &str) -> Rows {
     decode(format!(r#"{{"name":"x",{members}}}"#))
 }
 
-/// The same rows as a shard has them: texts, where a batch may have a dictionary of texts.
+/// Returns the same rows as a shard has them: texts, where a batch may have a dictionary of texts.
 fn as_stored(table: TableKind, batch: &RecordBatch) -> RecordBatch {
     let schema = super::schema(table);
     let columns = batch.columns().iter().zip(schema.fields());
@@ -53,7 +53,8 @@ fn as_stored(table: TableKind, batch: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(schema.clone(), columns).unwrap()
 }
 
-/// The same column in a form that Arrow can print in every build: without SQL it knows time zones by their offset only.
+/// Returns the column in a form that Arrow can print in every build: without SQL it knows time zones only by their
+/// offset.
 fn printable(column: &ArrayRef) -> ArrayRef {
     match column.as_primitive_opt::<TimestampMicrosecondType>() {
         Some(times) => std::sync::Arc::new(times.clone().with_timezone("+00:00")),
@@ -62,7 +63,7 @@ fn printable(column: &ArrayRef) -> ArrayRef {
 }
 
 impl Rows {
-    /// The rows of a table as the text of `columns`, joined by `|`; null is `~`.
+    /// Returns the rows of a table as the text of `columns`, joined by `|`; null is `~`.
     fn table(&self, table: TableKind, columns: &[&str]) -> Vec<String> {
         let options = FormatOptions::default().with_null("~");
         let mut rows = Vec::new();
@@ -81,26 +82,26 @@ impl Rows {
         rows
     }
 
-    /// The columns of the one version.
+    /// Returns the columns of the one version.
     fn version(&self, columns: &[&str]) -> String {
         let rows = self.table(TableKind::Versions, columns);
         assert_eq!(rows.len(), 1, "versions");
         rows[0].clone()
     }
 
-    /// The columns of the package.
+    /// Returns the columns of the package.
     fn package(&self, columns: &[&str]) -> String {
         let rows = self.table(TableKind::Packages, columns);
         assert_eq!(rows.len(), 1, "packages");
         rows[0].clone()
     }
 
-    /// The quirks as `version|field|code|sample`.
+    /// Returns the quirks as `version|field|code|sample`.
     fn quirks(&self) -> Vec<String> {
         self.table(TableKind::Quirks, &["version", "field", "code", "sample"])
     }
 
-    /// kind, dependency, requirement and optional of each edge.
+    /// Returns kind, dependency, requirement and optional of each edge.
     fn edges(&self) -> Vec<String> {
         self.table(TableKind::Dependencies, &["kind", "dependency", "requirement", "optional"])
     }

@@ -1,4 +1,4 @@
-//! The `time` member of a document: when it was made and changed, and when each of its versions was published.
+//! The `time` member of a document: the times of its creation, its last change, and the publication of each version.
 
 use std::borrow::Cow;
 
@@ -6,29 +6,29 @@ use super::read::{Entry, Reader};
 use crate::npm::QuirkCode;
 use crate::npm::json::Kind;
 
-/// Keys of `time` that are no version.
+/// The keys of `time` that are no version.
 const RESERVED: [&str; 3] = ["created", "modified", "unpublished"];
 
-/// What `time` says.
+/// The content of `time`.
 #[derive(Debug, Default)]
 pub(super) struct Times<'v> {
-    /// When the document was made, in microseconds since 1970, as all times here.
+    /// The time of the document's creation, in microseconds since 1970, as all times here.
     pub(super) created_at: Option<i64>,
-    /// When it was last changed.
+    /// The time of its last change.
     pub(super) modified_at: Option<i64>,
-    /// When the whole package was unpublished.
+    /// The time at which the whole package was unpublished.
     pub(super) unpublished_at: Option<i64>,
     /// Whether it says that the whole package was unpublished.
     pub(super) is_unpublished: bool,
     /// The versions that a whole package had when it was unpublished.
     pub(super) unpublished_versions: Vec<Cow<'v, str>>,
-    /// Every other entry.
+    /// The other entries.
     versions: Vec<Entry<'v>>,
     /// Whether an entry belongs to a version of `versions`.
     is_published: Vec<bool>,
 }
 
-/// A version that `time` remembers and `versions` does not.
+/// A version that is in `time` but not in `versions`.
 pub(super) struct Forgotten<'v> {
     pub(super) version: Cow<'v, str>,
     pub(super) published_at: Option<i64>,
@@ -62,7 +62,7 @@ impl<'v> Times<'v> {
         self.unpublished_versions = versions.unwrap_or_default();
     }
 
-    /// When each of `keys`, the versions of the document, was published.
+    /// Returns the publication time of each of `keys`, the versions of the document.
     pub(super) fn published_at(&mut self, reader: &mut Reader<'_>, keys: &[Cow<'v, str>]) -> Vec<Option<i64>> {
         let mut places: Option<hashbrown::HashMap<&str, usize>> = None;
         let mut next = 0;
@@ -91,8 +91,8 @@ impl<'v> Times<'v> {
         published
     }
 
-    /// The versions that `time` remembers and `versions` does not, after [`Times::published_at`]. Those of a package
-    /// that was unpublished as a whole are listed too where only `time.unpublished` has them.
+    /// Returns the versions that are in `time` but not in `versions`. Call it after [`Times::published_at`]. For a
+    /// package that was unpublished as a whole it includes those that only `time.unpublished` lists.
     pub(super) fn forgotten(&self, reader: &mut Reader<'_>, keys: &[Cow<'v, str>]) -> Vec<Forgotten<'v>> {
         let unpublished = self.versions.iter().zip(&self.is_published).filter(|(_, is_published)| !**is_published);
         let mut forgotten = Vec::new();
@@ -123,8 +123,8 @@ fn read_version_time(reader: &mut Reader<'_>, version: &str, raw: &str) -> Optio
     None
 }
 
-/// The place of each version in the order of publication, from 0. A version without a time counts as published with
-/// the one before it in the document; of equal times the order of the document decides.
+/// Returns the place of each version in the order of publication, from 0. A version without a time counts as published
+/// with the one before it in the document. The order of the document decides between equal times.
 pub(super) fn publication_order(published_at: &[Option<i64>]) -> Vec<i64> {
     let mut last = i64::MIN;
     let mut keys: Vec<(i64, usize)> = Vec::with_capacity(published_at.len());

@@ -1,4 +1,4 @@
-//! The `unpublished` table: a version that `time` remembers and `versions` does not.
+//! The `unpublished` table: a version that is in `time` but not in `versions`.
 
 use super::column::{TextColumn, TimeColumn};
 use super::hooks::DocumentTable;

@@ -1,5 +1,5 @@
-//! The shapes that only members of a version take: deprecation, engines, system names, commands, and the lists that
-//! old documents have in place of a map of dependencies.
+//! The shapes that only members of a version take: deprecation, engines, system names, commands, and the lists that old
+//! documents have in place of a map of dependencies.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use crate::npm::QuirkCode;
 use crate::npm::json::{Kind, RawString};
 
 impl Reader<'_> {
-    /// The deprecation message. Deprecated is what JavaScript takes for true: `true` and other values without a text
-    /// become the empty text, `false` and `""` none. So a version is deprecated if and only if this has a value.
+    /// Reads the deprecation message. JavaScript's truth decides: `true` and other values without a text become the
+    /// empty text, `false` and `""` become `None`. So a version is deprecated if and only if this has a value.
     pub(super) fn deprecated<'v>(&mut self, raw: Option<&'v str>) -> Option<Cow<'v, str>> {
         let raw = raw?;
         if !is_truthy(raw) {
@@ -23,7 +23,7 @@ impl Reader<'_> {
         self.text("deprecated", Some(raw))
     }
 
-    /// The ranges of node and npm of an `engines` object; of a text or list such as `["node >= 0.8"]` too.
+    /// Reads the ranges of node and npm from an `engines` object, or from a text or list such as `["node >= 0.8"]`.
     pub(super) fn engines<'v>(&mut self, raw: Option<&'v str>) -> [Option<Cow<'v, str>>; 2] {
         let Some(raw) = raw else { return [None, None] };
         match Kind::of(raw) {
@@ -50,7 +50,7 @@ impl Reader<'_> {
         }
     }
 
-    /// One item of a list of engines: `"node >= 0.8"` or `{"node": ">= 0.8"}`.
+    /// Reads one item of a list of engines: `"node >= 0.8"` or `{"node": ">= 0.8"}`.
     fn engines_item<'v>(&mut self, raw: &'v str) -> [Option<Cow<'v, str>>; 2] {
         match Kind::of(raw) {
             Kind::Object => {
@@ -75,7 +75,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A list of texts, or one text for a list of one. `None` for null; items that are no text are left out.
+    /// Reads a list of texts, or one text as a list of one. Returns `None` for null, and leaves out items that are no
+    /// text.
     pub(super) fn text_list<'v>(&mut self, field: &str, raw: Option<&'v str>) -> Option<Vec<Cow<'v, str>>> {
         let raw = raw?;
         match Kind::of(raw) {
@@ -98,8 +99,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The commands of a version: of a map, of one path (its command is named as the package, without scope), or of
-    /// a list of paths (each command is named as its file).
+    /// Reads the commands of a version: from a map, from one path (the command has the package's name, without scope),
+    /// or from a list of paths (each command has its file's name).
     pub(super) fn commands<'v>(&mut self, raw: Option<&'v str>) -> Option<Vec<(Cow<'v, str>, Cow<'v, str>)>> {
         let raw = raw?;
         match Kind::of(raw) {
@@ -133,8 +134,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The entries of a map of dependencies, or of a list (`["a@1", "b >= 2"]`) or text that stands for one.
-    /// The second part is the requirement, where there is one.
+    /// Returns the entries of a map of dependencies, or of a list (`["a@1", "b >= 2"]`) or text in its place. The
+    /// second part is the requirement, where there is one.
     pub(super) fn dependency_list(&mut self, field: &str, raw: &str) -> Vec<(String, Option<String>)> {
         let mut edges = Vec::new();
         match Kind::of(raw) {
@@ -165,7 +166,8 @@ impl Reader<'_> {
         edges
     }
 
-    /// The names of bundled dependencies: of a list; `true` stands for all in `dependencies`; of a map, its keys.
+    /// Returns the names of bundled dependencies: the items of a list, all of `dependencies` for `true`, or the keys of
+    /// a map.
     pub(super) fn bundled(&mut self, field: &str, raw: &str, dependencies: &[Entry<'_>]) -> Vec<String> {
         match Kind::of(raw) {
             Kind::Null => Vec::new(),
@@ -188,10 +190,10 @@ impl Reader<'_> {
     }
 }
 
-/// `name@range`, `name range` or `name>=range` in its two parts; `None` if there is no name.
+/// Splits `name@range`, `name range` or `name>=range` into its two parts. Returns `None` if there is no name.
 fn split_dependency(spec: &str) -> Option<(String, Option<String>)> {
     let spec = spec.trim();
-    // The `@` of a scope is no divider.
+    // The `@` of a scope does not separate name and range.
     let from = usize::from(spec.starts_with('@'));
     let divides = |c: char| matches!(c, '@' | '<' | '>' | '=') || c.is_whitespace();
     let name_end = spec.get(from..)?.find(divides).map_or(spec.len(), |at| at + from);

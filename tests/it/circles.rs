@@ -1,24 +1,27 @@
-//! Inside a module, the uses between its files go one way: no file uses, through others or at once, a file that uses it.
+//! Inside a module, the uses between its files go one way: no file uses, directly or through others, a file that uses
+//! it.
 //!
-//! The parent of a file may use it and be used by it: `mod.rs` holds what its files share, and puts them together.
+//! The parent of a file may use it and be used by it: `mod.rs` holds the shared code of its files, and puts them
+//! together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::layering::{module_names, sources};
 
-/// Circles that are known, by the files in them, and wait to be broken.
+/// Known circles that are still to be broken, by their files.
 const KNOWN_CIRCLES: [&[&str]; 0] = [];
 
 /// The path of a module below the crate: `["store", "local"]`.
 type ModulePath = Vec<String>;
 
-/// The files of one top module, by their module paths, and what each one's code names.
+/// The files of one top module, by their module paths, and the names in each one's code.
 #[derive(Default)]
 struct Files {
-    /// Every path in the code of a file that begins with `crate`, `super`, `self` or the name of a child module; its parts.
+    /// The parts of every path in a file's code that begins with `crate`, `super`, `self` or the name of a child
+    /// module.
     named: BTreeMap<ModulePath, BTreeSet<Vec<String>>>,
-    /// What the file takes from elsewhere into its own name space: the name, and the path behind it.
+    /// The imports of each file: the name, and the path behind it.
     imported: BTreeMap<ModulePath, BTreeMap<String, Vec<String>>>,
 }
 
@@ -34,7 +37,7 @@ impl Files {
         }
     }
 
-    /// The file that an absolute path leads to, with re-exports followed; `None` where it leaves the module.
+    /// Returns the file that an absolute path leads to, following re-exports; `None` where it leaves the module.
     fn resolve(&self, from: &[String], path: &[String], depth: usize) -> Option<ModulePath> {
         let mut parts = path.iter();
         let mut at: ModulePath = match path.first()?.as_str() {
@@ -68,11 +71,11 @@ impl Files {
         self.named.contains_key(&at).then_some(at)
     }
 
-    /// Which other files each file uses, its parents left out.
+    /// Returns the other files that each file uses, without its parents.
     fn uses(&self) -> BTreeMap<ModulePath, BTreeSet<ModulePath>> {
         let targets = |(from, paths): (&ModulePath, &BTreeSet<Vec<String>>)| {
             let used = paths.iter().filter_map(|path| {
-                // A path that begins with anything else than a child is of another crate, or of the file itself.
+                // A path that begins with anything but a child belongs to another crate, or to the file itself.
                 let mut child = from.clone();
                 child.extend(path.first().cloned());
                 let is_ours = matches!(path.first().map(String::as_str), Some("crate" | "self" | "super"))
@@ -84,7 +87,7 @@ impl Files {
         self.named.iter().map(targets).collect()
     }
 
-    /// Groups of files that use each other, each in the order of its names.
+    /// Returns the groups of files that use each other, each in the order of its names.
     fn circles(&self) -> Vec<Vec<String>> {
         let uses = self.uses();
         let reached: BTreeMap<&ModulePath, BTreeSet<&ModulePath>> =
@@ -118,7 +121,7 @@ fn reached_from<'a>(
     reached
 }
 
-/// The imports of a file, each with the name that it gets, and the code without them.
+/// Returns the imports of a file, each with its local name, and the code without them.
 fn split_uses(code: &str) -> (Vec<(String, Vec<String>)>, String) {
     let (mut imports, mut rest, mut is_use, mut statement) = (Vec::new(), String::new(), false, String::new());
     for line in code.lines() {
@@ -174,14 +177,14 @@ fn expand(prefix: &[String], tree: &str, imports: &mut Vec<(String, Vec<String>)
     }
 }
 
-/// Paths of two and more parts that stand in the code itself.
+/// Returns the paths of two and more parts in the code itself.
 fn inline_paths(code: &str) -> BTreeSet<Vec<String>> {
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
     let words = code.split(|letter: char| !is_word(letter)).filter(|word| word.contains("::"));
     words.map(|word| word.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect()).collect()
 }
 
-/// The module path of a file below `src`.
+/// Returns the module path of a file below `src`.
 fn module_path(file: &Path) -> ModulePath {
     let mut path: ModulePath =
         file.with_extension("").components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();

@@ -1,4 +1,4 @@
-//! Conditional requests through an ingest: what the lake holds is asked for by its ETag, and a 304 keeps its rows.
+//! Conditional requests through an ingest: it requests held documents by their ETag, and a 304 keeps their rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{Env, assert_same_lake, lake_bytes, never, run};
 
-/// The ETags that the lake holds, in the order of names.
+/// Returns the ETags that the lake holds, in the order of names.
 fn etags(env: &Env) -> Vec<Option<String>> {
     env.texts(TableKind::Outcomes, "etag")
 }
 
-/// Name, `If-None-Match` and status of every request for a document since the last call.
+/// Returns name, `If-None-Match` and status of every request for a document since the last call.
 fn asked(env: &Env) -> Vec<(String, Option<String>, u16)> {
     let requests = env.server.requests();
     env.server.clear_requests();
@@ -64,7 +64,7 @@ async fn a_304_to_an_announced_change_keeps_the_rows_as_stale_and_is_asked_again
     env.ingest(&[]).await;
     let (held, documents) = (etags(&env), env.texts(TableKind::Packuments, "json"));
     asked(&env);
-    // What lies before the registry is behind its feed.
+    // The CDN in front of the registry is behind its feed.
     env.server.world().publish("b", "2.0.0");
     env.server.set_faults(FaultScript::of([Fault::packument("b", Action::Stale)]));
     for _ in 0..2 {
@@ -81,7 +81,7 @@ async fn a_304_to_an_announced_change_keeps_the_rows_as_stale_and_is_asked_again
     assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
 }
 
-/// An edge that lags behind the others must not take back what another one gave.
+/// An edge that lags behind the others must not undo the response of another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_older_than_the_one_that_the_lake_holds_does_not_replace_it() {
     let document = |rev: &str, version: &str| {
@@ -103,7 +103,7 @@ async fn a_document_older_than_the_one_that_the_lake_holds_does_not_replace_it()
         assert_eq!(etags(&env), held);
         assert_eq!(env.texts(TableKind::Versions, "version")[1].as_deref(), Some("1.5.0"));
     }
-    // A registry that was restored announces what it has.
+    // A restored registry announces its present revisions.
     for rev in ["7-g", "2-b"] {
         env.server.world().put_raw("b", rev, document(rev, "1.7.0"));
         env.ingest(&[]).await;
@@ -113,7 +113,7 @@ async fn a_document_older_than_the_one_that_the_lake_holds_does_not_replace_it()
     assert_same_lake(&env.lake(), &fresh_lake(&env, Representation::Full).await);
 }
 
-/// A failure is no statement about a document: the next request asks by the tag of the one that is held.
+/// A failure says nothing about a document: the next request uses the tag of the held one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_fails_loses_neither_the_document_nor_its_tag() {
     let env = env_of(&["a", "b", "c"]);
@@ -180,7 +180,7 @@ async fn the_tag_of_one_form_is_not_used_to_ask_for_the_other() {
     assert_eq!(lake_bytes(&env.lake()), before);
 }
 
-/// What was staged and committed already does not answer a request to look again.
+/// Staged and committed documents do not satisfy a refresh.
 #[tokio::test(flavor = "multi_thread")]
 async fn leftovers_in_staging_do_not_answer_a_refresh() {
     let env = Env::new(World::seeded(42, 120));
@@ -219,12 +219,12 @@ async fn refused_credentials_stop_the_run_whatever_comes_before_by_name() {
     assert_eq!(error.kind(), ErrorKind::Denied);
 }
 
-/// A registry that lost its data, or our right to read it, says of every document that it is gone.
+/// A registry that lost its data, or our right to read it, reports every document as gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn that_most_documents_are_gone_is_not_believed() {
     let env = Env::new(World::seeded(41, 260));
     env.ingest(&["m"]).await;
-    // What is left in staging is swept by the next run.
+    // The next run sweeps the rest of staging.
     let tables = || {
         let mut bytes = lake_bytes(&env.lake());
         bytes.retain(|path, _| !path.contains("/staging/"));
@@ -237,7 +237,7 @@ async fn that_most_documents_are_gone_is_not_believed() {
         let mut options = env.options(&["m"]);
         options.refresh = true;
         for _ in 0..2 {
-            // What was answered is not staged either.
+            // The responses are not staged either.
             let error = run(options.clone()).await.unwrap_err();
             assert!(error.report().contains("that the lake holds are gone"), "{}", error.report());
             assert!(error.hint_text().is_some_and(|hint| hint.contains("--accept-removals")));

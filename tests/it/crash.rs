@@ -1,4 +1,5 @@
-//! A process that dies: what it fetched is not asked for again, and a rerun ends in the bytes of an undisturbed one.
+//! A process that dies: its fetched documents are not requested again, and a rerun ends in the bytes of an undisturbed
+//! one.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -16,15 +17,15 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Env, ORIGIN, all_docs, assert_same_lake, never, run, run_binary, same_name, stderr};
 
 const PACKAGES: usize = 400;
-/// What a killed process may have asked for in vain: requests in flight, answers between network and disk, and segments
-/// that were not full, over all partitions under way.
+/// The requests that a killed process may have sent in vain: requests in flight, responses between network and disk,
+/// and segments that were not full, over all partitions under way.
 const MOST_REPEATED: usize = 256;
 
 fn pivots() -> Vec<&'static str> {
     vec!["@m", "b", "e", "k", "p", "t"]
 }
 
-/// Stops the run when `packuments` answers have been taken.
+/// Stops the run after `packuments` responses.
 async fn stop_after(env: &Env, pivots: &[&str], packuments: u64) -> IngestSummary {
     let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
     let watch = {
@@ -60,7 +61,7 @@ async fn a_stopped_run_keeps_what_it_fetched_and_the_next_one_ends_in_the_same_b
     }
 }
 
-/// A command about one name, or about names alone, may come between a run that was stopped and the one that goes on.
+/// A command about one name, or about names alone, may run between a stopped run and the one that continues it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_fetched_outlives_a_run_that_wants_less() {
     let quiet = Env::new(World::seeded(24, PACKAGES));
@@ -94,7 +95,7 @@ async fn what_is_staged_for_a_partition_that_needs_nothing_is_removed() {
     assert_eq!(store.list(&layout.staging()).await.unwrap(), Vec::<String>::new());
 }
 
-/// Kills the real process with SIGKILL when the registry has seen so many documents asked for, then runs it again.
+/// Kills the real process with SIGKILL after this many requests for documents, then runs it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_resumed_by_the_next_one() {
     let quiet = Env::new(World::seeded(22, PACKAGES));
@@ -130,16 +131,16 @@ async fn a_killed_process_is_resumed_by_the_next_one() {
     assert!(kills > 0, "no process was alive when it should be killed");
 }
 
-/// How far a partition's commit has come.
+/// The progress of a partition's commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Commit {
     /// Its last shard is staged.
     Staged,
-    /// Its intent is there, and so many shards have left staging for their places.
+    /// Its intent exists, and this many shards have left staging for their places.
     Moved(usize),
 }
 
-/// How far the commits of a lake have come that are under way.
+/// Returns the progress of the commits of a lake that are under way.
 fn commits(lake: &Path) -> Vec<Commit> {
     let below = |folder: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).into_iter().flatten();
@@ -160,7 +161,7 @@ fn commits(lake: &Path) -> Vec<Commit> {
     commits
 }
 
-/// Kills a process when a commit has come so far. Answers which commits it died in, none where it ended before.
+/// Kills a process when a commit has reached a moment. Returns the commits that it died in, none where it ended before.
 fn kill_in_a_commit(child: &mut Child, lake: &Path, moment: Commit) -> Vec<Commit> {
     while child.try_wait().unwrap().is_none() {
         if commits(lake).iter().any(|commit| *commit >= moment) {
@@ -172,8 +173,8 @@ fn kill_in_a_commit(child: &mut Child, lake: &Path, moment: Commit) -> Vec<Commi
     commits(lake)
 }
 
-/// Where a kill lands is chance: it is sent when a file is seen that may be gone when it comes. So it is tried until enough
-/// processes have died within a commit, some of them between two moves.
+/// The place of a kill is chance: it is sent when a file is seen, and that file may be gone when it arrives. So the
+/// test repeats until enough processes have died within a commit, some of them between two moves.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_within_a_commit_is_rolled_forward_by_the_next_one() {
     const MOST_TRIES: usize = 40;

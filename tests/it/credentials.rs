@@ -1,5 +1,4 @@
-//! Secrets through the real binary: each goes to the server and path that it is for, and to nothing else, be it another
-//! server, a terminal or a file.
+//! Secrets through the real binary: each goes only to its server and path, and to no other server, terminal or file.
 
 use std::path::Path;
 use std::process::Output;
@@ -8,7 +7,7 @@ use all_docs::sample::{Action, Fault, FaultScript, Kind, Options, SampleServer, 
 
 use crate::support::{all_docs, read_table, stderr, stdout, texts};
 
-/// Stands in every secret here.
+/// A marker in every secret here.
 const SESAME: &str = "sesame";
 
 fn serve() -> SampleServer {
@@ -17,12 +16,12 @@ fn serve() -> SampleServer {
     SampleServer::start(world, Options::default()).unwrap()
 }
 
-/// The server as `.npmrc` names it.
+/// Returns the server as `.npmrc` names it.
 fn place(server: &SampleServer) -> &str {
     server.url().strip_prefix("http:").unwrap()
 }
 
-/// Ingests from `pages`, documents from `documents`, with `./.npmrc` and the user's.
+/// Ingests pages from `pages` and documents from `documents`, with `./.npmrc` and the user's.
 fn ingest(
     folder: &Path,
     pages: &SampleServer,
@@ -56,7 +55,7 @@ fn assert_no_file_holds_a_secret(lake: &Path) {
     }
 }
 
-/// The `Authorization` headers that a server saw, each once.
+/// Returns the `Authorization` headers that a server saw, each once.
 fn authorizations(server: &SampleServer) -> Vec<Option<String>> {
     let mut seen: Vec<_> = server.requests().into_iter().map(|request| request.authorization).collect();
     seen.sort();
@@ -103,7 +102,7 @@ fn a_file_in_latin_1_is_read_and_a_password_without_padding() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(authorizations(&own), [Some("Basic bWU6c2VzYW1lMQ==".to_owned())]);
 
-    // What concerns us and is no text makes no credentials, and is told.
+    // A relevant line that is no text makes no credentials, and is reported.
     let token = [place.as_bytes(), b"/:_authToken=sesame\xfc\n"].concat();
     own.clear_requests();
     let output = ingest(folder.path(), &own, &own, token, "");
@@ -157,7 +156,7 @@ fn credentials_that_are_refused_stop_the_run_at_once() {
         let output = ingest(folder.path(), &own, &own, project, "");
         assert_eq!(output.status.code(), Some(3), "{action:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(".npmrc"), "{action:?}: {}", stderr(&output));
-        // No attempt is repeated: what was in flight together has come, and no more.
+        // No attempt is repeated: the requests in flight together arrived, and no more.
         let refused = own.requests().into_iter().filter(|request| request.kind == kind);
         let mut asked: Vec<_> = refused.map(|request| (request.path, request.query)).collect();
         asked.sort();

@@ -1,4 +1,4 @@
-//! The feed of changes through the library, as far as it goes today: its pages.
+//! The feed of changes through the library, as far as it is implemented: its pages.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use all_docs::sample::{Action, Fault, FaultScript, Framing, Kind, When, World};
 
 use crate::support::Env;
 
-/// All rows after `since`, and where the feed stands then.
+/// Returns all rows after `since`, and the feed's place then.
 async fn follow(env: &Env, mut since: Option<Seq>) -> (Vec<ChangeRow>, Option<Seq>) {
     let registry = env.registry();
     let mut rows = Vec::new();

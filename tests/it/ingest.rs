@@ -1,4 +1,4 @@
-//! Ingest through the library: what the lake holds, and what the registry saw.
+//! Ingest through the library: the lake's content, and the registry's requests.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;

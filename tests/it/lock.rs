@@ -1,5 +1,5 @@
-//! Several processes on one lake: they share the work, each partition is written by one of them, and what a dead one held is
-//! taken over.
+//! Several processes on one lake: they share the work, one of them writes each partition, and the others take over a
+//! dead one's partitions.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -10,7 +10,7 @@ use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 
 use crate::support::{Env, all_docs, assert_same_lake, origin_folder, run, run_binary, same_name, stderr, stdout};
 
-/// A registry whose documents come so slowly that a run is still under way when it is looked at.
+/// Makes a registry whose documents are so slow that a run is still under way when the test looks.
 fn slow_registry(seed: u64, before_headers_ms: u64) -> Env {
     let env = Env::new(World::seeded(seed, 60));
     let action = Action::Slow { before_headers_ms, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
@@ -29,7 +29,7 @@ fn spawn(env: &Env) -> Child {
     env.ingest_command(&["m"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// The files of the leases of partitions.
+/// Returns the files of the leases of partitions.
 fn leases(env: &Env) -> Vec<PathBuf> {
     // The binary names the origin after the address of the registry.
     let folders = std::fs::read_dir(env.lake()).into_iter().flatten().map(|entry| entry.unwrap().path().join("leases"));
@@ -38,7 +38,7 @@ fn leases(env: &Env) -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|suffix| suffix == "json")).collect()
 }
 
-/// A lease or lock that a process of another machine left.
+/// Writes a lease or lock of a process on another machine.
 fn leave(path: &Path, expires_in_s: i64) {
     let now_s = jiff::Timestamp::now().as_second();
     let record = serde_json::json!({

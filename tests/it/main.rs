@@ -1,36 +1,36 @@
 //! The integration tests: one binary, because each one links all of DataFusion.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-/// What the tests stand on: a registry, a lake, the binary.
+/// The fixtures of the tests: a registry, a lake, the binary.
 mod support;
 
-/// The law of the rooms.
+/// The rules of the layers.
 mod layering;
 /// No file uses a file that uses it.
 mod circles;
 /// Any bytes at all, at every decoder.
 mod fuzz;
-/// Ingest through the library: what the lake holds, and what the registry saw.
+/// Ingest through the library: the lake's content, and the registry's requests.
 mod ingest;
-/// Secrets: to whom they go, and where they never stand.
+/// Secrets: their recipients, and the places where they never appear.
 mod credentials;
-/// Every odd document, and what becomes of it.
+/// Every odd document, and its result.
 mod odd;
 /// Large documents in bounded memory.
 mod memory;
 /// Pages of the feed of changes.
 mod feed;
-/// Requests that ask only for what changed.
+/// Requests for changed documents alone.
 mod conditional;
 /// The faults of the system that this one replaces, each by name.
 mod predecessor;
 /// A process that dies, at scripted and at random moments.
 mod crash;
-/// What is durable when.
+/// The time at which each file is durable.
 mod staging;
-/// The binary: exit codes, errors, output.
-mod face;
-/// Python, DuckDB and pandas reading what we wrote.
+/// The command line: exit codes, errors, output.
+mod command_line;
+/// Python, DuckDB and pandas as readers of our files.
 mod readers;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
@@ -40,15 +40,15 @@ mod views;
 mod prompt;
 /// Two processes on one lake.
 mod lock;
-/// Several processes that ask one server.
+/// Several processes that send requests to one server.
 mod pace;
-/// A lake that is proved, damaged, found out, and mended.
+/// A lake that is verified, damaged, diagnosed, and repaired.
 mod verify;
 /// Lakes of earlier and of newer versions.
 mod evolution;
-/// Servers, disks and people that get in the way of an ingest.
+/// Failures of servers, disks and people during an ingest.
 mod survival;
-/// A registry on a bad day, and the lake that ends as on a quiet one.
+/// A registry with many faults, and a lake that ends as without them.
 mod weather;
-/// The commands that people know: partition, packument, cache, pivots.
+/// The documented commands: partition, packument, cache, pivots.
 mod commands;

@@ -1,4 +1,4 @@
-//! Large documents in bounded memory: what is promised is promised of the process, so the binary is measured.
+//! Large documents in bounded memory: the promise is about the process, so the test measures the binary.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use all_docs::table::TableKind;
 
 use crate::support::{Env, ORIGIN, python, read_table, run, run_python, stderr, texts};
 
-/// What an ingest may use in all.
+/// The most memory that an ingest may use.
 const LIMIT_BYTES: u64 = 1_000_000_000;
 
 fn write_pivots(folder: &Path) -> String {
@@ -18,7 +18,7 @@ fn write_pivots(folder: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// The rows of the lake's only origin, whatever its port made of its name.
+/// Returns the rows of the lake's only origin, whose name depends on the port.
 fn outcomes(lake: &Path) -> Vec<(String, String)> {
     let mut folders = std::fs::read_dir(lake).unwrap().map(|entry| entry.unwrap().path());
     let origin = folders.find(|path| path.is_dir()).unwrap();
@@ -84,7 +84,7 @@ async fn a_document_that_was_too_large_is_asked_for_again_when_larger_ones_are_t
     for limit_bytes in [1_000_000, 999_999] {
         assert!(ingest(limit_bytes, Selection::All).await.is_empty(), "{limit_bytes}");
     }
-    // Refused by a larger limit, while the other one still stands as refused by the smaller.
+    // A larger limit refuses it, while the other one still stands as refused by the smaller.
     assert_eq!(ingest(2_000_000, only("large")).await, ["large"]);
     assert_eq!(ingest(2_000_000, Selection::All).await, ["also-large", "large"]);
     assert!(ingest(2_000_000, Selection::All).await.is_empty());

@@ -1,4 +1,4 @@
-//! Several processes that ask one server: together they keep to the limits of one.
+//! Several processes that send requests to one server: together they keep to the limits of one.
 
 use std::process::{Child, Command, Stdio};
 
@@ -6,10 +6,10 @@ use all_docs::sample::{Action, Fault, FaultScript, World};
 
 use crate::support::{Env, stderr};
 
-/// Requests in flight that each process is allowed.
+/// The requests in flight that each process is allowed.
 const PLACES: u32 = 2;
 
-/// A registry that takes a moment for each answer, so that requests that are in flight together are seen together.
+/// Makes a registry that takes a moment for each response, so requests in flight together are seen together.
 fn registry(seed: u64) -> Env {
     let env = Env::new(World::seeded(seed, 60));
     let action = Action::Slow { before_headers_ms: 5, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
@@ -17,7 +17,7 @@ fn registry(seed: u64) -> Env {
     env
 }
 
-/// An ingest into a lake of its own.
+/// Starts an ingest into a lake of its own.
 fn ingest(env: &Env, lake: &str) -> Command {
     let mut command = env.ingest_command(&["m"]);
     command.args(["--concurrency", &PLACES.to_string(), "--lake", lake]);
@@ -45,7 +45,7 @@ fn processes_on_one_machine_have_no_more_in_flight_than_one_of_them_may() {
     }
     let requests = env.server.requests();
     assert!(requests.len() > 180, "{} requests", requests.len());
-    // Each has all places at times, when it is alone or the others do not ask.
+    // Each has all places at times, when it is alone or the others send no requests.
     assert_eq!(env.server.most_in_work(), PLACES);
 }
 
@@ -53,7 +53,7 @@ fn processes_on_one_machine_have_no_more_in_flight_than_one_of_them_may() {
 fn when_the_process_that_decides_is_killed_the_others_go_on() {
     let env = registry(82);
     let mut first = spawn(&env, "one");
-    // It has asked, so it decides for those that come now.
+    // It has sent a request, so it decides for the processes that start now.
     wait_for_requests(&env, 1);
     let others: Vec<Child> = ["two", "three"].into_iter().map(|lake| spawn(&env, lake)).collect();
     wait_for_requests(&env, 40);
@@ -63,7 +63,7 @@ fn when_the_process_that_decides_is_killed_the_others_go_on() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     }
-    // The server may not have noticed yet that it works for nobody.
+    // The server may not have noticed yet that nobody waits for its response.
     assert!(env.server.most_in_work() <= 2 * PLACES, "{}", env.server.most_in_work());
     let again = ingest(&env, "one").output().unwrap();
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));

@@ -29,7 +29,7 @@ async fn fault_1_a_range_of_more_than_a_page_is_listed_to_its_end() {
     assert_eq!(env.names(TableKind::Docs), names);
 }
 
-/// 2: N pivots made N-1 ranges, so that names before the first and after the last pivot were never seen.
+/// 2: N pivots made N-1 ranges, so names before the first and after the last pivot were never seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_2_names_outside_the_outermost_pivots_are_seen() {
     let env = Env::new(world_of(&["!first", "-", "m", "zzz", "~last", "\u{10000}"]));
@@ -73,7 +73,7 @@ async fn fault_4_an_upstream_change_is_seen_and_a_refresh_revalidates() {
     assert_eq!(lake_bytes(&env.lake()), before);
 }
 
-/// 5: the first 429 ended the run and dropped answers already received; `Retry-After` was ignored.
+/// 5: the first 429 ended the run and dropped received responses; `Retry-After` was ignored.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_5_a_refusal_delays_the_run_and_loses_nothing() {
     let env = Env::new(World::seeded(7, 60));
@@ -124,7 +124,7 @@ async fn fault_7_a_killed_run_forgets_nothing_and_each_partition_is_its_own_chec
         let action = Action::Slow { before_headers_ms: 60_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
         FaultScript::of([Fault::packument(times, action)])
     };
-    // The last name never comes, so that the run is killed while others are in progress and some are committed.
+    // The last name never arrives, so the run is killed while others are in progress and some are committed.
     let last = env.server.world().names().last().unwrap().to_owned();
     env.server.set_faults(slow(&last));
     let mut child = ingest().stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -206,7 +206,7 @@ fn fault_10_a_token_goes_to_the_host_that_it_is_for_and_nowhere_else() {
     assert!(sent(&env).iter().all(|sent| sent.as_deref() == Some("Bearer secret-of-ours")), "{:?}", sent(&env));
 }
 
-/// 11: filters failed in silence (`name=lodash` gave nothing, `a && b` everything), and unknown JSON crashed.
+/// 11: filters failed silently (`name=lodash` gave nothing, `a && b` everything), and unknown JSON crashed.
 #[cfg(feature = "query")]
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_11_a_filter_filters_or_says_what_is_wrong_and_no_json_crashes() {
@@ -231,7 +231,7 @@ async fn fault_11_a_filter_filters_or_says_what_is_wrong_and_no_json_crashes() {
     assert_eq!(names("name = 'shape'"), ["shape"]);
 }
 
-/// 12: its mock registry invented rows from the request's start key, so that its tests could not see 1 to 3.
+/// 12: its mock registry invented rows from the request's start key, so its tests could not see 1 to 3.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_12_the_sample_registry_lists_what_it_holds_and_nothing_else() {
     let env = Env::new(world_of(&["a", "b", "c"]));

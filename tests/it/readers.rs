@@ -1,11 +1,11 @@
-//! Real tools reading what we wrote: Python's own JSON decoders, DuckDB, pandas, Polars and pyarrow.
+//! Real tools as readers of our files: Python's own JSON decoders, DuckDB, pandas, Polars and pyarrow.
 
 use all_docs::sample::World;
 use all_docs::table::TableKind;
 
 use crate::support::{Env, python, run, run_python, shared_corpus};
 
-/// 878 real packuments, and a range that holds more than 10,000 generated names beside them.
+/// 878 real packuments, and a range with more than 10,000 generated names beside them.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_agrees_with_an_independent_reading_of_the_same_documents() {
     let (Some(corpus), Some(python)) = (shared_corpus(), python()) else { return };
@@ -38,7 +38,7 @@ async fn every_table_agrees_with_an_independent_reading_of_the_same_documents() 
     assert!(told.contains("dependencies"), "{told}");
 }
 
-/// The README's ways to read a lake: a plain glob, with each of the tools, types and nulls included.
+/// The README's ways to read a lake: a plain glob, with each of the tools, including types and nulls.
 #[tokio::test(flavor = "multi_thread")]
 async fn duckdb_pandas_and_pyarrow_read_each_table_by_a_plain_glob() {
     let Some(python) = python() else { return };

@@ -1,4 +1,4 @@
-//! What was fetched is durable as it comes, whatever else is slow.
+//! Fetched documents become durable as they arrive, even if others are slow.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::support::{Env, ORIGIN, assert_same_lake, never, run};
 
 const PACKAGES: usize = 300;
 
-/// Answers behind a name over which the server hangs do not wait for it to become durable.
+/// Responses behind a name whose request hangs do not wait for it to become durable.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_behind_a_name_that_hangs_are_durable_before_it_is_given_up() {
     let quiet = Env::new(World::seeded(31, PACKAGES));
@@ -35,7 +35,7 @@ async fn answers_behind_a_name_that_hangs_are_durable_before_it_is_given_up() {
     let asked_again = env.packuments_asked();
     assert!(asked_again.contains(&first));
     let kept = asked_first.iter().filter(|name| !asked_again.contains(name)).count();
-    // A segment on a machine of many cores.
+    // The size of a segment on a machine of many cores.
     assert!(kept >= 11, "{kept} of {} answers were kept", asked_first.len());
     assert_same_lake(&env.lake(), &quiet.lake());
     assert_eq!(env.names(TableKind::Docs), quiet.names(TableKind::Docs));

@@ -1,4 +1,5 @@
-//! What the tests stand on: a sample registry, a lake in a temporary folder, the library's ingest and the real binary.
+//! The fixtures of the tests: a sample registry, a lake in a temporary folder, the library's ingest and the real
+//! binary.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::Digest;
 use tokio_util::sync::CancellationToken;
 
-/// The name under which the tests' registry stands in the lake.
+/// The name of the tests' registry in the lake.
 pub const ORIGIN: &str = "sample";
 
 /// A registry and a lake.
@@ -45,7 +46,7 @@ impl Env {
         self.registry_with(|_| {})
     }
 
-    /// The registry, asked in another way than usual.
+    /// Returns the registry with a changed configuration.
     pub fn registry_with(&self, change: impl FnOnce(&mut RegistryConfig)) -> Registry {
         let mut origin = Origin::parse(self.server.url(), None).unwrap();
         origin.name = ORIGIN.to_owned();
@@ -54,7 +55,7 @@ impl Env {
         Registry::new(origin, config, Credentials::default()).unwrap()
     }
 
-    /// An ingest of everything, with these pivots.
+    /// Returns the options of an ingest of everything, with these pivots.
     pub fn options(&self, pivots: &[&str]) -> IngestOptions {
         IngestOptions {
             pivots: Some(Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap()),
@@ -72,7 +73,7 @@ impl Env {
         run(self.options(pivots)).await.unwrap()
     }
 
-    /// The names whose documents were asked for since the last call, sorted, each as often as it was asked for.
+    /// Returns the names whose documents were requested since the last call, sorted, once for each request.
     pub fn packuments_asked(&self) -> Vec<String> {
         let requests = self.server.requests();
         self.server.clear_requests();
@@ -81,23 +82,23 @@ impl Env {
         names
     }
 
-    /// All rows of a table over all of its shards, one batch a read batch, shards in the order of their names.
+    /// Returns all rows of a table over all of its shards, one batch a read batch, shards in the order of their names.
     pub fn table(&self, table: TableKind) -> Vec<RecordBatch> {
         read_table(&self.lake(), table)
     }
 
-    /// A column of text over a whole table.
+    /// Returns a column of text over a whole table.
     pub fn texts(&self, table: TableKind, column: &str) -> Vec<Option<String>> {
         texts(&self.table(table), column)
     }
 
-    /// The names in a table.
+    /// Returns the names in a table.
     pub fn names(&self, table: TableKind) -> Vec<String> {
         self.texts(table, "name").into_iter().map(Option::unwrap).collect()
     }
 }
 
-/// An answer that is later than any test waits.
+/// Returns a response that is later than any test waits.
 pub fn never() -> Action {
     Action::Slow { before_headers_ms: 600_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 }
 }
@@ -131,7 +132,8 @@ pub fn texts(batches: &[RecordBatch], column: &str) -> Vec<Option<String>> {
     values
 }
 
-/// Every file of a lake with the digest of its bytes, but for those that carry times, attempts and counts of requests.
+/// Returns every file of a lake with the digest of its bytes, except those that carry times, attempts and counts of
+/// requests.
 pub fn lake_bytes(lake: &Path) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     let mut pending = vec![lake.to_owned()];
@@ -145,8 +147,8 @@ pub fn lake_bytes(lake: &Path) -> BTreeMap<String, String> {
             let name = path.strip_prefix(lake).unwrap().to_str().unwrap().to_owned();
             let carries_times =
                 ["/manifest/", "/outcomes/", "all-docs.json", "requests.json"].iter().any(|part| name.contains(part));
-            // A killed process may leave one where others may be writing: beside the lake metadata, and among the leases. It goes
-            // in a minute.
+            // A killed process may leave one where others may be writing: beside the lake metadata, and among the
+            // leases. It is removed after a minute.
             let is_put_begun = name.starts_with(".put-") || name.contains("/leases/.put-");
             if !carries_times && !is_put_begun {
                 let digest = sha2::Sha256::digest(std::fs::read(path).unwrap());
@@ -168,19 +170,19 @@ pub fn assert_same_lake(one: &Path, other: &Path) {
     assert!(differing.is_empty(), "these files differ: {differing:?}");
 }
 
-/// The binary, with a clean environment of its own settings.
+/// Returns the binary, with an environment that is free of its own settings.
 pub fn all_docs(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_all-docs"));
     command.current_dir(folder);
     for name in ["ALL_DOCS_LAKE", "ALL_DOCS_ORIGIN", "ALL_DOCS_PIVOTS", "ALL_DOCS_CONFIG", "ALL_DOCS_REGISTRY"] {
         command.env_remove(name);
     }
-    // Other tests' processes are none of its business.
+    // It must not coordinate with the processes of other tests.
     command.env("ALL_DOCS_RUNTIME_DIR", folder);
     command
 }
 
-/// The one origin of a lake that the binary ingested: its folder.
+/// Returns the folder of the one origin of a lake that the binary ingested.
 pub fn origin_folder(lake: &Path) -> PathBuf {
     let folders = std::fs::read_dir(lake).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     let folders: Vec<PathBuf> = folders.collect();
@@ -188,13 +190,13 @@ pub fn origin_folder(lake: &Path) -> PathBuf {
     folders[0].clone()
 }
 
-/// Renames the one origin of a lake, which the binary named after its address, so that lakes can be compared.
+/// Renames the one origin of a lake, which the binary named after its address, so lakes can be compared.
 pub fn same_name(env: &Env) {
     std::fs::rename(origin_folder(&env.lake()), env.lake().join(ORIGIN)).unwrap();
 }
 
 impl Env {
-    /// The binary, told to ingest this registry into this lake, by exact partitions.
+    /// Returns the binary with the arguments to ingest this registry into this lake, by exact partitions.
     pub fn ingest_command(&self, pivots: &[&str]) -> Command {
         let file = self.folder.path().join("pivots.json");
         let text = if pivots.is_empty() { "[null]".to_owned() } else { serde_json::to_string(pivots).unwrap() };
@@ -218,7 +220,8 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// The folder of real documents; `None`, said aloud, where it is absent. CI fails then, unless it says otherwise.
+/// Returns the folder of real documents; `None`, with a notice, where it is absent. CI fails then, unless told
+/// otherwise.
 pub fn shared_corpus() -> Option<PathBuf> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let shared = std::env::var_os("ALL_DOCS_SHARED").map_or(default, PathBuf::from);
@@ -232,7 +235,7 @@ pub fn shared_corpus() -> Option<PathBuf> {
     None
 }
 
-/// A Python with DuckDB, pandas, Polars and pyarrow; `None`, said aloud, where there is none. CI fails then.
+/// Returns a Python with DuckDB, pandas, Polars and pyarrow; `None`, with a notice, where there is none. CI fails then.
 pub fn python() -> Option<PathBuf> {
     match std::env::var_os("ALL_DOCS_PYTHON") {
         Some(python) => Some(PathBuf::from(python)),

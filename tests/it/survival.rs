@@ -1,4 +1,4 @@
-//! Servers, disks and people that get in the way of an ingest.
+//! Failures of servers, disks and people during an ingest.
 
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};
@@ -22,8 +22,8 @@ pub async fn wait_for_documents(env: &Env, child: &mut Child, count: usize) {
     }
 }
 
-/// Each document comes late by so much, and the last one not at all: a run cannot end before the test has done what it
-/// wants to do to it, however busy the machine is.
+/// Delays each document by this much, and the last one without end. So a run cannot end before the test has acted on
+/// it, however busy the machine is.
 fn slow_and_never_at_an_end(env: &Env, before_headers_ms: u64) -> FaultScript {
     let slow = |before_headers_ms| Action::Slow { before_headers_ms, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
     let last = env.server.world().names().last().unwrap().to_owned();
@@ -89,7 +89,7 @@ async fn ctrl_c_ends_cleanly_and_the_next_run_repeats_nothing_that_was_staged() 
     env.server.set_faults(FaultScript::default());
     let output = env.ingest_command(&PIVOTS).output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
-    // What had come in was staged when the run ended; what was in flight was not.
+    // Arrived documents were staged when the run ended; requests in flight were not.
     let repeated = env.packuments_asked().iter().filter(|name| first.contains(name)).count();
     assert!(repeated <= 144, "{repeated} of {} requests were repeated", first.len());
 }
@@ -193,7 +193,7 @@ fn a_name_without_a_document_is_told_of_by_each_run() {
     assert_eq!(output.status.code(), Some(0), "no document is wanted: {}", stderr(&output));
 }
 
-/// One name that is refused for ever is a failure of its own, and holds up nobody.
+/// A name that is always refused is a failure of its own, and delays no other.
 #[test]
 fn a_name_that_is_always_refused_is_given_up_and_the_run_goes_on() {
     let env = Env::new(World::seeded(82, 120));
@@ -270,12 +270,12 @@ async fn a_lake_that_vanishes_under_a_run_is_an_error_and_not_begun_anew() {
     }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
-    // Which write comes first after that is chance: one into the root, one beside a file of its own, or the lock.
+    // The first write after that is chance: one into the root, one beside a file of its own, or the lock.
     assert!(stderr(&output).contains("it was deleted, or "), "{}", stderr(&output));
     assert!(!env.lake().exists(), "it was begun anew");
 }
 
-/// Runs the binary where no file may grow past so many blocks of 512 bytes: what a full disk looks like to it.
+/// Runs the binary with a limit on the size of files, in blocks of 512 bytes: to it, this looks like a full disk.
 #[cfg(unix)]
 fn with_file_limit(env: &Env, blocks: u32) -> Output {
     let ingest = env.ingest_command(&PIVOTS);
@@ -316,7 +316,7 @@ async fn a_failure_under_way_says_how_far_it_came() {
     env.server.set_faults(FaultScript::of([Fault::packument(&name, Action::Unauthorized401)]));
     let error = run(env.options(&PIVOTS)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
-    // Partitions flow side by side, so that either of the other two may end before the refusal or not.
+    // Partitions run side by side, so either of the other two may end before the refusal or not.
     let reports = (0..3).map(|done| {
         format!("while {done} of 3 partitions were done, and 1 packuments of others remained to be asked for")
     });

@@ -1,4 +1,4 @@
-//! `verify`: a sound lake is proved, every kind of damage is found and named, and `--repair` mends it.
+//! `verify`: proves a sound lake, and finds and names every kind of damage; `--repair` mends it.
 
 mod records;
 mod strangers;
@@ -16,7 +16,7 @@ use crate::support::{Env, all_docs, assert_same_lake, origin_folder, run_binary,
 
 const PIVOTS: [&str; 2] = ["g", "p"];
 
-/// A registry, and a lake that the binary made of it, kept beside to damage copies of it.
+/// A registry, and a lake that the binary made of it, kept to damage copies of it.
 struct Sound {
     env: Env,
     kept: PathBuf,
@@ -35,7 +35,7 @@ impl Sound {
         Sound { env, kept }
     }
 
-    /// The lake as it was.
+    /// Restores the lake as it was.
     fn restore(&self) -> PathBuf {
         fs::remove_dir_all(self.env.lake()).unwrap();
         copy(&self.kept, &self.env.lake());
@@ -57,7 +57,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Lets a manifest name the shard as it is now, so that its bytes are not what gives it away.
+/// Makes a manifest name the shard as it is now, so its bytes do not reveal the change.
 fn forge(origin: &Path, table: &str, stem: &str, rows: u64) {
     let path = origin.join("manifest").join(format!("{stem}.json"));
     let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -76,7 +76,7 @@ fn rows(origin: &Path, table: &str, stem: &str) -> u64 {
     manifest["shards"][table]["rows"].as_u64().unwrap()
 }
 
-/// Puts a shard without rows in the place of one, with a manifest that agrees.
+/// Replaces a shard by one without rows, with a manifest that agrees.
 fn empty(origin: &Path, table: TableKind, stem: &str) {
     let writer = ShardWriter::new(table, schema(table), Vec::new()).unwrap();
     fs::write(origin.join(format!("{table}/{stem}.parquet")), writer.finish().unwrap().0).unwrap();
@@ -96,11 +96,11 @@ fn swap(one: &Path, other: &Path) {
     fs::write(other, first).unwrap();
 }
 
-/// A kind of damage: what it does to an origin's folder, and what must be said about it.
+/// A kind of damage: the change to an origin's folder, and the expected messages.
 type Damage = (&'static str, fn(&Path), &'static [&'static str]);
 
 const MIDDLE: &str = "67-70";
-/// Where the odd documents are that have contributors and quirks.
+/// The partition of the odd documents that have contributors and quirks.
 const LAST: &str = "70-z";
 
 const DAMAGES: &[Damage] = &[

@@ -1,4 +1,4 @@
-//! A registry on one of its worse days: it refuses, cuts, stalls and changes, and the lake ends as if it had not.
+//! A registry with many faults: it refuses, cuts, stalls and changes, and the lake ends as without them.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use crate::survival::wait_for_documents;
 
 const PIVOTS: [&str; 2] = ["g", "p"];
 
-/// Three answers in ten are no answers: refused, out of order, cut, of the front, or late.
+/// Returns a script in which three responses in ten are faults: refused, out of order, cut, of the CDN, or late.
 fn bad_weather(seed: u64) -> FaultScript {
     let cut = Action::CutBody { at_byte: 100, framing: Framing::ContentLength };
     let slow = Action::Slow { before_headers_ms: 20, between_chunks_ms: 1, chunk_bytes: 4_096 };
@@ -24,13 +24,13 @@ fn bad_weather(seed: u64) -> FaultScript {
     script
 }
 
-/// The script that people are shown.
+/// Returns the documented example script.
 fn example() -> FaultScript {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/faults.toml");
     FaultScript::parse(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// The rows of `outcomes`, column by column, without attempts and times.
+/// Returns the rows of `outcomes`, column by column, without attempts and times.
 fn outcomes(lake: &Path) -> Vec<Vec<Option<String>>> {
     let rows = read_table(lake, TableKind::Outcomes);
     let mut columns: Vec<_> =
@@ -38,14 +38,14 @@ fn outcomes(lake: &Path) -> Vec<Vec<Option<String>>> {
     let statuses = rows.iter().flat_map(|batch| {
         batch.column_by_name("http_status").unwrap().as_primitive::<Int32Type>().iter().collect::<Vec<_>>()
     });
-    // A document that changed after it was listed is asked for once more by its tag, and has not changed since.
+    // A document that changed after it was listed is requested once more by its tag, and has not changed since.
     columns.push(statuses.map(|status| status.map(|status| status.to_string().replace("304", "200"))).collect());
     columns
 }
 
-/// Runs the binary while the registry plays the first script and its documents change, and once more in the second, as
-/// what changed after it was listed is asked for by the next run. Then compares with a quiet registry. Answers the
-/// requests of the first run.
+/// Runs the binary while the registry plays the first script and its documents change. Runs it once more in the second
+/// script, because the next run requests documents that changed after they were listed. Then compares with a registry
+/// without faults. Returns the requests of the first run.
 async fn assert_weather_leaves_no_trace(env: &Env, weather: [FaultScript; 2]) -> Vec<RecordedRequest> {
     let [first, second] = weather;
     env.server.set_faults(first);
@@ -86,7 +86,7 @@ async fn bad_weather_a_ban_and_changes_under_way_end_in_the_bytes_of_a_quiet_reg
     assert!(requests.iter().filter(|request| request.faulty).count() > 40);
 }
 
-/// With the example's script as it is, and a ban as long as npm's.
+/// The example's script as it is, and a ban as long as npm's.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it takes two minutes; .ci/run has a step for it"]
 async fn a_ban_of_a_minute_and_the_weather_of_the_example_end_in_the_bytes_of_a_quiet_registry() {

@@ -1,4 +1,4 @@
-//! The cursor: what comes next in the text, taken piece by piece.
+//! The cursor: takes JSON text piece by piece.
 
 use super::error::{JsonError, JsonProblem};
 use super::scan::{string_end, value_end};
@@ -13,23 +13,23 @@ pub struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// A cursor at the start of `text`.
+    /// Returns a cursor at the start of `text`.
     pub fn new(text: &'a str) -> Self {
         Cursor { text, position: 0, depth: 0 }
     }
 
-    /// Offset in bytes from the start of the text.
+    /// Returns the offset in bytes from the start of the text.
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// The text between two positions; empty if they do not lie on characters.
+    /// Returns the text between two positions. It is empty if they do not lie on characters.
     #[inline]
     pub fn slice(&self, start: usize, end: usize) -> &'a str {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// The next byte that is not white space, without taking it.
+    /// Returns the next byte that is not white space, without taking it.
     #[inline]
     pub fn peek(&mut self) -> Result<u8, JsonError> {
         let bytes = self.text.as_bytes();
@@ -42,7 +42,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The kind of the value that comes next.
+    /// Returns the kind of the next value.
     pub fn peek_kind(&mut self) -> Result<Kind, JsonError> {
         Ok(match self.peek()? {
             b'"' => Kind::String,
@@ -74,8 +74,8 @@ impl<'a> Cursor<'a> {
         if self.depth > MAX_DEPTH { Err(self.error(JsonProblem::TooDeep)) } else { Ok(()) }
     }
 
-    /// Takes the next key of the object that was entered, up to its value; `None` at the object's end.
-    /// `first` is true before the first key, and is cleared.
+    /// Takes the next key of the entered object, up to its value. Returns `None` at the object's end. `first` is true
+    /// before the first key, and is cleared.
     #[inline]
     pub fn next_key(&mut self, first: &mut bool) -> Result<Option<RawString<'a>>, JsonError> {
         if !self.next_element(b'}', first, "`,` or `}`")? {
@@ -86,13 +86,13 @@ impl<'a> Cursor<'a> {
         Ok(Some(key))
     }
 
-    /// Moves to the next item of the array that was entered; false at the array's end.
+    /// Moves to the next item of the entered array. Returns false at the array's end.
     #[inline]
     pub fn next_item(&mut self, first: &mut bool) -> Result<bool, JsonError> {
         self.next_element(b']', first, "`,` or `]`")
     }
 
-    /// Moves over the `,` before an element, or over `close`: then false.
+    /// Moves over the `,` before an element and returns true, or over `close` and returns false.
     #[inline]
     pub(in crate::npm) fn next_element(
         &mut self,
@@ -126,7 +126,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Moves on by `count` bytes that the caller has compared with text already read.
+    /// Moves on by `count` bytes, which the caller has compared with text already read.
     #[inline]
     pub(in crate::npm) fn advance(&mut self, count: usize) {
         self.position += count;
@@ -144,7 +144,7 @@ impl<'a> Cursor<'a> {
         Ok(RawString { inner: self.slice(start, end), escaped })
     }
 
-    /// Takes any value and gives its text.
+    /// Takes any value and returns its text.
     #[inline]
     pub fn value(&mut self) -> Result<&'a str, JsonError> {
         self.peek()?;

@@ -1,28 +1,28 @@
-//! Where text stopped being JSON, and why.
+//! The error of text that is not JSON: its place and its reason.
 
 use std::fmt;
 
 use super::MAX_DEPTH;
 
-/// Where text stopped being JSON, and why.
+/// The place where text stops being JSON, and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonError {
     /// Offset in bytes from the start of the text.
     pub offset: usize,
-    /// What was wrong there.
+    /// The problem at this place.
     pub problem: JsonProblem,
 }
 
-/// What can be wrong with JSON text.
+/// The problems that JSON text can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonProblem {
     /// The text ends within a value.
     UnexpectedEnd,
-    /// Something else was expected here.
+    /// Another token was expected here.
     Expected(&'static str),
     /// Nested deeper than [`MAX_DEPTH`].
     TooDeep,
-    /// More text after the value.
+    /// More text follows the value.
     TrailingText,
 }
 

@@ -1,7 +1,7 @@
-//! A pull cursor over JSON text that borrows what it reads: no tree, no copies, one pass.
+//! A pull cursor over JSON text that borrows from the text: no tree, no copies, one pass.
 //!
-//! It checks the whole grammar of RFC 8259, with two liberties that real documents need: raw control characters
-//! inside strings, and surrogates without a partner, are let through and flagged. Not here: what a member means.
+//! It checks the whole grammar of RFC 8259, with two liberties that real documents need: it accepts and flags raw
+//! control characters inside strings, and surrogates without a partner. Not here: the meaning of members.
 
 mod cursor;
 mod error;
@@ -12,7 +12,7 @@ pub use cursor::Cursor;
 pub use error::{JsonError, JsonProblem};
 pub use string::{RawString, Unescaped};
 
-/// How deep arrays and objects may nest. npm's own documents stay below 30.
+/// The deepest nesting of arrays and objects. npm's own documents stay below 30.
 pub const MAX_DEPTH: u32 = 512;
 
 /// The six kinds of JSON value.
@@ -33,7 +33,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a value by its first character, of text that is known to be JSON.
+    /// Returns the kind of a value by its first character. The text must be JSON.
     pub fn of(raw: &str) -> Kind {
         match raw.as_bytes().first() {
             Some(b'"') => Kind::String,
@@ -46,7 +46,7 @@ impl Kind {
     }
 }
 
-/// A value as it stands in the text.
+/// A value as it is spelled in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawValue<'a> {
     /// Its text.

@@ -1,14 +1,14 @@
-//! Where a value ends: the grammar, walked over without keeping anything.
+//! Finds the end of a value: walks over the grammar and keeps nothing.
 
 use wide::u8x16;
 
 use super::MAX_DEPTH;
 use super::error::{JsonError, JsonProblem};
 
-/// Offset of the next `"` or `\` from `position` on.
+/// Returns the offset of the next `"` or `\` from `position` on.
 #[inline]
 fn quote_or_backslash(bytes: &[u8], mut position: usize) -> Option<usize> {
-    // Most strings of a packument end within a few blocks; the long ones are left to wider instructions.
+    // Most strings of a packument end within a few blocks. Wider instructions search the long ones.
     for _ in 0..4 {
         let Some(block) = bytes.get(position..).and_then(|rest| rest.first_chunk::<16>()) else { break };
         let block = u8x16::new(*block);
@@ -21,7 +21,7 @@ fn quote_or_backslash(bytes: &[u8], mut position: usize) -> Option<usize> {
     memchr::memchr2(b'"', b'\\', bytes.get(position..)?).map(|offset| position + offset)
 }
 
-/// Offset of the closing quote of a string whose first character is at `start`, and whether it has escapes.
+/// Returns the offset of the closing quote of a string whose first character is at `start`, and whether it has escapes.
 #[inline]
 pub(super) fn string_end(bytes: &[u8], start: usize) -> Result<(usize, bool), JsonError> {
     let mut position = start;
@@ -38,7 +38,7 @@ pub(super) fn string_end(bytes: &[u8], start: usize) -> Result<(usize, bool), Js
     }
 }
 
-/// Offset after the escape whose backslash is at `backslash`.
+/// Returns the offset after the escape whose backslash is at `backslash`.
 #[inline]
 fn escape_end(bytes: &[u8], backslash: usize) -> Result<usize, JsonError> {
     match bytes.get(backslash + 1) {
@@ -60,7 +60,7 @@ fn skip_space(bytes: &[u8], mut position: usize) -> usize {
     position
 }
 
-/// Offset after the value that starts at `start`; at most `depth_left` levels deep.
+/// Returns the offset after the value that starts at `start` and is at most `depth_left` levels deep.
 pub(super) fn value_end(bytes: &[u8], start: usize, depth_left: u32) -> Result<usize, JsonError> {
     let expected = |offset, what| JsonError {
         offset,
@@ -94,7 +94,7 @@ pub(super) fn value_end(bytes: &[u8], start: usize, depth_left: u32) -> Result<u
             Some(b'n') => position = literal_end(bytes, position, b"null")?,
             _ => return Err(expected(position, "a value")),
         }
-        // What follows it: the end of one or more containers, or the next element.
+        // After the value: the end of one or more containers, or the next element.
         loop {
             if depth == 0 {
                 return Ok(position);

@@ -1,17 +1,17 @@
-//! A string as it stands in the text, and the value that its escapes make of it.
+//! A string as it is spelled in the text, and its value with the escapes resolved.
 
 use std::borrow::Cow;
 
-/// A string as it stands in the text, without its quotes.
+/// A string as it is spelled in the text, without its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawString<'a> {
-    /// What stands between the quotes.
+    /// The text between the quotes.
     pub inner: &'a str,
     /// Whether it has a backslash.
     pub escaped: bool,
 }
 
-/// A string's value, and what was odd about it.
+/// A string's value, and its oddity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unescaped<'a> {
     /// The value; borrowed when nothing was escaped.
@@ -21,18 +21,18 @@ pub struct Unescaped<'a> {
 }
 
 impl<'a> RawString<'a> {
-    /// The string of `"…"`, text that is known to be a JSON string.
+    /// Returns the string of `"…"`. The text must be a JSON string.
     pub fn of(literal: &'a str) -> RawString<'a> {
         let inner = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
         RawString::of_inner(inner)
     }
 
-    /// The string of text that is known to be the inside of a JSON string.
+    /// Returns the string of `inner`, which must be the inside of a JSON string.
     pub fn of_inner(inner: &'a str) -> RawString<'a> {
         RawString { inner, escaped: memchr::memchr(b'\\', inner.as_bytes()).is_some() }
     }
 
-    /// The value with escapes resolved.
+    /// Returns the value with escapes resolved.
     #[inline]
     pub fn unescape(self) -> Unescaped<'a> {
         if self.escaped {
@@ -43,7 +43,7 @@ impl<'a> RawString<'a> {
     }
 }
 
-/// Resolves the escapes of text that is known to be the inside of a JSON string.
+/// Resolves the escapes of text, which must be the inside of a JSON string.
 fn unescape(inner: &str) -> Unescaped<'_> {
     let mut text = String::with_capacity(inner.len());
     let mut lone_surrogate = false;
@@ -72,7 +72,8 @@ fn unescape(inner: &str) -> Unescaped<'_> {
     Unescaped { text: Cow::Owned(text), lone_surrogate }
 }
 
-/// The character of `\uXXXX`, or of a pair of them, and how many bytes it takes; `None` for a lone surrogate.
+/// Returns the character of `\uXXXX`, or of a pair of them, and the number of bytes it takes; `None` for a lone
+/// surrogate.
 fn unicode_escape(escape: &str) -> (Option<char>, usize) {
     let unit = |at: usize| {
         let digits = escape.get(at..).and_then(|text| text.strip_prefix("\\u")).and_then(|text| text.get(..4));

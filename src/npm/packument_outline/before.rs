@@ -1,11 +1,11 @@
-//! What is remembered of the version before, with which the next one is compared.
+//! The version before: the walk compares the next version with it.
 
 use std::ops::Range;
 
 use crate::npm::packument::{DistMember, Span};
 
-/// How far a key is looked for in the version before: versions have some 30 members, and what is not found is only
-/// slower to read.
+/// The most members of the version before among which a key is searched. Versions have some 30 members, and a key that
+/// is not found is only slower to read.
 pub(super) const MAX_LOOK: usize = 256;
 
 /// The last version that was an object.
@@ -13,22 +13,22 @@ pub(super) const MAX_LOOK: usize = 256;
 pub(super) struct Before {
     /// Its members, as a range.
     pub(super) members: Range<usize>,
-    /// Where each of them stands itself, from the key's quote to the value's end, while their spans may be those of an
-    /// earlier version. Empty where a key came twice.
+    /// Each member's own place, from the key's quote to the value's end; its span may be that of an earlier version.
+    /// Empty where a key came twice.
     pub(super) places: Vec<Span>,
-    /// The offset behind its `}`.
+    /// The offset after its `}`.
     pub(super) end: usize,
-    /// Empty; kept for its memory alone.
+    /// Empty; kept only for its allocation.
     pub(super) spare_places: Vec<Span>,
     /// Its `dist`, as in [`crate::npm::packument::VersionOutline`].
     pub(super) dist: Option<u32>,
-    /// Which of its members that is.
+    /// The index of `dist` among its members.
     pub(super) dist_member: Option<usize>,
     /// The keys of the last `dist`.
     pub(super) dist_keys: Vec<(Span, Option<DistMember>)>,
 }
 
-/// Which members of the version before have been met again. Nearly always that shows that a key has not come twice.
+/// The members of the version before that have been met again. Nearly always they show that no key has come twice.
 pub(super) struct Met {
     before: Range<usize>,
     places: [u64; MAX_LOOK / 64],
@@ -40,14 +40,14 @@ impl Met {
         Met { before, places: [0; MAX_LOOK / 64], has_new_keys: false }
     }
 
-    /// Whether a key may have come earlier in its version: one that stands at `found` in the version before, which is
-    /// met by this, or in none.
+    /// Returns whether a key may have come earlier in its version. The key stands at `found` in the version before, and
+    /// this call marks it as met; or it stands nowhere there.
     #[inline]
     pub(super) fn may_repeat(&mut self, found: Option<usize>) -> bool {
         if self.before.len() > MAX_LOOK {
             return true;
         }
-        // All members before were looked at, so that a new key can only repeat another new one.
+        // All members before were looked at, so a new key can only repeat another new one.
         let Some(found) = found else { return std::mem::replace(&mut self.has_new_keys, true) };
         let place = found - self.before.start;
         let Some(word) = self.places.get_mut(place / 64) else { return true };
@@ -58,7 +58,7 @@ impl Met {
     }
 }
 
-/// How many bytes two texts have in common at their start.
+/// Returns the length of the common prefix of two texts, in bytes.
 #[inline]
 pub(super) fn common_prefix(one: &[u8], other: &[u8]) -> usize {
     let (blocks, _) = one.as_chunks::<32>();

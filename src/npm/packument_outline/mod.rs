@@ -1,7 +1,7 @@
-//! The one walk over a packument that checks its JSON and notes where everything stands.
+//! The one walk over a packument: checks its JSON and notes the place of everything.
 //!
-//! What makes it fast: a version mostly repeats the one before it. It is compared with that, which is many times faster
-//! than scanning it, and only what differs is scanned (`version`).
+//! It is fast because a version mostly repeats the one before it. It compares the two, which is many times faster than
+//! scanning, and scans only the differences (`version`).
 
 mod before;
 #[cfg(test)]
@@ -26,7 +26,7 @@ const MAX_MEMBERS: usize = 8_000_000;
 const MAX_REPLACED: usize = 100_000;
 
 impl Outline {
-    /// Reads the outline of a document. Fails where it is not JSON, or not an object; the outline is then of no use.
+    /// Reads the outline of a document. Fails where it is not JSON, or not an object; the outline is then unusable.
     pub fn read(&mut self, text: &str) -> Result<(), JsonError> {
         self.document = [None; DocumentMember::COUNT];
         self.versions.clear();
@@ -97,7 +97,7 @@ impl Outline {
         Err(JsonError { offset: cursor.position(), problem })
     }
 
-    /// Keeps of versions with the same key the last one, at the place of the first.
+    /// Keeps the last of the versions with the same key, at the place of the first.
     fn settle_repeated_versions(&mut self, text: &str) {
         let mut first_places: HashMap<Cow<'_, str>, usize> = HashMap::with_capacity(self.versions.len());
         let mut replacements = Vec::new();
@@ -136,9 +136,9 @@ fn span(start: usize, end: usize) -> Span {
     Span { start: start as u32, end: end as u32 }
 }
 
-/// The span of a key whose colon was just taken.
+/// Returns the span of a key whose colon was just taken.
 fn key_span(cursor: &Cursor<'_>, text: &str, key: RawString<'_>) -> Span {
-    // The colon may stand after white space; the key's own address says where it is.
+    // White space may precede the colon; the key's own address gives its place.
     let end = text.get(..cursor.position()).and_then(|read| read.rfind('"')).unwrap_or_default();
     span(end - key.inner.len().min(end), end)
 }

@@ -1,11 +1,11 @@
-//! Whatever the version before was, a version's outline says what its own text says.
+//! A version's outline follows from its own text alone, whatever the version before was.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 
 use crate::npm::packument::{DistMember, Outline, VersionMember};
 
-/// A version's members as they stand in the text: key and raw value.
+/// Returns a version's members as spelled in the text: key and raw value.
 type Version = Vec<(&'static str, String)>;
 
 const KEYS: [&str; 9] =
@@ -27,7 +27,7 @@ fn value(number: usize) -> String {
     }
 }
 
-/// What is done to a version to make the next one of it.
+/// Applies a change to a version, which makes the next one.
 fn changed(mut version: Version, change: (u8, usize, usize)) -> Version {
     let (what, place, number) = change;
     let key = KEYS[number % KEYS.len()];
@@ -37,7 +37,7 @@ fn changed(mut version: Version, change: (u8, usize, usize)) -> Version {
         1 if !version.is_empty() => drop(version.remove(at)),
         2 => version.insert(at, (key, value(number))),
         3 if !version.is_empty() => version.swap(0, at),
-        // A value that goes on where that of the version before ended.
+        // A value that continues where that of the version before ended.
         4 if !version.is_empty() && version[at].1.ends_with(|last: char| last.is_ascii_digit()) => {
             version[at].1.push('7');
         }
@@ -69,7 +69,7 @@ fn document(versions: &[Version], comma: &str, colon: &str) -> String {
     format!("{{\"name\":\"a\",\"versions\":{{{}}}}}", versions.join(","))
 }
 
-/// Each key once, at the place of its first value, with its last one.
+/// Returns each key once, at the place of its first value, with its last one.
 fn settled(version: &Version) -> Version {
     let mut settled: Version = Vec::new();
     for (key, value) in version {

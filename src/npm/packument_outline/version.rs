@@ -9,7 +9,7 @@ use super::span;
 use crate::npm::json::{Cursor, JsonError, RawString};
 use crate::npm::packument::{DistMember, DistOutline, Member, Outline, Replaced, Span, VersionMember};
 
-/// Up to so many members, each key is compared with each; beyond, they are hashed.
+/// Up to this many members, each key is compared with each. Beyond, the keys are hashed.
 const FEW_MEMBERS: usize = 64;
 
 impl Outline {
@@ -49,7 +49,7 @@ impl Outline {
     }
 }
 
-/// A version under way.
+/// The version that is being read.
 struct VersionWalk<'w> {
     outline: &'w mut Outline,
     text: &'w str,
@@ -58,11 +58,11 @@ struct VersionWalk<'w> {
     version: Span,
     /// Its first member.
     from: usize,
-    /// The member of the version before that is likely to come next.
+    /// The member of the version before that probably comes next.
     expected: usize,
     met: Met,
     hashed: HashedMembers,
-    /// As in [`Before`], as the next two.
+    /// As in [`Before`], like the next two.
     places: Vec<Span>,
     dist: Option<u32>,
     dist_member: Option<usize>,
@@ -70,7 +70,8 @@ struct VersionWalk<'w> {
 }
 
 impl VersionWalk<'_> {
-    /// Takes the members that stand here byte for byte as in the version before; whether there were any.
+    /// Takes the members that equal those of the version before at this place, byte for byte. Returns whether there
+    /// were any.
     fn take_repeated(&mut self, cursor: &mut Cursor<'_>) -> bool {
         let bytes = self.text.as_bytes();
         let base = self.before.members.start;
@@ -82,7 +83,7 @@ impl VersionWalk<'_> {
         let mut taken = 0;
         let mut taken_bytes = 0;
         for place in likely {
-            // The byte behind a value ends it, and has to be the same.
+            // The byte after a value ends it, and has to be the same.
             let end = place.end as usize - start;
             if end >= common_bytes || self.met.may_repeat(Some(self.expected + taken)) {
                 break;
@@ -102,7 +103,7 @@ impl VersionWalk<'_> {
         taken > 0
     }
 
-    /// Reads a member whose key or value is not what stood there in the version before.
+    /// Reads a member whose key or value differs from that at this place in the version before.
     fn read_member(&mut self, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
         let place_start = cursor.position();
         let (found, mut member) = self.read_key(cursor)?;
@@ -148,8 +149,7 @@ impl VersionWalk<'_> {
         Ok(())
     }
 
-    /// Reads a key; answers the place and the member that it has in the version before, or no place and a member without
-    /// a value.
+    /// Reads a key. Returns its place and its member in the version before, or no place and a member without a value.
     fn read_key(&mut self, cursor: &mut Cursor<'_>) -> Result<(Option<usize>, Member), JsonError> {
         let members = &self.outline.members;
         let before = self.before.members.clone();
@@ -170,7 +170,7 @@ impl VersionWalk<'_> {
         Ok((None, Member { key, value: Span::default(), member, plain_string: false }))
     }
 
-    /// Reads the version's `dist`, an object; answers its index unless one of its keys comes twice. The keys of the one
+    /// Reads the version's `dist`, an object. Returns its index unless one of its keys comes twice. The keys of the one
     /// before nearly always come again in the same order.
     fn read_dist(&mut self, cursor: &mut Cursor<'_>) -> Result<Option<u32>, JsonError> {
         let last_keys = &mut self.before.dist_keys;
@@ -209,7 +209,7 @@ impl VersionWalk<'_> {
         Ok((!is_repeated).then_some(self.outline.dists.len() as u32 - 1))
     }
 
-    /// The index of the version's member that has this key.
+    /// Returns the index of the version's member that has this key.
     fn twin(&mut self, key: Span) -> Option<usize> {
         let (members, text) = (&self.outline.members, self.text);
         let key = key.of(text);
@@ -226,7 +226,7 @@ impl VersionWalk<'_> {
         table.find(hash(key), |place| key_at(place) == key).copied()
     }
 
-    /// Leaves what the next version is compared with.
+    /// Stores the state that the next version is compared with.
     fn end(self, end: usize) {
         let before = self.before;
         before.members = self.from..self.outline.members.len();
@@ -248,16 +248,16 @@ struct HashedMembers {
     table: HashTable<usize>,
 }
 
-/// Whether the quoted key at `position` is byte for byte the one at `like`.
+/// Returns whether the quoted key at `position` equals the one at `like`, byte for byte.
 #[inline]
 fn key_repeats(bytes: &[u8], position: usize, like: Span) -> bool {
-    // With its quotes, so that a key is not taken for a longer one that begins with it.
+    // The comparison includes the quotes: a longer key that begins with this one differs.
     let quoted = bytes.get(like.start as usize - 1..like.end as usize + 1);
     quoted.is_some_and(|quoted| bytes.get(position..).is_some_and(|rest| rest.starts_with(quoted)))
 }
 
-/// Whether the value at `position` is byte for byte the one at `like`. Only of values that end by themselves: a
-/// number may go on.
+/// Returns whether the value at `position` equals the one at `like`, byte for byte. Only for values that end by
+/// themselves: a number may continue.
 #[inline]
 fn value_repeats(bytes: &[u8], position: usize, like: Span) -> bool {
     let Some(value) = bytes.get(like.start as usize..like.end as usize) else { return false };
@@ -265,7 +265,7 @@ fn value_repeats(bytes: &[u8], position: usize, like: Span) -> bool {
         && bytes.get(position..).is_some_and(|rest| rest.starts_with(value))
 }
 
-/// The span of a string that the cursor stands directly behind.
+/// Returns the span of the string that ends directly before the cursor.
 fn key_span_before(cursor: &Cursor<'_>, key: RawString<'_>) -> Span {
     let end = cursor.position() - 1;
     span(end - key.inner.len().min(end), end)

@@ -44,7 +44,7 @@ impl RowsPage for ChangesPage {
         (&mut self.rows, &mut self.unusable_rows)
     }
 
-    /// Without it nobody could go on.
+    /// Without it no later page could be requested.
     fn lacks(&self) -> Option<&'static str> {
         self.last_seq.is_none().then_some("a last_seq")
     }
@@ -54,7 +54,7 @@ fn change_row(seq: Option<Seq>, id: &[u8], rev: &[u8], is_deleted: bool) -> Opti
     usable(id, rev).map(|(name, rev)| ChangeRow { seq, name, rev, is_deleted })
 }
 
-/// The digits that `bytes` begin with, where JSON has a number of just these.
+/// Returns the digits that `bytes` begin with, where JSON has a number of just these.
 fn whole_number(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let length = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = bytes.split_at_checked(length)?;
@@ -63,7 +63,7 @@ fn whole_number(bytes: &[u8]) -> Option<(&str, &[u8])> {
     is_number.then_some((digits, rest))
 }
 
-/// A number as it is spelled, or a string: npm has numbers, CouchDB long texts.
+/// Reads a number as it is spelled, or a string: npm has numbers, CouchDB long texts.
 fn seq(value: &str) -> Option<Seq> {
     match Kind::of(value) {
         Kind::Number => serde_json::from_str::<serde_json::Number>(value).ok().map(|_| Seq::new(value)),
@@ -72,7 +72,7 @@ fn seq(value: &str) -> Option<Seq> {
     }
 }
 
-/// The revision of a list's first item: CouchDB names the winning one first.
+/// Returns the revision of a list's first item: CouchDB names the winning one first.
 fn first_revision(changes: &str) -> Option<Cow<'_, str>> {
     let mut cursor = Cursor::new(changes);
     cursor.enter_array().ok()?;

@@ -1,4 +1,4 @@
-//! What rows of both kinds are read with.
+//! Functions that read rows of both kinds.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use memchr::memchr2;
 use crate::npm::json::{Cursor, Kind, RawString};
 use crate::npm::{PackageName, Revision};
 
-/// CouchDB's own documents (views), which older registries list beside the packages.
+/// The prefix of CouchDB's own documents (views), which older registries list beside the packages.
 const DESIGN_PREFIX: &[u8] = b"_design/";
 
 /// Splits before the closing quote; `None` where there is none, or an escape before it.
@@ -17,7 +17,7 @@ pub(super) fn plain_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.starts_with(b"\"").then_some((text, rest))
 }
 
-/// The name and the revision of a row, where they name a package.
+/// Returns the name and the revision of a row, where they name a package.
 pub(super) fn usable(id: &[u8], rev: &[u8]) -> Option<(PackageName, Revision)> {
     if id.starts_with(DESIGN_PREFIX) {
         return None;
@@ -26,7 +26,7 @@ pub(super) fn usable(id: &[u8], rev: &[u8]) -> Option<(PackageName, Revision)> {
     Some((PackageName::new(id), Revision::new(rev)))
 }
 
-/// The values of some members of an object, of equal keys the last, as JavaScript does.
+/// Returns the values of some members of an object. Of equal keys the last counts, as in JavaScript.
 pub(super) fn members<'a, const COUNT: usize>(
     object: &'a str,
     keys: [&str; COUNT],
@@ -46,7 +46,7 @@ pub(super) fn members<'a, const COUNT: usize>(
     Some(values)
 }
 
-/// `None` for what is no string, and for one that is no Unicode text.
+/// Returns `None` for a value that is no string, and for a string that is no Unicode text.
 pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
     let string = (Kind::of(value) == Kind::String).then(|| RawString::of(value).unescape())?;
     (!string.lone_surrogate).then_some(string.text)

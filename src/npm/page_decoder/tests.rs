@@ -11,7 +11,7 @@ fn decode(body: &[u8]) -> Result<Page> {
     decoder.finish()
 }
 
-/// Fed in pieces of `size` bytes, through the slow path where a row is cut.
+/// Feeds the body in pieces of `size` bytes; a cut row takes the slow path.
 fn decode_in_pieces(body: &[u8], size: usize) -> Result<Page> {
     let mut decoder = PageDecoder::new(MAX_PAGE_ROWS);
     for piece in body.chunks(size) {

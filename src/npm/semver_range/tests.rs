@@ -1,4 +1,4 @@
-//! What node's `semver` 7.8 answers, range by range.
+//! The results of node's `semver` 7.8, range by range.
 
 use super::*;
 
@@ -54,7 +54,7 @@ fn alternatives_and_prereleases() {
     check("||", &["1.0.0"], &["1.0.0-a"]);
     check(">=1.2.3-beta.2", &["1.2.3-beta.10", "1.2.3", "2.0.0"], &["1.2.3-beta.1", "1.2.4-beta.3"]);
     check("^1.2.3-beta.2", &["1.2.3-rc", "1.9.0"], &["1.2.3-alpha", "2.0.0-0"]);
-    // Beside any version, what others name does not count.
+    // Beside an alternative that is any version, the versions of the others do not count.
     check("* || 1.2.3-alpha", &["1.2.3"], &["1.2.3-alpha"]);
 }
 

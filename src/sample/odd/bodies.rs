@@ -1,4 +1,4 @@
-//! Odd bodies: what is no packument, no JSON, or JSON that libraries refuse.
+//! Odd bodies: those that are no packument, no JSON, or JSON that libraries refuse.
 //!
 //! Not here: packuments with odd members (`fields.rs`, `version_fields.rs`).
 
@@ -7,7 +7,7 @@ use super::OddDocument;
 use super::large::document_with_versions;
 use super::ordinary_document;
 
-/// As deep as no parser that recurses can go.
+/// Deeper than any recursive parser can go.
 const DEEP_LEVELS: usize = 100_000;
 
 struct Bodies(Vec<OddDocument>);
@@ -18,7 +18,7 @@ impl Bodies {
         self.0.push(OddDocument { name: name.to_owned(), catalogue_row, revision, bytes: bytes.into() });
     }
 
-    /// The ordinary document with one piece of text replaced by bytes.
+    /// Adds the ordinary document with one piece of text replaced by bytes.
     fn patch(&mut self, catalogue_row: u8, name: &str, from: &str, to: impl AsRef<[u8]>) {
         let ordinary = ordinary_document(name, &small_revision(name));
         let (before, after) = ordinary.split_once(from).unwrap_or((&ordinary, ""));
@@ -35,7 +35,7 @@ pub(super) fn documents() -> Vec<OddDocument> {
     bodies.patch(54, "quirk-large", "Reads well", "Reads well and very long. ".repeat(40_000));
     let stars: Vec<String> = (0..5_000).map(|user| format!("\"user-{user}\":true")).collect();
     bodies.patch(56, "quirk-users-many", r#""readme":"#, format!(r#""users":{{{}}},"readme":"#, stars.join(",")));
-    // Published anew after it was unpublished: nothing but the revision tells of it.
+    // Published again after it was unpublished: only the revision shows it.
     let name = "quirk-published-again";
     let revision = "9-00000000000000000000000000000000".to_owned();
     let again = ordinary_document(name, &revision).into_bytes();

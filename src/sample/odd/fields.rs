@@ -9,7 +9,7 @@ const fn odd(name: &'static str, catalogue_row: u8, edits: &'static [Edit]) -> O
     Oddity { name, catalogue_row, edits }
 }
 
-/// Three versions of which only the keys matter.
+/// Three versions whose keys alone matter.
 const THREE: Edit = Top(
     "versions",
     r#"{"1.0.0":{"name":"x","version":"1.0.0"},"1.10.0":{"name":"x","version":"1.10.0"},"1.9.0":{"name":"x","version":"1.9.0"}}"#,

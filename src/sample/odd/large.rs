@@ -11,13 +11,13 @@ use super::super::world::World;
 const TIME: &str = "2022-02-02T02:02:02.020Z";
 
 impl World {
-    /// Adds a package with so many versions, 0.0.0, 0.0.1 and so on; the registry's largest have 37,000.
+    /// Adds a package with this many versions, 0.0.0, 0.0.1 and so on; the registry's largest have 37,000.
     pub fn add_package_with_versions(&mut self, name: &str, version_count: usize) {
         self.put_raw(name, &small_revision(name), document_with_versions(name, version_count));
     }
 
-    /// Adds a package whose full document has exactly so many bytes, by the length of its readme; never fewer than
-    /// the document needs without one.
+    /// Adds a package whose full document has exactly this many bytes, by the length of its readme. It never has fewer
+    /// than the document needs without one.
     pub fn add_package_of_size(&mut self, name: &str, size_bytes: usize) {
         let revision = small_revision(name);
         let bare = first_document(name, &revision, "1.0.0", TIME);
@@ -27,7 +27,7 @@ impl World {
     }
 }
 
-/// A packument with so many small versions, a thousand to each minor number.
+/// Returns a packument with this many small versions, a thousand to each minor number.
 pub(super) fn document_with_versions(name: &str, version_count: usize) -> Vec<u8> {
     let number = |index: usize| format!("0.{}.{}", index / 1000, index % 1000);
     let (mut versions, mut times) = (String::new(), String::new());

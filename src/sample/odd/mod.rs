@@ -1,9 +1,8 @@
-//! The odd world: a document for each oddity that was met in the registry, named after it.
+//! The odd world: a document for each oddity that was found in the registry, named after it.
 //!
-//! The rows are those of the project's catalogue of quirks: 1 to 6 the body and its strings, 7 to 16 versions and
-//! tags, 17 to 21 times and tombstones, 22 to 49 the fields of a package and of a version, 50 to 53 names, 54 to 60 size,
-//! history and what is left; 0 is what no row has.
-//! Not here: what a reader should make of them.
+//! The rows are those of the project's catalogue of quirks: 1 to 6 the body and its strings, 7 to 16 versions and tags,
+//! 17 to 21 times and tombstones, 22 to 49 the fields of a package and of a version, 50 to 53 names, 54 to 60 size,
+//! history and the rest; 0 is an oddity without a row. Not here: a reader's expected results.
 
 mod bodies;
 mod fields;
@@ -19,17 +18,17 @@ use super::world::{Package, World};
 /// A document of the odd world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OddDocument {
-    /// Its package's name, which says what is odd: `quirk-license-array`.
+    /// Its package's name, which describes the oddity: `quirk-license-array`.
     pub name: String,
-    /// The row of the catalogue of quirks; 0 for what it does not list.
+    /// Its row in the catalogue of quirks; 0 if the catalogue does not list it.
     pub catalogue_row: u8,
-    /// The revision that it is announced at.
+    /// Its announced revision.
     pub revision: String,
     /// The bytes of its full form.
     pub bytes: Vec<u8>,
 }
 
-/// All odd documents. Of those that are large on purpose there are small ones here; see
+/// Returns all odd documents. It has small ones in place of those that are large on purpose; see
 /// [`World::add_package_with_versions`] and [`World::add_package_of_size`].
 pub fn odd_documents() -> Vec<OddDocument> {
     let edited = fields::FIELDS.iter().chain(version_fields::FIELDS).map(Oddity::document);
@@ -37,7 +36,7 @@ pub fn odd_documents() -> Vec<OddDocument> {
 }
 
 impl World {
-    /// A world of nothing but odd documents.
+    /// Makes a world of odd documents alone.
     pub fn odd() -> Self {
         let mut world = World::new();
         world.add_odd_documents();
@@ -66,9 +65,9 @@ enum Edit {
     Top(&'static str, &'static str),
     /// Of its only version, 1.0.0.
     Version(&'static str, &'static str),
-    /// Of both, as members are that the registry takes over from the latest version.
+    /// Of both, like the members that the registry takes over from the latest version.
     Both(&'static str, &'static str),
-    /// Taken away from both.
+    /// Removed from both.
     Without(&'static str),
 }
 
@@ -101,7 +100,7 @@ impl Oddity {
     }
 }
 
-/// A package with nothing odd about it: one version, all the usual members.
+/// Returns a package without oddities: one version, all the usual members.
 fn ordinary_document(name: &str, revision: &str) -> String {
     format!(
         concat!(

@@ -1,22 +1,22 @@
-//! Odd names, each with an ordinary document: what sorts, escapes, nests and looks like something else.
+//! Odd names, each with an ordinary document: they sort, escape or nest in odd ways, or look like something else.
 //!
-//! Not here: names that cannot be text. A package called `registry` has no place either: its address is the
-//! description of the replication database.
+//! Not here: names that cannot be text. A package called `registry` is impossible too: its address is the description
+//! of the replication database.
 
 use super::super::small::small_revision;
 use super::{OddDocument, ordinary_document};
 
 /// Rows of the catalogue, and their names.
 const NAMES: &[(u8, &[&str])] = &[
-    // What JavaScript objects have already.
+    // Properties that JavaScript objects have already.
     (59, &["__proto__", "constructor", "hasOwnProperty", "toString", "@quirk/__proto__"]),
-    // What is resolved on the way: the addresses of these are other pages.
+    // Names that are resolved on the way: their addresses are other pages.
     (51, &["@x/..", "@x/.", "..", ".", "@x/../_all_docs", "../quirk", "/quirk", "@x/"]),
-    // What only looks as if it were.
+    // Names that only look as if they were.
     (51, &["@x/%2e%2e", "@x\\..", "...", "@x/..quirk"]),
-    // Equal but for case, and upper case in front of lower.
+    // Names equal but for case, and upper case in front of lower.
     (52, &["Quirk-Case", "quirk-case", "QUIRK-CASE", "@Quirk/Upper", "@quirk/upper", "JSONStreamed"]),
-    // Nothing but digits or signs.
+    // Only digits or signs.
     (
         50,
         &[
@@ -37,7 +37,7 @@ const NAMES: &[(u8, &[&str])] = &[
             "quirk.js",
         ],
     ),
-    // What must be escaped in an address, in JSON or in a file's name.
+    // Characters that must be escaped in an address, in JSON or in a file's name.
     (
         50,
         &[
@@ -62,7 +62,7 @@ const NAMES: &[(u8, &[&str])] = &[
 ];
 
 pub(super) fn documents() -> impl Iterator<Item = OddDocument> {
-    // 214 characters are the most that npm takes today; there are longer ones from before.
+    // npm accepts at most 214 characters today; there are longer names from before.
     let long = ["-".repeat(128) + "quirk", format!("@{}/{}", "q".repeat(106), "k".repeat(106)), "long".repeat(100)];
     let short = NAMES.iter().flat_map(|(row, names)| names.iter().map(|name| (*row, (*name).to_owned())));
     short.chain(long.map(|name| (50, name))).map(|(catalogue_row, name)| {

@@ -1,4 +1,4 @@
-//! Odd members of a version: what it runs, needs, is deprecated by and was packed as.
+//! Odd members of a version: scripts, dependencies, deprecation, packing.
 //!
 //! Not here: members of the package (`fields.rs`).
 

@@ -1,6 +1,6 @@
-//! When a package published which versions: semantic versions that progress, over the years, most of them few.
+//! The history of a package: semantic versions that progress over the years, most packages with few.
 //!
-//! Not here: what a version contains (`version.rs`).
+//! Not here: the content of a version (`version.rs`).
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ const LABEL: u64 = 0x6869_7374;
 const MOST_DOUBLINGS: u32 = 9;
 const MINUTE_MS: i64 = 60_000;
 
-/// A version and when it was published.
+/// A version and its publication time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Release {
     pub(super) major: u32,
@@ -23,7 +23,7 @@ pub(super) struct Release {
     /// The number of a `-beta.N`.
     pub(super) beta: Option<u32>,
     pub(super) published_ms: i64,
-    /// Remembered by `time` only.
+    /// Listed only by `time`.
     pub(super) unpublished: bool,
 }
 
@@ -34,12 +34,13 @@ impl fmt::Display for Release {
     }
 }
 
-/// The releases of the package of this rank among `count`, oldest first; at least one, and the last is published.
+/// Returns the releases of the package of this rank among `count`, oldest first: at least one, and the last is
+/// published.
 pub(super) fn history(seed: u64, rank: usize, count: usize) -> Vec<Release> {
     let mut random = Random::new(seed, LABEL ^ ((rank as u64) << 32));
     let popular = rank < (count / 40).max(20);
     let span = (LAST_MS - FIRST_MS) as u64;
-    // What is popular is old; what is published now and then is more with every year.
+    // Popular packages are old; the others' publications grow with every year.
     let drawn = [random.below(span), random.below(span)];
     let created_ms = FIRST_MS + if popular { drawn[0].min(drawn[1]) / 2 } else { drawn[0].max(drawn[1]) } as i64;
     let mut doublings = 0;
@@ -100,13 +101,13 @@ fn after(last: &Release, random: &mut Random) -> Release {
     next
 }
 
-/// The release that `latest` is: the last stable one, else the last.
+/// Returns the release of the tag `latest`: the last stable one, else the last.
 pub(super) fn latest(releases: &[Release]) -> Option<&Release> {
     let there = || releases.iter().rev().filter(|release| !release.unpublished);
     there().find(|release| release.beta.is_none()).or_else(|| there().next())
 }
 
-/// The stable release that was the newest at a time.
+/// Returns the stable release that was the newest at a time.
 pub(super) fn newest_at(releases: &[Release], time_ms: i64) -> Option<&Release> {
     let published = releases.partition_point(|release| release.published_ms <= time_ms);
     releases.get(..published).and_then(latest)

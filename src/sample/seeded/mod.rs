@@ -1,8 +1,8 @@
-//! The seeded world: an invented registry that looks like the real one, from a number.
+//! The seeded world: an invented registry that looks like the real one, generated from a number.
 //!
-//! Popularity has a long tail, histories span 2012 to 2026, dependencies point at what existed when they were
-//! written, one package in a hundred is a tombstone, and old packages are written in old styles. The same seed and
-//! count give the same bytes for ever. Not here: documents that are odd on purpose (`odd/`).
+//! Popularity has a long tail, and histories span 2012 to 2026. Dependencies point at packages that existed when they
+//! were written. One package in a hundred is a tombstone, and old packages are written in old styles. The same seed and
+//! count always give the same bytes. Not here: documents that are odd on purpose (`odd/`).
 
 mod history;
 mod names;
@@ -22,7 +22,7 @@ use people::People;
 
 const FATE_LABEL: u64 = 0x6661_7465;
 
-/// What all packages of a seeded world share: who exists, and what was published when.
+/// The state that all packages of a seeded world share: the packages, and their publications.
 pub(super) struct Ecosystem {
     seed: u64,
     /// By rank: the most popular first.
@@ -32,8 +32,8 @@ pub(super) struct Ecosystem {
 }
 
 impl World {
-    /// A registry of exactly `package_count` invented packages. Their documents are made when they are first asked
-    /// for; what is made here are names and histories.
+    /// Makes a registry of exactly `package_count` invented packages. It makes names and histories now, and each
+    /// document at the first request for it.
     pub fn seeded(seed: u64, package_count: usize) -> Self {
         let names = names::names(seed, package_count);
         let histories = (0..package_count).map(|rank| history(seed, rank, package_count)).collect();
@@ -64,7 +64,7 @@ impl Ecosystem {
         self.releases(rank).last().map_or(0, |release| release.published_ms)
     }
 
-    /// Revisions count more than publications: tags, owners and deprecations have theirs.
+    /// Returns the revision of a package. Revisions outnumber publications: tags, owners and deprecations have theirs.
     fn revision(&self, rank: usize) -> String {
         let mut random = Random::new(self.seed, FATE_LABEL ^ ((rank as u64) << 32));
         let generation = self.releases(rank).len() as u64 + random.long_tail(8);
@@ -72,7 +72,7 @@ impl Ecosystem {
         format!("{generation}-{:032x}", hash(name.as_bytes()) ^ u128::from(random.next()))
     }
 
-    /// One package in a hundred was unpublished; the most popular ones never.
+    /// Returns whether a package was unpublished: one in a hundred, never the most popular ones.
     fn is_tombstone(&self, rank: usize) -> bool {
         rank >= 60 && hash(format!("{} {rank}", self.seed).as_bytes()).is_multiple_of(100)
     }

@@ -1,6 +1,6 @@
 //! Names for a number of packages, by their rank in popularity: about half of them scoped, all different.
 //!
-//! Not here: what the packages are.
+//! Not here: the packages' content.
 
 use std::collections::HashSet;
 

@@ -12,10 +12,10 @@ use super::version::{addresses, author, keywords, license, repository, version};
 use super::words::SENTENCES;
 
 const LABEL: u64 = 0x7061_636b;
-/// How long after its last publication a document was last touched, at most.
+/// The longest time between a document's last publication and its last change.
 const LATER_MS: u64 = 40 * 24 * 3600 * 1000;
 
-/// The document of the package of this rank.
+/// Returns the document of the package of this rank.
 pub(super) fn packument(ecosystem: &Ecosystem, rank: usize) -> String {
     let name = ecosystem.names.get(rank).map_or("", |name| name);
     let releases = ecosystem.releases(rank);
@@ -64,7 +64,7 @@ pub(super) fn packument(ecosystem: &Ecosystem, rank: usize) -> String {
     document.to_string()
 }
 
-/// The members that the registry takes over from the latest version.
+/// Adds the members that the registry takes over from the latest version.
 fn hoist(document: &mut Object<'_>, traits: &Traits, name: &str) {
     if !traits.description.is_empty() {
         document.set_string("description", &traits.description);
@@ -97,7 +97,7 @@ fn dist_tags(releases: &[Release]) -> String {
     tags.to_string()
 }
 
-/// One of the two shapes of `time.unpublished`: npm's own, or the older one with the user and the tags.
+/// Returns one of the two shapes of `time.unpublished`: npm's own, or the older one with the user and the tags.
 fn unpublished(releases: &[Release], traits: &Traits, at_ms: i64, random: &mut Random) -> String {
     let mut versions: Vec<String> = releases.iter().map(|release| quoted(&release.to_string())).collect();
     versions.sort();
@@ -122,7 +122,7 @@ fn readme(name: &str, traits: &Traits, random: &mut Random) -> String {
     text
 }
 
-/// A time as the registry writes it: `2019-05-05T05:05:05.050Z`.
+/// Returns a time as the registry writes it: `2019-05-05T05:05:05.050Z`.
 pub(super) fn iso(time_ms: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(time_ms).unwrap_or_default();
     format!("{}.{:03}Z", time.strftime("%Y-%m-%dT%H:%M:%S"), time_ms.rem_euclid(1000))

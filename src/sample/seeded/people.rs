@@ -1,6 +1,6 @@
 //! People who publish: a few with many packages, most with one or two.
 //!
-//! Not here: what they publish.
+//! Not here: their packages.
 
 use super::super::json::quoted;
 use super::super::random::{Random, hash};
@@ -8,7 +8,7 @@ use super::words::{FIRST_NAMES, NOUNS};
 
 const LABEL: u64 = 0x7065_6f70;
 
-/// Who publishes among a number of packages.
+/// The publishers among a number of packages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct People {
     seed: u64,
@@ -20,7 +20,7 @@ impl People {
         People { seed, count: (package_count as u64 / 3).max(6) }
     }
 
-    /// A user's name; the same number is always the same user.
+    /// Returns a user's name; the same number is always the same user.
     pub(super) fn user(&self, number: u64) -> String {
         let mut random = Random::new(self.seed, LABEL ^ (number << 32));
         let (first, noun) = (random.pick(&FIRST_NAMES), random.pick(&NOUNS));
@@ -37,7 +37,7 @@ impl People {
         format!("{user}@{host}")
     }
 
-    /// The maintainers of a package, the one who made it first. A scope has a team of its own.
+    /// Returns the maintainers of a package, its creator first. A scope has a team of its own.
     pub(super) fn maintainers(&self, name: &str, most: u64) -> Vec<String> {
         let owner = name.split_once('/').map_or(name, |(scope, _)| scope);
         let mut random = Random::new(self.seed ^ hash(owner.as_bytes()) as u64, LABEL);
@@ -55,7 +55,7 @@ impl People {
         team
     }
 
-    /// Some users, for stars.
+    /// Returns some users, for stars.
     pub(super) fn some(&self, random: &mut Random, count: u64) -> Vec<String> {
         let mut users: Vec<String> = (0..count).map(|_| self.user(random.below(self.count))).collect();
         users.sort();
@@ -64,13 +64,13 @@ impl People {
     }
 }
 
-/// People as the registry writes them.
+/// Returns people as the registry writes them.
 pub(super) fn people(users: &[String]) -> String {
     let entries: Vec<String> = users.iter().map(|user| person(user)).collect();
     format!("[{}]", entries.join(","))
 }
 
-/// One of them.
+/// Returns one of them.
 pub(super) fn person(user: &str) -> String {
     format!("{{\"name\":{},\"email\":{}}}", quoted(user), quoted(&People::email(user)))
 }

@@ -1,4 +1,4 @@
-//! What is the same in all versions of a package: its licence, its people, its habits, its dependencies.
+//! The traits that all versions of a package share: its licence, its people, its habits, its dependencies.
 //!
 //! Not here: JSON (`packument.rs`, `version.rs`).
 
@@ -28,7 +28,7 @@ pub(super) struct Traits {
     pub(super) deprecated: Option<Deprecated>,
     /// Whether newer versions are published from continuous integration, with provenance.
     pub(super) provenance: bool,
-    /// Old packages in old styles: what readers of the registry call quirks.
+    /// Old packages in old styles: readers of the registry call them quirks.
     pub(super) style: Style,
     pub(super) dependencies: Vec<Dependency>,
 }
@@ -40,7 +40,7 @@ pub(super) enum Deprecated {
     Old(&'static str),
 }
 
-/// How a package writes fields that may be written in several ways.
+/// The style of a package's fields that allow several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     Usual,
@@ -168,7 +168,7 @@ pub(super) fn traits(ecosystem: &Ecosystem, rank: usize, name: &str, created_yea
     }
 }
 
-/// Dependencies on packages that are more popular, the most popular most of all: a graph without circles.
+/// Draws dependencies on more popular packages, the most popular most of all: a graph without cycles.
 fn dependencies(ecosystem: &Ecosystem, rank: usize, random: &mut Random) -> Vec<Dependency> {
     let mut chosen: Vec<Dependency> = Vec::new();
     let tool_count = (ecosystem.names.len() / 5).max(1) as u64;

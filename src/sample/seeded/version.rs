@@ -12,7 +12,7 @@ use super::traits::{DependencyKind, Deprecated, Style, Traits};
 
 const LABEL: u64 = 0x7665_7273;
 
-// When the registry began to add members to `dist`, in milliseconds.
+// The times at which the registry began to add members to `dist`, in milliseconds.
 const INTEGRITY_SINCE_MS: i64 = 1_492_646_400_000;
 const SIZES_SINCE_MS: i64 = 1_517_788_800_000;
 const PROVENANCE_SINCE_MS: i64 = 1_681_862_400_000;
@@ -20,7 +20,7 @@ const TRUSTED_PUBLISHERS_SINCE_MS: i64 = 1_753_920_000_000;
 
 const KEY_ID: &str = "SHA256:sampleSampleSampleSampleSampleSampleSampleA";
 
-/// The version's object.
+/// Returns the version's object.
 pub(super) fn version(ecosystem: &Ecosystem, rank: usize, index: usize, traits: &Traits) -> Object<'static> {
     let name = ecosystem.names.get(rank).map_or("", |name| name);
     let releases = ecosystem.releases(rank);
@@ -58,7 +58,7 @@ pub(super) fn version(ecosystem: &Ecosystem, rank: usize, index: usize, traits: 
     entry
 }
 
-/// What the publisher wrote.
+/// Adds the publisher's members.
 fn package_json(entry: &mut Object<'_>, traits: &Traits, name: &str) {
     entry.set_string("main", if traits.has_types { "dist/index.js" } else { "index.js" });
     if traits.has_types {
@@ -134,7 +134,7 @@ fn dependencies(
     let passed = passed_per_mille as u64;
     for dependency in traits.dependencies.iter().filter(|edge| (edge.from..edge.until).contains(&passed)) {
         let Some(name) = ecosystem.names.get(dependency.rank) else { continue };
-        // Nobody depends on what is not there yet, or no longer.
+        // A package cannot depend on one that does not exist yet, or no longer exists.
         let target = newest_at(ecosystem.releases(dependency.rank), release.published_ms);
         let Some(target) = target.filter(|_| !ecosystem.is_tombstone(dependency.rank)) else { continue };
         let requirement = match dependency.operator {
@@ -211,7 +211,8 @@ fn deprecation(traits: &Traits, index: usize, releases: &[Release]) -> Option<&'
     }
 }
 
-/// Node.js had an even major version a year since 2015, and npm followed more slowly.
+/// Returns the versions of Node.js and npm: Node.js has had an even major version a year since 2015, and npm followed
+/// more slowly.
 fn tools(published_ms: i64, random: &mut Random) -> (String, String) {
     const YEAR_MS: i64 = 31_557_600_000;
     let years_since_2015 = (published_ms - 1_420_070_400_000).div_euclid(YEAR_MS);
@@ -222,7 +223,7 @@ fn tools(published_ms: i64, random: &mut Random) -> (String, String) {
     }
 }
 
-/// The member and its value, or none for a package without a licence.
+/// Returns the member and its value, or `None` for a package without a licence.
 pub(super) fn license(traits: &Traits) -> Option<(&'static str, String)> {
     let name = quoted(traits.license?);
     Some(match traits.style {
@@ -263,7 +264,7 @@ pub(super) fn repository(traits: &Traits, name: &str) -> String {
     }
 }
 
-/// Homepage and bug tracker.
+/// Returns the homepage and the bug tracker.
 pub(super) fn addresses(traits: &Traits, name: &str) -> Vec<(&'static str, String)> {
     let base = format!("https://git.example/{}", name.trim_start_matches('@'));
     let mut members = Vec::new();

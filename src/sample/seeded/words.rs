@@ -1,6 +1,6 @@
-//! Words that names, people and sentences are made of. All packages and people made of them are invented.
+//! The words of names, people and sentences. All packages and people made of them are invented.
 //!
-//! The order is part of the promise that a seed gives the same bytes for ever: append, never insert.
+//! The order is part of the promise that a seed always gives the same bytes: append, never insert.
 
 /// The most popular packages, in order; each fifth is a tool that others have in `devDependencies`.
 pub(super) const HUBS: [&str; 60] = [
@@ -93,7 +93,7 @@ pub(super) const TOPICS: [&str; 56] = [
     "html", "css", "json", "csv", "pdf", "image", "audio", "sdk",
 ];
 
-/// What packages are made for; the words that names begin with.
+/// The purposes of packages; the words that names begin with.
 pub(super) const PLATFORMS: [&str; 20] = [
     "react",
     "node",

@@ -1,4 +1,4 @@
-//! What edits do to the listing, the documents and the feed.
+//! The effects of edits on the listing, the documents and the feed.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Scripted faults as a client meets them.
+//! Scripted faults as a client sees them.
 
 use super::http::raw;
 use super::*;

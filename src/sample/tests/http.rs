@@ -1,4 +1,4 @@
-//! The endpoints over HTTP: what is served, what is refused, with which headers.
+//! The endpoints over HTTP: served and refused requests, with their headers.
 
 use std::io::Read;
 
@@ -197,7 +197,7 @@ fn a_server_that_is_dropped_is_gone() {
     assert!(refused);
 }
 
-/// What is answered to exactly these bytes.
+/// Returns the response to exactly these bytes.
 pub(super) fn raw(server: &SampleServer, request: &[u8]) -> String {
     use std::io::Write;
     let mut connection = std::net::TcpStream::connect(server.address()).unwrap();

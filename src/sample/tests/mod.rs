@@ -1,4 +1,4 @@
-//! A server and its world as a client meets them.
+//! A server and its world as a client sees them.
 #![allow(clippy::unwrap_used)]
 
 mod editing;
@@ -9,7 +9,7 @@ mod oracle;
 
 use super::*;
 
-/// A world of three packages with small documents and one that is scoped.
+/// Makes a world of three packages with small documents and one that is scoped.
 fn small_world() -> World {
     let mut world = World::new();
     world.add_names(["b", "@s/p", "a", "-"]);
@@ -20,7 +20,7 @@ fn serve(world: World) -> SampleServer {
     SampleServer::start(world, Options::default()).unwrap()
 }
 
-/// A client that asks for exactly what a test says: no redirects, no decompression, no pool across runtimes.
+/// Makes a client that sends exactly the request of a test: no redirects, no decompression, no pool across runtimes.
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_gzip().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }

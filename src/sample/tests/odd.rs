@@ -1,4 +1,4 @@
-//! The odd world over HTTP: all of it is listed, and served byte for byte to who asks for it rightly.
+//! The odd world over HTTP: all of it is listed, and served byte for byte to correct requests.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 

@@ -1,6 +1,7 @@
-//! CouchDB's own answers, replayed: what it said of a known listing and a known history, the sample says too.
+//! CouchDB's own responses, replayed: the sample returns the same for a known listing and a known history.
 //!
-//! The files are read from `ALL_DOCS_SHARED`, or `../shared` beside the project; without them the tests say so.
+//! The files are read from `ALL_DOCS_SHARED`, or `../shared` beside the project; without them the tests report that
+//! they are skipped.
 #![allow(clippy::print_stderr)]
 
 use std::io::BufRead;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::super::{all_docs, changes};
 use super::*;
 
-/// A shared file's path, or none when it is not there.
+/// Returns a shared file's path, or `None` when it does not exist.
 fn shared_path(path: &str) -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let path = std::env::var_os("ALL_DOCS_SHARED").map_or(beside, PathBuf::from).join(path);
@@ -29,7 +30,7 @@ fn shared_lines(path: &str) -> Option<Vec<Value>> {
     Some(lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect())
 }
 
-/// The part after `?` when npm knows all its parameters, each with a value that CouchDB took.
+/// Returns the part after `?` when npm knows all its parameters, each with a value that CouchDB accepted.
 fn query_that_npm_accepts<'a>(request: &'a Value, path: &str, known: &[&str]) -> Option<&'a str> {
     if request["method"] != "GET" || request["status"] != 200 {
         return None;
@@ -86,7 +87,7 @@ fn all_docs_answers_as_couchdb_does() {
                 request.clone()
             }
             Some(body) => {
-                // A row a line; bodies are kept to a length, so that the last line may be cut.
+                // One row a line; bodies are kept to a length, so the last line may be cut.
                 let (head, kept) = body.split_once("\r\n").unwrap();
                 let kept: Vec<_> =
                     kept.lines().map_while(|row| serde_json::from_str(row.trim_end_matches(',')).ok()).collect();
@@ -133,7 +134,7 @@ fn changes_answers_as_couchdb_does() {
             world.departed.get_mut(name).unwrap().revision = revision.to_owned();
         }
     }
-    // First out of the way, so that no number is taken.
+    // Moves first to a free range, so no number is taken.
     for offset in [1000, 0] {
         for row in history["results"].as_array().unwrap() {
             assert!(world.place_change_at(row["id"].as_str().unwrap(), row["seq"].as_u64().unwrap() + offset));
@@ -164,7 +165,7 @@ fn real_packuments_are_abbreviated_as_npm_does() {
     let world = World::from_ndjson([&full]).unwrap();
     assert_eq!(world.counts().packages, 878);
     let mut compared = 0;
-    // The two files were not taken at the same moment: what both have is compared.
+    // The two files were not taken at the same moment: the test compares what both have.
     for real in abbreviated.iter().take(200) {
         let Some(derived) = world.abbreviated_document(real["name"].as_str().unwrap()) else { continue };
         let derived: Value = serde_json::from_slice(&derived).unwrap();

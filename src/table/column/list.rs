@@ -33,20 +33,20 @@ impl TextListColumn {
         self.items.push(item);
     }
 
-    /// The items of the last row.
+    /// Returns the items of the last row.
     pub(in crate::table) fn last_items(&self) -> Range<usize> {
         last_range(&self.ends)
     }
 
-    /// Adds an item that is likely to be among the next few of `like`, which is moved behind it.
+    /// Adds an item that is probably among the next few of `like`, and moves `like` past it.
     #[inline]
     pub(in crate::table) fn push_item_like(&mut self, like: &mut Range<usize>, item: &str) {
-        /// How many items are looked at: between two lists of much the same items few are new or gone.
+        /// The number of items to look at: two lists of much the same items have few new or missing ones between them.
         const LOOK: usize = 8;
         self.items.push_among(like, LOOK, item);
     }
 
-    /// Pushes what the last row has. There is one.
+    /// Pushes the value of the last row. There must be one.
     #[inline]
     pub(in crate::table) fn repeat_last(&mut self) {
         self.items.repeat(self.last_items());
@@ -84,7 +84,7 @@ impl Column for TextListColumn {
     }
 }
 
-/// Where the items of the last list stand; there are none before the first.
+/// Returns the items of the last list; none before the first.
 fn last_range(ends: &[i32]) -> Range<usize> {
     match *ends {
         [.., start, end] => start as usize..end as usize,
@@ -118,7 +118,7 @@ impl CommandListColumn {
         self.paths.push(path);
     }
 
-    /// Pushes what the last row has. There is one.
+    /// Pushes the value of the last row. There must be one.
     pub(in crate::table) fn repeat_last(&mut self) {
         let last = last_range(&self.ends);
         self.names.repeat(last.clone());

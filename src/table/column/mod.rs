@@ -1,5 +1,5 @@
-//! Columns under construction. Arrow's own builders lack the two things that make versions cheap: pushing one value
-//! many times, and repeating rows that are already there.
+//! Columns under construction. Arrow's own builders lack two operations that make versions cheap: pushing one value
+//! many times, and repeating existing rows.
 
 mod list;
 mod plain;
@@ -15,20 +15,21 @@ pub(super) use list::{CommandListColumn, TextListColumn};
 pub(super) use plain::{BooleanColumn, NumberColumn, SmallNumberColumn, TimeColumn};
 pub(super) use text::{BytesColumn, SharedTextColumn, TextColumn};
 
-/// Room for the rows that follow `size` others, which are likely to be about as many, so that they seldom have to move.
+/// Returns the capacity for the rows that follow `size` others. They are probably about as many, so they seldom have to
+/// move.
 fn with_slack(size: usize) -> usize {
     size + size / 4
 }
 
-/// What every column can do.
+/// The operations of every column.
 pub(super) trait Column {
-    /// Bytes that the rows so far take.
+    /// Returns the bytes that the rows so far take.
     fn size_bytes(&self) -> usize;
-    /// The rows so far as an Arrow array; the column is empty again.
+    /// Returns the rows so far as an Arrow array, and empties the column.
     fn finish(&mut self) -> Result<ArrayRef>;
 }
 
-/// A builder by the type of the column that it builds.
+/// The builder for each type of column.
 pub(super) trait TypedColumn: Column {
     const TYPE: ColumnType;
 }

@@ -106,7 +106,7 @@ impl BooleanColumn {
         self.validity.push_n(value.is_some(), count);
     }
 
-    /// Pushes the rows of `rows` once more.
+    /// Pushes the rows of `rows` again.
     pub(in crate::table) fn repeat(&mut self, rows: Range<usize>) {
         self.values.extend_from_within(rows.clone());
         self.validity.repeat(rows);

@@ -12,15 +12,15 @@ use super::validity::Validity;
 use super::{Column, with_slack};
 use crate::error::{Context, ErrorKind, Result};
 
-/// A column of text. A text that rows repeat is kept once; the array is a dictionary then.
+/// A column of text. It keeps a text that rows repeat once; the array is a dictionary then.
 #[derive(Debug)]
 pub(in crate::table) struct TextColumn {
-    /// Where each text ends in `text`; the first is 0.
+    /// The end of each text in `text`; the first is 0.
     ends: Vec<i32>,
     text: String,
-    /// Which text each row has; `None` while every row has one of its own.
+    /// The text of each row, by its place; `None` while every row has one of its own.
     places: Option<Vec<i32>>,
-    /// How many rows the last array had.
+    /// The number of rows of the last array.
     likely_rows: usize,
     validity: Validity,
 }
@@ -32,7 +32,7 @@ impl Default for TextColumn {
 }
 
 impl TextColumn {
-    /// How many rows it has.
+    /// Returns the number of rows.
     #[inline]
     pub(in crate::table) fn rows(&self) -> usize {
         self.places.as_ref().map_or_else(|| self.text_count(), Vec::len)
@@ -43,7 +43,7 @@ impl TextColumn {
         self.ends.len() - 1
     }
 
-    /// The place of the text that was added last.
+    /// Returns the place of the text that was added last.
     #[inline]
     fn last_place(&self) -> i32 {
         self.text_count() as i32 - 1
@@ -56,7 +56,7 @@ impl TextColumn {
         }
     }
 
-    /// The place of the text of a row.
+    /// Returns the place of the text of a row.
     #[inline]
     fn place_of(&self, row: usize) -> Option<i32> {
         match &self.places {
@@ -65,7 +65,7 @@ impl TextColumn {
         }
     }
 
-    /// Whether the text of a row is `value`. A row that is not there has none.
+    /// Returns whether the text of a row is `value`. A row that does not exist has none.
     #[inline]
     fn is_at(&self, row: usize, value: &str) -> bool {
         let Some(place) = self.place_of(row) else { return false };
@@ -75,7 +75,7 @@ impl TextColumn {
         }
     }
 
-    /// The places of all rows, with which a text can be repeated.
+    /// Returns the places of all rows, which let rows repeat a text.
     #[inline]
     fn places(&mut self) -> &mut Vec<i32> {
         if self.places.is_none() {
@@ -91,11 +91,11 @@ impl TextColumn {
         self.places = Some(places);
     }
 
-    /// Adds a text, and no row yet where rows have places.
+    /// Adds a text, but no row yet where rows have places.
     #[inline]
     fn add_text(&mut self, value: &str) {
         self.text.push_str(value);
-        // `DocumentTables` bounds what a document may add, so that no column reaches 2 GiB.
+        // `DocumentTables` bounds the text of a document, so no column reaches 2 GiB.
         self.ends.push(self.text.len() as i32);
     }
 
@@ -109,7 +109,7 @@ impl TextColumn {
         self.validity.push(true);
     }
 
-    /// Pushes a value that is likely to be that of an earlier row.
+    /// Pushes a value that probably equals that of an earlier row.
     #[inline]
     pub(in crate::table) fn push_like(&mut self, row: usize, value: &str) {
         match self.is_at(row, value) {
@@ -118,8 +118,8 @@ impl TextColumn {
         }
     }
 
-    /// Pushes a value that is likely to be that of one of the next `look` rows of `like`, which is moved behind it; answers
-    /// that row.
+    /// Pushes a value that probably equals that of one of the next `look` rows of `like`. Moves `like` past that row
+    /// and returns it.
     #[inline]
     pub(in crate::table) fn push_among(&mut self, like: &mut Range<usize>, look: usize, value: &str) -> Option<usize> {
         let found = (like.start..like.end.min(like.start + look)).find(|&row| self.is_at(row, value));
@@ -133,7 +133,7 @@ impl TextColumn {
         found
     }
 
-    /// Pushes the text of a row that is there.
+    /// Pushes the text of an existing row.
     #[inline]
     fn push_text_of(&mut self, row: usize) {
         let place = self.place_of(row).unwrap_or_default();
@@ -141,7 +141,7 @@ impl TextColumn {
         self.validity.push(true);
     }
 
-    /// Pushes a value that is not compared with the one before it: one that is long, or known to be another.
+    /// Pushes a value without comparing it to the one before it: a long one, or one that is known to differ.
     #[inline]
     pub(in crate::table) fn push_new(&mut self, value: &str) {
         self.add_text(value);
@@ -155,7 +155,7 @@ impl TextColumn {
     #[inline]
     pub(in crate::table) fn push_null(&mut self) {
         match &mut self.places {
-            // Any place will do.
+            // Any place is valid for a null.
             Some(places) => places.push(0),
             None => self.add_text(""),
         }
@@ -187,7 +187,7 @@ impl TextColumn {
         }
     }
 
-    /// Pushes `count` rows of a value that is likely to be that of an earlier row.
+    /// Pushes `count` rows of a value that probably equals that of an earlier row.
     pub(in crate::table) fn push_n_like(&mut self, row: usize, value: &str, count: usize) {
         if count > 0 {
             self.push_like(row, value);
@@ -195,7 +195,7 @@ impl TextColumn {
         }
     }
 
-    /// Pushes what the last row has, a text, so many times.
+    /// Pushes the text of the last row `count` times.
     fn repeat_last_n(&mut self, count: usize) {
         let place = self.place_of(self.rows() - 1).filter(|_| count > 0);
         if let Some(place) = place {
@@ -205,7 +205,7 @@ impl TextColumn {
         }
     }
 
-    /// Pushes what the last row has. There is one.
+    /// Pushes the value of the last row. There must be one.
     #[inline]
     pub(in crate::table) fn repeat_last(&mut self) {
         if self.places.is_none() && !self.validity.last() {
@@ -216,7 +216,7 @@ impl TextColumn {
         self.validity.push(self.validity.last());
     }
 
-    /// Pushes the rows of `rows` once more.
+    /// Pushes the rows of `rows` again.
     pub(in crate::table) fn repeat(&mut self, rows: Range<usize>) {
         if rows.end > self.rows() || rows.is_empty() {
             return;
@@ -251,7 +251,7 @@ impl Column for TextColumn {
     }
 }
 
-/// A column of texts that are held elsewhere too, and are not copied.
+/// A column of texts that are also held elsewhere, and are not copied.
 #[derive(Debug, Default)]
 pub(in crate::table) struct SharedTextColumn {
     texts: Vec<Option<Bytes>>,

@@ -1,14 +1,14 @@
-//! Which rows of a column have a value.
+//! The rows of a column that have a value.
 
 use std::ops::Range;
 
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
-/// Which rows have a value. Costs nothing until the first null.
+/// Tells which rows have a value. Costs nothing until the first null.
 #[derive(Debug, Default)]
 pub(super) struct Validity {
     rows: usize,
-    /// Of every row, once one is null; else empty.
+    /// One entry a row, once one is null; else empty.
     valid: Vec<bool>,
 }
 
@@ -39,7 +39,7 @@ impl Validity {
         self.rows += count;
     }
 
-    /// Whether the last row has a value.
+    /// Returns whether the last row has a value.
     #[inline]
     pub(super) fn last(&self) -> bool {
         self.valid.last().copied().unwrap_or(true)
@@ -52,7 +52,7 @@ impl Validity {
         }
     }
 
-    /// The nulls of all rows; there are none again. Its memory is kept.
+    /// Returns the nulls of all rows, and resets itself. It keeps its memory.
     pub(super) fn finish(&mut self) -> Option<NullBuffer> {
         self.rows = 0;
         let nulls = self.has_nulls().then(|| NullBuffer::new(packed(&self.valid)));
@@ -61,9 +61,9 @@ impl Validity {
     }
 }
 
-/// A bit for each value.
+/// Packs the values into one bit each.
 pub(super) fn packed(values: &[bool]) -> BooleanBuffer {
-    /// Times this, the lowest bits of the eight bytes of a word stand side by side in its highest byte.
+    /// Multiplied by this, the lowest bits of the eight bytes of a word lie side by side in its highest byte.
     const GATHER: u64 = 0x0102_0408_1020_4080;
     let byte = |group: [bool; 8]| (u64::from_le_bytes(group.map(u8::from)).wrapping_mul(GATHER) >> 56) as u8;
     let (groups, rest) = values.as_chunks();

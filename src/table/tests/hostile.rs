@@ -1,11 +1,11 @@
-//! Documents that are made to cost a reader far more than their size.
+//! Documents made to cost a reader far more than their size.
 
 use arrow::array::AsArray;
 use bytes::Bytes;
 
 use super::*;
 
-/// Members are compared with each other to find those that come twice: not each with each when they are many.
+/// Members are compared to find repeated keys, but not each with each when they are many.
 #[test]
 fn a_version_of_very_many_members_is_read_quickly_and_the_last_of_a_key_counts() {
     let members: Vec<String> = (0..300_000).map(|n| format!("\"m{n}\":{n}")).collect();
@@ -51,7 +51,7 @@ fn what_would_blow_up_is_malformed() {
     }
 }
 
-/// In the midst of a document rows are handed on, and are the same rows.
+/// Rows are handed on in the middle of a document, and are the same rows.
 #[test]
 fn a_large_document_is_drained_in_parts_that_join_to_the_same_rows_and_is_not_copied() {
     let version = |n: usize| {

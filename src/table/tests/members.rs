@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The columns and the quirks of one member of the document.
+/// Checks the columns and the quirks of one member of the document.
 #[track_caller]
 fn assert_package(members: &str, columns: &[&str], expected: &str, quirks: &[&str]) {
     let rows = decode_members(members);

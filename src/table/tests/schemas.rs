@@ -1,5 +1,5 @@
-//! The columns of each schema version of each table are pinned in `schemas.txt`: a lake tells by the version alone what its
-//! columns are.
+//! `schemas.txt` pins the columns of each schema version of each table: a lake identifies its columns by the version
+//! alone.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use super::*;
 use crate::table::{schema, schema_version};
 
-/// For each table and version a line `table version`, then an indented line a column: its name and type, `?` if it may be
-/// null.
+/// Has for each table and version a line `table version`, then an indented line for each column: its name and type, and
+/// `?` if it may be null.
 const PINNED: &str = include_str!("schemas.txt");
 
 fn pinned() -> BTreeMap<(&'static str, u32), Vec<String>> {

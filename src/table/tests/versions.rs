@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The columns and the quirks of one member of a version.
+/// Checks the columns and the quirks of one member of a version.
 #[track_caller]
 fn assert_version(members: &str, columns: &[&str], expected: &str, quirks: &[&str]) {
     let rows = decode_version(members);

@@ -1,8 +1,8 @@
-//! What tables know of a version beside its members.
+//! The facts that tables know of a version beside its members.
 
 use crate::npm::Representation;
 
-/// What is known of a version beside its members.
+/// The facts known of a version beside its members.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::table) struct VersionFacts<'t> {
     pub(in crate::table) version: &'t str,
@@ -12,11 +12,11 @@ pub(in crate::table) struct VersionFacts<'t> {
     pub(in crate::table) representation: Representation,
     /// Whether one of its scripts runs on install.
     pub(in crate::table) runs_on_install: bool,
-    /// Its rows of kind prod in `dependencies`.
+    /// The number of its rows of kind prod in `dependencies`.
     pub(in crate::table) dependency_count: usize,
 }
 
-/// What a package's row takes from the version that is latest.
+/// The facts that a package's row takes from its latest version.
 #[derive(Debug, Default)]
 pub(in crate::table) struct LatestFacts {
     pub(in crate::table) deprecated: Option<String>,

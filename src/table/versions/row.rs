@@ -1,4 +1,4 @@
-//! How one version becomes its row.
+//! Turns one version into its row.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::table::hooks::DocumentTable;
 use crate::table::read::Reader;
 use crate::table::shapes::PersonColumns;
 
-/// The row before within one document, unless something in it was a quirk: what it has the same needs no second reading.
+/// The row before within one document, unless it had a quirk: equal members need no second reading.
 #[derive(Default)]
 pub(in crate::table) struct RowMemo<'t> {
     last: Option<VersionValues<'t>>,
@@ -26,7 +26,7 @@ impl DocumentTable for VersionsTable {
 }
 
 impl VersionsTable {
-    /// Adds a version. Gives what the package's row needs if it is latest.
+    /// Adds a version. Returns the facts that the package's row needs if the version is latest.
     pub(in crate::table) fn push<'t>(
         &mut self,
         reader: &mut Reader<'_>,
@@ -81,7 +81,7 @@ impl VersionsTable {
         row.push_text(&mut self.npm_version, VersionMember::NpmVersion);
         row.push_text(&mut self.node_version, VersionMember::NodeVersion);
         self.push_fields(&mut row, memo.last.as_ref());
-        // What had quirks is read again, so that each version has its own.
+        // Members with quirks are read again: each version notes its own.
         memo.last = (reader.quirks.rows() == quirks).then_some(values);
         facts.is_latest.then(|| LatestFacts { deprecated: deprecated.map(Cow::into_owned), has_install_script })
     }
@@ -234,7 +234,7 @@ impl VersionsTable {
         self.signature_keyids.end_list();
     }
 
-    /// `last` is the row before, if it was read without quirks.
+    /// Pushes the names of the version's members. `last` is the row before, if it was read without quirks.
     fn push_fields(&mut self, row: &mut RowReader<'_, '_, '_>, last: Option<&VersionValues<'_>>) {
         const DIRECTORIES: Members = Members::of(&[VersionMember::Directories]);
         let RowReader { reader, values, same } = row;
@@ -245,7 +245,7 @@ impl VersionsTable {
         if same.contains(DIRECTORIES) && last.is_some_and(has_keys_of) {
             return self.fields.repeat_last();
         }
-        // Also the first version of a package has nearly the members of the one before it.
+        // The first version of a package, too, has nearly the members of the one before it.
         let mut like = self.fields.last_items();
         for found in values.members {
             let key = RawString::of_inner(found.key.of(values.text));
@@ -263,7 +263,7 @@ impl VersionsTable {
 struct RowReader<'r, 'a, 't> {
     reader: &'r mut Reader<'a>,
     values: &'r VersionValues<'t>,
-    /// The members that the row before was made of too.
+    /// The members that equal those of the row before.
     same: Members,
 }
 
@@ -276,7 +276,7 @@ impl RowReader<'_, '_, '_> {
         self.read_text(column, member);
     }
 
-    /// Pushes the text of a member; the usual kind without looking twice.
+    /// Pushes the text of a member; reads the usual kind in one pass.
     fn read_text(&mut self, column: &mut TextColumn, member: VersionMember) {
         let RowReader { reader, values, .. } = self;
         match values.member(member) {

@@ -1,4 +1,4 @@
-//! The members of one version, looked up by what they are.
+//! The members of one version, looked up by their kind.
 
 use crate::npm::packument::{DistOutline, Member, Outline, VersionMember, VersionOutline};
 
@@ -43,7 +43,7 @@ impl Members {
 const ABSENT: u32 = u32::MAX;
 
 impl<'t> VersionValues<'t> {
-    /// Looks the members up that columns need.
+    /// Looks up the members that columns need.
     pub(in crate::table) fn new(text: &'t str, outline: &'t Outline, version: &VersionOutline) -> Self {
         let members = outline.members(version);
         let mut places = [ABSENT; VersionMember::COUNT];
@@ -58,7 +58,7 @@ impl<'t> VersionValues<'t> {
         VersionValues { text, members, dist: outline.dist(version), places, present }
     }
 
-    /// The members that have the value that they have in `other`, of the same document, or that neither has.
+    /// Returns the members that have the same value in `other`, of the same document, or are in neither.
     pub(super) fn same_as(&self, other: &VersionValues<'_>) -> Members {
         let mut same = Members(!(self.present.0 | other.present.0));
         for found in self.members {
@@ -70,14 +70,14 @@ impl<'t> VersionValues<'t> {
         same
     }
 
-    /// The member as the outline has it.
+    /// Returns the member as the outline has it.
     #[inline]
     pub(in crate::table) fn member(&self, member: VersionMember) -> Option<&'t Member> {
         let place = *self.places.get(member as usize)?;
         self.members.get(place as usize)
     }
 
-    /// The value's text; `None` if it is absent or `null`.
+    /// Returns the value's text; `None` if it is absent or `null`.
     #[inline]
     pub(in crate::table) fn raw(&self, member: VersionMember) -> Option<&'t str> {
         let raw = self.member(member)?.value.of(self.text);

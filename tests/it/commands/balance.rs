@@ -1,4 +1,4 @@
-//! `pivots`, and an ingest without any: even shares, from a lake or by asking for ranks.
+//! `pivots`, and an ingest without any: even shares, from a lake or by requesting ranks.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use all_docs::script::read_pivots;
 use super::{answer, exit_code, pages_asked, run, small_lake};
 use crate::support::{Env, shared_corpus, stderr};
 
-/// How many of `names`, in the order of bytes, lie in each range.
+/// Returns the number of `names`, in the order of bytes, in each range.
 fn range_sizes(names: &[String], pivots: &Pivots) -> Vec<usize> {
     let mut cuts: Vec<usize> = pivots.keys().iter().map(|key| names.partition_point(|name| name < key)).collect();
     cuts.insert(0, 0);

@@ -1,5 +1,5 @@
-//! The month's count of requests in the lake: every command that asks a registry counts there, and whoever is killed has
-//! counted before it asked.
+//! The month's count of requests in the lake: every command that asks a registry counts there, and a killed process has
+//! counted each request before it sent it.
 
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::{exit_code, run, small_lake};
 use crate::support::{Env, all_docs, never, stderr};
 
 const NAMES: [&str; 6] = ["a1", "a2", "b1", "b2", "c1", "c2"];
-/// What a killed process may have counted in vain before it has sent much.
+/// The requests that a killed process may have counted but not sent, early in its run.
 const FIRST_BLOCK: u64 = 16;
 
-/// The requests to the test's registry, by the lake's count of this month.
+/// Returns the requests to the test's registry, by the lake's count of this month.
 fn counted(env: &Env) -> u64 {
     let Ok(text) = std::fs::read(env.lake().join("requests.json")) else { return 0 };
     let requests: serde_json::Value = serde_json::from_slice(&text).unwrap();
@@ -32,7 +32,8 @@ fn spawn(env: &Env, arguments: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Kills a command with SIGKILL as soon as the registry has seen `requests` in all; answers whether it had to be killed.
+/// Kills a command with SIGKILL as soon as the registry has seen `requests` in all. Returns whether it had to be
+/// killed.
 fn kill_at(env: &Env, arguments: &[&str], requests: u64) -> bool {
     let mut child = spawn(env, arguments);
     while seen(env) < requests && child.try_wait().unwrap().is_none() {
@@ -68,7 +69,7 @@ fn every_command_that_asks_counts_in_the_lake_what_it_asked() {
     }
     std::fs::remove_file(env.lake().join("npm/versions/0-62.parquet")).unwrap();
     assert_eq!(exit_code(&expect(&["verify", "--repair"])), Some(0));
-    // A command that fails has asked as well.
+    // A failed command has sent requests too.
     env.server.set_faults(FaultScript::of([Fault::any(Action::Unauthorized401)]));
     for arguments in [&["ingest", "--origin", "ORIGIN"][..], &["pivots", "--ask", "--origin", "ORIGIN"]] {
         assert_eq!(exit_code(&expect(arguments)), Some(3), "{arguments:?}");
@@ -131,7 +132,7 @@ fn two_processes_on_one_lake_count_each_others_requests() {
     for mut child in ["npm", "mirror", "third"].map(ingest) {
         assert!(child.wait().unwrap().success());
     }
-    // The two new origins of the lake are asked once more than 200 times each.
+    // The two new origins of the lake get more than 200 requests each.
     assert!(seen(&env) - seen_before > 600);
     assert_eq!(counted(&env) - counted_before, seen(&env) - seen_before);
 }

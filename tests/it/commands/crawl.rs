@@ -1,4 +1,4 @@
-//! `partition` and `packument fetch`: what they ask for, and what the lake holds afterwards.
+//! `partition` and `packument fetch`: their requests, and the lake's content afterwards.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ fn a_refresh_lists_all_names_and_fetches_no_document() {
     let index = answer(&env, &["cache", "create-index"]);
     assert_eq!(index.lines().count(), 7);
     assert!(index.contains("b3,"), "{index}");
-    // An ingest without pivots goes by the lake's partitions, and asks for what the refresh announced.
+    // An ingest without pivots uses the lake's partitions, and requests the documents that the refresh announced.
     answer(&env, &["ingest", "--origin", "ORIGIN"]);
     assert_eq!(pages_asked(&env).len(), 3);
 }

@@ -1,4 +1,4 @@
-//! `packument show` and `export`: bytes as they were served, and words for what is not there.
+//! `packument show` and `export`: bytes as served, and a message for each missing document.
 
 use std::fs;
 
@@ -90,7 +90,7 @@ fn an_export_is_byte_exact_resumes_and_lists_what_is_missing() {
     }
     assert_eq!(fs::read_dir(folder.join("out")).unwrap().count(), 4, "nothing else lies there");
 
-    // What a stopped export left: a whole file, none, and half a one.
+    // The leftovers of a stopped export: a whole file, a missing one, and half a one.
     let modified = |file: &str| fs::metadata(folder.join("out").join(file)).unwrap().modified().unwrap();
     let kept = modified("spaced.json");
     fs::remove_file(folder.join("out/left-pad.json")).unwrap();

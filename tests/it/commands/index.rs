@@ -1,4 +1,4 @@
-//! `cache create-index`: sorted lines, and what changed since older ones.
+//! `cache create-index`: sorted lines, and the changes since older ones.
 
 use std::fs;
 

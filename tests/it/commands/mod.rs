@@ -1,4 +1,4 @@
-//! The commands that people know, through the real binary, against a registry that remembers what it was asked.
+//! The documented commands, through the real binary, against a registry that records its requests.
 
 mod balance;
 mod budget;
@@ -23,7 +23,7 @@ fn run(env: &Env, arguments: &[&str]) -> Output {
     all_docs(env.folder.path()).args(arguments).output().unwrap()
 }
 
-/// The same for a command that must end well: what it printed.
+/// Does the same for a command that must succeed, and returns its output.
 fn answer(env: &Env, arguments: &[&str]) -> String {
     let output = run(env, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
@@ -34,14 +34,14 @@ fn exit_code(output: &Output) -> Option<i32> {
     output.status.code()
 }
 
-/// The queries for pages since the last call.
+/// Returns the queries for pages since the last call.
 fn pages_asked(env: &Env) -> Vec<String> {
     let requests = env.server.requests();
     env.server.clear_requests();
     requests.into_iter().filter(|request| request.kind == Kind::Page).map(|request| request.query).collect()
 }
 
-/// A registry of these names, and a lake of it in partitions of two names.
+/// Makes a registry of these names, and a lake of it in partitions of two names.
 fn small_lake(names: &[&str]) -> Env {
     let mut world = World::new();
     world.add_names(names);

@@ -1,4 +1,4 @@
-//! What a command says beside its result: where it does something else than it was asked for, and what `--quiet` leaves.
+//! The notices of a command beside its result: where it deviates from the request, and those that `--quiet` keeps.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ fn partitions_that_an_older_lake_does_not_take_on_are_said_to_be_not_used() {
     );
     assert!(told(&["ingest", "--partition-rows", "3"]).contains("--partition-rows 3 is not used"));
     assert!(told(&["partition", "refresh", "--partition-rows", "3"]).contains("--partition-rows 3 is not used"));
-    // What made the lake, and what asks for nothing, is no contradiction.
+    // The settings that made the lake, or that ask for nothing, are no contradiction.
     for arguments in [
         &["ingest"][..],
         &["ingest", "--pivots", "pivots.json"],

@@ -1,4 +1,4 @@
-//! `cache list`, `validate-partitions` and `clear`: what is in a lake, whether it fits, and how it goes.
+//! `cache list`, `validate-partitions` and `clear`: the content of a lake, its consistency, and its removal.
 
 use std::fs;
 
@@ -60,7 +60,7 @@ fn nothing_is_cleared_before_somebody_said_so() {
     answer(&env, &["cache", "clear", "--yes"]);
     let left: Vec<String> = lake_bytes(&env.lake()).into_keys().collect();
     assert_eq!(left, ["npm/docs/note.txt"], "what is not ours stays");
-    // The lake is one still, and can be filled again.
+    // The lake is still a lake, and can be filled again.
     answer(&env, &["ingest", "--origin", "ORIGIN"]);
     assert_eq!(answer(&env, &["cache", "create-index"]).lines().count(), 4);
 }
@@ -85,7 +85,7 @@ fn one_of_two_origins_goes_alone() {
     answer(&env, &["ingest", "--origin", &mirror]);
     answer(&env, &["cache", "clear", "--origin", "npm", "--yes"]);
     assert!(!env.lake().join("npm").exists());
-    // The one that is left is the default now.
+    // The remaining one is the default now.
     assert_eq!(answer(&env, &["cache", "create-index"]).lines().count(), 2);
     assert!(answer(&env, &["cache", "list"]).starts_with("v1:partition:mirror:"));
 }

@@ -1,4 +1,4 @@
-//! Lakes of earlier versions as they lie: asked, proved, told of, and updated.
+//! Lakes of earlier versions: queried, verified, reported and updated.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -38,7 +38,7 @@ fn a_lake_of_format_1_is_sound_and_what_is_old_of_it_is_told() {
 fn documents_of_an_old_lake_are_shown_as_they_were_served() {
     let lake = OldLake::kept();
     let names: Vec<String> = lake.env.server.world().names().map(str::to_owned).collect();
-    // What is typed has no blanks around it.
+    // Typed input has no blanks around it.
     for name in names.iter().filter(|name| name.trim() == *name).step_by(31) {
         let served = lake.env.server.world().document(name).unwrap();
         let output = crate::support::run_binary(lake.env.folder.path(), &["packument", "show", name]);
@@ -115,8 +115,8 @@ fn a_lake_that_is_half_rebuilt_is_asked_as_one() {
     assert_eq!(lake.run(&["verify", "--quiet"]).0, Some(0));
 }
 
-/// The columns of the last version, as an earlier one may have had them: of `versions` one has another type, one is not
-/// there, one that every row must have is not there, and one is there that has gone since.
+/// Gives a shard of `versions` the columns that an earlier version may have had: one has another type, optional and
+/// required ones are missing, and there is one that has been removed since.
 fn make_earlier(lake: &OldLake, stem: &str) {
     let path = lake.origin().join(format!("versions/{stem}.parquet"));
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap().build().unwrap();
@@ -152,7 +152,7 @@ fn earlier(batch: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
-/// Lets the manifest name a shard as it is now, without a word of versions, as format 1 did.
+/// Makes the manifest name a shard as it is now, without any version, as format 1 did.
 fn name_in_manifest(lake: &OldLake, table: &str, stem: &str) {
     let bytes = fs::read(lake.origin().join(format!("{table}/{stem}.parquet"))).unwrap();
     edit(&lake.origin().join(format!("manifest/{stem}.json")), |manifest| {
@@ -218,10 +218,10 @@ fn a_column_of_another_type_one_that_is_not_there_and_one_that_has_gone_are_read
     assert_eq!(shards(&lake.origin()), rebuilt);
 }
 
-/// An update writes the partitions that it touches wholly anew, and says how to do the rest.
+/// An update rewrites the touched partitions completely, and says how to do the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ingest_of_an_old_lake_writes_what_it_touches_in_the_new_form() {
-    // Of the lake that is kept, an ingest asks for documents of every partition again.
+    // For the kept lake, an ingest requests documents of every partition again.
     let mut updates = vec![
         (OldLake::kept(), &["packument", "fetch", "NAME"][..], true),
         (OldLake::kept(), &["partition", "refresh"], false),
@@ -265,7 +265,7 @@ async fn an_ingest_of_an_old_lake_writes_what_it_touches_in_the_new_form() {
     }
 }
 
-/// A dry run says what an ingest would do, and raises nothing.
+/// A dry run reports the work of an ingest, and raises no version.
 #[test]
 fn a_dry_run_leaves_an_old_lake_as_it_is() {
     let lake = OldLake::kept();

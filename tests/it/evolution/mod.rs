@@ -1,5 +1,5 @@
-//! Lakes of other versions: those that an earlier one wrote are read, proved, updated and rebuilt, and those that a newer
-//! one wrote are refused and left as they are.
+//! Lakes of other versions: those of an earlier version are read, verified, updated and rebuilt, and those of a newer
+//! version are refused and left unchanged.
 
 mod earlier;
 mod newer;
@@ -19,7 +19,7 @@ use crate::support::{Env, run_binary, shared_corpus, stderr, stdout};
 
 /// The one origin of the old lakes.
 const OLD: &str = "old";
-/// Stands in a registry for a document that the old lake does not hold.
+/// The registry's content for a document that the old lake does not hold.
 const ABSENT: &str = "absent";
 
 /// A folder with an old lake in it, called `lake`, and the registry that it came from.
@@ -30,18 +30,18 @@ struct OldLake {
 }
 
 impl OldLake {
-    /// The lake of format 1 in `tests/data`.
+    /// Returns the lake of format 1 in `tests/data`.
     fn kept() -> OldLake {
         OldLake::unpack(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/lake-format-1.tar.zst"))
     }
 
-    /// The one among the shared files; `None` where they are absent.
+    /// Returns the one among the shared files; `None` where they are absent.
     fn shared() -> Option<OldLake> {
         let corpus = shared_corpus()?;
         Some(OldLake::unpack(&corpus.parent().unwrap().join("lake-format-1/lake.tar.zst")))
     }
 
-    /// All that there are.
+    /// Returns all that exist.
     fn all() -> Vec<OldLake> {
         std::iter::once(OldLake::kept()).chain(OldLake::shared()).collect()
     }
@@ -65,25 +65,25 @@ impl OldLake {
         self.env.lake().join(OLD)
     }
 
-    /// Runs the binary beside the lake; its exit code, and all that it said.
+    /// Runs the binary beside the lake. Returns its exit code, and all of its output.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = run_binary(self.env.folder.path(), arguments);
         (output.status.code(), stdout(&output) + &stderr(&output))
     }
 
-    /// The same for a command that must end well.
+    /// Does the same for a command that must succeed.
     fn must(&self, arguments: &[&str]) -> String {
         let (code, told) = self.run(arguments);
         assert!(matches!(code, Some(0 | 6)), "{arguments:?}: {code:?}\n{told}");
         told
     }
 
-    /// `--origin` for the registry, as the lake calls it.
+    /// Returns `--origin` for the registry, as the lake calls it.
     fn registry(&self) -> String {
         format!("{OLD}={}", self.env.server.url())
     }
 
-    /// A new lake of the same registry in the same partitions, by this version.
+    /// Makes a new lake of the same registry in the same partitions, by this version.
     async fn fresh(&self) -> Env {
         let (world, faults) = registry_of_server(&self.env);
         let fresh = Env::new(world);
@@ -93,7 +93,7 @@ impl OldLake {
         fresh
     }
 
-    /// That every shard has the bytes of a fresh lake's, but for those of `outcomes`, which carry times.
+    /// Asserts that every shard has the bytes of a fresh lake's, except those of `outcomes`, which carry times.
     async fn assert_as_fresh(&self) {
         let fresh = self.fresh().await;
         let (own, other) = (shards(&self.origin()), shards(&fresh.lake().join(crate::support::ORIGIN)));
@@ -111,8 +111,8 @@ fn json(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// A registry that serves what a lake holds: each name at its revision, with its document. What the lake holds no document
-/// of is not found.
+/// Makes a registry that serves a lake's content: each name at its revision, with its document. Names without a
+/// document in the lake are not found.
 fn registry_of(origin: &Path) -> (World, FaultScript) {
     let mut world = World::new();
     let documents = rows(origin, TableKind::Packuments);
@@ -139,7 +139,7 @@ fn registry_of(origin: &Path) -> (World, FaultScript) {
     (world, FaultScript::of(missing))
 }
 
-/// The same as another registry serves now.
+/// Makes the same of the content of another registry.
 fn registry_of_server(env: &Env) -> (World, FaultScript) {
     let (mut world, mut missing) = (World::new(), Vec::new());
     let served = env.server.world();
@@ -153,7 +153,7 @@ fn registry_of_server(env: &Env) -> (World, FaultScript) {
     (world, FaultScript::of(missing))
 }
 
-/// All rows of a table in the order of its partitions.
+/// Returns all rows of a table in the order of its partitions.
 fn rows(origin: &Path, table: TableKind) -> RecordBatch {
     let mut shards: Vec<PathBuf> =
         fs::read_dir(origin.join(table.as_str())).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -166,14 +166,14 @@ fn rows(origin: &Path, table: TableKind) -> RecordBatch {
     concat_batches(&batches[0].schema(), &batches).unwrap()
 }
 
-/// The bytes of every shard below an origin's folder.
+/// Returns the bytes of every shard below an origin's folder.
 fn shards(origin: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = files(origin);
     files.retain(|path, _| path.ends_with(".parquet"));
     files
 }
 
-/// Every file below a folder.
+/// Returns every file below a folder.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut pending = vec![folder.to_owned()];
@@ -199,7 +199,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The stems of an origin's partitions, sorted.
+/// Returns the stems of an origin's partitions, sorted.
 fn stems(origin: &Path) -> Vec<String> {
     let entries = fs::read_dir(origin.join("manifest")).unwrap().map(|entry| entry.unwrap().path());
     let mut stems: Vec<String> = entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();

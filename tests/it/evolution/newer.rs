@@ -1,4 +1,4 @@
-//! A lake of a newer version: every command refuses it and leaves it as it is.
+//! A lake of a newer version: every command refuses it and leaves it unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ const COMMANDS: &[&[&str]] = &[
 
 type Change = (&'static str, fn(&Path));
 
-/// What a newer version may have left.
+/// The files that a newer version may have left.
 const NEWER: &[Change] = &[
     ("the format of the lake metadata", |lake| {
         edit(&lake.join("all-docs.json"), |page| page["format_version"] = json!(99))
@@ -99,7 +99,7 @@ impl Scene {
         copy(&self.env.folder.path().join("sound"), &self.env.lake());
     }
 
-    /// That a command is refused because of a newer version, and changes no file of which `is_kept`.
+    /// Asserts that a newer version makes the command fail, and that no file that satisfies `is_kept` changes.
     fn assert_refused(&self, command: &[&str], what: &str, is_kept: fn(&str) -> bool) {
         let url = format!("{ORIGIN}={}", self.env.server.url());
         let arguments: Vec<&str> = command
@@ -137,7 +137,7 @@ async fn a_lake_of_a_newer_version_is_refused_by_every_command_and_left_as_it_is
     assert!(scene.env.folder.path().join("sound/all-docs.json").exists());
 }
 
-/// A shard alone, with records that say nothing of it, is refused by each command that reads it.
+/// A lone shard, with records that do not mention its version, is refused by each command that reads it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_of_a_newer_version_is_refused_by_who_reads_it_and_not_repaired() {
     let scene = Scene::new().await;
@@ -153,7 +153,7 @@ async fn a_shard_of_a_newer_version_is_refused_by_who_reads_it_and_not_repaired(
             for stem in ["0-6b", "6b-z"] {
                 fs::write(scene.env.lake().join(format!("sample/{table}/{stem}.parquet")), newer_shard(table)).unwrap();
             }
-            // Who meets it while at work has entered the registry's address, and staged something, before.
+            // A command that meets it during its work has entered the registry's address, and staged something, before.
             let is_kept =
                 |path: &str| (path.ends_with(".parquet") || path.contains("/manifest/")) && !path.contains("/staging/");
             scene.assert_refused(command, &format!("a shard of {table}"), is_kept);
@@ -161,7 +161,7 @@ async fn a_shard_of_a_newer_version_is_refused_by_who_reads_it_and_not_repaired(
     }
 }
 
-/// An empty shard that says that it has another version of the schema.
+/// Returns an empty shard that claims another version of the schema.
 fn newer_shard(table: TableKind) -> Vec<u8> {
     let (bytes, _) = ShardWriter::new(table, schema(table), Vec::new()).unwrap().finish().unwrap();
     let builder = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes));

@@ -1,4 +1,4 @@
-//! `rebuild`: the tables of a lake made again from its documents, without a request.
+//! `rebuild`: makes the tables of a lake again from its documents, without a request.
 
 use std::fs;
 
@@ -34,7 +34,7 @@ fn what_this_version_made_is_not_made_again_unless_somebody_says_so() {
     assert_eq!(summary["partitions_current"], 3);
     assert_eq!(files(&lake.env.lake()), before);
 
-    // One shard is lost, and of one the size is another.
+    // One shard is lost, and another has a different size.
     let stems = stems(&lake.origin());
     fs::remove_file(lake.origin().join(format!("stars/{}.parquet", stems[0]))).unwrap();
     fs::write(lake.origin().join(format!("scripts/{}.parquet", stems[1])), "short").unwrap();
@@ -129,7 +129,7 @@ fn json_of(lake: &OldLake, arguments: &[&str]) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The shards of the origin among the files of a lake.
+/// Returns the shards of the origin among the files of a lake.
 fn shards_of(files: &std::collections::BTreeMap<String, Vec<u8>>) -> std::collections::BTreeMap<String, Vec<u8>> {
     let own = files.iter().filter_map(|(path, bytes)| Some((path.strip_prefix("old/")?, bytes)));
     own.filter(|(path, _)| path.ends_with(".parquet")).map(|(path, bytes)| (path.to_owned(), bytes.clone())).collect()

@@ -1,7 +1,7 @@
-//! What must hold of every decoder for any bytes at all: one function a target, which panics when it does not.
+//! The properties of every decoder for any bytes: one function for each target, which panics when a property fails.
 //!
-//! Shared by the bounded run of the tests (`mod.rs`) and the open-ended one of `fuzz/`, which sees only this file. So it
-//! names nothing but the library, and crates that both have.
+//! The bounded run of the tests (`mod.rs`) and the open-ended one of `fuzz/`, which sees only this file, share it. So
+//! it names only the library, and crates that both have.
 
 use all_docs::error::{ErrorKind, Result};
 use all_docs::lake::{LakeInfo, Manifest, Partition, PartitionSet};
@@ -22,7 +22,7 @@ use url::Url;
 /// Pivots longer than this only make the engine slower, not odder.
 const MAX_PIVOTS_BYTES: usize = 4 << 10;
 
-/// A page says the same however its body is cut, and loses no row of what any reader of JSON calls a page.
+/// A page has the same content however its body is cut, and loses no row of a page that any reader of JSON accepts.
 pub fn page(bytes: &[u8]) {
     let whole: Result<Page> = same_however_cut(bytes);
     if let Some(rows) = rows_of_json(bytes, "rows") {
@@ -32,7 +32,7 @@ pub fn page(bytes: &[u8]) {
     }
 }
 
-/// The same of a page of the feed, which must say where to go on.
+/// The same for a page of the feed, which must say where to continue.
 pub fn changes(bytes: &[u8]) {
     let whole: Result<ChangesPage> = same_however_cut(bytes);
     assert!(whole.as_ref().map_or(true, |page| page.last_seq.is_some()));
@@ -67,7 +67,7 @@ fn decode<'a, P: RowsPage>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result
     decoder.finish()
 }
 
-/// The rows as any reader of JSON sees them; `None` where readers may differ: of escaped and repeated keys.
+/// Returns the rows as any reader of JSON sees them; `None` where readers may differ: for escaped and repeated keys.
 fn rows_of_json(bytes: &[u8], key: &str) -> Option<Vec<Value>> {
     let quoted = format!("\"{key}\"");
     let keys = bytes.windows(quoted.len()).filter(|window| *window == quoted.as_bytes()).count();
@@ -81,8 +81,8 @@ fn rows_of_json(bytes: &[u8], key: &str) -> Option<Vec<Value>> {
     }
 }
 
-/// A document is kept byte for byte, has rows under its own name only, is not malformed where any reader of JSON calls it
-/// a packument, and has the same rows whatever came before it.
+/// A document is kept byte for byte and has rows under its own name only. It is not malformed where any reader of JSON
+/// calls it a packument, and it has the same rows whatever came before it.
 pub fn packument(bytes: &[u8]) {
     const NAME: &str = "@fuzz/name";
     let representation = if bytes.len().is_multiple_of(2) { Representation::Full } else { Representation::Abbreviated };
@@ -137,13 +137,13 @@ fn agrees_with_another_reader(bytes: &[u8], decoded: &Decoded, versions: &[Optio
     }
 }
 
-/// A column of text, which comes as a dictionary where rows repeat each other.
+/// Returns a column of text, which is a dictionary where rows repeat each other.
 fn texts(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
     let column = arrow::compute::cast(rows.column_by_name(column).unwrap(), &DataType::Utf8).unwrap();
     column.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
 }
 
-/// A pivots file gives ascending keys, or an error that blames the file.
+/// A pivots file gives ascending keys, or an error that names the file.
 pub fn pivots(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes.get(..MAX_PIVOTS_BYTES).unwrap_or(bytes));
     let suffix = [".js", ".json", ".mjs", ".txt"][bytes.len() % 4];
@@ -156,7 +156,7 @@ pub fn pivots(bytes: &[u8]) {
     }
 }
 
-/// Credentials are read from anything; what cannot be used is told. The parts are divided by zero bytes: files, a token.
+/// Credentials are read from anything, and unusable ones are reported. Zero bytes divide the parts: files, a token.
 pub fn npmrc(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let files: Vec<&str> = text.split('\0').collect();
@@ -173,8 +173,8 @@ pub fn npmrc(bytes: &[u8]) {
     );
 }
 
-/// A list of names gives names without white space around them, or an error that blames the list; and the names, a line
-/// each, are the same list.
+/// A list of names gives names without white space around them, or an error that names the list. The names, one a line,
+/// are the same list.
 pub fn name_list(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let names = match parse_name_list(&text) {
@@ -189,7 +189,7 @@ pub fn name_list(bytes: &[u8]) {
     assert_eq!(parse_name_list(&text).unwrap().iter().map(PackageName::as_str).collect::<Vec<_>>(), lines);
 }
 
-/// The small files of a lake are read, or refused, and say the same when they are written again.
+/// The small files of a lake are read or refused, and have the same content when they are written again.
 pub fn lake_files(bytes: &[u8]) {
     fn again<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
         bytes: &[u8],

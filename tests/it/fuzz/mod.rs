@@ -1,6 +1,6 @@
-//! A bounded, seeded run of what `fuzz/` does without end: every finding again, then changed seeds and findings.
+//! A bounded, seeded run of the endless one in `fuzz/`: every finding again, then changed seeds and findings.
 //!
-//! A finding is a file below `findings/<target>/`, as small as it could be made, and named after what it broke.
+//! A finding is a file below `findings/<target>/`, minimised, and named after the check that it broke.
 
 mod checks;
 
@@ -12,10 +12,10 @@ use all_docs::sample::odd_documents;
 const ROUNDS: usize = 10_000;
 /// Pivots start an engine and a thread each.
 const PIVOTS_ROUNDS: usize = 500;
-/// The longest input that is made, so that rounds stay quick.
+/// The longest generated input, so rounds stay quick.
 const MAX_INPUT_BYTES: usize = 8 << 10;
 
-/// What breaks readers of JSON, JavaScript and lines more often than chance would find it.
+/// Texts that break readers of JSON, JavaScript and lines more often than chance finds them.
 const WORDS: [&[u8]; 39] = [
     b"{",
     b"}",
@@ -122,7 +122,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     }
 }
 
-/// One to four small changes.
+/// Makes one to four small changes.
 fn change(random: &mut fastrand::Rng, input: &mut Vec<u8>, others: &[Vec<u8>]) {
     for _ in 0..random.u8(1..=4) {
         let at = random.usize(0..=input.len());
@@ -205,7 +205,7 @@ fn names_addresses_and_numbers() {
     run("words", ROUNDS, checks::words);
 }
 
-/// Writes the seeds and findings to where `cargo fuzz` begins from.
+/// Writes the seeds and findings to the folder where `cargo fuzz` begins.
 #[test]
 #[ignore = "prepares an open-ended run; see fuzz/README.md"]
 fn write_corpus() {

@@ -1,7 +1,8 @@
-//! Every odd document of the sample's odd world after a real ingest: its outcome, its quirks, and every column in which
-//! it differs from an ordinary document, read from the lake's Parquet and held against `expected.txt`.
+//! Every odd document of the sample's odd world after a real ingest: its outcome, its quirks, and every column that
+//! differs from an ordinary document. The test reads them from the lake's Parquet and compares them with
+//! `expected.txt`.
 //!
-//! After a change that is meant, run with `ALL_DOCS_UPDATE_EXPECTED=1` and read the difference.
+//! After an intended change, run with `ALL_DOCS_UPDATE_EXPECTED=1` and read the difference.
 
 mod rows;
 
@@ -14,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use crate::support::Env;
 use rows::{Rows, describe};
 
-/// An ordinary document, that the odd ones are compared with.
+/// The ordinary document that the odd ones are compared with.
 const ORDINARY: &str = "quirk.js";
 
 async fn odd_lake() -> Env {

@@ -1,4 +1,4 @@
-//! The rows of a lake by package, as text, and what a package's rows have that an ordinary one's have not.
+//! The rows of a lake by package, as text, and their difference from those of an ordinary package.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,15 +12,16 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::support::Env;
 
-/// Values are cut here, for a reader's sake.
+/// The length at which values are cut, for readability.
 const MAX_SHOWN_CHARS: usize = 160;
-/// Rows of one table are shown up to here.
+/// The most rows of one table that are shown.
 const MAX_SHOWN_ROWS: usize = 8;
 
 /// The columns of one row, without the name, in the schema's order.
 type Row = Vec<(String, String)>;
 
-/// The same column in a form that Arrow can print in every build: without SQL it knows time zones by their offset only.
+/// Returns the column in a form that Arrow can print in every build: without SQL it knows time zones only by their
+/// offset.
 fn printable(column: &ArrayRef) -> ArrayRef {
     match column.as_primitive_opt::<TimestampMicrosecondType>() {
         Some(times) => Arc::new(times.clone().with_timezone("+00:00")),
@@ -78,7 +79,8 @@ fn value<'r>(row: &'r Row, column: &str) -> &'r str {
     row.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_str()).unwrap()
 }
 
-/// A paragraph: the package's name and outcome, its quirks, and where its rows differ from the ordinary document's.
+/// Returns a paragraph: the package's name and outcome, its quirks, and the difference of its rows from the ordinary
+/// document's.
 pub fn describe(rows: &Rows, document: &OddDocument, ordinary: &OddDocument) -> String {
     let name = &document.name;
     let mut told = format!("{} {}: {}", document.catalogue_row, shown(&format!("{name:?}")), rows.outcome(name));
@@ -109,7 +111,7 @@ pub fn describe(rows: &Rows, document: &OddDocument, ordinary: &OddDocument) -> 
     told
 }
 
-/// Rows with what follows from the document's name and revision alone put as such.
+/// Replaces the values that follow from the document's name and revision alone by placeholders.
 fn normalised(rows: &[Row], document: &OddDocument) -> Vec<Row> {
     let name = &document.name;
     let base = name.rsplit('/').next().unwrap();

@@ -22,7 +22,7 @@ fn change(path: &Path, change: impl FnOnce(&mut Value)) {
 /// A way to ruin a file.
 type Ruin = (&'static str, fn(&Path));
 
-/// Ways to ruin a file of JSON, whatever it says.
+/// Ways to ruin a file of JSON, whatever its content.
 const RUINS: [Ruin; 9] = [
     ("a flipped bit", |path| {
         let mut bytes = fs::read(path).unwrap();
@@ -56,7 +56,7 @@ impl Sound {
         self.env.lake().join(name)
     }
 
-    /// The lake without what was put aside in its root.
+    /// Asserts that the lake is restored, except for the files put aside in its root.
     fn assert_restored(&self) {
         let _ = fs::remove_dir_all(self.env.lake().join("set-aside"));
         assert_same_lake(&self.env.lake(), &self.kept);
@@ -66,7 +66,7 @@ impl Sound {
         self.env.packuments_asked();
         let output = self.env.ingest_command(&super::PIVOTS).arg("--quiet").output().unwrap();
         assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
-        // Whose answers were no documents before are asked for again.
+        // Names whose responses were no documents before are requested again.
         let asked = self.env.packuments_asked();
         assert!(asked.iter().all(|name| name.starts_with("quirk-")), "{asked:?}");
     }
@@ -156,7 +156,7 @@ fn the_addresses_of_npm_and_of_the_sample_are_known_and_those_of_others_are_told
     assert_eq!(code, Some(4), "{told}");
     let names = || json_of(&page)["origins"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(), ["sample"], "another registry may be called npm: {told}");
-    // Its hosts were asked.
+    // It sent requests to its hosts.
     change(&lake.join("requests.json"), |counts| {
         for host in ["registry.npmjs.org", "replicate.npmjs.com"] {
             counts["hosts"][host] = json!({"month": "2026-01", "requests": 7});
@@ -226,7 +226,7 @@ fn a_count_of_requests_that_is_damaged_is_named_and_never_begins_at_nothing() {
         let mended = json_of(&path)["hosts"][&host].clone();
         assert_eq!(mended["month"], counted["month"], "{what}");
         let (mended, counted) = (mended["requests"].as_u64().unwrap(), counted["requests"].as_u64().unwrap());
-        // Each document was one request at least; the few others were for pages.
+        // Each document took at least one request; the few others were for pages.
         let names = sound.env.server.world().names().count() as u64;
         assert!((names..=counted).contains(&mended), "{what}: {mended} of {counted}");
         sound.assert_restored();
@@ -238,7 +238,7 @@ fn a_count_of_requests_that_is_damaged_is_named_and_never_begins_at_nothing() {
     assert!(stderr(&output).contains("requests.json is damaged"), "{}", stderr(&output));
     assert_eq!(sound.verify(&["--repair"]).0, Some(0));
     sound.assert_ingests_nothing();
-    // What is whole of it stays, and a host of another month too.
+    // Its readable part stays, and a host of another month too.
     change(&sound.lake_file("requests.json"), |counts| {
         counts["hosts"]["example.com"] = json!({"month": "2026-01", "requests": 12});
         counts["hosts"][&host]["requests"] = json!("many");
@@ -247,7 +247,7 @@ fn a_count_of_requests_that_is_damaged_is_named_and_never_begins_at_nothing() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).contains("at least") && stderr(&output).contains(&host), "{}", stderr(&output));
     assert_eq!(json_of(&page)["hosts"]["example.com"]["requests"], 12);
-    // Deleted, it is nobody's mistake; but it is said.
+    // A deleted file is no fault, but it is reported.
     fs::remove_file(&page).unwrap();
     let (code, told) = sound.verify(&[]);
     assert_eq!(code, Some(0), "{told}");
@@ -312,7 +312,7 @@ fn a_partition_set_that_is_lost_with_manifests_is_made_anew_from_the_names_of_fi
         for stem in stems {
             fs::remove_file(origin.join("manifest").join(format!("{stem}.json"))).unwrap();
         }
-        // Whatever else lies there.
+        // Any other file there.
         fs::copy(origin.join("docs/0-67.parquet"), origin.join("docs/68-69.parquet")).unwrap();
         let (code, told) = sound.verify(&[]);
         assert_eq!(code, Some(4), "{told}");

@@ -1,4 +1,5 @@
-//! What does not belong in a lake: what readers would take for its own is wrong, anything else is mentioned and left alone.
+//! Foreign files in a lake: one that readers would take for the lake's own is a fault, any other is mentioned and left
+//! alone.
 
 use std::fs;
 use std::path::Path;
@@ -77,7 +78,7 @@ fn what_harms_nobody_is_mentioned_and_left_alone() {
     let name = origin.file_name().unwrap().to_str().unwrap().to_owned();
     let in_origin =
         ["notes.txt", "mine/a.parquet", "docs/notes.txt", "docs/_SUCCESS", "manifest/notes.txt", "staging/notes.txt"];
-    // It is mended below, and what lies in its staging is not thrown away.
+    // It is repaired below, and the files in its staging are not thrown away.
     let staged = "staging/67-70/notes.txt";
     let in_root = ["README.md", "someone/docs/a.parquet", "someone/b.txt"];
     for path in in_origin.iter().chain([&staged]) {
@@ -191,7 +192,7 @@ fn what_a_lost_partition_set_hides_is_mended_with_it() {
     assert_same_lake(&sound.env.lake(), &sound.kept);
 }
 
-/// A manifest is deleted, and the next ingest wants no documents: those of before are vouched for by nothing.
+/// A manifest is deleted, and the next ingest wants no documents: nothing vouches for the earlier ones.
 #[test]
 fn documents_that_no_manifest_names_are_put_aside() {
     let sound = Sound::new();

@@ -1,4 +1,4 @@
-//! Views and reports as a person asks them, by the binary.
+//! Views and reports through the binary, as a person runs them.
 
 /// CouchDB's own rows.
 mod oracle;
@@ -25,7 +25,7 @@ fn query(env: &Env, arguments: &[&str]) -> Output {
     run_binary(env.folder.path(), &[&["query", "--lake", "lake"], arguments].concat())
 }
 
-/// The lines of an answer as CSV, without the header.
+/// Returns the lines of a result as CSV, without the header.
 fn lines(output: &Output) -> Vec<String> {
     assert!(output.status.success(), "{}", stderr(output));
     stdout(output).lines().skip(1).map(str::to_owned).collect()
@@ -168,7 +168,7 @@ async fn a_pipe_is_read_as_statements() {
     assert!(stderr(&one_file).contains("one file"), "{}", stderr(&one_file));
 }
 
-/// What the table function finds is what a walk over the rows of the table finds.
+/// The table function finds the same packages as a walk over the rows of the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn transitive_dependents_are_those_that_the_edges_lead_to() {
     use arrow::array::{Array, AsArray};

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Env, ORIGIN, run, shared_corpus};
 
-/// Each view, and the views of CouchDB that it stands for. `norevs` and `conflicts` need what the registry no longer
+/// Each view, and the views of CouchDB that it replaces. `norevs` and `conflicts` need data that the registry no longer
 /// serves.
 const VIEWS: [(&str, &[&str]); 29] = [
     ("all_versions", &["allVersions"]),
@@ -48,7 +48,7 @@ const VIEWS: [(&str, &[&str]); 29] = [
     ("updated", &["updated"]),
 ];
 
-/// A row as CouchDB tells of it: the key and the value, as JSON with sorted members.
+/// A row as CouchDB returns it: the key and the value, as JSON with sorted members.
 type Row = (String, String);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +57,7 @@ async fn every_view_has_the_rows_that_couchdb_emitted() {
     let emitted = emitted(&corpus.with_file_name("oracle").join("views.ndjson.zst"));
     let env = Env::new(World::from_ndjson([&corpus.join("packuments.ndjson.zst")]).unwrap());
     let mut options = env.options(&["c", "g", "p"]);
-    // The documents were npm's, and so are the addresses of their archives.
+    // The documents came from npm, and so do the addresses of their archives.
     let npm = Origin::npm().unwrap();
     options.origin_info =
         OriginInfo { replicate_url: npm.replicate_url.to_string(), registry_url: npm.registry_url.to_string() };
@@ -75,7 +75,7 @@ async fn every_view_has_the_rows_that_couchdb_emitted() {
         let rows = ask(&session, &format!("select * from {ORIGIN}.{view}")).await;
         seconds += started.elapsed().as_secs_f64();
         for couchdb in theirs {
-            // The map function of browseAuthors emitted what that of npmTop did, and was recorded once.
+            // The map function of browseAuthors emitted the rows of npmTop, and was recorded once.
             let expected = emitted.get(*couchdb).cloned().unwrap_or_default();
             if expected.is_empty() && *couchdb == "browseAuthors" {
                 continue;
@@ -99,7 +99,7 @@ async fn every_view_has_the_rows_that_couchdb_emitted() {
     assert_eq!(session.queries().views().count(), VIEWS.len());
 }
 
-/// What CouchDB emitted, by its view: each row with how often it came.
+/// Returns the rows that CouchDB emitted, by view, each with its count.
 fn emitted(path: &Path) -> HashMap<String, HashMap<Row, usize>> {
     let file = std::fs::File::open(path).unwrap();
     let mut decoder = zstd::Decoder::new(file).unwrap();
@@ -121,8 +121,8 @@ fn counted(rows: impl Iterator<Item = Row>) -> HashMap<Row, usize> {
     counts
 }
 
-/// What CouchDB's values hold beside the columns of a view: of each package the maintainers, and the members that one
-/// map function, which shared the document with the others, wrote into the latest version.
+/// Returns the parts of CouchDB's values beside the columns of a view: the maintainers of each package, and the members
+/// that one map function wrote into the latest version, because it shared the document with the others.
 struct Beside {
     maintainers: Value,
     written: Vec<(String, Value)>,
@@ -147,13 +147,13 @@ async fn documents(session: &Session) -> HashMap<String, Beside> {
     documents
 }
 
-/// A row of ours as the view `couchdb` emitted it.
+/// Returns a row of ours as the view `couchdb` emitted it.
 fn row_of(couchdb: &str, row: &Value, documents: &HashMap<String, Beside>) -> Row {
     let all = |columns: &[&str]| Value::Array(columns.iter().map(|column| row[*column].clone()).collect());
     let beside = || &documents[row["name"].as_str().unwrap()];
     let document = |column: &str| -> Value { serde_json::from_str(row[column].as_str().unwrap()).unwrap() };
     let with_maintainers = |mut value: Value| {
-        // What JavaScript has not is not in its JSON.
+        // A value that JavaScript does not have is not in its JSON.
         if !beside().maintainers.is_null() {
             value["maintainers"] = beside().maintainers.clone();
         }
@@ -201,14 +201,14 @@ fn row_of(couchdb: &str, row: &Value, documents: &HashMap<String, Beside>) -> Ro
     (sorted(&key), sorted(&value))
 }
 
-/// A time as JavaScript writes it.
+/// Returns a time as JavaScript writes it.
 fn time(value: &Value) -> Value {
     let Some(text) = value.as_str() else { return Value::Null };
     let time: jiff::Timestamp = text.parse().unwrap();
     Value::String(time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
 }
 
-/// JSON with the members of every object in order.
+/// Returns JSON with the members of every object in order.
 fn sorted(value: &Value) -> String {
     match value {
         Value::Object(members) => {
@@ -221,7 +221,7 @@ fn sorted(value: &Value) -> String {
     }
 }
 
-/// The rows of a statement as JSON.
+/// Returns the rows of a statement as JSON.
 pub async fn ask(session: &Session, sql: &str) -> Vec<Value> {
     let stream = session.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     let mut text = Vec::new();

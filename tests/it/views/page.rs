@@ -1,4 +1,4 @@
-//! The examples of `docs/sql.md`, each run as it stands there.
+//! The examples of `docs/sql.md`, each run as written there.
 
 use std::fs;
 use std::process::Command;
@@ -10,7 +10,7 @@ use all_docs::sample::World;
 use super::lines;
 use crate::support::{Env, all_docs, run, stderr, stdout};
 
-/// A lake of the origins `npm` and `mirror`, which differ by some packages.
+/// Makes a lake of the origins `npm` and `mirror`, which differ by some packages.
 async fn lake() -> Env {
     let mut mirror = Env::new(World::seeded(51, 150));
     let npm = Env::new(World::seeded(51, 200));
@@ -27,7 +27,7 @@ async fn lake() -> Env {
     mirror
 }
 
-/// The blocks of the page that are fenced as `language`.
+/// Returns the blocks of the page that are fenced as `language`.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let fenced = page.split("```").skip(1).step_by(2);
     fenced.filter_map(|block| Some(block.strip_prefix(language)?.strip_prefix('\n')?.to_owned())).collect()
@@ -39,7 +39,7 @@ async fn every_example_of_the_page_is_answered() {
     let folder = env.folder.path();
     let ask =
         |arguments: &[&str]| all_docs(folder).args(["query", "--format", "csv"]).args(arguments).output().unwrap();
-    // A package on which others depend, and that depends on others itself.
+    // A package that other packages depend on, and that has dependencies itself.
     let between = "select dependency from dependencies where is_latest and kind = 'prod'
         and dependency in (select name from dependencies where is_latest and kind = 'prod')
         group by 1 order by count(*) desc, 1 limit 1";

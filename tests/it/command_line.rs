@@ -1,5 +1,5 @@
-//! The binary as a person uses it: what it prints, where, and with which exit code; and bad input, which gets a clear
-//! error and leaves the lake unharmed.
+//! The command line as a person uses it: its output, its streams and its exit codes. Bad input gets a clear error and
+//! leaves the lake unharmed.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -44,7 +44,7 @@ fn the_sample_is_ingested_and_told_of() {
     assert_eq!(status[0]["origin"], "sample");
 }
 
-/// What the README's "try it" says: a registry in one window, changed by typing, and ingests in another.
+/// The README's "try it": a registry in one window, changed by typing, and ingests in another.
 #[test]
 fn the_sample_changes_by_what_is_typed_and_plays_the_faults_of_a_file() {
     let folder = folder_with_pivots();
@@ -266,7 +266,7 @@ fn a_folder_that_may_not_be_written_is_a_lake_error() {
     assert!(stderr(&output).contains("/proc/lake"), "{}", stderr(&output));
 }
 
-/// Whoever read standard error may have gone: the work goes on, and ends in its own exit code.
+/// The reader of standard error may be gone: the work continues, and ends in its own exit code.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_has_to_read_standard_error() {
