@@ -62,7 +62,7 @@ fn a_page_that_nobody_could_go_on_from_is_none() {
         (r#"{"results":[],"last_seq":null}"#, "it lacks a last_seq"),
         (r#"{"rows":[],"last_seq":1}"#, "no array called results"),
         (r#"{"results":[{"seq":1,"id":"a","changes":[{"rev":"1-a"}]}"#, "stops before its end"),
-        ("<html>", "no page of _changes"),
+        ("<html>", "not a page of _changes"),
     ] {
         let error = decode(body.as_bytes()).unwrap_err();
         assert!(error.message().contains(why), "{body}: {error}");
