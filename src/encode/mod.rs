@@ -16,4 +16,5 @@ mod text_chunk;
 mod text_page;
 mod writer;
 
+pub use properties::library_properties;
 pub use writer::ShardWriter;

@@ -168,6 +168,14 @@ pub(super) fn properties(table: TableKind) -> WriterProperties {
     }
 }
 
+/// The same for the Parquet library's own writer, which ends row groups itself: what ours are measured against.
+pub fn library_properties(table: TableKind) -> WriterProperties {
+    let Cuts { chunk_rows, chunk_bytes, group_chunks } = cuts(table);
+    let group_bytes = chunk_bytes.checked_mul(group_chunks);
+    let builder = properties(table).into_builder();
+    builder.set_max_row_group_row_count(Some(chunk_rows * group_chunks)).set_max_row_group_bytes(group_bytes).build()
+}
+
 /// The parts of a dotted path.
 fn parts(path: &str) -> Vec<String> {
     path.split('.').map(str::to_owned).collect()
