@@ -1,4 +1,4 @@
-//! What an update costs: a lake is made over loopback, then 24 documents in 5 of 6 partitions change.
+//! What an update costs: a lake is made over loopback, then 24 documents in 5 of 6 partitions change, several times others.
 //!
 //! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --bench update`. The server runs in this process and
 //! counts; its documents are compressed before the clock starts. Before the update an ingest of what did not change is
@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 const PARTITIONS: usize = 6;
 /// Documents that change, none of them in the last partition.
 const CHANGED: usize = 24;
+/// How often.
+const UPDATES: usize = 4;
 
 fn main() {
     let Some(input) = std::env::var_os("ALL_DOCS_CORPUS") else {
@@ -40,11 +42,12 @@ fn main() {
     let folder = tempfile::tempdir_in(input.parent().unwrap()).unwrap();
     let lake = folder.path().join("lake");
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for what in ["the first ingest", "nothing changed", "an update"] {
-        if what == "an update" {
+    let first = [("the first ingest", None), ("nothing changed", None)];
+    for (what, update) in first.into_iter().chain((0..UPDATES).map(|update| ("an update", Some(update)))) {
+        if let Some(update) = update {
             let mut world = server.world();
-            for changed in names.iter().take((PARTITIONS - 1) * partition_names).step_by(names.len() / 29).take(CHANGED)
-            {
+            let of_partitions = names.iter().take((PARTITIONS - 1) * partition_names);
+            for changed in of_partitions.skip(update * 17).step_by(names.len() / 29).take(CHANGED) {
                 world.publish(changed, "999.0.0");
             }
             prepare(&world);

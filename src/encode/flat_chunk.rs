@@ -17,9 +17,9 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
+use super::chunk::ChunkEncoder;
 use super::levels::{Levels, valid_runs};
 use super::pages::{ChunkPages, DataPage};
-use super::writer::ChunkEncoder;
 use super::{delta, runs};
 use crate::error::{Context, Error, ErrorKind, Result};
 

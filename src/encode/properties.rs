@@ -8,42 +8,32 @@ use parquet::schema::types::ColumnPath;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, ParamSwitch};
 
+use super::groups::GroupSize;
 use crate::table::TableKind;
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// Rows in a data page: what a point lookup decodes of each column.
 const PAGE_ROWS: usize = 8_192;
 
-/// Rows that are handed to the encoder at once. It looks whether a page is full only between two such chunks, so a
-/// page ends at the end of a chunk, and chunks of the same rows give the same pages.
-const CHUNK_ROWS: usize = 1_024;
-
 /// Uncompressed bytes in a data page of the documents themselves. Larger ones compress a little better (documents of
 /// one scope repeat each other), but a lookup decompresses one whole.
 const DOCUMENT_PAGE_BYTES: usize = 1 << 20;
 
-/// Where the chunks of a table end, and its row groups. Both depend on the rows alone.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Cuts {
-    /// A chunk has this many rows,
-    pub(super) chunk_rows: usize,
-    /// or ends with the row that reaches this many bytes of documents.
-    pub(super) chunk_bytes: usize,
-    /// A row group has this many chunks: small enough that a lookup by name reads little, large enough that
-    /// dictionaries pay.
-    pub(super) group_chunks: usize,
+/// The size of a table's row groups: small enough that a lookup by name reads little and an update encodes little anew,
+/// large enough that dictionaries pay.
+pub(super) fn group_size(table: TableKind) -> GroupSize {
+    let target = match table {
+        TableKind::Packuments => 2 << 20,
+        TableKind::Packages | TableKind::Outcomes => 2_048,
+        TableKind::Versions => 4_096,
+        _ => 16_384,
+    };
+    GroupSize { target }
 }
 
-/// The cuts of a table.
-pub(super) fn cuts(table: TableKind) -> Cuts {
-    let chunks_of_rows =
-        |group_rows| Cuts { chunk_rows: CHUNK_ROWS, chunk_bytes: usize::MAX, group_chunks: group_rows / CHUNK_ROWS };
-    match table {
-        TableKind::Packuments => Cuts { chunk_rows: 256, chunk_bytes: DOCUMENT_PAGE_BYTES, group_chunks: 16 },
-        TableKind::Versions => chunks_of_rows(4 * PAGE_ROWS),
-        TableKind::Dependencies | TableKind::Scripts => chunks_of_rows(16 * PAGE_ROWS),
-        _ => chunks_of_rows(8 * PAGE_ROWS),
-    }
+/// Rows that the library's encoder is given at once. It looks whether a page is full only between two writes.
+fn library_rows(table: TableKind) -> usize {
+    if table == TableKind::Packuments { 256 } else { 1_024 }
 }
 
 /// Columns whose values hardly ever repeat: a dictionary of them is larger than they are.
@@ -127,12 +117,12 @@ pub(super) fn compressor(table: TableKind) -> std::io::Result<Compressor<'static
 
 /// The writer's settings for a table.
 pub(super) fn properties(table: TableKind) -> WriterProperties {
-    let group_rows = (cuts(table).chunk_rows * cuts(table).group_chunks) as u64;
+    let group_rows = group_size(table).limit();
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("all-docs version {TOOL_VERSION}"))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_write_batch_size(CHUNK_ROWS)
+        .set_write_batch_size(library_rows(table))
         .set_data_page_row_count_limit(PAGE_ROWS)
         // The shard writer ends row groups itself.
         .set_max_row_group_row_count(None)
@@ -170,10 +160,9 @@ pub(super) fn properties(table: TableKind) -> WriterProperties {
 
 /// The same for the Parquet library's own writer, which ends row groups itself: what ours are measured against.
 pub fn library_properties(table: TableKind) -> WriterProperties {
-    let Cuts { chunk_rows, chunk_bytes, group_chunks } = cuts(table);
-    let group_bytes = chunk_bytes.checked_mul(group_chunks);
-    let builder = properties(table).into_builder();
-    builder.set_max_row_group_row_count(Some(chunk_rows * group_chunks)).set_max_row_group_bytes(group_bytes).build()
+    let target = usize::try_from(group_size(table).target).ok();
+    let (rows, bytes) = if table == TableKind::Packuments { (None, target) } else { (target, None) };
+    properties(table).into_builder().set_max_row_group_row_count(rows).set_max_row_group_bytes(bytes).build()
 }
 
 /// The parts of a dotted path.

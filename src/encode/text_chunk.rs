@@ -18,12 +18,12 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
+use super::chunk::ChunkEncoder;
 use super::dictionary::Dictionary;
 use super::levels::valid_runs;
 use super::pages::{ChunkPages, DataPage};
 use super::text_bounds::TextBounds;
 use super::text_page::{PageRows, bounds_of};
-use super::writer::ChunkEncoder;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// A page of lists ends with the row that reaches this many items.

@@ -8,6 +8,7 @@ mod lookup;
 #[cfg(test)]
 mod lookup_tests;
 mod merge;
+mod old_rows;
 mod reader;
 mod stored_documents;
 #[cfg(test)]

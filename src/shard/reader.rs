@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::RowGroupMetaData;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision, Validators};
@@ -53,18 +53,21 @@ impl ShardReader {
             let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
             builder = builder.with_projection(mask);
         }
-        let has_documents = kind == TableKind::Packuments && columns.is_none_or(|columns| columns.contains(&"json"));
-        let batch_rows = if has_documents { documents_in_a_batch(builder.metadata()) } else { READ_BATCH_ROWS };
+        let has_documents = columns.is_none_or(|columns| columns.contains(&"json"));
+        let groups = builder.metadata().row_groups().iter().filter(|_| has_documents);
+        let batch_rows = groups.map(|group| batch_rows(kind, group)).min().unwrap_or(READ_BATCH_ROWS);
         let reader = builder.with_batch_size(batch_rows).build().or_error(ErrorKind::Lake, damaged)?;
         Ok(ShardReader { kind, reader })
     }
 }
 
-/// How many documents are read at once: fewer of large ones, a single one of 100 MB.
-fn documents_in_a_batch(metadata: &ParquetMetaData) -> usize {
-    let means = metadata.row_groups().iter().map(|group| group.total_byte_size() / group.num_rows().max(1));
-    let largest_mean_bytes = means.max().unwrap_or_default().max(1);
-    usize::try_from(READ_BATCH_DOCUMENT_BYTES / largest_mean_bytes).unwrap_or(1).clamp(1, READ_BATCH_DOCUMENTS)
+/// How many rows of a row group are read at once: fewer of large documents, a single one of 100 MB.
+pub(super) fn batch_rows(kind: TableKind, group: &RowGroupMetaData) -> usize {
+    if kind != TableKind::Packuments {
+        return READ_BATCH_ROWS;
+    }
+    let mean_bytes = (group.total_byte_size() / group.num_rows().max(1)).max(1);
+    usize::try_from(READ_BATCH_DOCUMENT_BYTES / mean_bytes).unwrap_or(1).clamp(1, READ_BATCH_DOCUMENTS)
 }
 
 impl Iterator for ShardReader {
