@@ -12,7 +12,7 @@ use crate::lake::{Manifest, OriginLayout, ShardMeta};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::compare;
 use crate::pipeline::worker::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
-use crate::shard::{RawDocument, RawDocuments, ShardReader};
+use crate::shard::{RawDocument, RawDocuments, ShardReader, refuse_newer};
 use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::{DocumentInput, DocumentTables, TableKind, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
@@ -111,6 +111,7 @@ impl Task {
     /// Opens a shard whose bytes are to be replaced. They must be those that the manifest names; otherwise the next
     /// manifest would vouch for damage.
     fn open_sound(&self, table: TableKind) -> Result<ShardFile> {
+        refuse_newer(table, self.open(table)?).doing(|| self.reading(table))?;
         if let Some(meta) = self.manifest.shards.get(table.as_str())
             && let Err(difference) = compare(self.open(table)?, meta)
         {

@@ -30,9 +30,9 @@ use super::report::{Ended, PartitionReport};
 use super::work::WorkItem;
 use crate::commit::{commit, settle};
 use crate::diff::Selection;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, ErrorKind, Result};
 use crate::fetch::{OrderedByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
-use crate::lake::{Manifest, OriginLayout, Partition, Record};
+use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, Record};
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
@@ -56,7 +56,8 @@ pub(super) struct Worker {
     large_documents: Arc<Mutex<()>>,
     builders: TaskTracker,
     stop_builds: CancellationToken,
-    commits: TaskTracker,
+    /// Tasks that run to their end even if the run ends early.
+    unbroken_tasks: TaskTracker,
     leases: Leases,
 }
 
@@ -84,7 +85,7 @@ impl Worker {
             large_documents: Arc::default(),
             builders: TaskTracker::new(),
             stop_builds: CancellationToken::new(),
-            commits: TaskTracker::new(),
+            unbroken_tasks: TaskTracker::new(),
             leases: Leases::default(),
         }
     }
@@ -102,7 +103,7 @@ impl Worker {
     /// Waits for work that must not be cut short: received documents are staged, and a commit that has begun runs to
     /// its end. Then gives back the leases of partitions whose work was dropped.
     pub(super) async fn end(&self) -> Result<()> {
-        for tasks in [&self.builders, &self.commits] {
+        for tasks in [&self.builders, &self.unbroken_tasks] {
             tasks.close();
             tasks.wait().await;
         }
@@ -118,17 +119,37 @@ impl Worker {
         if self.is_dry || (job.plan.is_unchanged() && !is_staged) {
             return Ok(self.report(&job, if self.is_dry { Ended::Planned } else { Ended::Unchanged }));
         }
-        let lease = match Lease::of_partition(&self.store, &self.layout, &partition, self.purpose).await? {
-            Attempt::HeldBy(holder) => return Ok(PartitionReport::held_by(&partition, holder)),
-            Attempt::Taken(lease) => self.leases.keep(&partition, lease),
+        let lease = match self.take_lease(&partition).await? {
+            Attempted::HeldBy(holder) => return Ok(PartitionReport::held_by(&partition, holder)),
+            Attempted::Taken(watch) => watch,
         };
         let result = tokio::select! {
             biased;
             () = lease.lost() => Err(lease.lost_error()),
             result = self.work_under(&lease, job, before) => result,
         };
-        let ended = self.leases.end(&partition).await;
+        let (worker, part) = (Arc::clone(&self), partition.clone());
+        let ended = self.unbroken(async move { worker.leases.end(&part).await }).await;
         result.and_then(|report| ended.map(|()| report))
+    }
+
+    /// Tries to take the lease of a partition, and keeps it until it is ended.
+    async fn take_lease(self: &Arc<Self>, partition: &Partition) -> Result<Attempted> {
+        let (worker, part) = (Arc::clone(self), partition.clone());
+        let take = async move {
+            let attempt = Lease::of_partition(&worker.store, &worker.layout, &part, worker.purpose).await?;
+            Ok(match attempt {
+                Attempt::HeldBy(holder) => Attempted::HeldBy(holder),
+                Attempt::Taken(lease) => Attempted::Taken(worker.leases.keep(&part, lease)),
+            })
+        };
+        self.unbroken(take).await
+    }
+
+    /// Runs `work` to its end, also if this future is dropped: what it puts or deletes would otherwise be half done.
+    async fn unbroken<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let task = self.unbroken_tasks.spawn(work);
+        task.await.or_error(ErrorKind::Internal, || "a task of a partition died".to_owned())?
     }
 
     /// Does the same under a lease that is held. `before` is the manifest by which `job` was planned.
@@ -180,12 +201,12 @@ impl Worker {
         lease.confirm().await?;
         let worker = Arc::clone(self);
         // Runs to its end and is counted, even if this future is dropped meanwhile.
-        let committed = self.commits.spawn(async move {
+        let commit = async move {
             commit(&worker.store, &worker.layout, &built.manifest, &built.staged).await?;
             Progress::add(&worker.progress.partitions_done, 1);
-            Ok::<_, Error>(())
-        });
-        committed.await.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
+            Ok(())
+        };
+        self.unbroken(commit).await?;
         self.clear_staged(&partition, uses_all_staged).await?;
         Ok(report)
     }
@@ -307,4 +328,10 @@ impl Worker {
         Progress::add(&progress.partitions_done, u64::from(ended != Ended::Committed));
         PartitionReport::of(job.partition(), &job.rows, plan, job.previous.as_ref(), ended)
     }
+}
+
+/// The result of an attempt to take the lease of a partition that the worker keeps.
+enum Attempted {
+    Taken(LeaseWatch),
+    HeldBy(LockRecord),
 }
