@@ -173,7 +173,7 @@ fn shards(origin: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Returns every file below a folder.
+/// Returns every regular file below a folder.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut pending = vec![folder.to_owned()];
@@ -182,7 +182,8 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 pending.push(path);
-            } else {
+            } else if path.is_file() {
+                // The socket by which processes share the gate of a host is no file of a lake.
                 let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
                 found.insert(name, fs::read(path).unwrap());
             }
