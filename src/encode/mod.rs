@@ -4,14 +4,11 @@
 //! the bytes go (`store/`). No I/O of its own: the caller gives the sink.
 
 mod bits;
-mod chunk;
-mod column;
+mod chunk_encoder;
 mod delta;
 mod dictionary;
 mod flat_chunk;
-mod groups;
 mod levels;
-mod names;
 mod pages;
 mod properties;
 mod runs;
@@ -20,6 +17,4 @@ mod text_chunk;
 mod text_page;
 mod writer;
 
-pub use names::Names;
-pub use properties::library_properties;
-pub use writer::{EncodedGroup, ShardWriter};
+pub use writer::ShardWriter;
