@@ -2,7 +2,7 @@
 //! that makes its rows from a document.
 //!
 //! To add a column: declare it in its table's file, push it there, and raise the table's `schema_version`. To add a
-//! table: name it in the list below, and write its file: the columns (`columns!`), `TABLE`, and the [`hooks`] that it
+//! table: name it in the list below, and write its file: the columns (`columns!`), `TABLE`, and the `hooks` that it
 //! needs.
 //!
 //! Not here: Parquet (`encode`), and the source of a document (`fetch`). No runtime and no I/O.

@@ -37,7 +37,7 @@ pub(super) struct LakeMetadata {
 }
 
 impl LakeMetadata {
-    /// Reads it. Fails with [`ErrorKind::Lake`] if there is neither lake metadata nor an origin, and for a lake of a
+    /// Reads it. Fails with [`crate::error::ErrorKind::Lake`] if there is neither lake metadata nor an origin, and for a lake of a
     /// newer version.
     pub(super) async fn read(store: &Store) -> Result<LakeMetadata> {
         // The folders are listed first: a process that enters an origin writes the lake metadata before the folder.
