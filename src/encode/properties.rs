@@ -125,7 +125,7 @@ fn leaf_paths(column: &ColumnSpec) -> Vec<ColumnPath> {
     }
 }
 
-/// What the file says of itself beside the Arrow schema.
+/// Returns the file's key-value metadata beside the Arrow schema.
 fn metadata(table: TableKind) -> Vec<KeyValue> {
     let pairs = [
         (SCHEMA_VERSION_KEY, schema_version(table).to_string()),

@@ -20,7 +20,7 @@ pub struct AttachedLake {
     pub root_url: Url,
     /// Its lake metadata.
     pub info: LakeInfo,
-    /// What earlier versions wrote of its origins, as in [`super::SessionOptions::ages`].
+    /// The tables of its origins that earlier versions wrote, as in [`super::SessionOptions::ages`].
     pub ages: BTreeMap<String, OriginAge>,
 }
 

@@ -72,7 +72,7 @@ pub(super) struct OriginSchema {
     /// Its folder within its lake; its name, unless the lake is attached.
     folder: String,
     registry_url: String,
-    /// What earlier versions wrote of it.
+    /// The shards of it that earlier versions wrote.
     age: OriginAge,
     location: LakeLocation,
     views: Arc<Views>,

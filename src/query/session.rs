@@ -56,7 +56,7 @@ pub struct SessionOptions {
     pub reads_own_files: bool,
     /// Other lakes whose tables statements can name too.
     pub attached: Vec<AttachedLake>,
-    /// What earlier versions of the tool wrote, by origin; nothing by default. Columns of their tables may then be null
+    /// The tables that earlier versions of the tool wrote, by origin; none by default. Columns of their tables may then be null
     /// that are not else, and notes say so.
     pub ages: BTreeMap<String, OriginAge>,
 }

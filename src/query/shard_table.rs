@@ -61,7 +61,7 @@ pub(super) struct ShardTable {
     folder: ObjectPath,
     kind: TableKind,
     schema: SchemaRef,
-    /// What earlier versions wrote of it.
+    /// The shards of it that earlier versions wrote.
     age: TableAge,
     /// Whether only rows with `is_latest` are read.
     is_latest_only: bool,
@@ -120,7 +120,7 @@ impl ShardTable {
         self.kind
     }
 
-    /// What earlier versions wrote of it.
+    /// The shards of it that earlier versions wrote.
     pub(super) fn age(&self) -> TableAge {
         self.age
     }

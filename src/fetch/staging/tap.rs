@@ -45,7 +45,7 @@ impl StagingTap {
         }
     }
 
-    /// Ends when the feed has ended. The feed ends before its taps only if staging failed.
+    /// Waits until the feed has ended. If a tap is still open then, staging failed.
     pub async fn closed(&self) {
         self.sender.closed().await;
     }
@@ -72,7 +72,7 @@ impl StagingFeed {
                 Err(_) => Ok(()),
             };
             fetched.drop_gzip();
-            // Nobody waits for it only if the run has ended.
+            // If the receiver is gone, the run has ended.
             let _ = back.send(fetched);
             appended?;
         }
