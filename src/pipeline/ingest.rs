@@ -15,7 +15,7 @@ use super::options::IngestOptions;
 use super::progress::Progress;
 use super::report::Ended;
 use super::requests::{count_in_lake, counted};
-use super::run::{RunReporter, sweep_runs};
+use super::run::{RunReporter, sweep_dead};
 use super::source::{Changes, Scan, Source};
 use super::status::read_partition_set;
 use super::summary::{IngestSummary, SummaryBuilder};
@@ -51,11 +51,11 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     count_in_lake(&store, &options.registry).await?;
     refuse_locked(&store, &layout).await?;
     sweep(&store).await?;
-    sweep_runs(&store, &layout).await?;
+    sweep_dead(&store, &layout).await?;
     let reporter = RunReporter::start(store.clone(), &layout, Arc::clone(&progress), options.registry.clone()).await?;
     let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;
     // The first error is the one to report. Processes that worked on the same origin may have died meanwhile.
-    let ended = reporter.end().await.and(sweep_runs(&store, &layout).await);
+    let ended = reporter.end().await.and(sweep_dead(&store, &layout).await);
     result.and_then(|summary| ended.map(|()| summary))
 }
 

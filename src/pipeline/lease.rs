@@ -216,6 +216,19 @@ pub(super) async fn lease_paths(store: &Store, layout: &OriginLayout) -> Result<
     Ok(names.filter(|name| name.ends_with(".json")).map(|name| format!("{folder}/{name}")).collect())
 }
 
+/// Removes the leases of partitions whose holders have died. One that cannot be read stays, for `verify` to name.
+pub(super) async fn sweep_leases(store: &Store, layout: &OriginLayout) -> Result<()> {
+    for path in lease_paths(store, layout).await? {
+        if let Ok(Some(found)) = store.find_record::<LockRecord>(&path).await
+            && is_free(&found.record)
+        {
+            // Another process may have taken it over meanwhile.
+            store.delete_record(&path, &found).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Fails while another process holds the lock of the whole origin.
 pub(super) async fn refuse_locked(store: &Store, layout: &OriginLayout) -> Result<()> {
     match live_holder(store, &layout.lock()).await? {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::lease::sweep_leases;
 use super::process::{has_died, host_name, own_identity};
 use super::progress::{Progress, ProgressSnapshot};
 use crate::error::Result;
@@ -103,21 +104,29 @@ async fn share(store: &Store, layout: &OriginLayout, registry: &Registry) -> Res
     Ok(())
 }
 
-/// Removes the status and the listed rows of runs whose process is dead, and those of a version that kept one run per
-/// origin.
-pub(super) async fn sweep_runs(store: &Store, layout: &OriginLayout) -> Result<()> {
-    let living: BTreeSet<String> =
-        RunStatus::all(store, layout).await?.into_iter().filter(RunStatus::is_alive).map(|run| run.run).collect();
+/// Removes what dead processes left: the status and the listed rows of their runs, those of a version that kept one
+/// run per origin, and leases.
+pub(super) async fn sweep_dead(store: &Store, layout: &OriginLayout) -> Result<()> {
+    // A run puts its status before its rows, and removes its rows before its status. So the files are listed first:
+    // the status of each living run among them is read then.
+    let paths = store.list(&layout.staging()).await?;
+    let (living, dead): (Vec<RunStatus>, _) =
+        RunStatus::all(store, layout).await?.into_iter().partition(RunStatus::is_alive);
+    let is_among = |runs: &[RunStatus], run: &str| runs.iter().any(|each| each.run == run);
+    let run_of =
+        |path: &str| layout.parse_scan_spool(path).or_else(|| layout.parse_run_status(path)).map(str::to_owned);
     let of_format_1 = ["run.json", "scan.parquet"].map(|file| format!("{}/{file}", layout.staging()));
-    for path in store.list(&layout.staging()).await? {
-        let target = Store::target_of_put(&path).unwrap_or_else(|| path.clone());
-        // A run puts its status before its rows, and removes its rows before its status.
-        let run = layout.parse_scan_spool(&target).or_else(|| layout.parse_run_status(&target));
-        if run.is_some_and(|run| !living.contains(run)) || of_format_1.contains(&path) {
+    for path in paths {
+        let is_left = match Store::target_of_put(&path) {
+            // A run that begins has no status yet.
+            Some(target) => run_of(&target).is_some_and(|run| is_among(&dead, &run)),
+            None => run_of(&path).is_some_and(|run| !is_among(&living, &run)),
+        };
+        if is_left || of_format_1.contains(&path) {
             store.delete(&path).await?;
         }
     }
-    Ok(())
+    sweep_leases(store, layout).await
 }
 
 /// Writes the status until it is dropped; [`RunReporter::end`] also removes it.
@@ -229,10 +238,15 @@ mod tests {
         for path in [layout.scan_spool(&silent.run), layout.scan_spool("unknown"), "npm/staging/run.json".to_owned()] {
             store.put(&path, "rows").await.unwrap();
         }
+        let begun = |run: &str| format!("{}/.put-run-{run}.json-x", layout.staging());
+        store.put(&begun(&silent.run), "half").await.unwrap();
         let foreign = layout.staging() + "/61-62/answers-000000-000000.zst";
-        store.put(&foreign, "kept").await.unwrap();
-        sweep_runs(&store, &layout).await.unwrap();
-        let mut kept = vec![layout.run_status(living.run()), layout.scan_spool(living.run()), foreign];
+        for path in [&foreign, &begun("one-that-begins")] {
+            store.put(path, "kept").await.unwrap();
+        }
+        sweep_dead(&store, &layout).await.unwrap();
+        let of_living = [layout.run_status(living.run()), layout.scan_spool(living.run())];
+        let mut kept = [vec![foreign, begun("one-that-begins")], of_living.to_vec()].concat();
         kept.sort();
         assert_eq!(store.list("").await.unwrap(), kept);
         living.end().await.unwrap();

@@ -163,10 +163,16 @@ pub fn lake_bytes(lake: &Path) -> BTreeMap<String, String> {
 pub fn assert_same_lake(one: &Path, other: &Path) {
     let (one, other) = (lake_bytes(one), lake_bytes(other));
     assert!(!one.is_empty(), "the lake is empty");
-    let names: Vec<_> = one.keys().collect();
-    assert_eq!(names, other.keys().collect::<Vec<_>>(), "the lakes hold other files");
-    let differing: Vec<_> =
-        one.iter().filter(|(name, digest)| other[*name] != **digest).map(|(name, _)| name).collect();
+    let names = one.keys().chain(other.keys()).collect::<std::collections::BTreeSet<_>>();
+    let differing: Vec<_> = names
+        .into_iter()
+        .filter(|name| one.get(*name) != other.get(*name))
+        .map(|name| match (one.get(name), other.get(name)) {
+            (Some(_), Some(_)) => name.clone(),
+            (Some(_), None) => format!("{name} (only in the first)"),
+            (None, _) => format!("{name} (only in the second)"),
+        })
+        .collect();
     assert!(differing.is_empty(), "these files differ: {differing:?}");
 }
 

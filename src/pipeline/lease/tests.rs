@@ -62,6 +62,16 @@ async fn one_of_a_process_that_died_on_this_machine_is_taken_at_once() {
 }
 
 #[tokio::test]
+async fn leases_of_the_dead_are_swept_and_those_of_the_living_and_unreadable_ones_stay() {
+    let (store, layout) = (Store::memory(), Layout::origin("npm"));
+    store.put_record(&layout.lease_of("a"), &record(-1, None)).await.unwrap();
+    store.put_record(&layout.lease_of("b"), &record(60, None)).await.unwrap();
+    store.put(&layout.lease_of("c"), "{").await.unwrap();
+    sweep_leases(&store, &layout).await.unwrap();
+    assert_eq!(store.list("").await.unwrap(), [layout.lease_of("b"), layout.lease_of("c")]);
+}
+
+#[tokio::test]
 async fn of_many_that_take_one_that_lapsed_one_gets_it() {
     let (store, layout) = (Store::memory(), Layout::origin("npm"));
     leave(&store, -1, None).await;

@@ -22,6 +22,7 @@ pub(super) use self::plan::Wanted;
 use super::lease::{Attempt, Lease, LeaseWatch, given_back, recover_unheld, refuse_locked};
 use super::open::{raise_lake, sweep};
 use super::progress::{Progress, ProgressSnapshot};
+use super::run::sweep_dead;
 use super::summary::seconds;
 use crate::commit::{commit, read_manifest, read_manifests, settle};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
@@ -128,6 +129,7 @@ pub(super) struct Run {
 impl Run {
     async fn origin(&self, summary: &mut RebuildSummary) -> Result<()> {
         sweep(&self.store).await?;
+        sweep_dead(&self.store, &self.layout).await?;
         summary.commits_recovered += recover_unheld(&self.store, &self.layout, PURPOSE).await?;
         let manifests = read_manifests(&self.store, &self.layout).await?;
         summary.partitions_total += manifests.len() as u64;
