@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use all_docs::encode::ShardWriter;
 use all_docs::npm::Representation;
 use all_docs::npm::packument::Outline;
-use all_docs::shard::{ShardMerge, ShardReader};
+use all_docs::shard::ShardMerge;
 use all_docs::store::ShardFile;
 use all_docs::table::TableKind;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
@@ -81,14 +81,10 @@ fn merge_of_an_update(bencher: Bencher) {
         let names: Vec<&str> = changed.iter().map(|document| document.name.as_str()).collect();
         let mut batches = batches_by_table(changed.iter().copied(), true);
         for (table, bytes) in &before {
-            let (table, schema) = (*table, schema(*table));
-            let old = ShardReader::open(table, ShardFile::Bytes(bytes.clone()), &schema).unwrap();
-            let mut merge = ShardMerge::new(
-                ShardWriter::new(table, schema, Vec::new()).unwrap(),
-                Some(old),
-                CancellationToken::new(),
-            );
-            merge.replace(&names, batches.remove(&table).unwrap_or_default()).unwrap();
+            let writer = ShardWriter::new(*table, schema(*table), Vec::new()).unwrap();
+            let previous = Some(ShardFile::Bytes(bytes.clone()));
+            let mut merge = ShardMerge::open(writer, previous, CancellationToken::new()).unwrap();
+            merge.replace(&names, batches.remove(table).unwrap_or_default()).unwrap();
             let (after, _) = merge.finish().unwrap();
             // The documents are unchanged, so a right merge returns the same bytes.
             assert!(after == **bytes, "the merge of {table} changed it");

@@ -51,6 +51,12 @@ pub fn peak_memory_bytes() -> u64 {
     kibibytes.unwrap_or_default() * 1024
 }
 
+/// The processor time of this thread so far, in nanoseconds.
+pub fn thread_ns() -> u64 {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    statistics.split_whitespace().next().and_then(|running| running.parse().ok()).unwrap_or_default()
+}
+
 fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The command's name is in parentheses and may contain anything; user and system time are always fields 14 and 15.

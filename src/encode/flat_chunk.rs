@@ -17,7 +17,7 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use super::chunk_encoder::ChunkEncoder;
+use super::chunk::ChunkEncoder;
 use super::levels::{Levels, valid_runs};
 use super::pages::{ChunkPages, DataPage};
 use super::{delta, runs};

@@ -4,11 +4,14 @@
 //! the bytes go (`store/`). No I/O of its own: the caller gives the sink.
 
 mod bits;
-mod chunk_encoder;
+mod chunk;
+mod column;
 mod delta;
 mod dictionary;
 mod flat_chunk;
+mod groups;
 mod levels;
+mod names;
 mod pages;
 mod properties;
 mod runs;
@@ -17,4 +20,6 @@ mod text_chunk;
 mod text_page;
 mod writer;
 
-pub use writer::ShardWriter;
+pub use names::Names;
+pub use properties::library_properties;
+pub use writer::{EncodedGroup, ShardWriter};

@@ -8,42 +8,25 @@ use parquet::schema::types::ColumnPath;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, ParamSwitch};
 
+use super::groups::GroupSize;
 use crate::table::{ColumnEncoding, ColumnSpec, ColumnType, SCHEMA_VERSION_KEY, TableKind, schema_version};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// Rows in a data page: what a point lookup decodes of each column.
 const PAGE_ROWS: usize = 8_192;
 
-/// Rows that are handed to the encoder at once. It looks whether a page is full only between two such chunks, so a
-/// page ends at the end of a chunk, and chunks of the same rows give the same pages.
-const CHUNK_ROWS: usize = 1_024;
-
-/// The same of documents.
-const CHUNK_DOCUMENTS: usize = 256;
-
 /// Uncompressed bytes in a data page of the documents themselves. Larger ones compress a little better (documents of
 /// one scope repeat each other), but a lookup decompresses one whole.
 const DOCUMENT_PAGE_BYTES: usize = 1 << 20;
 
-/// Where the chunks of a table end, and its row groups. Both depend on the rows alone.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Cuts {
-    /// A chunk has this many rows,
-    pub(super) chunk_rows: usize,
-    /// or ends with the row that reaches this many bytes of documents.
-    pub(super) chunk_bytes: usize,
-    /// A row group has this many chunks: small enough that a lookup by name reads little, large enough that
-    /// dictionaries pay.
-    pub(super) group_chunks: usize,
+/// Returns the size of a table's row groups.
+pub(super) fn group_size(table: TableKind) -> GroupSize {
+    GroupSize { target: table.spec().group_size }
 }
 
-/// The cuts of a table.
-pub(super) fn cuts(table: TableKind) -> Cuts {
-    let (chunk_rows, chunk_bytes) = match table {
-        TableKind::Packuments => (CHUNK_DOCUMENTS, DOCUMENT_PAGE_BYTES),
-        _ => (CHUNK_ROWS, usize::MAX),
-    };
-    Cuts { chunk_rows, chunk_bytes, group_chunks: table.spec().group_rows / chunk_rows }
+/// Returns how many rows the library's encoder is given at once. It looks whether a page is full only between two writes.
+fn library_rows(table: TableKind) -> usize {
+    if table == TableKind::Packuments { 256 } else { 1_024 }
 }
 
 /// The compressor of a table's columns: zstd at its first level, with a window and a table of what was seen that stay in the
@@ -71,18 +54,19 @@ pub(super) fn compressor(table: TableKind) -> std::io::Result<Compressor<'static
 
 /// The writer's settings for a table.
 pub(super) fn properties(table: TableKind) -> WriterProperties {
+    let group_rows = group_size(table).limit();
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("all-docs version {TOOL_VERSION}"))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_write_batch_size(CHUNK_ROWS)
+        .set_write_batch_size(library_rows(table))
         .set_data_page_row_count_limit(PAGE_ROWS)
         // The shard writer ends row groups itself.
         .set_max_row_group_row_count(None)
         .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
         .set_key_value_metadata(Some(metadata(table)));
     for column in table.spec().columns {
-        builder = encoded(builder, column, table.spec().group_rows as u64);
+        builder = encoded(builder, column, group_rows);
     }
     builder.build()
 }
@@ -125,6 +109,14 @@ fn leaf_paths(column: &ColumnSpec) -> Vec<ColumnPath> {
     }
 }
 
+/// Returns the settings for the Parquet library's own writer, which ends row groups itself: our encoders are measured
+/// against it.
+pub fn library_properties(table: TableKind) -> WriterProperties {
+    let target = usize::try_from(group_size(table).target).ok();
+    let (rows, bytes) = if table == TableKind::Packuments { (None, target) } else { (target, None) };
+    properties(table).into_builder().set_max_row_group_row_count(rows).set_max_row_group_bytes(bytes).build()
+}
+
 /// Returns the file's key-value metadata beside the Arrow schema.
 fn metadata(table: TableKind) -> Vec<KeyValue> {
     let pairs = [
@@ -134,17 +126,4 @@ fn metadata(table: TableKind) -> Vec<KeyValue> {
         ("table", table.to_string()),
     ];
     pairs.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_group_is_a_whole_number_of_chunks() {
-        for table in TableKind::ALL {
-            let cuts = cuts(table);
-            assert_eq!(cuts.chunk_rows * cuts.group_chunks, table.spec().group_rows, "{table}");
-        }
-    }
 }

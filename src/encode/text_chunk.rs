@@ -18,7 +18,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use super::chunk_encoder::ChunkEncoder;
+use super::chunk::ChunkEncoder;
 use super::dictionary::Dictionary;
 use super::levels::valid_runs;
 use super::pages::{ChunkPages, DataPage};

@@ -1,24 +1,28 @@
-//! Batches to the bytes of a shard. The same rows give the same bytes, however they were cut into batches: the writer
-//! cuts them anew at places that depend on the rows alone, and ends a row group at each.
+//! Batches to the bytes of a shard. The same rows give the same bytes, however they were cut into batches: pages and row
+//! groups end at places that depend on the rows alone.
 
 use std::io::{BufWriter, IntoInnerError, Write};
-use std::sync::Arc;
+use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
-use arrow::compute::{cast, concat};
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, SchemaRef, TimeUnit};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, SchemaRef};
+use bytes::{Buf, Bytes};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::file::properties::WriterProperties;
+use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::Result as ParquetResult;
+use parquet::file::metadata::FileMetaData;
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnDescPtr;
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
-use super::chunk_encoder::ChunkEncoder;
-use super::flat_chunk::FlatChunk;
-use super::properties::{Cuts, compressor, cuts, properties};
-use super::text_chunk::TextChunk;
+use super::column::{ColumnEncoder, leaf_count};
+#[cfg(test)]
+use super::groups::GroupSize;
+use super::groups::{DOCUMENT_WEIGHT, GroupCutter};
+use super::names::Names;
+use super::properties::{compressor, group_size, properties};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::ShardMeta;
 use crate::table::{TableKind, schema_version};
@@ -27,36 +31,31 @@ use crate::version::TOOL_VERSION;
 /// The Parquet library hands on what it writes in small pieces.
 const SINK_BUFFER_BYTES: usize = 64 << 10;
 
-/// Writes one shard. Memory is bounded by one chunk before encoding, and by one row group after it.
+/// Writes one shard. Memory is bounded by one row group.
 pub struct ShardWriter<W: Write + Send> {
     table: TableKind,
     schema: SchemaRef,
     file: SerializedFileWriter<HashingSink<W>>,
     library: ArrowRowGroupWriterFactory,
-    columns: Vec<ColumnWriter>,
+    columns: Vec<ColumnEncoder>,
     compressor: Compressor<'static>,
-    cuts: Cuts,
-    /// Rows and bytes of the chunk that is not complete yet.
-    chunk_rows: usize,
-    chunk_bytes: usize,
-    /// Chunks in the row group that is not complete yet.
-    chunks: usize,
+    cutter: GroupCutter,
+    /// Rows of the row group that is not complete yet.
     group_rows: usize,
     rows: u64,
 }
 
-/// The encoder of one column of the schema.
-enum ColumnWriter {
-    /// Our encoder of each of its leaves.
-    Own(Vec<Box<dyn ChunkEncoder>>),
-    /// Few others: the library's encoder of each of its leaves, made with the row group's first rows.
-    Library {
-        field: FieldRef,
-        leaf_count: usize,
-        leaves: Vec<ArrowColumnWriter>,
-        /// Rows of the chunk that is not complete yet.
-        waiting: Vec<ArrayRef>,
-    },
+/// A row group of another shard, as it stands there.
+#[derive(Debug)]
+pub struct EncodedGroup {
+    /// Its column chunks, one behind the other.
+    pub bytes: Bytes,
+    /// Where in that shard `bytes` begins.
+    pub offset: u64,
+    /// What that shard knows of each column chunk.
+    pub columns: Vec<ColumnCloseResult>,
+    /// How many rows it has.
+    pub rows: usize,
 }
 
 impl<W: Write + Send> ShardWriter<W> {
@@ -68,20 +67,12 @@ impl<W: Write + Send> ShardWriter<W> {
         let (file, library) = ArrowWriter::try_new(sink, schema.clone(), Some(properties(table)))
             .and_then(ArrowWriter::into_serialized_writer)
             .or_error(ErrorKind::Lake, cannot_begin)?;
+        let mut leaves = file.schema_descr().columns();
         let mut columns = Vec::with_capacity(schema.fields().len());
-        let mut leaf = 0;
         for field in schema.fields() {
-            let leaf_count = leaf_count(field);
-            let leaves = (leaf..leaf + leaf_count).map(|leaf| file.schema_descr().column(leaf));
-            let own = leaves.map(|leaf| own_encoder(field.data_type(), leaf, file.properties()));
-            columns.push(match own.collect() {
-                Some(encoders) => ColumnWriter::Own(encoders),
-                None => {
-                    let field = FieldRef::clone(field);
-                    ColumnWriter::Library { field, leaf_count, leaves: Vec::new(), waiting: Vec::new() }
-                }
-            });
-            leaf += leaf_count;
+            let (own, rest) = leaves.split_at(leaf_count(field).min(leaves.len()));
+            columns.push(ColumnEncoder::new(field, own, file.properties()));
+            leaves = rest;
         }
         Ok(ShardWriter {
             table,
@@ -90,13 +81,36 @@ impl<W: Write + Send> ShardWriter<W> {
             library,
             columns,
             compressor: compressor(table).or_error(ErrorKind::Internal, cannot_begin)?,
-            cuts: cuts(table),
-            chunk_rows: 0,
-            chunk_bytes: 0,
-            chunks: 0,
+            cutter: GroupCutter::new(group_size(table)),
             group_rows: 0,
             rows: 0,
         })
+    }
+
+    /// The same with row groups of another size, in the weight of their rows.
+    #[cfg(test)]
+    pub(crate) fn with_group_target(mut self, target: u64) -> Self {
+        self.cutter = GroupCutter::new(GroupSize { target });
+        self
+    }
+
+    /// The table of the shard.
+    pub fn table(&self) -> TableKind {
+        self.table
+    }
+
+    /// The columns of the shard.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Whether a shard was written as this one is: by this version of the tool, with the same columns. The same rows then
+    /// have the same bytes there.
+    pub fn has_written(&self, other: &FileMetaData) -> bool {
+        let properties = self.file.properties();
+        other.created_by() == Some(properties.created_by())
+            && other.key_value_metadata() == properties.key_value_metadata()
+            && other.schema_descr().root_schema() == self.file.schema_descr().root_schema()
     }
 
     /// Adds the rows of `batch`, which has the table's schema and goes on in the order of names; texts may come as
@@ -105,69 +119,69 @@ impl<W: Write + Send> ShardWriter<W> {
     pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
         let fits = |(one, other): (&FieldRef, &FieldRef)| one.name() == other.name() && same_type(one, other);
         let (fields, expected) = (batch.schema_ref().fields(), self.schema.fields());
+        let other_columns = || Error::internal(format!("a batch for a shard of {} has other columns", self.table));
         if fields.len() != expected.len() || !fields.iter().zip(expected).all(fits) {
-            return Err(Error::internal(format!("a batch for a shard of {} has other columns", self.table)));
+            return Err(other_columns());
         }
+        let names = Names::of(&batch).ok_or_else(other_columns)?;
         let mut start = 0;
-        while start < batch.num_rows() {
-            let end = self.chunk_end(&batch, start);
-            let rows = end - start;
-            for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
-                column.write(array.slice(start, rows), &mut self.compressor)?;
+        for (name, rows) in names.runs() {
+            if self.cutter.begin_name(name) {
+                self.write_rows(&batch, start..rows.start)?;
+                self.end_group()?;
+                start = rows.start;
             }
-            self.chunk_rows += rows;
-            if self.chunk_rows >= self.cuts.chunk_rows || self.chunk_bytes >= self.cuts.chunk_bytes {
-                self.end_chunk()?;
+            for row in rows {
+                if self.cutter.add_row(weight(self.table, &batch, row)) {
+                    self.write_rows(&batch, start..row + 1)?;
+                    self.end_group()?;
+                    start = row + 1;
+                }
             }
-            start = end;
         }
+        self.write_rows(&batch, start..batch.num_rows())
+    }
+
+    /// Says that the next row has this name. Returns whether a row group begins with it.
+    pub fn begin_name(&mut self, name: &str) -> Result<bool> {
+        if self.cutter.begin_name(name) {
+            self.end_group()?;
+        }
+        Ok(self.group_rows == 0)
+    }
+
+    /// Appends a row group of a shard that was written as this one is, where a row group begins; the group is its shard's
+    /// last only where it will be this shard's. Fails as the sink does.
+    pub fn append_group(&mut self, group: EncodedGroup) -> Result<()> {
+        let cannot_write = || format!("cannot copy rows into a shard of {}", self.table);
+        let mut writer = self.file.next_row_group().or_error(ErrorKind::Lake, cannot_write)?;
+        let chunks = ChunksAt { bytes: group.bytes, offset: group.offset };
+        for column in group.columns {
+            writer.append_column(&chunks, column).or_error(ErrorKind::Lake, cannot_write)?;
+        }
+        writer.close().or_error(ErrorKind::Lake, cannot_write)?;
+        self.cutter.begin_group();
+        self.rows += group.rows as u64;
         Ok(())
     }
 
-    /// Where in `batch`, from `start` on, the chunk that is waiting is complete, or the batch ends.
-    fn chunk_end(&mut self, batch: &RecordBatch, start: usize) -> usize {
-        let end = batch.num_rows().min(start + self.cuts.chunk_rows - self.chunk_rows);
-        if self.table != TableKind::Packuments {
-            return end;
-        }
-        for row in start..end {
-            self.chunk_bytes += document_size(batch, row);
-            if self.chunk_bytes >= self.cuts.chunk_bytes {
-                return row + 1;
-            }
-        }
-        end
-    }
-
-    /// The library looks whether a page is full only between two writes, so it is given whole chunks.
-    fn end_chunk(&mut self) -> Result<()> {
-        if self.chunk_rows == 0 {
+    fn write_rows(&mut self, batch: &RecordBatch, rows: Range<usize>) -> Result<()> {
+        if rows.is_empty() {
             return Ok(());
         }
         if self.group_rows == 0 {
             self.begin_group()?;
         }
-        self.group_rows += self.chunk_rows;
-        self.chunk_rows = 0;
-        self.chunk_bytes = 0;
-        self.chunks += 1;
-        for column in &mut self.columns {
-            column.end_chunk()?;
-        }
-        if self.chunks == self.cuts.group_chunks { self.end_group() } else { Ok(()) }
+        self.group_rows += rows.len();
+        let mut columns = self.columns.iter_mut().zip(batch.columns());
+        columns.try_for_each(|(column, array)| column.write(&array.slice(rows.start, rows.len()), &mut self.compressor))
     }
 
     fn begin_group(&mut self) -> Result<()> {
-        if !self.columns.iter().any(|column| matches!(column, ColumnWriter::Library { .. })) {
-            return Ok(());
-        }
-        let all = self.library.create_column_writers(self.file.flushed_row_groups().len());
-        let mut all = all.or_error(ErrorKind::Internal, || "cannot begin a row group".to_owned())?.into_iter();
-        for column in &mut self.columns {
-            match column {
-                ColumnWriter::Own(own) => own.iter().for_each(|_| drop(all.next())),
-                ColumnWriter::Library { leaf_count, leaves, .. } => *leaves = all.by_ref().take(*leaf_count).collect(),
-            }
+        if self.columns.iter().any(|column| matches!(column, ColumnEncoder::Library(_))) {
+            let all = self.library.create_column_writers(self.file.flushed_row_groups().len());
+            let mut all = all.or_error(ErrorKind::Internal, || "cannot begin a row group".to_owned())?.into_iter();
+            self.columns.iter_mut().for_each(|column| column.begin_group(&mut all));
         }
         Ok(())
     }
@@ -175,32 +189,16 @@ impl<W: Write + Send> ShardWriter<W> {
     fn end_group(&mut self) -> Result<()> {
         let cannot_write = || format!("cannot write a shard of {}", self.table);
         let mut group = self.file.next_row_group().or_error(ErrorKind::Lake, cannot_write)?;
-        for column in &mut self.columns {
-            match column {
-                ColumnWriter::Own(own) => {
-                    for leaf in own {
-                        let (bytes, close) = leaf.finish(&mut self.compressor)?;
-                        group.append_column(&bytes, close).or_error(ErrorKind::Lake, cannot_write)?;
-                    }
-                }
-                ColumnWriter::Library { leaves, .. } => {
-                    for leaf in leaves.drain(..) {
-                        let chunk = leaf.close().or_error(ErrorKind::Internal, cannot_write)?;
-                        chunk.append_to_row_group(&mut group).or_error(ErrorKind::Lake, cannot_write)?;
-                    }
-                }
-            }
-        }
+        let mut columns = self.columns.iter_mut();
+        columns.try_for_each(|column| column.end_group(&mut group, &mut self.compressor))?;
         group.close().or_error(ErrorKind::Lake, cannot_write)?;
         self.rows += self.group_rows as u64;
         self.group_rows = 0;
-        self.chunks = 0;
         Ok(())
     }
 
     /// Ends the file, and gives the sink and what a manifest knows of it. The sink is flushed, not synced.
     pub fn finish(mut self) -> Result<(W, ShardMeta)> {
-        self.end_chunk()?;
         if self.group_rows > 0 {
             self.end_group()?;
         }
@@ -220,92 +218,6 @@ impl<W: Write + Send> ShardWriter<W> {
     }
 }
 
-impl ColumnWriter {
-    fn write(&mut self, rows: ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
-        match self {
-            ColumnWriter::Own(leaves) => match leaves.as_mut_slice() {
-                [leaf] => leaf.write(&rows, compressor),
-                leaves => {
-                    let mut parts = leaves.iter_mut().zip(list_parts(&rows)?);
-                    parts.try_for_each(|(leaf, part)| leaf.write(&part, compressor))
-                }
-            },
-            ColumnWriter::Library { waiting, .. } => {
-                waiting.push(rows);
-                Ok(())
-            }
-        }
-    }
-
-    fn end_chunk(&mut self) -> Result<()> {
-        let ColumnWriter::Library { field, leaves, waiting, .. } = self else { return Ok(()) };
-        let cannot_encode = || format!("cannot encode the column {}", field.name());
-        let parts = std::mem::take(waiting);
-        let rows = match parts.as_slice() {
-            [whole] => ArrayRef::clone(whole),
-            parts => {
-                let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-                concat(&parts).or_error(ErrorKind::Internal, cannot_encode)?
-            }
-        };
-        // The library's encoder of texts takes no dictionary.
-        let rows = cast(&rows, field.data_type()).or_error(ErrorKind::Internal, cannot_encode)?;
-        let columns = compute_leaves(field, &rows).or_error(ErrorKind::Internal, cannot_encode)?;
-        leaves
-            .iter_mut()
-            .zip(&columns)
-            .try_for_each(|(leaf, column)| leaf.write(column))
-            .or_error(ErrorKind::Internal, cannot_encode)
-    }
-}
-
-/// How many columns of the file hold a column of the schema.
-fn leaf_count(field: &Field) -> usize {
-    match field.data_type() {
-        DataType::List(item) => leaf_count(item),
-        DataType::Struct(parts) => parts.iter().map(|part| leaf_count(part)).sum(),
-        _ => 1,
-    }
-}
-
-/// Our encoder for a leaf of a column; `None` where it is left to the library.
-fn own_encoder(
-    data_type: &DataType,
-    leaf: ColumnDescPtr,
-    properties: &WriterProperties,
-) -> Option<Box<dyn ChunkEncoder>> {
-    let is_text = |field: &FieldRef| !field.is_nullable() && *field.data_type() == DataType::Utf8;
-    let has_texts = match data_type {
-        DataType::Utf8 => true,
-        DataType::List(item) => match item.data_type() {
-            DataType::Struct(parts) => !item.is_nullable() && parts.iter().all(is_text),
-            _ => is_text(item),
-        },
-        _ => false,
-    };
-    match data_type {
-        _ if has_texts => Some(Box::new(TextChunk::new(leaf, properties)?)),
-        DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            Some(Box::new(FlatChunk::<i64>::new(leaf, properties)?))
-        }
-        DataType::Boolean => Some(Box::new(FlatChunk::<bool>::new(leaf, properties)?)),
-        _ => None,
-    }
-}
-
-/// A list of structs as a list of each of their parts.
-fn list_parts(array: &ArrayRef) -> Result<Vec<ArrayRef>> {
-    let other_type = || Error::internal("a column of lists is of another type");
-    let lists = array.as_list_opt::<i32>().ok_or_else(other_type)?;
-    let items = lists.values().as_struct_opt().ok_or_else(other_type)?;
-    let part = |(field, values): (&FieldRef, &ArrayRef)| -> Result<ArrayRef> {
-        let (field, values) = (Arc::clone(field), Arc::clone(values));
-        let list = ListArray::try_new(field, lists.offsets().clone(), values, lists.nulls().cloned());
-        Ok(Arc::new(list.or_error(ErrorKind::Internal, || "the parts of a list are uneven".to_owned())?))
-    };
-    items.fields().iter().zip(items.columns()).map(part).collect()
-}
-
 /// Whether a column has the type that is expected; a dictionary or views of texts stand for texts.
 fn same_type(field: &Field, expected: &Field) -> bool {
     match (field.data_type(), expected.data_type()) {
@@ -320,10 +232,41 @@ fn same_type(field: &Field, expected: &Field) -> bool {
     }
 }
 
-/// Size of the document in a row of `packuments`.
-fn document_size(batch: &RecordBatch, row: usize) -> usize {
-    let size = batch.column_by_name("size_bytes").and_then(|column| column.as_primitive_opt::<Int64Type>());
-    size.and_then(|sizes| sizes.values().get(row).copied()).map_or(0, |size| usize::try_from(size).unwrap_or(0))
+/// What a row weighs in its row group.
+fn weight(table: TableKind, batch: &RecordBatch, row: usize) -> u64 {
+    if table != TableKind::Packuments {
+        return 1;
+    }
+    let sizes = batch.column_by_name("size_bytes").and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let size_bytes = sizes.and_then(|sizes| sizes.values().get(row).copied()).unwrap_or_default();
+    DOCUMENT_WEIGHT + u64::try_from(size_bytes).unwrap_or_default()
+}
+
+/// Column chunks at their place in a shard.
+struct ChunksAt {
+    bytes: Bytes,
+    offset: u64,
+}
+
+impl Length for ChunksAt {
+    fn len(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for ChunksAt {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        let mut bytes = self.bytes.clone();
+        bytes.advance((start.saturating_sub(self.offset) as usize).min(bytes.len()));
+        Ok(bytes.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        let start = (start.saturating_sub(self.offset) as usize).min(self.bytes.len());
+        Ok(self.bytes.slice(start..(start + length).min(self.bytes.len())))
+    }
 }
 
 /// Counts and digests what passes through to the sink.

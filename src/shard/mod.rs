@@ -9,6 +9,7 @@ mod lookup;
 #[cfg(test)]
 mod lookup_tests;
 mod merge;
+mod old_rows;
 mod raw_documents;
 mod reader;
 mod stored_documents;

@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::adapt::{Adapter, Reading, fit};
-use super::reader::{documents_in_a_batch, text_column};
+use super::reader::{batch_rows, text_column};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::npm::Representation;
 use crate::store::ShardFile;
@@ -61,7 +61,8 @@ impl RawDocuments {
         let options = ArrowReaderOptions::new().with_schema(viewed(metadata.schema()));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options);
         let metadata = metadata.or_error(ErrorKind::Lake, unreadable)?;
-        let batch_rows = documents_in_a_batch(metadata.metadata());
+        let groups = metadata.metadata().row_groups().iter();
+        let batch_rows = groups.map(|group| batch_rows(TableKind::Packuments, group)).min().unwrap_or(1);
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(batch_rows);
         let reader = reading.project(builder).build().or_error(ErrorKind::Lake, unreadable)?;
         Ok(RawDocuments { reader, adapter: reading.adapter })

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::RowGroupMetaData;
 
 use super::adapt::{Adapter, Reading};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -49,12 +49,13 @@ impl ShardReader {
         columns: Option<&[&str]>,
     ) -> Result<ShardReader> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, || unreadable(kind))?;
-        let has_documents = kind == TableKind::Packuments && columns.is_none_or(|columns| columns.contains(&"json"));
-        let batch_rows = if has_documents { documents_in_a_batch(builder.metadata()) } else { READ_BATCH_ROWS };
+        let has_documents = columns.is_none_or(|columns| columns.contains(&"json"));
+        let groups = builder.metadata().row_groups().iter().filter(|_| has_documents);
+        let batch_rows = groups.map(|group| batch_rows(kind, group)).min().unwrap_or(READ_BATCH_ROWS);
         ShardReader::build(kind, builder.with_batch_size(batch_rows), schema, columns)
     }
 
-    /// The batches that `builder` reads of a shard, of the columns that `columns` names, or all.
+    /// Returns the batches that `builder` reads of a shard, of the columns that `columns` names, or all.
     pub(super) fn build(
         kind: TableKind,
         builder: ParquetRecordBatchReaderBuilder<ShardFile>,
@@ -66,7 +67,7 @@ impl ShardReader {
         Ok(ShardReader { kind, schema_version: reading.schema_version, reader, adapter: reading.adapter })
     }
 
-    /// The version of the table's schema that the shard was written by.
+    /// Returns the version of the table's schema that the shard was written by.
     pub fn schema_version(&self) -> u32 {
         self.schema_version
     }
@@ -76,11 +77,13 @@ fn unreadable(kind: TableKind) -> String {
     format!("a shard of {kind} cannot be read")
 }
 
-/// How many documents are read at once: fewer of large ones, a single one of 100 MB.
-pub(super) fn documents_in_a_batch(metadata: &ParquetMetaData) -> usize {
-    let means = metadata.row_groups().iter().map(|group| group.total_byte_size() / group.num_rows().max(1));
-    let largest_mean_bytes = means.max().unwrap_or_default().max(1);
-    usize::try_from(READ_BATCH_DOCUMENT_BYTES / largest_mean_bytes).unwrap_or(1).clamp(1, READ_BATCH_DOCUMENTS)
+/// Returns how many rows of a row group are read at once: fewer of large documents, a single one of 100 MB.
+pub(super) fn batch_rows(kind: TableKind, group: &RowGroupMetaData) -> usize {
+    if kind != TableKind::Packuments {
+        return READ_BATCH_ROWS;
+    }
+    let mean_bytes = (group.total_byte_size() / group.num_rows().max(1)).max(1);
+    usize::try_from(READ_BATCH_DOCUMENT_BYTES / mean_bytes).unwrap_or(1).clamp(1, READ_BATCH_DOCUMENTS)
 }
 
 impl Iterator for ShardReader {

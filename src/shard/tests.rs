@@ -3,6 +3,7 @@
 
 mod documents;
 mod flat;
+mod merge;
 mod text;
 
 use std::collections::BTreeMap;
@@ -61,8 +62,7 @@ fn fresh(world: &World, batch_rows: usize) -> Vec<u8> {
 /// Merges what changed between two worlds into the shard of the first, `names_at_once` names a call.
 fn merged(before: &World, after: &World, batch_rows: usize, names_at_once: usize) -> Vec<u8> {
     let file = ShardFile::Bytes(Bytes::from(fresh(before, 1000)));
-    let old = ShardReader::open(TABLE, file, &schema()).unwrap();
-    let mut merge = ShardMerge::new(writer(), Some(old), CancellationToken::new());
+    let mut merge = ShardMerge::open(writer(), Some(file), CancellationToken::new()).unwrap();
     let all: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let changed: Vec<&str> =
         all.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(String::as_str).collect();
@@ -100,8 +100,7 @@ fn a_merge_that_is_to_stop_writes_nothing_more() {
     let world: World = (0..50_000).map(|number| (format!("name-{number:05}"), (1, 0))).collect();
     let stop = CancellationToken::new();
     let file = ShardFile::Bytes(Bytes::from(fresh(&world, 1000)));
-    let old = ShardReader::open(TABLE, file, &schema()).unwrap();
-    let mut merge = ShardMerge::new(writer(), Some(old), stop.clone());
+    let mut merge = ShardMerge::open(writer(), Some(file), stop.clone()).unwrap();
     merge.replace(&["name-00007"], Vec::new()).unwrap();
     stop.cancel();
     let replaced = merge.replace(&["name-40000"], vec![batch(&[("name-40000", 1, 1)])]);
@@ -109,8 +108,9 @@ fn a_merge_that_is_to_stop_writes_nothing_more() {
     assert_eq!(merge.finish().unwrap_err().kind(), ErrorKind::Interrupted);
 }
 
+/// A shard of so few row groups that pages end for the sake of their rows.
 fn written_as(table: TableKind, schema: SchemaRef, batches: impl IntoIterator<Item = RecordBatch>) -> Bytes {
-    let mut writer = ShardWriter::new(table, schema, Vec::new()).unwrap();
+    let mut writer = ShardWriter::new(table, schema, Vec::new()).unwrap().with_group_target(32 << 10);
     batches.into_iter().for_each(|batch| writer.write(batch).unwrap());
     Bytes::from(writer.finish().unwrap().0)
 }

@@ -23,12 +23,8 @@ const KINDS: [(&str, VersionMember); 5] = [
 /// The values that the rows of one kind come from.
 type Sources = [Option<Span>; 3];
 
-pub(super) const TABLE: TableSpec = TableSpec {
-    rows_of: RowsOf::Version,
-    group_rows: 131_072,
-    stored_bytes_per_row: 8,
-    ..TableSpec::new(1, DependenciesTable::COLUMNS)
-};
+pub(super) const TABLE: TableSpec =
+    TableSpec { rows_of: RowsOf::Version, stored_bytes_per_row: 8, ..TableSpec::new(1, DependenciesTable::COLUMNS) };
 
 columns! {
     /// Rows of the `dependencies` table.

@@ -27,8 +27,12 @@ pub struct OutcomeRow<'a> {
     pub detail: Option<&'a str>,
 }
 
-pub(super) const TABLE: TableSpec =
-    TableSpec { rows_of: RowsOf::Name, stored_bytes_per_row: 40, ..TableSpec::new(1, OutcomesBuilder::COLUMNS) };
+pub(super) const TABLE: TableSpec = TableSpec {
+    rows_of: RowsOf::Name,
+    group_size: 2_048,
+    stored_bytes_per_row: 40,
+    ..TableSpec::new(1, OutcomesBuilder::COLUMNS)
+};
 
 columns! {
     /// Builds batches of the `outcomes` table. Rows keep the order in which they were pushed.

@@ -24,8 +24,12 @@ pub(super) struct PackageFacts<'t> {
     pub(super) has_install_script: Option<bool>,
 }
 
-pub(super) const TABLE: TableSpec =
-    TableSpec { rows_of: RowsOf::Name, stored_bytes_per_row: 200, ..TableSpec::new(1, PackagesTable::COLUMNS) };
+pub(super) const TABLE: TableSpec = TableSpec {
+    rows_of: RowsOf::Name,
+    group_size: 2_048,
+    stored_bytes_per_row: 200,
+    ..TableSpec::new(1, PackagesTable::COLUMNS)
+};
 
 columns! {
     /// Rows of the `packages` table.

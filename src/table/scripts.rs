@@ -13,12 +13,8 @@ use crate::npm::packument::{Span, VersionMember};
 /// The scripts that run when a package is installed (npm-facts C.1).
 const INSTALL_SCRIPTS: [&str; 3] = ["preinstall", "install", "postinstall"];
 
-pub(super) const TABLE: TableSpec = TableSpec {
-    rows_of: RowsOf::Version,
-    group_rows: 131_072,
-    stored_bytes_per_row: 8,
-    ..TableSpec::new(1, ScriptsTable::COLUMNS)
-};
+pub(super) const TABLE: TableSpec =
+    TableSpec { rows_of: RowsOf::Version, stored_bytes_per_row: 8, ..TableSpec::new(1, ScriptsTable::COLUMNS) };
 
 columns! {
     /// Rows of the `scripts` table.

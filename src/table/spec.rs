@@ -133,8 +133,9 @@ pub struct TableSpec {
     pub columns: &'static [ColumnSpec],
     /// The owner of a row.
     pub rows_of: RowsOf,
-    /// The rows in a row group: few enough that a lookup by name reads little, and enough that dictionaries pay.
-    pub group_rows: usize,
+    /// The mean size of a row group in rows, and of `packuments` in bytes of documents: small enough that a lookup by name
+    /// reads little and an update encodes little, large enough that dictionaries pay.
+    pub group_size: u64,
     /// The rough number of bytes that a row takes in a shard, measured in a real lake. Only ratios between tables
     /// matter.
     pub stored_bytes_per_row: u64,
@@ -143,6 +144,6 @@ pub struct TableSpec {
 impl TableSpec {
     /// Makes the specification of a table whose rows are short and belong to packages.
     pub(super) const fn new(schema_version: u32, columns: &'static [ColumnSpec]) -> Self {
-        TableSpec { schema_version, columns, rows_of: RowsOf::Package, group_rows: 65_536, stored_bytes_per_row: 20 }
+        TableSpec { schema_version, columns, rows_of: RowsOf::Package, group_size: 16_384, stored_bytes_per_row: 20 }
     }
 }

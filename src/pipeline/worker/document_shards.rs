@@ -16,8 +16,8 @@ use crate::lake::ShardMeta;
 use crate::npm::{Answer, Outcome, Revision};
 use crate::pipeline::progress::Progress;
 use crate::registry::{RequestFailure, Response};
-use crate::shard::{ShardMerge, ShardReader, StoredDocuments};
-use crate::store::StagedFile;
+use crate::shard::{ShardMerge, StoredDocuments};
+use crate::store::{ShardFile, StagedFile};
 use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
@@ -108,12 +108,9 @@ impl<'a> DocumentShards<'a> {
     pub(super) fn open(job: &'a PartitionJob) -> Result<Self> {
         let mut merges = BTreeMap::new();
         for table in TableKind::of_answers() {
-            let previous = match job.previous_shards.get(&table) {
-                Some(file) => Some(ShardReader::open(table, file.try_clone()?, &schema(table))?),
-                None => None,
-            };
+            let previous = job.previous_shards.get(&table).map(ShardFile::try_clone).transpose()?;
             let writer = ShardWriter::new(table, schema(table), job.stage(table)?)?;
-            merges.insert(table, ShardMerge::new(writer, previous, job.stop.clone()));
+            merges.insert(table, ShardMerge::open(writer, previous, job.stop.clone())?);
         }
         Ok(DocumentShards {
             job,

@@ -12,7 +12,7 @@ pub(super) use row::RowMemo;
 pub(super) use values::VersionValues;
 
 pub(super) const TABLE: TableSpec =
-    TableSpec { group_rows: 32_768, stored_bytes_per_row: 120, ..TableSpec::new(2, VersionsTable::COLUMNS) };
+    TableSpec { group_size: 4_096, stored_bytes_per_row: 120, ..TableSpec::new(2, VersionsTable::COLUMNS) };
 
 columns! {
     /// Rows of the `versions` table.

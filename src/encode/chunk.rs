@@ -1,4 +1,4 @@
-//! The interface between the writer of a shard and the encoders of its columns.
+//! What our encoders of a column chunk have in common.
 
 use arrow::array::ArrayRef;
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use zstd::bulk::Compressor;
 
 use crate::error::Result;
 
-/// An encoder of our own for one column of the file, a chunk at a time.
+/// An encoder of our own for one leaf of a column, a chunk at a time.
 pub(super) trait ChunkEncoder: Send {
     /// Adds rows.
     fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()>;

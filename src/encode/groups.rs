@@ -1,0 +1,148 @@
+//! Where row groups end: at names that a hash selects, so that a change moves few ends, and a row group without a change
+//! is the one of before, byte for byte.
+//!
+//! An end depends on the rows since the last end alone, and on whether the next row has another name. So a merge may copy
+//! a row group whose rows did not change wherever the last end is its beginning.
+
+use twox_hash::XxHash64;
+
+/// The size of row groups as a weight: that of a row is 1, that of a document its bytes and [`DOCUMENT_WEIGHT`].
+///
+/// A name is selected with a chance of its own weight in `target`, so that selected names are `target` apart in the mean,
+/// whatever names weigh. A row group ends after a selected name when it has `least`, after any name when it has `most`, and
+/// in the midst of a name when it has `limit`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GroupSize {
+    pub(super) target: u64,
+}
+
+/// What a document weighs beside its bytes, so that a row group of small ones has not too many rows.
+pub(super) const DOCUMENT_WEIGHT: u64 = 4 << 10;
+
+impl GroupSize {
+    fn least(self) -> u64 {
+        self.target / 4
+    }
+
+    fn most(self) -> u64 {
+        self.target * 3
+    }
+
+    pub(super) fn limit(self) -> u64 {
+        self.target * 4
+    }
+}
+
+/// The row group under way, as far as its end depends on it.
+#[derive(Debug)]
+pub(super) struct GroupCutter {
+    size: GroupSize,
+    /// The name of the last row.
+    name: String,
+    /// The weight of its rows in this row group.
+    name_weight: u64,
+    group_weight: u64,
+}
+
+impl GroupCutter {
+    pub(super) fn new(size: GroupSize) -> Self {
+        GroupCutter { size, name: String::new(), name_weight: 0, group_weight: 0 }
+    }
+
+    /// Takes the name of the rows that follow. Returns whether the row group ends before them.
+    pub(super) fn begin_name(&mut self, name: &str) -> bool {
+        if self.name_weight > 0 && self.name == name {
+            return false;
+        }
+        let is_end = self.group_weight >= self.size.least()
+            && (self.group_weight >= self.size.most() || self.is_last_name_selected());
+        if is_end {
+            self.begin_group();
+        }
+        self.name_weight = 0;
+        self.name.clear();
+        self.name.push_str(name);
+        is_end
+    }
+
+    /// Takes a row of the name. Returns whether the row group ends after it, in the midst of the name.
+    #[inline]
+    pub(super) fn add_row(&mut self, weight: u64) -> bool {
+        self.name_weight += weight;
+        self.group_weight += weight;
+        let is_end = self.group_weight >= self.size.limit();
+        if is_end {
+            self.begin_group();
+        }
+        is_end
+    }
+
+    /// Begins a row group.
+    pub(super) fn begin_group(&mut self) {
+        self.name_weight = 0;
+        self.group_weight = 0;
+    }
+
+    fn is_last_name_selected(&self) -> bool {
+        let hash = XxHash64::oneshot(0, self.name.as_bytes());
+        // Evenly spread over the numbers below the target.
+        let place = (u128::from(hash) * u128::from(self.size.target)) >> u64::BITS;
+        place < u128::from(self.name_weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: GroupSize = GroupSize { target: 1_000 };
+
+    /// The weights of the row groups of names with so many rows each.
+    fn groups(names: impl IntoIterator<Item = (String, u64)>) -> Vec<u64> {
+        let mut cutter = GroupCutter::new(SIZE);
+        let mut groups = vec![0];
+        for (name, rows) in names {
+            if cutter.begin_name(&name) {
+                groups.push(0);
+            }
+            for _ in 0..rows {
+                *groups.last_mut().unwrap_or(&mut 0) += 1;
+                if cutter.add_row(1) {
+                    groups.push(0);
+                }
+            }
+        }
+        groups
+    }
+
+    #[test]
+    fn groups_have_their_sizes_whatever_names_weigh() {
+        for rows in [1, 7, 90, 400] {
+            let groups = groups((0..200_000 / rows).map(|number| (format!("name-{number}"), rows)));
+            let (_, whole) = groups.split_last().unwrap_or((&0, &[]));
+            assert!(whole.iter().all(|weight| (250..3_000 + rows).contains(weight)), "{rows}: {whole:?}");
+            let mean = 200_000 / groups.len() as u64;
+            assert!((900..1_600).contains(&mean), "names of {rows} rows: {mean}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_weighs_more_than_a_group_is_cut_at_the_limit() {
+        let found = groups([("a".to_owned(), 10), ("b".to_owned(), 10_000), ("c".to_owned(), 5)]);
+        let before: Vec<u64> = found.iter().copied().take(3).collect();
+        assert_eq!(before, [4_000, 4_000, 2_010]);
+        assert_eq!(found.iter().sum::<u64>(), 10_015);
+    }
+
+    #[test]
+    fn groups_after_a_change_are_those_of_before() {
+        let name = |number: u64| (format!("name-{number}"), number % 40 + 1);
+        let before = groups((0..5_000).map(name));
+        let after = groups((0..5_000).filter(|number| *number != 2_500).map(name));
+        let same_at = |ends: fn(&[u64]) -> Vec<u64>| {
+            ends(&before).iter().zip(ends(&after)).take_while(|(one, other)| **one == *other).count()
+        };
+        let (front, back) = (same_at(<[u64]>::to_vec), same_at(|groups| groups.iter().rev().copied().collect()));
+        assert!(front + back + 3 >= before.len(), "{front} and {back} of {}", before.len());
+    }
+}
