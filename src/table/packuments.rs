@@ -9,7 +9,7 @@ use crate::npm::Representation;
 
 pub(super) const TABLE: TableSpec = TableSpec {
     rows_of: RowsOf::Name,
-    group_size: 2 << 20,
+    group_size: 5 << 19,
     stored_bytes_per_row: 10_000,
     ..TableSpec::new(1, PackumentsTable::COLUMNS)
 };
