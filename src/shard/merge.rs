@@ -34,9 +34,13 @@ impl<W: Write + Send> ShardMerge<W> {
 
     /// Writes the rows of some names. `names` are all names that are decided by this call, ascending, with or without
     /// rows: their old rows are dropped. `batches` are their new rows, sorted by the column `name`, in any number of
-    /// batches. Calls come in the order of names.
+    /// batches. Calls come in the order of names; rows of the last name may come with later calls as well.
     pub fn replace(&mut self, names: &[&str], batches: Vec<RecordBatch>) -> Result<()> {
         let mut new = NewRows { batches: batches.into() };
+        // More rows of a name that was decided before.
+        if let Some(name) = new.first_name()?.filter(|name| names.first() != Some(&name.as_str())) {
+            self.carry_below(Some(name.as_str()))?;
+        }
         for name in names {
             // New rows below the next old one go out together: most names have no old rows before them.
             if !self.old.as_mut().map_or(Ok(false), |old| old.may_have(name, true))? {
@@ -48,7 +52,7 @@ impl<W: Write + Send> ShardMerge<W> {
             self.copy_groups_below(Some(name))?;
             // Many names have rows in few tables: their row group stays as it is.
             let Some(old) = &mut self.old else { continue };
-            if new.has_rows_of(name)? || old.has_rows_of(name)? {
+            if new.first_name()?.as_deref() == Some(*name) || old.has_rows_of(name)? {
                 self.carry_below(Some(name))?;
                 self.drop_rows_of(name)?;
             }
@@ -116,10 +120,10 @@ struct NewRows {
 }
 
 impl NewRows {
-    /// Whether the next rows are of `name`.
-    fn has_rows_of(&self, name: &str) -> Result<bool> {
-        let Some(batch) = self.batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(false) };
-        Ok(names(batch)?.of_row(0) == name)
+    /// The name of the next row.
+    fn first_name(&self) -> Result<Option<String>> {
+        let Some(batch) = self.batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
+        Ok(Some(names(batch)?.of_row(0).to_owned()))
     }
 
     /// Takes the rows at the front whose name is below `name`, as far as they lie in one batch.

@@ -25,8 +25,15 @@ fn fresh(world: &super::World) -> Vec<u8> {
     writer.finish().unwrap().0
 }
 
-/// Merges the rows of `decided` names, as they are in `after`, into the shard `before`, `names_at_once` names a call.
-fn merged(before: Vec<u8>, after: &super::World, decided: &BTreeSet<String>, names_at_once: usize) -> Vec<u8> {
+/// Merges the rows of `decided` names, as they are in `after`, into the shard `before`, `names_at_once` names a call. The
+/// last rows of each call come with a call of their own, as do those of a large document: all but `rows_at_once`.
+fn merged(
+    before: Vec<u8>,
+    after: &super::World,
+    decided: &BTreeSet<String>,
+    names_at_once: usize,
+    rows_at_once: usize,
+) -> Vec<u8> {
     let file = ShardFile::Bytes(Bytes::from(before));
     let writer = writer().with_group_target(GROUP_ROWS);
     let mut merge = ShardMerge::open(writer, Some(file), CancellationToken::new()).unwrap();
@@ -34,7 +41,11 @@ fn merged(before: Vec<u8>, after: &super::World, decided: &BTreeSet<String>, nam
     for names in decided.chunks(names_at_once) {
         let new = names.iter().filter_map(|&name| after.get_key_value(name));
         let new: super::World = new.map(|(name, rows)| (name.clone(), *rows)).collect();
-        merge.replace(names, vec![batch(&rows(&new))]).unwrap();
+        let new = rows(&new);
+        let of_last = new.iter().filter(|row| Some(&row.0) == names.last()).count();
+        let (at_once, later) = new.split_at(new.len() - of_last.saturating_sub(rows_at_once));
+        merge.replace(names, vec![batch(at_once)]).unwrap();
+        merge.replace(&[], vec![batch(later)]).unwrap();
     }
     merge.finish().unwrap().0
 }
@@ -56,7 +67,7 @@ proptest! {
     #[test]
     fn an_update_has_the_bytes_of_a_fresh_shard(
         before in worlds(), changes in changes(), some in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
-        names_at_once in 1_usize..4,
+        names_at_once in 1_usize..4, rows_at_once in 0_usize..90,
     ) {
         let mut after = before.clone();
         let mut decided: BTreeSet<String> = changes.keys().cloned().collect();
@@ -70,7 +81,7 @@ proptest! {
             }
             decided.insert(name);
         }
-        prop_assert!(merged(fresh(&before), &after, &decided, names_at_once) == fresh(&after));
+        prop_assert!(merged(fresh(&before), &after, &decided, names_at_once, rows_at_once) == fresh(&after));
     }
 }
 
@@ -93,7 +104,7 @@ fn row_groups_without_a_change_are_not_decoded() {
     let mut after = world.clone();
     after.insert("name-200".to_owned(), (200 % 9, 1));
     let decided = BTreeSet::from(["name-200".to_owned()]);
-    let expected = merged(whole.to_vec(), &after, &decided, 1);
+    let expected = merged(whole.to_vec(), &after, &decided, 1, 1);
     assert!(expected == fresh(&after));
     // Nothing of what is made unreadable here can have been read, and all of it is there again.
     let mut spoilt_groups = 0;
