@@ -38,8 +38,8 @@ impl<W: Write + Send> ShardMerge<W> {
     pub fn replace(&mut self, names: &[&str], batches: Vec<RecordBatch>) -> Result<()> {
         let mut new = NewRows { batches: batches.into() };
         // More rows of a name that was decided before.
-        if let Some(name) = new.first_name()?.filter(|name| names.first() != Some(&name.as_str())) {
-            self.carry_below(Some(name.as_str()))?;
+        if let Some(name) = new.first_name()?.filter(|name| names.first().is_none_or(|first| name.as_str() < *first)) {
+            self.carry_below(Some(&name))?;
         }
         for name in names {
             // New rows below the next old one go out together: most names have no old rows before them.
