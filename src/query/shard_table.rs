@@ -60,7 +60,7 @@ pub(super) struct ShardTable {
     folder: ObjectPath,
     kind: TableKind,
     schema: SchemaRef,
-    /// Its partitions that earlier versions wrote.
+    /// How many of its partitions earlier versions wrote.
     age: TableAge,
     /// Whether only rows with `is_latest` are read.
     is_latest_only: bool,
@@ -119,7 +119,7 @@ impl ShardTable {
         self.kind
     }
 
-    /// Returns its partitions that earlier versions wrote.
+    /// Returns how many of its partitions earlier versions wrote.
     pub(super) fn age(&self) -> TableAge {
         self.age
     }
