@@ -269,7 +269,7 @@ fn note_on_age(table: &TableReference, age: TableAge) -> Option<String> {
             format!("an earlier version wrote {table} in {earlier} partitions; columns that it lacked are null there")
         }
     };
-    Some(format!("{how}; all-docs rebuild makes it anew"))
+    Some(format!("{how}; all-docs rebuild updates it"))
 }
 
 /// The rows of a statement, as a stream of batches.

@@ -112,5 +112,5 @@ fn ignored(statement: &Statement) -> Option<&'static str> {
 fn refused(sql: &str) -> Error {
     let first_word = sql.split_whitespace().next().unwrap_or_default().to_uppercase();
     Error::input(format!("a lake is only read with SQL, and {first_word} would change something"))
-        .hint("all-docs ingest writes a lake; query answers select, with, values, explain, describe and show")
+        .hint("all-docs ingest writes a lake; query runs select, with, values, explain, describe and show")
 }

@@ -20,7 +20,7 @@ pub(super) use view_plan::plan_view;
 
 use serde::Serialize;
 
-/// What a named query is for.
+/// The kind of a named query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueryKind {
@@ -55,7 +55,7 @@ pub struct NamedQuery {
     pub name: String,
     /// Whether it is a view or a report.
     pub kind: QueryKind,
-    /// What one row is.
+    /// The meaning of one row.
     pub grain: String,
     /// The tables, views and functions that it reads.
     pub reads: Vec<String>,
