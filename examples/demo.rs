@@ -1,5 +1,5 @@
-//! The demo of the README: crawls the built-in sample registry into a lake in a temporary folder, and asks it which
-//! packages others depend on. Each step is a command line, printed before it runs.
+//! The demo of the README: crawls the built-in sample registry into a lake in a temporary folder, and queries which
+//! packages others depend on. Each step is a command line, which is printed before it runs.
 //!
 //! cargo run --example demo
 #![allow(clippy::print_stdout)]
@@ -18,7 +18,7 @@ const QUERY: &str = "
 
 fn main() -> ExitCode {
     let lake = std::env::temp_dir().join("all-docs-demo");
-    // A second demo begins anew; the folder may well not be there.
+    // A second demo starts again. An error is ignored, because the folder may not exist.
     let _ = std::fs::remove_dir_all(&lake);
     let lake = lake.to_string_lossy().into_owned();
     let ingest = ["ingest", "--pivots", PIVOTS, "--origin", "sample", "--partition-rows", "400"];
@@ -40,6 +40,6 @@ fn main() -> ExitCode {
             return code;
         }
     }
-    println!("\nThe lake stays in {lake}: `duckdb -c \"from '{lake}/sample/packages/*.parquet'\"` reads it as well.");
+    println!("\nThe lake stays in {lake}: `duckdb -c \"from '{lake}/sample/packages/*.parquet'\"` reads it too.");
     ExitCode::SUCCESS
 }

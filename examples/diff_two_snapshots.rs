@@ -1,7 +1,7 @@
-//! Says what changed between two listings of a registry: `cargo run --example diff_two_snapshots [BEFORE AFTER]`.
+//! Prints what changed between two listings of a registry: `cargo run --example diff_two_snapshots [BEFORE AFTER]`.
 //!
-//! A listing is a file of lines `name,rev`, sorted by the bytes of the names. Without files, two small ones that are
-//! part of this example are compared.
+//! A listing is a file of lines `name,rev`, sorted by the bytes of the names. Without files, the example compares two
+//! small listings of its own.
 #![allow(clippy::print_stdout)]
 
 use all_docs::diff::{ChangeCounts, diff};

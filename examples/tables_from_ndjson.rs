@@ -1,5 +1,5 @@
-//! Packuments in a file, one a line, to one Parquet file a table: `DIR/<table>/all.parquet`. Offline. Without arguments
-//! it takes 200 invented packuments.
+//! Converts a file of packuments, one a line, to one Parquet file a table: `DIR/<table>/all.parquet`. It works offline.
+//! Without arguments it takes 200 invented packuments.
 //!
 //! cargo run --release --no-default-features --features pipeline --example tables_from_ndjson -- packuments.ndjson DIR [abbreviated]
 #![allow(clippy::print_stdout)]
@@ -16,10 +16,10 @@ use all_docs::table::TableKind;
 use all_docs::table::{DocumentInput, DocumentTables, schema};
 use bytes::Bytes;
 
-/// Rows are written on at this size.
+/// The size at which buffered rows are written.
 const BUFFERED_BYTES: usize = 32 << 20;
 
-/// Documents, one after the other.
+/// An iterator over documents.
 type Documents = Box<dyn Iterator<Item = Result<Vec<u8>>>>;
 
 fn main() -> Result<()> {
@@ -85,7 +85,7 @@ fn write_rows(tables: &mut DocumentTables, writers: &mut BTreeMap<TableKind, Sha
     Ok(())
 }
 
-/// The name that the document has itself: here no registry was asked for one.
+/// Reads the name in the document: no registry gave one here.
 fn name_of(line: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Named {

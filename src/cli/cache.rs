@@ -226,8 +226,8 @@ async fn clear(args: ClearArgs, settings: &Settings, printer: &Printer) -> Resul
 /// Asks the user whether to delete the files.
 fn is_wanted(what: &str, paths: &[&str], printer: &Printer) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
-        return Err(Error::input(format!("this would delete {what}, and there is nobody to ask"))
-            .hint("add --yes to delete them, or --dry-run to see which they are"));
+        return Err(Error::input(format!("this would delete {what}, and standard input is no terminal to ask on"))
+            .hint("add --yes to delete them, or --dry-run to list them"));
     }
     for path in paths.iter().take(FILES_SHOWN) {
         printer.ask(&format!("to be deleted: {path}"));

@@ -98,7 +98,7 @@ pub(super) async fn run(
         }
     };
     if exported.is_interrupted {
-        printer.note("interrupted; the same command goes on where it stopped");
+        printer.note("interrupted; the same command resumes where it stopped");
         return Ok(Code::Interrupted);
     }
     printer.note(&format!(

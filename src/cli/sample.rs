@@ -77,7 +77,7 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
     printer.note(&format!("{} packages at {} until Ctrl-C; try:", log::count(packages as u64), server.url()));
     printer.note(&format!("  all-docs ingest --pivots examples/pivots.json --origin {}", server.url()));
     printer.result(&format!("{}\n", server.url()))?;
-    printer.note("what can be typed meanwhile:");
+    printer.note("commands:");
     printer.note(HELP);
     let mut lines = typed_lines();
     while let Some(Some(line)) = stop.run_until_cancelled(lines.recv()).await {

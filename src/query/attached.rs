@@ -1,4 +1,4 @@
-//! Another lake beside the one that a session is opened on: its origins get names of their own in the same statements.
+//! Attached lakes: other lakes beside the session's own. Their origins get their own names in the same statements.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::lake::{LakeInfo, OriginAge, OriginInfo};
 
-/// Another lake, and what its tables are called.
+/// Another lake, and the name of its tables.
 #[derive(Debug, Clone)]
 pub struct AttachedLake {
-    /// The SQL schema of its default origin; those of its other origins are this name, `_`, and theirs.
+    /// The SQL schema of its default origin. The schema of another origin is this name, `_`, and the origin's name.
     pub name: String,
     /// Its objects, as [`super::Session::open`] takes them.
     pub store: Arc<dyn ObjectStore>,
-    /// Where it lies.
+    /// The URL of its root.
     pub root_url: Url,
     /// Its lake metadata.
     pub info: LakeInfo,
@@ -25,7 +25,7 @@ pub struct AttachedLake {
 }
 
 impl AttachedLake {
-    /// Each of its origins: the schema, the folder within its lake, and where it came from.
+    /// Returns each of its origins: the schema, the folder within its lake, and the origin's addresses.
     pub(super) fn schemas(&self) -> impl Iterator<Item = (String, &str, &OriginInfo)> {
         self.info.origins.iter().map(|(origin, info)| {
             let is_default = *origin == self.info.default_origin;
@@ -35,7 +35,7 @@ impl AttachedLake {
     }
 }
 
-/// Fails with [`crate::error::ErrorKind::Input`] where two origins would have one name.
+/// Checks that no two origins have the same name. Fails with [`crate::error::ErrorKind::Input`] otherwise.
 pub(super) fn check_names(own: &LakeInfo, attached: &[AttachedLake]) -> Result<()> {
     let mut names: Vec<String> = own.origins.keys().cloned().collect();
     for lake in attached {

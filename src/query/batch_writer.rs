@@ -1,4 +1,4 @@
-//! The interface of what writes a result in one format, and why it stops. Not here: the formats (`write`).
+//! The interface of the writer of one output format, and the reasons why it stops. Not here: the formats (`write`).
 
 use std::io;
 
@@ -8,13 +8,13 @@ use parquet::errors::ParquetError;
 
 use crate::error::Error;
 
-/// One format's writer.
+/// The writer of one format.
 pub(super) trait BatchWriter: Send {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Stopped>;
     fn finish(self: Box<Self>) -> Result<(), Stopped>;
 }
 
-/// Why writing ended early: the statement failed, or the output did.
+/// The reason why writing ended early: the statement failed, or the output did.
 pub(super) enum Stopped {
     Query(Error),
     Output(Box<dyn std::error::Error + Send + Sync>),

@@ -1,4 +1,4 @@
-//! The tables and views of a lake by their SQL names: a schema per origin. Nothing here reads the lake.
+//! The tables and views of a lake by their SQL names, with a schema for each origin. Not here: reading the lake.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -26,10 +26,10 @@ pub(super) const CATALOG: &str = "lake";
 /// The key under which a column's field carries its description.
 const DOC_KEY: &str = "doc";
 
-/// The key under which it carries its unit.
+/// The key under which a column's field carries its unit.
 const UNIT_KEY: &str = "unit";
 
-/// A table as a statement can name it.
+/// A table that a statement can name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableInfo {
     /// The origin it belongs to: its schema in SQL.
@@ -38,7 +38,7 @@ pub struct TableInfo {
     pub name: &'static str,
     /// Whether its bare name means this one, because its origin is the lake's default.
     pub is_default: bool,
-    /// What one row is.
+    /// The meaning of one row.
     pub grain: &'static str,
 }
 
@@ -51,9 +51,9 @@ pub struct ColumnInfo {
     pub type_name: String,
     /// Whether it may be null.
     pub nullable: bool,
-    /// What it holds, where the table says so.
+    /// Its description, if the table has one.
     pub doc: Option<String>,
-    /// What a number of it counts, where it counts something.
+    /// The unit of its numbers, if they have one.
     pub unit: Option<String>,
 }
 
@@ -72,19 +72,19 @@ pub(super) struct OriginSchema {
     /// Its folder within its lake; its name, unless the lake is attached.
     folder: String,
     registry_url: String,
-    /// The shards of it that earlier versions wrote.
+    /// Its shards that earlier versions wrote.
     age: OriginAge,
     location: LakeLocation,
     views: Arc<Views>,
 }
 
-/// The views, which are the same for every origin, and what plans them.
+/// The views, which are the same for every origin, and their planner.
 struct Views {
     queries: Arc<NamedQueries>,
     planner: OnceLock<Planner>,
 }
 
-/// Gives the state of the session that a view is planned in; `None` when that has ended.
+/// Returns the state of the session that plans a view; `None` once the session has ended.
 pub(super) type Planner = Box<dyn Fn() -> Option<SessionState> + Send + Sync>;
 
 impl std::fmt::Debug for Views {
@@ -94,7 +94,8 @@ impl std::fmt::Debug for Views {
 }
 
 impl LakeCatalog {
-    /// The origins of a lake, and those of attached ones with where they lie. `ages` says what is old of its own.
+    /// Makes the catalog of a lake's origins and those of attached lakes with their locations. `ages` lists the old
+    /// partitions of the lake's own origins.
     pub(super) fn new(
         location: &LakeLocation,
         info: &LakeInfo,
@@ -123,22 +124,22 @@ impl LakeCatalog {
         LakeCatalog { origins, default_origin: info.default_origin.clone(), views }
     }
 
-    /// Says what plans the views; until then there are none. Later calls change nothing.
+    /// Sets the planner of the views. Until then there are no views. Later calls change nothing.
     pub(super) fn plan_views_by(&self, planner: Planner) {
         self.views.planner.get_or_init(|| planner);
     }
 
-    /// The named queries, of which the views are tables here.
+    /// Returns the named queries. Their views are tables here.
     pub(super) fn queries(&self) -> &NamedQueries {
         &self.views.queries
     }
 
-    /// A table of an origin, for one statement.
+    /// Returns a table of an origin, for one statement.
     pub(super) fn table(&self, origin: &str, kind: TableKind) -> Option<Arc<dyn TableProvider>> {
         self.origin(origin).map(|origin| origin.shards(kind) as Arc<dyn TableProvider>)
     }
 
-    /// Origins by name, in the order of the alphabet.
+    /// Returns the names of the origins in alphabetical order.
     pub(super) fn origin_names(&self) -> impl Iterator<Item = &str> {
         self.origins.iter().map(|origin| origin.name.as_str())
     }
@@ -147,7 +148,7 @@ impl LakeCatalog {
         &self.default_origin
     }
 
-    /// Every table, the default origin's first.
+    /// Returns every table, the default origin's first.
     pub(super) fn tables(&self) -> Vec<TableInfo> {
         let (default, others): (Vec<&str>, Vec<&str>) =
             self.origin_names().partition(|origin| *origin == self.default_origin);
@@ -162,12 +163,12 @@ impl LakeCatalog {
         default.into_iter().chain(others).flat_map(tables_of).collect()
     }
 
-    /// The table that `reference` means, if the lake has it.
+    /// Returns the table that `reference` names, if the lake has it.
     pub(super) fn find(&self, reference: &TableReference) -> Option<TableKind> {
         if self.has_place_of(reference) { kind_of(reference.table()) } else { None }
     }
 
-    /// Whether `reference` means a view.
+    /// Whether `reference` names a view.
     pub(super) fn is_view(&self, reference: &TableReference) -> bool {
         self.has_place_of(reference) && self.queries().view(reference.table()).is_some()
     }
@@ -194,14 +195,14 @@ impl CatalogProvider for LakeCatalog {
 }
 
 impl OriginSchema {
-    /// A new provider each time, so a statement lists a table's folder once and the next one sees it anew.
+    /// Makes a new provider each time, so a statement lists a table's folder once and the next one lists it again.
     fn shards(&self, kind: TableKind) -> Arc<ShardTable> {
         let mut folder = self.location.root.clone();
         folder.extend(Layout::origin(&self.folder).table(kind).split('/'));
         let age = self.age.of_table(kind);
         let mut schema = schema_of(kind);
         if age.earlier > 0 {
-            // An old shard may lack any column but the one by which it is sorted.
+            // An old shard may lack any column except its sort column.
             let as_old = |field: &FieldRef| field.as_ref().clone().with_nullable(field.name() != SORT_COLUMN);
             schema = Arc::new(Schema::new(schema.fields().iter().map(as_old).collect::<Vec<_>>()));
         }
@@ -216,7 +217,7 @@ impl SchemaProvider for OriginSchema {
         TableKind::ALL.iter().map(ToString::to_string).chain(views).collect()
     }
 
-    /// A view is planned when a statement names it, so that the others cost nothing.
+    /// Plans a view when a statement names it, so the other views cost nothing.
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         if let Some(kind) = kind_of(name) {
             return Ok(Some(self.shards(kind)));
@@ -240,21 +241,21 @@ fn kind_of(name: &str) -> Option<TableKind> {
     TableKind::parse(name).or_else(|| TableKind::parse(&name.to_ascii_lowercase()))
 }
 
-/// The columns of a table as the engine reads them. Text is read as views: a comparison then mostly looks at the
-/// first bytes, and a batch may hold more than 2 GB of it. Descriptions are left out: a column of `with recursive`
-/// must have the same in its first round, where it is often a constant that has none.
+/// Returns the columns of a table as the engine reads them. Text is read as views: a comparison then mostly looks at
+/// the first bytes, and a batch may hold more than 2 GB of text. Descriptions are left out, because a column of `with
+/// recursive` must have the same one in its first round, where it is often a constant without a description.
 pub(super) fn schema_of(kind: TableKind) -> SchemaRef {
     let schema = transform_schema_to_view(&stored_schema(kind));
     let undescribed = |field: &FieldRef| field.as_ref().clone().with_metadata(HashMap::new());
     Arc::new(Schema::new(schema.fields().iter().map(undescribed).collect::<Vec<_>>()))
 }
 
-/// The columns of a table as they are written.
+/// Returns the columns of a table as they are written.
 pub(super) fn stored_schema(kind: TableKind) -> SchemaRef {
     crate::table::schema(kind)
 }
 
-/// The columns of a table for a person.
+/// Returns the columns of a table as `describe` shows them.
 pub(super) fn columns_of(kind: TableKind) -> Vec<ColumnInfo> {
     let schema: &Schema = &stored_schema(kind);
     let column = |field: &FieldRef| ColumnInfo {

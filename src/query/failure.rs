@@ -1,4 +1,4 @@
-//! What went wrong while a statement ran, in our own kinds of error. What is wrong with a statement is `mistake`.
+//! Converts errors met while a statement runs into [`Error`]. Not here: errors in the statement itself (`mistake`).
 
 use std::error::Error as StdError;
 
@@ -33,19 +33,19 @@ enum Fault {
 }
 
 impl ShardFault {
-    /// A fault that the store reported.
+    /// Makes a fault of an error that the store reported.
     pub(super) fn of_store(shard: &ObjectPath, error: object_store::Error) -> Self {
         let fault = fault_of(&error);
         ShardFault { shard: shard.to_string(), fault, source: Some(Box::new(error)) }
     }
 
-    /// A fault met while reading a footer: the store's, or what it gave is none.
+    /// Makes a fault of an error met while reading a footer: the store failed, or the bytes are no footer.
     pub(super) fn of_footer(shard: &ObjectPath, error: DataFusionError) -> Self {
         let fault = find::<object_store::Error>(&error).map_or(Fault::Damaged, fault_of);
         ShardFault { shard: shard.to_string(), fault, source: Some(Box::new(error)) }
     }
 
-    /// A shard whose schema is of a version that this one does not know.
+    /// Makes the fault of a shard whose schema version this program does not know.
     pub(super) fn of_newer_version(shard: &ObjectPath) -> Self {
         ShardFault { shard: shard.to_string(), fault: Fault::Newer, source: None }
     }
@@ -67,9 +67,9 @@ impl From<ShardFault> for ParquetError {
     }
 }
 
-/// An error met while a statement ran. `tables` are those that it reads.
+/// Converts an error met while a statement ran. `tables` are the tables that it reads.
 pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
-    const AGAIN: &str = "an ingest is at work on this lake; run the statement again";
+    const AGAIN: &str = "an ingest is writing this lake; run the statement again";
     const VERIFY: &str = "all-docs verify names every shard that is not as its manifest says";
     if let Some(fault) = find::<ShardFault>(&error) {
         let (kind, message) = (fault.fault, fault.to_string());
@@ -105,14 +105,14 @@ pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
     }
 }
 
-/// The first cause of type `T` in an error's chain, itself included.
+/// Finds the first cause of type `T` in an error's chain, including the error itself.
 pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<T>() {
             return Some(found);
         }
-        // A shared error hides behind its pointer, which is an error of its own.
+        // The pointer of a shared error is itself an error, so the shared one needs its own search.
         if let Some(shared) = error.downcast_ref::<std::sync::Arc<DataFusionError>>() {
             return find(shared.as_ref());
         }
@@ -121,7 +121,7 @@ pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static
     None
 }
 
-/// What the engine says, without the name of its error type before it and the back trace behind.
+/// Returns the engine's message without the leading name of the error type and the trailing back trace.
 pub(super) fn plain_message(error: &DataFusionError) -> String {
     let root = error.find_root();
     let text = match root {

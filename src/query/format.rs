@@ -1,4 +1,4 @@
-//! The formats that a result can be written in, by name. How each is written is `write`.
+//! The output formats by name. Not here: how each is written (`write`).
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use super::nearest::nearest;
 /// The format of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For a person: aligned columns, or one column a line where a row is too wide.
+    /// For a person: aligned columns, or one column a line if a row is too wide.
     Table,
     /// RFC 4180 with a header line; lists and structures as JSON text, a null as nothing.
     Csv,
@@ -25,7 +25,7 @@ impl Format {
     /// Every format, in the order of the help.
     pub const ALL: [Format; 5] = [Format::Table, Format::Csv, Format::Json, Format::Ndjson, Format::Parquet];
 
-    /// The format's name, as [`FromStr`] reads it.
+    /// Returns the format's name, as [`FromStr`] reads it.
     pub fn as_str(self) -> &'static str {
         match self {
             Format::Table => "table",

@@ -1,6 +1,6 @@
-//! How a value that JSON functions took out of a document is written: as the JSON that it is.
+//! Writes values that JSON functions extract from a document, as JSON.
 //!
-//! The functions give a union of JSON's types, which no output format knows.
+//! The functions return a union of JSON's types, which no output format supports.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use arrow::json::writer::{Encoder, EncoderFactory, EncoderOptions, NullableEncoder, make_encoder};
 use datafusion_functions_json::{JsonUnionEncoder, JsonUnionValue};
 
-/// Teaches Arrow's JSON writer the union of JSON's types.
+/// Makes Arrow's JSON writer encode the union of JSON's types.
 #[derive(Debug)]
 pub(super) struct JsonValues;
 
@@ -69,7 +69,7 @@ pub(super) fn holds_union(data_type: &DataType) -> bool {
     }
 }
 
-/// A nested column as text: JSON, but for a text out of a document, which is itself.
+/// Converts a nested column to text: JSON, except that a string extracted from a document stays as it is.
 pub(super) fn as_text(field: &FieldRef, array: &ArrayRef) -> Result<StringArray, ArrowError> {
     let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 16);
     if let Some(values) = json_values(array.as_ref()) {

@@ -1,4 +1,4 @@
-//! Where the shards of a lake lie, as the engine addresses them.
+//! The location of a lake's shards, as the engine addresses them.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) struct LakeLocation {
 }
 
 impl LakeLocation {
-    /// The lake whose root is `root_url`, in `store`.
+    /// Makes the location of the lake whose root is `root_url`, in `store`.
     pub(super) fn new(store: Arc<dyn ObjectStore>, root_url: &Url) -> Result<LakeLocation> {
         let not_a_root = || format!("{root_url} is not the root of a lake");
         let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;

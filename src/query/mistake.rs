@@ -1,5 +1,5 @@
-//! What is wrong with a statement, in words that help: the nearest name. What goes wrong while it runs is `failure`, and what
-//! cannot be parsed is `syntax`.
+//! Explains errors in a statement, and suggests the nearest name. Not here: errors while it runs (`failure`), and
+//! statements that cannot be parsed (`syntax`).
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{Column, SchemaError, TableReference};
@@ -12,16 +12,16 @@ use super::catalog::{LakeCatalog, schema_of};
 use super::failure::{find, plain_message};
 use super::nearest::nearest;
 
-/// How many names a hint lists before it says only where all of them stand.
+/// The most names that a hint lists; beyond it, the hint only says how to list them.
 const LISTED_NAMES: usize = 50;
 
-/// Explains a planner's errors by the tables of a lake.
+/// Explains the planner's errors by the tables of a lake.
 pub(super) struct Mistakes<'a> {
     pub(super) catalog: &'a LakeCatalog,
 }
 
 impl Mistakes<'_> {
-    /// The planner's error for a statement that names `references`.
+    /// Converts the planner's error for a statement that names `references`.
     pub(super) fn explain(&self, error: DataFusionError, references: &[TableReference]) -> Error {
         if let Some(own) = find::<Error>(&error) {
             let again = Error::new(own.kind(), own.message());
@@ -32,7 +32,7 @@ impl Mistakes<'_> {
         }
         if let Some(SchemaError::AmbiguousReference { field }) = find::<SchemaError>(&error) {
             return Error::input(format!("more than one table of the statement has a column {:?}", field.name))
-                .hint(format!("say which is meant, as in versions.{}", field.name));
+                .hint(format!("name the table, as in versions.{}", field.name));
         }
         let message = plain_message(&error);
         let unknown = references.iter().find(|reference| {
@@ -93,7 +93,7 @@ impl Mistakes<'_> {
         }
         let known: Vec<TableKind> = references.iter().filter_map(|reference| self.catalog.find(reference)).collect();
         let schemas: Vec<(TableKind, SchemaRef)> = known.iter().map(|kind| (*kind, schema_of(*kind))).collect();
-        // Where the planner does not say what it looked through, every column of the statement's tables may be meant.
+        // If the planner does not list the valid columns, every column of the statement's tables is a candidate.
         let mut columns: Vec<(String, &str)> = valid
             .iter()
             .filter(|column| field.relation.is_none() || field.relation == column.relation)

@@ -1,7 +1,7 @@
-//! SQL over a lake: one statement in, Arrow batches or a file format out. It only reads.
+//! SQL over a lake: takes one statement, returns Arrow batches or writes a file format. It only reads.
 //!
-//! A [`Session`] knows the lake's tables by their columns and their folders and opens nothing until a statement names
-//! them. Not here: where a lake lies (`store/`), how its files are written (`shard/`), what is printed (`cli/`).
+//! A [`Session`] knows the columns and folders of the lake's tables. It opens nothing until a statement names a table.
+//! Not here: the location of a lake (`store/`), writing its files (`shard/`), printing (`cli/`).
 
 mod attached;
 mod batch_writer;

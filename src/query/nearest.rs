@@ -1,14 +1,14 @@
-//! The name that was probably meant. Not here: what is said about it.
+//! Finds the name that a misspelt one probably means. Not here: the message about it.
 
-/// Least likeness worth a suggestion, in 0 to 1. Below it, suggestions start to look like jokes.
+/// The least similarity worth a suggestion, from 0 to 1. Suggestions below it look absurd.
 const LEAST_LIKENESS: f64 = 0.78;
 
-/// The candidate most like `written`, ignoring case; `None` where none is like it.
+/// Returns the candidate most similar to `written`, ignoring case; `None` if none is similar.
 pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_lowercase();
     let likeness = |candidate: &str| {
         let candidate = candidate.to_lowercase();
-        // A part of a name, such as `published` for `published_at`, is a likelier slip than its letters suggest.
+        // A part of a name, such as `published` for `published_at`, is a likelier mistake than its letters suggest.
         let part = written.len() >= 4 && (candidate.contains(&written) || written.contains(&candidate));
         strsim::jaro_winkler(&written, &candidate).max(if part { 0.9 } else { 0.0 })
     };

@@ -1,5 +1,5 @@
-//! Columns of shards that an earlier version wrote, as the engine reads them: a column that a shard lacks is null, and one
-//! of another type is cast, value by value, by the function that all readers of shards share.
+//! Adapts the columns of shards that an earlier version wrote. A column that a shard lacks is null. A column of another
+//! type is cast, value by value, by the function that all readers of shards share.
 //!
 //! The engine's own adapter stops a statement at the first value that does not fit, and prunes row groups by casts that
 //! do not keep the order of values.
@@ -19,7 +19,7 @@ use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapter
 
 use crate::shard::fit;
 
-/// Rewrites expressions over a table's columns to those over a shard's.
+/// Rewrites expressions over a table's columns to expressions over a shard's columns.
 #[derive(Debug)]
 pub(super) struct OldColumns;
 
@@ -57,14 +57,14 @@ impl ShardColumns {
     }
 }
 
-/// A column as one of another type. No pruning looks into it.
+/// A column cast to another type. Pruning does not look into it.
 #[derive(Debug, Eq)]
 struct FittedColumn {
     column: Arc<dyn PhysicalExpr>,
     data_type: DataType,
 }
 
-// Derived, both would move the column out of its place.
+// The derived implementations would move the column out of its place.
 impl PartialEq for FittedColumn {
     fn eq(&self, other: &Self) -> bool {
         self.column.eq(&other.column) && self.data_type == other.data_type

@@ -1,4 +1,4 @@
-//! Fits a result's columns to what an output format can hold. Which format holds what stands here, and nowhere else.
+//! Converts a result's columns to types that an output format can hold. Only this module knows these types.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ pub(super) struct OutputColumns {
 #[derive(Debug, Clone, PartialEq)]
 enum Change {
     Keep,
-    /// Becomes text: lists and structures as JSON.
+    /// Converts to text: lists and structures as JSON.
     ToText,
     Cast(DataType),
 }
 
 impl OutputColumns {
-    /// The columns of `schema` as `format` writes them. Two of one name are told apart, `name` and `name_2`: a JSON
-    /// object and most readers of Parquet would lose one.
+    /// Makes the columns of `schema` as `format` writes them. Two columns of one name become `name` and `name_2`,
+    /// because a JSON object and most readers of Parquet would lose one.
     pub(super) fn new(schema: &Schema, format: Format) -> Self {
         let changes: Vec<Change> = schema.fields().iter().map(|field| change(field.data_type(), format)).collect();
         let mut taken = HashSet::new();
@@ -37,19 +37,19 @@ impl OutputColumns {
                 Change::ToText => DataType::Utf8,
                 Change::Cast(data_type) => data_type.clone(),
             };
-            // A value that JSON functions took out may be null although its field denies it.
+            // A value that JSON functions extract may be null although its field says otherwise.
             let nullable = field.is_nullable() || *change == Change::ToText || holds_union(&data_type);
             Field::new(free_name(field.name(), &mut taken), data_type, nullable)
         });
         OutputColumns { schema: Arc::new(Schema::new(fields.collect::<Fields>())), changes }
     }
 
-    /// The columns that are written.
+    /// Returns the schema of the written columns.
     pub(super) fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// A batch of the result as it is written.
+    /// Converts a batch of the result to the written columns.
     pub(super) fn fit(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let columns = batch.schema_ref().fields().iter().zip(batch.columns()).zip(&self.changes);
         let columns = columns.map(|((field, column), change)| match change {
@@ -85,7 +85,7 @@ fn change(data_type: &DataType, format: Format) -> Change {
     if format == Format::Parquet && stored != *data_type { Change::Cast(stored) } else { Change::Keep }
 }
 
-/// The type that every reader of Parquet knows: views of text are young.
+/// Returns the type that every reader of Parquet supports: text views are too new for some.
 fn stored_type(data_type: &DataType) -> DataType {
     let stored = |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(stored_type(field.data_type())));
     match data_type {

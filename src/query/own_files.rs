@@ -1,5 +1,5 @@
-//! Files of the user's own as tables: `select … from 'records.ndjson'`. The engine reads them by their suffix (csv, json,
-//! ndjson, parquet); what it does not know of, `.ndjson`, is taught here.
+//! Makes the user's own files tables: `select … from 'records.ndjson'`. The engine reads them by their suffix (csv,
+//! json, ndjson, parquet). It does not know `.ndjson`, so this module adds it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use datafusion::prelude::SessionContext;
 
 use crate::error::{Context, ErrorKind};
 
-/// The session with a table for every file that a statement names by its path, where the lake has none of that name.
+/// Lets a statement name a file by its path as a table, if the lake has no table of that name.
 pub(super) fn enable(context: SessionContext) -> crate::error::Result<SessionContext> {
     let registered =
         context.state_ref().write().register_file_format(Arc::new(Ndjson { json: JsonFormatFactory::new() }), false);
@@ -20,7 +20,7 @@ pub(super) fn enable(context: SessionContext) -> crate::error::Result<SessionCon
     Ok(context.enable_url_table())
 }
 
-/// One JSON object a line, as the engine's own `json` is.
+/// One JSON object a line, like the engine's own `json`.
 #[derive(Debug)]
 struct Ndjson {
     json: JsonFormatFactory,

@@ -1,28 +1,28 @@
-//! The numbers that decide how much of a lake a statement holds at once, each with its reason.
+//! The numbers that limit how much of a lake a statement holds at once, each with its reason.
 
 use datafusion::prelude::SessionConfig;
 
-/// Rows a batch. DataFusion's own default; fewer cost more per row, more fall out of the cache.
+/// Rows a batch, DataFusion's own default. Fewer rows cost more per row; more do not fit the cache.
 const BATCH_ROWS: usize = 8192;
 
-/// Rows a batch where whole documents are read. A document is some 60 kB and at most some MB, so a batch of the usual
-/// size would be half a gigabyte.
+/// Rows a batch if the statement reads whole documents. A document has some 60 kB and at most some MB, so a batch of
+/// the usual size would have half a gigabyte.
 pub(super) const DOCUMENT_BATCH_ROWS: usize = 256;
 
-/// How many bytes of a shard's end are read at first. A footer of forty columns and ten row groups is some 40 kB;
-/// half a megabyte, the engine's default, makes `count(*)` over hundreds of shards read hundreds of times that.
+/// Bytes of a shard's end that the first read takes. A footer of forty columns and ten row groups has some 40 kB. The
+/// engine's default, half a megabyte, makes `count(*)` over hundreds of shards read hundreds of times that.
 pub(super) const FOOTER_GUESS_BYTES: usize = 64 * 1024;
 
-/// Ranges of a shard that lie closer than this are read as one: copying that much costs a local disk what one more
-/// call does, and costs a bucket far less than one more request.
+/// Ranges of a shard that lie closer than this are read as one. Copying that much costs as much as one more call on a
+/// local disk, and far less than one more request to a bucket.
 pub(super) const READ_GAP_BYTES: u64 = 256 * 1024;
 
-/// The engine's settings for a lake.
+/// Returns the engine's settings for a lake.
 pub(super) fn session_config(threads: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_target_partitions(threads)
         .with_batch_size(BATCH_ROWS)
-        // It would open every shard at plan time; the lake's file names tell enough.
+        // Statistics would open every shard at plan time; the names of the lake's files are enough.
         .with_collect_statistics(false)
         .with_information_schema(true)
         .with_create_default_catalog_and_schema(false)

@@ -1,4 +1,4 @@
-//! Text that holds several statements, as a pipe or a prompt gives it. Not here: whether they are SQL (`statement`).
+//! Divides the text of a pipe or a prompt into statements. Not here: whether they are SQL (`statement`).
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
@@ -6,18 +6,18 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 /// The statements of a text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Script {
-    /// Those that a `;` ends, without it.
+    /// The statements that end with `;`, without it.
     pub complete: Vec<String>,
-    /// What stands behind the last `;`; empty if that is only white space and comments.
+    /// The text after the last `;`; empty if it is only white space and comments.
     pub rest: String,
 }
 
 impl Script {
-    /// Divides `text` at every `;` that is not within a text, a name or a comment.
+    /// Divides `text` at every `;` outside of texts, names and comments.
     pub fn read(text: &str) -> Script {
         let mut tokens: Vec<TokenWithSpan> = Vec::new();
         let dialect = GenericDialect {};
-        // What is not closed ends the tokens early; the rest of the text then waits for its end.
+        // An unclosed text, name or comment ends the tokens early. The rest of the text then waits for its end.
         let is_whole = Tokenizer::new(&dialect, text).tokenize_with_location_into_buf(&mut tokens).is_ok();
         let mut script = Script::default();
         let mut offsets = OffsetFinder::new(text);
@@ -44,7 +44,7 @@ impl Script {
     }
 }
 
-/// Finds the offsets in bytes of locations that come in order.
+/// Finds the byte offsets of locations, which must come in order.
 struct OffsetFinder<'t> {
     letters: std::str::CharIndices<'t>,
     size_bytes: usize,

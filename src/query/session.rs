@@ -1,4 +1,4 @@
-//! A session: a lake that statements can be asked of. The tables are `catalog`, the output formats `write`.
+//! A session: plans and runs statements on a lake. Not here: the tables (`catalog`), the output formats (`write`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,23 +38,23 @@ use super::plan_limits::{DOCUMENT_BATCH_ROWS, session_config};
 use super::shard_table::ShardTable;
 use super::statement;
 
-/// What a session may use of the machine.
+/// The options of a session: its share of the machine, and what its statements can name.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// Bytes that sorts, joins and groupings may hold; what is more goes to temporary files, or fails where it cannot.
-    /// 4 GB by default: enough to group all versions of npm, and little enough for a laptop. What is only passed
-    /// through is not counted, as it is never held.
+    /// Bytes that sorts, joins and groupings may hold. An operator that needs more uses temporary files, or fails if it
+    /// cannot. 4 GB by default: enough to group all versions of npm, and little enough for a laptop. Rows that are only
+    /// passed through do not count, because they are never held.
     pub memory_limit_bytes: usize,
-    /// The folder for temporary files; the system's where it is `None`.
+    /// The folder for temporary files; the system's if `None`.
     pub spill_folder: Option<PathBuf>,
-    /// How many parts of a statement run at once; as many as there are cores by default.
+    /// How many parts of a statement run at once; by default the number of cores.
     pub threads: usize,
     /// The views that statements can name, and the reports.
     pub queries: Arc<NamedQueries>,
-    /// Whether statements can read this machine's files by their paths: `select * from 'records.ndjson'`. Not by
-    /// default, for statements may come from somebody who must not.
+    /// Whether statements can read this machine's files by their paths: `select * from 'records.ndjson'`. Off by
+    /// default, because statements may come from somebody who must not read them.
     pub reads_own_files: bool,
-    /// Other lakes whose tables statements can name too.
+    /// Other lakes whose tables statements can also name.
     pub attached: Vec<AttachedLake>,
     /// The tables that earlier versions of the tool wrote, by origin; none by default. Columns of their tables may then be null
     /// that are not else, and notes say so.
@@ -77,13 +77,13 @@ impl Default for SessionOptions {
     }
 }
 
-/// A lake that statements can be asked of. Statements of one session may run at the same time.
+/// Runs statements on a lake. Statements of one session may run at the same time.
 pub struct Session {
     context: SessionContext,
     catalog: Arc<LakeCatalog>,
 }
 
-/// A statement that is ready to run.
+/// A planned statement, ready to run.
 struct Planned {
     state: SessionState,
     logical: LogicalPlan,
@@ -93,10 +93,10 @@ struct Planned {
 }
 
 impl Session {
-    /// Opens a session on the lake at `root_url`, whose objects `store` holds under the URL's path. Reads nothing: a
-    /// table's folder is listed when a statement names it, a shard is opened when a statement needs it.
+    /// Opens a session on the lake at `root_url`, whose objects `store` holds under the URL's path. It reads nothing: a
+    /// session lists a table's folder when a statement names the table, and opens a shard when a statement needs it.
     ///
-    /// Fails with [`ErrorKind::Input`] for a URL that is not the root of a store, and with [`ErrorKind::Internal`] where
+    /// Fails with [`ErrorKind::Input`] for a URL that is not the root of a store, and with [`ErrorKind::Internal`] if
     /// the engine cannot start.
     pub fn open(
         store: Arc<dyn ObjectStore>,
@@ -142,8 +142,8 @@ impl Session {
 
     /// Runs one statement. Nothing is computed until the stream is read, and then only as fast as it is read.
     ///
-    /// Fails with [`ErrorKind::Input`] for what is wrong with the statement, and with [`ErrorKind::Lake`] where the
-    /// lake cannot be listed.
+    /// Fails with [`ErrorKind::Input`] for an error in the statement, and with [`ErrorKind::Lake`] if the lake cannot
+    /// be listed.
     pub async fn query(&self, sql: &str) -> Result<QueryStream> {
         self.query_bound(&BoundSql::new(sql)).await
     }
@@ -156,28 +156,27 @@ impl Session {
         Ok(QueryStream { batches, tables: planned.tables, notes: planned.notes })
     }
 
-    /// How one statement would run: the logical plan, an empty line, the physical plan. Nothing of it runs.
+    /// Returns how one statement would run: the logical plan, an empty line, the physical plan. It does not run it.
     ///
     /// Fails as [`Session::query`] does.
     pub async fn explain(&self, sql: &str) -> Result<String> {
         self.explain_bound(&BoundSql::new(sql)).await
     }
 
-    /// How one statement would run with values for its parameters, as [`Session::explain`] says it.
+    /// Returns how one statement would run with values for its parameters, as [`Session::explain`] does.
     pub async fn explain_bound(&self, statement: &BoundSql) -> Result<String> {
         let planned = self.plan(statement).await?;
         Ok(format!("{}\n\n{}", planned.logical.display_indent(), displayable(planned.physical.as_ref()).indent(false)))
     }
 
-    /// The views and reports.
+    /// Returns the views and reports.
     pub fn queries(&self) -> &NamedQueries {
         self.catalog.queries()
     }
 
-    /// The statement that answers `selection` of a view.
+    /// Makes the statement that returns `selection` of a view.
     ///
-    /// Fails with [`ErrorKind::Input`] for a name that is no view's, and for a key that cannot be compared with the
-    /// view's.
+    /// Fails with [`ErrorKind::Input`] for a name of no view, and for a key that cannot be compared with the view's.
     pub async fn select_from_view(&self, name: &str, selection: &Selection) -> Result<BoundSql> {
         let view = self.queries().find(name)?;
         if view.kind != QueryKind::View {
@@ -191,12 +190,12 @@ impl Session {
         select_from_view(view, &relation, &columns, selection)
     }
 
-    /// Every table that a statement can name, the default origin's first.
+    /// Returns every table that a statement can name, the default origin's first.
     pub fn tables(&self) -> Vec<TableInfo> {
         self.catalog.tables()
     }
 
-    /// The columns of a table by its name within an origin; `None` where there is no such table.
+    /// Returns the columns of a table by its name within an origin; `None` if there is no such table.
     pub fn describe(&self, table: &str) -> Option<Vec<ColumnInfo>> {
         TableKind::parse(&table.to_ascii_lowercase()).map(columns_of)
     }
@@ -224,13 +223,13 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// What a plan reads.
+/// The tables and notes of a plan.
 #[derive(Default)]
 struct Reads {
     tables: Vec<String>,
-    /// What earlier versions wrote of them, in words.
+    /// Notes on the partitions that earlier versions wrote.
     notes: Vec<String>,
-    /// Whether it reads whole documents.
+    /// Whether the plan reads whole documents.
     documents: bool,
 }
 
@@ -257,7 +256,7 @@ fn reads_of(plan: &LogicalPlan) -> Reads {
     reads
 }
 
-/// What a reader of a table should know of its old partitions.
+/// Returns the note on a table's old partitions, if it has any.
 fn note_on_age(table: &TableReference, age: TableAge) -> Option<String> {
     let TableAge { earlier, missing } = age;
     let table = table.table();
@@ -270,10 +269,10 @@ fn note_on_age(table: &TableReference, age: TableAge) -> Option<String> {
             format!("an earlier version wrote {table} in {earlier} partitions; columns that it lacked are null there")
         }
     };
-    Some(format!("{how}; all-docs rebuild makes it anew"))
+    Some(format!("{how}; all-docs rebuild updates it"))
 }
 
-/// The rows of a statement, batch by batch.
+/// The rows of a statement, as a stream of batches.
 pub struct QueryStream {
     batches: SendableRecordBatchStream,
     tables: Vec<String>,
@@ -281,12 +280,12 @@ pub struct QueryStream {
 }
 
 impl QueryStream {
-    /// The columns of every batch.
+    /// Returns the columns of every batch.
     pub fn schema(&self) -> SchemaRef {
         self.batches.schema()
     }
 
-    /// What the reader should know of the tables that the statement reads, in words: which of them earlier versions wrote.
+    /// Returns notes on the tables that the statement reads: which of them earlier versions wrote.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

@@ -1,8 +1,8 @@
-//! Reads byte ranges of one shard, always of the version that the statement has listed.
+//! Reads byte ranges of one shard, always of the version that the statement listed.
 //!
-//! An ingest may replace a shard while it is read. A put is atomic, so each read sees one version whole, but two reads
-//! may see two; rows made of both would be neither. So each read asks for the listed version by its ETag and fails when
-//! it is gone. Not here: decoding.
+//! An ingest may replace a shard while a statement reads it. A put is atomic, so each read sees one whole version. Two
+//! reads may see two versions, and rows made of both would belong to neither. So each read asks for the listed version
+//! by its ETag and fails if that is gone. Not here: decoding.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) struct ShardReaderFactory {
 }
 
 impl ShardReaderFactory {
-    /// Of shards of `kind`.
+    /// Makes the factory for shards of `kind`.
     pub(super) fn new(kind: TableKind, store: Arc<dyn ObjectStore>, footers: Arc<FileMetadataCache>) -> Self {
         ShardReaderFactory { kind, store, footers }
     }
@@ -99,7 +99,7 @@ impl AsyncFileReader for ShardReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
         async move {
-            // The footer itself is read without its ETag. Where it is a newer version's, no read that follows succeeds.
+            // The footer itself is read without its ETag. If it belongs to a newer version, no later read succeeds.
             let footer = DFParquetMetadata::new(self.store.as_ref(), &self.shard)
                 .with_file_metadata_cache(Some(Arc::clone(&self.footers)))
                 .with_metadata_size_hint(self.footer_guess_bytes)

@@ -1,9 +1,8 @@
-//! One table of a lake as the engine scans it: which shards there are, which of them a statement can need, in which
-//! order. Reading one is `shard_reader`.
+//! One table of a lake as the engine scans it: lists the shards, selects those that a statement may need, and orders
+//! them. Not here: reading a shard (`shard_reader`).
 //!
-//! A shard's file name tells the range of its names, so a lookup by name opens one file of hundreds, and rows come in
-//! the order of names without a sort. That is why this is not the engine's own listing table, which would have to open
-//! every file to know as much.
+//! A shard's file name gives the range of its names. So a lookup by name opens one file of hundreds, and rows come in
+//! the order of names without a sort. The engine's own listing table would have to open every file for that.
 
 use std::sync::Arc;
 
@@ -40,18 +39,18 @@ use super::shard_reader::ShardReaderFactory;
 /// The column that every table is sorted by.
 pub(super) const SORT_COLUMN: &str = "name";
 
-/// The column that says whether a row is of the version that its package's tag `latest` points to.
+/// The column that says whether a row belongs to the version that its package's tag `latest` points to.
 pub(super) const LATEST_COLUMN: &str = "is_latest";
 
-/// Stands for any ending of a name, where the engine wants a value: this many of the last code point. That one is no
-/// character, so no name holds even one of it.
+/// The engine wants a value that stands for any ending of a name: the last code point, this many times. That code point
+/// is no character, so no name holds it even once.
 const ANY_ENDING_CHARS: usize = 64;
 
-/// Names in an `in (…)` list up to which each is looked up in the shards' ranges. Checking one costs a comparison a
+/// The longest `in (…)` list of which each name is looked up in the shards' ranges. A name costs one comparison a
 /// shard, so thousands still cost less than opening one file.
 const MOST_LISTED_NAMES: usize = 2_000;
 
-/// Roughly how many versions a package of npm's has.
+/// The rough number of versions of an npm package.
 const VERSIONS_PER_PACKAGE: usize = 10;
 
 /// A table of a lake, for one statement.
@@ -61,20 +60,20 @@ pub(super) struct ShardTable {
     folder: ObjectPath,
     kind: TableKind,
     schema: SchemaRef,
-    /// The shards of it that earlier versions wrote.
+    /// Its shards that earlier versions wrote.
     age: TableAge,
     /// Whether only rows with `is_latest` are read.
     is_latest_only: bool,
-    /// Listed once a statement, also where it names the table twice.
+    /// Filled once a statement, even if the statement names the table twice.
     listing: Arc<OnceCell<Listing>>,
 }
 
-/// What lies in a table's folder.
+/// The content of a table's folder.
 #[derive(Debug)]
 struct Listing {
     /// In the order of names.
     shards: Vec<PartitionedFile>,
-    /// Whether each file is a shard of ours, and so sorted by name.
+    /// Whether each file is one of our shards, and so sorted by name.
     are_sorted: bool,
 }
 
@@ -89,7 +88,7 @@ impl ShardTable {
         ShardTable { location, folder, kind, schema, age, is_latest_only: false, listing: Arc::default() }
     }
 
-    /// The same table without the rows of versions that are not the latest; only for a table with `is_latest`.
+    /// Returns the same table with only the rows of latest versions. The table must have `is_latest`.
     pub(super) fn latest_only(&self) -> Self {
         ShardTable {
             location: self.location.clone(),
@@ -120,7 +119,7 @@ impl ShardTable {
         self.kind
     }
 
-    /// The shards of it that earlier versions wrote.
+    /// Its shards that earlier versions wrote.
     pub(super) fn age(&self) -> TableAge {
         self.age
     }
@@ -141,8 +140,8 @@ impl ShardTable {
         listing.await
     }
 
-    /// `None` for a file in this table's folder that is no shard of it; else the range of its names. A Parquet file of
-    /// another name, such as someone's own copy, is of an unknown range: a plain glob would read it too.
+    /// Returns the range of a file's names; `None` for a file in this table's folder that is no shard. A Parquet file
+    /// of another name, such as a user's copy, has an unknown range, `Some(None)`: a plain glob would read it too.
     fn range_of(&self, meta: &ObjectMeta) -> Option<Option<Partition>> {
         let mut below = meta.location.prefix_match(&self.folder)?;
         let file_name = below.next()?;
@@ -159,8 +158,8 @@ impl ShardTable {
         {
             let start = range.start.clone().unwrap_or_default();
             let end = greatest_below(range.end.as_deref());
-            // They are bounds, not values that occur. The engine prunes by "exact" ones only, and takes them for values
-            // only from a table's or a group's statistics, never from a file's.
+            // These are bounds, not values that occur. The engine prunes by "exact" bounds only. It takes them for
+            // values only in the statistics of a table or a group, never in those of a file.
             column.min_value = Precision::Exact(text(field.data_type(), start));
             column.max_value = Precision::Exact(text(field.data_type(), end));
         }
@@ -169,7 +168,7 @@ impl ShardTable {
             .with_statistics(Arc::new(statistics))
     }
 
-    /// The shards that may hold rows for which all `filters` hold.
+    /// Returns the shards that may hold rows for which all `filters` hold.
     fn needed(
         &self,
         state: &dyn Session,
@@ -190,7 +189,7 @@ impl ShardTable {
         Ok(shards.iter().zip(kept).filter(|(_, kept)| *kept).map(|(shard, _)| shard.clone()).collect())
     }
 
-    /// The order of the rows within each group of shards. The engine checks that a group's bounds do not overlap.
+    /// Returns the order of rows within each group of shards. The engine checks that a group's bounds do not overlap.
     fn by_name(&self, state: &dyn Session) -> Result<LexOrdering> {
         let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
         let name = state.create_physical_expr(col(SORT_COLUMN), &schema)?;
@@ -198,7 +197,8 @@ impl ShardTable {
         LexOrdering::new([order]).ok_or_else(|| internal_datafusion_err!("an ordering by one column is not empty"))
     }
 
-    /// Sizes for the planner, which joins the smaller table into memory. Guessed: exact ones would cost a read a shard.
+    /// Estimates sizes for the planner, which joins the smaller table into memory. Exact sizes would cost a read a
+    /// shard.
     fn guessed_statistics(&self, shards: &[PartitionedFile]) -> Statistics {
         let stored_bytes: u64 = shards.iter().map(|shard| shard.object_meta.size).sum();
         let mut rows = usize::try_from(stored_bytes / self.kind.spec().stored_bytes_per_row).unwrap_or(usize::MAX);
@@ -211,7 +211,7 @@ impl ShardTable {
     }
 }
 
-/// Whether a filter that all rows must pass looks at `is_latest`.
+/// Whether a filter reads `is_latest`.
 fn asks_for_latest(filter: &Expr) -> bool {
     filter.column_refs().iter().any(|column| column.name == LATEST_COLUMN)
 }
@@ -224,7 +224,7 @@ fn text(data_type: &DataType, value: String) -> ScalarValue {
     }
 }
 
-/// A text that no name below `end` is above, and that is itself below `end`.
+/// Returns a text below `end` that no name below `end` exceeds.
 fn greatest_below(end: Option<&str>) -> String {
     let any_ending = || char::MAX.to_string().repeat(ANY_ENDING_CHARS);
     let Some(end) = end else { return any_ending() };
@@ -236,7 +236,8 @@ fn greatest_below(end: Option<&str>) -> String {
     below
 }
 
-/// Neighbouring shards in at most `count` groups of about the same size, so that each group is in the order of names.
+/// Divides the shards into at most `count` groups of about the same size. Each group holds neighbouring shards, so it
+/// is in the order of names.
 fn groups(shards: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
     let count = count.max(1) as u64;
     let total_bytes: u64 = shards.iter().map(|shard| shard.object_meta.size).sum();
@@ -289,8 +290,8 @@ impl TableProvider for ShardTable {
         );
         let mut options = state.default_table_options().parquet;
         if self.is_latest_only || filters.iter().any(asks_for_latest) {
-            // The latest versions lie scattered, and what is decoded for a filter is cached by whole batches: all rows
-            // of each column that a filter reads would be decoded for one in twenty.
+            // The rows of latest versions lie scattered, and the cache holds the columns of a filter by whole batches.
+            // With the cache, all rows of each column that a filter reads would be decoded for one in twenty.
             options.global.max_predicate_cache_size = Some(0);
         }
         let mut source = ParquetSource::new(Arc::clone(&self.schema))

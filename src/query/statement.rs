@@ -1,4 +1,4 @@
-//! One SQL statement, parsed and known to read only. Not here: whether its tables and columns exist.
+//! Parses one SQL statement and checks that it only reads. Not here: whether its tables and columns exist.
 
 use std::ops::ControlFlow;
 
@@ -17,8 +17,8 @@ use super::syntax::syntax;
 
 /// Parses the one statement of `sql`.
 ///
-/// Fails with [`crate::error::ErrorKind::Input`] for what is no SQL, for none or several statements, and for one that
-/// would change something.
+/// Fails with [`crate::error::ErrorKind::Input`] for a text that is no SQL, for none or several statements, and for a
+/// statement that would change something.
 pub(super) fn parse(sql: &str) -> Result<Statement> {
     let mut statements = DFParser::parse_sql(sql).map_err(|error| syntax(sql, &error))?;
     let Some(statement) = statements.pop_front() else {
@@ -38,7 +38,7 @@ pub(super) fn parse(sql: &str) -> Result<Statement> {
     }
 }
 
-/// Parses the one statement of `bound` and puts its values in.
+/// Parses the one statement of `bound` and inserts its values.
 ///
 /// Fails as [`parse`] and [`bind`] do.
 pub(super) fn parse_bound(bound: &BoundSql) -> Result<Statement> {
@@ -47,8 +47,8 @@ pub(super) fn parse_bound(bound: &BoundSql) -> Result<Statement> {
     Ok(statement)
 }
 
-/// Plans a statement against the tables of the session. `explain` turns an error of the planner for a statement that names
-/// these tables into ours.
+/// Plans a statement against the tables of the session. `explain` converts an error of the planner; it takes the tables
+/// that the statement names.
 pub(super) async fn plan(
     state: &SessionState,
     sql: &str,
@@ -58,7 +58,7 @@ pub(super) async fn plan(
     let references = state.resolve_table_references(&statement).unwrap_or_default();
     let planned = state.statement_to_plan(statement).await;
     let plan = planned.map_err(|error| explain(error, &references))?;
-    // The second net: the parser's first words are few, the planner's are all.
+    // A second check: the first one knows a few kinds of statements, the planner knows all of them.
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     read_only.verify_plan(&plan).map_err(|_| refused(sql))?;
     Ok(plan)
@@ -81,7 +81,7 @@ fn reads_only(statement: &Statement) -> bool {
     }
 }
 
-/// A clause that the engine parses and then does nothing about, which changes what the statement answers.
+/// Finds a clause that the engine parses and then ignores, which changes the statement's result.
 fn ignored(statement: &Statement) -> Option<&'static str> {
     struct Finder;
 
@@ -112,5 +112,5 @@ fn ignored(statement: &Statement) -> Option<&'static str> {
 fn refused(sql: &str) -> Error {
     let first_word = sql.split_whitespace().next().unwrap_or_default().to_uppercase();
     Error::input(format!("a lake is only read with SQL, and {first_word} would change something"))
-        .hint("all-docs ingest writes a lake; query answers select, with, values, explain, describe and show")
+        .hint("all-docs ingest writes a lake; query runs select, with, values, explain, describe and show")
 }

@@ -1,4 +1,4 @@
-//! The error for a text that is not SQL, with the place where it stops being SQL.
+//! Makes the error for a text that is not SQL, with the position of the syntax error.
 
 use datafusion::error::DataFusionError;
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 
 use super::failure::plain_message;
 
-/// A statement that is no SQL, with the place where it stops being it.
+/// Makes the error for a statement that is no SQL, with the position of the syntax error.
 pub(super) fn syntax(sql: &str, error: &DataFusionError) -> Error {
     let message = match error.find_root() {
         DataFusionError::SQL(parser, _) => parser.to_string(),
@@ -27,14 +27,14 @@ pub(super) fn syntax(sql: &str, error: &DataFusionError) -> Error {
     error.hint("as in: select name, version from versions where name = 'left-pad'")
 }
 
-/// Line and column, both from 1, out of the parser's `1, Column: 8`.
+/// Reads line and column, both from 1, from the parser's `1, Column: 8`.
 fn position(text: &str) -> Option<(usize, usize)> {
     let (line, column) = text.split_once(", Column: ")?;
     let column: String = column.chars().take_while(char::is_ascii_digit).collect();
     Some((line.trim().parse().ok()?, column.parse().ok()?))
 }
 
-/// A line with a caret under `column`; a long one only around it.
+/// Formats a line with a caret under `column`; of a long line only the part around it.
 fn marked(line: &str, column: usize) -> String {
     const AROUND: usize = 40;
     let at = column.saturating_sub(1);

@@ -1,6 +1,7 @@
-//! A result for a person: aligned columns that fit the terminal, or one column a line where a row is too wide.
+//! Writes a result for a person: aligned columns that fit the terminal, or one column a line if a row is too wide.
 //!
-//! Column widths come from the first rows, which are held; the rest is written as it comes, in those widths.
+//! The writer holds the first rows and takes the column widths from them. It writes the rest as it comes, in those
+//! widths.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -13,30 +14,30 @@ use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArran
 
 use super::batch_writer::{BatchWriter, Stopped};
 
-/// Rows that are held to find the widths of the columns. More would keep the first line waiting, and widths found from
-/// this many seldom change.
+/// Rows that are held to find the widths of the columns. More rows would delay the first line and seldom change the
+/// widths.
 const MEASURED_ROWS: usize = 10_000;
 
-/// Text that is held for the same end.
+/// Bytes of text that are held for the same purpose.
 const MEASURED_BYTES: usize = 4 << 20;
 
-/// Below this many characters a shortened column says nothing; then a row becomes one column a line.
+/// The least characters of a shortened column. If columns would be narrower, a row becomes one column a line.
 const LEAST_WIDTH: u16 = 10;
 
-/// Lines that a value may take where a row is one column a line.
+/// Lines that a value may take if a row is one column a line.
 const MOST_LINES: u16 = 12;
 
-/// Characters that a row may have where no terminal shortens it. Widths are counted in 16 bits, and a character may be
-/// two columns wide.
+/// Characters that a row may have without a terminal. Widths are counted in 16 bits, and a character may be two columns
+/// wide.
 const MOST_CHARS_A_ROW: usize = 30_000;
 
-/// Vertical bars between columns, one line under the header, nothing around.
+/// Vertical bars between columns, one line under the header, no frame.
 const STYLE: &str = "     ─┼ │           ";
 
 /// How a table is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TableOptions {
-    /// Columns of the terminal; `None` where there is none, and then only texts of thousands of characters are shortened.
+    /// Columns of the terminal. `None` without a terminal: then only texts of thousands of characters are shortened.
     pub width: Option<u16>,
     /// Whether nulls are dimmed by terminal codes.
     pub styled: bool,
@@ -55,7 +56,7 @@ pub(super) struct TerminalTable<'a> {
     rows: u64,
 }
 
-/// A value as it is shown; `None` is a null.
+/// A value as text; `None` is a null.
 type Value = Option<String>;
 
 enum Layout {
@@ -110,7 +111,7 @@ impl<'a> TerminalTable<'a> {
         Ok(())
     }
 
-    /// Writes what is held.
+    /// Writes the held rows.
     fn release(&mut self) -> Result<(), Stopped> {
         let is_first = self.layout.is_none();
         let rows = std::mem::take(&mut self.held);
@@ -135,7 +136,7 @@ impl<'a> TerminalTable<'a> {
         Ok(())
     }
 
-    /// The layout that suits the rows seen so far.
+    /// Chooses the layout for the rows seen so far.
     fn measure(&self, rows: &[Vec<Value>]) -> Layout {
         let mut table = self.table();
         table.set_header(self.names.iter().map(Cell::new).collect::<Vec<_>>());
@@ -155,7 +156,7 @@ impl<'a> TerminalTable<'a> {
         table.add_rows(rows.iter().map(|row| self.row(row)));
         let constraint = |width: &u16| {
             let with_padding = Width::Fixed(width.saturating_add(2));
-            // Without a terminal nothing is cut: a later, wider value rather leaves its line ragged.
+            // Without a terminal nothing is cut: a later, wider value makes its line longer instead.
             match self.options.width {
                 Some(_) => ColumnConstraint::Absolute(with_padding),
                 None => ColumnConstraint::LowerBoundary(with_padding),
@@ -219,7 +220,7 @@ impl<'a> TerminalTable<'a> {
 
 impl BatchWriter for TerminalTable<'_> {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Stopped> {
-        // A batch may be many megabytes wide, so what is held is looked at between its parts.
+        // A batch may be many megabytes wide, so the held rows are checked after each part of it.
         const PART_ROWS: usize = 256;
         for start in (0..batch.num_rows()).step_by(PART_ROWS) {
             self.hold(&batch.slice(start, PART_ROWS.min(batch.num_rows() - start)))?;
@@ -240,8 +241,8 @@ impl BatchWriter for TerminalTable<'_> {
     }
 }
 
-/// The widths of the columns' contents within a terminal: the widest texts give way first, numbers never. `None` where
-/// that leaves too little of them.
+/// Computes the widths of the columns' contents within a terminal. It shortens the widest texts first and numbers
+/// never. Returns `None` if that leaves too little of the texts.
 fn fit(natural: &[u16], is_number: &[bool], terminal: u16) -> Option<Vec<u16>> {
     let frame = natural.len() * 3;
     let room = usize::from(terminal).checked_sub(frame.saturating_sub(1))?;
@@ -253,7 +254,8 @@ fn fit(natural: &[u16], is_number: &[bool], terminal: u16) -> Option<Vec<u16>> {
     (LEAST_WIDTH..=terminal.max(LEAST_WIDTH)).rev().map(shortened).find(|widths| fits(widths))
 }
 
-/// Text without what moves the cursor, changes the colour or turns the direction of writing: it was written by anyone.
+/// Replaces characters that move the cursor, change the colour or turn the direction of writing, because anyone may
+/// have written the text.
 fn shown(text: &str) -> String {
     let plain = |letter: char| match letter {
         '\n' => '⏎',

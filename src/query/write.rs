@@ -1,6 +1,6 @@
-//! Writes a result in a format, batch by batch as it comes: memory does not grow with its rows.
+//! Writes a result in a format, batch by batch as it comes, so memory does not grow with the rows.
 //!
-//! What a person reads is `terminal_table`; what each format can hold is `output_columns`.
+//! Not here: the table for a person (`terminal_table`), the types that each format can hold (`output_columns`).
 
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
@@ -23,22 +23,22 @@ use super::output_columns::OutputColumns;
 use super::session::QueryStream;
 use super::terminal_table::{TableOptions, TerminalTable};
 
-/// A row group of a Parquet output is closed when this much of it is held, so that a row of any size cannot fill memory.
+/// The size at which a row group of a Parquet output is closed, so rows of any size cannot fill memory.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 
-/// What came of writing a result.
+/// The outcome of writing a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// Rows that were handed to the output.
+    /// Rows that were written to the output.
     pub rows: u64,
-    /// Whether the reader at the other end of a pipe went away before the end, as `head` does. It is no error.
+    /// Whether the reader of a pipe closed it before the end, as `head` does. That is no error.
     pub reader_left: bool,
 }
 
 /// Writes all of `stream` to `out` as `format`. `table` is only for [`Format::Table`].
 ///
-/// Fails with the stream's own error, and with [`crate::error::ErrorKind::Input`] where `out` cannot take it or the format cannot
-/// hold a column. What was written before stays written.
+/// Fails with the stream's own error, and with [`crate::error::ErrorKind::Input`] if `out` cannot be written or the
+/// format cannot hold a column. Rows that were written before stay written.
 pub async fn write(
     mut stream: QueryStream,
     format: Format,
@@ -70,7 +70,7 @@ pub async fn write(
     }
 }
 
-/// An output that remembers how it broke: some formats' writers keep of an error only its words.
+/// An output that remembers the kind of its error: some formats' writers keep only the error's message.
 struct Watched<'a> {
     out: &'a mut (dyn Write + Send),
     broken: Arc<OnceLock<io::ErrorKind>>,
@@ -109,7 +109,7 @@ fn open<'a>(
         Format::Table => Box::new(TerminalTable::new(columns.schema(), out, table)),
         Format::Csv => {
             let mut writer = csv::WriterBuilder::new().with_header(true).build(out);
-            // The header, which an empty result has too.
+            // This writes the header, which an empty result also has.
             writer.write(&RecordBatch::new_empty(Arc::clone(columns.schema())))?;
             Box::new(CsvOutput(writer))
         }

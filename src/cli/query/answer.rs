@@ -70,7 +70,7 @@ impl<'a> Answers<'a> {
 
     /// Runs one statement and writes its result.
     pub(super) async fn answer(&mut self, statement: &BoundSql) -> Result<()> {
-        let doing = || "answering the statement".to_owned();
+        let doing = || "querying the lake".to_owned();
         match self.output.clone() {
             Some(path) => {
                 let cannot_write = || format!("cannot write {}", path.display());

@@ -13,7 +13,7 @@ pub(super) async fn open(texts: &[String]) -> Result<Vec<AttachedLake>> {
     let mut lakes = Vec::new();
     for text in texts {
         let Some((name, place)) = given_name(text) else {
-            return Err(Error::input(format!("--attach {text:?} does not say what the lake is to be called"))
+            return Err(Error::input(format!("--attach {text:?} does not name the lake"))
                 .hint("as in: --attach old=lakes/2025, NAME=LAKE; a name is small letters, digits and _"));
         };
         let store = Store::open(place)?;

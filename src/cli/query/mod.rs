@@ -142,7 +142,7 @@ async fn of_pipe(answers: &mut Answers<'_>, given: &BTreeMap<String, String>, ex
             .hint("give one, such as: all-docs query 'select count(*) from versions'"));
     }
     if statements.len() > 1 && answers.goes_to_file() {
-        return Err(Error::input("the answers of several statements do not fit into one file")
+        return Err(Error::input("the results of several statements do not fit into one file")
             .hint("give one statement, or leave out --output"));
     }
     for statement in statements {

@@ -1,5 +1,5 @@
-//! `date_trunc` for the lake's own times. The engine's reads the rules of a time zone for each row, also of UTC, which
-//! has none: counting versions by month took three times as long.
+//! `date_trunc` for the lake's own times. The engine's function reads the rules of a time zone for each row, even of
+//! UTC, which has none. Counting versions by month took three times as long with it.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// The engine's function, but for columns of times in UTC.
+/// The engine's function, except for columns of times in UTC.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct DateTruncInUtc {
     engine: Arc<ScalarUDF>,
@@ -77,7 +77,7 @@ impl ScalarUDFImpl for DateTruncInUtc {
     }
 }
 
-/// The same instants, called by another zone.
+/// Returns the same instants in another zone.
 fn with_zone(times: &ArrayRef, zone: Option<Arc<str>>) -> ArrayRef {
     Arc::new(times.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(zone))
 }

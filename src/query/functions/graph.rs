@@ -1,15 +1,15 @@
-//! The graph of who depends on whom, in memory, and what can be reached in it. Not here: where the edges come from.
+//! The dependency graph in memory, and the nodes that can be reached in it. Not here: reading the edges (`reach`).
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Nodes with names, and edges between them. Edges are added first; [`GraphBuilder::finish`] sorts them for walking.
+/// Collects named nodes and the edges between them. [`GraphBuilder::finish`] sorts the edges for walking.
 #[derive(Debug, Default)]
 pub(super) struct GraphBuilder {
     names: Names,
     edges: Vec<(u32, u32)>,
-    /// The ends of the edge before: rows of one package come together.
+    /// The nodes of the previous edge: rows of one package come together.
     last: (u32, u32),
 }
 
@@ -17,23 +17,23 @@ pub(super) struct GraphBuilder {
 #[derive(Debug)]
 pub(super) struct Graph {
     names: Names,
-    /// Where the targets of each node begin, and where the last one's end.
+    /// The offset of each node's first target, and the end of the last node's targets.
     starts: Vec<u32>,
     targets: Vec<u32>,
 }
 
-/// A node that was reached.
+/// A reached node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reached {
     /// The node.
     pub(super) node: u32,
-    /// Edges from the start.
+    /// The number of edges from the start.
     pub(super) depth: u32,
-    /// The node before it on a shortest way; of several the one whose name comes first.
+    /// The node before it on a shortest path; of several the first by name.
     pub(super) via: u32,
 }
 
-/// More nodes or edges than a number of 32 bits can count.
+/// The error for more nodes or edges than 32 bits can count.
 #[derive(Debug, thiserror::Error)]
 #[error("the graph has more than four billion nodes or edges")]
 pub(super) struct TooLarge;
@@ -50,13 +50,13 @@ impl GraphBuilder {
         if self.names.len() > 0 && self.names.get(last) == name { Ok(last) } else { self.names.intern(name) }
     }
 
-    /// Bytes that are held, nearly.
+    /// Returns about how many bytes the builder holds.
     pub(super) fn size_bytes(&self) -> usize {
-        // Sorting the edges for walking takes as much as they do.
+        // Sorting the edges takes as much memory again as the edges.
         self.names.size_bytes() + self.edges.capacity() * 2 * size_of::<(u32, u32)>()
     }
 
-    /// Sorts the edges by the node that they leave.
+    /// Makes the graph: sorts the edges by the node that they leave.
     pub(super) fn finish(self) -> Result<Graph, TooLarge> {
         let GraphBuilder { names, edges, .. } = self;
         u32::try_from(edges.len()).map_err(|_| TooLarge)?;
@@ -86,13 +86,13 @@ impl GraphBuilder {
 }
 
 impl Graph {
-    /// The name of a node.
+    /// Returns the name of a node.
     pub(super) fn name(&self, node: u32) -> &str {
         self.names.get(node)
     }
 
-    /// Every node within `most_depth` edges of `start`, each once, without the start itself: by depth, then by name.
-    /// Ways in a circle end.
+    /// Returns every node within `most_depth` edges of `start`, each once, without the start itself, ordered by depth,
+    /// then by name. The walk ends in cycles too.
     pub(super) fn reach(&self, start: &str, most_depth: u32) -> Vec<Reached> {
         let Some(start) = self.names.find(start) else { return Vec::new() };
         let mut seen = vec![false; self.names.len()];
@@ -124,7 +124,7 @@ impl Graph {
 #[derive(Debug, Default)]
 struct Names {
     text: String,
-    /// Where each name ends in the text.
+    /// The end of each name in the text.
     ends: Vec<usize>,
     numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,

@@ -1,5 +1,5 @@
-//! `latest_version_json(json)`: the version that a document's `dist-tags.latest` points to, as it stands there. Null
-//! where there is none, or the text is no document.
+//! `latest_version_json(json)`: returns the version that a document's `dist-tags.latest` points to, as it stands in the
+//! document. Null if there is none, or if the text is no document.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ fn latest_version(document: &str) -> Option<&str> {
     version.filter(|version| Kind::of(version) == Kind::Object)
 }
 
-/// The members `keys` of an object; of a key that comes twice the last, as in JavaScript.
+/// Returns the members `keys` of an object; of a repeated key the last one, as in JavaScript.
 fn members<'j, const COUNT: usize>(
     object: &'j str,
     keys: [&str; COUNT],

@@ -1,4 +1,4 @@
-//! The functions that SQL over a lake has beside the engine's own.
+//! The SQL functions of a lake beside the engine's own.
 
 mod date_trunc;
 mod graph;
@@ -21,7 +21,7 @@ use latest_version::LatestVersionJson;
 use reach::{Direction, Reach};
 use semver::{SemverCompare, SemverMajor, SemverSatisfies, SemverSortKey};
 
-/// Makes the functions known to `context`; those that read tables read the ones of `catalog`.
+/// Registers the functions with `context`. Functions that read tables read those of `catalog`.
 pub(super) fn register(context: &SessionContext, catalog: &Arc<LakeCatalog>) {
     context.register_udf(ScalarUDF::from(SemverSatisfies::default()));
     context.register_udf(ScalarUDF::from(SemverCompare::default()));
@@ -34,7 +34,7 @@ pub(super) fn register(context: &SessionContext, catalog: &Arc<LakeCatalog>) {
     }
 }
 
-/// An argument of text: one for every row, or one a row.
+/// A text argument: one value for all rows, or one a row.
 enum Texts {
     One(Option<String>),
     Each(StringViewArray),
@@ -59,7 +59,7 @@ impl Texts {
     }
 }
 
-/// As many results as the arguments stand for: one where none of them is a column.
+/// Returns the number of results: one if no argument is a column, else one a row.
 fn rows_of(arguments: &[ColumnarValue], rows: usize) -> usize {
     if arguments.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_))) { 1 } else { rows }
 }

@@ -1,7 +1,7 @@
-//! `dependents(name [, depth [, origin]])` and `dependencies_of(…)`: who depends on a package, and on whom it depends,
-//! also through others. The latest versions' `dependencies` count, as npm installs them; `depth` is how many steps are
-//! taken, all of them where it is null or not given. The columns: `depth` from 1, `name`, and `via`, the package
-//! that it was first reached through.
+//! `dependents(name [, depth [, origin]])` and `dependencies_of(…)`: return the packages that depend on a package, and
+//! those that it depends on, also through others. The `dependencies` of latest versions count, as npm installs them.
+//! `depth` limits the number of steps; null or no value means no limit. The columns are `depth` from 1, `name`, and
+//! `via`, the package through which it was first reached.
 
 use std::sync::Arc;
 
@@ -28,17 +28,17 @@ use crate::table::TableKind;
 /// Rows of a batch of results.
 const BATCH_ROWS: usize = 8192;
 
-/// Which way the edges are walked.
+/// The direction in which the edges are walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
-    /// To those that depend on a package.
+    /// To the packages that depend on a package.
     Dependents,
-    /// To those that a package depends on.
+    /// To the packages that a package depends on.
     Dependencies,
 }
 
 impl Direction {
-    /// The function's name in SQL.
+    /// Returns the function's name in SQL.
     pub(super) fn function(self) -> &'static str {
         match self {
             Direction::Dependents => "dependents",
@@ -114,7 +114,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-/// One call, as a table.
+/// One call of a function, as a table.
 #[derive(Debug)]
 struct ReachTable {
     edges: Arc<dyn TableProvider>,
@@ -164,7 +164,7 @@ impl TableProvider for ReachTable {
     }
 }
 
-/// A walk over the graph, which runs when its rows are asked for.
+/// A walk over the graph, which runs when its rows are read.
 #[derive(Debug)]
 struct Walk {
     edges: Arc<dyn ExecutionPlan>,
@@ -193,7 +193,7 @@ impl PartitionStream for Walk {
     }
 }
 
-/// The graph of all edges, and what it takes of the memory that the session may use.
+/// Reads the graph of all edges, and reserves its size of the session's memory.
 async fn read_graph(edges: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<(Graph, MemoryReservation)> {
     let memory = MemoryConsumer::new("the graph of dependencies").register(context.memory_pool());
     let too_large = |error: TooLarge| exec_datafusion_err!("{error}");

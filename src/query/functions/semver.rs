@@ -1,4 +1,4 @@
-//! Semantic versions in SQL, by node's rules. The rules themselves are `npm::semver` and `npm::semver_range`.
+//! Semantic versions in SQL, by node's rules. Not here: the rules (`npm::semver` and `npm::semver_range`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Texts, rows_of};
 use crate::npm::semver::Semver;
 use crate::npm::semver_range::SemverRange;
 
-/// The ranges of one batch, each read once: thousands of rows ask for `^1.0.0`.
+/// The ranges of one batch, each parsed once: thousands of rows may have `^1.0.0`.
 #[derive(Default)]
 struct Ranges {
     read: HashMap<String, Option<SemverRange>>,
@@ -67,24 +67,24 @@ macro_rules! semver_function {
 }
 
 semver_function!(
-    /// `semver_satisfies(version, range)`: whether npm would take the version for the range. False where one of them
-    /// is none, as node says; null where one of them is null.
+    /// `semver_satisfies(version, range)`: whether npm accepts the version for the range. False if one of them is
+    /// invalid, as in node; null if one of them is null.
     SemverSatisfies, "semver_satisfies", 2, DataType::Boolean, satisfies
 );
 semver_function!(
-    /// `semver_compare(a, b)`: -1, 0 or 1. Null where one of them is no version.
+    /// `semver_compare(a, b)`: -1, 0 or 1. Null if one of them is no version.
     SemverCompare, "semver_compare", 2, DataType::Int64, compare
 );
 semver_function!(
-    /// `semver_major(version)`: the first number. Null for what is no version.
+    /// `semver_major(version)`: the first number. Null for a text that is no version.
     SemverMajor, "semver_major", 1, DataType::Int64, major
 );
 semver_function!(
-    /// `semver_sort_key(version)`: a text that sorts as the version does. Null for what is no version.
+    /// `semver_sort_key(version)`: a text that sorts as the version does. Null for a text that is no version.
     SemverSortKey, "semver_sort_key", 1, DataType::Utf8, sort_key
 );
 
-/// A version as node's functions read it.
+/// Parses a version as node's functions do.
 fn version(text: Option<&str>) -> Option<Semver<'_>> {
     Semver::parse(text?.trim())
 }

@@ -1,5 +1,5 @@
-//! Puts values in the place of `$name` in a parsed statement. They are values in the tree that the parser made: text
-//! that looks like SQL stays text.
+//! Replaces `$name` in a parsed statement by values. They become values in the parser's tree, so text that looks like
+//! SQL stays text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -21,13 +21,13 @@ pub struct BoundSql {
 }
 
 impl BoundSql {
-    /// A statement that takes no values.
+    /// Makes a statement that takes no values.
     pub fn new(sql: impl Into<String>) -> Self {
         BoundSql { sql: sql.into(), values: BTreeMap::new() }
     }
 
-    /// A statement that declares no parameters, with values for its `$name`s: what is JSON is read as JSON, and all
-    /// else is text.
+    /// Makes a statement that declares no parameters, with values for its `$name`s. A value that is JSON is read as
+    /// JSON; any other is text.
     pub fn undeclared(sql: impl Into<String>, given: &BTreeMap<String, String>) -> Self {
         let values = given.iter().map(|(name, text)| (name.clone(), ParameterValue::guess(text))).collect();
         BoundSql { sql: sql.into(), values }
@@ -35,10 +35,10 @@ impl BoundSql {
 }
 
 impl NamedQuery {
-    /// The query with values for its parameters: those that were given, as text, and its own defaults.
+    /// Returns the query with values for its parameters: the given ones, as text, and its own defaults.
     ///
-    /// Fails with [`crate::error::ErrorKind::Input`] and the list of its parameters for one that it does not have, one
-    /// that is missing, and a value of the wrong type.
+    /// Fails with [`crate::error::ErrorKind::Input`] and the list of its parameters for an unknown parameter, a missing
+    /// one, and a value of the wrong type.
     pub fn with_values(&self, given: &BTreeMap<String, String>) -> Result<BoundSql> {
         let name = format!("the {} {}", self.kind.as_str(), self.name);
         Ok(BoundSql { sql: self.sql.clone(), values: values_of(&name, &self.parameters, given)? })
@@ -46,7 +46,7 @@ impl NamedQuery {
 }
 
 impl std::fmt::Display for BoundSql {
-    /// The SQL, and its values as comments under it.
+    /// Writes the SQL, and its values as comments under it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.sql.trim_end())?;
         let names = self.values.iter();
@@ -54,14 +54,14 @@ impl std::fmt::Display for BoundSql {
     }
 }
 
-/// A value that cannot end the comment that it is shown in.
+/// Replaces control characters, so a value cannot end the comment that shows it.
 fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
-/// Puts `values` into `statement`.
+/// Inserts `values` into `statement`.
 ///
-/// Fails with [`crate::error::ErrorKind::Input`] for a `$name` that has no value, and for a value that nothing names.
+/// Fails with [`crate::error::ErrorKind::Input`] for a `$name` that has no value, and for a value that no `$name` uses.
 pub(in super::super) fn bind(statement: &mut Statement, values: &BTreeMap<String, ParameterValue>) -> Result<()> {
     let mut binder = Binder { values, used: BTreeSet::new() };
     let mut inner: &mut Statement = statement;
@@ -116,7 +116,7 @@ impl VisitorMut for Binder<'_> {
     }
 }
 
-/// That every `$name` of a file is declared, and every declared one is used; `None` where it is so.
+/// Checks that every `$name` of a file is declared and every declared one is used. Returns the error, or `None`.
 pub(super) fn undeclared(statement: &Statement, parameters: &[Parameter]) -> Option<Error> {
     let any = |parameter: &Parameter| (parameter.name.clone(), ParameterValue::Null);
     let values: BTreeMap<String, ParameterValue> = parameters.iter().map(any).collect();

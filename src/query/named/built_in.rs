@@ -1,4 +1,4 @@
-//! The queries that come with the program. The list and the folder `queries/` are held to each other by a test.
+//! The queries that come with the program. A test checks that the list and the folder `queries/` agree.
 
 use super::QueryKind::{self, Report, View};
 

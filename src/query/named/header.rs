@@ -1,4 +1,5 @@
-//! The header of a query's file: comment lines that say what one row is, what it reads, its columns and parameters.
+//! Reads the header of a query's file: comment lines that say what one row is, what the query reads, its columns and
+//! parameters.
 //!
 //! ```sql
 //! -- One row is: a package that depends on the given one.
@@ -9,7 +10,7 @@
 //! -- Example: all-docs query --view dependents --param name=react
 //! ```
 //!
-//! A comment line that begins with two spaces goes on with the line before it. Other comments are for people.
+//! A comment line that begins with two spaces continues the line before it. Other comments are for people.
 
 use super::parameter::{Parameter, ParameterType};
 use super::{NamedQuery, QueryKind};
@@ -21,8 +22,8 @@ const WORDS: [&str; 6] = ["One row is", "Reads", "Columns", "Key", "Parameter", 
 impl NamedQuery {
     /// Reads a file of a folder of queries.
     ///
-    /// Fails with [`crate::error::ErrorKind::Input`] for a name that SQL could not use bare, a header that does not say
-    /// what one row is, a declaration that is none, and a view with parameters.
+    /// Fails with [`crate::error::ErrorKind::Input`] for a name that SQL cannot use without quotes, a header that does
+    /// not say what one row is, an invalid declaration, and a view with parameters.
     pub fn parse(name: &str, kind: QueryKind, sql: &str) -> Result<NamedQuery> {
         let what = || format!("the {} {name}", kind.as_str());
         let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
@@ -42,9 +43,9 @@ impl NamedQuery {
         Ok(query)
     }
 
-    /// Reads a file that is asked for by its path: whatever its header does not say stays empty.
+    /// Reads a file that is given by its path. Members that its header does not give stay empty.
     ///
-    /// Fails with [`crate::error::ErrorKind::Input`] for a declaration of a parameter that is none.
+    /// Fails with [`crate::error::ErrorKind::Input`] for an invalid declaration of a parameter.
     pub fn read(name: &str, kind: QueryKind, sql: &str) -> Result<NamedQuery> {
         let mut query = NamedQuery {
             name: name.to_owned(),
@@ -75,7 +76,7 @@ impl NamedQuery {
     }
 }
 
-/// The entries of the header: the comment lines before the first line of SQL.
+/// Returns the entries of the header: the comment lines before the first line of SQL.
 fn entries(sql: &str) -> Vec<(&'static str, String)> {
     let mut entries: Vec<(&'static str, String)> = Vec::new();
     let mut goes_on = false;
@@ -100,7 +101,7 @@ fn entries(sql: &str) -> Vec<(&'static str, String)> {
     entries
 }
 
-/// `limit number = 20: most rows`.
+/// Parses a declaration: `limit number = 20: most rows`.
 fn parameter(text: &str) -> Result<Parameter> {
     let wrong = |why: String| {
         Error::input(format!("{text:?} declares no parameter: {why}"))

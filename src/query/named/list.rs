@@ -1,4 +1,4 @@
-//! The named queries that a session knows: those that are built in, and the user's own.
+//! The named queries of a session: the built-in ones and the user's own.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub struct NamedQueries {
 }
 
 impl Default for NamedQueries {
-    /// Those that are built in.
+    /// Returns the built-in queries.
     fn default() -> Self {
         let read = |(kind, name, sql): &(QueryKind, &str, &str)| NamedQuery::parse(name, *kind, sql).ok();
         NamedQueries { queries: BUILT_IN.iter().filter_map(read).collect() }
@@ -27,10 +27,10 @@ impl Default for NamedQueries {
 }
 
 impl NamedQueries {
-    /// Adds the user's own.
+    /// Adds the user's own queries.
     ///
-    /// Fails with [`crate::error::ErrorKind::Input`] for a name that is taken, SQL that is none or would change
-    /// something, parameters that are used and not declared or the other way round, and views that read themselves.
+    /// Fails with [`crate::error::ErrorKind::Input`] for a taken name, invalid SQL, SQL that would change something,
+    /// parameters that are used and not declared or the other way round, and views that read themselves.
     pub fn add(&mut self, own: Vec<NamedQuery>) -> Result<()> {
         if own.is_empty() {
             return Ok(());
@@ -51,24 +51,24 @@ impl NamedQueries {
         self.views().try_for_each(|view| self.check_not_its_own_source(view))
     }
 
-    /// All of them, views first, each kind by name.
+    /// Returns all queries, views first, each kind by name.
     pub fn all(&self) -> &[NamedQuery] {
         &self.queries
     }
 
-    /// The views, by name.
+    /// Returns the views, by name.
     pub fn views(&self) -> impl Iterator<Item = &NamedQuery> {
         self.queries.iter().filter(|query| query.kind == QueryKind::View)
     }
 
-    /// The view of that name, in any case.
+    /// Returns the view of that name, in any case.
     pub fn view(&self, name: &str) -> Option<&NamedQuery> {
         self.get(name).filter(|query| query.kind == QueryKind::View)
     }
 
-    /// The view or report of that name.
+    /// Finds the view or report of that name.
     ///
-    /// Fails with [`crate::error::ErrorKind::Input`], the nearest name and where all of them are listed.
+    /// Fails with [`crate::error::ErrorKind::Input`] for an unknown name; the hint has the nearest name and the list.
     pub fn find(&self, name: &str) -> Result<&NamedQuery> {
         self.get(name).ok_or_else(|| {
             let names = |kind: QueryKind| -> Vec<&str> {
@@ -88,7 +88,7 @@ impl NamedQueries {
         self.queries.iter().find(|query| query.name.eq_ignore_ascii_case(name))
     }
 
-    /// A view that reads itself, be it through others, could not be planned.
+    /// Fails for a view that reads itself, directly or through others, because it cannot be planned.
     fn check_not_its_own_source(&self, view: &NamedQuery) -> Result<()> {
         let mut pending = vec![view];
         let mut seen = BTreeSet::new();
@@ -106,7 +106,7 @@ impl NamedQueries {
         Ok(())
     }
 
-    /// The views that a view names.
+    /// Returns the views that a view names.
     fn sources(&self, view: &NamedQuery) -> Vec<&NamedQuery> {
         let references = statement_of(&view.sql, "").ok().and_then(|statement| {
             let (references, _) = resolve_table_references(&statement, true).ok()?;
@@ -116,7 +116,7 @@ impl NamedQueries {
     }
 }
 
-/// That a user's query is one statement that reads, with the parameters that it declares.
+/// Checks that a user's query is one statement that only reads, with the parameters that it declares.
 fn check(query: &NamedQuery) -> Result<()> {
     match query.kind {
         QueryKind::View => statement_of(&query.sql, "").map(drop),

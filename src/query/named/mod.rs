@@ -20,7 +20,7 @@ pub(super) use view_plan::plan_view;
 
 use serde::Serialize;
 
-/// What a named query is for.
+/// The kind of a named query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueryKind {
@@ -31,7 +31,7 @@ pub enum QueryKind {
 }
 
 impl QueryKind {
-    /// The kind in the words of messages.
+    /// Returns the kind's name for messages.
     pub fn as_str(self) -> &'static str {
         match self {
             QueryKind::View => "view",
@@ -39,7 +39,7 @@ impl QueryKind {
         }
     }
 
-    /// The folder of its files, below a folder of queries.
+    /// Returns the folder of its files, below a folder of queries.
     pub fn folder(self) -> &'static str {
         match self {
             QueryKind::View => "views",
@@ -48,24 +48,24 @@ impl QueryKind {
     }
 }
 
-/// A query with a name, as its file says.
+/// A query with a name, as its file declares it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NamedQuery {
     /// The file's name without `.sql`; a view's name in SQL.
     pub name: String,
-    /// What it is for.
+    /// Whether it is a view or a report.
     pub kind: QueryKind,
-    /// What one row is.
+    /// The meaning of one row.
     pub grain: String,
     /// The tables, views and functions that it reads.
     pub reads: Vec<String>,
-    /// Its columns in their order; empty where the file does not say.
+    /// Its columns in order; empty if the file does not say.
     pub columns: Vec<String>,
-    /// The columns that a view is ordered and selected by; all where the file does not say. Empty for a report.
+    /// The columns that a view is ordered and selected by; all columns if the file does not say. Empty for a report.
     pub key: Vec<String>,
     /// The values that a report takes.
     pub parameters: Vec<Parameter>,
-    /// A command that shows it at work.
+    /// A command that runs it.
     pub example: String,
     /// The whole file.
     pub sql: String,

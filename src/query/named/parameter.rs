@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// What kind of value a parameter takes.
+/// The type of a parameter's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterType {
@@ -24,7 +24,7 @@ impl ParameterType {
     const ALL: [ParameterType; 4] =
         [ParameterType::Text, ParameterType::Number, ParameterType::Boolean, ParameterType::Time];
 
-    /// Its name in a file's header.
+    /// Returns its name in a file's header.
     pub fn as_str(self) -> &'static str {
         match self {
             ParameterType::Text => "text",
@@ -38,12 +38,12 @@ impl ParameterType {
         ParameterType::ALL.into_iter().find(|known| known.as_str() == name)
     }
 
-    /// The names of all types, for messages.
+    /// Returns the names of all types, for messages.
     pub(super) fn names() -> String {
         ParameterType::ALL.map(ParameterType::as_str).join(", ")
     }
 
-    /// Reads a value of this type; `None` where `text` is none.
+    /// Reads a value of this type; returns `None` if `text` is not one.
     pub(super) fn read(self, text: &str) -> Option<ParameterValue> {
         match self {
             ParameterType::Text => Some(ParameterValue::Text(text.to_owned())),
@@ -58,12 +58,12 @@ impl ParameterType {
     }
 }
 
-/// A day or a point in time that SQL reads as a timestamp.
+/// Whether a text is a day or a point in time that SQL reads as a timestamp.
 pub(super) fn is_time(text: &str) -> bool {
     text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::Date>().is_ok()
 }
 
-/// A value that is put in the place of `$name`, as a value: never as SQL.
+/// A value that replaces `$name`: always a value, never SQL.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ParameterValue {
@@ -83,7 +83,7 @@ impl ParameterValue {
         serde_json::from_str(text.trim()).ok().filter(is_finite).map(ParameterValue::Number)
     }
 
-    /// The value of a parameter that no file declares: what is written in JSON is that, and all else is text.
+    /// Reads the value of a parameter that no file declares: JSON as JSON, anything else as text.
     pub(super) fn guess(text: &str) -> Self {
         match serde_json::from_str(text) {
             Ok(serde_json::Value::Null) => ParameterValue::Null,
@@ -111,12 +111,12 @@ impl std::fmt::Display for ParameterValue {
 pub struct Parameter {
     /// Its name: `$name` in the SQL, `--param name=…` on the command line.
     pub name: String,
-    /// What kind of value it takes.
+    /// The type of its value.
     #[serde(rename = "type")]
     pub value_type: ParameterType,
-    /// The value that it has where none is given; without one it must be given.
+    /// The default value. Without it the parameter must be given.
     pub default: Option<ParameterValue>,
-    /// What it says.
+    /// Its description.
     pub doc: String,
 }
 
@@ -131,11 +131,11 @@ impl std::fmt::Display for Parameter {
     }
 }
 
-/// The values of `parameters`: what was given, read as its type, and defaults for the rest. `query` names the query in
-/// messages.
+/// Returns the values of `parameters`: the given ones, read by type, and defaults for the rest. `query` names the query
+/// in messages.
 ///
-/// Fails with [`crate::error::ErrorKind::Input`] and the list of parameters for a name that is none of them, a value of
-/// the wrong type, and one that is missing.
+/// Fails with [`crate::error::ErrorKind::Input`] and the list of parameters for an unknown name, a value of the wrong
+/// type, and a missing value.
 pub(super) fn values_of(
     query: &str,
     parameters: &[Parameter],

@@ -12,17 +12,17 @@ use super::binding::BoundSql;
 use super::parameter::{ParameterValue, is_time};
 use crate::error::{Error, Result};
 
-/// A key: what the first columns of a view are compared with.
+/// A key, which is compared with the first columns of a view.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Key {
-    /// A value for the first column, whatever the others hold.
+    /// A value for the first column. The others may hold anything.
     First(Value),
     /// A value for each column from the first on.
     Parts(Vec<Value>),
 }
 
 impl Key {
-    /// Reads a key: JSON, or a bare text. A JSON list has a value for each column.
+    /// Reads a key: JSON or a bare text. A JSON list has a value for each column.
     pub fn parse(text: &str) -> Key {
         match serde_json::from_str(text) {
             Ok(Value::Array(parts)) => Key::Parts(parts),
@@ -55,27 +55,27 @@ impl Key {
     }
 }
 
-/// What of a view is asked for. By default all of it, in the order of its key.
+/// The rows of a view to return. By default all of them, in the order of the view's key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Selection {
     /// Rows that begin with this key.
     pub key: Option<Key>,
     /// Rows that begin with one of these.
     pub keys: Option<Vec<Key>>,
-    /// Rows from this key on, in the order that is asked for.
+    /// Rows from this key on, in the selected order.
     pub start_key: Option<Key>,
-    /// Rows up to this key, in the order that is asked for. A single value takes all rows that begin with it; a list
-    /// that is shorter than the view's key ends before them, as in CouchDB.
+    /// Rows up to this key, in the selected order. A single value includes all rows that begin with it; a list that is
+    /// shorter than the view's key ends before them, as in CouchDB.
     pub end_key: Option<Key>,
-    /// The order turned round.
+    /// Whether the order is reversed.
     pub descending: bool,
-    /// Rows to leave out at the start.
+    /// Rows to skip at the start.
     pub skip: Option<u64>,
-    /// Most rows.
+    /// The most rows to return.
     pub limit: Option<u64>,
-    /// How many columns of the key make a group; the rows of each are counted.
+    /// How many columns of the key make a group; the rows of each group are counted.
     pub group_level: Option<usize>,
-    /// Whether to count the rows, all in one group if there is no group level.
+    /// Whether to count the rows, in one group if there is no group level.
     pub reduce: bool,
 }
 
@@ -87,7 +87,7 @@ pub(in super::super) struct ViewColumn {
     pub(in super::super) nullable: bool,
 }
 
-/// What a column holds, as far as keys can be compared with it.
+/// The type of a column, as far as keys can be compared with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum ColumnKind {
     Text,
@@ -99,7 +99,7 @@ pub(in super::super) enum ColumnKind {
 }
 
 impl ViewColumn {
-    /// A column as the engine has it.
+    /// Makes a view column from the engine's field.
     pub(in super::super) fn of(field: &Field) -> Self {
         let kind = match field.data_type() {
             DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => ColumnKind::Text,
@@ -112,7 +112,7 @@ impl ViewColumn {
     }
 }
 
-/// How a row's key is compared.
+/// The comparison of a row's key with a given key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comparison {
     Equal,
@@ -120,7 +120,8 @@ enum Comparison {
     AtMost,
 }
 
-/// The statement that answers `selection` of `view`, which SQL calls `relation`. `columns` are all of the view's.
+/// Makes the statement that returns `selection` of `view`, which SQL calls `relation`. `columns` are all columns of the
+/// view.
 ///
 /// Fails with [`crate::error::ErrorKind::Input`] for a key that has more values than the view's key, and for a value
 /// that cannot be compared with its column.
@@ -183,7 +184,7 @@ pub(in super::super) fn select_from_view(
         sql.push_str(&format!("\noffset {skip}"));
     }
     let mut values = conditions.values;
-    // A condition that cannot hold drops what it was made of.
+    // A condition that cannot hold drops its parts, so their values are unused.
     values.retain(|name, _| names_parameter(&sql, name));
     Ok(BoundSql { sql, values })
 }
@@ -193,7 +194,7 @@ fn names_parameter(sql: &str, name: &str) -> bool {
     sql.split('$').skip(1).any(|rest| rest.split(|letter| !is_part(letter)).next() == Some(name))
 }
 
-/// The columns that rows are ordered by: the key, then what else is short enough to tell rows of one key apart.
+/// Returns the columns that rows are ordered by: the key, then the other short columns, which order rows of one key.
 fn order(shown: &[&ViewColumn], key: &[&ViewColumn], descending: bool) -> Vec<String> {
     let is_document = |column: &ViewColumn| column.name.ends_with("json") || column.kind == ColumnKind::Other;
     let of_key = shown.iter().filter(|column| key.contains(column));
@@ -207,16 +208,16 @@ fn order(shown: &[&ViewColumn], key: &[&ViewColumn], descending: bool) -> Vec<St
     of_key.chain(others).map(|column| direction(&column)).collect()
 }
 
-/// A name as SQL takes it: bare if that means the same.
+/// Quotes a name for SQL, unless the bare name means the same.
 pub(in super::super) fn quoted(name: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
     let is_bare = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.chars().all(is_plain);
-    // Words of SQL that columns of views are called.
+    // SQL keywords that are names of view columns.
     let is_reserved = matches!(name, "user" | "type" | "year" | "month" | "day" | "key" | "value" | "order" | "group");
     if is_bare && !is_reserved { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-/// Makes conditions, and keeps the values that they name.
+/// Makes conditions, and collects the values that they name.
 struct Conditions<'a> {
     view: &'a str,
     key: &'a [&'a ViewColumn],
@@ -224,7 +225,7 @@ struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
-    /// The condition that a row's key compares so with `wanted`.
+    /// Makes the condition that a row's key has this comparison with `wanted`.
     fn of(&mut self, wanted: &Key, comparison: Comparison) -> Result<String> {
         let parts = wanted.parts();
         if parts.len() > self.key.len() {
@@ -233,7 +234,7 @@ impl Conditions<'_> {
                 .hint(format!("its key: {}", names.join(", "))));
         }
         let mut condition = match (comparison, wanted) {
-            // A row whose key goes on behind a list is above it.
+            // A row whose key continues after a list is above the list.
             (Comparison::AtMost, Key::Parts(parts)) if parts.len() < self.key.len() => "false".to_owned(),
             _ => "true".to_owned(),
         };
@@ -248,7 +249,7 @@ impl Conditions<'_> {
         let value = match (column.kind, part) {
             (_, Value::Null) => return Ok(Part::Null),
             (ColumnKind::Text, Value::String(text)) => ParameterValue::Text(text.clone()),
-            // A bare 2020 or true is JSON's, and the column may well hold such texts.
+            // A bare 2020 or true parses as JSON, but the column may hold such texts.
             (ColumnKind::Text, Value::Number(_) | Value::Bool(_)) => ParameterValue::Text(part.to_string()),
             (ColumnKind::Number, Value::Number(number)) => ParameterValue::Number(number.clone()),
             (ColumnKind::Boolean, Value::Bool(value)) => ParameterValue::Boolean(*value),
@@ -285,7 +286,7 @@ enum Part {
 }
 
 impl Part {
-    /// The condition that a column and those behind it compare so; `rest` is that of those behind it.
+    /// Makes the condition for a column and the columns after it; `rest` is the condition for those after it.
     fn then(&self, column: &str, nullable: bool, comparison: Comparison, rest: String) -> String {
         let or_null = |condition: String| match nullable {
             true => format!("{column} is null or {condition}"),
@@ -332,7 +333,7 @@ impl ColumnKind {
     }
 }
 
-/// The place of a value's type in CouchDB's order.
+/// Returns the place of a value's type in CouchDB's order.
 fn rank(value: &Value) -> u8 {
     match value {
         Value::Null => 0,

@@ -15,8 +15,8 @@ use crate::query::statement;
 /// The value that every view may name: the base URL of the origin's documents.
 pub(super) const REGISTRY_URL: &str = "registry_url";
 
-/// The view as a table of `origin`, whose documents come from `registry_url`. Names in it without a schema are the
-/// origin's.
+/// Plans the view as a table of `origin`, whose documents come from `registry_url`. Names without a schema belong to
+/// the origin.
 pub(in super::super) async fn plan_view(
     mut state: SessionState,
     view: &NamedQuery,
@@ -30,7 +30,7 @@ pub(in super::super) async fn plan_view(
     Ok(ViewTable::new(plan, Some(view.sql.clone())))
 }
 
-/// The one statement of a view's file.
+/// Parses the one statement of a view's file.
 ///
 /// Fails with [`crate::error::ErrorKind::Input`] as [`statement::parse`] does, and for a parameter.
 pub(in super::super) fn statement_of(sql: &str, registry_url: &str) -> Result<Statement> {

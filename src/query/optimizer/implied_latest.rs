@@ -1,8 +1,8 @@
-//! Reads only the rows of latest versions where a join with `packages` asks for no others.
+//! Reads only the rows of latest versions if a join with `packages` selects no others.
 //!
-//! `join packages p on v.name = p.name and v.version = p.latest` is how people ask for them, and how they must ask other
-//! engines. Each such row has `is_latest`, as both come from one document, so that is looked at first: it takes a bit a
-//! row, and leaves one row of twenty for which names and versions are read and compared.
+//! People ask for them with `join packages p on v.name = p.name and v.version = p.latest`, and other engines need that
+//! form. Each such row has `is_latest`, because both come from one document. So this rule filters by `is_latest` first:
+//! the column takes a bit a row, and leaves one row of twenty of which names and versions are read and compared.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl OptimizerRule for ImpliedLatest {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Join(mut join) = plan else { return Ok(Transformed::no(plan)) };
         let mut changed = false;
-        // Where nulls count, rows that match nothing may.
+        // If nulls equal nulls, a row that is dropped here might match.
         if join.null_equality == NullEquality::NullEqualsNothing && !join.null_aware {
             let pairs = join.on.iter().filter_map(|(left, right)| Some((left.try_as_col()?, right.try_as_col()?)));
             let pairs: Vec<(&Column, &Column)> = pairs.collect();
@@ -50,7 +50,7 @@ impl OptimizerRule for ImpliedLatest {
     }
 }
 
-/// Whether a join gives the same without those rows of its left side that match none of the right.
+/// Whether a join returns the same without the rows of its left side that match none of the right.
 fn drops_left(join: JoinType) -> bool {
     matches!(
         join,
@@ -63,13 +63,13 @@ fn drops_left(join: JoinType) -> bool {
     )
 }
 
-/// The same of its right side.
+/// Whether a join returns the same without the rows of its right side that match none of the left.
 fn drops_right(join: JoinType) -> bool {
     drops_left(join.swap())
 }
 
-/// The way from `side` to the scan of versions of which only the latest can match, if there is one and it reads others
-/// still. `pairs` are the columns that must be equal, those of `side` first.
+/// Finds the path from `side` to a scan of versions of which only the latest can match and which still reads others.
+/// `pairs` are the columns that must be equal, those of `side` first.
 fn latest_only<'p>(
     side: &LogicalPlan,
     packages_side: &LogicalPlan,
@@ -91,15 +91,15 @@ fn latest_only<'p>(
     same_name.map(|(one, _)| one.path.clone())
 }
 
-/// The column of a shard that a column of a plan is.
+/// The shard's column that a plan's column comes from.
 struct Source {
     table: Arc<ShardTable>,
     column: String,
-    /// The children to take from the plan to the scan.
+    /// The child to take at each step from the plan to the scan.
     path: Vec<usize>,
 }
 
-/// Where a column comes from, if it comes unchanged, and if a row that is missing there only makes rows missing here.
+/// Finds the source of a column, if the column is unchanged and a row missing at the source only removes rows here.
 fn source_of(plan: &LogicalPlan, column: &Column) -> Option<Source> {
     match plan {
         LogicalPlan::TableScan(TableScan { source, fetch: None, .. }) => {
@@ -134,7 +134,7 @@ fn below(child: usize, plan: &LogicalPlan, column: &Column) -> Option<Source> {
     Some(source)
 }
 
-/// The plan with the scan at the end of `path` reading latest versions only.
+/// Returns the plan with the scan at the end of `path` reading latest versions only.
 fn with_latest_only(plan: LogicalPlan, path: &[usize]) -> Result<LogicalPlan> {
     let Some((wanted, rest)) = path.split_first() else {
         let LogicalPlan::TableScan(mut scan) = plan else { return Ok(plan) };

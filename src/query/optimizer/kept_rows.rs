@@ -1,7 +1,8 @@
-//! Keeps what is the same in every round of a recursive statement, instead of reading it anew for each.
+//! Keeps the rows that are the same in every round of a recursive statement, instead of reading them in each round.
 //!
-//! `with recursive` runs its recursive part once a round, and the engine runs all of it: tables that it joins are read
-//! and joined again and again. What does not see the rows of the round before is read once here and kept in memory.
+//! `with recursive` runs its recursive part once a round. The engine runs all of it, and so reads and joins its tables
+//! again and again. This rule reads the inputs that do not see the rows of the round before once, and keeps them in
+//! memory.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +28,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt};
 
-/// Puts a [`KeptRowsExec`] wherever a recursive part begins to be the same in every round.
+/// Inserts a [`KeptRowsExec`] above each largest input of a recursive part that is the same in every round.
 #[derive(Debug)]
 pub(super) struct KeepRows;
 
@@ -51,7 +52,7 @@ impl PhysicalOptimizerRule for KeepRows {
     }
 }
 
-/// `plan`, which sees the rows of the round before, with what does not see them kept.
+/// Returns `plan`, which sees the rows of the round before, with the inputs kept that do not see them.
 fn keep_below(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let keep = |child: &Arc<dyn ExecutionPlan>| -> Result<Arc<dyn ExecutionPlan>> {
         if sees_the_round_before(child)? {
@@ -68,8 +69,8 @@ fn keep_below(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     collect_the_round_before(Arc::clone(plan).replace_children(children, options)?)
 }
 
-/// An inner join that makes its hash table, which it does anew in each round, of the few rows of the round before and
-/// not of all that are kept.
+/// Makes an inner join build its hash table from the few rows of the round before, not from all kept rows. The join
+/// builds the table again in each round.
 fn collect_the_round_before(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let Some(join) = plan.downcast_ref::<HashJoinExec>().filter(|join| *join.join_type() == JoinType::Inner) else {
         return Ok(plan);
@@ -85,12 +86,12 @@ fn sees_the_round_before(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     plan.exists(|node| Ok(node.is::<WorkTableExec>()))
 }
 
-/// Gives the rows of its input each time it runs, and runs the input once. It tells the optimizer nothing of their
-/// number, so that no join is turned round for it.
+/// Returns the rows of its input each time it runs, and runs the input once. It does not report their number to the
+/// optimizer, so the optimizer does not swap a join for it.
 #[derive(Debug)]
 struct KeptRowsExec {
     input: Arc<dyn ExecutionPlan>,
-    /// For each partition what was kept. Copies of the node, one of which is made for each round, share it.
+    /// The kept rows of each partition. The copies of the node, one for each round, share them.
     kept: Arc<[Mutex<Kept>]>,
 }
 
@@ -100,10 +101,10 @@ enum Kept {
     Nothing,
     Rows {
         rows: Arc<[RecordBatch]>,
-        /// Held as long as they are.
+        /// Held as long as the rows.
         _memory: MemoryReservation,
     },
-    /// There are more than the session's memory holds, so the input is read in each round.
+    /// The session's memory does not hold the rows, so the input is read in each round.
     TooMany,
 }
 
@@ -184,7 +185,7 @@ impl ExecutionPlan for KeptRowsExec {
     }
 }
 
-/// Reads all rows and keeps them; where they are too many for `memory`, gives what was read and the rest.
+/// Reads all rows and keeps them. If they are too many for `memory`, it returns the rows read so far and the rest.
 async fn read(
     mut input: SendableRecordBatchStream,
     kept: Arc<[Mutex<Kept>]>,
@@ -207,7 +208,7 @@ async fn read(
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.chain(input))))
 }
 
-/// The batch with its texts copied together: as they were read, a few of them hold all of the page that they stood in.
+/// Copies the texts of a batch together. As they were read, a few texts hold the whole page that they come from.
 fn own_texts(batch: &RecordBatch) -> Result<RecordBatch> {
     let own = |column: &ArrayRef| -> ArrayRef {
         match column.data_type() {

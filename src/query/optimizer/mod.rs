@@ -1,4 +1,4 @@
-//! What this lake's engine knows beyond DataFusion's optimizer: rules that change how a statement runs, never its rows.
+//! Optimizer rules beyond DataFusion's own. They change how a statement runs, never its rows.
 
 mod implied_latest;
 mod kept_rows;
@@ -12,9 +12,9 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use implied_latest::ImpliedLatest;
 use kept_rows::KeepRows;
 
-/// Adds the rules to those of the engine.
+/// Adds the rules to the engine's.
 pub(super) fn with_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
-    // Before all others: a filter that changes from round to round must not have gone below rows that are kept.
+    // The rule comes before all others: no filter that changes from round to round may be below kept rows.
     let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(KeepRows)];
     physical.extend(PhysicalOptimizer::new().rules);
     builder.with_optimizer_rule(Arc::new(ImpliedLatest)).with_physical_optimizer_rules(physical)

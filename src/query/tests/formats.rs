@@ -1,4 +1,4 @@
-//! Each format's bytes, for texts, numbers, times, lists and nulls, for no rows and for a reader that goes away.
+//! Each format's bytes for texts, numbers, times, lists and nulls, for no rows, and for a reader that closes the pipe.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -126,7 +126,7 @@ async fn columns_of_one_name_all_arrive() {
     assert_eq!(TestLake::small().rows(sql).await, [json!({"name": "b", "name_2": "b"})]);
 }
 
-/// A sink that takes some bytes and then fails in one way; it says what it took.
+/// A sink that takes some bytes and then fails in one way. It records the bytes.
 struct Limited {
     room: usize,
     kind: io::ErrorKind,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::lake::TestLake;
 use crate::table::TableKind;
 
-/// A lake in which `b`, `c` and `e` depend on `a`, `d` on both `b` and `c`, and `a` on `d`: a circle.
+/// Makes a lake in which `b`, `c` and `e` depend on `a`, `d` on both `b` and `c`, and `a` on `d`: a cycle.
 fn circle() -> TestLake {
     let lake = TestLake::empty();
     let edge = |name: &str, dependency: &str, kind: &str, is_latest: bool| json!({"name": name, "version": "1.0.0", "is_latest": is_latest, "kind": kind, "dependency": dependency, "requirement": "^1.0.0"});

@@ -1,4 +1,4 @@
-//! A lake of two origins and a few shards, written with the parquet crate alone, and short ways to ask it.
+//! A lake of two origins and a few shards, written with the parquet crate alone, and short functions that query it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ impl TestLake {
         TestLake { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Packages `a` to `d` of npm in two shards a table, and `b` of a mirror.
+    /// Makes packages `a` to `d` of npm in two shards a table, and `b` of a mirror.
     pub(super) fn small() -> Self {
         let lake = TestLake::empty();
         lake.put(
@@ -104,12 +104,12 @@ impl TestLake {
         Session::open(Arc::new(LocalFileSystem::new()), &root, &info, options).unwrap()
     }
 
-    /// The rows as JSON.
+    /// Returns the rows as JSON.
     pub(super) async fn rows(&self, sql: &str) -> Vec<Value> {
         serde_json::from_str(&self.text(sql, Format::Json).await).unwrap()
     }
 
-    /// The result as text.
+    /// Returns the result as text.
     pub(super) async fn text(&self, sql: &str, format: Format) -> String {
         String::from_utf8(self.bytes(sql, format).await).unwrap()
     }
@@ -121,7 +121,7 @@ impl TestLake {
         out
     }
 
-    /// The error of a statement, met before its first row or after.
+    /// Returns the error of a statement, before its first row or after.
     pub(super) async fn error(&self, sql: &str) -> Error {
         let ran: Result<Vec<RecordBatch>> = async { self.session().query(sql).await?.try_collect().await }.await;
         match ran {
@@ -131,7 +131,7 @@ impl TestLake {
     }
 }
 
-/// Rows with something in every column that must have something.
+/// Makes rows with a value in every column that is not nullable.
 fn filled(kind: TableKind, rows: &[Value]) -> Vec<Value> {
     let fill = |row: &Value| {
         let mut row = row.clone();

@@ -1,4 +1,4 @@
-//! What is said about wrong statements and broken lakes.
+//! The errors for wrong statements and broken lakes.
 
 use futures::TryStreamExt;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The promises of the room, each asked of a small lake that the test writes itself.
+//! Tests of the module's guarantees, each on a small lake that the test writes itself.
 #![allow(clippy::unwrap_used)]
 
 mod formats;

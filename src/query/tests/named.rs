@@ -1,4 +1,4 @@
-//! Views and reports, asked of a small lake.
+//! Views and reports on a small lake.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,12 +1,12 @@
-//! What our own rules of the optimizer change, and what they must not.
+//! What the optimizer rules change, and what they must not change.
 
 use serde_json::{Value, json};
 
 use super::lake::TestLake;
 use crate::table::TableKind;
 
-/// Packages `a` to `e`, of which `b`, `c` and `d` need the one before them by their latest version, and `e` did by an
-/// older one.
+/// Makes packages `a` to `e`. The latest versions of `b`, `c` and `d` depend on the package before them. The latest
+/// version of `e` has no dependency, but an older one has.
 fn chain() -> TestLake {
     let lake = TestLake::empty();
     let versions = [("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("d", "1"), ("e", "1"), ("e", "2")];

@@ -1,4 +1,4 @@
-//! What statements answer, and how little of the lake they read for it.
+//! The results of statements, and how little of the lake they read.
 
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What a person sees, in terminals of several widths.
+//! Tables in terminals of several widths.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What CouchDB's parameters become.
+//! The SQL that CouchDB's parameters become.
 
 use super::*;
 use crate::query::named::QueryKind;
