@@ -1,4 +1,4 @@
-//! What our encoders of a column chunk have in common.
+//! The common trait of our column chunk encoders.
 
 use arrow::array::ArrayRef;
 use bytes::Bytes;
@@ -7,10 +7,10 @@ use zstd::bulk::Compressor;
 
 use crate::error::Result;
 
-/// An encoder of our own for one leaf of a column, a chunk at a time.
+/// An encoder of our own for one leaf column, one chunk at a time.
 pub(super) trait ChunkEncoder: Send {
     /// Adds rows.
     fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()>;
-    /// Ends the chunk: its bytes, and what the row group is to know of it. The next chunk begins.
+    /// Ends the chunk and begins the next one. Returns its bytes and its metadata for the row group.
     fn finish(&mut self, compressor: &mut Compressor<'_>) -> Result<(Bytes, ColumnCloseResult)>;
 }

@@ -1,4 +1,4 @@
-//! The encoder of one column of a table: ours, or for few types the Parquet library's.
+//! The encoder of one table column: our own, or for a few types the Parquet library's.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use super::flat_chunk::FlatChunk;
 use super::text_chunk::TextChunk;
 use crate::error::{Context, Error, ErrorKind, Result};
 
-/// The encoder of one column of the schema.
+/// Encodes one column of the schema.
 pub(super) enum ColumnEncoder {
-    /// Our encoder of each of its leaves.
+    /// Our encoders, one for each leaf.
     Own(Vec<Box<dyn ChunkEncoder>>),
-    /// The library's.
+    /// The library's encoders.
     Library(LibraryColumn),
 }
 
@@ -29,18 +29,18 @@ pub(super) enum ColumnEncoder {
 pub(super) struct LibraryColumn {
     field: FieldRef,
     leaf_count: usize,
-    /// The encoder of each leaf, made anew for each row group.
+    /// The encoder of each leaf, created again for each row group.
     leaves: Vec<ArrowColumnWriter>,
-    /// The library looks whether a page is full only between two writes, so each but a row group's last has this many
-    /// rows.
+    /// The library checks only between two writes whether a page is full. So each write has this many rows, except the
+    /// last one of a row group.
     write_rows: usize,
-    /// Rows that are not yet so many.
+    /// Rows that wait until there are `write_rows` of them.
     waiting: Vec<ArrayRef>,
     waiting_rows: usize,
 }
 
 impl ColumnEncoder {
-    /// An encoder for the column `field`, whose `leaves` these are.
+    /// Creates an encoder for the column `field` with the given `leaves`.
     pub(super) fn new(field: &FieldRef, leaves: &[ColumnDescPtr], properties: &WriterProperties) -> ColumnEncoder {
         let own = leaves.iter().map(|leaf| own_encoder(field.data_type(), leaf.clone(), properties));
         match own.collect() {
@@ -56,7 +56,7 @@ impl ColumnEncoder {
         }
     }
 
-    /// Takes the library's encoders of this column's leaves from those of a new row group.
+    /// Takes the library's encoders for the leaves of this column from the encoders of a new row group.
     pub(super) fn begin_group(&mut self, library: &mut impl Iterator<Item = ArrowColumnWriter>) {
         match self {
             ColumnEncoder::Own(own) => own.iter().for_each(|_| drop(library.next())),
@@ -123,7 +123,7 @@ impl LibraryColumn {
             return Ok(());
         }
         let rows = concat(&parts).or_error(ErrorKind::Internal, cannot_encode)?;
-        // The library's encoder of texts takes no dictionary.
+        // The library's text encoder does not accept dictionaries.
         let rows = cast(&rows, self.field.data_type()).or_error(ErrorKind::Internal, cannot_encode)?;
         let columns = compute_leaves(&self.field, &rows).or_error(ErrorKind::Internal, cannot_encode)?;
         let mut leaves = self.leaves.iter_mut().zip(&columns);
@@ -136,7 +136,7 @@ impl LibraryColumn {
     }
 }
 
-/// How many columns of the file hold a column of the schema.
+/// Returns the number of leaf columns in the file for a column of the schema.
 pub(super) fn leaf_count(field: &Field) -> usize {
     match field.data_type() {
         DataType::List(item) => leaf_count(item),
@@ -145,7 +145,7 @@ pub(super) fn leaf_count(field: &Field) -> usize {
     }
 }
 
-/// Our encoder for a leaf of a column; `None` where it is left to the library.
+/// Returns our encoder for a leaf of a column; `None` if the library encodes it.
 fn own_encoder(
     data_type: &DataType,
     leaf: ColumnDescPtr,
@@ -170,7 +170,7 @@ fn own_encoder(
     }
 }
 
-/// A list of structs as a list of each of their parts.
+/// Splits a list of structs into one list for each field.
 fn list_parts(array: &ArrayRef) -> Result<Vec<ArrayRef>> {
     let other_type = || Error::internal("a column of lists is of another type");
     let lists = array.as_list_opt::<i32>().ok_or_else(other_type)?;

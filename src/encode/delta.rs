@@ -1,10 +1,10 @@
-//! Parquet's binary packed deltas: whole numbers by their differences, each block with as few bits as it needs.
+//! Parquet's binary packed deltas: integers as differences, each block with the bits that it needs.
 
 use super::bits::{pack, write_varint};
 
-/// Differences in a block, which has a least difference of its own,
+/// The number of differences in a block; each block has its own least difference.
 const BLOCK: usize = 128;
-/// in so many parts, each with a width in bits of its own.
+/// The number of parts in a block; each part has its own bit width.
 const BLOCK_PARTS: usize = 4;
 
 /// Appends `values` to `out`.
@@ -31,7 +31,7 @@ fn encode_block(deltas: &[i64], out: &mut Vec<u8>) {
     out.extend(parts().map(|part| width(part) as u8));
     out.resize(widths_at + BLOCK_PARTS, 0);
     for part in parts() {
-        // A part has as many values as a whole one, the missing ones zeros.
+        // A partial part is padded with zeros to the size of a whole one.
         let size_bytes = BLOCK / BLOCK_PARTS * width(part) as usize / 8;
         pack(part.iter().map(above), width(part), size_bytes, out);
     }
@@ -65,7 +65,7 @@ mod tests {
         (value >> 1) as i64 ^ -((value & 1) as i64)
     }
 
-    /// Reads the values back, as the format's text describes them.
+    /// Reads the values back, following the text of the format.
     fn decode(mut bytes: &[u8]) -> Vec<i64> {
         let bytes = &mut bytes;
         assert_eq!((read_varint(bytes), read_varint(bytes)), (128, 4));

@@ -1,33 +1,33 @@
-//! The dictionary of a column chunk: each different text once, in the order of first appearance.
+//! The dictionary of a column chunk: each distinct text once, in the order of first appearance.
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Memory that what is emptied keeps for each kind of its bytes, for a page of usual size and not for one huge document.
+/// Memory that each emptied buffer keeps: enough for a page of usual size, not for one huge document.
 pub(super) const KEPT_BYTES: usize = 4 << 20;
 
-/// Different texts, each with its place.
+/// Distinct texts, each with its index.
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {
-    /// The texts as a dictionary page has them: four bytes of length before each.
+    /// The texts in the form of a dictionary page: each after its length in four bytes.
     plain: Vec<u8>,
-    /// Where in `plain` each begins and ends, without its length.
+    /// The span of each text in `plain`, without its length.
     spans: Vec<TextSpan>,
-    /// Each text by its hash: its place, and its span once more, which saves a look at memory that is far away.
+    /// A table of the texts by hash: index and span. The span is repeated here to save an access to distant memory.
     places: HashTable<(u32, TextSpan)>,
     hashes: DefaultHashBuilder,
-    /// The text that was asked for last.
+    /// The text of the last look-up.
     last: Option<(u32, TextSpan)>,
 }
 
 type TextSpan = (u32, u32);
 
 impl Dictionary {
-    /// The place of `text`, and whether it is new.
+    /// Returns the index of `text`, and whether it is new.
     #[inline]
     pub(super) fn place_of(&mut self, text: &[u8]) -> (u32, bool) {
-        // Rows that follow each other often say the same.
+        // Consecutive rows often have the same text.
         let Dictionary { plain, spans, places, hashes, last } = self;
         if let Some((place, span)) = *last
             && span_text(plain, span) == Some(text)
@@ -50,23 +50,23 @@ impl Dictionary {
         (place, true)
     }
 
-    /// The text at a place.
+    /// Returns the text at an index.
     #[inline]
     pub(super) fn get(&self, place: u32) -> Option<&[u8]> {
         span_text(&self.plain, *self.spans.get(place as usize)?)
     }
 
-    /// How many different texts there are.
+    /// Returns the number of distinct texts.
     pub(super) fn count(&self) -> u32 {
         self.spans.len() as u32
     }
 
-    /// The body of the dictionary page.
+    /// Returns the body of the dictionary page.
     pub(super) fn plain(&self) -> &[u8] {
         &self.plain
     }
 
-    /// Empties it; its memory is kept, but for what one huge text took.
+    /// Empties the dictionary. Keeps its memory, except that of a huge text.
     pub(super) fn clear(&mut self) {
         self.plain.clear();
         self.plain.shrink_to(KEPT_BYTES);

@@ -1,6 +1,6 @@
-//! One column chunk of numbers, times, or true and false under way.
+//! A column chunk of numbers, times or booleans under construction.
 //!
-//! A page is encoded as a whole when its rows are complete: until then its values are only copied.
+//! A page is encoded when its rows are complete; until then its values are only copied.
 
 use std::hash::Hash;
 use std::ops::Range;
@@ -23,25 +23,25 @@ use super::pages::{ChunkPages, DataPage};
 use super::{delta, runs};
 use crate::error::{Context, Error, ErrorKind, Result};
 
-/// A kind of value that all have the same size.
+/// A type whose values all have the same size.
 pub(super) trait FlatValue: Copy + Default + Ord + Hash + Send + 'static {
-    /// The values of an array, nulls among them.
+    /// The values of an array, including nulls.
     type Values;
-    /// Whether a dictionary and differences are for them.
+    /// Whether the type can be encoded with dictionaries and differences.
     const IS_NUMBER: bool;
-    /// Views an array; `None` if it holds something else.
+    /// Views an array; `None` if it has another type.
     fn values(array: &dyn Array) -> Option<Self::Values>;
-    /// Appends values that follow each other, none of them null.
+    /// Appends consecutive values, none of them null.
     fn append(values: &Self::Values, rows: Range<usize>, out: &mut Vec<Self>);
-    /// Appends values to a page's or dictionary's body.
+    /// Appends values to the body of a page or dictionary.
     fn write_plain(values: &[Self], out: &mut Vec<u8>);
     /// Appends numbers as differences.
     fn write_deltas(values: &[Self], out: &mut Vec<u8>);
-    /// The statistics of values between `bounds`.
+    /// Returns the statistics of values within `bounds`.
     fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics;
 }
 
-/// Numbers and points in time.
+/// Numbers and timestamps.
 impl FlatValue for i64 {
     type Values = ScalarBuffer<i64>;
     const IS_NUMBER: bool = true;
@@ -75,7 +75,7 @@ impl FlatValue for i64 {
     }
 }
 
-/// True and false.
+/// Booleans.
 impl FlatValue for bool {
     type Values = BooleanBuffer;
     const IS_NUMBER: bool = false;
@@ -94,7 +94,7 @@ impl FlatValue for bool {
         out.extend(values.chunks(8).map(byte));
     }
 
-    /// Never asked for.
+    /// Never called.
     fn write_deltas(_: &[bool], _: &mut Vec<u8>) {}
 
     fn statistics(bounds: Option<(bool, bool)>, nulls: u64) -> Statistics {
@@ -103,27 +103,27 @@ impl FlatValue for bool {
     }
 }
 
-/// A chunk under way.
+/// A chunk under construction.
 pub(super) struct FlatChunk<T> {
     descriptor: ColumnDescPtr,
     encoding: Encoding,
     page_rows: usize,
     pages: ChunkPages,
     dictionary: FlatDictionary<T>,
-    /// Of all pages so far.
+    /// The bounds of all pages so far.
     bounds: Option<(T, T)>,
     nulls: u64,
-    /// Rows of the page under way, their values, and, where there may be nulls, which rows have one.
+    /// The current page: its rows, its values, and, if there can be nulls, which rows have a value.
     rows: usize,
     values: Vec<T>,
     definitions: Levels,
-    /// Kept between pages for their memory alone.
+    /// Kept between pages only to reuse the memory.
     places: Vec<u32>,
     body: Vec<u8>,
 }
 
 impl<T: FlatValue> FlatChunk<T> {
-    /// An encoder for a column of `properties`; `None` for an encoding or a nesting that is left to the library.
+    /// Creates an encoder for a column of `properties`; `None` if the library handles its encoding or nesting.
     pub(super) fn new(descriptor: ColumnDescPtr, properties: &WriterProperties) -> Option<FlatChunk<T>> {
         let path = descriptor.path();
         let compression = properties.compression(path);
@@ -154,7 +154,7 @@ impl<T: FlatValue> FlatChunk<T> {
         })
     }
 
-    /// Adds rows to the page, which has room for them.
+    /// Adds rows to the page; it must have space for them.
     fn add(&mut self, values: &T::Values, array: &dyn Array, rows: Range<usize>) {
         self.rows += rows.len();
         match array.nulls().filter(|nulls| nulls.null_count() > 0) {
@@ -253,8 +253,8 @@ impl<T: FlatValue> ChunkEncoder for FlatChunk<T> {
     }
 }
 
-/// The different values of a chunk in the order of first appearance. A row group has too few rows for it to outgrow
-/// what readers take.
+/// The distinct values of a chunk in the order of first appearance. A row group has too few rows to exceed the size
+/// that readers accept.
 #[derive(Default)]
 struct FlatDictionary<T> {
     values: Vec<T>,
@@ -266,7 +266,7 @@ impl<T: FlatValue> FlatDictionary<T> {
     #[inline]
     fn place_of(&mut self, value: T) -> u32 {
         let FlatDictionary { values, places, last } = self;
-        // Rows that follow each other often say the same.
+        // Consecutive rows often have the same value.
         if values.get(*last as usize) != Some(&value) {
             *last = *places.entry(value).or_insert_with(|| {
                 values.push(value);

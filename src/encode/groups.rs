@@ -1,23 +1,23 @@
-//! Where row groups end: at names that a hash selects, so that a change moves few ends, and a row group without a change
-//! is the one of before, byte for byte.
+//! Places the ends of row groups at names that a hash selects. So a change moves few ends, and an unchanged row group
+//! has the same bytes as before.
 //!
-//! An end depends on the rows since the last end alone, and on whether the next row has another name. So a merge may copy
-//! a row group whose rows did not change wherever the last end is its beginning.
+//! An end depends only on the rows since the last end, and on whether the next row has another name. So a merge can
+//! copy a row group with unchanged rows whenever the last end is at its beginning.
 
 use twox_hash::XxHash64;
 
-/// The size that row groups have in the mean, as a weight: that of a row is 1, that of a document its bytes and
-/// [`DOCUMENT_WEIGHT`].
+/// The mean size of row groups as a weight: a row weighs 1, a document weighs its bytes plus [`DOCUMENT_WEIGHT`].
 ///
-/// A name is selected with a chance of its own weight in `spacing`, so that selected names are `spacing` apart in the mean,
-/// whatever names weigh. A row group ends after the first selected name from `least` on, after any name from `most` on, and
-/// within a name at `limit`. Sizes differ little: a changed name most likely lies in a large row group.
+/// The chance of a name to be selected is its weight divided by `spacing`. So the mean distance between selected names
+/// is `spacing`, whatever the weight of a name. A row group ends after the first selected name from `least` on, after
+/// any name from `most` on, and within a name at `limit`. Sizes differ little, because a changed name is most likely in
+/// a large row group.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GroupSize {
     pub(super) target: u64,
 }
 
-/// The weight of a document beside its bytes, so that a row group of small ones has not too many rows.
+/// The weight of a document in addition to its bytes. It limits the rows of a row group of small documents.
 pub(super) const DOCUMENT_WEIGHT: u64 = 4 << 10;
 
 impl GroupSize {
@@ -38,13 +38,13 @@ impl GroupSize {
     }
 }
 
-/// The row group under way, as far as its end depends on it.
+/// The part of the current row group's state that determines its end.
 #[derive(Debug)]
 pub(super) struct GroupCutter {
     size: GroupSize,
     /// The name of the last row.
     name: String,
-    /// The weight of its rows in this row group.
+    /// The weight of this name's rows in this row group.
     name_weight: u64,
     group_weight: u64,
 }
@@ -54,7 +54,7 @@ impl GroupCutter {
         GroupCutter { size, name: String::new(), name_weight: 0, group_weight: 0 }
     }
 
-    /// Takes the name of the rows that follow. Returns whether the row group ends before them.
+    /// Takes the name of the next rows. Returns whether the row group ends before them.
     pub(super) fn begin_name(&mut self, name: &str) -> bool {
         if self.name_weight > 0 && self.name == name {
             return false;
@@ -70,7 +70,7 @@ impl GroupCutter {
         is_end
     }
 
-    /// Takes a row of the name. Returns whether the row group ends after it, in the midst of the name.
+    /// Takes a row of the name. Returns whether the row group ends after it, within the name.
     #[inline]
     pub(super) fn add_row(&mut self, weight: u64) -> bool {
         self.name_weight += weight;
@@ -90,7 +90,7 @@ impl GroupCutter {
 
     fn is_last_name_selected(&self) -> bool {
         let hash = XxHash64::oneshot(0, self.name.as_bytes());
-        // Evenly spread over the numbers below the spacing.
+        // The hash, spread evenly over the numbers below the spacing.
         let place = (u128::from(hash) * u128::from(self.size.spacing())) >> u64::BITS;
         place < u128::from(self.name_weight)
     }
@@ -102,7 +102,7 @@ mod tests {
 
     const SIZE: GroupSize = GroupSize { target: 1_000 };
 
-    /// The weights of the row groups of names with so many rows each.
+    /// Returns the weights of the row groups for names with the given numbers of rows.
     fn groups(names: impl IntoIterator<Item = (String, u64)>) -> Vec<u64> {
         let mut cutter = GroupCutter::new(SIZE);
         let mut groups = vec![0];

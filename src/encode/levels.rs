@@ -1,4 +1,4 @@
-//! Definition or repetition levels of one page: how deep each value, null or empty list stands.
+//! Definition or repetition levels of one page: the nesting depth of each value, null or empty list.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use arrow::util::bit_iterator::BitSliceIterator;
 
 use super::runs;
 
-/// The runs of rows that have a value, in order, within `rows`.
+/// Returns the runs of rows that have a value, in order, within `rows`.
 pub(super) fn valid_runs<'a>(
     nulls: &'a NullBuffer,
     rows: &Range<usize>,
@@ -17,7 +17,7 @@ pub(super) fn valid_runs<'a>(
     runs.map(move |(start, end)| first + start..first + end)
 }
 
-/// Levels, as runs: nearly all follow one of their kind.
+/// Levels as runs: most levels equal the one before.
 #[derive(Debug, Default)]
 pub(super) struct Levels {
     runs: Vec<(u32, usize)>,
@@ -25,7 +25,7 @@ pub(super) struct Levels {
 }
 
 impl Levels {
-    /// Adds `count` times a level.
+    /// Adds a level `count` times.
     #[inline]
     pub(super) fn push(&mut self, level: u8, count: usize) {
         self.count += count;
@@ -36,12 +36,12 @@ impl Levels {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of levels.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// Appends the levels, up to `greatest`, with their size before them, as pages of the first kind have them.
+    /// Appends the levels, up to `greatest`, after their size, in the form of version 1 data pages.
     pub(super) fn write(&self, greatest: u32, body: &mut Vec<u8>) {
         let start = body.len();
         body.extend_from_slice(&[0; 4]);
@@ -52,7 +52,7 @@ impl Levels {
         }
     }
 
-    /// Empties them; their memory is kept.
+    /// Removes all levels; keeps the memory.
     pub(super) fn clear(&mut self) {
         self.runs.clear();
         self.count = 0;

@@ -1,9 +1,9 @@
-//! The Parquet encoder: batches of a table to the bytes of a shard.
+//! The Parquet encoder: turns the batches of a table into the bytes of a shard.
 //!
-//! Not here: the columns of a table (`table/`), reading a shard back and the merge of an update (`shard/`), and where
-//! the bytes go (`store/`). No I/O of its own: the caller gives the sink.
+//! Not here: the columns of a table (`table/`), reading a shard and the merge of an update (`shard/`), and storing the
+//! bytes (`store/`). The module does no I/O: the caller provides the sink.
 //!
-//! The Parquet library's own encoder takes 2.1 times the processor time for the same batches without raw documents, and 1.2
+//! For the same batches the Parquet library's encoder takes 2.1 times the processor time without raw documents, and 1.2
 //! times for raw documents (`benches/runs/2026-11-28-update.md`).
 
 mod bits;

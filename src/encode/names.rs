@@ -1,4 +1,4 @@
-//! The column `name` of a batch: one text for each row, or a dictionary of them.
+//! The column `name` of a batch: one text per row, or a dictionary.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use arrow::datatypes::Int32Type;
 
 /// The names of a batch's rows.
 pub enum Names<'a> {
-    /// One for each row.
+    /// One text per row.
     Each(&'a StringArray),
-    /// One for many rows.
+    /// One text for many rows.
     Repeated(TypedDictionaryArray<'a, Int32Type, StringArray>),
 }
 
 impl<'a> Names<'a> {
-    /// The names of `batch`; `None` if it has no column `name` of texts.
+    /// Returns the names of `batch`; `None` if it has no text column `name`.
     pub fn of(batch: &'a RecordBatch) -> Option<Names<'a>> {
         let column = batch.column_by_name("name")?;
         match column.as_dictionary_opt::<Int32Type>().and_then(|names| names.downcast_dict()) {
@@ -23,7 +23,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The name of a row.
+    /// Returns the name of a row.
     #[inline]
     pub fn of_row(&self, row: usize) -> &'a str {
         match self {
@@ -32,7 +32,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The names in the order of the rows, each with its rows.
+    /// Returns the names in the order of the rows, each with its range of rows.
     pub(super) fn runs(&self) -> impl Iterator<Item = (&'a str, Range<usize>)> {
         let rows = match self {
             Names::Each(names) => names.len(),

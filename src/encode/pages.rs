@@ -1,4 +1,4 @@
-//! The pages of one column chunk as they will stand in the file, and what its metadata says of them.
+//! The pages of one column chunk in the form of the file, and their metadata.
 
 use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType};
@@ -18,13 +18,13 @@ use super::dictionary::KEPT_BYTES;
 pub(super) struct DataPage<'a> {
     /// Levels, then values.
     pub(super) body: &'a [u8],
-    /// Of the values.
+    /// The encoding of the values.
     pub(super) encoding: Encoding,
     pub(super) rows: usize,
-    /// Values and nulls; of lists, their items.
+    /// The number of values and nulls; for lists, of their items.
     pub(super) values: usize,
     pub(super) nulls: usize,
-    /// A lower and an upper bound of the values as the column index shows them; `None` where every value is null.
+    /// The bounds of the values for the column index; `None` if every value is null.
     pub(super) bounds: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct ChunkPages {
 }
 
 impl ChunkPages {
-    /// No pages yet. `compression` is that of the pages: zstd, by what `append` is given, or none.
+    /// Creates an empty list of pages. `compression` is zstd, with the compressor that `append` gets, or none.
     pub(super) fn new(descriptor: ColumnDescPtr, compression: Compression, has_statistics: bool) -> Self {
         ChunkPages {
             compression,
@@ -57,7 +57,7 @@ impl ChunkPages {
         }
     }
 
-    /// Takes the pages so far; there are none again. The next chunk is likely to be as large.
+    /// Returns the pages so far and empties the list. Reserves as much memory for the next chunk.
     pub(super) fn take(&mut self) -> Self {
         let mut next = ChunkPages::new(self.descriptor.clone(), self.compression, self.has_statistics);
         next.sink = TrackedWrite::new(Vec::with_capacity(self.sink.bytes_written().min(KEPT_BYTES)));
@@ -94,8 +94,8 @@ impl ChunkPages {
         Ok(())
     }
 
-    /// Ends the chunk: its bytes, and what the row group is to know of it. `dictionary` is the body of its page and how
-    /// many values that has; `statistics` are of all values, where they are kept.
+    /// Ends the chunk. Returns its bytes and its metadata for the row group. `dictionary` is the body of the dictionary
+    /// page and the number of its values. `statistics` are those of all values, if they are kept.
     pub(super) fn finish(
         mut self,
         dictionary: Option<(&[u8], u32)>,
@@ -140,7 +140,7 @@ impl ChunkPages {
             column_index: self.has_statistics.then(|| self.column_index.build()).transpose()?,
             offset_index: Some(self.offset_index.build()),
         };
-        // So far the data pages were placed from zero.
+        // Until now the offsets of the data pages began at zero.
         Ok((Bytes::from(file), close.update_dictionary_location(dictionary_bytes)?))
     }
 }

@@ -1,5 +1,5 @@
-//! How each table is encoded, by the hints of its columns: pieces, encodings, statistics, filters. Changing anything here
-//! changes the bytes of shards, and so is a change of the tool's version.
+//! The encoding of each table, derived from the hints of its columns: row groups, encodings, statistics, filters. Any
+//! change here changes the bytes of shards, and so does a change of the tool's version.
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
@@ -12,11 +12,11 @@ use super::groups::GroupSize;
 use crate::table::{ColumnEncoding, ColumnSpec, ColumnType, SCHEMA_VERSION_KEY, TableKind, schema_version};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
-/// Rows in a data page: what a point lookup decodes of each column.
+/// Rows in a data page: a point look-up decodes this many of each column.
 const PAGE_ROWS: usize = 8_192;
 
-/// Uncompressed bytes in a data page of the documents themselves. Larger ones compress a little better (documents of
-/// one scope repeat each other), but a lookup decompresses one whole.
+/// Uncompressed bytes in a data page of documents. Larger pages compress slightly better (documents of one scope repeat
+/// each other), but a look-up decompresses a whole page.
 const DOCUMENT_PAGE_BYTES: usize = 1 << 20;
 
 /// Returns the size of a table's row groups.
@@ -24,16 +24,18 @@ pub(super) fn group_size(table: TableKind) -> GroupSize {
     GroupSize { target: table.spec().group_size }
 }
 
-/// Returns how many rows the library's encoder is given at once. It looks whether a page is full only between two writes.
+/// Returns the number of rows per write to the library's encoder. It checks only between two writes whether a page is
+/// full.
 fn library_rows(table: TableKind) -> usize {
     if table == TableKind::Packuments { 256 } else { 1_024 }
 }
 
-/// The compressor of a table's columns: zstd at its first level, with a window and a table of what was seen that stay in the
-/// processor's cache, and with longer steps where nothing repeats.
+/// Creates the compressor of a table's columns: zstd at its first level, with a window and a hash table that stay in
+/// the processor's cache, and with longer steps through data that does not repeat.
 ///
-/// Documents are most of the bytes of a lake, and compressing them most of the work of keeping them: a fifth of the time
-/// less for 5 % more bytes. The other tables' columns take a tenth less to encode, for 2 to 5 % more (`benches/runs`).
+/// Documents are most of the bytes of a lake, and compression is most of the work of storing them. These settings take
+/// a fifth less time for 5 % more bytes. The columns of other tables take a tenth less time to encode, for 2 to 5 %
+/// more bytes (`benches/runs`).
 pub(super) fn compressor(table: TableKind) -> std::io::Result<Compressor<'static>> {
     let (window_log, hash_log, min_match, step) = match table {
         TableKind::Packuments => (18, 14, 7, 3),
@@ -52,7 +54,7 @@ pub(super) fn compressor(table: TableKind) -> std::io::Result<Compressor<'static
     Ok(compressor)
 }
 
-/// The writer's settings for a table.
+/// Returns the writer's settings for a table.
 pub(super) fn properties(table: TableKind) -> WriterProperties {
     let group_rows = group_size(table).limit();
     let mut builder = WriterProperties::builder()
@@ -71,7 +73,7 @@ pub(super) fn properties(table: TableKind) -> WriterProperties {
     builder.build()
 }
 
-/// The settings of one column.
+/// Sets the properties of one column.
 fn encoded(mut builder: WriterPropertiesBuilder, column: &ColumnSpec, group_rows: u64) -> WriterPropertiesBuilder {
     for path in leaf_paths(column) {
         if column.is_unique {
@@ -81,7 +83,7 @@ fn encoded(mut builder: WriterPropertiesBuilder, column: &ColumnSpec, group_rows
             builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
         }
         if column.has_filter {
-            // More different values than rows there cannot be; a filter for more would only be folded again.
+            // There cannot be more distinct values than rows; a larger filter would only be folded again.
             builder = builder
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_max_ndv(path.clone(), group_rows);
@@ -98,7 +100,7 @@ fn encoded(mut builder: WriterPropertiesBuilder, column: &ColumnSpec, group_rows
     builder
 }
 
-/// The columns of the file that hold a column of the table.
+/// Returns the columns of the file that hold a column of the table.
 fn leaf_paths(column: &ColumnSpec) -> Vec<ColumnPath> {
     let below =
         |parts: &[&str]| ColumnPath::new([&[column.name], parts].concat().into_iter().map(str::to_owned).collect());
@@ -109,8 +111,8 @@ fn leaf_paths(column: &ColumnSpec) -> Vec<ColumnPath> {
     }
 }
 
-/// Returns the settings for the Parquet library's own writer, which ends row groups itself: our encoders are measured
-/// against it.
+/// Returns the settings for the Parquet library's own writer, which ends row groups itself. Benches compare our
+/// encoders with it.
 pub fn library_properties(table: TableKind) -> WriterProperties {
     let target = usize::try_from(group_size(table).target).ok();
     let (rows, bytes) = if table == TableKind::Packuments { (None, target) } else { (target, None) };

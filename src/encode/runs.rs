@@ -1,11 +1,11 @@
-//! Parquet's hybrid of run lengths and bit packing, in which levels and places in a dictionary are written.
+//! Parquet's hybrid of run lengths and bit packing, which encodes levels and dictionary indexes.
 
 use super::bits::{self, write_varint};
 
-/// Values that are packed together; runs shorter than this are packed as well.
+/// The number of values that are packed together; shorter runs are packed as well.
 const GROUP: usize = 8;
 
-/// How many bits the values up to `greatest` need; at least one.
+/// Returns the number of bits for values up to `greatest`; at least one.
 pub(super) fn bit_width(greatest: u32) -> u32 {
     (u32::BITS - greatest.leading_zeros()).max(1)
 }
@@ -20,7 +20,7 @@ pub(super) fn encode(values: &[u32], bit_width: u32, out: &mut Vec<u8>) {
             continue;
         }
         let run = run_length(values.get(at..).unwrap_or_default(), value);
-        // What is packed before the run ends with a whole group, so the run gives it what is missing.
+        // Packed values before a run must end with a whole group, so the run supplies the missing values.
         let missing = (packed_from..at).len().next_multiple_of(GROUP) - (at - packed_from);
         if run >= missing + GROUP {
             pack(values.get(packed_from..at + missing).unwrap_or_default(), bit_width, out);
@@ -32,7 +32,7 @@ pub(super) fn encode(values: &[u32], bit_width: u32, out: &mut Vec<u8>) {
     pack(values.get(packed_from..).unwrap_or_default(), bit_width, out);
 }
 
-/// How many of `values` come before one that is not `value`: whole blocks first, which are compared in one go.
+/// Returns the number of leading `values` that equal `value`. Compares whole blocks first, each in one step.
 fn run_length(values: &[u32], value: u32) -> usize {
     let is_same = |block: &&[u32]| block.iter().fold(0, |different, other| different | (other ^ value)) == 0;
     let same = values.chunks_exact(2 * GROUP).take_while(is_same).count() * 2 * GROUP;
@@ -40,7 +40,7 @@ fn run_length(values: &[u32], value: u32) -> usize {
     same + rest.iter().take_while(|other| **other == value).count()
 }
 
-/// Appends the values of `runs`, each with how often it comes, as [`encode`] does.
+/// Appends the values of `runs`, each with its number of repetitions, as [`encode`] does.
 pub(super) fn encode_runs(runs: impl IntoIterator<Item = (u32, usize)>, bit_width: u32, out: &mut Vec<u8>) {
     let mut packed: Vec<u32> = Vec::new();
     for (value, run) in runs {
@@ -62,7 +62,7 @@ fn write_run(value: u32, count: usize, bit_width: u32, out: &mut Vec<u8>) {
     out.extend(value.to_le_bytes().iter().take(bit_width.div_ceil(8) as usize));
 }
 
-/// Appends `values` as one packed run of whole groups, the last filled up with zeros.
+/// Appends `values` as one packed run of whole groups; pads the last group with zeros.
 fn pack(values: &[u32], bit_width: u32, out: &mut Vec<u8>) {
     if values.is_empty() {
         return;
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads `count` values back, as the format's text describes them.
+    /// Reads `count` values back, following the text of the format.
     fn decode(bytes: &[u8], width: u32, count: usize) -> Vec<u32> {
         let mut values = Vec::new();
         let mut at = 0;
@@ -107,7 +107,7 @@ mod tests {
             }
         }
         assert_eq!(at, bytes.len());
-        // Only the last packed run is filled up.
+        // Only the last packed run is padded.
         assert!(values.len() < count + GROUP);
         values.truncate(count);
         values

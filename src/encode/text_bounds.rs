@@ -1,12 +1,12 @@
-//! Least and greatest text of some rows, as statistics have them.
+//! The least and greatest text of some rows, for statistics.
 
 use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-/// Bytes of a text that statistics show. Longer ones are cut, and the greatest is raised where it is cut.
+/// The greatest number of bytes of a text in statistics. Longer texts are cut; a cut upper bound is raised.
 const SHOWN_BYTES: usize = 64;
 
-/// The least and the greatest of some texts, by their bytes.
+/// The least and the greatest of some texts, ordered by bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TextBounds {
     least: Vec<u8>,
@@ -14,7 +14,7 @@ pub(super) struct TextBounds {
 }
 
 impl TextBounds {
-    /// Takes one more text in.
+    /// Extends the bounds by one text.
     pub(super) fn include(bounds: &mut Option<TextBounds>, text: &[u8]) {
         match bounds {
             None => *bounds = Some(TextBounds { least: text.to_vec(), greatest: text.to_vec() }),
@@ -24,7 +24,7 @@ impl TextBounds {
         }
     }
 
-    /// The bounds of the texts of both.
+    /// Returns the bounds of the texts of both.
     pub(super) fn of_both(one: Option<TextBounds>, other: Option<TextBounds>) -> Option<TextBounds> {
         let mut both = one;
         for text in other.iter().flat_map(|other| [&other.least, &other.greatest]) {
@@ -33,7 +33,7 @@ impl TextBounds {
         both
     }
 
-    /// The statistics of texts within `bounds`, which are `None` where there are none, and of `nulls` beside them.
+    /// Returns the statistics of texts within `bounds` (`None` if there are no texts) and the number of `nulls`.
     pub(super) fn statistics(bounds: Option<&TextBounds>, nulls: u64) -> Statistics {
         let short = bounds.map(TextBounds::short);
         let value = |(text, _): &(Vec<u8>, bool)| ByteArray::from(text.clone());
@@ -43,8 +43,8 @@ impl TextBounds {
         Statistics::ByteArray(values.with_min_is_exact(is_exact(least)).with_max_is_exact(is_exact(greatest)))
     }
 
-    /// A lower and an upper bound of few bytes, each with whether it is one of the texts. An upper bound of few bytes
-    /// may not exist; then it is the text itself.
+    /// Returns a short lower and a short upper bound, each with whether it is exact. If no short upper bound exists,
+    /// returns the text itself.
     pub(super) fn short(&self) -> ((Vec<u8>, bool), (Vec<u8>, bool)) {
         let cut = |text: &[u8]| -> Option<String> {
             let text = std::str::from_utf8(text).ok().filter(|text| text.len() > SHOWN_BYTES)?;
@@ -60,10 +60,10 @@ impl TextBounds {
     }
 }
 
-/// The least text of no more characters that is above every text that begins with `start`.
+/// Returns the least text, with no more characters than `start`, that is above every text that begins with `start`.
 fn raised(mut start: String) -> Option<Vec<u8>> {
     while let Some(last) = start.pop() {
-        // No character of more bytes, and none of those that UTF-8 leaves out.
+        // Skips characters of more bytes, and code points that are not valid UTF-8.
         let next = char::from_u32(last as u32 + 1).filter(|next| next.len_utf8() == last.len_utf8());
         if let Some(next) = next {
             start.push(next);

@@ -1,8 +1,8 @@
-//! One column chunk of text under way: the encoder of columns of text and of lists of texts.
+//! A column chunk of text under construction: the encoder for columns of text and of lists of texts.
 //!
-//! The Parquet library's own encoder hashes every value, also where rows repeat each other. Versions do that all the
-//! time: here a run of rows is looked at once, and what comes as an Arrow dictionary is looked up once for each of its
-//! values. Pages end by the rows alone, however these come.
+//! The Parquet library's own encoder hashes every value, even if rows repeat each other, as versions usually do. This
+//! encoder processes a run of equal rows once, and looks up each value of an Arrow dictionary once. Page boundaries
+//! depend only on the rows, not on the form of the batches.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,20 +26,20 @@ use super::text_bounds::TextBounds;
 use super::text_page::{PageRows, bounds_of};
 use crate::error::{Context, Error, ErrorKind, Result};
 
-/// A page of lists ends with the row that reaches this many items.
+/// A page of lists ends with the row that reaches this number of items.
 const PAGE_VALUES: usize = 1 << 20;
 
-/// No place in a dictionary.
+/// Marks a value without a dictionary index.
 const UNKNOWN: u32 = u32::MAX;
 
-/// How a column is encoded: what its chunks have in common.
+/// The settings of a column, shared by its chunks.
 #[derive(Debug)]
 struct Settings {
     descriptor: ColumnDescPtr,
     compression: Compression,
     has_statistics: bool,
     has_dictionary: bool,
-    /// Distinct values that a filter is made for, and its share of false answers.
+    /// The number of distinct values that the filter is made for, and its false positive rate.
     filter: Option<(u64, f64)>,
     page_rows: usize,
     page_bytes: usize,
@@ -48,24 +48,24 @@ struct Settings {
     value_level: u8,
 }
 
-/// A chunk under way.
+/// A chunk under construction.
 pub(super) struct TextChunk {
     settings: Settings,
     pages: ChunkPages,
-    /// Of all pages so far.
+    /// The bounds of all pages so far.
     bounds: Option<TextBounds>,
     nulls: u64,
     filter: Option<Sbbf>,
     dictionary: Dictionary,
-    /// Whether values are written out: from the start, or since the dictionary has grown too large.
+    /// Whether values are written in plain encoding: from the start, or since the dictionary has grown too large.
     is_plain: bool,
-    /// The values of the Arrow dictionary that came last, and the place of each here.
+    /// The values of the last Arrow dictionary, and the index of each in ours.
     source: Option<(ArrayRef, Vec<u32>)>,
     page: PageRows,
 }
 
 impl TextChunk {
-    /// An encoder for a column of `properties`; `None` for an encoding that is left to the library.
+    /// Creates an encoder for a column of `properties`; `None` if the library handles its encoding.
     pub(super) fn new(descriptor: ColumnDescPtr, properties: &WriterProperties) -> Option<TextChunk> {
         let path = descriptor.path();
         let compression = properties.compression(path);
@@ -96,7 +96,7 @@ impl TextChunk {
         })
     }
 
-    /// Views an array of texts, and remembers the values of a dictionary, of which slices are likely to follow.
+    /// Views an array of texts. Remembers the values of a dictionary, because more slices of it are likely to follow.
     fn values(&mut self, array: &ArrayRef) -> Result<Texts> {
         if let Some(texts) = array.as_string_opt::<i32>() {
             return Ok(Texts::Plain(texts.clone()));
@@ -114,7 +114,7 @@ impl TextChunk {
         Ok(Texts::Dictionary(texts.clone(), dictionary.clone()))
     }
 
-    /// Adds rows of one value or null each.
+    /// Adds rows with one value or null each.
     fn write_rows(&mut self, texts: &Texts, array: &dyn Array, compressor: &mut Compressor<'_>) -> Result<()> {
         let mut row = 0;
         while row < array.len() {
@@ -133,7 +133,7 @@ impl TextChunk {
         Ok(())
     }
 
-    /// Adds rows until the page is full; answers how far it came. Nulls alone fill no page.
+    /// Adds rows until the page is full. Returns the number of rows added. Nulls alone do not fill a page.
     fn write_nullable(&mut self, texts: &Texts, nulls: &NullBuffer, rows: Range<usize>) -> usize {
         let mut at = rows.start;
         for valid in valid_runs(nulls, &rows) {
@@ -160,7 +160,7 @@ impl TextChunk {
         }
         page.repetitions.push(1, items.len() - 1);
         page.definitions.push(self.settings.value_level, items.len());
-        // A list does not end in the midst of its items.
+        // A page cannot end between the items of a list.
         let mut at = items.start;
         while at < items.end {
             at = self.write_values(texts, at..items.end);
@@ -171,7 +171,7 @@ impl TextChunk {
         }
     }
 
-    /// Adds values until the page is full; answers how far it came.
+    /// Adds values until the page is full. Returns the number of values added.
     fn write_values(&mut self, texts: &Texts, values: Range<usize>) -> usize {
         let mut at = values.start;
         loop {
@@ -184,7 +184,8 @@ impl TextChunk {
         }
     }
 
-    /// Adds the values at the front that have been met before, which nearly all have in a dictionary; answers how many.
+    /// Adds the leading values that already have an index, as nearly all values of a dictionary do. Returns their
+    /// number.
     #[inline]
     fn copy_known_places(&mut self, texts: &Texts, values: Range<usize>) -> usize {
         let (Texts::Dictionary(_, dictionary), false, Some((_, places))) = (texts, self.is_plain, &self.source) else {
@@ -218,7 +219,7 @@ impl TextChunk {
         }
     }
 
-    /// Adds a text; answers its place in the dictionary, if that is in use.
+    /// Adds a text. Returns its index if the dictionary is in use.
     #[inline]
     fn write_text(&mut self, text: &[u8]) -> u32 {
         if !self.is_plain {
@@ -286,14 +287,14 @@ impl TextChunk {
         let data = DataPage { body, encoding, rows, values: value_count, nulls, bounds };
         self.pages.append(data, compressor).or_error(ErrorKind::Internal, || "cannot end a page of text".to_owned())?;
         page.clear();
-        // Too many different values for a dictionary: those that follow are written out.
+        // There are too many distinct values for a dictionary: write the following values in plain encoding.
         self.is_plain |= self.dictionary.plain().len() > self.settings.dictionary_bytes;
         Ok(())
     }
 }
 
 impl ChunkEncoder for TextChunk {
-    /// Adds rows: texts, views or an Arrow dictionary of them, or lists of one of these without nulls in the lists.
+    /// Adds rows: texts, text views, an Arrow dictionary of texts, or lists of one of these without nulls in the lists.
     fn write(&mut self, array: &ArrayRef, compressor: &mut Compressor<'_>) -> Result<()> {
         match array.as_list_opt::<i32>() {
             None => {
@@ -318,11 +319,11 @@ impl ChunkEncoder for TextChunk {
         if let (Some(filter), Some((_, false_share))) = (&mut filter, self.settings.filter) {
             filter.fold_to_target_fpp(false_share);
         }
-        // Also where every value is null: readers want the dictionary that pages speak of.
+        // Write the dictionary even if every value is null: readers expect the dictionary that pages refer to.
         let body = self.settings.has_dictionary.then(|| (self.dictionary.plain(), self.dictionary.count()));
         let statistics = TextBounds::statistics(self.bounds.take().as_ref(), std::mem::take(&mut self.nulls));
         let ended = self.pages.take().finish(body, filter, statistics, compressor);
-        // The next chunk has their memory.
+        // Keep the memory for the next chunk.
         self.dictionary.clear();
         self.source = None;
         self.is_plain = !self.settings.has_dictionary;
@@ -330,11 +331,11 @@ impl ChunkEncoder for TextChunk {
     }
 }
 
-/// Texts by their row.
+/// Texts by row.
 enum Texts {
     Plain(StringArray),
-    /// Each of them anywhere in memory.
+    /// The texts, anywhere in memory.
     Views(StringViewArray),
-    /// The different texts, and which of them each row has.
+    /// The distinct texts, and the index of each row's text.
     Dictionary(StringArray, DictionaryArray<Int32Type>),
 }

@@ -1,4 +1,4 @@
-//! The rows of one page of text under way, and the body that they become.
+//! The rows of one page of text under construction, and the page body made from them.
 
 use parquet::schema::types::ColumnDescriptor;
 
@@ -7,11 +7,11 @@ use super::levels::Levels;
 use super::runs;
 use super::text_bounds::TextBounds;
 
-/// Room before plain values for the levels of a page without nulls, so that a page of documents need not be copied to
-/// stand behind them.
+/// Space before plain values for the levels of a page without nulls, so that a page of documents need not be copied to
+/// put levels before it.
 const HEADROOM: usize = 32;
 
-/// The rows of the page under way.
+/// The rows of the current page.
 #[derive(Default)]
 pub(super) struct PageRows {
     pub(super) rows: usize,
@@ -22,12 +22,12 @@ pub(super) struct PageRows {
     pub(super) definitions: Levels,
     pub(super) repetitions: Levels,
     pub(super) bounds: Option<TextBounds>,
-    /// Kept between pages for its memory alone.
+    /// Kept between pages only to reuse the memory.
     scratch: Vec<u8>,
 }
 
 impl PageRows {
-    /// Empties it; its memory is kept, as far as it is not out of the usual.
+    /// Empties the page. Keeps its memory, except unusually large buffers.
     pub(super) fn clear(&mut self) {
         let PageRows { rows, nulls, places, plain, definitions, repetitions, bounds, scratch } = self;
         (*rows, *nulls, *bounds) = (0, 0, None);
@@ -41,7 +41,7 @@ impl PageRows {
         }
     }
 
-    /// Adds so many nulls.
+    /// Adds a number of nulls.
     pub(super) fn push_nulls(&mut self, count: usize) {
         self.definitions.push(0, count);
         self.nulls += count;
@@ -56,7 +56,7 @@ impl PageRows {
         write_plain(text, &mut self.plain);
     }
 
-    /// The body of the page: levels, then the values; those with a place are in `dictionary`, if there is one.
+    /// Returns the body of the page: levels, then values. Values with an index are in `dictionary`, if there is one.
     pub(super) fn body(&mut self, descriptor: &ColumnDescriptor, dictionary: Option<&Dictionary>) -> &[u8] {
         let levels = &mut self.scratch;
         levels.clear();
@@ -75,7 +75,8 @@ impl PageRows {
     }
 }
 
-/// The values of `plain` behind `levels`: in the room before them, or, where that is too small, in place of `levels`.
+/// Returns the values of `plain` after `levels`: uses the space before the values, or appends to `levels` if that is
+/// too small.
 fn behind<'a>(levels: &'a mut Vec<u8>, plain: &'a mut [u8]) -> &'a [u8] {
     let start = HEADROOM.checked_sub(levels.len()).filter(|start| *start < plain.len());
     if let Some(room) = start.and_then(|start| plain.get_mut(start..HEADROOM)) {
@@ -86,7 +87,7 @@ fn behind<'a>(levels: &'a mut Vec<u8>, plain: &'a mut [u8]) -> &'a [u8] {
     levels
 }
 
-/// The bounds of the texts at `places`.
+/// Returns the bounds of the texts at the given indexes.
 pub(super) fn bounds_of(places: &[u32], dictionary: &Dictionary) -> Option<TextBounds> {
     let mut bounds = None;
     let mut seen = vec![false; dictionary.count() as usize];

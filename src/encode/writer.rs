@@ -1,5 +1,5 @@
-//! Batches to the bytes of a shard. The same rows give the same bytes, however they were cut into batches: pages and row
-//! groups end at places that depend on the rows alone.
+//! Writes batches as the bytes of a shard. The same rows give the same bytes, however they are divided into batches:
+//! the ends of pages and row groups depend only on the rows.
 
 use std::io::{BufWriter, IntoInnerError, Write};
 use std::ops::Range;
@@ -28,7 +28,7 @@ use crate::lake::ShardMeta;
 use crate::table::{TableKind, schema_version};
 use crate::version::TOOL_VERSION;
 
-/// The Parquet library hands on what it writes in small pieces.
+/// The size of the output buffer; the Parquet library writes small pieces.
 const SINK_BUFFER_BYTES: usize = 64 << 10;
 
 /// Writes one shard. Memory is bounded by one row group.
@@ -45,21 +45,21 @@ pub struct ShardWriter<W: Write + Send> {
     rows: u64,
 }
 
-/// A row group of another shard, as it stands there.
+/// An encoded row group of another shard.
 #[derive(Debug)]
 pub struct EncodedGroup {
-    /// Its column chunks, one behind the other.
+    /// Its column chunks, without gaps.
     pub bytes: Bytes,
-    /// Where in that shard `bytes` begins.
+    /// The offset of `bytes` in that shard.
     pub offset: u64,
-    /// What that shard knows of each column chunk.
+    /// That shard's metadata of each column chunk.
     pub columns: Vec<ColumnCloseResult>,
-    /// How many rows it has.
+    /// Its number of rows.
     pub rows: usize,
 }
 
 impl<W: Write + Send> ShardWriter<W> {
-    /// A writer of a shard of `table`, whose columns are `schema`, into `sink`. Fails as the sink does.
+    /// Creates a writer of a shard of `table` with the columns `schema` into `sink`. Fails as the sink does.
     pub fn new(table: TableKind, schema: SchemaRef, sink: W) -> Result<Self> {
         let sink = BufWriter::with_capacity(SINK_BUFFER_BYTES, sink);
         let sink = HashingSink { sink, digest: Sha256::new(), size_bytes: 0 };
@@ -87,25 +87,25 @@ impl<W: Write + Send> ShardWriter<W> {
         })
     }
 
-    /// The same with row groups of another size, in the weight of their rows.
+    /// Creates a writer with another size of row groups, in the weight of their rows.
     #[cfg(test)]
     pub(crate) fn with_group_target(mut self, target: u64) -> Self {
         self.cutter = GroupCutter::new(GroupSize { target });
         self
     }
 
-    /// The table of the shard.
+    /// Returns the table of the shard.
     pub fn table(&self) -> TableKind {
         self.table
     }
 
-    /// The columns of the shard.
+    /// Returns the columns of the shard.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// Whether a shard was written as this one is: by this version of the tool, with the same columns. The same rows then
-    /// have the same bytes there.
+    /// Returns whether a shard was written in the same way: by this version of the tool, with the same columns. The
+    /// same rows then have the same bytes in both.
     pub fn has_written(&self, other: &FileMetaData) -> bool {
         let properties = self.file.properties();
         other.created_by() == Some(properties.created_by())
@@ -113,9 +113,9 @@ impl<W: Write + Send> ShardWriter<W> {
             && other.schema_descr().root_schema() == self.file.schema_descr().root_schema()
     }
 
-    /// Adds the rows of `batch`, which has the table's schema and goes on in the order of names; texts may come as
-    /// dictionaries of texts. Fails with [`ErrorKind::Lake`] as the sink does, with [`ErrorKind::Internal`] if the
-    /// schema is another.
+    /// Adds the rows of `batch`, which has the table's schema and continues the order of names. Texts may be
+    /// dictionaries. Fails with [`ErrorKind::Lake`] as the sink does, and with [`ErrorKind::Internal`] if the schema
+    /// differs.
     pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
         let fits = |(one, other): (&FieldRef, &FieldRef)| one.name() == other.name() && same_type(one, other);
         let (fields, expected) = (batch.schema_ref().fields(), self.schema.fields());
@@ -142,7 +142,7 @@ impl<W: Write + Send> ShardWriter<W> {
         self.write_rows(&batch, start..batch.num_rows())
     }
 
-    /// Says that the next row has this name. Returns whether a row group begins with it.
+    /// Takes the name of the next row. Returns whether a row group begins with it.
     pub fn begin_name(&mut self, name: &str) -> Result<bool> {
         if self.cutter.begin_name(name) {
             self.end_group()?;
@@ -150,8 +150,8 @@ impl<W: Write + Send> ShardWriter<W> {
         Ok(self.group_rows == 0)
     }
 
-    /// Appends a row group of a shard that was written as this one is, where a row group begins; the group is its shard's
-    /// last only where it will be this shard's. Fails as the sink does.
+    /// Appends a row group of a shard that was written in the same way, at the beginning of a row group. If the group
+    /// is the last one of its shard, it must be the last one of this shard. Fails as the sink does.
     pub fn append_group(&mut self, group: EncodedGroup) -> Result<()> {
         let cannot_write = || format!("cannot copy rows into a shard of {}", self.table);
         let mut writer = self.file.next_row_group().or_error(ErrorKind::Lake, cannot_write)?;
@@ -197,7 +197,7 @@ impl<W: Write + Send> ShardWriter<W> {
         Ok(())
     }
 
-    /// Ends the file, and gives the sink and what a manifest knows of it. The sink is flushed, not synced.
+    /// Ends the file. Returns the sink and the shard's entry for the manifest. Flushes the sink, but does not sync it.
     pub fn finish(mut self) -> Result<(W, ShardMeta)> {
         if self.group_rows > 0 {
             self.end_group()?;
@@ -218,7 +218,7 @@ impl<W: Write + Send> ShardWriter<W> {
     }
 }
 
-/// Whether a column has the type that is expected; a dictionary or views of texts stand for texts.
+/// Returns whether a column has the expected type; dictionaries and views of texts are accepted as texts.
 fn same_type(field: &Field, expected: &Field) -> bool {
     match (field.data_type(), expected.data_type()) {
         (DataType::Dictionary(key, value), DataType::Utf8) => **key == DataType::Int32 && **value == DataType::Utf8,
@@ -232,7 +232,7 @@ fn same_type(field: &Field, expected: &Field) -> bool {
     }
 }
 
-/// What a row weighs in its row group.
+/// Returns the weight of a row in its row group.
 fn weight(table: TableKind, batch: &RecordBatch, row: usize) -> u64 {
     if table != TableKind::Packuments {
         return 1;
@@ -242,7 +242,7 @@ fn weight(table: TableKind, batch: &RecordBatch, row: usize) -> u64 {
     DOCUMENT_WEIGHT + u64::try_from(size_bytes).unwrap_or_default()
 }
 
-/// Column chunks at their place in a shard.
+/// Column chunks with their offset in a shard.
 struct ChunksAt {
     bytes: Bytes,
     offset: u64,
@@ -269,7 +269,7 @@ impl ChunkReader for ChunksAt {
     }
 }
 
-/// Counts and digests what passes through to the sink.
+/// Counts and hashes the bytes on their way to the sink.
 struct HashingSink<W: Write> {
     sink: BufWriter<W>,
     digest: Sha256,
