@@ -1,8 +1,8 @@
-//! Shards of earlier versions: their columns become those of this version.
+//! Adapts shards of earlier versions to the columns of this version.
 //!
-//! A column that the shard lacks is null, one that this version does not have is not read, and one of another type is
-//! cast, value by value: what does not fit is null. A shard of this version has this version's columns exactly, but for
-//! the words that describe them. A shard of a newer version is refused.
+//! A column that the shard lacks is null. A column that this version does not have is not read. A column of another
+//! type is cast, value by value; a value that does not fit is null. A shard of this version has exactly this version's
+//! columns, except for their descriptions. A shard of a newer version is refused.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::store::ShardFile;
 use crate::table::{SCHEMA_VERSION_KEY, TableKind, schema_version};
 
-/// The version of its table's schema that a shard was written by. Those of format 1 do not say; theirs is 1.
+/// Returns the schema version of a shard. Shards of format 1 do not state it; theirs is 1.
 pub fn schema_version_of(metadata: &FileMetaData) -> u32 {
     let entries = metadata.key_value_metadata().into_iter().flatten();
     let said = entries.filter(|entry| entry.key == SCHEMA_VERSION_KEY).find_map(|entry| entry.value.as_deref());
     said.and_then(|version| version.parse().ok()).unwrap_or(1)
 }
 
-/// Fails with [`ErrorKind::Lake`] where a newer version of the tool wrote a shard of `kind`. One that cannot be read at all
-/// passes: other readers say why.
+/// Fails with [`ErrorKind::Lake`] if a newer version of the tool wrote a shard of `kind`. Accepts a shard that cannot
+/// be read at all: other readers report the reason.
 pub fn refuse_newer(kind: TableKind, file: ShardFile) -> Result<()> {
     match ParquetRecordBatchReaderBuilder::try_new(file) {
         Ok(builder) => check_version(kind, schema_version_of(builder.metadata().file_metadata())),
@@ -34,7 +34,7 @@ pub fn refuse_newer(kind: TableKind, file: ShardFile) -> Result<()> {
     }
 }
 
-/// An array as one of another type. A value that does not fit is null.
+/// Casts an array to another type. A value that does not fit is null.
 pub fn fit(array: &ArrayRef, data_type: &DataType) -> ArrayRef {
     if array.data_type() == data_type {
         return Arc::clone(array);
@@ -46,13 +46,13 @@ pub fn fit(array: &ArrayRef, data_type: &DataType) -> ArrayRef {
     cast.unwrap_or_else(|| new_null_array(data_type, array.len()))
 }
 
-/// What makes the batches of an old shard those of this version.
+/// Converts the batches of an old shard into those of this version.
 pub(super) struct Adapter {
     columns: SchemaRef,
 }
 
 impl Adapter {
-    /// Adapts the rows of a batch. A column that may be null here may be one that this version requires.
+    /// Adapts the rows of a batch. A column may be null here even if this version requires it.
     pub(super) fn adapt(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let column = |field: &FieldRef| match batch.column_by_name(field.name()) {
             Some(array) => fit(array, field.data_type()),
@@ -65,19 +65,19 @@ impl Adapter {
     }
 }
 
-/// How a shard of `kind` is read whose columns should be `current`, or those of them that `wanted` names.
+/// The way to read a shard of `kind` so that it has the columns `current`, or those of them that `wanted` names.
 pub(super) struct Reading {
-    /// The version of the schema that it was written by.
+    /// The schema version of the shard.
     pub(super) schema_version: u32,
-    /// The columns to read of the file; `None` for all of them.
+    /// The columns to read from the file; `None` for all of them.
     pub(super) columns: Option<Vec<String>>,
-    /// What the batches pass then; `None` where they are this version's already.
+    /// The adapter of the batches; `None` if they have this version's columns already.
     pub(super) adapter: Option<Adapter>,
 }
 
 impl Reading {
-    /// Fails with [`ErrorKind::Lake`] for a shard of a newer version, and for one of this version whose columns are
-    /// others.
+    /// Fails with [`ErrorKind::Lake`] for a shard of a newer version, and for one of this version with different
+    /// columns.
     pub(super) fn of(
         kind: TableKind,
         metadata: &ParquetMetaData,
@@ -105,7 +105,7 @@ impl Reading {
         Ok(Reading { schema_version, columns, adapter: Some(Adapter { columns: Arc::new(Schema::new(nullable)) }) })
     }
 
-    /// Lets a builder read only the columns of this reading.
+    /// Restricts a builder to the columns of this reading.
     pub(super) fn project<T: ChunkReader + 'static>(
         &self,
         builder: ParquetRecordBatchReaderBuilder<T>,
@@ -127,7 +127,7 @@ pub(super) fn check_version(kind: TableKind, found: u32) -> Result<()> {
     .hint("update all-docs"))
 }
 
-/// Whether names, types and order are the same. The words that describe a column are not compared.
+/// Returns whether names, types and order are the same. Descriptions of columns are not compared.
 fn same_columns(one: &Schema, other: &Schema) -> bool {
     let same = |(one, other): (&FieldRef, &FieldRef)| {
         one.name() == other.name() && one.data_type() == other.data_type() && one.is_nullable() == other.is_nullable()

@@ -1,4 +1,4 @@
-//! A shard read name by name: only the columns that are asked for, in constant memory, with its order checked on the way.
+//! Reads a shard name by name: only the requested columns, in constant memory. Checks the order of names on the way.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
@@ -19,7 +19,7 @@ pub struct NameCursor {
 }
 
 impl NameCursor {
-    /// Opens a shard of `kind` for its names and the columns `others`. Fails as [`ShardReader::open`] does.
+    /// Opens a shard of `kind` to read its names and the columns `others`. Fails as [`ShardReader::open`] does.
     pub fn open(kind: TableKind, file: ShardFile, schema: &SchemaRef, others: &[&str]) -> Result<NameCursor> {
         let columns: Vec<&str> = std::iter::once("name").chain(others.iter().copied()).collect();
         let reader = ShardReader::open_columns(kind, file, schema, &columns)?;
@@ -28,27 +28,27 @@ impl NameCursor {
         Ok(cursor)
     }
 
-    /// The version of the table's schema that the shard was written by.
+    /// Returns the schema version of the shard.
     pub fn schema_version(&self) -> u32 {
         self.reader.schema_version()
     }
 
-    /// The name at which it stands; `None` at the end.
+    /// Returns the current name; `None` at the end.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// How many rows it has passed.
+    /// Returns the number of rows that the cursor has passed.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// How the shard's rows are out of order, where they are; it reads no further then.
+    /// Returns a description of rows that are out of order, if there are any; the cursor reads no further then.
     pub fn disorder(&self) -> Option<&str> {
         self.disorder.as_deref()
     }
 
-    /// Passes all rows of the name at which it stands, showing each to `see`, and answers how many they were.
+    /// Passes all rows of the current name and calls `see` with each. Returns their number.
     pub fn pass(&mut self, mut see: impl FnMut(Row<'_>) -> Result<()>) -> Result<u64> {
         let Some(name) = self.name.take() else { return Ok(0) };
         let rows_before = self.rows;
@@ -71,7 +71,7 @@ impl NameCursor {
         }
     }
 
-    /// The name of the row at hand; reads on where a batch has ended.
+    /// Returns the name of the current row; reads on at the end of a batch.
     fn name_here(&mut self) -> Result<Option<String>> {
         while self.batch.as_ref().is_none_or(|batch| self.row >= batch.num_rows()) {
             self.batch = self.reader.next().transpose()?;
@@ -86,7 +86,7 @@ impl NameCursor {
     }
 }
 
-/// One row of the columns that were asked for.
+/// One row of the requested columns.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
     batch: &'a RecordBatch,
@@ -94,19 +94,19 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// A column of text; `None` where it is null.
+    /// Returns a text column; `None` if it is null.
     pub fn text(&self, column: &str) -> Result<Option<&'a str>> {
         let values = text_column(self.batch, column)?;
         Ok(values.is_valid(self.row).then(|| values.value(self.row)))
     }
 
-    /// A column of bytes; `None` where it is null, or there is no such column.
+    /// Returns a column of bytes; `None` if it is null or there is no such column.
     pub fn bytes(&self, column: &str) -> Option<&'a [u8]> {
         let values = self.batch.column_by_name(column)?.as_binary_opt::<i32>()?;
         values.is_valid(self.row).then(|| values.value(self.row))
     }
 
-    /// A column of whole numbers, or of times in microseconds since 1970; `None` where it is null, or there is no such
+    /// Returns a column of integers, or of times in microseconds since 1970; `None` if it is null or there is no such
     /// column.
     pub fn number(&self, column: &str) -> Option<i64> {
         let values = self.batch.column_by_name(column)?;

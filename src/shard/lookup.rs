@@ -1,5 +1,5 @@
-//! Finds the documents of some names in a shard of `packuments`, and reads little else: by the statistics of the row
-//! groups, then by the column `name`, then by the index of pages.
+//! Finds the documents of some names in a shard of `packuments`, and reads little else: it uses the statistics of the
+//! row groups, then the column `name`, then the page index.
 
 use std::ops::Range;
 
@@ -20,12 +20,12 @@ use crate::table::{TableKind, schema};
 /// Documents that are in memory at once.
 const BATCH_DOCUMENTS: usize = 16;
 
-/// A document as a lake holds it.
+/// A document of the lake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldDocument {
-    /// Whose.
+    /// The name of its package.
     pub name: PackageName,
-    /// The body as it was served, byte for byte.
+    /// The bytes that the registry served.
     pub bytes: Bytes,
 }
 
@@ -59,7 +59,7 @@ pub fn find_documents(
     Ok(())
 }
 
-/// The names of all documents of a shard of `packuments`, ascending.
+/// Returns the names of all documents of a shard of `packuments`, ascending.
 pub fn document_names(file: ShardFile) -> Result<Vec<PackageName>> {
     let mut names = Vec::new();
     for batch in ShardReader::open_columns(TableKind::Packuments, file, &schema(TableKind::Packuments), &["name"])? {
@@ -72,7 +72,7 @@ fn damaged() -> String {
     "a shard of packuments cannot be read".to_owned()
 }
 
-/// The names that a row group may have, by the statistics of its column `name`.
+/// Returns the names that may be in a row group, by the statistics of its column `name`.
 fn names_within<'n>(group: &RowGroupMetaData, names: &'n [PackageName]) -> &'n [PackageName] {
     let mut columns = group.columns().iter();
     let statistics = columns.find(|column| column.column_path().string() == "name").and_then(|name| name.statistics());
@@ -98,7 +98,7 @@ fn read(
     ShardReader::build(TableKind::Packuments, builder, &schema(TableKind::Packuments), Some(columns))
 }
 
-/// The rows, counted within the row group, whose name is one of `names`; both are ascending.
+/// Returns the rows, counted within the row group, whose name is one of `names`; both are ascending.
 fn rows_of(names: &[PackageName], batches: ShardReader) -> Result<Vec<Range<usize>>> {
     let (mut rows, mut row) = (Vec::new(), 0);
     for batch in batches {

@@ -1,4 +1,4 @@
-//! What a look-up of documents finds, in whichever row group it lies.
+//! Tests that a look-up finds documents in every row group.
 #![allow(clippy::unwrap_used)]
 
 use super::lookup::*;

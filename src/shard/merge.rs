@@ -1,7 +1,7 @@
-//! The merge of an update: rows of unchanged names are carried over from the previous shard, in name order, and the
-//! new rows stand between them. The result has the rows of a fresh ingest, so the writer makes the same bytes of it.
+//! The merge of an update. It carries over rows of unchanged names from the previous shard, in name order, and inserts
+//! the new rows. The result has the rows of a fresh ingest, so the writer produces the same bytes.
 //!
-//! Row groups without a change are copied as they stand, where the writer would end them at the same places.
+//! The merge copies an unchanged row group if the writer would end it at the same places.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::lake::ShardMeta;
 use crate::store::ShardFile;
 
-/// A shard under way: new rows come in name order, old ones are taken from the previous shard as the names pass.
+/// A shard under construction: new rows come in name order, and old rows come from the previous shard.
 pub struct ShardMerge<W: Write + Send> {
     old: Option<OldRows>,
     writer: ShardWriter<W>,
@@ -23,26 +23,26 @@ pub struct ShardMerge<W: Write + Send> {
 }
 
 impl<W: Write + Send> ShardMerge<W> {
-    /// Merges the rows of the `previous` shard of the same table into `writer`; without one all rows are new. Once `stop` is
-    /// cancelled, nothing more is written, and each call fails with [`crate::error::ErrorKind::Interrupted`]. Fails as
-    /// [`super::ShardReader::open`] does.
+    /// Opens a merge of the rows of the `previous` shard of the same table into `writer`; without a previous shard all
+    /// rows are new. After `stop` is cancelled, the merge writes nothing more, and each call fails with
+    /// [`crate::error::ErrorKind::Interrupted`]. Fails as [`super::ShardReader::open`] does.
     pub fn open(writer: ShardWriter<W>, previous: Option<ShardFile>, stop: CancellationToken) -> Result<Self> {
         let open = |file| OldRows::open(writer.table(), file, writer.schema(), |other| writer.has_written(other));
         let old = previous.map(open).transpose()?;
         Ok(ShardMerge { old, writer, stop })
     }
 
-    /// Writes the rows of some names. `names` are all names that are decided by this call, ascending, with or without
-    /// rows: their old rows are dropped. `batches` are their new rows, sorted by the column `name`, in any number of
-    /// batches. Calls come in the order of names; rows of the last name may come with later calls as well.
+    /// Writes the rows of some names. `names` are all names that this call decides, ascending, with or without rows:
+    /// their old rows are dropped. `batches` are their new rows, sorted by the column `name`, in any number of batches.
+    /// Calls must follow the order of names. Later calls can have more rows of the last name.
     pub fn replace(&mut self, names: &[&str], batches: Vec<RecordBatch>) -> Result<()> {
         let mut new = NewRows { batches: batches.into() };
-        // More rows of a name that was decided before.
+        // These are more rows of a name that an earlier call decided.
         if let Some(name) = new.first_name()?.filter(|name| names.first().is_none_or(|first| name.as_str() < *first)) {
             self.carry_below(Some(&name))?;
         }
         for name in names {
-            // New rows below the next old one go out together: most names have no old rows before them.
+            // Write all new rows below the next old one together: most names have no old rows before them.
             if !self.old.as_mut().map_or(Ok(false), |old| old.may_have(name, true))? {
                 continue;
             }
@@ -50,7 +50,7 @@ impl<W: Write + Send> ShardMerge<W> {
                 self.write(rows)?;
             }
             self.copy_groups_below(Some(name))?;
-            // Many names have rows in few tables: their row group stays as it is.
+            // Many names have rows in few tables: leave their row group unread.
             let Some(old) = &mut self.old else { continue };
             if new.first_name()?.as_deref() == Some(*name) || old.has_rows_of(name)? {
                 self.carry_below(Some(name))?;
@@ -60,13 +60,13 @@ impl<W: Write + Send> ShardMerge<W> {
         new.batches.into_iter().try_for_each(|rows| self.write(rows))
     }
 
-    /// Carries over what is left of the previous shard and ends the file.
+    /// Carries over the rest of the previous shard and ends the file.
     pub fn finish(mut self) -> Result<(W, ShardMeta)> {
         self.carry_below(None)?;
         self.writer.finish()
     }
 
-    /// Carries over old rows whose name is below `name`; all of them for `None`.
+    /// Carries over old rows whose name is below `name`; all old rows for `None`.
     fn carry_below(&mut self, name: Option<&str>) -> Result<()> {
         let is_below = |old_name: &str| name.is_none_or(|name| old_name < name);
         loop {
@@ -82,7 +82,8 @@ impl<W: Write + Send> ShardMerge<W> {
         }
     }
 
-    /// Copies row groups, undecoded, as long as all their names are below `name` and a row group begins where they do.
+    /// Copies row groups without decoding them, as long as all their names are below `name` and a row group of the new
+    /// shard begins at the same row.
     fn copy_groups_below(&mut self, name: Option<&str>) -> Result<()> {
         let Some(old) = &mut self.old else { return Ok(()) };
         while let Some(first) = old.whole_group_below(name)? {
@@ -114,19 +115,19 @@ impl<W: Write + Send> ShardMerge<W> {
     }
 }
 
-/// The new rows that are not written yet.
+/// The new rows that are not yet written.
 struct NewRows {
     batches: VecDeque<RecordBatch>,
 }
 
 impl NewRows {
-    /// The name of the next row.
+    /// Returns the name of the next row.
     fn first_name(&self) -> Result<Option<String>> {
         let Some(batch) = self.batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
         Ok(Some(names(batch)?.of_row(0).to_owned()))
     }
 
-    /// Takes the rows at the front whose name is below `name`, as far as they lie in one batch.
+    /// Takes the leading rows whose name is below `name`, within one batch.
     fn take_below(&mut self, name: &str) -> Result<Option<RecordBatch>> {
         let Some(batch) = self.batches.pop_front() else { return Ok(None) };
         let names = names(&batch)?;

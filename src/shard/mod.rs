@@ -1,7 +1,7 @@
-//! Shards: one file of one table for one partition. Reading them back, and the merge of an update.
+//! Shards: one file of one table for one partition. This module reads shards and merges updates.
 //!
-//! A Zarr shard is another thing and always called so. Not here: the columns (`table/`), the bytes of a shard
-//! (`encode/`), and when a shard counts (`commit`).
+//! A shard of Zarr is always called a Zarr shard. Not here: the columns (`table/`), the bytes of a shard (`encode/`),
+//! and when a shard counts (`commit`).
 
 mod adapt;
 mod cursor;

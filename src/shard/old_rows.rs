@@ -1,4 +1,4 @@
-//! The rows of the previous shard that have not passed yet: row groups that nothing has been read of, as long as may be.
+//! The remaining rows of the previous shard. Row groups stay undecoded as long as possible.
 
 use std::sync::Arc;
 
@@ -22,19 +22,19 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::store::ShardFile;
 use crate::table::TableKind;
 
-/// Rows of a row group that are decoded at once, where they are not documents.
+/// The number of rows that are decoded at once, except for documents.
 const BATCH_ROWS: usize = 8_192;
 
 /// The previous shard's rows from the next one on.
 pub(super) struct OldRows {
     source: Source,
-    /// Rows that were read and have not passed.
+    /// Rows that were read and not yet taken.
     batch: Option<RecordBatch>,
 }
 
-/// Where rows come from when those that were read have passed.
+/// The source of rows after `batch`.
 enum Source {
-    /// A shard that another version wrote: everything of it is read.
+    /// A shard of another version: all of it is decoded.
     Rows(ShardReader),
     /// A shard whose row groups may be copied.
     Groups(Groups),
@@ -44,15 +44,15 @@ struct Groups {
     kind: TableKind,
     file: ShardFile,
     metadata: ArrowReaderMetadata,
-    /// The next row group that nothing was read of.
+    /// The next row group that is not read yet.
     next: usize,
-    /// What is left of the row group before it.
+    /// The rest of the row group before it.
     rows: Option<ParquetRecordBatchReader>,
 }
 
 impl OldRows {
-    /// Opens the previous shard of `kind`, with the columns `schema`. `is_alike` says whether the writer to come made it, so
-    /// that its row groups may be copied. Fails as [`ShardReader::open`] does.
+    /// Opens the previous shard of `kind`, with the columns `schema`. `is_alike` says whether the same writer made it,
+    /// so that its row groups can be copied. Fails as [`ShardReader::open`] does.
     pub(super) fn open(
         kind: TableKind,
         file: ShardFile,
@@ -60,7 +60,7 @@ impl OldRows {
         is_alike: impl FnOnce(&FileMetaData) -> bool,
     ) -> Result<OldRows> {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        // As they stand in the file, to be written again.
+        // Keep the encoding statistics in full, because they are written again.
         let options = options.with_encoding_stats_as_mask(false);
         let metadata = ArrowReaderMetadata::load(&file, options).or_error(ErrorKind::Lake, || damaged(kind))?;
         let source = if is_alike(metadata.metadata().file_metadata()) {
@@ -74,7 +74,8 @@ impl OldRows {
         Ok(OldRows { source, batch: None })
     }
 
-    /// Whether the next row may have a name below `name`, or up to it where `is_inclusive`. Reads no row group for it.
+    /// Returns whether the next row can have a name below `name`, or equal to it if `is_inclusive`. Decodes no row
+    /// group.
     pub(super) fn may_have(&mut self, name: &str, is_inclusive: bool) -> Result<bool> {
         let is_within = |least: &[u8]| least < name.as_bytes() || (is_inclusive && least == name.as_bytes());
         if let Some(group) = self.unread_group()? {
@@ -84,8 +85,8 @@ impl OldRows {
         Ok(is_within(names(batch)?.of_row(0).as_bytes()))
     }
 
-    /// The name of the next row, where a row group begins with it whose names are all below `name`, and which is not the
-    /// shard's last; for `None` any row group will do.
+    /// Returns the name of the next row if it begins a row group whose names are all below `name`, and which is not the
+    /// shard's last; for `None` any row group qualifies.
     pub(super) fn whole_group_below(&mut self, name: Option<&str>) -> Result<Option<String>> {
         let is_last = match &self.source {
             Source::Groups(groups) => groups.next + 1 == groups.metadata.metadata().num_row_groups(),
@@ -99,7 +100,8 @@ impl OldRows {
         Ok(first.map(str::to_owned))
     }
 
-    /// Whether there may be rows of `name`, by the names of the next row group; true where rows of it have been read.
+    /// Returns whether there can be rows of `name`, by the names of the next row group; returns true if that is already
+    /// read.
     pub(super) fn has_rows_of(&mut self, name: &str) -> Result<bool> {
         let is_unread = self.unread_group()?.is_some();
         match &self.source {
@@ -108,15 +110,15 @@ impl OldRows {
         }
     }
 
-    /// Takes the next row group as it stands in the shard; nothing was read of it.
+    /// Takes the next row group undecoded; none of its rows may have been read.
     pub(super) fn take_group(&mut self) -> Result<Option<EncodedGroup>> {
         let Source::Groups(groups) = &mut self.source else { return Ok(None) };
         groups.next += 1;
         groups.encoded(groups.next - 1).or_error(ErrorKind::Lake, || damaged(groups.kind)).map(Some)
     }
 
-    /// Takes the rows at the front whose name satisfies `belongs`, as far as they lie in one batch; `None` when the next
-    /// row's name does not.
+    /// Takes the leading rows whose name satisfies `belongs`, within one batch; `None` if the next row's name does not
+    /// satisfy it.
     pub(super) fn take_while(&mut self, belongs: impl Fn(&str) -> bool) -> Result<Option<RecordBatch>> {
         let Some(batch) = self.current()? else { return Ok(None) };
         let names = names(batch)?;
@@ -129,7 +131,7 @@ impl OldRows {
         Ok(Some(taken))
     }
 
-    /// The rows at hand, never an empty batch; `None` at the end.
+    /// Returns the current rows, never an empty batch; `None` at the end.
     fn current(&mut self) -> Result<Option<&RecordBatch>> {
         while self.batch.as_ref().is_none_or(|batch| batch.num_rows() == 0) {
             self.batch = match &mut self.source {
@@ -143,7 +145,7 @@ impl OldRows {
         Ok(self.batch.as_ref())
     }
 
-    /// The next row group, where all that was read of those before it has passed.
+    /// Returns the next row group if all rows before it were taken.
     fn unread_group(&mut self) -> Result<Option<&RowGroupMetaData>> {
         let Source::Groups(groups) = &mut self.source else { return Ok(None) };
         if self.batch.as_ref().is_none_or(|batch| batch.num_rows() == 0) {
@@ -155,7 +157,7 @@ impl OldRows {
 }
 
 impl Groups {
-    /// The next rows.
+    /// Reads the next rows.
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(batch) = self.rest_of_group()? {
@@ -170,7 +172,7 @@ impl Groups {
         }
     }
 
-    /// A reader of the next row group, of which nothing was read.
+    /// Returns a reader of the next row group, which is still unread.
     fn group(&self) -> Result<ParquetRecordBatchReaderBuilder<ShardFile>> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone());
         let batch_rows = match self.kind {
@@ -191,11 +193,11 @@ impl Groups {
                 return Ok(names.of_row(first) == name);
             }
         }
-        // They may begin with the next row group.
+        // The batch can begin with the next row group.
         Ok(true)
     }
 
-    /// The next rows of the row group that is read.
+    /// Reads the next rows of the current row group.
     fn rest_of_group(&mut self) -> Result<Option<RecordBatch>> {
         let batch = self.rows.as_mut().and_then(Iterator::next).transpose();
         let batch = batch.or_error(ErrorKind::Lake, || damaged(self.kind))?;
@@ -233,8 +235,8 @@ impl Groups {
     }
 }
 
-/// The schema of a shard with texts and lists of texts as dictionaries where they stand so in the file: they are not copied
-/// for each row then, and the writer looks each up once.
+/// Returns the schema of a shard with dictionaries for texts and lists of texts that have a dictionary in the file.
+/// Then the texts are not copied for each row, and the writer looks each text up once.
 fn with_dictionaries(metadata: &ArrowReaderMetadata) -> SchemaRef {
     let columns = metadata.metadata().row_groups().first().map(RowGroupMetaData::columns).unwrap_or_default();
     let with_dictionary = |field: &FieldRef| {
@@ -260,8 +262,8 @@ fn as_dictionary(data_type: &DataType) -> DataType {
     }
 }
 
-/// What the library is to write again of a column chunk. It writes the bounds of 32-bit numbers, which it encodes itself, in
-/// their old place as well, and does not tell when it reads them.
+/// Returns the metadata of a column chunk as the library must write it again. The library writes the bounds of 32-bit
+/// numbers, which it encodes itself, in their old place as well, but does not report this when it reads them.
 fn as_written(column: &ColumnChunkMetaData) -> ParquetResult<ColumnChunkMetaData> {
     let Some(Statistics::Int32(bounds)) = column.statistics() else { return Ok(column.clone()) };
     let bounds = Statistics::Int32(bounds.clone().with_backwards_compatible_min_max(true));
@@ -280,13 +282,13 @@ fn statistics(group: &RowGroupMetaData) -> Option<&Statistics> {
     group.columns().first()?.statistics()
 }
 
-/// A lower and an upper bound of a row group's names.
+/// Returns a lower and an upper bound of a row group's names.
 fn bounds(group: &RowGroupMetaData) -> Option<(&[u8], &[u8])> {
     let statistics = statistics(group)?;
     Some((statistics.min_bytes_opt()?, statistics.max_bytes_opt()?))
 }
 
-/// The first of `rows` rows that does not satisfy `is_before`; rows that do come first.
+/// Returns the index of the first of `rows` rows that does not satisfy `is_before`; rows that satisfy it come first.
 pub(super) fn partition_point(rows: usize, is_before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, rows);
     while low < high {

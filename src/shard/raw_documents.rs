@@ -1,5 +1,5 @@
-//! The documents of a `packuments` shard in order, each as bytes that share the memory of the page that they were read
-//! with. Not here: documents by name (`lookup`, `stored_documents`).
+//! Reads the documents of a `packuments` shard in order. The bytes of each share the memory of their page. Not here:
+//! documents by name (`lookup`, `stored_documents`).
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use crate::npm::Representation;
 use crate::store::ShardFile;
 use crate::table::{TableKind, schema};
 
-/// The columns of a document.
+/// The columns that a document needs.
 const COLUMNS: [&str; 5] = ["name", "rev", "representation", "json", "bytes"];
-/// A view of so few bytes holds them itself.
+/// A view of at most this many bytes holds them itself.
 const INLINE_BYTES: usize = 12;
 
 /// The documents of a shard, batch by batch in file order.
@@ -38,15 +38,15 @@ pub struct RawDocumentBatch {
     bytes: Bodies<BinaryViewArray>,
 }
 
-/// A document as it was served.
+/// A document in the form that the registry served.
 pub struct RawDocument<'a> {
-    /// Whose.
+    /// The name of its package.
     pub name: &'a str,
     /// Its `_rev`; the announced one if it has none.
     pub rev: &'a str,
     /// Its form.
     pub representation: Representation,
-    /// The bytes as they were served.
+    /// The bytes that the registry served.
     pub body: Bytes,
 }
 
@@ -97,7 +97,7 @@ impl RawDocumentBatch {
         })
     }
 
-    /// Each document in order. Fails with [`ErrorKind::Lake`] for a row without one.
+    /// Returns each document in order. Fails with [`ErrorKind::Lake`] for a row without one.
     pub fn iter(&self) -> impl Iterator<Item = Result<RawDocument<'_>>> {
         (0..self.names.len()).map(|row| {
             let name = self.names.value(row);
@@ -115,10 +115,10 @@ impl RawDocumentBatch {
     }
 }
 
-/// A column of documents.
+/// A column of document bodies.
 struct Bodies<A> {
     views: A,
-    /// The memory that the views look into.
+    /// The memory that the views refer to.
     blocks: Vec<Bytes>,
 }
 
@@ -128,13 +128,13 @@ impl<T: ByteViewType> Bodies<GenericByteViewArray<T>> {
         Bodies { views, blocks }
     }
 
-    /// The document of a row, not copied; `None` where it is null.
+    /// Returns the document of a row without copying it; `None` if it is null.
     fn get(&self, row: usize) -> Option<Bytes> {
         if self.views.is_null(row) {
             return None;
         }
         let value: &[u8] = self.views.value(row).as_ref();
-        // By Arrow's format: four bytes each of length, prefix, number of the block, and offset in it.
+        // Arrow's format has four bytes each for length, prefix, block number, and offset in the block.
         let block = self.views.views().get(row).and_then(|view| self.blocks.get((view >> 64) as u32 as usize));
         match block {
             Some(block) if value.len() > INLINE_BYTES => Some(block.slice_ref(value)),
@@ -143,7 +143,7 @@ impl<T: ByteViewType> Bodies<GenericByteViewArray<T>> {
     }
 }
 
-/// Memory of Arrow's, to be shared.
+/// Arrow memory as the owner of shared bytes.
 struct Block(Buffer);
 
 impl AsRef<[u8]> for Block {
@@ -152,7 +152,7 @@ impl AsRef<[u8]> for Block {
     }
 }
 
-/// A shard's columns, the documents among them as views.
+/// Returns a shard's columns with the documents as views.
 fn viewed(found: &SchemaRef) -> SchemaRef {
     let viewed = |field: &FieldRef| -> Field {
         let field = field.as_ref().clone();

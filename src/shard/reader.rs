@@ -1,4 +1,4 @@
-//! Reading a committed shard back, in order, in constant memory. Not here: SQL over shards (`query/`).
+//! Reads a committed shard, in order, in constant memory. Not here: SQL over shards (`query/`).
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,11 +13,11 @@ use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision, Validat
 use crate::store::ShardFile;
 use crate::table::{TableKind, schema};
 
-/// Rows of a batch that is read back: few enough that a batch of documents stays small in memory.
+/// The number of rows in a batch: few enough that a batch of documents stays small in memory.
 const READ_BATCH_ROWS: usize = 1_024;
-/// The same for tables whose rows are whole documents,
+/// The same for tables whose rows are whole documents.
 const READ_BATCH_DOCUMENTS: usize = 32;
-/// and how many bytes of them, by the mean of the row group where they are largest.
+/// The bytes of documents in a batch, by the mean of the row group with the largest documents.
 const READ_BATCH_DOCUMENT_BYTES: i64 = 32 << 20;
 
 /// A shard's batches in file order, with the columns of this version.
@@ -29,15 +29,15 @@ pub struct ShardReader {
 }
 
 impl ShardReader {
-    /// Opens a shard of `kind`, whose columns in this version are `schema`. The rows of an earlier version are adapted.
+    /// Opens a shard of `kind`; `schema` has its columns in this version. Rows of an earlier version are adapted.
     ///
-    /// Fails with [`ErrorKind::Lake`] when the file is no Parquet, when a newer version wrote it, and when this version's
-    /// columns are others.
+    /// Fails with [`ErrorKind::Lake`] if the file is not Parquet, if a newer version wrote it, or if this version wrote
+    /// it with different columns.
     pub fn open(kind: TableKind, file: ShardFile, schema: &SchemaRef) -> Result<ShardReader> {
         ShardReader::open_some(kind, file, schema, None)
     }
 
-    /// The same, but reads only `columns`.
+    /// Opens a shard like [`ShardReader::open`], but reads only `columns`.
     pub fn open_columns(kind: TableKind, file: ShardFile, schema: &SchemaRef, columns: &[&str]) -> Result<ShardReader> {
         ShardReader::open_some(kind, file, schema, Some(columns))
     }
@@ -55,7 +55,7 @@ impl ShardReader {
         ShardReader::build(kind, builder.with_batch_size(batch_rows), schema, columns)
     }
 
-    /// Returns the batches that `builder` reads of a shard, of the columns that `columns` names, or all.
+    /// Reads the batches of `builder`, with the columns that `columns` names, or all columns.
     pub(super) fn build(
         kind: TableKind,
         builder: ParquetRecordBatchReaderBuilder<ShardFile>,
@@ -67,7 +67,7 @@ impl ShardReader {
         Ok(ShardReader { kind, schema_version: reading.schema_version, reader, adapter: reading.adapter })
     }
 
-    /// Returns the version of the table's schema that the shard was written by.
+    /// Returns the schema version of the shard.
     pub fn schema_version(&self) -> u32 {
         self.schema_version
     }
@@ -77,7 +77,7 @@ fn unreadable(kind: TableKind) -> String {
     format!("a shard of {kind} cannot be read")
 }
 
-/// Returns how many rows of a row group are read at once: fewer of large documents, a single one of 100 MB.
+/// Returns how many rows of a row group are read at once: fewer for large documents, one for a document of 100 MB.
 pub(super) fn batch_rows(kind: TableKind, group: &RowGroupMetaData) -> usize {
     if kind != TableKind::Packuments {
         return READ_BATCH_ROWS;
@@ -99,37 +99,37 @@ impl Iterator for ShardReader {
     }
 }
 
-/// The rows of a `docs` batch.
+/// Returns the rows of a `docs` batch.
 pub fn doc_rows(batch: &RecordBatch) -> Result<Vec<DocRow>> {
     let (names, revs) = (text_column(batch, "name")?, text_column(batch, "rev")?);
     let row = |index| DocRow { name: PackageName::new(names.value(index)), rev: Revision::new(revs.value(index)) };
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// What the lake holds for a name: a row of `outcomes`, as far as the next ingest needs it.
+/// The lake's record of a name: the part of a row of `outcomes` that the next ingest needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldOutcome {
-    /// Whose.
+    /// The name.
     pub name: PackageName,
-    /// The revision that had been announced when it was fetched.
+    /// The announced revision at the time of the request.
     pub rev: Revision,
-    /// What became of the request.
+    /// The outcome of the request.
     pub outcome: Outcome,
-    /// What to make the next request conditional with.
+    /// The validators for the next conditional request.
     pub validators: Validators,
-    /// When the answer was complete, µs since 1970.
+    /// The time when the response was complete, µs since 1970.
     pub fetched_at_us: Option<i64>,
 }
 
 impl HeldOutcome {
-    /// Whether the lake holds a document of this name. A request that failed kept the tag of the one that it left.
+    /// Returns whether the lake holds a document of this name. A failed request keeps the tag of the existing document.
     pub fn left_a_document(&self) -> bool {
         let failed_over_one = self.outcome == Outcome::Failed && self.validators.etag.is_some();
         self.outcome.has_document() || failed_over_one
     }
 }
 
-/// The rows of an `outcomes` batch.
+/// Returns the rows of an `outcomes` batch.
 pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
     let (names, revs) = (text_column(batch, "name")?, text_column(batch, "rev")?);
     let (outcomes, etags) = (text_column(batch, "outcome")?, text_column(batch, "etag")?);
@@ -141,7 +141,7 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
     let row = |index| HeldOutcome {
         name: PackageName::new(names.value(index)),
         rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
-        // An outcome of a newer version of the tool is asked for again.
+        // An outcome of a newer version of the tool counts as failed, so the document is requested again.
         outcome: Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed),
         validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
         fetched_at_us: times.is_valid(index).then(|| times.value(index)),
@@ -149,7 +149,7 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// The names of a `packuments` shard whose document is of the abbreviated form.
+/// Returns the names of the abbreviated documents in a `packuments` shard.
 pub fn abbreviated_names(file: ShardFile) -> Result<HashSet<PackageName>> {
     let mut found = HashSet::new();
     each_document(file, "representation", |name, form| {
@@ -160,7 +160,7 @@ pub fn abbreviated_names(file: ShardFile) -> Result<HashSet<PackageName>> {
     Ok(found)
 }
 
-/// The revisions of the documents of some names, in a `packuments` shard.
+/// Returns the revisions of the documents of some names in a `packuments` shard.
 pub fn document_revs(file: ShardFile, names: &HashSet<PackageName>) -> Result<HashMap<PackageName, Revision>> {
     let mut found = HashMap::new();
     each_document(file, "rev", |name, rev| {
@@ -183,7 +183,7 @@ fn each_document(file: ShardFile, column: &str, mut each: impl FnMut(&str, &str)
     Ok(())
 }
 
-/// A column of text by name.
+/// Returns a text column by name.
 pub(super) fn text_column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray> {
     batch
         .column_by_name(name)

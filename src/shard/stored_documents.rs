@@ -1,5 +1,5 @@
-//! The documents of a `packuments` shard by name, for a reader who asks in the order of names. Not here: documents by
-//! name in any order (`query/`).
+//! Reads the documents of a `packuments` shard by name, in ascending order of names. Not here: documents by name in any
+//! order (`query/`).
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
@@ -23,8 +23,8 @@ impl StoredDocuments {
         Ok(StoredDocuments { reader, batch: None, row: 0 })
     }
 
-    /// The document of `name` byte for byte, `None` where the shard has none. Names must be asked for in ascending
-    /// order.
+    /// Returns the document of `name` byte for byte; `None` if the shard has none. Calls must be in ascending order of
+    /// names.
     pub fn find(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
         loop {
             let Some(batch) = self.batch.as_ref().filter(|batch| self.row < batch.num_rows()) else {

@@ -1,4 +1,4 @@
-//! What the writer and the merge promise together: the bytes of a shard depend on its rows alone.
+//! Tests the writer and the merge together: the bytes of a shard depend only on its rows.
 #![allow(clippy::unwrap_used)]
 
 mod documents;
@@ -25,7 +25,7 @@ use crate::table::TableKind;
 
 const TABLE: TableKind = TableKind::DistTags;
 
-/// How many rows each name has, and what stands in them.
+/// The number of rows of each name, and a value that determines their contents.
 type World = BTreeMap<String, (usize, u8)>;
 
 fn schema() -> SchemaRef {
@@ -50,7 +50,7 @@ fn writer() -> ShardWriter<Vec<u8>> {
     ShardWriter::new(TABLE, schema(), Vec::new()).unwrap()
 }
 
-/// The shard of a world, written in batches of `batch_rows`.
+/// Returns the shard of a world, written in batches of `batch_rows`.
 fn fresh(world: &World, batch_rows: usize) -> Vec<u8> {
     let mut writer = writer();
     for rows in rows(world).chunks(batch_rows) {
@@ -59,7 +59,7 @@ fn fresh(world: &World, batch_rows: usize) -> Vec<u8> {
     writer.finish().unwrap().0
 }
 
-/// Merges what changed between two worlds into the shard of the first, `names_at_once` names a call.
+/// Merges the changes between two worlds into the shard of the first, `names_at_once` names per call.
 fn merged(before: &World, after: &World, batch_rows: usize, names_at_once: usize) -> Vec<u8> {
     let file = ShardFile::Bytes(Bytes::from(fresh(before, 1000)));
     let mut merge = ShardMerge::open(writer(), Some(file), CancellationToken::new()).unwrap();
@@ -108,21 +108,21 @@ fn a_merge_that_is_to_stop_writes_nothing_more() {
     assert_eq!(merge.finish().unwrap_err().kind(), ErrorKind::Interrupted);
 }
 
-/// A shard of so few row groups that pages end for the sake of their rows.
+/// Writes a shard with few row groups, so that pages end because of their rows.
 fn written_as(table: TableKind, schema: SchemaRef, batches: impl IntoIterator<Item = RecordBatch>) -> Bytes {
     let mut writer = ShardWriter::new(table, schema, Vec::new()).unwrap().with_group_target(32 << 10);
     batches.into_iter().for_each(|batch| writer.write(batch).unwrap());
     Bytes::from(writer.finish().unwrap().0)
 }
 
-/// The rows of a shard, by the library's own reader.
+/// Reads the rows of a shard with the library's own reader.
 fn read_as(schema: &SchemaRef, file: Bytes) -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
     let batches: Vec<_> = reader.map(Result::unwrap).collect();
     concat_batches(schema, &batches).unwrap()
 }
 
-/// The rows in the pieces that `cuts`, whatever they are, make of them.
+/// Cuts the rows into pieces at any values of `cuts`.
 fn cut(whole: &RecordBatch, cuts: &[usize]) -> Vec<RecordBatch> {
     let mut starts: Vec<usize> = cuts.iter().map(|cut| cut % (whole.num_rows() + 1)).collect();
     starts.extend([0, whole.num_rows()]);
@@ -130,7 +130,7 @@ fn cut(whole: &RecordBatch, cuts: &[usize]) -> Vec<RecordBatch> {
     starts.windows(2).map(|ends| whole.slice(ends[0], ends[1] - ends[0])).collect()
 }
 
-/// Rows of `row`, of which some come many times in a row.
+/// Generates rows of `row`, some repeated many times in succession.
 fn repeated<R: Clone + std::fmt::Debug>(row: impl Strategy<Value = R>) -> impl Strategy<Value = Vec<R>> {
     let run = (row, prop_oneof![4 => 1_usize..4, 1 => 1_usize..3_000]);
     let repeat = |runs: Vec<(R, usize)>| runs.into_iter().flat_map(|(row, count)| vec![row; count]).collect();

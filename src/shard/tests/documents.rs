@@ -1,4 +1,4 @@
-//! The shards of documents: every table, lists and row groups included.
+//! Tests the shards of documents: every table, including lists and row groups.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::sample::World;
 use crate::table::TableKind;
 use crate::table::{DocumentInput, DocumentTables, schema};
 
-/// The bytes of all shards of a world, rows being written on after each `documents_at_once` documents, and the rows of
-/// each.
+/// Returns the bytes and the number of rows of all shards of a world. Rows are written after each `documents_at_once`
+/// documents.
 fn shards(world: &World, documents_at_once: usize) -> BTreeMap<TableKind, (Vec<u8>, u64)> {
     let mut writers = BTreeMap::new();
     for table in TableKind::OF_DOCUMENTS {
@@ -39,7 +39,7 @@ fn the_same_rows_are_the_same_bytes_however_they_come() {
     let mut world = World::seeded(5, 600);
     world.add_odd_documents();
     let whole = shards(&world, usize::MAX);
-    // Several chunks, so that the cuts of batches fall between theirs.
+    // There are several chunks, and the batches are cut within them.
     assert!(whole[&TableKind::Versions].1 > 4_096, "{} versions", whole[&TableKind::Versions].1);
     for documents_at_once in [1, 7, 100] {
         let pieces = shards(&world, documents_at_once);

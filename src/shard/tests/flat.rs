@@ -1,5 +1,5 @@
-//! Columns of numbers, times, true and false and commands come back as they were written, and are the same bytes
-//! however their rows came.
+//! Tests columns of numbers, times, booleans and commands: their values are read back unchanged, and the bytes do not
+//! depend on the batches.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use super::{cut, read_as, repeated, written_as};
 use crate::table::TableKind;
 
-/// A row: a number, a time, a truth, and how many commands it has.
+/// A row: a number, a time, a boolean, and a number of commands.
 type Row = (Option<i64>, Option<i64>, Option<bool>, Option<usize>);
 
 fn command_type(text: DataType) -> DataType {
@@ -27,7 +27,7 @@ fn command_type(text: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("item", DataType::Struct(parts), false)))
 }
 
-/// `published_at` and `unpacked_size_bytes` are encoded as the table of versions has them.
+/// The encodings of `published_at` and `unpacked_size_bytes` are those of the table of versions.
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("name", DataType::Utf8, false),
@@ -80,7 +80,7 @@ fn read(file: Bytes) -> RecordBatch {
     read_as(&schema(), file)
 }
 
-/// The same rows, the texts of commands as dictionaries.
+/// Returns the same rows with the texts of commands as dictionaries.
 fn with_dictionaries(batch: &RecordBatch) -> RecordBatch {
     let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let mut columns = batch.columns().to_vec();

@@ -1,5 +1,5 @@
-//! What the merge of an update promises with row groups so small that every case of their ends occurs: the bytes of a
-//! fresh shard, and row groups that did not change are not even decoded.
+//! Tests the merge of an update with row groups so small that every case of their ends occurs. The result has the bytes
+//! of a fresh shard, and unchanged row groups are not decoded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::shard::ShardMerge;
 use crate::store::ShardFile;
 use crate::table::{DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, TableKind, schema};
 
-/// Rows of a row group in the mean; with it at most 80, where a name may have 400.
+/// The mean number of rows in a row group; a row group then has at most 80 rows, and a name can have 400.
 const GROUP_ROWS: u64 = 20;
 
 fn fresh(world: &super::World) -> Vec<u8> {
@@ -25,8 +25,9 @@ fn fresh(world: &super::World) -> Vec<u8> {
     writer.finish().unwrap().0
 }
 
-/// Merges the rows of `decided` names, as they are in `after`, into the shard `before`, `names_at_once` names a call. The
-/// last rows of each call come with a call of their own, as do those of a large document: all but `rows_at_once`.
+/// Merges the rows that the `decided` names have in `after` into the shard `before`, `names_at_once` names per call. Of
+/// the last name of a call, `rows_at_once` rows come with the call, and the others with a second call, like those of a
+/// large document.
 fn merged(
     before: Vec<u8>,
     after: &super::World,
@@ -56,7 +57,7 @@ fn worlds() -> impl Strategy<Value = super::World> {
     prop::collection::btree_map("[a-z@é]{1,3}|n{70}[ab]", (rows, 0_u8..3), 0..150)
 }
 
-/// What happens to a name: it gets so many rows, or none.
+/// The change of a name: its new rows, or none.
 fn changes() -> impl Strategy<Value = super::World> {
     prop::collection::btree_map("[a-z@é]{1,3}", (0_usize..100, 3_u8..5), 0..6)
 }
@@ -85,7 +86,7 @@ proptest! {
     }
 }
 
-/// The places of the row groups of a shard, from their first byte to their last.
+/// Returns the first and last byte offsets of the row groups of a shard.
 fn group_places(file: &Bytes) -> Vec<(usize, usize)> {
     let metadata = ArrowReaderMetadata::load(file, ArrowReaderOptions::new()).unwrap();
     let place = |group: &parquet::file::metadata::RowGroupMetaData| {
@@ -106,7 +107,7 @@ fn row_groups_without_a_change_are_not_decoded() {
     let decided = BTreeSet::from(["name-200".to_owned()]);
     let expected = merged(whole.to_vec(), &after, &decided, 1, 1);
     assert!(expected == fresh(&after));
-    // Nothing of what is made unreadable here can have been read, and all of it is there again.
+    // The merge cannot have read the bytes that are made unreadable here, and the result contains all of them.
     let mut spoilt_groups = 0;
     for (start, end) in places {
         let mut spoilt = whole.to_vec();
@@ -125,7 +126,7 @@ fn row_groups_without_a_change_are_not_decoded() {
     assert!(spoilt_groups + 3 >= group_places(&whole).len(), "{spoilt_groups} were copied");
 }
 
-/// The rows of all tables of answers: of documents, and of what became of the requests for them.
+/// Returns the rows of all tables for some responses: rows of documents, and the outcomes of the requests.
 fn tables(world: &World, names: &BTreeSet<String>) -> BTreeMap<TableKind, Vec<arrow::array::RecordBatch>> {
     let mut documents = DocumentTables::new(true);
     let mut outcomes = OutcomesBuilder::new();

@@ -1,4 +1,4 @@
-//! Columns of text come back as they were written, and are the same bytes however their rows came.
+//! Tests columns of text: values are read back unchanged, and the bytes do not depend on the batches.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(schema(), vec![Arc::new(names), Arc::new(texts), Arc::new(lists)]).unwrap()
 }
 
-/// The same rows, texts as dictionaries.
+/// Returns the same rows with texts as dictionaries.
 fn as_dictionaries(batch: &RecordBatch) -> RecordBatch {
     let list = DataType::List(Arc::new(Field::new("item", dictionary(), false)));
     let types = [dictionary(), dictionary(), list];
@@ -70,7 +70,7 @@ fn read(file: Bytes) -> RecordBatch {
     read_as(&schema(), file)
 }
 
-/// The rows cut at `cuts`, every other piece as dictionaries.
+/// Cuts the rows at `cuts`; every other piece has dictionaries.
 fn pieces(whole: &RecordBatch, cuts: &[usize]) -> Vec<RecordBatch> {
     let slices = cut(whole, cuts).into_iter();
     slices.enumerate().map(|(index, rows)| if index % 2 == 0 { rows } else { as_dictionaries(&rows) }).collect()
@@ -97,7 +97,7 @@ proptest! {
     }
 }
 
-/// Rows of two pages, of long texts of which none repeats.
+/// Returns rows for two pages, with long texts that do not repeat.
 fn many_texts() -> Vec<Row> {
     let text = |row: usize| format!("{row:05}-{}", "x".repeat(400));
     (0..9_000).map(|row| (Some(text(row)), Some(vec![text(row), "same".to_owned()]))).collect()
@@ -129,7 +129,7 @@ fn statistics_and_the_page_index_say_what_the_pages_hold() {
     assert_eq!((names.max_bytes_opt(), names.null_count_opt()), (Some(&b"name-999"[..]), Some(0)));
     let Some(Statistics::ByteArray(texts)) = group.column(1).statistics() else { panic!("no statistics") };
     assert_eq!(texts.null_count_opt(), Some(8_192));
-    // 64 bytes are shown, and the greatest is raised.
+    // Statistics show 64 bytes, and the greatest text is raised.
     assert_eq!(texts.min_bytes_opt().map(<[u8]>::len), Some(64));
     assert!(texts.max_bytes_opt().unwrap() > many_texts()[8_999].0.as_ref().unwrap().as_bytes());
     assert!(!texts.max_is_exact() && !texts.min_is_exact());
@@ -141,7 +141,7 @@ fn statistics_and_the_page_index_say_what_the_pages_hold() {
     let pages = metadata.metadata().offset_index().unwrap()[0][1].page_locations();
     assert_eq!(pages[1].first_row_index, 8_192);
 
-    // A reader that is led by the index to one row finds it.
+    // A reader that uses the index finds the row.
     let selection = RowSelection::from(vec![RowSelector::skip(8_700), RowSelector::select(1)]);
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
     let found = reader.with_row_selection(selection).build().unwrap().next().unwrap().unwrap();
