@@ -1,5 +1,5 @@
 //! The arguments of the whole command line: the commands and their common flags. Not here: the arguments of one
-//! command, which stand in that command's module.
+//! command; they are in that command's module.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use super::sample::SampleArgs;
 use super::status::StatusArgs;
 use super::verify::VerifyArgs;
 
-/// The npm registry as columns: crawl it into a lake of Parquet, ask it in SQL.
+/// The npm registry as columns: crawl it into a lake of Parquet files, and query the lake in SQL.
 #[derive(Debug, Parser)]
 #[command(
     name = "all-docs",
@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// Read this settings file instead of ./all-docs.toml
     #[arg(long, global = true, value_name = "FILE", env = "ALL_DOCS_CONFIG")]
     pub(super) config: Option<PathBuf>,
-    /// Print results and errors only: no progress, notes or warnings; the exit code tells the outcome
+    /// Print only results and errors: no progress, notes or warnings; the exit code gives the outcome
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
     #[command(subcommand)]
@@ -59,7 +59,7 @@ pub(super) enum Command {
     Query(AnythingArgs),
     /// Show what a lake holds, and what a running ingest does
     Status(StatusArgs),
-    /// Prove that a lake is complete and sound, or report what is wrong; --repair mends it
+    /// Check that a lake is complete and intact, or report what is wrong; --repair repairs it
     Verify(VerifyArgs),
     /// Rebuild a lake's tables from its raw documents, without a request
     Rebuild(RebuildArgs),

@@ -1,5 +1,5 @@
-//! `all-docs cache`: prints a lake's index and keys, checks whether it is sound, and clears it. The command uses the
-//! terms of the system that this one replaces.
+//! `all-docs cache`: prints a lake's index and keys, checks whether the lake is intact, and clears it. The command uses
+//! the terms of the system that this one replaces.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -20,7 +20,7 @@ use crate::pipeline::{
 };
 use crate::store::{Store, blocking};
 
-/// How many files the question before a deletion shows.
+/// The number of files that the question before a deletion shows.
 const FILES_SHOWN: usize = 5;
 
 #[derive(Debug, Subcommand)]
@@ -55,10 +55,10 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
-    /// The keys of documents instead of partitions
+    /// Print the keys of documents instead of partitions
     #[arg(long, conflicts_with = "json")]
     packuments: bool,
-    /// Print it as JSON
+    /// Print the keys as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -115,7 +115,7 @@ async fn origins(args: &LakeArgs, settings: &Settings) -> Result<(Store, Vec<Ori
     Ok((store, info.origins.keys().map(|name| Layout::origin(name)).collect()))
 }
 
-/// A partition as `--json` shows it.
+/// A partition in the output of `--json`.
 #[derive(Serialize)]
 struct Entry {
     key: String,

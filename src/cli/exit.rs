@@ -11,16 +11,16 @@ pub(super) enum Code {
     Done = 0,
     /// This program has a bug.
     Failed = 1,
-    /// Bad arguments or input.
+    /// Invalid arguments or input.
     Input = 2,
-    /// A server could not be reached or refused us.
+    /// A server could not be reached or refused the credentials.
     Network = 3,
     /// The lake could not be read or written.
     Lake = 4,
-    /// A rate limit would not lift, or a budget is used up.
+    /// A rate limit did not lift in time, or a budget is used up.
     RateLimit = 5,
     /// Done, but incomplete. Either some names have no document, and the table `outcomes` gives the reason of each; or
-    /// the registry listed fewer names than it says it has.
+    /// the registry listed fewer names than its own count.
     Incomplete = 6,
     /// Stopped by the user.
     Interrupted = 130,

@@ -32,7 +32,7 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'\'')
     .remove(b'(')
     .remove(b')');
-/// How many missing names are shown; the rest is counted.
+/// The number of missing names that are shown; the rest is counted.
 const MISSING_SHOWN: usize = 20;
 
 #[derive(Debug, clap::Args)]
@@ -54,19 +54,19 @@ pub(super) struct ExportArgs {
     /// The folder of the files; with --format ndjson the file
     #[arg(value_name = "DIR")]
     target: PathBuf,
-    /// One file a document, or all in one
+    /// One file per document, or one for all
     #[arg(long, value_enum, default_value_t = ExportFormat::Files)]
     format: ExportFormat,
     #[command(flatten)]
     lake: LakeArgs,
 }
 
-/// How documents are written.
+/// The form of the exported documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ExportFormat {
-    /// A file each, byte for byte.
+    /// One file per document, byte for byte.
     Files,
-    /// One file, a document a line.
+    /// One file with one document per line.
     Ndjson,
 }
 
@@ -121,7 +121,7 @@ pub(super) async fn run(
     Ok(Code::Incomplete)
 }
 
-/// Writes one file a document, several partitions at once on all cores.
+/// Writes one file per document, several partitions at once on all cores.
 async fn to_files(
     documents: LakeDocuments,
     groups: Vec<Vec<PackageName>>,

@@ -61,11 +61,11 @@ pub(super) struct IngestArgs {
     /// Fetch the documents of these names only: a JSON array, or a name (or name@version) a line with # comments
     #[arg(long, value_name = "FILE")]
     pub(super) names: Option<PathBuf>,
-    /// How the partitions of a new lake are made. A lake that has partitions keeps them, with a warning if this asks
+    /// How to make the partitions of a new lake. A lake with partitions keeps them, with a warning if this value asks
     /// for others [default: derived]
     #[arg(long, value_enum)]
     pub(super) partitions: Option<Partitions>,
-    /// Rows a partition of a new lake should have; a lake that has partitions keeps them, as above [default: 10000]
+    /// The number of rows per partition in a new lake; a lake with partitions keeps them, as above [default: 10000]
     #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS")]
     pub(super) partition_rows: Option<NonZeroU64>,
     /// Show what would be fetched and rewritten, and do nothing
@@ -74,7 +74,7 @@ pub(super) struct IngestArgs {
     /// Request every selected document again, by its ETag: an unchanged document costs no body
     #[arg(long)]
     pub(super) refresh: bool,
-    /// Believe a registry that no longer has many of the lake's names or documents, and drop them; without this flag
+    /// Accept that the registry no longer has many of the lake's names or documents, and drop them; without this flag
     /// the run ends instead
     #[arg(long)]
     pub(super) accept_removals: bool,
@@ -88,7 +88,7 @@ pub(super) struct Wish {
     /// The pivots file; `None` for the lake's partitions.
     pub(super) pivots: Option<PathBuf>,
     pub(super) scope: Scope,
-    /// How a new lake's partitions are made; `None` if the user does not say.
+    /// How to make a new lake's partitions; `None` if the user does not say.
     pub(super) partitions: Option<Partitions>,
     pub(super) partition_rows: Option<NonZeroU64>,
     pub(super) packuments: Packuments,
@@ -233,7 +233,7 @@ fn read_pivots(path: &Path) -> Result<Pivots> {
     script::read_pivots(&text, &path.display().to_string())
 }
 
-/// Prints the summary: what the run read, wrote, skipped and failed, and how long it took; then what needs attention.
+/// Prints the summary: what the run read, wrote and skipped, its failures and its duration; then what needs attention.
 fn tell(printer: &Printer, summary: &IngestSummary) {
     let counts = &summary.counts;
     let count = log::count;
@@ -309,7 +309,7 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
     }
 }
 
-/// Prints what other processes did for the same lake meanwhile.
+/// Prints the work of other processes for the same lake during the run.
 fn tell_others(printer: &Printer, summary: &IngestSummary) {
     let others = &summary.others;
     if others.partitions == 0 && others.processes.is_empty() {

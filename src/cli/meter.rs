@@ -31,7 +31,7 @@ impl Meter {
         Meter::show(printer, progress, None)
     }
 
-    /// Begins to show `progress` of a run that asks `registry`, and shows when a host may not be asked.
+    /// Begins to show `progress` of a run that uses `registry`, and shows when requests to a host are paused.
     pub(super) fn start_asking(printer: &Printer, progress: Arc<Progress>, registry: Registry) -> Meter {
         Meter::show(printer, progress, Some(registry))
     }
@@ -94,7 +94,7 @@ fn waiting(gate: &GateStatus) -> Option<String> {
     Some(format!("{} refuses; it is asked again in {}", gate.host, log::duration(closed_for)))
 }
 
-/// Returns what is done and the total, in the unit of the run's current phase.
+/// Returns the completed amount and the total, in the unit of the run's current phase.
 fn measure(now: &ProgressSnapshot) -> (u64, u64) {
     if now.partitions_total == 0 || now.packuments_planned == 0 {
         return (now.rows_scanned, now.rows_expected);

@@ -126,8 +126,8 @@ fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> Registry
     config
 }
 
-/// Returns the folder in which this process finds others that ask the same hosts. It lies in the folder for temporary
-/// files, because a session and a timed job share that one, and not `XDG_RUNTIME_DIR`.
+/// Returns the folder in which this process finds others that send requests to the same hosts. It is in the folder for
+/// temporary files, because a session and a timed job share that one, and not `XDG_RUNTIME_DIR`.
 #[cfg(unix)]
 fn runtime_folder(printer: &Printer) -> Option<PathBuf> {
     let parent = std::env::var_os("ALL_DOCS_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);

@@ -57,7 +57,7 @@ pub(super) struct RefreshArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FetchArgs {
-    /// The first name of the range [default: the first of all]
+    /// The first name of the range [default: the first name of all]
     #[arg(long, visible_alias = "start", value_name = "K")]
     start_key: Option<String>,
     /// The first name above the range [default: none, so up to the last]
@@ -72,14 +72,14 @@ pub(super) struct FetchArgs {
 /// The options that all listings share.
 #[derive(Debug, clap::Args)]
 struct CrawlArgs {
-    /// Rows a partition of a new lake should have. A lake that has partitions keeps them, with a warning if this asks
-    /// for others [default: 10000]
+    /// The number of rows per partition in a new lake. A lake with partitions keeps them, with a warning if this value
+    /// asks for others [default: 10000]
     #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS")]
     partition_rows: Option<NonZeroU64>,
     /// Show what changed, and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Believe a registry that no longer has many of the lake's names or documents
+    /// Accept that the registry no longer has many of the lake's names or documents
     #[arg(long)]
     accept_removals: bool,
     /// Print the summary as JSON on standard output
@@ -91,7 +91,7 @@ struct CrawlArgs {
 pub(super) struct ListArgs {
     #[command(flatten)]
     lake: LakeArgs,
-    /// Print it as JSON
+    /// Print the partitions as JSON
     #[arg(long)]
     json: bool,
 }
@@ -140,7 +140,7 @@ fn range(start: Option<String>, end: Option<String>) -> Result<Partition> {
     }
 }
 
-/// A partition as `--json` shows it.
+/// A partition in the output of `--json`.
 #[derive(Serialize)]
 struct Listed<'a> {
     key: String,

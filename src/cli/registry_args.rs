@@ -1,4 +1,4 @@
-//! The arguments of commands that ask a registry.
+//! The arguments of commands that send requests to a registry.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub(super) struct RegistryArgs {
     pub(super) packages: usize,
 }
 
-/// Which documents an ingest fetches.
+/// The documents that an ingest fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Packuments {
     /// The full packuments.

@@ -14,7 +14,7 @@ const SETTINGS_FILE: &str = "all-docs.toml";
 /// The default location of the lake.
 const DEFAULT_LAKE: &str = "lake";
 
-/// `all-docs.toml`: each member as the flag of the same name.
+/// `all-docs.toml`: each member has the meaning of the flag of the same name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct SettingsFile {
@@ -35,7 +35,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings file `config`, else `all-docs.toml` where it exists. `lake` is the flag of that name.
+    /// Reads the settings file `config`, else `all-docs.toml` if it exists. `lake` is the flag of that name.
     pub(super) fn load(config: Option<&Path>, lake: Option<String>) -> Result<Settings> {
         let (path, is_asked_for) = match config {
             Some(path) => (path, true),
@@ -86,7 +86,7 @@ impl Settings {
         flag.or(self.file.rate)
     }
 
-    /// Returns the number of rows a partition.
+    /// Returns the number of rows per partition.
     pub(super) fn partition_rows(&self, flag: Option<NonZeroU64>) -> Option<NonZeroU64> {
         flag.or(self.file.partition_rows)
     }

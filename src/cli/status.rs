@@ -1,4 +1,4 @@
-//! `all-docs status`: prints what a lake holds, also while another process writes it.
+//! `all-docs status`: prints the contents of a lake, also while another process writes it.
 
 use super::exit::Code;
 use super::log;
@@ -11,7 +11,7 @@ use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
-    /// Print it as JSON
+    /// Print the status as JSON
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -1,4 +1,4 @@
-//! `all-docs verify`: proves a lake, or reports each file that is wrong and why. `--repair` mends the lake and proves
+//! `all-docs verify`: checks a lake, or reports each file that is wrong and why. `--repair` repairs the lake and checks
 //! it again.
 
 use std::sync::Arc;
@@ -38,10 +38,10 @@ Examples:
   all-docs verify --repair                 asks the registries that the lake came from
   all-docs verify --repair --origin mirror=https://npm.example.com   where the lake metadata lost it")]
 pub(super) struct VerifyArgs {
-    /// Mend what is wrong, and prove it again
+    /// Repair what is wrong, and check again
     #[arg(long)]
     pub(super) repair: bool,
-    /// Print the proof as JSON on standard output
+    /// Print the result as JSON on standard output
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]

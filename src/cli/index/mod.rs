@@ -22,7 +22,7 @@ use crate::pipeline::LakeRows;
 use crate::store::blocking;
 use line::{write_change, write_row};
 
-/// Bytes that are gathered before they go to the output.
+/// Bytes that are buffered before they go to the output.
 const OUTPUT_BUFFER_BYTES: usize = 1 << 16;
 /// Rows between two checks whether the user wants to stop.
 const ROWS_BETWEEN_LOOKS: u64 = 10_000;

@@ -11,7 +11,7 @@ use crate::cli::printer::Printer;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::query::{BoundSql, Format, Session, TableOptions, Written, write};
 
-/// Bytes that are gathered before they go to the output.
+/// Bytes that are buffered before they go to the output.
 const OUTPUT_BUFFER_BYTES: usize = 1 << 16;
 
 /// Writes the results of statements, with their destination and format.

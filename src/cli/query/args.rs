@@ -24,7 +24,7 @@ pub(in crate::cli) struct QueryArgs {
     /// One SQL statement
     #[arg(value_name = "SQL", conflicts_with_all = ["view", "file"])]
     pub(super) sql: Option<String>,
-    /// A view or a report by its name; that of another origin as mirror.NAME
+    /// A view or a report by its name; mirror.NAME for one of another origin
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     pub(super) view: Option<String>,
     /// A file with one SQL statement
@@ -37,13 +37,13 @@ pub(in crate::cli) struct QueryArgs {
     pub(super) selection: SelectionArgs,
     #[command(flatten)]
     pub(super) own: OwnQueriesArgs,
-    /// The format of the result: table, csv, json, ndjson, parquet [default: table; by --output's suffix]
+    /// The format of the result: table, csv, json, ndjson, parquet [default: --output's suffix, else table]
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
     /// Write the result to this file instead of standard output; - is standard output
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
-    /// Another lake whose tables the statement may name: NAME.packages; those of its other origins NAME_ORIGIN.packages
+    /// Another lake for the statement: its tables are NAME.packages, those of its other origins NAME_ORIGIN.packages
     #[arg(long, value_name = "NAME=LAKE")]
     pub(super) attach: Vec<String>,
     /// Show the SQL of a view and the plan of the statement, and do not run it
