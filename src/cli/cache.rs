@@ -181,11 +181,11 @@ async fn validate(args: ValidateArgs, settings: &Settings, printer: &Printer) ->
         printer.result(&lines)?;
     }
     if faults.is_empty() {
-        printer.note(&format!("{committed} of {partitions} partitions are committed, and all of them are sound"));
+        printer.note(&format!("{committed} of {partitions} partitions are committed, and all of them are intact"));
         return Ok(Code::Done);
     }
     Err(Error::lake(format!("{} faults in {} partitions", faults.len(), partitions))
-        .hint("all-docs verify proves every byte, and with --repair rebuilds broken partitions"))
+        .hint("all-docs verify checks every byte, and with --repair rebuilds broken partitions"))
 }
 
 async fn clear(args: ClearArgs, settings: &Settings, printer: &Printer) -> Result<Code> {

@@ -150,7 +150,7 @@ async fn to_files(
         .collect();
     let mut all = Exported::default();
     for worker in workers {
-        let part = worker.await.or_error(ErrorKind::Internal, || "an export's thread died".to_owned())??;
+        let part = worker.await.or_error(ErrorKind::Internal, || "a thread of the export panicked".to_owned())??;
         all.written += part.written;
         all.unchanged += part.unchanged;
         all.size_bytes += part.size_bytes;

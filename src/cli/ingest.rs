@@ -176,7 +176,7 @@ pub(super) async fn crawl(
     let summary = result.doing(|| format!("ingesting {} into {}", origin.info.registry_url, settings.lake()))?;
     if wish.json {
         let text = serde_json::to_string_pretty(&summary)
-            .or_error(ErrorKind::Internal, || "the summary cannot be spelled as JSON".to_owned())?;
+            .or_error(ErrorKind::Internal, || "the summary cannot be written as JSON".to_owned())?;
         printer.result(&format!("{text}\n"))?;
     } else {
         tell(printer, &summary);
@@ -356,7 +356,7 @@ fn tell_problems(printer: &Printer, summary: &IngestSummary) {
     }
     if summary.commits_recovered > 0 {
         printer.note(&format!(
-            "  {} commits that an earlier run left half done were finished first",
+            "  {} commits that an earlier run left half done were completed first",
             log::count(summary.commits_recovered)
         ));
     }

@@ -69,7 +69,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
     let stop = CancellationToken::new();
     if !opens_prompt(&args.command) {
         spawn_signal_listener(stop.clone(), patience(&args.command), printer.clone())
-            .or_error(ErrorKind::Internal, || "cannot listen to Ctrl-C".to_owned())?;
+            .or_error(ErrorKind::Internal, || "cannot listen for Ctrl-C".to_owned())?;
     }
     let result = runtime.block_on(async {
         match args.command {

@@ -101,7 +101,7 @@ async fn start_sample(packages: usize, printer: &Printer) -> Result<SampleServer
     let start = move || SampleServer::start(World::seeded(SAMPLE_SEED, packages), Options::default());
     let server = tokio::task::spawn_blocking(start)
         .await
-        .or_error(ErrorKind::Internal, || "making the sample registry died".to_owned())?
+        .or_error(ErrorKind::Internal, || "the task that makes the sample registry failed".to_owned())?
         .or_error(ErrorKind::Input, || "cannot start the sample registry on loopback".to_owned())?;
     printer.note(&format!("the sample registry: {} packages at {}", log::count(packages as u64), server.url()));
     Ok(server)
@@ -134,7 +134,7 @@ fn runtime_folder(printer: &Printer) -> Option<PathBuf> {
     let folder = crate::registry::runtime_folder(&parent);
     if let Err(error) = &folder {
         printer.warn(&format!(
-            "the request limits hold for this process alone, not for all processes on this machine together: {error}"
+            "the request limits apply to this process only, not for all processes on this machine together: {error}"
         ));
     }
     folder.ok()

@@ -14,7 +14,7 @@ pub(super) fn named(output: Option<&Path>) -> Option<&Path> {
 }
 
 /// The future name of a file that is being written.
-#[must_use = "without its name the file is gone"]
+#[must_use = "the file is deleted unless it gets its name"]
 pub(super) struct Naming {
     /// The temporary path; `None` for a pipe or a device, which is written to directly.
     staged: Option<TempPath>,

@@ -133,7 +133,7 @@ fn range(start: Option<String>, end: Option<String>) -> Result<Partition> {
         (None, None) => Err(Error::input("a range needs --start-key, --end-key or both")
             .hint("all-docs partition refresh lists all names")),
         (Some(start), Some(end)) if start >= end => {
-            Err(Error::input(format!("no name lies from {start:?} to below {end:?}"))
+            Err(Error::input(format!("no name is at or above {start:?} and below {end:?}"))
                 .hint("names sort by their bytes: signs and digits, @, capital letters, _, small letters"))
         }
         _ => Ok(Partition { start, end }),

@@ -80,7 +80,7 @@ impl Printer {
     /// Prints a value as JSON on standard output.
     pub(super) fn json(&self, value: &impl serde::Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(value)
-            .or_error(ErrorKind::Internal, || "the result cannot be spelled as JSON".to_owned())?;
+            .or_error(ErrorKind::Internal, || "the result cannot be written as JSON".to_owned())?;
         self.result(&format!("{text}\n"))
     }
 

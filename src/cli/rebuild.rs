@@ -18,8 +18,8 @@ use crate::table::TableKind;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A rebuild makes every table but docs and outcomes, which it keeps, from the raw documents in `packuments`. It asks no \
-registry. A lake that an earlier version wrote gets this version's columns and tables; its bytes are then those of a \
+A rebuild makes every table but docs and outcomes, which it keeps, from the raw documents in `packuments`. It sends no \
+requests. A lake that an earlier version wrote gets this version's columns and tables; its bytes are then those of a \
 new ingest, except for outcomes. The command commits partitions one by one: a stopped run resumes, and a partition \
 that this version made is left alone.
 
@@ -74,7 +74,7 @@ pub(super) async fn run(
 fn table(text: &str) -> Result<TableKind, String> {
     TableKind::parse(text).ok_or_else(|| {
         let names = TableKind::ALL.map(TableKind::as_str).join(", ");
-        format!("no table is called so; the tables are {names}")
+        format!("there is no such table; the tables are {names}")
     })
 }
 
@@ -97,7 +97,7 @@ fn tell(printer: &Printer, summary: &RebuildSummary) {
     printer.note(&format!("  written  {} rows, {}", count(counts.rows_written), log::bytes(counts.shard_bytes)));
     if summary.commits_recovered > 0 {
         printer.note(&format!(
-            "  {} commits that an earlier run left half done were finished first",
+            "  {} commits that an earlier run left half done were completed first",
             count(summary.commits_recovered)
         ));
     }

@@ -67,7 +67,7 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
     };
     let (server, packages) = tokio::task::spawn_blocking(start)
         .await
-        .or_error(ErrorKind::Internal, || "making the sample registry died".to_owned())?
+        .or_error(ErrorKind::Internal, || "the task that makes the sample registry failed".to_owned())?
         .map_err(|error| match error {
             SampleError::Start { .. } => Error::input(format!("cannot serve a registry on {address}"))
                 .source(error)

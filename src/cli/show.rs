@@ -111,12 +111,12 @@ fn absent(name: &PackageName, documents: &LakeDocuments, lake: &LakeOrigin) -> R
             Error::input(format!("the lake holds no document of {name}: the outcome of its last request was {outcome}"))
                 .hint(format!("{fetch} --refresh{elsewhere}"))
         }
-        Absent::Listed => Error::input(format!("{name} is listed in {origin}, and its document was never fetched"))
+        Absent::Listed => Error::input(format!("{name} is listed in {origin}, but its document was never fetched"))
             .hint(fetch + &elsewhere),
         Absent::Unknown(near) if near.is_empty() => {
-            Error::input(format!("the lake knows no {name} in {origin}")).hint(fetch + &elsewhere)
+            Error::input(format!("the lake has no package {name} in {origin}")).hint(fetch + &elsewhere)
         }
-        Absent::Unknown(near) => Error::input(format!("the lake knows no {name} in {origin}"))
+        Absent::Unknown(near) => Error::input(format!("the lake has no package {name} in {origin}"))
             .hint(format!("did you mean {}? Else {fetch}{elsewhere}", near.join(" or "))),
     })
 }

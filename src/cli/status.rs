@@ -21,7 +21,7 @@ pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer
     let Some(origins) = lake_status(&store).await? else { return Err(no_lake(settings.lake())) };
     if args.json {
         let text = serde_json::to_string_pretty(&origins)
-            .or_error(ErrorKind::Internal, || "the status cannot be spelled as JSON".to_owned())?;
+            .or_error(ErrorKind::Internal, || "the status cannot be written as JSON".to_owned())?;
         printer.result(&format!("{text}\n"))?;
         return Ok(Code::Done);
     }
@@ -68,12 +68,12 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
     }
     for run in &origin.dead_runs {
         lines.push(format!(
-            "  an ingest died (process {} on {}); run the same command again to go on where it stopped",
+            "  an ingest died (process {} on {}); run the same command again to resume where it stopped",
             run.process_id, run.host
         ));
     }
     if origin.runs.is_empty() && origin.dead_runs.is_empty() && origin.partitions_staged > 0 {
-        lines.push(format!("  partitions with something in staging: {}", count(origin.partitions_staged)));
+        lines.push(format!("  partitions with files in staging: {}", count(origin.partitions_staged)));
     }
     let widest = origin.tables_in_order().map(|(_, table)| count(table.rows).len()).max().unwrap_or(0);
     for (name, table) in origin.tables_in_order() {

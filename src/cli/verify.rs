@@ -26,11 +26,11 @@ use crate::store::Store;
 The command reads every shard. It checks the rows, bytes and digest of each against its manifest, the order and range \
 of its names, the tables against each other, the lake metadata and the count of requests. It also checks the folders \
 for foreign files: one that a reader of a table would read with it is wrong, any other is mentioned. The exit code is \
-4 if something is wrong. Without --origin, the command proves every origin of the lake.
+4 if something is wrong. Without --origin, the command checks every origin of the lake.
 
 --repair ends interrupted commits, moves foreign files to set-aside/, and rebuilds broken partitions: it takes their \
-documents from the files that are still sound, and asks the registry for the rest. It also rebuilds lost lake \
-metadata; the address of an origin stands nowhere else, so --origin must give it. Then it proves the lake again.
+documents from the files that are still intact, and requests the rest from the registry. It also rebuilds lost lake \
+metadata; the address of an origin is stored nowhere else, so --origin must give it. Then it checks the lake again.
 
 Examples:
   all-docs verify
@@ -68,7 +68,7 @@ pub(super) async fn run(
         printer.result(&describe(&store, &proof))?;
     }
     if !proof.is_sound() && !args.repair {
-        printer.note("all-docs verify --repair rebuilds what is broken");
+        printer.note("all-docs verify --repair rebuilds broken partitions");
     }
     Ok(if proof.is_sound() { Code::Done } else { Code::Lake })
 }
@@ -161,7 +161,7 @@ async fn mend(
     let name = &origin.registry.origin().name;
     for mending in mendings {
         printer.note(&format!(
-            "repairing {name} {}: {} documents are sound and are not asked for again",
+            "repairing {name} {}: {} documents are intact and are not requested again",
             mending.partition,
             log::count(mending.documents_saved)
         ));
@@ -222,7 +222,7 @@ fn describe(store: &Store, lake: &LakeProof) -> String {
             log::bytes(proof.size_bytes),
         ));
         lines.push(format!(
-            "  {} names: {} with a document, {} without one and with an outcome that says why, {} not asked for",
+            "  {} names: {} with a document, {} without one and with an outcome that says why, {} not requested",
             count(proof.names),
             count(proof.names_with_document),
             count(proof.names_without_document),

@@ -168,7 +168,7 @@ impl LakeCatalog {
         if self.has_place_of(reference) { kind_of(reference.table()) } else { None }
     }
 
-    /// Whether `reference` names a view.
+    /// Returns whether `reference` names a view.
     pub(super) fn is_view(&self, reference: &TableReference) -> bool {
         self.has_place_of(reference) && self.queries().view(reference.table()).is_some()
     }

@@ -9,7 +9,7 @@ use super::nearest::nearest;
 /// The format of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For a person: aligned columns, or one column a line if a row is too wide.
+    /// For a person: aligned columns, or one line per column if a row is too wide.
     Table,
     /// RFC 4180 with a header line; lists and structures as JSON text, a null as nothing.
     Csv,
@@ -36,7 +36,7 @@ impl Format {
         }
     }
 
-    /// Whether the output is bytes that a terminal cannot show.
+    /// Returns whether the output is binary, so that a terminal cannot show it.
     pub fn is_binary(self) -> bool {
         self == Format::Parquet
     }

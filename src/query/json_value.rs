@@ -54,7 +54,7 @@ fn json_values(array: &dyn Array) -> Option<JsonUnionEncoder> {
     JsonUnionEncoder::from_union(array.as_any().downcast_ref::<UnionArray>()?.clone())
 }
 
-/// Whether a type is, or holds, a union.
+/// Returns whether a type is, or contains, a union.
 pub(super) fn holds_union(data_type: &DataType) -> bool {
     match data_type {
         DataType::Union(..) => true,

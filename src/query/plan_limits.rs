@@ -2,10 +2,10 @@
 
 use datafusion::prelude::SessionConfig;
 
-/// Rows a batch, DataFusion's own default. Fewer rows cost more per row; more do not fit the cache.
+/// Rows per batch, DataFusion's own default. Smaller batches cost more per row; larger ones do not fit the cache.
 const BATCH_ROWS: usize = 8192;
 
-/// Rows a batch if the statement reads whole documents. A document has some 60 kB and at most some MB, so a batch of
+/// Rows per batch if the statement reads whole documents. A document has some 60 kB and at most some MB, so a batch of
 /// the usual size would have half a gigabyte.
 pub(super) const DOCUMENT_BATCH_ROWS: usize = 256;
 

@@ -56,8 +56,8 @@ pub struct SessionOptions {
     pub reads_own_files: bool,
     /// Other lakes whose tables statements can also name.
     pub attached: Vec<AttachedLake>,
-    /// The tables that earlier versions of the tool wrote, by origin; none by default. Columns of their tables may then be null
-    /// that are not else, and notes say so.
+    /// The tables that earlier versions of the tool wrote, by origin; none by default. Columns of such tables may be
+    /// null that otherwise are not, and notes say so.
     pub ages: BTreeMap<String, OriginAge>,
 }
 

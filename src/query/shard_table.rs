@@ -42,12 +42,12 @@ pub(super) const SORT_COLUMN: &str = "name";
 /// The column that says whether a row belongs to the version that its package's tag `latest` points to.
 pub(super) const LATEST_COLUMN: &str = "is_latest";
 
-/// The engine wants a value that stands for any ending of a name: the last code point, this many times. That code point
-/// is no character, so no name holds it even once.
+/// The engine needs a value that stands for any ending of a name: the last code point, repeated this many times. That
+/// code point is not a character, so no name contains it.
 const ANY_ENDING_CHARS: usize = 64;
 
-/// The longest `in (…)` list of which each name is looked up in the shards' ranges. A name costs one comparison a
-/// shard, so thousands still cost less than opening one file.
+/// The longest `in (…)` list whose names are all looked up in the ranges of the shards. A name costs one comparison per
+/// shard, so thousands of names still cost less than opening one file.
 const MOST_LISTED_NAMES: usize = 2_000;
 
 /// The rough number of versions of an npm package.
@@ -64,7 +64,7 @@ pub(super) struct ShardTable {
     age: TableAge,
     /// Whether only rows with `is_latest` are read.
     is_latest_only: bool,
-    /// Filled once a statement, even if the statement names the table twice.
+    /// Filled once per statement, even if the statement names the table twice.
     listing: Arc<OnceCell<Listing>>,
 }
 
@@ -105,7 +105,7 @@ impl ShardTable {
         self.is_latest_only
     }
 
-    /// Whether both are tables of the same origin of the same lake.
+    /// Returns whether both are tables of the same origin of the same lake.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
         let origin = |table: &Self| {
             let mut parts: Vec<_> = table.folder.parts().collect();
@@ -119,7 +119,7 @@ impl ShardTable {
         self.kind
     }
 
-    /// Its shards that earlier versions wrote.
+    /// Returns its shards that earlier versions wrote.
     pub(super) fn age(&self) -> TableAge {
         self.age
     }
@@ -197,7 +197,7 @@ impl ShardTable {
         LexOrdering::new([order]).ok_or_else(|| internal_datafusion_err!("an ordering by one column is not empty"))
     }
 
-    /// Estimates sizes for the planner, which joins the smaller table into memory. Exact sizes would cost a read a
+    /// Estimates sizes for the planner, which joins the smaller table into memory. Exact sizes would cost one read per
     /// shard.
     fn guessed_statistics(&self, shards: &[PartitionedFile]) -> Statistics {
         let stored_bytes: u64 = shards.iter().map(|shard| shard.object_meta.size).sum();
@@ -211,7 +211,7 @@ impl ShardTable {
     }
 }
 
-/// Whether a filter reads `is_latest`.
+/// Returns whether a filter reads `is_latest`.
 fn asks_for_latest(filter: &Expr) -> bool {
     filter.column_refs().iter().any(|column| column.name == LATEST_COLUMN)
 }
@@ -290,8 +290,8 @@ impl TableProvider for ShardTable {
         );
         let mut options = state.default_table_options().parquet;
         if self.is_latest_only || filters.iter().any(asks_for_latest) {
-            // The rows of latest versions lie scattered, and the cache holds the columns of a filter by whole batches.
-            // With the cache, all rows of each column that a filter reads would be decoded for one in twenty.
+            // Rows of latest versions are scattered, and the cache holds the columns of a filter in whole batches. With
+            // the cache, all rows of each column that a filter reads would be decoded, for one row in twenty.
             options.global.max_predicate_cache_size = Some(0);
         }
         let mut source = ParquetSource::new(Arc::clone(&self.schema))

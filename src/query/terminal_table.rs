@@ -21,10 +21,11 @@ const MEASURED_ROWS: usize = 10_000;
 /// Bytes of text that are held for the same purpose.
 const MEASURED_BYTES: usize = 4 << 20;
 
-/// The least characters of a shortened column. If columns would be narrower, a row becomes one column a line.
+/// The least number of characters in a shortened column. If columns would be narrower, each column of a row gets its
+/// own line.
 const LEAST_WIDTH: u16 = 10;
 
-/// Lines that a value may take if a row is one column a line.
+/// The most lines that a value may take if each column has its own line.
 const MOST_LINES: u16 = 12;
 
 /// Characters that a row may have without a terminal. Widths are counted in 16 bits, and a character may be two columns

@@ -135,7 +135,7 @@ impl BatchWriter for CsvOutput<'_> {
     }
 }
 
-/// A JSON array with one object a line: a document for a program, lines for a person.
+/// A JSON array with one object per line: one document for a program, lines for a person.
 #[derive(Debug, Default)]
 struct ObjectALine;
 

@@ -29,8 +29,8 @@ const ROWS_BETWEEN_LOOKS: u64 = 10_000;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Lines are `name,rev`, sorted by the bytes of the names; a name with a comma, a quote or a line end stands in quotes. \
-JSON is an array with an object a line. An index of millions of names takes constant memory.
+Lines are `name,rev`, sorted by the bytes of the names; a name with a comma, a quote or a line end is quoted. \
+JSON is an array with one object per line. An index of millions of names takes constant memory.
 
 --diff reads an older index in either format, sorted or not, and prints `added,name,rev`, `changed,name,rev` or \
 `removed,name,rev`. rev is the current revision, or the last one of a removed name.

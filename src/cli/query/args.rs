@@ -94,7 +94,7 @@ pub(super) struct OwnQueriesArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A view is a relation that SQL can name: select * from depended_upon. A report is a question with parameters. \
+A view is a relation that SQL can name: select * from depended_upon. A report is a query with parameters. \
 Your own are .sql files below views/ and reports/, in the lake's folder queries or in --queries DIR. Each begins with \
 a comment: -- One row is: …
 

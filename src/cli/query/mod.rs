@@ -158,7 +158,7 @@ fn read_sql(source: impl Read) -> Result<String> {
         .read_to_string(&mut text)
         .or_error(ErrorKind::Input, || "this is not text".to_owned())?;
     if text.len() as u64 > MOST_SQL_BYTES {
-        return Err(Error::input("this is more SQL than is read").hint("give at most 64 MB"));
+        return Err(Error::input("this is too much SQL").hint("give at most 64 MB"));
     }
     Ok(text)
 }

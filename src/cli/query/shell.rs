@@ -33,7 +33,7 @@ enum Next {
 }
 
 pub(super) async fn run(session: &Session, answers: &mut Answers<'_>, printer: &Printer) -> Result<Code> {
-    let mut editor = DefaultEditor::new().or_error(ErrorKind::Internal, || "the prompt does not open".to_owned())?;
+    let mut editor = DefaultEditor::new().or_error(ErrorKind::Internal, || "cannot open the prompt".to_owned())?;
     let history = history_file();
     if let Some(file) = &history {
         // There is no history before the first prompt.
@@ -64,7 +64,7 @@ pub(super) async fn run(session: &Session, answers: &mut Answers<'_>, printer: &
             }
             Err(ReadlineError::Interrupted) => typed.clear(),
             Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(Error::internal("the prompt cannot be read").source(error)),
+            Err(error) => return Err(Error::internal("cannot read from the prompt").source(error)),
         }
     }
     if let Some(file) = &history {

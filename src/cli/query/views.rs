@@ -29,7 +29,7 @@ pub(in crate::cli) async fn run(args: ViewsArgs, settings: &Settings, printer: &
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String> {
     let text = serde_json::to_string_pretty(value)
-        .or_error(ErrorKind::Internal, || "the views cannot be spelled as JSON".to_owned())?;
+        .or_error(ErrorKind::Internal, || "the views cannot be written as JSON".to_owned())?;
     Ok(format!("{text}\n"))
 }
 

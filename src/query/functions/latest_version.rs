@@ -1,5 +1,5 @@
-//! `latest_version_json(json)`: returns the version that a document's `dist-tags.latest` points to, as it stands in the
-//! document. Null if there is none, or if the text is no document.
+//! `latest_version_json(json)`: returns the text of the version that a document's `dist-tags.latest` points to,
+//! unchanged. Null if there is none, or if the text is not a document.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! `dependents(name [, depth [, origin]])` and `dependencies_of(…)`: return the packages that depend on a package, and
-//! those that it depends on, also through others. The `dependencies` of latest versions count, as npm installs them.
-//! `depth` limits the number of steps; null or no value means no limit. The columns are `depth` from 1, `name`, and
-//! `via`, the package through which it was first reached.
+//! `dependents(name [, depth [, origin]])` and `dependencies_of(…)`: return the direct and transitive dependents of a
+//! package, and its direct and transitive dependencies. They use the `dependencies` of latest versions, as npm installs
+//! them. `depth` limits the number of steps; null or no value means no limit. The columns are `depth` from 1, `name`,
+//! and `via`, the package through which it was first reached.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Queries by name: SQL files with a header that says what one row is. A *view* is a relation that other SQL can name;
-//! a *report* is a question with parameters. Not here: how a statement runs (`session`).
+//! Named queries: SQL files with a header that describes a row. A *view* is a relation that other SQL can name; a
+//! *report* is a query with parameters. Not here: how a statement runs (`session`).
 
 mod binding;
 mod built_in;
@@ -24,9 +24,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueryKind {
-    /// A relation: other SQL names it as it names a table. It has no parameters.
+    /// A relation: other SQL names it like a table. It has no parameters.
     View,
-    /// A question, with parameters.
+    /// A query with parameters.
     Report,
 }
 

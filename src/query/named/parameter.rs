@@ -58,7 +58,7 @@ impl ParameterType {
     }
 }
 
-/// Whether a text is a day or a point in time that SQL reads as a timestamp.
+/// Returns whether a text is a day or a point in time that SQL reads as a timestamp.
 pub(super) fn is_time(text: &str) -> bool {
     text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::Date>().is_ok()
 }

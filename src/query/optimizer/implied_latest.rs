@@ -1,8 +1,8 @@
 //! Reads only the rows of latest versions if a join with `packages` selects no others.
 //!
-//! People ask for them with `join packages p on v.name = p.name and v.version = p.latest`, and other engines need that
+//! Users select them with `join packages p on v.name = p.name and v.version = p.latest`, and other engines need that
 //! form. Each such row has `is_latest`, because both come from one document. So this rule filters by `is_latest` first:
-//! the column takes a bit a row, and leaves one row of twenty of which names and versions are read and compared.
+//! the column takes one bit per row. Names and versions are then read and compared for one row in twenty.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl OptimizerRule for ImpliedLatest {
     }
 }
 
-/// Whether a join returns the same without the rows of its left side that match none of the right.
+/// Returns whether a join returns the same rows without those rows of its left side that match none of the right.
 fn drops_left(join: JoinType) -> bool {
     matches!(
         join,
@@ -63,7 +63,7 @@ fn drops_left(join: JoinType) -> bool {
     )
 }
 
-/// Whether a join returns the same without the rows of its right side that match none of the left.
+/// Returns whether a join returns the same rows without those rows of its right side that match none of the left.
 fn drops_right(join: JoinType) -> bool {
     drops_left(join.swap())
 }

@@ -1,8 +1,8 @@
-//! Keeps the rows that are the same in every round of a recursive statement, instead of reading them in each round.
+//! Keeps rows that are the same in every round of a recursive statement, instead of reading them in each round.
 //!
-//! `with recursive` runs its recursive part once a round. The engine runs all of it, and so reads and joins its tables
-//! again and again. This rule reads the inputs that do not see the rows of the round before once, and keeps them in
-//! memory.
+//! `with recursive` runs its recursive part once per round. The engine runs all of it, and so reads and joins its
+//! tables repeatedly. This rule reads an input once, and keeps its rows in memory, if the input does not depend on the
+//! rows of the previous round.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,7 +52,7 @@ impl PhysicalOptimizerRule for KeepRows {
     }
 }
 
-/// Returns `plan`, which sees the rows of the round before, with the inputs kept that do not see them.
+/// Returns `plan`, which depends on the rows of the previous round, with those inputs kept that do not.
 fn keep_below(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let keep = |child: &Arc<dyn ExecutionPlan>| -> Result<Arc<dyn ExecutionPlan>> {
         if sees_the_round_before(child)? {
@@ -69,7 +69,7 @@ fn keep_below(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     collect_the_round_before(Arc::clone(plan).replace_children(children, options)?)
 }
 
-/// Makes an inner join build its hash table from the few rows of the round before, not from all kept rows. The join
+/// Makes an inner join build its hash table from the few rows of the previous round, not from all kept rows. The join
 /// builds the table again in each round.
 fn collect_the_round_before(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let Some(join) = plan.downcast_ref::<HashJoinExec>().filter(|join| *join.join_type() == JoinType::Inner) else {
@@ -86,8 +86,8 @@ fn sees_the_round_before(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     plan.exists(|node| Ok(node.is::<WorkTableExec>()))
 }
 
-/// Returns the rows of its input each time it runs, and runs the input once. It does not report their number to the
-/// optimizer, so the optimizer does not swap a join for it.
+/// Returns the rows of its input each time it runs, but runs the input only once. It does not report their number to
+/// the optimizer, so the optimizer does not swap the sides of a join.
 #[derive(Debug)]
 struct KeptRowsExec {
     input: Arc<dyn ExecutionPlan>,
@@ -208,7 +208,7 @@ async fn read(
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.chain(input))))
 }
 
-/// Copies the texts of a batch together. As they were read, a few texts hold the whole page that they come from.
+/// Copies the texts of a batch together. Before, a few texts may keep the whole page in memory that they come from.
 fn own_texts(batch: &RecordBatch) -> Result<RecordBatch> {
     let own = |column: &ArrayRef| -> ArrayRef {
         match column.data_type() {
@@ -233,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    /// Three batches, and how often they were read.
+    /// Three batches, and the number of times that they were read.
     #[derive(Debug)]
     struct Counted {
         schema: SchemaRef,

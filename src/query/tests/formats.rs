@@ -1,4 +1,5 @@
-//! Each format's bytes for texts, numbers, times, lists and nulls, for no rows, and for a reader that closes the pipe.
+//! Tests each format's bytes for texts, numbers, times, lists and nulls, for no rows, and for a reader that closes the
+//! pipe.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! The functions of a lake's SQL.
+//! Tests the SQL functions of a lake.
 
 use serde_json::json;
 

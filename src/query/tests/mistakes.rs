@@ -1,4 +1,4 @@
-//! The errors for wrong statements and broken lakes.
+//! Tests the errors for wrong statements and broken lakes.
 
 use futures::TryStreamExt;
 use serde_json::json;

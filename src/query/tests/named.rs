@@ -1,4 +1,4 @@
-//! Views and reports on a small lake.
+//! Tests views and reports on a small lake.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

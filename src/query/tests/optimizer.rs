@@ -1,4 +1,4 @@
-//! What the optimizer rules change, and what they must not change.
+//! Tests that the optimizer rules read fewer rows and return the same ones.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The results of statements, and how little of the lake they read.
+//! Tests the results of statements, and the amount of the lake that they read.
 
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;

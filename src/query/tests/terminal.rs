@@ -1,4 +1,4 @@
-//! Tables in terminals of several widths.
+//! Tests tables in terminals of several widths.
 
 use serde_json::json;
 

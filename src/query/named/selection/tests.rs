@@ -1,4 +1,4 @@
-//! The SQL that CouchDB's parameters become.
+//! Tests the SQL that is made of CouchDB's parameters.
 
 use super::*;
 use crate::query::named::QueryKind;
