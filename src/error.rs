@@ -67,27 +67,27 @@ impl Error {
         Error { inner: Box::new(inner) }
     }
 
-    /// Short for [`ErrorKind::Input`].
+    /// Makes an error of kind [`ErrorKind::Input`].
     pub fn input(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Input, message)
     }
 
-    /// Short for [`ErrorKind::Network`].
+    /// Makes an error of kind [`ErrorKind::Network`].
     pub fn network(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Network, message)
     }
 
-    /// Short for [`ErrorKind::Lake`].
+    /// Makes an error of kind [`ErrorKind::Lake`].
     pub fn lake(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Lake, message)
     }
 
-    /// Short for [`ErrorKind::Internal`].
+    /// Makes an error of kind [`ErrorKind::Internal`].
     pub fn internal(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Internal, message)
     }
 
-    /// Short for [`ErrorKind::Interrupted`].
+    /// Makes an error of kind [`ErrorKind::Interrupted`].
     pub fn interrupted() -> Self {
         Error::new(ErrorKind::Interrupted, "stopped before the end")
     }

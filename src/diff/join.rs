@@ -19,7 +19,7 @@ pub(super) enum Pair<L, R> {
 
 /// An item that is sorted by its name.
 pub(super) trait Named {
-    /// The name.
+    /// Returns the name.
     fn name(&self) -> &PackageName;
 }
 

@@ -75,47 +75,47 @@ pub struct OriginLayout {
 }
 
 impl OriginLayout {
-    /// The origin's name: its folder and its SQL schema.
+    /// Returns the origin's name: its folder and its SQL schema.
     pub fn name(&self) -> &str {
         &self.origin
     }
 
-    /// The partition set, [`super::PartitionSet`].
+    /// Returns the path of the partition set, [`super::PartitionSet`].
     pub fn partition_set(&self) -> String {
         format!("{}/partitions.json", self.origin)
     }
 
-    /// The folder of a table's shards.
+    /// Returns the folder of a table's shards.
     pub fn table(&self, table: TableKind) -> String {
         format!("{}/{table}", self.origin)
     }
 
-    /// A shard: one table, one partition.
+    /// Returns the path of a shard: one table, one partition.
     pub fn shard(&self, table: TableKind, partition: &Partition) -> String {
         format!("{}/{table}/{}.parquet", self.origin, partition.file_stem())
     }
 
-    /// The folder of all manifests.
+    /// Returns the folder of all manifests.
     pub fn manifests(&self) -> String {
         format!("{}/manifest", self.origin)
     }
 
-    /// A partition's manifest, [`super::Manifest`].
+    /// Returns the path of a partition's manifest, [`super::Manifest`].
     pub fn manifest(&self, partition: &Partition) -> String {
         format!("{}/manifest/{}.json", self.origin, partition.file_stem())
     }
 
-    /// The folder of everything that is not yet committed.
+    /// Returns the folder of everything that is not yet committed.
     pub fn staging(&self) -> String {
         format!("{}/staging", self.origin)
     }
 
-    /// The folder of everything that one partition has staged.
+    /// Returns the folder of everything that one partition has staged.
     pub fn partition_staging(&self, partition: &Partition) -> String {
         format!("{}/staging/{}", self.origin, partition.file_stem())
     }
 
-    /// A new shard that waits for its commit.
+    /// Returns the path of a new shard that waits for its commit.
     pub fn staged_shard(&self, table: TableKind, partition: &Partition) -> String {
         format!("{}/staging/{}/{table}.parquet", self.origin, partition.file_stem())
     }
@@ -125,12 +125,12 @@ impl OriginLayout {
         path.starts_with(&self.staging()) && path.ends_with("/commit.json")
     }
 
-    /// The commit in progress: the manifest that will be true once every staged shard is in its place.
+    /// Returns the path of the commit in progress: the new manifest, valid once every staged shard is in its place.
     pub fn commit_intent(&self, partition: &Partition) -> String {
         format!("{}/staging/{}/commit.json", self.origin, partition.file_stem())
     }
 
-    /// A segment of answers that a run fetched and that are not committed yet.
+    /// Returns the path of a segment of uncommitted answers that a run fetched.
     pub fn staged_answers(&self, partition: &Partition, run: u32, segment: u32) -> String {
         format!("{}/answers-{run:06}-{segment:06}.segment", self.partition_staging(partition))
     }
@@ -145,32 +145,32 @@ impl OriginLayout {
         Some((run.parse().ok()?, segment.parse().ok()?))
     }
 
-    /// The rows that the run `run` has listed, until it ends.
+    /// Returns the path of the rows that the run `run` has listed, until it ends.
     pub fn scan_spool(&self, run: &str) -> String {
         format!("{}/staging/scan-{run}.parquet", self.origin)
     }
 
-    /// The lock of the whole origin, [`super::LockRecord`].
+    /// Returns the path of the lock of the whole origin, [`super::LockRecord`].
     pub fn lock(&self) -> String {
         format!("{}/lock.json", self.origin)
     }
 
-    /// The folder of the leases of partitions.
+    /// Returns the folder of the leases of partitions.
     pub fn leases(&self) -> String {
         format!("{}/leases", self.origin)
     }
 
-    /// The lease of a partition, [`super::LockRecord`].
+    /// Returns the path of the lease of a partition, [`super::LockRecord`].
     pub fn lease(&self, partition: &Partition) -> String {
         self.lease_of(&partition.file_stem())
     }
 
-    /// The lease of the partition with a file stem.
+    /// Returns the path of the lease of the partition with a file stem.
     pub fn lease_of(&self, stem: &str) -> String {
         format!("{}/leases/{stem}.json", self.origin)
     }
 
-    /// The folder of everything that belongs to this origin.
+    /// Returns the folder of everything that belongs to this origin.
     pub fn root(&self) -> &str {
         &self.origin
     }
@@ -219,7 +219,7 @@ impl OriginLayout {
             || (self.parse_staged_answers(path).is_some() && !file.contains('/'))
     }
 
-    /// The status file that the run `run` writes.
+    /// Returns the path of the status file that the run `run` writes.
     pub fn run_status(&self, run: &str) -> String {
         format!("{}/staging/run-{run}.json", self.origin)
     }

@@ -63,7 +63,7 @@ impl Record for CommitIntent {
     const NOUN: &'static str = "the intent of a commit";
     const DAMAGED_HINT: &'static str = "all-docs verify --repair removes it";
 
-    /// In format 1 an intent is the manifest alone.
+    /// In format 1 an intent is only the manifest.
     fn from_json(path: &str, text: &[u8]) -> Result<Self> {
         match serde_json::from_slice(text) {
             Ok(intent) if newer_than_known(text).is_none() => Ok(intent),

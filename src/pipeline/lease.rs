@@ -208,7 +208,7 @@ pub(super) async fn live_workers(store: &Store, layout: &OriginLayout) -> Result
     Ok(holders)
 }
 
-/// The paths at which leases of partitions lie, or something else in the place of one.
+/// Returns the paths of partition leases, including any other object at such a path.
 pub(super) async fn lease_paths(store: &Store, layout: &OriginLayout) -> Result<BTreeSet<String>> {
     let folder = layout.leases();
     let below = store.list(&folder).await?;

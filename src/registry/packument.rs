@@ -54,11 +54,11 @@ pub struct Response {
 
 /// Counts the bytes in flight, and holds them back when there are too many.
 pub trait BodyGate: Send + Sync {
-    /// Awaited before `more_bytes` of a body are kept, decoded or as they came over the wire. A request that waits here
-    /// reads nothing meanwhile, and frees its place among the requests in flight.
+    /// Waits before `more_bytes` of a body are kept, decoded or in the form in which they were received. A request that
+    /// waits here reads nothing meanwhile, and frees its place among the requests in flight.
     fn grow(&self, more_bytes: u64) -> impl Future<Output = ()> + Send;
 
-    /// Called when `bytes` are no longer kept, because an attempt was given up or they were not needed.
+    /// Records that `bytes` are no longer kept, because an attempt was given up or they were not needed.
     fn shrink(&self, bytes: u64) {
         let _ = bytes;
     }

@@ -150,7 +150,7 @@ impl Disk {
     }
 }
 
-/// Temporary files are private by default; a lake's files are as readable as any other of their owner's.
+/// Makes temporary files, which are private by default, as readable as the owner's other files.
 fn readable_by_others<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a mut tempfile::Builder<'b, 'b> {
     #[cfg(unix)]
     {

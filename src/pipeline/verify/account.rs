@@ -19,7 +19,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The columns that the accounts need besides the name.
+    /// Returns the columns that the accounts need besides the name.
     pub(super) fn columns(kind: TableKind) -> &'static [&'static str] {
         match kind {
             TableKind::Outcomes => &["outcome"],

@@ -71,7 +71,7 @@ impl Decided {
     }
 }
 
-/// The result of a request, by the document that was read for `item`.
+/// Returns the result of a request, by the document that was read for `item`.
 fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
     match &decoded.rev {
         Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
@@ -79,7 +79,7 @@ fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
     }
 }
 
-/// The lake's document stays, and with it the tag of the request.
+/// Keeps the tag of the request, because the lake's document stays.
 fn hold_tag<'a>(row: &mut OutcomeRow<'a>, item: &'a FetchItem) {
     let held = item.validators.as_ref();
     row.etag = held.and_then(|held| held.etag.as_deref());

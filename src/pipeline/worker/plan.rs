@@ -181,7 +181,7 @@ pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Want
 }
 
 impl PartitionPlan {
-    /// If a document may be older than the announced revision, only its own row knows the revision.
+    /// Looks up the revisions of documents that may be older than announced; only their own rows have them.
     fn look_up_stale(&mut self, previous: &Previous<'_>) -> Result<()> {
         let stale = self.held.iter().filter(|(_, held)| !held.outcome.is_settled());
         let stale: HashSet<PackageName> = stale.map(|(name, _)| name.clone()).collect();

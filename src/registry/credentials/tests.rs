@@ -61,7 +61,7 @@ fn what_follows_a_backslash_is_no_comment() {
     assert_eq!(sent(&credentials, "https://c.d/x").as_deref(), Some("Bearer abc\\"));
 }
 
-/// What Node 20 makes of them: `Buffer.from(encoded, "base64").toString("utf8")`.
+/// The expected values are those of Node 20: `Buffer.from(encoded, "base64").toString("utf8")`.
 #[test]
 fn base64_is_read_as_npm_reads_it() {
     for (encoded, text) in [
