@@ -28,7 +28,7 @@ pub struct FetchItem {
     pub validators: Option<Validators>,
     /// Whether the lake holds a document of this name, in either form.
     pub is_held: bool,
-    /// When the lake's last response for it came, µs since 1970.
+    /// The time when the lake's last response for it was received, µs since 1970.
     pub last_answer_us: Option<i64>,
 }
 
@@ -46,21 +46,21 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// Returns whether the failure concerns the whole run, and no other request can fare better.
+    /// Returns whether the failure concerns the whole run, so that no other request can succeed.
     fn ends_the_run(&self) -> bool {
         // A spent budget or a closed gate still lets the requests in flight finish.
         let ends = |failure: &RequestFailure| failure.outcome.is_none() && failure.error.kind() != ErrorKind::RateLimit;
         self.response.as_ref().is_err_and(ends)
     }
 
-    /// Drops the body as it came, which nobody needs once it is staged.
+    /// Drops the compressed body, which is not needed after staging.
     fn drop_gzip(&mut self) {
         if let Some(gzip) = self.response.as_mut().ok().and_then(|response| response.gzip.take()) {
             self.share.shrink(gzip.len() as u64);
         }
     }
 
-    /// Returns whether the registry has no document any more where the lake holds one.
+    /// Returns whether the registry no longer has a document that the lake holds.
     pub fn says_held_is_gone(&self) -> bool {
         let is_gone = matches!(&self.response, Ok(Response { answer: Answer::Gone { .. }, .. }));
         is_gone && self.item.is_held
@@ -68,12 +68,12 @@ impl Fetched {
 }
 
 /// Requests every item, `concurrency` at a time, and yields the results in the order of the items.
+/// A failure that ends the run goes to `alarm` immediately instead, before results that precede it by name; its place
+/// in the order stays empty. Each response first goes through `tap`, which makes it durable without waiting for earlier
+/// ones.
 ///
-/// A failure that ends the run goes to `alarm` at once instead, whatever precedes it by name; its place in the order
-/// then stays empty. Each response goes through `tap` first, so that it is durable however long earlier ones take.
-///
-/// Each request runs as its own task, so that decompression spreads over the cores. Dropping the stream ends them all.
-/// A failure of one request is a value; the stream itself fails only when a task dies.
+/// Each request runs as a separate task, so that decompression uses all cores. Dropping the stream ends all tasks. A
+/// failure of one request is a value; the stream itself fails only when a task dies.
 pub fn fetch(
     registry: Registry,
     representation: Representation,

@@ -27,7 +27,7 @@ pub async fn ask_for_pivots(store: &Store, registry: &Registry, size: PartSize) 
     counted(store, registry, true, ask).await
 }
 
-/// Does the same for a run that counts its requests itself.
+/// Computes the same pivots for a run that counts its requests itself.
 pub(super) async fn registry_pivots(registry: &Registry, size: PartSize) -> Result<Pivots> {
     let balance = balanced_boundaries(&Pages(registry.clone()), size, CONCURRENCY).await?;
     Pivots::new(balance.boundaries)

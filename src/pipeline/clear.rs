@@ -1,7 +1,7 @@
 //! Clearing: removes an origin, or its uncommitted files, from a lake. Foreign files stay in place.
 //!
-//! The order keeps the laws of the lake at every moment. Manifests go first, so that none names a shard that is being
-//! deleted; the lake metadata and the partition set go last.
+//! The order keeps the invariants of the lake at every moment. Manifests are deleted first, so that none names a shard
+//! that is being deleted; the lake metadata and the partition set are deleted last.
 
 use std::future::ready;
 
@@ -15,7 +15,7 @@ use crate::table::TableKind;
 /// The part of an origin that is cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClearPart {
-    /// Everything that the lake holds of it.
+    /// Everything that the lake holds of the origin.
     Everything,
     /// Everything that was fetched or built and is not committed.
     Staging,
@@ -56,7 +56,7 @@ impl Clearing {
     }
 
     /// Deletes the files, and removes the origin from the lake metadata if all of it is cleared. The count of requests
-    /// per month stays. Running the same clearing again finishes one that died.
+    /// per month stays. If a clearing died, running it again finishes it.
     ///
     /// Fails with [`crate::error::ErrorKind::Lake`], before anything is deleted, while another process works on the
     /// origin.

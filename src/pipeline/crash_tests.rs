@@ -90,7 +90,7 @@ impl Backend {
     }
 }
 
-/// Returns whether the bytes of an object carry times, attempts, or counts of requests.
+/// Returns whether the bytes of an object contain times, attempts, or counts of requests.
 fn carries_times(path: &str) -> bool {
     ["/manifest/", "/outcomes/", Layout::INFO, Layout::REQUESTS].iter().any(|part| path.contains(part))
 }
@@ -127,8 +127,8 @@ pub(super) async fn assert_same(store: &Store, quiet: &Store, after: &str) {
     assert_eq!(outcomes(store).await, outcomes(quiet).await, "after a failure at {after}");
 }
 
-/// Asserts two rules that hold at any moment. A shard of a table is wholly that of one of two lakes. A manifest's
-/// shards are those that it names, unless it is still the old one of a commit that is to be rolled forward.
+/// Asserts two rules that hold at any moment. A shard of a table is wholly that of one of two lakes. The shards match
+/// their manifest, unless it is still the old one of a commit that must be rolled forward.
 pub(super) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
     let now = objects(store).await;
     for (path, bytes) in now.iter().filter(|(path, _)| path.ends_with(".parquet") && !path.contains("/staging/")) {
@@ -149,7 +149,7 @@ pub(super) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String,
     }
 }
 
-/// A run that is to fail at its steps.
+/// A run whose steps are made to fail.
 struct Scene {
     server: SampleServer,
     pivots: Vec<&'static str>,
@@ -164,13 +164,13 @@ type Tried = Vec<(Reached, u64)>;
 impl Scene {
     fn first_ingest(backend: Backend, failure: Failure) -> Scene {
         let mut world = World::seeded(31, 3);
-        // More names than a segment holds: each run puts one before its builder ends.
+        // There are more names than a segment holds: each run puts one segment before its builder ends.
         world.add_names((0..=Bounds::of_this_machine().segment.answers).map(|number| format!("small-{number:02}")));
         let server = SampleServer::start(world, Options::default()).unwrap();
         Scene { server, pivots: Vec::new(), before: BTreeMap::new(), backend, failure }
     }
 
-    /// A lake whose registry has changed since: nearly every document has changed, one is new and one is gone.
+    /// Returns a scene whose registry has changed: nearly every document has changed, one is new and one is gone.
     async fn update(backend: Backend, failure: Failure) -> Scene {
         let mut scene = Scene { pivots: vec![PIVOT], ..Scene::first_ingest(backend, failure) };
         let lake = Backend::Memory.lake(&BTreeMap::new()).await;
@@ -217,8 +217,8 @@ impl Scene {
         self.fail_at(chosen.into_iter(), &quiet).await
     }
 
-    /// Fails a run at each of `steps`, in a lake of its own. A step that the run does not reach is left out: some
-    /// depend on the time.
+    /// Fails a run at each of `steps`, each in a separate lake. Skips a step that the run does not reach: some depend
+    /// on the time.
     async fn fail_at<'a>(&self, steps: impl Iterator<Item = &'a Reached>, quiet: &Lake) -> Tried {
         let tries = steps.map(async |step| {
             let lake = self.backend.lake(&self.before).await;
@@ -297,7 +297,7 @@ fn assert_tried(tried: &Tried, least: usize, expected: &[(Step, &str)]) {
     assert!(tried.iter().any(|(_, resumed)| *resumed > 0), "no rerun found a segment");
 }
 
-/// The steps by which a file gets its name on a disk.
+/// Returns the steps by which a file gets its name on a disk.
 fn put_of(kind: &str) -> [(Step, &str); 4] {
     [Step::CreateFile, Step::Write, Step::SyncFile, Step::Rename].map(|step| (step, kind))
 }

@@ -147,8 +147,8 @@ impl Run {
         scan.end().await
     }
 
-    /// Hands all work of a source to the worker. Partitions that other processes hold at first are worked on when they
-    /// are given back.
+    /// Passes all work of a source to the worker. Works on partitions that other processes hold at first when they are
+    /// given back.
     async fn work_off(&self, source: &impl Source, summary: &mut SummaryBuilder) -> Result<()> {
         self.progress.partitions_total.store(source.partition_count() as u64, Ordering::Relaxed);
         let mut only = None;

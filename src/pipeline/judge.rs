@@ -21,11 +21,11 @@ pub(super) struct Judge {
     /// Whether removals are accepted, however many they are.
     accepts_removals: bool,
     unanswered_in_a_row: AtomicU64,
-    /// Responses about documents that the lake holds,
+    /// The number of responses about documents that the lake holds.
     responses_about_held: AtomicU64,
-    /// how many of them say that there is none,
+    /// The number of these responses that report the document as gone.
     gone_of_held: AtomicU64,
-    /// and how many of those since one that said another thing.
+    /// The number of such responses since the last one that reported something else.
     gone_in_a_row: AtomicU64,
 }
 

@@ -146,7 +146,7 @@ impl Lease {
 }
 
 impl LeaseWatch {
-    /// Ends when the lease is no longer held: it could not be renewed, or another process took it.
+    /// Completes when the lease is no longer held: it could not be renewed, or another process took it.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }

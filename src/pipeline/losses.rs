@@ -1,8 +1,8 @@
 //! Losses: how many names of the lake a new listing lacks, how many documents are said to be gone, and whether that is
 //! plausible.
 //!
-//! Names that are not listed are dropped from the lake. A listing that was cut short, by a faulty server or one in
-//! front of it, must not be believed: so many names are never unpublished at once.
+//! Names that are not listed are dropped from the lake. A listing that a faulty server or proxy truncated must not be
+//! accepted: so many names are never unpublished at once.
 
 use crate::error::{Error, ErrorKind};
 use crate::lake::Partition;
@@ -36,8 +36,7 @@ impl PartitionLoss {
     }
 }
 
-/// Returns whether too many of `total` names are missing from a listing to be explained by names that came or went
-/// meanwhile.
+/// Returns whether too many of `total` names are missing from a listing to be explained by changes during the listing.
 pub(super) fn lists_too_few(missing: u64, total: u64) -> bool {
     missing * BELIEVED_MISSING > total
 }
@@ -68,9 +67,9 @@ pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -
     ))
 }
 
-/// Returns the error if too many documents that the lake holds are said to be gone, of those that were requested again,
-/// `in_a_row` of them one after the other. Returns `None` if that is believed. A server that lost its data, or a right
-/// to read, reports every document as gone from then on.
+/// Returns the error if too many of the requested documents that the lake holds are reported as gone, `in_a_row` of
+/// them one after the other. Returns `None` if that is plausible. A server that lost its data, or its right to read,
+/// reports every document as gone from then on.
 pub(super) fn disbelief_in_gone(gone: u64, answered: u64, in_a_row: u64) -> Option<Error> {
     let is_most = gone > ALWAYS_BELIEVED && gone * BELIEVED_OF_PARTITION > answered;
     if !is_most && in_a_row < TOO_MANY_GONE_IN_A_ROW {

@@ -93,7 +93,7 @@ async fn change_front_page(
     new_origin: Option<&str>,
     change: impl Fn(&mut LakeInfo),
 ) -> Result<LakeInfo> {
-    // A newer lake is refused before any of it is changed.
+    // A newer lake is refused before anything is changed.
     read_lake(store).await?;
     let initial = async || match new_origin {
         Some(origin) => new_lake(store, origin).await,
@@ -111,7 +111,7 @@ async fn change_front_page(
     changed.doing(|| format!("writing {}", Layout::INFO))
 }
 
-/// Removes the begun puts of dead processes anywhere in the lake. Other processes may be writing, so only old ones are
+/// Removes unfinished puts of dead processes anywhere in the lake. Other processes may be writing, so only old ones are
 /// removed; those in a partition are removed when its lease is taken.
 pub(super) async fn sweep(store: &Store) -> Result<()> {
     store.sweep("", LONGEST_PUT).await

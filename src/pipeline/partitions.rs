@@ -1,5 +1,5 @@
 //! The partitions of one origin in a lake: the contents of each, and whether they fit together. Reads manifests, and
-//! for a check the sizes of shards and the rows of `docs`. Not here: proving every byte (`verify`).
+//! for a check the sizes of shards and the rows of `docs`. Not here: checking every byte (`verify`).
 
 use std::collections::BTreeSet;
 

@@ -6,7 +6,7 @@ use super::worker::PartitionPlan;
 use crate::lake::{LockRecord, Manifest, Partition};
 use crate::npm::{DocRow, PackageName};
 
-/// Names that a dry run shows of each partition.
+/// The number of names per partition that a dry run shows.
 const DRY_RUN_NAMES: usize = 5;
 
 /// The result of one item of work.

@@ -12,10 +12,10 @@ use crate::lake::Layout;
 use crate::registry::{BudgetSnapshot, Registry, RequestLedger};
 use crate::store::Store;
 
-/// Does `work`, which sends requests to `registry`, and counts them in the lake if `store` holds one. Each request is
+/// Runs `work`, which sends requests to `registry`, and counts them in the lake if `store` holds one. Each request is
 /// counted before it is sent, so the count is never too low, and in the end it is exact.
 ///
-/// Work that `only_reads` the lake goes on if the lake cannot be written. It is not counted then.
+/// Work that `only_reads` the lake continues, without being counted, if the lake cannot be written.
 pub(super) async fn counted<T>(
     store: &Store,
     registry: &Registry,

@@ -26,7 +26,7 @@ pub struct OriginStatus {
     pub partitions_total: Option<u64>,
     /// How many have a manifest.
     pub partitions_committed: u64,
-    /// The partitions and tables that earlier versions of the tool wrote; `all-docs rebuild` makes them again.
+    /// The partitions and tables that earlier versions of the tool wrote; `all-docs rebuild` rebuilds them.
     pub old: OriginAge,
     /// Rows and bytes of each table.
     pub tables: BTreeMap<String, TableStatus>,
@@ -118,7 +118,7 @@ pub async fn read_partition_set(store: &Store, layout: &OriginLayout) -> Result<
     store.read_record(&layout.partition_set()).await
 }
 
-/// Keeps the partition set of an origin that has none yet, and returns the set that it then has: another process may
+/// Stores the partition set of an origin that has none yet, and returns the set that it then has: another process may
 /// have been faster.
 pub(super) async fn keep_partition_set(
     store: &Store,

@@ -178,7 +178,7 @@ impl SummaryBuilder {
     }
 }
 
-/// The work of other processes meanwhile, as far as this one noticed it.
+/// The work of other processes meanwhile, as far as this one observed it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct OthersSummary {
     /// Partitions that they brought up to date before this process came to them.

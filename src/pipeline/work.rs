@@ -8,7 +8,7 @@ use crate::diff::Selection;
 use crate::lake::Partition;
 use crate::npm::{Change, ChangeKind, DocRow, Representation};
 
-/// One partition, the announced names in it, and what is wanted of it.
+/// One partition, the announced names in it, and the wanted documents.
 #[derive(Debug, Clone)]
 pub struct WorkItem {
     /// The partition.
@@ -29,7 +29,7 @@ pub enum Announced {
         /// The time at which the listing began, in microseconds since 1970.
         began_at_us: i64,
     },
-    /// Some names that changed: all others stay as the lake has them. Strictly ascending by name.
+    /// Some names that changed: the lake's rows of all others stay. Strictly ascending by name.
     Changes(Arc<Vec<Change>>),
 }
 

@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 
 use crate::error::ErrorKind;
 
-/// The result of one attempt, as far as its meaning depends on it.
+/// The result of one attempt: the part that determines its meaning.
 #[derive(Debug)]
 pub(super) enum Evidence<'a> {
     /// The server responded.
@@ -33,13 +33,13 @@ pub(super) enum Evidence<'a> {
 /// A failed exchange in which the server is not known to have refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// No connection: name not found, connection refused, TLS failed.
+    /// No connection: the name was not found, the connection was refused, or TLS failed.
     Unreachable(String),
-    /// Nothing came for too long, or the whole response took too long.
+    /// No data arrived for too long, or the whole response took too long.
     TimedOut,
     /// The connection broke, or the body ended before its length or its end.
     Cut(String),
-    /// The body is not encoded as its headers say.
+    /// The body is not encoded as its headers declare.
     Garbled(String),
     /// A packument of another name.
     OtherName(String),
@@ -54,10 +54,10 @@ pub(super) enum Fault {
     },
 }
 
-/// What a response means for the request.
+/// The meaning of a response for the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The body is the requested one, as far as its first bytes tell.
+    /// The body is the requested one, as far as its first bytes show.
     Done,
     /// The caller's copy is current.
     NotModified,
@@ -100,7 +100,7 @@ pub(super) enum UnknownServer {
     Unreachable,
 }
 
-/// What a failed attempt says about the load on the server.
+/// The evidence that a failed attempt gives about the load on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pressure {
     /// Nothing.
@@ -129,7 +129,7 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
     }
 }
 
-/// Returns the verdict, `Retry-After` left aside.
+/// Returns the verdict without regard to `Retry-After`.
 fn verdict_on(
     status: StatusCode,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! The registry as the rest of the program sees it: its information, its pages, its packuments.
+//! The registry client: the registry's information, its pages, its packuments.
 //!
 //! Each request is a loop of attempts: wait at the gate, take from the budget, send, then return the response or
 //! compute the next pause. `classify` decides what a response means; `exchange` sends one request over the wire.
@@ -87,14 +87,14 @@ impl Registry {
         self.inner.wire.counters.read()
     }
 
-    /// Returns the state of the gates: that of `_all_docs`, then that of packuments. Both are the same where one host
+    /// Returns the state of the gates: that of `_all_docs`, then that of packuments. Both are the same if one host
     /// serves both.
     pub fn gates(&self) -> [GateStatus; 2] {
         [self.inner.hosts.replicate.gate.status(), self.inner.hosts.registry.gate.status()]
     }
 
-    /// Limits every host from now on to one part in `share` of its limits, for `share` machines in all. Where processes
-    /// of this machine share a gate, the largest `share` of any of them holds.
+    /// Limits every host from now on to one part in `share` of its limits, for `share` machines in all. If processes of
+    /// this machine share a gate, the largest `share` of any of them applies.
     pub fn set_share(&self, share: NonZeroU32) {
         self.inner.hosts.set_share(share);
     }
@@ -216,7 +216,7 @@ impl Registry {
                 return Err(misled(Fault::Redirect(format!("it redirects more than {hops} times"))));
             }
             hops += 1;
-            // Its place must be free before another is awaited.
+            // Its place must be free before the next one is awaited.
             drop(permit);
             let host = self.inner.hosts.of(&url).map_err(misled)?;
             permit = self.admit(&host).await.map_err(Failed::NotSent)?;
@@ -331,8 +331,8 @@ impl Registry {
     }
 }
 
-/// Fails unless a packument is whole and has the requested name. Does not check that it is well formed: an unreadable
-/// one is kept and recorded as malformed.
+/// Fails unless a packument is complete and has the requested name. Does not check that it is well formed: an
+/// unreadable one is kept and recorded as malformed.
 fn check(document: &[u8], name: &PackageName, end: End) -> Result<(), Failed> {
     if !end.is_whole(document) {
         return Err(faulty(Fault::Cut("the document stops before its last brace".to_owned())));

@@ -19,14 +19,14 @@ pub struct RegistryConfig {
     pub user_agent: String,
     /// Limits for the host of `_all_docs`.
     pub replicate: HostLimits,
-    /// Limits for the host of packuments. They hold for both where one host serves both.
+    /// Limits for the host of packuments. They apply to both if one host serves both.
     pub registry: HostLimits,
-    /// The most attempts of one request, the first included. 8: with the default pauses that is half a minute of faults
-    /// in the mean, longer than a restart of a server behind a load balancer takes. Refusals count only from the 33rd
-    /// on: the gate decides how long a ban is waited out.
+    /// The most attempts of one request, including the first. 8: with the default pauses that covers half a minute of
+    /// faults on average, longer than a restart of a server behind a load balancer. Refusals count only from the 33rd
+    /// on: the gate decides how long to wait for the end of a ban.
     pub max_attempts: u32,
     /// The longest pause before the second attempt; it doubles with each attempt. The pause is drawn evenly from zero
-    /// to that ("full jitter"), so that requests that failed together do not return together. 500 ms.
+    /// to this maximum ("full jitter"), so that requests that failed together do not return together. 500 ms.
     pub retry_pause: Duration,
     /// The longest pause between two attempts. 30 s: a single name should not hold a place for longer.
     pub retry_pause_cap: Duration,
@@ -57,9 +57,9 @@ pub struct RegistryConfig {
 /// The limits of one host, and the reaction to its refusals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostLimits {
-    /// Requests in flight at most, bodies being read included.
+    /// The greatest number of requests in flight, including those whose bodies are being read.
     pub max_concurrency: u32,
-    /// Requests per second at most, `None` for as many as the concurrency allows.
+    /// The greatest number of requests per second, `None` for as many as the concurrency allows.
     pub max_requests_per_second: Option<f64>,
     /// Refusals do not push the rate below this.
     pub min_requests_per_second: f64,

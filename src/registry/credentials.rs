@@ -1,4 +1,4 @@
-//! Maps secrets to URLs. A secret goes to the host and below the path that it was given for, and nowhere else.
+//! Maps secrets to URLs. A secret is sent only to the host and below the path that it was given for.
 //!
 //! Not here: reading files or the environment; the text of `.npmrc` is parsed in `credentials/npmrc.rs`.
 

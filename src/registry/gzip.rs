@@ -1,4 +1,4 @@
-//! Inflates gzip: piece by piece as it arrives, or at once where all of it is there.
+//! Inflates gzip: piece by piece as it arrives, or in one step after all of it has arrived.
 //!
 //! Not here: reading from the network (`body`), and counting memory (`whole`).
 
@@ -13,7 +13,7 @@ const MEMBER_START: [u8; 3] = [0x1f, 0x8b, 0x08];
 /// The window size of gzip, as a power of two: the largest of the format.
 const WINDOW_BITS: u8 = 15;
 
-/// The most bytes that deflate expands one byte to (zlib's technical notes).
+/// The greatest expansion of one byte by deflate (zlib's technical notes).
 const MOST_BYTES_OF_ONE: usize = 1_032;
 
 /// Inflates a stream of members piece by piece.

@@ -14,14 +14,14 @@ use super::limiter::gate::Gate;
 use super::origin::{Origin, host_of, is_loopback};
 use super::retry::Standing;
 
-/// The most hosts beyond the origin's own. A registry has a storage or two behind it; one that names a new host in
-/// every response would create a gate and a count for each, without end.
+/// The most hosts beyond the origin's own. A registry has one or two storage hosts behind it. Without the limit, a
+/// registry that names a new host in every response would create gates and counts without end.
 const MAX_OTHER_HOSTS: usize = 16;
 
 /// One server.
 pub(super) struct Host {
     pub(super) gate: Gate,
-    /// Useful responses so far. One proves that the server is a registry, whatever it says later.
+    /// Useful responses so far. One proves that the server is a registry, whatever its later responses are.
     useful_answers: AtomicU64,
 }
 
@@ -32,7 +32,7 @@ impl Host {
         answer
     }
 
-    /// Returns the host's present state.
+    /// Returns the host's current state.
     pub(super) fn standing(&self) -> Standing {
         Standing { useful_answers: self.useful_answers.load(Ordering::Relaxed), waiting: self.gate.waiting() }
     }
@@ -42,7 +42,7 @@ impl Host {
 pub(super) struct Hosts {
     /// The host of `_all_docs`.
     pub(super) replicate: Arc<Host>,
-    /// The host of packuments; the same one where one host serves both.
+    /// The host of packuments; the same one if one host serves both.
     pub(super) registry: Arc<Host>,
     others: Mutex<Others>,
     limits_of_others: HostLimits,

@@ -56,22 +56,22 @@ fn is_closed(document: &[u8]) -> bool {
     document.trim_ascii_end().ends_with(b"}")
 }
 
-/// Returns whether as many braces close as open, those in texts included. A cut document lacks some, and counting is
-/// many times faster than parsing. A text with a brace of its own makes a whole document uneven.
+/// Returns whether as many braces close as open, including those in texts. A truncated document lacks some, and
+/// counting is many times faster than parsing. A text that contains a brace makes a complete document uneven.
 fn has_even_braces(document: &[u8]) -> bool {
     let count = |brace| memchr::memchr_iter(brace, document).count();
     count(b'{') == count(b'}')
 }
 
-/// Returns whether every bracket and quote is closed at the end and not before. For a body whose end the protocol does
-/// not tell: a broken connection may end it anywhere.
+/// Returns whether every bracket and quote is closed at the end and not before. Used if the protocol does not mark the
+/// end of a body: a broken connection can end it anywhere.
 fn is_balanced(document: &[u8]) -> bool {
     let text = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)).trim_ascii_end();
     element(text).is_some_and(|element| element.len() == text.len())
 }
 
-/// Returns whether no packument begins like this, so that it is not a packument cut short: a whole object with more
-/// behind it, or JSON of another kind.
+/// Returns whether no packument can begin like this, so that the body is not a truncated packument: a whole object with
+/// more behind it, or JSON of another kind.
 fn is_no_beginning(document: &[u8]) -> bool {
     let text = skip(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document));
     match text.first() {

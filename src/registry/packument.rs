@@ -1,4 +1,4 @@
-//! The request for one packument: its parameters, its response, and the gate that counts its bytes as they come.
+//! The request for one packument: its parameters, its response, and the gate that counts its bytes on arrival.
 
 use std::future::Future;
 
@@ -47,8 +47,8 @@ pub struct Response {
     /// The validators of a [`Answer::NotModified`]: those sent back, else those of the request. A fresh document holds
     /// its own too.
     pub validators: Validators,
-    /// The document's body in gzip as it came over the wire, to be kept without compressing it again: a single member
-    /// with a correct checksum. `None` otherwise.
+    /// The document's body in gzip as received, to be kept without compressing it again: a single member with a correct
+    /// checksum. `None` otherwise.
     pub gzip: Option<Bytes>,
 }
 

@@ -1,7 +1,7 @@
 //! Counts the attempts of one request and decides how long to wait before the next.
 //!
-//! Not here: whether a response is worth another attempt (`classify`), and when the host as a whole may be asked
-//! (`limiter`).
+//! Not here: whether a response is worth another attempt (`classify`), and when requests to the host as a whole are
+//! allowed (`limiter`).
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use crate::npm::Outcome;
 /// the first useful response: a mistyped URL, most likely, and the user is waiting.
 const PATIENCE_WITH_STRANGERS: u32 = 3;
 
-/// The refusals of one request that do not count against its attempts. A ban is the host's, and its gate knows how long
-/// to wait and when to give up. More refusals than these seem to be about the name.
+/// The refusals of one request that do not count against its attempts. A ban concerns the host, whose gate decides how
+/// long to wait and when to give up. More refusals than this seem to concern the name.
 const REFUSALS_FORGIVEN: u32 = 32;
 
-/// The same, where the host responds for other names meanwhile, or hardly any other name is left to request. Then the
-/// host is not closed, and one name must not hold up all others.
+/// The same, if the host responds for other names meanwhile, or hardly any other name is left to request. Then the host
+/// is not closed, and one name must not delay all others.
 const REFUSALS_OF_A_NAME_FORGIVEN: u32 = 4;
 
-/// The refusals of one name, while the host responds for others, that may still be about the pace.
+/// The refusals of one name, while the host responds for others, that can still concern the pace.
 const REFUSALS_OF_PACE: u32 = 2;
 
 /// The most time that a server may spend on failed attempts for one name. Names are taken in order, so one that hangs
@@ -68,14 +68,14 @@ pub(super) struct Attempts {
     past_caches: bool,
 }
 
-/// One failed attempt.
+/// A failed attempt.
 #[derive(Debug)]
 pub(super) enum Failed {
     /// The response is not a valid one.
     NoAnswer {
         /// Its meaning.
         verdict: Verdict,
-        /// The HTTP status, where there was one.
+        /// The HTTP status, if there was a response.
         http_status: Option<u16>,
     },
     /// No more requests may be sent: the host's budget is spent, or its gate does not open.
@@ -160,7 +160,7 @@ impl Attempts {
                 }
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
             }
-            // A successful verdict never comes here; if one did, the request has failed rather than the program.
+            // A successful verdict never gets here; if one did, the request would fail rather than the program.
             answer @ (Verdict::Done | Verdict::NotModified | Verdict::Gone | Verdict::Blocked) => {
                 let error = Error::internal(format!("a success was taken for a failure: {answer:?}"));
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
@@ -169,7 +169,7 @@ impl Attempts {
         self.strange += u32::from(stranger != UnknownServer::No);
         let given_up_early = stranger != UnknownServer::No && !known && self.strange >= PATIENCE_WITH_STRANGERS;
         let counted = self.made - self.forgiven;
-        // Once is chance: a large document on a slow line.
+        // Once can be chance: a large document on a slow line.
         let takes_too_long = self.is_of_a_name && counted >= 2 && self.spent >= MOST_SPENT_ON_A_NAME;
         if counted >= self.max || given_up_early || takes_too_long {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
@@ -331,7 +331,7 @@ mod tests {
         let mut attempts = Attempts::new(&RegistryConfig { max_attempts: 3, ..RegistryConfig::default() });
         for _ in 0..REFUSALS_FORGIVEN {
             attempts.begin();
-            // The gate waits; what the request adds to it does not grow.
+            // The gate waits; the request itself does not wait longer and longer.
             assert!(
                 attempts.after(refused(), 1.0, Standing::default()).unwrap() <= RegistryConfig::default().retry_pause
             );

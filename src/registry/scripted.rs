@@ -1,4 +1,4 @@
-//! A test server that sends scripted bytes, so that its faults are real ones.
+//! A test server that sends scripted bytes, and so produces real faults.
 
 #![allow(clippy::unwrap_used)]
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A reading of the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
-    /// Requests sent, repeated ones and followed redirects included.
+    /// Requests sent, including repeated ones and followed redirects.
     pub requests: u64,
     /// Requests that were sent because an earlier one failed.
     pub retries: u64,
@@ -13,7 +13,7 @@ pub struct Statistics {
     pub refusals: u64,
     /// Responses 304 to conditional requests.
     pub not_modified: u64,
-    /// Bytes of bodies as they came over the wire, those of useless responses too.
+    /// Bytes of bodies as received, including those of useless responses.
     pub wire_bytes: u64,
     /// Bytes of the same bodies after decoding.
     pub decoded_bytes: u64,

@@ -1,4 +1,4 @@
-//! Reads the body of a document to its end: decoded, and as it came over the wire.
+//! Reads the body of a document to its end: decoded, and as received.
 //!
 //! Not here: whether it is the requested document (`identity`).
 
@@ -9,17 +9,17 @@ use super::classify::Fault;
 use super::gzip::{claimed_bytes, inflate_at_once};
 use super::packument::{BodyGate, Grown};
 
-/// The most memory that is reserved on a server's word alone.
+/// The most memory that is reserved because of a size that the server claims.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
 
-/// Compressed bodies up to this size are kept as they came and inflated at once. Larger ones, a few of millions, are
-/// inflated while they come: otherwise they would be in memory twice for long.
+/// Compressed bodies up to this size are kept as received and inflated in one step. Larger ones, a few of millions, are
+/// inflated on arrival: otherwise both forms would be in memory for a long time.
 const MAX_KEPT_GZIP_BYTES: usize = 4 << 20;
 
 /// A whole body. The gate has counted the bytes of both forms.
 pub(super) struct Whole {
     pub(super) document: Bytes,
-    /// The body in gzip as it came; `None` if it came otherwise or was too large to keep.
+    /// The body in gzip as received; `None` if it was not gzip or was too large to keep.
     pub(super) gzip: Option<Bytes>,
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn read_whole<G: BodyGate>(
     Ok(Whole { document, gzip: None })
 }
 
-/// Reads a gzip body and inflates it at once; `None` if it must be inflated in pieces from its beginning.
+/// Reads a gzip body and inflates it in one step; `None` if it must be inflated in pieces from its beginning.
 async fn read_gzip<G: BodyGate>(
     body: &mut Body<'_>,
     grown: &mut Grown<'_, G>,
@@ -93,8 +93,8 @@ fn reserved(expected_bytes: Option<u64>) -> usize {
     usize::try_from(expected_bytes.unwrap_or_default()).unwrap_or_default().min(MAX_RESERVED_BYTES)
 }
 
-/// Reserves capacity for one more piece of a body. A large buffer grows fourfold, where a `Vec` would double: each step
-/// leaves a block behind that the allocator keeps for a while, and capacity that is not written to costs no memory.
+/// Reserves capacity for one more piece of a body. A large buffer grows fourfold instead of twofold: each step leaves a
+/// block behind that the allocator keeps for a while, and unused capacity costs no memory.
 fn make_room(document: &mut Vec<u8>, piece_bytes: usize, limit_bytes: u64) {
     if document.capacity() - document.len() < piece_bytes && document.len() >= MAX_RESERVED_BYTES {
         let most = usize::try_from(limit_bytes).unwrap_or(usize::MAX).max(document.len() + piece_bytes);

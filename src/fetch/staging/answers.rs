@@ -73,8 +73,8 @@ impl StagedAnswers {
         self.next_run
     }
 
-    /// Returns whether a usable response for just this revision and form is staged. It is usable only if it came after
-    /// the lake's own. A "not modified" is usable only while the lake holds the document and `item` sends its tag.
+    /// Returns whether a usable response for exactly this revision and form is staged. It is usable only if it is newer
+    /// than the lake's own. A "not modified" is usable only while the lake holds the document and `item` sends its tag.
     pub fn has(&self, item: &FetchItem, representation: Representation) -> bool {
         let abbreviated = representation == Representation::Abbreviated;
         self.index.get(item.name.as_str()).is_some_and(|staged| {

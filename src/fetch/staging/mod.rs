@@ -1,10 +1,10 @@
 //! Staged responses: a fetched response is durable before its partition is committed, so a run that dies does not
 //! request it again.
 //!
-//! A partition's responses are appended in the order of arrival to *segments*, each put whole. None waits for a slow
-//! one. A segment is written when its [`SegmentBound`] is reached. So a killed process loses at most that much of each
-//! partition in progress, and the requests in flight. Each process appends segments of its own *run number*. Failures
-//! are not staged: they are no responses.
+//! A partition's responses are appended in the order of arrival to *segments*, each stored with a single put. None
+//! waits for a slow one. A segment is written when its [`SegmentBound`] is reached. So a killed process loses at most
+//! that much of each partition in progress, and the requests in flight. Each process appends segments under its own
+//! *run number*. Failures are not staged: they are not responses.
 
 mod answers;
 mod segment;

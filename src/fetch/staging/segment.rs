@@ -1,8 +1,8 @@
 //! The format of a segment: a mark, its responses one after the other, and a checksum of all of it.
 //!
-//! A response is the length of its header (4 bytes, little-endian), the header in JSON, and the body: in gzip as it
-//! came over the wire, which costs nothing, else in zstd. A segment is used only if its checksum is right. Not here:
-//! which responses are wanted (`answers`).
+//! A response is the length of its header (4 bytes, little-endian), the header in JSON, and the body: gzip as received,
+//! which costs nothing, else zstd. A segment is used only if its checksum is right. Not here: which responses are
+//! wanted (`answers`).
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -98,14 +98,14 @@ impl SegmentBuilder {
     }
 }
 
-/// An undamaged segment, as it is stored.
+/// An undamaged segment in its stored form.
 pub(super) struct Segment {
     /// The bytes without the checksum.
     bytes: Bytes,
 }
 
 impl Segment {
-    /// Opens a segment; `None` where it is damaged, or of another version.
+    /// Opens a segment; `None` if it is damaged, or of another version.
     pub(super) fn open(mut bytes: Bytes) -> Option<Segment> {
         let stored = u32::from_le_bytes(*bytes.last_chunk()?);
         bytes.truncate(bytes.len() - size_of_val(&stored));
@@ -170,7 +170,7 @@ impl Body {
     }
 }
 
-/// Compresses a body, which may be large, on a thread where it blocks no other task.
+/// Compresses a body, which can be large, on a thread where it blocks no other task.
 async fn compress(body: Bytes) -> Result<Vec<u8>> {
     let compressed = blocking("compressing a response", move || {
         zstd::bulk::compress(&body, ZSTD_LEVEL)

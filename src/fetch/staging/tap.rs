@@ -1,4 +1,4 @@
-//! The tap: makes responses durable as they come, in a task of its own, whatever their order.
+//! The tap: makes responses durable in the order of arrival, in a separate task.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,8 +32,8 @@ pub fn staging_tap() -> (StagingTap, StagingFeed) {
 
 impl StagingTap {
     /// Stages a response and returns it. Passes on without staging: a failure, and a response that would remove a
-    /// document from the lake, since a new request is cheap and more reliable. Passes on everything once the feed has
-    /// ended, which [`StagingTap::closed`] tells.
+    /// document from the lake, since a new request is cheap and more reliable. Once the feed has ended, which
+    /// [`StagingTap::closed`] reports, passes on everything without staging.
     pub async fn pass(&self, fetched: Fetched) -> Result<Fetched> {
         if fetched.response.is_err() || fetched.says_held_is_gone() {
             return Ok(fetched);
@@ -79,11 +79,11 @@ impl StagingFeed {
         writer.flush().await
     }
 
-    /// Returns the next response; `None` when no more will come. Earlier ones do not wait for it longer than the bound
-    /// allows.
+    /// Returns the next response; `None` when there are no more. Earlier responses do not wait for it longer than the
+    /// bound allows.
     async fn next(&mut self, writer: &mut StagingWriter) -> Result<Option<Entry>> {
         if let Some(time_left) = writer.time_left() {
-            // A timeout of zero still takes a response that is there; the others have waited long enough.
+            // A timeout of zero still takes a response that has arrived; the others have waited long enough.
             if !time_left.is_zero()
                 && let Ok(entry) = tokio::time::timeout(time_left, self.receiver.recv()).await
             {

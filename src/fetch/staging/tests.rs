@@ -69,7 +69,7 @@ async fn of_a_segment_with_one_wrong_bit_nothing_is_believed() {
     }
 }
 
-/// Returns the same response, with its body as it came.
+/// Returns the same response, with its body in gzip.
 fn in_gzip(response: Response) -> Response {
     let Answer::Fresh(document) = &response.answer else { panic!("no document") };
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -116,7 +116,7 @@ async fn that_a_document_has_not_changed_means_something_only_while_it_is_held()
     assert!(!staged.has(&item("a"), Representation::Full));
 }
 
-/// Stages names in this order, a segment for each `per_segment` of them.
+/// Stages names in this order, one segment for each `per_segment` of them.
 fn stage_in_order(store: &Store, staged: &StagedAnswers, names: &[String], per_segment: usize) {
     let bound = SegmentBound { answers: per_segment, bytes: 1 << 20, age: Duration::from_secs(10) };
     let layout = Layout::origin("npm");

@@ -85,7 +85,7 @@ impl StagingWriter {
         Ok(())
     }
 
-    /// Returns how long the responses that are not durable yet may still wait; `None` where there are none.
+    /// Returns how long the responses that are not durable yet may still wait; `None` if there are none.
     pub fn time_left(&self) -> Option<Duration> {
         (self.answers > 0).then(|| self.bound.age.saturating_sub(self.first_at.elapsed()))
     }

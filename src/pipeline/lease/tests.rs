@@ -21,7 +21,7 @@ fn record(expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> LockR
     }
 }
 
-/// A lock left by another process, on another machine unless `process_identity` says otherwise.
+/// Stores a lock of another process, on another machine unless `process_identity` says otherwise.
 async fn leave(store: &Store, expires_in_s: i64, process_identity: Option<ProcessIdentity>) -> Bytes {
     let path = Layout::origin("npm").lock();
     store.put_record(&path, &record(expires_in_s, process_identity)).await.unwrap();

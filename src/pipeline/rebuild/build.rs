@@ -1,4 +1,4 @@
-//! Makes the tables of one partition again from its raw documents, and stages them. Blocks.
+//! Rebuilds the tables of one partition from its raw documents, and stages them. Blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ pub(super) struct Task {
     pub(super) layout: OriginLayout,
     /// The manifest of the partition.
     pub(super) manifest: Manifest,
-    /// The tables to make again.
+    /// The tables to rebuild.
     pub(super) tables: BTreeSet<TableKind>,
     pub(super) progress: Arc<Progress>,
     /// Cancelled when the run ends early: the build ends at the next document or batch.
@@ -35,11 +35,11 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// Stages the tables. Returns the manifest that will be true after the commit. Fails with [`ErrorKind::Interrupted`]
-    /// when it is to stop.
+    /// Stages the tables. Returns the manifest that will be true after the commit. Fails with
+    /// [`ErrorKind::Interrupted`] if the run is stopped.
     pub(super) fn build(&self) -> Result<Manifest> {
         let mut shards = self.manifest.shards.clone();
-        // Tables that cannot be made from the documents are encoded again as they are.
+        // Tables that cannot be made from the documents are encoded again unchanged.
         for table in [TableKind::Docs, TableKind::Outcomes].into_iter().filter(|table| self.tables.contains(table)) {
             shards.insert(table.to_string(), self.encode_again(table)?);
         }
@@ -108,8 +108,8 @@ impl Task {
         file.ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))
     }
 
-    /// Opens a shard whose bytes are to be replaced. They must be those that the manifest names; otherwise the next
-    /// manifest would vouch for damage.
+    /// Opens a shard that will be replaced. Its bytes must match the manifest; otherwise the next manifest would vouch
+    /// for damage.
     fn open_sound(&self, table: TableKind) -> Result<ShardFile> {
         refuse_newer(table, self.open(table)?).doing(|| self.reading(table))?;
         if let Some(meta) = self.manifest.shards.get(table.as_str())

@@ -1,8 +1,8 @@
-//! Rebuild: makes the tables of a lake again from its raw documents, partition by partition, without a request.
+//! Rebuild: makes the tables of a lake again from its raw documents, partition by partition, without requests.
 //!
-//! One thread that may block makes a partition, as many at once as there are cores; the commit is that of an ingest. A
-//! committed partition is not made again, so a stopped run continues where it was. Not here: the bytes of a table
-//! (`table/`, `encode/`), and the order in which shards become visible (`commit`).
+//! Each partition is rebuilt on one blocking thread, and as many run at once as there are cores. The commit is that of
+//! an ingest. A committed partition is not rebuilt again, so an interrupted run resumes where it stopped. Not here: the
+//! bytes of a table (`table/`, `encode/`), and the order in which shards become visible (`commit`).
 
 mod build;
 mod plan;
@@ -38,10 +38,10 @@ const PURPOSE: &str = "rebuild";
 pub struct RebuildOptions {
     /// The origin; `None` for every origin of the lake.
     pub origin: Option<String>,
-    /// The tables to make again, besides all tables of a partition that have the schema of an earlier version. Empty
-    /// for all tables.
+    /// The tables to rebuild, besides all tables of a partition that have the schema of an earlier version. Empty for
+    /// all tables.
     pub tables: BTreeSet<TableKind>,
-    /// Whether shards that this version made are made again.
+    /// Whether shards of this version are rebuilt too.
     pub force: bool,
 }
 
@@ -56,9 +56,9 @@ pub struct RebuildSummary {
     pub interrupted: bool,
     /// Partitions that are committed.
     pub partitions_total: u64,
-    /// Partitions that were made again.
+    /// Partitions that were rebuilt.
     pub partitions_rebuilt: u64,
-    /// Partitions whose wanted shards were all made by this version already.
+    /// Partitions whose wanted shards all had this version already.
     pub partitions_current: u64,
     /// Partitions whose interrupted commit was rolled forward at the start.
     pub commits_recovered: u64,
@@ -69,8 +69,8 @@ pub struct RebuildSummary {
     pub elapsed: Duration,
 }
 
-/// Makes the tables of a lake again from its raw documents. `stop` ends it early and cleanly: committed partitions
-/// stay, and the summary says that it was stopped.
+/// Rebuilds the tables of a lake from its raw documents. `stop` ends it early and cleanly: committed partitions stay,
+/// and the summary says that it was stopped.
 ///
 /// Fails with [`ErrorKind::Lake`] if there is no lake or no such origin, for a lake of a newer version, if another
 /// process holds the lock of an origin, and if a needed shard is lost or damaged.
@@ -143,7 +143,7 @@ impl Run {
         while !left.is_empty() && !self.stop.is_cancelled() {
             let held = self.partitions(left, summary).await?;
             let stems: BTreeSet<String> = held.iter().map(Partition::file_stem).collect();
-            // Another process works on them, and may make them again itself.
+            // Another process works on them, and may rebuild them itself.
             let waiting = given_back(&self.store, &self.layout, &stems);
             match self.stop.run_until_cancelled(waiting).await {
                 Some(given_back) => drop(given_back?),
@@ -154,7 +154,7 @@ impl Run {
         Ok(())
     }
 
-    /// Makes partitions again, as many at once as there are cores. Returns those that another process holds. Each
+    /// Rebuilds partitions, as many at once as there are cores. Returns those that another process holds. Each
     /// partition that has begun runs to its end, so nothing is written after the leases are given back.
     async fn partitions(&self, partitions: Vec<Partition>, summary: &mut RebuildSummary) -> Result<Vec<Partition>> {
         let at_once = std::thread::available_parallelism().map_or(1, usize::from);
@@ -176,7 +176,7 @@ impl Run {
         failure.map_or(Ok(held), Err)
     }
 
-    /// Finds which partitions are to be made again, and how much work that is. Blocks.
+    /// Finds the partitions to rebuild, and the amount of work. Blocks.
     fn plan(&self, manifests: Vec<Manifest>) -> Result<Partitions> {
         let mut partitions = Partitions::default();
         for manifest in manifests {
@@ -193,7 +193,7 @@ impl Run {
         Ok(partitions)
     }
 
-    /// Makes a partition again under its lease.
+    /// Rebuilds a partition under its lease.
     async fn partition(&self, partition: Partition) -> Result<Ended> {
         if self.stop.is_cancelled() {
             return Err(Error::interrupted());
@@ -228,11 +228,11 @@ enum Ended {
 #[derive(Default)]
 struct Partitions {
     to_rebuild: Vec<Partition>,
-    /// How many need no work.
+    /// How many partitions need no work.
     skipped: u64,
 }
 
-/// Makes the wanted tables of a partition again and commits them. Returns whether there was anything to do. The caller
+/// Rebuilds the wanted tables of a partition and commits them. Returns whether there was anything to do. The caller
 /// holds `lease`.
 pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &LeaseWatch) -> Result<bool> {
     if run.stop.is_cancelled() {

@@ -1,4 +1,4 @@
-//! Selects the tables of a partition that a rebuild makes again, by its manifest and the sizes of its shards.
+//! Selects the tables of a partition to rebuild, by its manifest and the sizes of its shards.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use crate::store::Store;
 use crate::table::{TableKind, schema_version};
 use crate::version::TOOL_VERSION;
 
-/// The tables to make again, besides lost ones and those with the schema of an earlier version.
+/// The tables to rebuild, besides lost ones and those with the schema of an earlier version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::pipeline) struct Wanted {
-    /// The tables to make again if another version of the tool made them.
+    /// The tables to rebuild if another version of the tool made them.
     pub(in crate::pipeline) tables: BTreeSet<TableKind>,
-    /// Whether they are made again even if this version made them.
+    /// Whether they are rebuilt even if this version made them.
     pub(in crate::pipeline) force: bool,
 }
 
 impl Wanted {
-    /// Returns the tables of a partition to make again, so many that shards of two schema versions never stay beside
-    /// each other. Reads the sizes of the shards, so it blocks.
+    /// Returns the tables of a partition to rebuild. They include so many tables that the partition never has shards of
+    /// two schema versions. Reads the sizes of the shards, so it blocks.
     pub(super) fn of(&self, store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<BTreeSet<TableKind>> {
         let mut tables: BTreeSet<TableKind> = manifest.old_tables().map(|(table, _)| table).collect();
         for table in TableKind::ALL {

@@ -23,7 +23,7 @@ use crate::table::TableKind;
 /// Runs that are tried at the same time.
 const AT_ONCE: usize = 3;
 
-/// A lake of a few partitions that an earlier version wrote, as its manifests say.
+/// Returns a lake of a few partitions that an earlier version wrote, according to its manifests.
 async fn old_lake(pivots: &[&str]) -> BTreeMap<String, Bytes> {
     let mut world = World::seeded(31, 3);
     world.add_names(["a", "b", "small", "tiny", "z"]);
@@ -63,7 +63,7 @@ async fn in_peace(place: Backend, before: &BTreeMap<String, Bytes>) -> (Lake, Ve
     (quiet, steps)
 }
 
-/// Fails a rebuild at each of `steps`, in a lake of its own. Returns the steps that were reached.
+/// Fails a rebuild at each of `steps`, each in a separate lake. Returns the steps that were reached.
 async fn fail_at(
     steps: Vec<Reached>,
     place: Backend,

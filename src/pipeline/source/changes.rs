@@ -11,7 +11,7 @@ use crate::lake::PartitionSet;
 use crate::npm::{Change, PackageName};
 use crate::pipeline::work::{Announced, Wanted, WorkItem};
 
-/// Changed names, grouped by the partitions that they lie in.
+/// Changed names, grouped by partition.
 #[derive(Debug, Clone)]
 pub struct Changes {
     items: Vec<WorkItem>,

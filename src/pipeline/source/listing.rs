@@ -221,7 +221,8 @@ fn cut(spool: &Spool, set: &PartitionSet, wanted: &[usize], sender: &mpsc::Sende
     Ok(())
 }
 
-/// Refuses a listing with many times the rows that the registry claims to have: it would go on until the disk is full.
+/// Refuses a listing with many times the rows that the registry claims to have: it would continue until the disk is
+/// full.
 fn endless(rows_scanned: u64, total_rows: Option<u64>) -> Result<()> {
     match total_rows {
         Some(total) if rows_scanned > total.saturating_mul(ENDLESS_TIMES).max(ENDLESS_ROWS) => {

@@ -1,5 +1,5 @@
-//! Sources: know what a registry announces, and yield it as work, partition by partition. They know nothing of shards,
-//! nor of the workers.
+//! Sources: yield the announcements of a registry as work, partition by partition. They do not know about shards or
+//! workers.
 
 mod changes;
 mod listing;

@@ -1,5 +1,5 @@
-//! Scan: lists the names in scope, and yields them as work for the partitions that store them. A list of names is a
-//! scan of the partitions in which they lie.
+//! Scan: lists the names in scope, and yields them as work for the partitions that store them. For a list of names it
+//! scans their partitions.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -152,8 +152,8 @@ async fn plan(options: &IngestOptions, layout: &OriginLayout) -> Result<ScanPlan
     Ok(ScanPlan { set: held, scope: None, pivots })
 }
 
-/// Compares the rows of the partitions in scope with the rows that the lake holds of them. A listing from which the
-/// partition set was made is not compared: the lake is new.
+/// Compares the rows of the partitions in scope with the rows that the lake holds of them. If the listing has just
+/// defined the partition set, the lake is new, and nothing is compared.
 async fn losses(
     set: &PartitionSet,
     scope: &[usize],
@@ -193,7 +193,7 @@ async fn balanced(options: &IngestOptions) -> Result<Pivots> {
     pivots.doing(|| "looking for pivots that cut the registry's names into equal shares".to_owned())
 }
 
-/// Keeps the partition set of a new lake; if another process kept one meanwhile, that one counts.
+/// Stores the partition set of a new lake; if another process stored one meanwhile, that one is used.
 async fn keep(set: PartitionSet, options: &IngestOptions, layout: &OriginLayout) -> Result<PartitionSet> {
     if options.dry_run {
         return Ok(set);

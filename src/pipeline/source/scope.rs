@@ -10,12 +10,12 @@ use crate::lake::{Partition, PartitionSet};
 /// always hold everything that the registry listed at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Scope {
-    /// All of it.
+    /// All names.
     #[default]
     All,
-    /// The partitions in which names of this range lie.
+    /// The partitions that have names of this range.
     Range(Partition),
-    /// The partitions in which the selected names lie.
+    /// The partitions of the selected names.
     Selected,
 }
 

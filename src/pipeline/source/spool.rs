@@ -31,7 +31,7 @@ impl Spool {
     }
 }
 
-/// Writes pages of rows, which come in the order of names. Blocks until the last page has come.
+/// Writes pages of rows, which arrive in the order of names. Blocks until the last page has arrived.
 pub(super) fn write_spool(store: &Store, path: &str, mut pages: mpsc::Receiver<Vec<DocRow>>) -> Result<()> {
     let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), store.stage(path)?)?;
     let mut builder = DocsBuilder::new();

@@ -10,7 +10,7 @@ use crate::pipeline::progress::Progress;
 use crate::shard::{NameCursor, Row};
 use crate::table::{RowsOf, TableKind};
 
-/// A shard that is read alongside the others.
+/// A shard that is read in step with the others.
 pub(super) struct Table {
     pub(super) kind: TableKind,
     pub(super) cursor: NameCursor,
@@ -134,7 +134,7 @@ pub(super) fn account(partition: &Partition, mut tables: Vec<Table>, is_whole: b
     accounted
 }
 
-/// Passes the rows that a table has of a name, and notes the facts that other tables are compared with.
+/// Passes the rows of a name in a table, and records the facts that are compared with other tables.
 fn pass(table: &mut Table, held: &mut Held, is_whole: bool, tally: &mut Tally, name: &str) -> Result<u64> {
     let kind = table.kind;
     table.cursor.pass(|row: Row<'_>| {

@@ -1,7 +1,8 @@
 //! Finds the files in an origin's folders that do not belong there.
 //!
-//! Files that are read with the lake's own files are faults: a Parquet file in a table's folder adds rows for every
-//! reader of the folder, whatever its name. Other foreign files may be their owner's business, and are only mentioned.
+//! A file that readers take for one of the lake's own files is a fault: a Parquet file in a table's folder adds rows
+//! for every reader of the folder, whatever its name. Other foreign files may belong to the user, and are only
+//! reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,9 +100,8 @@ async fn list(store: &Store, layout: &OriginLayout) -> Result<Vec<String>> {
     Ok(paths)
 }
 
-/// Returns whether a reader of a table's folder takes a path for a shard. It is a Parquet file, at any depth and in any
-/// case; or it lies in a folder with such a name; or it is a link to a folder that holds one. `file` is the path in the
-/// table's folder.
+/// Returns whether a reader of a table's folder takes a path for a shard: a Parquet file, at any depth and in any case,
+/// a file in a folder with such a name, or a link to a folder that holds one. `file` is the path in the table's folder.
 async fn is_read_as_shard(store: &Store, path: &str, file: &str) -> Result<bool> {
     let is_parquet = |path: &str| path.split('/').any(|part| part.to_ascii_lowercase().ends_with(".parquet"));
     if is_parquet(file) {

@@ -1,4 +1,4 @@
-//! The lake metadata: checks whether it is credible, and makes it again from the folders of the lake.
+//! The lake metadata: checks whether it is credible, and restores it from the folders of the lake.
 //!
 //! The folders show which origins there are. Nothing else records their addresses, so these are taken from the remains
 //! of the lake metadata or from the user who requests the repair, and not guessed.
@@ -103,9 +103,9 @@ impl LakeMetadata {
         self.problems.iter().map(finding).collect()
     }
 
-    /// Makes the lake metadata again if something is wrong with it; `given` holds the addresses of an origin as the
-    /// user states them. Returns the origins that it then holds, and the changes in words. An origin without known
-    /// addresses is left out.
+    /// Restores the lake metadata if something is wrong with it; `given` holds the addresses of an origin as the user
+    /// states them. Returns the origins that it then holds, and the changes in words. An origin without known addresses
+    /// is left out.
     pub(super) async fn mend(
         mut self,
         store: &Store,

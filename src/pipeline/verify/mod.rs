@@ -1,8 +1,8 @@
-//! Verify: reads a lake and proves it, or reports the faults of each file.
+//! Verify: checks a lake, and reports the faults of each file.
 //!
 //! Compares every shard with its manifest (rows, bytes, digest), its rows with their order and range, the tables with
 //! each other, the folders with their expected files, and the lake metadata with the folders. It streams, changes
-//! nothing and needs no lock: files that a running process replaces meanwhile are read again. Not here: mending the
+//! nothing and needs no lock: it reads files again that a running process replaces meanwhile. Not here: repairing the
 //! faults (`repair`).
 
 mod account;
@@ -34,7 +34,7 @@ pub(super) use partition::compare;
 pub use proof::{Fault, Finding, LakeProof, OriginProof};
 pub use repair::{Mending, prepare_repair, repair_records};
 
-/// Proves a lake: the files in its root, and every origin or the named one. `stop` ends it early with an error of kind
+/// Checks a lake: the files in its root, and every origin or the named one. `stop` ends it early with an error of kind
 /// Interrupted.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] if there is no lake or no such origin, for a lake of a newer version,

@@ -1,4 +1,4 @@
-//! Proves one origin: its places, its partition set, its files, and each of its partitions.
+//! Checks one origin: its places, its partition set, its files, and each of its partitions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::store::{Store, blocking};
 /// How often a partition is read again while another process changes it.
 const MAX_READS: usize = 5;
 
-/// The processes that may write an origin while it is proved.
+/// The processes that may write an origin during the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lock {
     /// The holder of the lock, whichever process it is.
@@ -29,7 +29,7 @@ pub(super) enum Lock {
     Ours,
 }
 
-/// Proves one origin.
+/// Checks one origin.
 pub(super) async fn verify_origin(
     store: &Store,
     layout: &OriginLayout,
@@ -167,7 +167,7 @@ async fn check_partitions(
     Ok(())
 }
 
-/// Checks a partition until it did not change meanwhile, or no fault is found.
+/// Checks a partition until it did not change during the check, or no fault is found.
 async fn check_partition(
     store: &Store,
     layout: &OriginLayout,

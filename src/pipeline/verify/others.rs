@@ -1,8 +1,8 @@
-//! Harmless files that are not the lake's: they are mentioned, and left alone.
+//! Harmless foreign files: they are reported, and not changed.
 
 use std::collections::BTreeMap;
 
-/// How many of them are mentioned individually.
+/// The number of files that are reported individually.
 const SHOWN: usize = 10;
 
 /// The files found, by the file or the topmost folder that is not the lake's.
@@ -13,7 +13,8 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Notes a path. `unknown` is its end that no rule of the lake names; empty for just its file.
+    /// Records a path. `unknown` is the part of the path that no rule of the lake explains; it is empty to report only
+    /// the file.
     pub(super) fn add(&mut self, path: &str, unknown: &str) {
         match unknown.find('/') {
             Some(at) => {

@@ -29,7 +29,7 @@ pub(super) struct Work {
     pub(super) progress: Arc<Progress>,
 }
 
-/// The counts of what was read, and the faults.
+/// The counts of the data read, and the faults.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     pub(super) is_committed: bool,
@@ -37,7 +37,7 @@ pub(super) struct Checked {
     pub(super) rows: u64,
     pub(super) size_bytes: u64,
     pub(super) counts: Counts,
-    /// Whether an earlier version of the tool wrote some of it.
+    /// Whether an earlier version of the tool wrote some of its shards.
     pub(super) is_old: bool,
     /// Another process was changing it all the time, so no statement is possible.
     pub(super) is_unsettled: bool,
@@ -53,7 +53,8 @@ impl Checked {
 
 /// Reads every shard of a partition twice: its bytes, then its names. Blocks.
 ///
-/// Fails with [`crate::error::ErrorKind::Lake`] if a newer version wrote one of them: that is no damage to be mended.
+/// Fails with [`crate::error::ErrorKind::Lake`] if a newer version wrote one of them: repair must not treat that as
+/// damage.
 pub(super) fn check(work: &Work) -> Result<Checked> {
     let (store, layout, partition) = (&work.store, &work.layout, &work.partition);
     let mut checked = Checked { is_committed: true, is_old: work.manifest.is_old(), ..Checked::default() };
@@ -107,7 +108,7 @@ fn open_table(work: &Work, kind: TableKind, path: &str, meta: &ShardMeta) -> Res
     let gone = || (Fault::Missing, "it is gone, but its manifest names it".to_owned());
     let file = work.store.blocking().open(path).map_err(damaged)?.ok_or_else(gone)?;
     compare(file, meta).map_err(|why| (Fault::Damaged, why))?;
-    // Opened again: the first handle stands at the end of the file.
+    // Opens it again: the first handle is at the end of the file.
     let cursor = open_cursor(&work.store, &work.layout, &work.partition, kind, Table::columns(kind));
     let cursor = cursor.map_err(damaged)?.ok_or_else(gone)?;
     let (found, said) = (cursor.schema_version(), meta.schema_version);

@@ -1,5 +1,4 @@
-//! Mends a partition set that is lost, damaged or not true. Manifests hold the ranges, and file names spell them, so it
-//! can be made again.
+//! Restores a partition set that is lost, damaged or wrong. Manifests and file names contain the ranges of partitions.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +12,10 @@ use crate::version::FORMAT_VERSION;
 
 /// The partitions that the files of an origin show.
 pub(super) struct Told {
-    /// Those of readable manifests that lie in their place, and those of which most tables have a shard, in the order
-    /// of their starts.
+    /// The partitions of readable manifests in their right place, and partitions with a shard of most tables, in the
+    /// order of their starts.
     firm: Vec<Partition>,
-    /// Those that the names of fewer files spell, the most files first.
+    /// The partitions that fewer file names show, those with the most files first.
     by_name: Vec<Partition>,
 }
 
@@ -116,7 +115,7 @@ pub(super) async fn is_origin(store: &Store, layout: &OriginLayout) -> bool {
         || Told::read(store, layout).await.is_ok_and(|told| !told.firm.is_empty())
 }
 
-/// Makes the set again if it is unreadable or cannot be true, and other files show it. Returns whether it did.
+/// Restores the set if it is unreadable or cannot be true, and other files show it. Returns whether it did.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] for a set that a newer version wrote.
 pub(super) async fn mend_partition_set(store: &Store, layout: &OriginLayout) -> Result<bool> {
@@ -137,7 +136,7 @@ pub(super) async fn mend_partition_set(store: &Store, layout: &OriginLayout) -> 
     Ok(true)
 }
 
-/// Files made by rules that this version does not know are not made again by the rules that it knows.
+/// Refuses files of a newer version: this version does not know the rules by which they were made.
 async fn refuse_newer(store: &Store, layout: &OriginLayout, error: Error) -> Result<Option<PartitionSet>> {
     match store.get(&layout.partition_set()).await? {
         Some(text) if newer_than_known(&text).is_some() => Err(error),

@@ -20,7 +20,7 @@ pub(super) async fn no_file(store: &Store, path: &str) -> Result<Option<String>>
     })
 }
 
-/// Returns the same for a path where a folder belongs.
+/// Returns the fault of an entry at a path where a folder belongs.
 pub(super) async fn no_folder(store: &Store, path: &str) -> Result<Option<String>> {
     Ok(match store.entry(path).await? {
         None | Some(EntryKind::Folder) => None,

@@ -45,12 +45,12 @@ pub struct Finding {
     pub fault: Fault,
     /// The fault in words, with an example.
     pub reason: String,
-    /// The partition that has to be made again, if that helps.
+    /// The partition that must be rebuilt, if that helps.
     #[serde(skip)]
     pub partition: Option<Partition>,
 }
 
-/// The counts of what was read of a lake, and its faults.
+/// The counts of the data read from a lake, and its faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct LakeProof {
     /// The faults of the files in the lake's root.
@@ -68,7 +68,7 @@ impl LakeProof {
     }
 }
 
-/// The counts of what was read of one origin, and its faults.
+/// The counts of the data read from one origin, and its faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OriginProof {
     /// The origin.
@@ -98,7 +98,7 @@ pub struct OriginProof {
 }
 
 impl OriginProof {
-    /// Returns the partitions that have to be made again, each once, in the order of names.
+    /// Returns the partitions that must be rebuilt, each once, in the order of names.
     pub fn broken_partitions(&self) -> Vec<Partition> {
         let broken = self.findings.iter().filter_map(|finding| finding.partition.as_ref());
         let keyed: BTreeSet<(Option<&str>, Option<&str>)> =
@@ -111,7 +111,7 @@ impl OriginProof {
     }
 }
 
-/// Makes a finding: file, fault and reason, and the partition to make again.
+/// Makes a finding: file, fault and reason, and the partition to rebuild.
 pub(super) fn finding(layout: &OriginLayout, what: (String, Fault, String), partition: Option<&Partition>) -> Finding {
     let (file, fault, reason) = what;
     Finding { origin: Some(layout.name().to_owned()), file, fault, reason, partition: partition.cloned() }

@@ -1,4 +1,4 @@
-//! Repair: prepares a lake for the ingests that mend it, one for each broken partition. Everything sound is kept:
+//! Repair: prepares a lake for the ingests that repair it, one for each broken partition. Everything intact is kept:
 //! documents with correct bytes go back to staging, so they are not requested again.
 
 use std::collections::BTreeSet;
@@ -21,21 +21,21 @@ use crate::pipeline::open::raise_lake;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
-/// The settings of the ingest that mends a partition.
+/// The settings of the ingest that repairs a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mending {
-    /// The partition. Its manifest is removed, so the ingest makes it again.
+    /// The partition. Its manifest is removed, so the ingest rebuilds it.
     pub partition: Partition,
     /// The names whose documents it held.
     pub selection: Selection,
     /// The form of its documents.
     pub representation: Representation,
-    /// How many documents were sound and need not be requested again.
+    /// How many documents were intact and need not be requested again.
     pub documents_saved: u64,
 }
 
-/// Makes the lake metadata and the count of requests again if they are damaged or lost. Returns the changes in words.
-/// `given` is the name and the addresses of an origin as the user states them: for an origin that nothing else shows.
+/// Restores the lake metadata and the count of requests if they are damaged or lost. Returns the changes in words.
+/// `given` is the name and the addresses of an origin as the user states them, for an origin that no record shows.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] as [`super::verify`] does, and if another process writes them
 /// meanwhile.
@@ -85,7 +85,7 @@ async fn clear_locks(store: &Store, layout: &OriginLayout, at: &str) -> Result<(
 
 async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: &str) -> Result<Vec<Mending>> {
     let mut proof = proof.clone();
-    // Each of these may have hidden others.
+    // Each of these may have hidden other faults.
     while set_aside(store, layout, &proof, Fault::Misfit, at).await? || settle(store, layout).await? {
         proof = verify_origin(store, layout, Lock::Ours, &Arc::default()).await?;
     }
@@ -98,7 +98,7 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: 
     Ok(mendings)
 }
 
-/// Makes a lost partition set again, without which no partition can be checked, and finishes interrupted commits, which
+/// Restores a lost partition set, without which no partition can be checked, and finishes interrupted commits, which
 /// may be the only fault of their partitions. Returns whether there was anything to do.
 async fn settle(store: &Store, layout: &OriginLayout) -> Result<bool> {
     if mend_partition_set(store, layout).await? {
@@ -120,7 +120,7 @@ async fn set_aside(store: &Store, layout: &OriginLayout, proof: &OriginProof, fa
 }
 
 /// Moves the document shards of a partition aside if its manifest names none. They belong to an older manifest that is
-/// gone: nothing vouches for them, and the ingest that mends the partition wants no documents and would leave them.
+/// gone, so their bytes cannot be checked. The repairing ingest wants no documents and would keep them.
 async fn set_aside_unnamed(store: &Store, layout: &OriginLayout, partition: &Partition, at: &str) -> Result<()> {
     let Some(manifest) = read_manifest(store, layout, partition).await.ok().flatten() else { return Ok(()) };
     if !manifest.shards.keys().eq([TableKind::Docs.as_str()]) {
@@ -165,7 +165,7 @@ async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partiti
 }
 
 async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Result<Mending> {
-    // An unreadable manifest, or one of another partition, is one of the faults to mend.
+    // An unreadable manifest, or one of another partition, is one of the faults to repair.
     let manifest = read_manifest(store, layout, &partition).await.ok().flatten();
     let is_credible =
         |manifest: &Manifest| manifest.partition == partition && manifest.shards.contains_key(TableKind::Docs.as_str());
@@ -187,7 +187,7 @@ async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Res
     Ok(mending)
 }
 
-/// Returns the names whose documents the partition held, as far as it still shows.
+/// Returns the names whose documents the partition held, as far as its files show.
 fn selection(names: Option<BTreeSet<PackageName>>, manifest: Option<&Manifest>) -> Selection {
     let names_listed = manifest.map(|manifest| manifest.rows(TableKind::Docs));
     let had_documents = manifest.is_none_or(|manifest| manifest.shards.contains_key(TableKind::Outcomes.as_str()));

@@ -1,6 +1,6 @@
 //! The count of requests per host and month: checks whether it can be read, and restores as much as possible.
 //!
-//! A count that is too low lets a run exceed npm's limit, so a lost count is not taken for zero: `outcomes` shows how
+//! If the count is too low, a run may exceed npm's limit. So a lost count does not become zero: `outcomes` shows how
 //! often each name was requested, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +38,8 @@ pub(super) async fn hosts(store: &Store) -> Result<BTreeSet<String>> {
     Ok(entries(&file).into_iter().map(|(host, _)| host).collect())
 }
 
-/// Makes the count again if something is wrong with it: from its remains, and with at least the requests that the
-/// outcomes of `origins` account for. Returns in words what it holds now.
+/// Restores the count if something is wrong with it: from its remains, and with at least the requests that the outcomes
+/// of `origins` account for. Returns the new counts in words.
 pub(super) async fn mend(store: &Store, origins: &BTreeMap<String, OriginInfo>) -> Result<Vec<String>> {
     let file = RootFile::read(store, Layout::REQUESTS).await?;
     let now = now();

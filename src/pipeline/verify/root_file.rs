@@ -1,4 +1,4 @@
-//! A file in the lake's root, as found, and its replacement.
+//! A file in the lake's root: its contents, and its replacement.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ pub(super) struct RootFile {
     path: &'static str,
     /// Its bytes; `None` if there is no file.
     pub(super) text: Option<Bytes>,
-    /// The fault of an entry in its place that is no file, or cannot be read.
+    /// The fault if there is an entry in its place that is not a file, or cannot be read.
     pub(super) misfit: Option<String>,
 }
 
@@ -32,7 +32,7 @@ impl RootFile {
         self.text.is_none() && self.misfit.is_none()
     }
 
-    /// Puts `text` in its place, and moves the previous entry aside if it was anything else.
+    /// Puts `text` in its place, and moves the previous entry aside if it is different.
     ///
     /// Fails with an error of kind Lake if another process wrote it meanwhile.
     pub(super) async fn replace(&self, store: &Store, text: Vec<u8>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Salvage: finds what a broken partition still shows, and which of its documents are sound.
+//! Salvage: finds the intact data of a broken partition, and which of its documents are intact.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -58,11 +58,11 @@ pub(super) fn wanted_form(store: &Store, layout: &OriginLayout, partition: &Part
     }
 }
 
-/// A staged answer: its name, its contents, and the time at which it came, in µs since 1970.
+/// A staged answer: its name, its contents, and the time when it was received, in µs since 1970.
 type Salvaged = (FetchItem, Response, i64);
 
-/// Stages every answer of the partition that its shards still hold whole, as if it had just come. Returns how many
-/// documents they were. Stages nothing unless both `outcomes` and `packuments` are the shards that the manifest names.
+/// Stages every answer of the partition that its shards still hold completely, like a new answer. Returns the number of
+/// documents. Stages nothing unless both `outcomes` and `packuments` match the manifest.
 pub(super) async fn restage(
     store: &Store,
     layout: &OriginLayout,

@@ -8,7 +8,7 @@ use crate::fetch::SegmentBound;
 /// vain. Of them, [`REQUESTED`] are in flight, and the rest wait until their segment is full. The [`BETWEEN`] documents
 /// between the network and a builder are counted as well.
 const UNSTAGED_DOCUMENTS: usize = 256;
-/// More than twice the requests that a host is sent at once, so a slow response holds up few others.
+/// More than twice the number of concurrent requests to a host, so a slow response holds up few others.
 const REQUESTED: usize = 144;
 /// Enough to bridge the compression of a row group.
 const BETWEEN: usize = 24;

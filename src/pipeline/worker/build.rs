@@ -32,8 +32,8 @@ pub(super) struct Built {
 }
 
 /// Builds the shards that change and leaves them durable in staging. Fails with
-/// [`crate::error::ErrorKind::Interrupted`] if the channel closes before every document came, if some are left out, or
-/// if the job is to stop.
+/// [`crate::error::ErrorKind::Interrupted`] if the channel closes before every document has arrived, if some are left
+/// out, or if the job is stopped.
 pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Built> {
     let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());

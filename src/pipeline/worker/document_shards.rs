@@ -147,7 +147,7 @@ impl<'a> DocumentShards<'a> {
             fetched_at_micros: Some(fetched_at_us),
             detail: None,
         };
-        // The memory that a large document needs on its way is used once, however many partitions are in progress.
+        // Large documents are processed one at a time, so the memory for one is enough for all partitions in progress.
         let is_large = |response: &Response| match &response.answer {
             Answer::Fresh(document) => document.bytes.len() >= LARGE_DOCUMENT_BYTES,
             _ => false,

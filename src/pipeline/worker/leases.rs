@@ -34,7 +34,7 @@ impl Leases {
         }
     }
 
-    /// Gives all leases back. The first failure is reported; the other leases are given back all the same.
+    /// Gives all leases back. Reports the first failure, and gives the other leases back regardless.
     pub(super) async fn end_all(&self) -> Result<()> {
         let all = std::mem::take(&mut *self.held());
         let mut result = Ok(());

@@ -146,13 +146,14 @@ impl Worker {
         self.unbroken(take).await
     }
 
-    /// Runs `work` to its end, also if this future is dropped: what it puts or deletes would otherwise be half done.
+    /// Runs `work` to its end, even if this future is dropped: otherwise its puts and deletions could remain
+    /// incomplete.
     async fn unbroken<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         let task = self.unbroken_tasks.spawn(work);
         task.await.or_error(ErrorKind::Internal, || "a task of a partition died".to_owned())?
     }
 
-    /// Does the same under a lease that is held. `before` is the manifest by which `job` was planned.
+    /// Works on a partition under a lease that is held. `before` is the manifest by which `job` was planned.
     async fn work_under(
         self: &Arc<Self>,
         lease: &LeaseWatch,
@@ -217,7 +218,7 @@ impl Worker {
             store: self.store.clone(),
             layout: self.layout.clone(),
             wanted: rebuild::Wanted::default(),
-            // The run is not measured by the rebuild's reads and writes.
+            // The reads and writes of the rebuild do not count as those of the run.
             progress: Arc::default(),
             stop: self.stop_builds.clone(),
             large_documents: Arc::clone(&self.large_documents),
@@ -287,7 +288,7 @@ impl Worker {
         let (tap, feed) = staging_tap();
         let (store, layout, bound) = (&self.store, &self.layout, self.bounds.segment);
         let writer = StagingWriter::new(store, layout, job.partition(), representation, &job.staged, bound)?;
-        // Tracked, because they run on when this future is dropped: the run must not end before they have.
+        // Tracked, because they continue when this future is dropped: the run must not end before they have ended.
         let stager = self.builders.spawn(feed.write_to(writer));
         let builder = self.builders.spawn_blocking(move || build(job, receiver));
         let lane = self.budget.lane();

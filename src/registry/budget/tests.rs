@@ -53,7 +53,7 @@ async fn a_budget_is_per_host_and_month() {
     let counts = ledger.memory.counts.lock().unwrap().clone();
     assert_eq!(counts.hosts["a"], MonthCount { month: "2026-12".to_owned(), requests: 1 });
     assert_eq!(counts.hosts["b"], MonthCount { month: "2026-11".to_owned(), requests: 1 });
-    // As it is spelled in the lake.
+    // The form in which the lake stores it.
     let text = serde_json::to_string(&counts).unwrap();
     assert!(text.starts_with(r#"{"hosts":{"a":{"month":"2026-12","requests":1}"#), "{text}");
 }
@@ -141,7 +141,7 @@ async fn three_processes_near_the_end_of_a_budget_hold_no_more_than_what_is_left
         let mut sent = 0;
         while processes.iter().any(|(_, goes_on)| *goes_on) {
             for (number, (budget, goes_on)) in processes.iter_mut().enumerate() {
-                // They ask at different speeds.
+                // They send requests at different rates.
                 for _ in 0..=number * 3 {
                     *goes_on = *goes_on && budget.take("a", "2026-11").await.is_ok();
                     sent += u64::from(*goes_on);
@@ -151,7 +151,7 @@ async fn three_processes_near_the_end_of_a_budget_hold_no_more_than_what_is_left
                 assert!(sent + held <= ledger.requests("a") && ledger.requests("a") <= limit);
             }
         }
-        // Nobody has waited for what another held, and nothing of it is lost.
+        // None has waited for requests that another held, and none are lost.
         assert_eq!((sent, ledger.requests("a")), (limit, limit));
     }
 }

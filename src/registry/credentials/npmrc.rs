@@ -1,8 +1,8 @@
 //! The text of `.npmrc` files: lines of `key = value`, with `${NAME}` for variables.
 //!
-//! Reads only what a registry client needs: secrets by host and path. The rest concerns npm alone, `@scope:registry`
-//! too: it says where npm installs a scope from, while an origin's documents come from the registry that lists them,
-//! and from no other.
+//! Reads only the settings that a registry client needs: secrets by host and path. The other settings concern npm
+//! alone, including `@scope:registry`: it says where npm installs a scope from, while an origin's documents come from
+//! the registry that lists them, and from no other.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub(super) fn read<'a>(
             let (key, value) = match (expand(key, variable), expand(&value, variable)) {
                 (Ok(key), Ok(value)) => (key, value),
                 (Err(unknown), _) | (_, Err(unknown)) => {
-                    // npm would send the text `${NAME}` itself; nobody means that.
+                    // npm would send the text `${NAME}` itself; no user intends that.
                     if key.starts_with("//") {
                         credentials.notes.push(format!("{}: the variable {unknown} is not set", field_of(key)));
                     }

@@ -1,8 +1,8 @@
 //! Decides whether refusals depend on our pace at all.
 //!
 //! A host that counts requests refuses after about the same number of responses each time. Refusals at irregular
-//! intervals have other causes: one overloaded edge server of many, or one refused name. Slowing down gains nothing, so
-//! they are taken as given, as `latency` does with slowness. The gate still closes for each of them.
+//! intervals have other causes: one overloaded edge server of many, or one refused name. Slowing down does not help
+//! then, so the pace stays, as `latency` accepts constant slowness. The gate still closes for each refusal.
 
 use std::collections::VecDeque;
 
@@ -12,20 +12,20 @@ const TELLING: usize = 6;
 
 const REMEMBERED: usize = 12;
 
-/// Refusals come by chance if the fewest responses between two of them are less than this part of the mean.
+/// Refusals count as random if the fewest responses between two of them are less than this part of the mean.
 const IRREGULAR: f64 = 0.3;
 
 /// The last refusals.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChanceWatch {
-    /// The good responses before each refusal, and the requests per second at which it came.
+    /// The number of good responses before each refusal, and the requests per second at that time.
     last: VecDeque<(f64, f64)>,
 }
 
 impl ChanceWatch {
-    /// Records a refusal that came `answers` good responses after the last, at this many requests per second. Returns
-    /// how many per second the host has lately borne, if refusals come by chance and at least `least_between` responses
-    /// apart in the mean.
+    /// Records a refusal that came `answers` good responses after the last, at this many requests per second. If
+    /// refusals are random and at least `least_between` responses apart on average, returns how many requests per
+    /// second the host has recently accepted.
     pub(super) fn refused(&mut self, answers: u32, per_second: f64, least_between: f64) -> Option<f64> {
         if self.last.len() == REMEMBERED {
             self.last.pop_front();

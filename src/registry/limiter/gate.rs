@@ -31,7 +31,7 @@ struct Inner {
     membership: Option<Membership>,
 }
 
-/// The visible state of a gate: that of all processes where they share it.
+/// The visible state of a gate: that of all processes if they share it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateStatus {
     /// Host and port.

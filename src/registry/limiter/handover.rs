@@ -1,6 +1,6 @@
-//! Hands the state of one controller to other processes, and to the next controller.
+//! Passes the state of one controller to other processes, and to the next controller.
 //!
-//! A successor knows only the last state that was sent. It never allows more than that: the smaller of both holds.
+//! A successor knows only the last state that was sent. It never allows more than that: the smaller limit applies.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};

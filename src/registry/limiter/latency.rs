@@ -1,7 +1,7 @@
 //! Decides whether responses have become slower because too many requests are in flight.
 //!
-//! The fastest response is no measure for that: behind a CDN some responses come from a cache and some do not. So this
-//! module compares means. When fewer requests do not make responses faster, slowness is taken as given.
+//! The fastest response is not a suitable measure: behind a CDN some responses come from a cache and some do not. So
+//! this module compares means. If fewer requests do not make responses faster, it accepts the slowness.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ const WINDOW: u32 = 20;
 /// Means less than this above the reference are not slower: schedulers and networks vary by as much.
 const SLACK_SECONDS: f64 = 0.03;
 
-/// A mean of at least so many times the reference is strain: requests waited nearly as long as they were served.
+/// A mean of at least this many times the reference is strain: requests waited nearly as long as they were served.
 const STRAINED: f64 = 1.75;
 
-/// Up to so many times the reference, more may be tried. Between the two, the concurrency stays.
+/// Up to this many times the reference, more requests may be tried. Between the two limits, the concurrency stays.
 const AT_EASE: f64 = 1.4;
 
 /// The part of the way that the reference goes down to a faster mean.
@@ -24,8 +24,8 @@ const DOWNWARD: f64 = 0.2;
 /// second. If it were much more, our own load would become its own measure.
 const UPWARD: f64 = 0.0001;
 
-/// A reduction by a fifth has not helped if the mean stays within this part of what it was. A mean far above it belongs
-/// to a load that was still growing at the reduction, and says nothing yet.
+/// A reduction by a fifth has not helped if the mean stays within this part of its previous value. A mean far above it
+/// belongs to a load that was still growing at the reduction, and says nothing yet.
 const SAME: f64 = 0.1;
 
 /// The judgement of the last mean.

@@ -36,7 +36,7 @@ pub(super) struct LocalGate {
     is_suspended: AtomicBool,
 }
 
-/// The host has given no good response for as long as patience lasts.
+/// The error of a host that has given no good response for as long as patience lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GivenUp {
     /// Whether it refused, rather than failed to respond.
@@ -82,7 +82,7 @@ impl LocalGate {
         }
     }
 
-    /// Takes the head of the queue: while its holder does not ask, nobody is admitted.
+    /// Takes the head of the queue: while its holder does not ask the controller, no request is admitted.
     pub(super) async fn head(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         self.turnstile.acquire().await.ok()

@@ -1,4 +1,4 @@
-//! The rate that a host was found to bear once it has refused.
+//! The rate that a host has been found to accept, after its first refusal.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::chance::ChanceWatch;
 /// under 1 % of the responses of even a host with 5 requests per second.
 const RECOVERY: Duration = Duration::from_secs(30);
 
-/// How long that takes after the very first refusal, which came on the way up, when little was measured.
+/// The same after the very first refusal, which came while the rate was rising, when little was measured.
 const FIRST_RECOVERY: Duration = Duration::from_secs(8);
 
 /// A ban makes the next try that much rarer: at most one part in twenty of the time is spent banned.
@@ -29,7 +29,7 @@ const BAN: Duration = Duration::from_secs(5);
 /// The span of the meter; it remembers one span and the current one.
 const SPAN: Duration = Duration::from_secs(2);
 
-/// Responses within less than this count as spread over this: the first responses of a burst make no rate.
+/// Responses within a shorter time count as spread over this time: the first responses of a burst do not define a rate.
 const MIN_MEASURE: Duration = Duration::from_millis(250);
 
 /// The cubic function of TCP CUBIC. The rate returns quickly to near the refused one, stays long just below it, then

@@ -1,9 +1,9 @@
 //! One controller for all processes of a user and machine that use one host.
 //!
-//! The first process is the host's coordinator. Its own requests go through its own gate; those of the others come by a
-//! socket and wait there too. The end of a connection gives its permits back. When the coordinator ends, or is silent
-//! for [`message::SILENCE`], the others race for its seat. The next coordinator learns the last limits and the requests
-//! in flight, and allows no more than that. If the folder cannot be used, each process has a gate of its own.
+//! The first process is the host's coordinator. Its own requests pass through its own gate; those of the others arrive
+//! through a socket and wait there too. The end of a connection gives its permits back. When the coordinator ends, or
+//! is silent for [`message::SILENCE`], the others compete for its seat. The next coordinator learns the last limits and
+//! the requests in flight, and allows no more than that. If the folder cannot be used, each process has its own gate.
 
 mod link;
 mod message;

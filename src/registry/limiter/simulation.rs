@@ -59,7 +59,7 @@ impl Model for Bucket {
     }
 }
 
-/// Bears `knee` requests at once, each in 50 ms. Beyond that all take longer, and more than in proportion.
+/// Serves `knee` requests at once, each in 50 ms. Beyond that all take longer, more than in proportion.
 struct Degrading {
     knee: f64,
 }
@@ -111,7 +111,7 @@ impl Model for Banning {
     }
 }
 
-/// Serves so many at once, each in 100 ms, and refuses the others.
+/// Serves this many requests at once, each in 100 ms, and refuses the others.
 struct Slots {
     slots: u32,
 }
@@ -186,13 +186,13 @@ struct World<M> {
     run: Run,
 }
 
-/// Keeps 100 callers at one gate for so many seconds.
+/// Keeps 100 callers at one gate for this many seconds.
 async fn simulate(limits: HostLimits, model: impl Model, seconds: u64) -> Run {
     let gate = Gate::new("model".to_owned(), limits, NonZeroU32::MIN, None);
     simulate_gates(&[gate], model, seconds).await
 }
 
-/// Keeps 100 callers for so many seconds at several gates of one server.
+/// Keeps 100 callers for this many seconds at several gates of one server.
 async fn simulate_gates(gates: &[Gate], model: impl Model, seconds: u64) -> Run {
     fastrand::seed(7);
     let run = Run { answers: Vec::new(), most_in_flight: 0, good_by_gate: vec![0; gates.len()] };
@@ -300,7 +300,7 @@ async fn a_ban_of_a_minute_is_waited_out_and_rarely_provoked() {
     let run = simulate(unbounded(), banned, 180).await;
     assert!(run.count(0.0, 60.0, false) <= 12.0, "{} asked while banned", run.count(0.0, 60.0, false));
     assert!(run.rate(135.0, 180.0) > 600.0, "{}", run.rate(135.0, 180.0));
-    // One that is provoked.
+    // A ban that the rate provokes.
     let run = simulate(unbounded(), Banning { rate: 50, second: 0, count: 0, banned_until: 0.0 }, 1800).await;
     let (reached, refused) = (run.rate(600.0, 1800.0) / 50.0, run.refused_share(600.0, 1800.0));
     assert!((0.75..=1.0).contains(&reached), "reached {reached}");

@@ -80,7 +80,7 @@ async fn a_body_that_stops_behind_an_inner_brace_is_asked_for_again_before_it_is
     }
 }
 
-/// Memory for one document, which is free when another one has come.
+/// Memory for one document, which becomes free when another one has arrived.
 struct FreeAfter(tokio::sync::Notify);
 
 impl BodyGate for FreeAfter {

@@ -1,6 +1,6 @@
 //! A member's side: its requests that wait for the coordinator, and those that it admitted.
 //!
-//! They outlive a coordinator: the next one is told of them first. While there is none, messages wait.
+//! They outlive a coordinator: its successor is told of them first. While there is no coordinator, messages wait.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;

@@ -12,10 +12,10 @@ use crate::registry::config::HostLimits;
 use crate::registry::limiter::Observation;
 use crate::registry::limiter::handover::Snapshot;
 
-/// Changes with the messages. Processes of different versions do not find each other; each keeps to the limits alone.
+/// Changes with the messages. Processes of different versions do not find each other; each applies the limits alone.
 pub(super) const PROTOCOL: &str = "v1";
 
-/// A process that hears nothing for so long takes the other one for dead or suspended.
+/// A process that receives nothing for this long considers the other one dead or suspended.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
 /// The longest line. The longest message lists some thousand requests.

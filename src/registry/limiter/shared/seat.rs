@@ -46,7 +46,7 @@ impl SeatFiles {
         SeatFiles { folder: folder.to_owned(), lock: path("lock"), socket: path("sock"), guard: path("guard") }
     }
 
-    /// Takes the seat; `None` where another process holds it. Fails where the folder is unfit.
+    /// Takes the seat; `None` if another process holds it. Fails if the folder is unfit.
     pub(super) fn take(&self) -> io::Result<Option<Seat>> {
         make_private_folder(&self.folder)?;
         let mut lock = loop {
@@ -122,7 +122,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Removes the files where nobody else needs them. They are still locked, and a failure harms nobody.
+        // Removes the files if no other process needs them. They are still locked, and a failure does no harm.
         if self.members == 0 && self.is_held() {
             let _ = fs::remove_file(&self.files.socket);
             let _ = fs::remove_file(&self.files.guard);

@@ -10,7 +10,7 @@ use crate::registry::limiter::permit::Permit;
 
 const HOST: &str = "registry.example";
 
-/// No bound but the places in flight: nothing here waits for time.
+/// There is no bound except the places in flight: nothing here waits for time.
 fn limits(places: u32) -> HostLimits {
     HostLimits { max_concurrency: places, max_requests_per_second: None, ..HostLimits::registry() }
 }
@@ -19,7 +19,7 @@ fn process(folder: &tempfile::TempDir, limits: HostLimits) -> Gate {
     Gate::new(HOST.to_owned(), limits, NonZeroU32::MIN, Some(folder.path()))
 }
 
-/// Lets others run until something is so.
+/// Lets other tasks run until a condition holds.
 async fn until(is_so: impl Fn() -> bool) {
     while !is_so() {
         tokio::task::yield_now().await;
@@ -31,7 +31,7 @@ fn waits(gate: &Gate) -> tokio::task::JoinHandle<Permit> {
     tokio::spawn(async move { gate.enter().await.unwrap() })
 }
 
-/// A coordinator, and so many members.
+/// Returns a coordinator and this many members.
 async fn processes(folder: &tempfile::TempDir, limits: &HostLimits, members: usize) -> Vec<Gate> {
     let mut gates = Vec::new();
     for _ in 0..=members {
@@ -111,7 +111,7 @@ async fn processes_share_the_places_of_one_gate_and_the_end_of_one_gives_its_pla
     let second = second.await.unwrap();
     let third = waits(&gates[2]);
     until(|| gates[0].waiting() == 1).await;
-    // It dies with two requests in flight: nothing of it speaks any more.
+    // It dies with two requests in flight, and sends nothing more.
     drop(gates.remove(1));
     drop(third.await.unwrap());
     until(|| gates[0].status().in_flight == 1).await;
@@ -171,14 +171,14 @@ async fn a_refusal_to_one_process_closes_the_gate_of_all_also_when_the_coordinat
     let leader = left.iter().find(|gate| gate.leads()).unwrap();
     until(|| leader.waiting() == 2).await;
     assert!(leader.status().closed_for.is_some_and(|closed_for| closed_for > Duration::from_secs(500)));
-    // A process that comes now is told as well.
+    // A process that connects now is told as well.
     let late = process(&folder, limits(4));
     let too_late = waits(&late);
     until(|| late.status().closed_for.is_some()).await;
     assert!(waiting.iter().chain([&too_late]).all(|task| !task.is_finished()));
 }
 
-/// Counts those who are between entering and leaving.
+/// Counts the requests between entering and leaving.
 struct Inside<'a>(&'a AtomicU32);
 
 impl Drop for Inside<'_> {

@@ -6,12 +6,12 @@ fn share(machines: u32) -> NonZeroU32 {
     NonZeroU32::new(machines).unwrap()
 }
 
-/// Returns the gates of so many machines, each with its share.
+/// Returns the gates of this many machines, each with its share.
 fn machines(count: u32, limits: &HostLimits) -> Vec<Gate> {
     (0..count).map(|_| Gate::new("model".to_owned(), limits.clone(), share(count), None)).collect()
 }
 
-/// Returns the gates of so many processes of one machine. The first is the coordinator.
+/// Returns the gates of this many processes of one machine. The first is the coordinator.
 #[cfg(unix)]
 fn processes(count: usize, limits: &HostLimits) -> Vec<Gate> {
     let first = Gate::new("model".to_owned(), limits.clone(), share(1), None);
