@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_says_what_why_and_what_next() {
+    fn a_report_has_the_error_its_causes_and_a_hint() {
         let cause = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
         let error = Error::input("cannot read the pivots file")
             .doing("starting an ingest")
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_of_ours_is_asked_what_to_do_next() {
+    fn a_hint_can_come_from_a_cause() {
         let ours = || Error::lake("cannot write x").hint("free some space");
         let told = Error::lake("cannot write a shard").source(std::io::Error::other(ours()));
         assert_eq!(told.hint_text(), Some("free some space"));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_that_repeats_its_parent_is_told_once() {
+    fn a_cause_that_repeats_its_parent_is_reported_once() {
         let error = Error::lake("disk full").source(std::io::Error::other("disk full"));
         assert_eq!(error.report(), "disk full");
     }

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_that_refuses_is_told_of() {
+    fn a_host_that_refuses_is_shown() {
         let gate = |closed_for| GateStatus {
             host: "registry.npmjs.org".to_owned(),
             in_flight: 0,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_how_far_how_fast_and_how_long() {
+    fn a_line_shows_progress_rate_and_time_left() {
         let listing = ProgressSnapshot { rows_scanned: 1_000, rows_expected: 4_000, ..Default::default() };
         assert_eq!(line(&listing, Duration::from_secs(10)), "30 s left · 1,000 rows");
         // One of four partitions is planned, so there will be four times as many documents.

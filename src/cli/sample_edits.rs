@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_reach_the_world() {
+    fn edits_change_the_sample_registry() {
         let mut world = World::new();
         assert_eq!(Line::parse("publish a").unwrap().apply(&mut world).unwrap(), "published a@1.0.0");
         assert!(world.document("a").is_some());

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_change_is_told_in_name_order() {
+    fn every_kind_of_change_is_reported_in_name_order() {
         let before = list(&[("@a/b", "1-a"), ("gone", "4-a"), ("lodash", "7-a"), ("same", "2-a")]);
         let now = list(&[("@a/b", "2-a"), ("lodash", "1-b"), ("new", "1-a"), ("same", "2-a")]);
         let changes: Result<Vec<_>> = diff(before, now).collect();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_out_of_order_is_refused_and_nothing_comes_after() {
+    fn a_sequence_out_of_order_is_refused_and_ends() {
         for unsorted in [&[("b", "1-a"), ("a", "1-a"), ("c", "1-a")][..], &[("a", "1-a"), ("a", "2-a"), ("c", "1-a")]] {
             let told: Vec<_> = diff(list(unsorted), list(&[])).collect();
             assert_eq!(told.len(), 2);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_either_side_comes_through_and_ends_it() {
+    fn an_error_of_either_side_is_passed_on_and_ends_the_join() {
         let broken = || vec![Ok(DocRow::new("b", "1-a")), Err(Error::lake("damaged")), Ok(DocRow::new("c", "1-a"))];
         let left: Vec<_> = diff(broken(), list(&[("a", "1-a"), ("b", "1-a"), ("d", "1-a")])).collect();
         assert_eq!(left.len(), 2);

@@ -165,7 +165,7 @@ mod tests {
     const ABBREVIATED: Representation = Representation::Abbreviated;
 
     #[test]
-    fn a_settled_outcome_at_the_announced_revision_is_not_asked_for_again() {
+    fn a_settled_outcome_at_the_announced_revision_is_not_requested_again() {
         for outcome in Outcome::ALL {
             let before = known("a", "2-x", outcome, None);
             let expected = if outcome.is_settled() { Step::Carry } else { Step::Fetch(FetchReason::Unsettled) };
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_selected_keeps_what_the_lake_has() {
+    fn unselected_names_keep_the_state_of_the_lake() {
         let names = Selection::Names(BTreeSet::from([PackageName::from("b")]));
         for selection in [&names, &Selection::None] {
             let failed = known("a", "1-x", Outcome::Failed, None);

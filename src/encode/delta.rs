@@ -93,7 +93,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(
+        fn written_values_are_read_back(
             values in prop::collection::vec(prop_oneof![any::<i64>(), 0..9_i64, Just(7), -5..1_000_000_i64], 0..700),
         ) {
             let mut bytes = Vec::new();

@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back((width, values) in runs()) {
+        fn written_values_are_read_back((width, values) in runs()) {
             let mut bytes = Vec::new();
             encode(&values, width, &mut bytes);
             prop_assert_eq!(decode(&bytes, width, values.len()), values.as_slice());

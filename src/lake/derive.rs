@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_takes_the_ranges_as_they_are() {
+    fn exact_keeps_the_ranges() {
         let set = exact_partition_set(&pivots(["a", "b", "c"]));
         assert_eq!(set.boundaries, ["a", "b", "c"]);
         assert_eq!((set.count(), set.rows_per_partition), (4, None));
@@ -281,7 +281,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn partitions_hold_every_name_once_and_are_of_the_size_asked_for(
+        fn partitions_hold_every_name_once_and_have_the_wanted_size(
             names in proptest::collection::btree_set("[@A-Za-c_é😀/-]{1,6}", 0..200),
             keys in proptest::collection::btree_set("[@A-Za-c_é😀/-]{1,4}", 0..60),
             rows_per_partition in 1u64..40,

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_lies_in_just_one_partition() {
+    fn every_name_is_in_exactly_one_partition() {
         let set = set(&["a", "b"]);
         for name in ["", "-", "a", "a0", "b", "z", "\u{10ffff}"] {
             let holders: Vec<_> = set.iter().enumerate().filter(|(_, partition)| partition.contains(name)).collect();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stem_tells_its_range_and_never_a_narrower_one() {
+    fn a_stem_contains_its_range_and_never_a_narrower_one() {
         let set = set(&["@scope/a", "b", "\u{e4}"]);
         for partition in set.iter() {
             assert_eq!(Partition::from_file_stem(&partition.file_stem()), Some(partition));

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_record_is_named_and_says_what_to_do() {
+    fn a_damaged_record_is_reported_with_a_hint() {
         for text in [&b"{"[..], b"{}", b"", br#"{"format_version":"2"}"#] {
             let error = PartitionSet::from_json("npm/partitions.json", text).unwrap_err();
             assert_eq!(error.message(), "the partition set npm/partitions.json is damaged");

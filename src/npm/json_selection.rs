@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_given_as_they_stand() {
+    fn values_are_returned_unchanged() {
         for (selection, expected) in [
             ("name", r#""b""#),
             ("dist-tags.latest", r#""1.0.0""#),

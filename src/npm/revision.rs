@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_tells_its_revision() {
+    fn the_revision_of_a_document_is_found() {
         for (document, rev) in [
             (r#"{"_id":"a","_rev":"3-a","versions":{"1.0.0":{"_rev":"9-z"}}}"#, Some("3-a")),
             ("\u{feff}{\"versions\":{}, \"_rev\" : \"4-\\u0062\"}", Some("4-b")),

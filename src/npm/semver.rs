@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_strictly_a_version_has_none() {
+    fn a_text_that_is_not_strictly_a_version_is_none() {
         for version in [
             "",
             "1",

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn a_text_that_is_not_a_time_is_none() {
         for text in ["", "2011", "2011-05-19", "2011-02-29T00:00:00.000Z", "2011-05-19T24:00:00.000Z", "yesterday"] {
             assert_eq!(parse_micros(text), None, "{text}");
         }

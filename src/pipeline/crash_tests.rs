@@ -338,7 +338,7 @@ async fn a_disk_that_fails_once_at_any_kind_of_step_leaves_nothing_half_written(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_full_from_any_kind_of_step_on_says_what_to_do_and_leaves_nothing_half_written() {
+async fn a_full_disk_at_any_kind_of_step_gives_a_hint_and_leaves_nothing_half_written() {
     let tried = Scene::first_ingest(Backend::Disk, Failure::FullDisk).fail_at_each_kind_of_step().await;
     let shard = [Step::CreateFile, Step::Write, Step::SyncFile].map(|step| (step, STAGED_SHARD));
     assert_tried(&tried, 30, &shard);

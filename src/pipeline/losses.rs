@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_of_a_registry_is_believed() {
+    fn losses_of_an_ordinary_day_are_accepted() {
         assert_eq!(disbelief(&losses(&[(10_000, 9_990), (10_000, 10_400)]), Some((5, 20_390))), None);
         assert_eq!(disbelief(&losses(&[(100, 0)]), None), None, "a small registry may be emptied");
         assert_eq!(disbelief(&losses(&[(0, 500)]), Some((0, 500))), None);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn that_most_documents_are_gone_is_not_believed() {
+    fn a_registry_that_reports_most_documents_as_gone_is_not_trusted() {
         assert!(disbelief_in_gone(100, 100, 100).is_none(), "a small registry may be emptied");
         assert!(disbelief_in_gone(101, 202, 49).is_none());
         assert!(disbelief_in_gone(101, 201, 1).is_some_and(|error| error.message().contains("101 of 201")));

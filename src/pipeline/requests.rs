@@ -62,7 +62,7 @@ mod tests {
     use crate::store::Failure;
 
     #[tokio::test]
-    async fn who_only_reads_a_lake_needs_no_room_in_it() {
+    async fn a_reader_of_a_lake_needs_no_space_in_it() {
         for only_reads in [true, false] {
             let store = Store::memory().failing_at(1, Failure::FullDisk);
             let mut count = |counts: &mut BudgetSnapshot| {

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_status_that_is_being_put_when_the_run_ends_does_not_come_after_the_end() {
+    async fn a_status_put_in_progress_does_not_outlive_the_run() {
         let folder = tempfile::tempdir().unwrap();
         let (store, layout) = (Store::open(folder.path().to_str().unwrap()).unwrap(), Layout::origin("npm"));
         store.put(&format!("{}/before", layout.staging()), "").await.unwrap();

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_leave_all_other_rows_as_they_are() {
+    fn changes_keep_all_other_rows() {
         let changes = [
             change("a", ChangeKind::Added),
             change("b", ChangeKind::Changed),

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_finds_its_word_and_a_stranger_finds_none() {
+    fn a_misspelt_name_finds_its_match_and_an_unrelated_one_none() {
         let columns = ["name", "version", "published_at", "published_by", "license"];
         assert_eq!(nearest("nmae", columns), Some("name"));
         assert_eq!(nearest("Licence", columns), Some("license"));

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_of_one_name_are_told_apart() {
+    fn columns_of_one_name_get_different_names() {
         let field = |name| Field::new(name, DataType::Int64, true);
         let schema = Schema::new(vec![field("name"), field("name_2"), field("name"), field("name")]);
         let columns = OutputColumns::new(&schema, Format::Json);

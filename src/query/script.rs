@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_closed_waits() {
+    fn an_unclosed_text_waits() {
         assert_eq!(script("select 1; select 'a;\n"), (vec!["select 1".to_owned()], " select 'a;\n".to_owned()));
         assert_eq!(script("select 1 /* ;").0, Vec::<String>::new());
         assert_eq!(script(" \n-- only a remark\n"), (Vec::new(), String::new()));

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_database_is_said() {
+    fn a_body_that_is_not_a_database_is_an_error() {
         for body in ["", "<html>", "[]", "\"x\"", r#"{"couchdb":"Welcome"}"#] {
             assert!(DatabaseInfo::decode(body.as_bytes()).is_err(), "{body}");
         }

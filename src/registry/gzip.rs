@@ -110,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_inflated_at_once_is_what_pieces_make(
+        fn inflating_in_one_step_equals_inflating_in_pieces(
             text in prop::collection::vec(0_u8..4, 1..300), other in prop::collection::vec(0_u8..4, 0..9),
             padding in prop::collection::vec(prop::sample::select(&[0_u8, 4, 255][..]), 0..9), bit in 0_usize..4_000,
         ) {

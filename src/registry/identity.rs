@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_packument_begins_with_is_not_cut() {
+    fn a_body_that_cannot_begin_a_packument_is_not_truncated() {
         for other in [" null\n", "\"Not Found\"", "[1]", "{\"a\":[]}{", "{}]"] {
             assert!(is_no_beginning(other.as_bytes()), "{other}");
         }

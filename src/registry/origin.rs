@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_an_input_error_that_keeps_secrets() {
+    fn an_invalid_origin_is_an_input_error_that_hides_secrets() {
         for text in ["", "nmp", "ftp://x/", "http://", "https://x/?a=1", "https://x/#y", "file:///etc"] {
             let error = Origin::parse(text, None).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Input, "{text:?}");

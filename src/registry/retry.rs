@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_given_up_soon_and_a_known_registry_is_not() {
+    fn an_unknown_server_is_given_up_soon_and_a_known_registry_is_not() {
         let fault = Fault::OtherKind("it says hello".to_owned());
         for (known, expected) in [(false, 3), (true, 8)] {
             let mut attempts = Attempts::new(&RegistryConfig::default());
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_does_not_make_a_stranger() {
+    fn a_refusal_does_not_make_an_unknown_server() {
         let stranger = Fault::OtherKind("it says hello".to_owned());
         let mut attempts = Attempts::new(&RegistryConfig::default());
         for fault in [&Fault::TimedOut, &Fault::TimedOut, &stranger, &Fault::TimedOut, &stranger] {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ban_does_not_use_attempts_up_and_one_name_that_is_refused_for_ever_does() {
+    fn a_ban_does_not_use_up_attempts_and_a_name_that_is_always_refused_does() {
         let mut attempts = Attempts::new(&RegistryConfig { max_attempts: 3, ..RegistryConfig::default() });
         for _ in 0..REFUSALS_FORGIVEN {
             attempts.begin();

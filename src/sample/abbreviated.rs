@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_object_is_served_as_it_is() {
+    fn a_body_that_is_not_an_object_is_served_unchanged() {
         let body = Bytes::from_static(b"null");
         assert_eq!(abbreviate(&body), body);
     }

@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn toml_and_json_say_the_same() {
+    fn toml_and_json_scripts_are_equivalent() {
         let from_toml = FaultScript::parse(
             r#"
             requests_per_second = 50.0
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn an_invalid_script_is_an_error() {
         for text in ["[[faults]]\naction = \"explode\"", "ban = 1", "{\"faults\": 1}", "[[faults]]\nkind = \"page\""] {
             assert!(matches!(FaultScript::parse(text), Err(SampleError::FaultScript { .. })), "{text}");
         }

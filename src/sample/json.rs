@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_edited_stays_as_it_was() {
+    fn unedited_members_stay_unchanged() {
         let mut object = Object::parse(br#"{"b":1e400,"a":{"x":1,"x":2},"z":"\ud800"}"#).unwrap();
         object.set("a", "[]");
         object.set_string("new", "\u{1}\"");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_none() {
+    fn anything_but_an_object_is_none() {
         for json in ["[]", "", "{\"a\":\"\n\"}", "{}x"] {
             assert!(Object::parse(json.as_bytes()).is_none(), "{json}");
         }

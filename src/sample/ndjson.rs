@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named() {
+    fn an_invalid_line_is_reported() {
         let error = world_of(".ndjson", b"{\"name\":\"a\"}\n{\"no\":1}\n").unwrap_err();
         assert!(matches!(error, SampleError::Line { line: 2, .. }), "{error}");
         assert!(matches!(World::from_ndjson(["/nowhere.ndjson"]), Err(SampleError::Read { .. })));

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_with_bad_habits_is_asked_a_bounded_number_of_times() {
+    fn a_faulty_server_gets_a_bounded_number_of_requests() {
         let names = || (0..25_000).map(|n| format!("{}{n}", if n % 2 == 0 { "A" } else { "a" }));
         for habits in [
             Habits { folds_case: true, ..Habits::default() },

@@ -58,7 +58,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn a_server_that_gives_fewer_rows_than_it_is_asked_for_is_listed_whole() {
+async fn a_server_that_returns_fewer_rows_than_requested_is_listed_completely() {
     let names: Vec<String> = (0..2_500).map(|number| format!("name-{number:05}")).collect();
     let habits = Habits { most_rows: Some(1_000), ..Habits::default() };
     let server = Arc::new(TestServer::new(names).with_habits(habits));
@@ -71,7 +71,7 @@ async fn a_server_that_gives_fewer_rows_than_it_is_asked_for_is_listed_whole() {
 }
 
 #[tokio::test]
-async fn a_short_page_is_asked_beyond_only_while_none_was_longer() {
+async fn a_scan_continues_after_a_short_page_only_if_none_was_longer() {
     let names = |letter: char, count: u32| (0..count).map(move |number| format!("{letter}{number:02}"));
     let server = Arc::new(TestServer::new(names('a', 20).chain(names('k', 30)).chain(names('x', 25))));
     scan(&server, ranges(&["k", "x"]), options(MAX_PAGE_ROWS, 1)).await.unwrap();
@@ -138,7 +138,7 @@ async fn a_server_that_ignores_the_start_key_is_found_out() {
 }
 
 #[tokio::test]
-async fn pages_without_a_single_usable_row_do_not_go_on_for_ever() {
+async fn a_scan_ends_after_pages_without_usable_rows() {
     let habits = Habits { unusable_rows: 4, ..Habits::default() };
     let server = Arc::new(TestServer::new(["a", "b"]).with_habits(habits));
     let error = scan(&server, ranges(&[]), options(4, 1)).await.unwrap_err();
@@ -148,7 +148,7 @@ async fn pages_without_a_single_usable_row_do_not_go_on_for_ever() {
 }
 
 #[tokio::test]
-async fn a_row_that_comes_twice_is_kept_once_at_its_later_revision() {
+async fn a_repeated_row_is_kept_once_at_its_later_revision() {
     let server = TestServer::new(["a", "b"]).with_habits(Habits { stutters: true, ..Habits::default() });
     let pages = pages(&server, 10).await;
     assert_eq!(pages[0].rows, [DocRow::new("a", "2-x"), DocRow::new("b", "2-x")]);
@@ -193,7 +193,7 @@ impl PageSource for BrokenSource {
 }
 
 #[tokio::test]
-async fn an_error_comes_in_its_turn_says_where_and_ends_everything() {
+async fn an_error_is_returned_in_order_with_its_position_and_ends_the_scan() {
     let source = Arc::new(BrokenSource::default());
     let mut scan = scan_all(Arc::clone(&source), ranges(&["b", "c", "d"]), options(10, 3));
     assert_eq!(scan.next().await.unwrap().unwrap().rows.len(), 1);
@@ -250,7 +250,7 @@ async fn misplaced_rows_beyond_the_bound_are_an_error() {
 }
 
 #[test]
-fn misplaced_rows_are_put_back_once_and_errors_come_through() {
+fn misplaced_rows_are_put_back_once_and_errors_are_passed_on() {
     let rows = || ["b", "d"].map(|name| Ok(DocRow::new(name, "2-x")));
     let misplaced =
         || vec![DocRow::new("a", "1-x"), DocRow::new("b", "1-x"), DocRow::new("d", "3-x"), DocRow::new("e", "1-x")];

@@ -111,7 +111,7 @@ fn a_bad_pivot_is_shown_with_its_place_and_its_neighbour() {
 }
 
 #[test]
-fn what_is_no_list_of_pivots_is_refused_in_words() {
+fn a_value_that_is_not_a_list_of_pivots_is_refused_with_a_reason() {
     for (text, file_name, expected) in [
         ("", "p.txt", "it holds no pivots"),
         ("# only a comment", "p.txt", "[null]"),

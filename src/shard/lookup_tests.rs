@@ -28,7 +28,7 @@ fn shard(names: &[String], body: impl Fn(&str) -> Vec<u8>) -> ShardFile {
 }
 
 #[test]
-fn the_documents_asked_for_are_found_in_any_row_group_byte_for_byte() {
+fn the_wanted_documents_are_found_in_any_row_group_byte_for_byte() {
     let names: Vec<String> = (0..2_500).map(|n| format!("n{n:04}")).collect();
     let body = |name: &str| match name {
         "n1234" => b"{\"name\":\"n1234\",\"x\":\"\xff\"}".to_vec(),

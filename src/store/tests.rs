@@ -92,7 +92,7 @@ async fn a_condition_holds_in_memory_and_on_a_local_disk() {
 }
 
 #[tokio::test]
-async fn a_folder_that_vanished_is_an_error_and_not_made_anew() {
+async fn a_folder_that_vanished_is_an_error_and_not_created_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("lake").to_str().unwrap()).unwrap();
     store.create_root().await.unwrap();
@@ -106,7 +106,7 @@ async fn a_folder_that_vanished_is_an_error_and_not_made_anew() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_left_of_a_put_is_swept_and_hides_no_empty_folder() {
+async fn remains_of_a_put_of_a_dead_process_are_removed_and_hide_no_empty_folder() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().to_str().unwrap()).unwrap();
     std::fs::write(folder.path().join(".put-a1b2c3"), "half").unwrap();
@@ -120,7 +120,7 @@ async fn what_a_dead_process_left_of_a_put_is_swept_and_hides_no_empty_folder() 
 }
 
 #[tokio::test]
-async fn what_a_put_or_a_move_changes_on_a_disk_is_durable_when_it_returns() {
+async fn puts_and_moves_on_a_disk_are_durable_when_they_return() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let store = Store::open(root.to_str().unwrap()).unwrap();
@@ -209,7 +209,7 @@ async fn a_death_between_any_two_steps_on_a_disk_leaves_the_old_object_or_the_ne
 }
 
 #[test]
-fn a_full_disk_says_what_to_do_next_wherever_it_is_met() {
+fn a_full_disk_gives_a_hint_for_every_kind_of_write() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().to_str().unwrap()).unwrap();
     store.stage("s/before").unwrap().finish().unwrap();
@@ -231,7 +231,7 @@ fn a_full_disk_says_what_to_do_next_wherever_it_is_met() {
 
 /// A process that stood still while another took its place still holds the file that it had begun.
 #[test]
-fn what_is_staged_anew_is_no_longer_the_file_that_another_process_writes() {
+fn a_file_staged_again_is_not_the_file_that_another_process_writes() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().to_str().unwrap()).unwrap();
     let mut first = store.stage("o/staging/p/docs.parquet").unwrap();

@@ -28,7 +28,7 @@ fn sample_lake() -> tempfile::TempDir {
 }
 
 #[test]
-fn the_sample_is_ingested_and_told_of() {
+fn the_sample_is_ingested_and_reported() {
     let folder = sample_lake();
     let again =
         run_binary(folder.path(), &["ingest", "--pivots", "pivots.json", "--origin", "sample", "--packages", "150"]);
@@ -132,7 +132,7 @@ fn a_reader_that_closes_the_pipe_ends_the_query_quietly() {
 
 #[cfg(feature = "query")]
 #[test]
-fn a_wrong_statement_says_what_is_right() {
+fn a_wrong_statement_gives_a_hint() {
     let folder = sample_lake();
     let before = lake_bytes(&folder.path().join("lake"));
     for (statement, expected) in [
@@ -154,7 +154,7 @@ fn a_wrong_statement_says_what_is_right() {
 }
 
 #[test]
-fn a_lake_that_is_not_there_says_how_to_make_one() {
+fn a_missing_lake_gives_a_hint_how_to_make_one() {
     let folder = folder_with_pivots();
     let mut commands = vec![vec!["status"]];
     if cfg!(feature = "query") {
@@ -307,7 +307,7 @@ fn a_lake_is_found_by_a_path_with_parents() {
 
 #[cfg(feature = "query")]
 #[test]
-fn an_answer_goes_where_output_says() {
+fn a_result_goes_to_the_output_file() {
     let folder = sample_lake();
     let ask = |arguments: &[&str]| run_binary(folder.path(), &[&["query", "select 1 as one"], arguments].concat());
     assert_eq!(stdout(&ask(&["--output", "-", "--format", "csv"])), "one\n1\n");

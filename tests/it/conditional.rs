@@ -46,7 +46,7 @@ async fn fresh_lake(env: &Env, representation: Representation) -> std::path::Pat
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revised_document_is_asked_for_by_the_tag_that_the_lake_holds() {
+async fn a_revised_document_is_requested_with_the_tag_of_the_lake() {
     let env = env_of(&["a", "b", "c"]);
     env.ingest(&[]).await;
     let held = etags(&env);
@@ -59,7 +59,7 @@ async fn a_revised_document_is_asked_for_by_the_tag_that_the_lake_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_304_to_an_announced_change_keeps_the_rows_as_stale_and_is_asked_again() {
+async fn a_304_to_an_announced_change_keeps_the_rows_as_stale_and_is_requested_again() {
     let env = env_of(&["a", "b", "c"]);
     env.ingest(&[]).await;
     let (held, documents) = (etags(&env), env.texts(TableKind::Packuments, "json"));
@@ -210,7 +210,7 @@ async fn leftovers_in_staging_do_not_answer_a_refresh() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_credentials_stop_the_run_whatever_comes_before_by_name() {
+async fn refused_credentials_stop_the_run_in_any_order_of_names() {
     let env = Env::new(World::seeded(43, 60));
     let first = env.server.world().names().next().unwrap().to_owned();
     let refused = Fault::on(Kind::Packument, Action::Unauthorized401);
@@ -221,7 +221,7 @@ async fn refused_credentials_stop_the_run_whatever_comes_before_by_name() {
 
 /// A registry that lost its data, or our right to read it, reports every document as gone.
 #[tokio::test(flavor = "multi_thread")]
-async fn that_most_documents_are_gone_is_not_believed() {
+async fn a_registry_that_reports_most_documents_as_gone_is_not_trusted() {
     let env = Env::new(World::seeded(41, 260));
     env.ingest(&["m"]).await;
     // The next run sweeps the rest of staging.

@@ -63,7 +63,7 @@ async fn a_stopped_run_keeps_what_it_fetched_and_the_next_one_ends_in_the_same_b
 
 /// A command about one name, or about names alone, may run between a stopped run and the one that continues it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_fetched_outlives_a_run_that_wants_less() {
+async fn fetched_documents_outlive_a_run_that_wants_fewer() {
     let quiet = Env::new(World::seeded(24, PACKAGES));
     quiet.ingest(&[]).await;
     let one = quiet.server.world().names().nth(3).unwrap().to_owned();
@@ -86,7 +86,7 @@ async fn what_was_fetched_outlives_a_run_that_wants_less() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_staged_for_a_partition_that_needs_nothing_is_removed() {
+async fn staged_files_of_an_unchanged_partition_are_removed() {
     let env = Env::new(World::seeded(23, 20));
     env.ingest(&[]).await;
     let (store, layout) = (env.store(), Layout::origin(ORIGIN));

@@ -112,7 +112,7 @@ fn a_file_in_latin_1_is_read_and_a_password_without_padding() {
 }
 
 #[test]
-fn a_token_of_another_path_or_port_is_not_sent_and_a_missing_variable_is_named() {
+fn a_token_of_another_path_or_port_is_not_sent_and_a_missing_variable_is_reported() {
     let (pages, documents, folder) = (serve(), serve(), tempfile::tempdir().unwrap());
     let project = format!(
         "{0}/private/:_authToken=path-sesame\n//127.0.0.1/:_authToken=port-sesame\n{0}/:_authToken=${{NO_SUCH_TOKEN}}\n",
@@ -167,7 +167,7 @@ fn credentials_that_are_refused_stop_the_run_at_once() {
 }
 
 #[test]
-fn what_a_server_says_of_a_token_does_not_reach_the_lake() {
+fn a_token_that_a_server_repeats_does_not_reach_the_lake() {
     let (own, folder) = (serve(), tempfile::tempdir().unwrap());
     let action =
         Action::Status { code: 400, retry_after: None, body: Some("{\"error\":\"odd: own-sesame\"}".to_owned()) };

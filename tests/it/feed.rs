@@ -24,7 +24,7 @@ async fn follow(env: &Env, mut since: Option<Seq>) -> (Vec<ChangeRow>, Option<Se
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_the_feed_tell_of_each_package_once_also_where_the_server_fails() {
+async fn pages_of_the_feed_have_each_package_once_even_if_the_server_fails() {
     let env = Env::new(World::seeded(91, 50));
     let cut = Fault::on(Kind::Changes, Action::CutBody { at_byte: 300, framing: Framing::default() });
     let cut = Fault { when: When { nth: Some(2), ..When::default() }, ..cut };

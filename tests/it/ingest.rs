@@ -35,7 +35,7 @@ async fn a_lake_holds_what_the_registry_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unchanged_registry_is_asked_for_no_document_and_no_shard_is_rewritten() {
+async fn an_unchanged_registry_gets_no_document_request_and_no_shard_is_rewritten() {
     let env = Env::new(World::seeded(2, 200));
     env.ingest(&["h"]).await;
     let before = lake_bytes(&env.lake());
@@ -127,7 +127,7 @@ async fn names_only_makes_docs_only_and_a_later_ingest_adds_the_documents() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_of_names_narrows_the_documents_and_tells_of_names_that_are_not_there() {
+async fn a_list_of_names_selects_documents_and_unknown_names_are_reported() {
     let env = Env::new(World::seeded(9, 60));
     let names: Vec<String> = env.server.world().names().map(str::to_owned).collect();
     let chosen = [names[5].clone(), names[40].clone()];
@@ -166,7 +166,7 @@ async fn abbreviated_documents_leave_what_they_cannot_know_null_and_full_ones_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
+async fn a_dry_run_shows_the_plan_and_writes_nothing() {
     let env = Env::new(World::seeded(11, 50));
     let mut options = env.options(&["m"]);
     options.dry_run = true;
@@ -209,7 +209,7 @@ async fn a_failed_update_keeps_the_rows_it_has_and_is_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_document_is_kept_marked_and_asked_for_again() {
+async fn a_stale_document_is_kept_marked_and_requested_again() {
     let mut world = World::new();
     world.add_names(["a", "b"]);
     let env = Env::new(world);
@@ -246,7 +246,7 @@ async fn every_odd_document_has_its_outcome_and_nothing_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn status_tells_what_the_manifests_hold() {
+async fn status_shows_the_contents_of_the_manifests() {
     let env = Env::new(World::seeded(13, 90));
     assert!(lake_status(&env.store()).await.unwrap().is_none());
     env.ingest(&["g", "r"]).await;

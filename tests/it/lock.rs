@@ -50,7 +50,7 @@ fn leave(path: &Path, expires_in_s: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_process_held_is_taken_over_by_one_that_waits_for_it() {
+async fn a_waiting_process_takes_over_from_a_killed_one() {
     let env = slow_registry(61, 60_000);
     let mut first = spawn(&env);
     wait_until_at_work(&env).await;

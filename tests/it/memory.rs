@@ -66,7 +66,7 @@ fn a_document_over_the_limit_is_an_outcome_of_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_that_was_too_large_is_asked_for_again_when_larger_ones_are_taken() {
+async fn a_document_that_was_too_large_is_requested_again_with_a_higher_limit() {
     let mut world = World::new();
     world.add_names(["a", "also-large", "z"]);
     world.add_package_of_size("also-large", 3_000_000);

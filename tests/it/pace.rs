@@ -71,7 +71,7 @@ fn when_the_process_that_decides_is_killed_the_others_go_on() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_others_may_reach_into_is_not_used_and_the_user_is_told() {
+fn a_folder_that_others_can_access_is_not_used_and_a_warning_is_printed() {
     use std::os::unix::fs::PermissionsExt;
     let env = registry(83);
     let output = ingest(&env, "one").output().unwrap();

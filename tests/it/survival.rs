@@ -95,7 +95,7 @@ async fn ctrl_c_ends_cleanly_and_the_next_run_repeats_nothing_that_was_staged() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_budget_that_is_spent_stops_the_run_and_says_what_remains() {
+async fn a_spent_budget_stops_the_run_and_reports_the_rest() {
     let env = Env::new(World::seeded(74, 120));
     let budget = |requests: &str| env.ingest_command(&PIVOTS).args(["--monthly-budget", requests]).output().unwrap();
     let output = budget("60");
@@ -179,7 +179,7 @@ fn a_listing_that_lacks_names_by_the_registrys_own_count_is_not_complete() {
 }
 
 #[test]
-fn a_name_without_a_document_is_told_of_by_each_run() {
+fn a_name_without_a_document_is_reported_by_each_run() {
     let env = Env::new(World::seeded(80, 30));
     let name = env.server.world().names().nth(7).unwrap().to_owned();
     env.server.world().block(&name);
@@ -195,7 +195,7 @@ fn a_name_without_a_document_is_told_of_by_each_run() {
 
 /// A name that is always refused is a failure of its own, and delays no other.
 #[test]
-fn a_name_that_is_always_refused_is_given_up_and_the_run_goes_on() {
+fn a_name_that_is_always_refused_is_given_up_and_the_run_continues() {
     let env = Env::new(World::seeded(82, 120));
     let name = env.server.world().names().nth(40).unwrap().to_owned();
     env.server.set_faults(FaultScript::of([Fault::packument(&name, Action::status(403))]));
@@ -210,7 +210,7 @@ fn a_name_that_is_always_refused_is_given_up_and_the_run_goes_on() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_is_heard_while_the_registry_is_first_asked() {
+async fn ctrl_c_works_during_the_first_request() {
     let env = Env::new(World::seeded(83, 10));
     let never = Action::Slow { before_headers_ms: 60_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
     env.server.set_faults(FaultScript::of([Fault::any(never)]));
@@ -231,7 +231,7 @@ async fn ctrl_c_is_heard_while_the_registry_is_first_asked() {
 }
 
 #[test]
-fn a_page_that_is_denied_once_is_asked_for_again() {
+fn a_page_that_is_denied_once_is_requested_again() {
     for code in [404, 403] {
         let env = Env::new(World::seeded(84, 20));
         let denied = Action::Status { code, retry_after: None, body: Some("{\"error\":\"no\"}".to_owned()) };
@@ -259,7 +259,7 @@ fn requests_of_a_dry_run_count_in_the_month() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_that_vanishes_under_a_run_is_an_error_and_not_begun_anew() {
+async fn a_lake_that_vanishes_during_a_run_is_an_error_and_not_created_again() {
     let env = Env::new(World::seeded(77, 200));
     env.server.set_faults(slow_and_never_at_an_end(&env, 10));
     let mut child = env.ingest_command(&PIVOTS).stderr(Stdio::piped()).spawn().unwrap();
@@ -288,7 +288,7 @@ fn with_file_limit(env: &Env, blocks: u32) -> Output {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_takes_no_more_is_a_lake_error_and_a_rerun_goes_on() {
+async fn a_full_disk_is_a_lake_error_and_a_rerun_resumes() {
     let quiet = Env::new(World::seeded(78, 120));
     quiet.ingest(&PIVOTS).await;
     for blocks in [4, 40] {
@@ -308,7 +308,7 @@ async fn a_disk_that_takes_no_more_is_a_lake_error_and_a_rerun_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_under_way_says_how_far_it_came() {
+async fn a_failure_during_a_run_reports_its_progress() {
     let env = Env::new(World::seeded(79, 60));
     env.ingest(&PIVOTS).await;
     let name = env.server.world().names().last().unwrap().to_owned();

@@ -1,7 +1,7 @@
-//! `verify`: proves a sound lake, and finds and names every kind of damage; `--repair` mends it.
+//! Tests `verify`: it accepts an intact lake and reports every kind of damage; `--repair` repairs it.
 
+mod foreign_files;
 mod records;
-mod strangers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -205,7 +205,7 @@ fn a_sound_lake_is_proved() {
 }
 
 #[test]
-fn every_damage_is_named_and_mended() {
+fn every_damage_is_reported_and_repaired() {
     let sound = Sound::new();
     for (what, damage, expected) in DAMAGES {
         damage(&sound.restore());
@@ -221,7 +221,7 @@ fn every_damage_is_named_and_mended() {
 }
 
 #[test]
-fn documents_that_are_sound_are_not_asked_for_again() {
+fn intact_documents_are_not_requested_again() {
     let sound = Sound::new();
     flip_byte(&sound.restore().join("versions/67-70.parquet"));
     let (code, told) = sound.verify(&["--repair", "--origin", sound.env.server.url()]);
@@ -236,7 +236,7 @@ fn documents_that_are_sound_are_not_asked_for_again() {
 }
 
 #[test]
-fn an_interrupted_commit_is_named_and_ended() {
+fn an_interrupted_commit_is_reported_and_completed() {
     let sound = Sound::new();
     let origin = sound.restore();
     let staging = origin.join("staging/67-70");
@@ -254,7 +254,7 @@ fn an_interrupted_commit_is_named_and_ended() {
 }
 
 #[test]
-fn a_lake_of_names_only_and_one_of_some_documents_are_sound_and_mended_as_they_were() {
+fn a_lake_of_names_only_and_one_of_some_documents_are_intact_and_repaired_as_they_were() {
     for (flags, table) in [(&["--packuments", "none"][..], "docs"), (&["--names", "names.txt"], "packages")] {
         let env = Env::new(World::seeded(52, 40));
         let names: Vec<String> = env.server.world().names().step_by(5).map(str::to_owned).collect();
@@ -300,7 +300,7 @@ fn a_lake_that_is_not_there_or_holds_no_such_origin_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_whose_partition_set_is_gone_is_not_sound_and_not_ingested_a_second_time() {
+async fn a_lake_without_its_partition_set_is_damaged_and_not_ingested_again() {
     let env = Env::new(World::seeded(38, 40));
     env.ingest(&["k"]).await;
     std::fs::remove_file(env.lake().join("sample/partitions.json")).unwrap();
@@ -323,7 +323,7 @@ async fn a_lake_whose_partition_set_is_gone_is_not_sound_and_not_ingested_a_seco
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_that_names_no_shards_is_mended_with_its_documents() {
+async fn a_manifest_that_names_no_shards_is_repaired_with_its_documents() {
     let env = Env::new(World::seeded(39, 40));
     let output = env.ingest_command(&["k"]).output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));

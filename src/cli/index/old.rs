@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_row_is_named_by_its_number() {
+    fn a_line_that_is_not_a_row_is_reported_by_its_number() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "a,1-x\nnonsense\n").unwrap();
         let error = read_index(file.path()).err().unwrap();

@@ -52,7 +52,7 @@ async fn open(store: &Store) -> StagedAnswers {
 }
 
 #[tokio::test]
-async fn of_a_segment_with_one_wrong_bit_nothing_is_believed() {
+async fn a_segment_with_one_wrong_bit_is_discarded() {
     let store = Store::memory();
     let came = |name| if name == "b" { document(name) } else { in_gzip(document(name)) };
     let path = stage(&store, NAMES.map(|name| (item(name), came(name))).into()).await;
@@ -78,7 +78,7 @@ fn in_gzip(response: Response) -> Response {
 }
 
 #[tokio::test]
-async fn a_body_that_came_in_gzip_is_staged_as_it_came() {
+async fn a_gzip_body_is_staged_as_received() {
     let store = Store::memory();
     let sent = in_gzip(document("a"));
     let answers = vec![(item("a"), sent.clone()), (item("b"), document("b"))];
@@ -153,7 +153,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn an_answer_is_durable_when_its_segment_is_full_whatever_comes_before_it_by_name() {
+async fn an_answer_is_durable_when_its_segment_is_full_in_any_order_of_names() {
     let store = Store::memory();
     let budget = OrderedByteBudget::new(1 << 20).lane();
     let (tap, feed) = staging_tap();
@@ -176,7 +176,7 @@ async fn an_answer_is_durable_when_its_segment_is_full_whatever_comes_before_it_
 }
 
 #[tokio::test]
-async fn memory_of_a_body_as_it_came_is_free_when_it_is_staged() {
+async fn memory_of_a_compressed_body_is_freed_when_it_is_staged() {
     let store = Store::memory();
     let budget = OrderedByteBudget::new(1 << 20);
     let (tap, feed) = staging_tap();
@@ -195,7 +195,7 @@ async fn memory_of_a_body_as_it_came_is_free_when_it_is_staged() {
 }
 
 #[tokio::test]
-async fn where_nothing_can_be_staged_answers_still_pass_and_the_tap_says_so() {
+async fn responses_pass_when_staging_fails_and_the_tap_reports_it() {
     let store = Store::memory().failing_at(1, Failure::FullDisk);
     let (tap, feed) = staging_tap();
     let bound = SegmentBound { answers: 1, bytes: 1 << 20, age: Duration::from_secs(3600) };

@@ -33,7 +33,7 @@ fn json_and_lines_are_read_without_an_engine() {
 }
 
 #[test]
-fn what_is_not_an_array_of_texts_is_left_to_an_engine() {
+fn anything_but_an_array_of_texts_is_left_to_an_engine() {
     for text in ["['a']", r#"{"pivots":["a"]}"#, r#"["a", 5]"#, r#"["\ud800"]"#, "", "module.exports = ['a']"] {
         assert_eq!(Pivots::parse(text, "p.json").unwrap(), PivotsText::Code(text));
     }

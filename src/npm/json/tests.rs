@@ -44,7 +44,7 @@ fn values_end_where_they_end() {
 }
 
 #[test]
-fn what_is_no_json_is_refused_with_its_place() {
+fn invalid_json_is_refused_with_its_position() {
     use JsonProblem::{Expected, TrailingText, UnexpectedEnd};
     for (text, expected) in [
         ("", (0, UnexpectedEnd)),
@@ -113,7 +113,7 @@ fn a_lone_surrogate_becomes_the_replacement_character() {
 }
 
 #[test]
-fn members_and_items_come_one_by_one() {
+fn members_and_items_are_read_one_by_one() {
     let mut cursor = Cursor::new(r#" { "a" : [ 1 , "x" ] , "b\n" : null } "#);
     let mut first = true;
     cursor.enter_object().unwrap();

@@ -56,7 +56,7 @@ fn rows_that_cannot_be_used_are_counted_and_the_others_kept() {
 }
 
 #[test]
-fn a_page_that_nobody_could_go_on_from_is_none() {
+fn a_page_without_a_way_to_continue_is_invalid() {
     for (body, why) in [
         (r#"{"results":[]}"#, "it lacks a last_seq"),
         (r#"{"results":[],"last_seq":null}"#, "it lacks a last_seq"),

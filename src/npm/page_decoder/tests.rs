@@ -38,7 +38,7 @@ fn a_page_as_npm_serves_it() {
 }
 
 #[test]
-fn order_of_members_white_space_and_strangers_do_not_matter() {
+fn order_of_members_white_space_and_unknown_members_do_not_matter() {
     let body = br#" { "rows" : [ {"value" : { "x":[1,{"rev":"9-no"}], "rev":"1-a" } , "key":7, "id":"a\u0062\/c"} ,
         {"id":"d","key":"d","value":{"rev":"2-b","deleted":true},"doc":null} ] , "warning" : { "rows": ["]}"] },
         "offset" : null, "total_rows" : 2 } "#;
@@ -69,7 +69,7 @@ fn of_equal_members_the_last_counts() {
 }
 
 #[test]
-fn what_is_no_page_is_an_error_that_says_why() {
+fn a_body_that_is_not_a_page_is_an_error_with_a_reason() {
     for (body, why) in [
         ("", "stops before its end"),
         ("<!doctype html><html>", "begins with \"<!doctype"),
@@ -116,7 +116,7 @@ fn a_value_without_end_does_not_grow_without_bound() {
 }
 
 #[test]
-fn a_long_row_in_single_bytes_is_not_read_anew_for_each() {
+fn a_long_row_in_single_bytes_is_not_read_again_for_each() {
     // A quadratic decoder would look at 5 * 10^11 bytes here.
     let body = format!(r#"{{"rows":[{{"id":"{}","value":{{"rev":"1-a"}}}}]}}"#, "a".repeat(1_000_000));
     let page = decode_in_pieces(body.as_bytes(), 1).unwrap();

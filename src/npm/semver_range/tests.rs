@@ -59,7 +59,7 @@ fn alternatives_and_prereleases() {
 }
 
 #[test]
-fn what_is_no_range_contains_nothing() {
+fn a_text_that_is_not_a_range_contains_nothing() {
     for range in [
         "latest",
         "1.2.3.4",

@@ -29,7 +29,7 @@ async fn leave(store: &Store, expires_in_s: i64, process_identity: Option<Proces
 }
 
 #[tokio::test]
-async fn one_holds_it_and_the_next_is_told_who() {
+async fn one_process_holds_a_lease_and_the_next_learns_which() {
     let (store, layout) = (Store::memory(), Layout::origin("npm"));
     let lease = Lease::of_origin(&store, &layout, "ingest").await.unwrap();
     lease.watch().confirm().await.unwrap();

@@ -132,7 +132,7 @@ async fn after_a_failure_at_any_kind_of_step_on_a_disk_a_rerun_ends_in_the_same_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_stopped_ends_what_it_commits_and_goes_on_where_it_was() {
+async fn an_interrupted_rebuild_ends_its_commits_and_resumes() {
     let before = old_lake(&["b", "c", "p", "s", "sn", "t", "u", "z"]).await;
     let (quiet, _) = in_peace(Backend::Disk, &before).await;
     let lake = Backend::Disk.lake(&before).await;

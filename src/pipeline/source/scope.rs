@@ -45,7 +45,7 @@ mod tests {
     use crate::npm::PackageName;
 
     #[test]
-    fn a_partition_is_in_scope_when_a_name_of_the_range_may_lie_in_it() {
+    fn a_partition_is_in_scope_if_it_can_hold_a_name_of_the_range() {
         let boundaries = ["b", "d", "f"].map(str::to_owned).to_vec();
         let set = PartitionSet { format_version: 1, rows_per_partition: None, pivots: Vec::new(), boundaries };
         let range = |start: Option<&str>, end: Option<&str>| {

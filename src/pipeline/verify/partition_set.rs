@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_spells_no_range_tells_nothing() {
+    fn a_file_name_without_a_range_is_ignored() {
         for stem in ["notes", "70-67", "67-67", "0-6", "67~x-z"] {
             assert_eq!(exactly(stem), None, "{stem}");
         }

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_crash_can_cost_does_not_grow_with_the_machine() {
+    fn the_cost_of_a_crash_does_not_grow_with_the_machine() {
         for cores in [1, 2, 3, 4, 7, 8, 64, 1024] {
             let bounds = Bounds::for_cores(cores);
             let each = bounds.requests_per_partition + bounds.fetched_per_partition + bounds.segment.answers;

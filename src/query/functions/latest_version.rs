@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_version_as_it_stands_in_its_document() {
+    fn the_latest_version_has_the_text_of_its_document() {
         let document = r#"{"versions":{"1.0.0":{"a": 1},"2.0.0":{}},"dist-tags":{"latest":"1.0.0","next":"2.0.0"}}"#;
         assert_eq!(latest_version(document), Some(r#"{"a": 1}"#));
         let twice = r#"{"dist-tags":{"latest":"2"},"dist-tags":{"latest":"\u0031"},"versions":{"1":{},"1":{"b":2}}}"#;

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_and_a_needless_value_are_told_of() {
+    fn a_missing_and_a_needless_value_are_reported() {
         let error = bound("select $a", &[]).unwrap_err();
         assert_eq!(error.message(), "the statement has no value for $a");
         let error = bound("select $a", &[("a", "1"), ("b", "1")]).unwrap_err();

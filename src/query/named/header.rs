@@ -135,7 +135,7 @@ mod tests {
         -- Example: all-docs query --view x\n\nselect 1 -- One row is: not this\n";
 
     #[test]
-    fn a_header_says_what_a_query_is() {
+    fn a_header_describes_a_query() {
         let query = NamedQuery::parse("x", QueryKind::Report, REPORT).unwrap();
         assert_eq!(query.grain, "a package, and more of it");
         assert_eq!((query.reads.len(), query.columns.as_slice()), (2, &["name".to_owned(), "stars".to_owned()][..]));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_says_too_little_or_nonsense_is_refused() {
+    fn an_incomplete_or_invalid_header_is_refused() {
         for (name, kind, sql, expected) in [
             ("x", QueryKind::Report, "select 1", "does not say what one row is"),
             ("x", QueryKind::View, REPORT, "only a report"),

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_user_adds_follows_the_rules() {
+    fn queries_of_a_user_must_follow_the_rules() {
         for (query, expected) in [
             (own(QueryKind::View, "versions", "select 1"), "the name of a table"),
             (own(QueryKind::View, "by_user", "select 1"), "the name of another view"),

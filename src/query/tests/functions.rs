@@ -44,7 +44,7 @@ async fn dependents_are_found_through_others_and_circles_end() {
 }
 
 #[tokio::test]
-async fn a_wrong_call_of_a_table_function_says_how_to_write_it() {
+async fn a_wrong_call_of_a_table_function_gives_a_hint() {
     let lake = circle();
     for (call, expected) in [
         ("dependents()", "dependents takes a name"),

@@ -64,7 +64,7 @@ async fn a_syntax_error_shows_its_place() {
 }
 
 #[tokio::test]
-async fn other_mistakes_are_told_in_the_planners_words() {
+async fn other_mistakes_have_the_message_of_the_planner() {
     let (message, _) = message_and_hint("select nosuchfunction(name) from versions").await;
     assert!(message.contains("nosuchfunction"), "{message}");
     let (message, _) = message_and_hint("select cast(name as int) from versions").await;
@@ -77,7 +77,7 @@ async fn other_mistakes_are_told_in_the_planners_words() {
 }
 
 #[tokio::test]
-async fn what_would_write_is_refused() {
+async fn statements_that_write_are_refused() {
     let lake = TestLake::small();
     let target = lake.shard("npm", TableKind::Stars, None, None);
     let copy = format!("copy (select * from versions) to '{}' stored as parquet", target.display());
@@ -111,7 +111,7 @@ async fn what_would_write_is_refused() {
 }
 
 #[tokio::test]
-async fn a_damaged_shard_is_named() {
+async fn a_damaged_shard_is_reported() {
     let lake = TestLake::small();
     let shard = lake.shard("npm", TableKind::Versions, Some("c"), None);
     let mut bytes = std::fs::read(&shard).unwrap();

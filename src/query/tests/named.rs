@@ -112,7 +112,7 @@ async fn keys_select_group_and_turn_round() {
 }
 
 #[tokio::test]
-async fn tarballs_elsewhere_are_told_by_the_origins_own_host() {
+async fn tarballs_on_other_hosts_are_found_by_the_origins_own_host() {
     let lake = TestLake::empty();
     let version = |version: &str, url: &str| json!({"name": "a", "version": version, "version_index": 0, "is_latest": false, "tarball_url": url});
     let rows =

@@ -28,7 +28,7 @@ async fn an_origin_is_a_schema_and_the_default_one_is_bare() {
 }
 
 #[tokio::test]
-async fn documents_are_asked_with_json_functions() {
+async fn documents_are_queried_with_json_functions() {
     let lake = TestLake::small();
     let sql =
         "select json->>'name' as name, json->'dist-tags'->>'latest' as latest, json_get_int(json, 'stars') as stars,
@@ -37,7 +37,7 @@ async fn documents_are_asked_with_json_functions() {
 }
 
 #[tokio::test]
-async fn the_catalog_can_be_asked_without_opening_a_shard() {
+async fn the_catalog_can_be_queried_without_opening_a_shard() {
     let lake = TestLake::empty();
     let tables =
         lake.rows("select table_schema, table_name from information_schema.tables where table_schema = 'npm'").await;
@@ -79,7 +79,7 @@ async fn a_shard_that_a_statement_does_not_need_may_even_be_broken() {
 }
 
 #[tokio::test]
-async fn names_come_sorted_without_a_sort() {
+async fn names_are_sorted_without_a_sort() {
     let lake = TestLake::small();
     let sql = "select name, version from versions order by name";
     let plan = lake.session().explain(sql).await.unwrap();
@@ -114,7 +114,7 @@ async fn a_copy_of_someone_in_a_table_folder_is_read_and_trusted_in_nothing() {
 }
 
 #[tokio::test]
-async fn rows_come_before_the_last_shard_is_opened() {
+async fn rows_are_returned_before_the_last_shard_is_opened() {
     let lake = TestLake::empty();
     let rows = |letter: char| -> Vec<_> {
         (0..3_000).map(|n| json!({"name": format!("{letter}{n:05}"), "rev": "1-x"})).collect()
@@ -150,7 +150,7 @@ async fn a_session_sees_what_was_written_after_it_was_opened() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_into_memory_is_sorted_on_disk() {
+async fn rows_that_exceed_memory_are_sorted_on_disk() {
     let lake = TestLake::empty();
     let rows: Vec<_> = (0..60_000)
         .map(|n| json!({"name": format!("{n:06}"), "rev": format!("{}-{n:040}", n * 7919 % 60_000)}))

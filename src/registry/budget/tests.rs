@@ -59,7 +59,7 @@ async fn a_budget_is_per_host_and_month() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_counted_before_it_was_sent_is_never_less_and_in_the_end_what_was_sent() {
+async fn the_count_is_never_too_low_and_exact_in_the_end() {
     let ledger = Arc::new(Kept::default());
     let budget = budget(None, &ledger).await;
     for sent in 1..=20_000 {
@@ -87,7 +87,7 @@ async fn a_slow_run_reserves_little() {
 }
 
 #[tokio::test]
-async fn killed_runs_never_send_more_than_the_budget_and_waste_little_of_it() {
+async fn killed_runs_never_exceed_the_budget_and_waste_little_of_it() {
     for limit in [1, 5, 100, 3_000] {
         let ledger = Arc::new(Kept::default());
         let mut sent = 0;
@@ -131,7 +131,7 @@ async fn two_processes_lose_nothing_of_each_others_count() {
 }
 
 #[tokio::test]
-async fn three_processes_near_the_end_of_a_budget_hold_no_more_than_what_is_left_of_it() {
+async fn three_processes_near_the_end_of_a_budget_hold_no_more_than_its_rest() {
     for limit in [1, 3, 17, 100, 2_000] {
         let ledger = Arc::new(Kept::default());
         let mut processes = Vec::new();
@@ -157,7 +157,7 @@ async fn three_processes_near_the_end_of_a_budget_hold_no_more_than_what_is_left
 }
 
 #[tokio::test]
-async fn what_a_process_gives_back_at_its_end_is_there_for_the_others() {
+async fn requests_that_a_process_gives_back_are_available_to_others() {
     let ledger = Arc::new(Kept::default());
     let (one, other) = (budget(Some(400), &ledger).await, budget(Some(400), &ledger).await);
     one.take("a", "2026-11").await.unwrap();
@@ -192,7 +192,7 @@ async fn a_clock_that_is_behind_takes_nothing_from_the_month_that_has_begun() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_there_was_a_ledger_is_counted_there() {
+async fn requests_sent_before_there_was_a_ledger_are_counted_in_it() {
     let budget = RequestBudget::new(Some(5));
     budget.take("a", "2026-11").await.unwrap();
     budget.take("a", "2026-11").await.unwrap();

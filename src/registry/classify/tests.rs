@@ -30,7 +30,7 @@ fn statements_about_a_name_are_few() {
 }
 
 #[test]
-fn a_server_that_names_a_time_is_not_asked_before() {
+fn a_retry_after_delays_the_next_request() {
     let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("3"))]);
     for (status, body) in
         [(500, "{}"), (502, ""), (503, ""), (520, ""), (524, ""), (408, ""), (425, ""), (200, BLOCK_PAGE)]
@@ -45,7 +45,7 @@ fn a_server_that_names_a_time_is_not_asked_before() {
 }
 
 #[test]
-fn refusals_and_faults_are_asked_again() {
+fn refusals_and_faults_are_retried() {
     for (status, body, expected) in [
         (429, BLOCK_PAGE, Pressure::Refused),
         (403, BLOCK_PAGE, Pressure::Refused),
@@ -98,7 +98,7 @@ fn refused_credentials_stop_the_run() {
 }
 
 #[test]
-fn what_the_server_will_not_understand_is_not_asked_again() {
+fn a_request_that_the_server_cannot_understand_is_not_repeated() {
     for status in [400, 405, 406, 414, 300] {
         let verdict = answered(status, "\"Bad Request\"", false, false);
         let Verdict::Fatal { kind, reason, .. } = verdict else { panic!("{status}") };
@@ -108,7 +108,7 @@ fn what_the_server_will_not_understand_is_not_asked_again() {
 }
 
 #[test]
-fn faults_of_the_connection_are_asked_again() {
+fn faults_of_the_connection_are_retried() {
     let cut = Fault::Cut("x".to_owned());
     assert_eq!(pressure(&classify(&Evidence::Failed(&cut))), Some(Pressure::None));
     assert_eq!(pressure(&classify(&Evidence::Failed(&Fault::TimedOut))), Some(Pressure::Overloaded));

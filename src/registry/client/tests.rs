@@ -63,7 +63,7 @@ impl BodyGate for Counting {
 }
 
 #[tokio::test]
-async fn a_page_is_asked_for_by_json_keys_and_decoded() {
+async fn a_page_is_requested_by_json_keys_and_decoded() {
     let body = r#"{"total_rows":9,"offset":1,"rows":[{"id":"@a/\"b","key":"","value":{"rev":"1-x"}}]}"#;
     let server = ScriptedServer::in_turn(vec![gzipped(body.as_bytes())]).await;
     let registry = open(&server, config(), Credentials::none());
@@ -81,7 +81,7 @@ async fn a_page_is_asked_for_by_json_keys_and_decoded() {
 }
 
 #[tokio::test]
-async fn a_packument_comes_byte_for_byte_in_the_form_asked_for() {
+async fn a_packument_is_returned_byte_for_byte_in_the_requested_form() {
     let document = format!("{{\"name\":\"@s/\\u0061 b\",\"x\":\"{}\"}}\r\n", "é\u{0}".repeat(100_000));
     let sent = gzipped(document.as_bytes());
     let server = ScriptedServer::in_turn(vec![sent.clone()]).await;
@@ -118,7 +118,7 @@ async fn gzip_of_several_members_and_with_padding_is_read() {
 }
 
 #[tokio::test]
-async fn what_the_lake_has_is_asked_for_by_its_tag() {
+async fn a_document_of_the_lake_is_requested_by_its_tag() {
     let server = ScriptedServer::in_turn(vec![response(304, &["ETag: W/\"2\""], b"")]).await;
     let registry = open(&server, config(), Credentials::none());
     let validators = Validators { etag: Some("W/\"1\"".to_owned()), last_modified: Some("yesterday".to_owned()) };
@@ -142,7 +142,7 @@ async fn gone_is_an_answer() {
 }
 
 #[tokio::test]
-async fn refusals_and_lies_are_asked_again_and_are_no_facts() {
+async fn refusals_and_false_responses_are_retried_and_are_no_facts() {
     let compressed = gzip(DOCUMENT.as_bytes());
     let other = r#"{"_id":"b","name":"b"}"#;
     let length = |bytes: usize| format!("Content-Length: {bytes}");
@@ -184,7 +184,7 @@ async fn refusals_and_lies_are_asked_again_and_are_no_facts() {
 
 /// The predecessor gave up at the first 429 and dropped what it had.
 #[tokio::test]
-async fn predecessor_5_a_refused_page_is_asked_again() {
+async fn predecessor_5_a_refused_page_is_retried() {
     let page = r#"{"rows":[{"id":"a","key":"a","value":{"rev":"1-a"}}]}"#;
     let refusal = response(429, &["Retry-After: 0"], HTML);
     let server = ScriptedServer::in_turn(vec![refusal.clone(), refusal, json("{\"ok\":true}"), json(page)]).await;
@@ -231,7 +231,7 @@ async fn predecessor_10_a_token_goes_to_its_own_host_only() {
 
 /// A server's words end in errors and in the lake.
 #[tokio::test]
-async fn a_server_that_repeats_the_token_does_not_make_us_say_it() {
+async fn a_token_that_a_server_repeats_is_not_shown() {
     for status in [400, 401, 403] {
         let server = ScriptedServer::in_turn(vec![response(status, &[], br#"{"error":"unknown token sesame"}"#)]).await;
         let npmrc = format!("{}/:_authToken=sesame", server.url.trim_start_matches("http:"));
@@ -251,7 +251,7 @@ async fn redirects_end() {
 }
 
 #[tokio::test]
-async fn what_came_whole_and_is_no_packument_cut_short_is_an_answer() {
+async fn a_complete_body_that_is_not_a_truncated_packument_is_an_answer() {
     for body in ["null", "\"Not Found\"", "[]\n", "{\"name\":\"a\"}{", "{\"name\":\"a\"} <p>"] {
         let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
         for sent in [json(body), gzipped(body.as_bytes()), response_chunked(&chunked)] {
@@ -303,7 +303,7 @@ async fn each_hop_of_a_redirect_is_a_request_to_its_host() {
 }
 
 #[tokio::test]
-async fn a_host_that_we_are_sent_on_to_is_asked_no_faster_than_it_allows() {
+async fn the_target_of_a_redirect_is_requested_no_faster_than_it_allows() {
     let storage = ScriptedServer::start(|nth, _| match nth {
         0 => response(429, &["Retry-After: 1"], b""),
         _ => json(DOCUMENT),
@@ -330,7 +330,7 @@ async fn a_name_that_would_reach_another_url_is_never_sent() {
 }
 
 #[tokio::test]
-async fn what_is_no_registry_is_said_soon_and_with_a_hint() {
+async fn a_server_that_is_no_registry_is_reported_soon_with_a_hint() {
     let page = response(200, &["Content-Type: text/html"], HTML);
     for (answer, requests) in [(page, 3), (response(404, &[], b""), 1), (json("{\"couchdb\":\"Welcome\"}"), 3)] {
         let server = ScriptedServer::in_turn(vec![answer]).await;
@@ -345,7 +345,7 @@ async fn what_is_no_registry_is_said_soon_and_with_a_hint() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_or_silent_is_said() {
+async fn an_absent_or_silent_server_is_reported() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let origin = Origin::parse(&format!("http://{closed}"), None).unwrap();
     let error = Registry::new(origin, config(), Credentials::none()).unwrap().info().await.unwrap_err();

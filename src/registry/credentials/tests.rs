@@ -55,7 +55,7 @@ fn a_comment_is_no_part_of_a_secret() {
 }
 
 #[test]
-fn what_follows_a_backslash_is_no_comment() {
+fn a_backslash_escapes_a_comment() {
     let credentials = read("//a.b/:_authToken=a\\#b\\;c\\\\d\\e # mine\r//c.d/:_authToken=abc\\");
     assert_eq!(sent(&credentials, "https://a.b/x").as_deref(), Some("Bearer a#b;c\\d\\e"));
     assert_eq!(sent(&credentials, "https://c.d/x").as_deref(), Some("Bearer abc\\"));
@@ -106,7 +106,7 @@ fn every_form_of_secret_is_read() {
 }
 
 #[test]
-fn what_is_of_no_use_is_said_without_its_value() {
+fn unusable_lines_are_reported_without_their_values() {
     let credentials = read(concat!(
         "//a.b/:_authToken=${MISSING}\n_authToken=sesame\n_auth=sesame\n//c.b/:username=me\n",
         "@s:registry=${MISSING}\n//d.b/:_authToken=\n//:_authToken=sesame\n//e.b/:_authToken=ses\u{1}ame\nnonsense\n",
@@ -135,7 +135,7 @@ fn secrets_are_never_printed() {
 }
 
 #[test]
-fn what_a_server_repeats_is_shown_without_secrets() {
+fn words_of_a_server_are_shown_without_secrets() {
     let credentials = read(concat!(
         "//t.b/:_authToken=sesame\n//a.b/:_auth=bWU6YWJyYQ==\n",
         "//p.b/:username=me\n//p.b/:_password=Y2FkYWJyYQ==\n",

@@ -260,7 +260,7 @@ async fn the_ceiling_of_the_rate_is_reached_and_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn download_counts_are_asked_for_slowly_and_as_fast_as_they_let() {
+async fn download_counts_are_requested_at_the_rate_that_the_host_allows() {
     // One in two seconds is let through after the first 44.
     let model = Bucket { burst: 44.0, tokens: 44.0, ..Bucket::new(0.5, Some(0)) };
     let run = simulate(HostLimits::downloads(), model, 6 * 3600).await;

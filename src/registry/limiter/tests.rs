@@ -59,7 +59,7 @@ fn the_release_is_jittered() {
 }
 
 #[test]
-fn while_the_gate_is_closed_nobody_is_admitted_and_then_one_asks_first() {
+fn a_closed_gate_admits_nobody_and_then_a_single_probe() {
     let start = Instant::now();
     let mut controller = Controller::new(limits());
     assert!(admitted(&mut controller, start));
@@ -217,7 +217,7 @@ async fn a_refusal_holds_back_one_who_waits_for_his_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_who_stops_waiting_blocks_nobody() {
+async fn a_request_that_stops_waiting_blocks_no_other() {
     let gate = alone(HostLimits { max_concurrency: 1, ..limits() });
     let held = gate.enter().await.unwrap();
     let impatient = tokio::time::timeout(SECOND, gate.enter()).await;
@@ -274,7 +274,7 @@ fn a_successor_does_not_send_at_once_what_the_one_before_may_just_have_sent() {
 }
 
 #[test]
-fn patience_does_not_begin_anew_with_another_controller() {
+fn patience_does_not_begin_again_with_another_controller() {
     let start = Instant::now();
     let patient = HostLimits { patience: SECOND * 60, ..limits() };
     let mut before = Controller::new(patient.clone());

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn large_documents_are_as_large_as_asked() {
+    fn large_documents_have_the_wanted_size() {
         let mut world = World::new();
         world.add_package_with_versions("many", 40_000);
         world.add_package_of_size("large", 1_000_000);

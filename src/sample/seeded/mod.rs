@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_bytes_for_ever() {
+    fn the_same_seed_always_gives_the_same_bytes() {
         let digest = |seed, count| {
             let world = World::seeded(seed, count);
             let names: Vec<String> = world.names().map(str::to_owned).collect();

@@ -64,7 +64,7 @@ fn an_unpublished_package_is_listed_with_a_tombstone() {
 }
 
 #[tokio::test]
-async fn a_deleted_package_is_gone_and_its_row_says_so() {
+async fn a_deleted_package_is_gone_and_its_row_is_marked() {
     let server = serve(small_world());
     server.world().delete("a");
     server.world().delete_leaving_tombstone("b");
@@ -81,7 +81,7 @@ async fn a_deleted_package_is_gone_and_its_row_says_so() {
 }
 
 #[test]
-fn events_can_come_late_or_never() {
+fn events_can_be_late_or_missing() {
     let mut world = small_world();
     let seen = world.counts().update_seq;
     world.publish("a", "2.0.0");

@@ -99,7 +99,7 @@ async fn bodies_are_cut_within() {
 }
 
 #[tokio::test]
-async fn slow_bodies_come_whole() {
+async fn slow_bodies_are_complete() {
     let server = serve(small_world());
     let slow = Action::Slow { before_headers_ms: 1, between_chunks_ms: 0, chunk_bytes: 7 };
     let quick = get(&server, "/a").await;
@@ -125,7 +125,7 @@ async fn wrong_answers_are_served_with_200() {
 }
 
 #[tokio::test]
-async fn statuses_that_nobody_asked_for() {
+async fn unrequested_statuses() {
     let server = serve(small_world());
     for (action, status) in [
         (Action::Unasked304, 304),

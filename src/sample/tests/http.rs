@@ -30,7 +30,7 @@ async fn pages_list_names_in_byte_order_at_both_addresses() {
 }
 
 #[tokio::test]
-async fn what_npm_refuses_is_a_bad_request() {
+async fn requests_that_npm_refuses_are_bad_requests() {
     let server = serve(small_world());
     let refused = [
         "_all_docs?limit=10001",
@@ -141,7 +141,7 @@ async fn gzip_is_sent_to_those_who_accept_it() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_as_npm_says_it() {
+async fn missing_documents_get_the_response_of_npm() {
     let mut world = small_world();
     world.block("b");
     let server = serve(world);

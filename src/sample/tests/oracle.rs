@@ -109,7 +109,7 @@ fn all_docs_answers_as_couchdb_does() {
 }
 
 #[test]
-fn what_couchdb_refuses_is_refused() {
+fn requests_that_couchdb_refuses_are_refused() {
     let Some(requests) = shared_lines("oracle/all_docs.ndjson.zst") else { return };
     let world = small_world();
     for request in requests.iter().filter(|request| request["method"] == "GET" && request["status"] == 400) {

@@ -35,7 +35,7 @@ fn shards(world: &World, documents_at_once: usize) -> BTreeMap<TableKind, (Vec<u
 }
 
 #[test]
-fn the_same_rows_are_the_same_bytes_however_they_come() {
+fn the_same_rows_give_the_same_bytes_in_any_batches() {
     let mut world = World::seeded(5, 600);
     world.add_odd_documents();
     let whole = shards(&world, usize::MAX);

@@ -105,7 +105,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn rows_come_back_and_are_the_same_bytes_however_they_came(
+    fn rows_are_read_back_and_give_the_same_bytes_in_any_batches(
         rows in rows(), cuts in prop::collection::vec(any::<usize>(), 0..6),
     ) {
         let rows = batch(&rows);

@@ -86,7 +86,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn rows_come_back_and_are_the_same_bytes_however_they_came(
+    fn rows_are_read_back_and_give_the_same_bytes_in_any_batches(
         rows in rows(), cuts in prop::collection::vec(any::<usize>(), 0..6),
     ) {
         let rows = batch(&rows);
@@ -117,7 +117,7 @@ fn a_dictionary_that_grows_too_large_is_left_for_plain_pages() {
 }
 
 #[test]
-fn statistics_and_the_page_index_say_what_the_pages_hold() {
+fn statistics_and_the_page_index_match_the_pages() {
     let mut rows: Vec<Row> = many_texts();
     rows.iter_mut().take(8_192).for_each(|row| row.0 = None);
     let file = written([batch(&rows)]);

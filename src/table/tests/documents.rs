@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_is_no_packument_is_malformed_and_kept() {
+fn a_document_that_is_not_a_packument_is_malformed_and_kept() {
     for (body, reason) in [
         ("\"Not Found\"", "expected an object at byte 0"),
         ("null", "expected an object at byte 0"),
@@ -55,7 +55,7 @@ fn a_document_without_a_revision_is_at_the_announced_one() {
 }
 
 #[test]
-fn a_document_of_another_name_says_so() {
+fn a_document_of_another_name_is_recorded() {
     let rows = decode(r#"{"name":"y"}"#);
     assert_eq!(rows.decoded.served_name.as_deref(), Some("y"));
     assert_eq!(rows.package(&["name"]), "x");
@@ -131,7 +131,7 @@ fn versions_that_are_no_objects_are_absent() {
 }
 
 #[test]
-fn of_keys_that_come_twice_the_last_counts_at_the_place_of_the_first() {
+fn of_repeated_keys_the_last_counts_at_the_place_of_the_first() {
     let rows = decode(
         r#"{"name":"x","versions":{"1.0.0":{"main":"a"},"2.0.0":{"main":"b","main":"c"},"1.0.0":{"main":"d"}},
         "users":{"u":true,"u":false},"description":"old","description":"new"}"#,
@@ -212,7 +212,7 @@ fn many_versions_that_repeat_each_other_have_all_their_rows() {
 }
 
 #[test]
-fn the_rows_of_several_documents_stand_in_their_order() {
+fn the_rows_of_several_documents_keep_their_order() {
     let mut tables = DocumentTables::new(false);
     for name in ["a", "b", "c"] {
         let body = format!(r#"{{"name":"{name}","versions":{{"1.0.0":{{"dependencies":{{"d":"1"}}}}}}}}"#);

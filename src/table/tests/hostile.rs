@@ -25,7 +25,7 @@ fn a_version_of_very_many_members_is_read_quickly_and_the_last_of_a_key_counts()
 
 /// Documents that cost a reader many times their size.
 #[test]
-fn what_would_blow_up_is_malformed() {
+fn documents_that_would_use_too_much_memory_are_malformed() {
     let of = |count: usize, element: &str| vec![element; count].join(",");
     for (what, body) in [
         ("stars", format!(r#"{{"name":"a","users":{{{}}}}}"#, of(1_100_000, "\"\":0"))),

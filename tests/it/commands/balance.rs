@@ -54,7 +54,7 @@ fn pivots_of_a_lake_and_of_its_registry_are_the_same() {
 }
 
 #[test]
-fn an_ingest_without_pivots_asks_once_and_then_goes_by_the_lake() {
+fn an_ingest_without_pivots_asks_once_and_then_uses_the_lake() {
     let env = small_lake(&["a", "b", "c", "d", "e", "f"]);
     let set: serde_json::Value =
         serde_json::from_slice(&fs::read(env.lake().join("npm/partitions.json")).unwrap()).unwrap();

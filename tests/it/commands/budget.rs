@@ -46,7 +46,7 @@ fn kill_at(env: &Env, arguments: &[&str], requests: u64) -> bool {
 }
 
 #[test]
-fn every_command_that_asks_counts_in_the_lake_what_it_asked() {
+fn every_command_counts_its_requests_in_the_lake() {
     let env = small_lake(&NAMES);
     let first = counted(&env);
     assert!(first > 6);

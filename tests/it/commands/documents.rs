@@ -24,7 +24,7 @@ fn lake() -> Env {
 }
 
 #[test]
-fn a_document_is_shown_byte_for_byte_and_nobody_is_asked() {
+fn a_document_is_shown_byte_for_byte_without_a_request() {
     let env = lake();
     for name in ["@scope/pkg", "left-pad", "spaced", "torn"] {
         let shown = run(&env, &["packument", "show", name]);
@@ -35,7 +35,7 @@ fn a_document_is_shown_byte_for_byte_and_nobody_is_asked() {
 }
 
 #[test]
-fn a_version_and_selected_values_are_shown_as_they_stand() {
+fn a_version_and_selected_values_are_shown_unchanged() {
     let env = lake();
     for spec in ["spaced@1.0.0", "spaced@latest"] {
         assert_eq!(answer(&env, &["packument", "show", spec]), "{\"dist\": {\"size\":1.50}}\n");
@@ -54,7 +54,7 @@ fn a_version_and_selected_values_are_shown_as_they_stand() {
 }
 
 #[test]
-fn a_name_without_a_document_says_why_and_what_to_do() {
+fn a_name_without_a_document_gives_the_reason_and_a_hint() {
     let env = small_lake(&["left-pad", "react"]);
     let near = run(&env, &["packument", "show", "left-padd"]);
     assert_eq!(exit_code(&near), Some(2));

@@ -8,7 +8,7 @@ use crate::support::{stderr, stdout};
 const NAMES: [&str; 6] = ["a1", "a2", "b1", "b2", "c1", "c2"];
 
 #[test]
-fn partitions_that_an_older_lake_does_not_take_on_are_said_to_be_not_used() {
+fn partitions_that_an_older_lake_does_not_adopt_are_reported_as_unused() {
     let env = small_lake(&NAMES);
     let set = fs::read(env.lake().join("npm/partitions.json")).unwrap();
     let told = |arguments: &[&str]| {

@@ -20,7 +20,7 @@ fn keys_have_the_form_that_people_know() {
 }
 
 #[test]
-fn what_does_not_fit_is_named() {
+fn faults_are_reported() {
     let env = small_lake(&["a", "b", "c", "d"]);
     assert_eq!(answer(&env, &["cache", "validate-partitions"]), "");
     let lake = env.lake().join("npm");
@@ -43,7 +43,7 @@ fn what_does_not_fit_is_named() {
 }
 
 #[test]
-fn nothing_is_cleared_before_somebody_said_so() {
+fn nothing_is_cleared_without_confirmation() {
     let env = small_lake(&["a", "b", "c", "d"]);
     fs::write(env.lake().join("npm/docs/note.txt"), "mine").unwrap();
     let before = lake_bytes(&env.lake());
@@ -66,7 +66,7 @@ fn nothing_is_cleared_before_somebody_said_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_that_somebody_works_on_is_not_cleared() {
+async fn a_lake_with_a_running_process_is_not_cleared() {
     use all_docs::lake::Layout;
     use all_docs::pipeline::Lease;
     let env = small_lake(&["a", "b"]);
@@ -79,7 +79,7 @@ async fn a_lake_that_somebody_works_on_is_not_cleared() {
 }
 
 #[test]
-fn one_of_two_origins_goes_alone() {
+fn one_of_two_origins_is_cleared_alone() {
     let env = small_lake(&["a", "b"]);
     let mirror = format!("mirror={}", env.server.url());
     answer(&env, &["ingest", "--origin", &mirror]);

@@ -14,7 +14,7 @@ use sha2::Digest;
 use super::{OldLake, edit, rows, shards, stems};
 
 #[test]
-fn a_lake_of_format_1_is_sound_and_what_is_old_of_it_is_told() {
+fn a_lake_of_format_1_is_intact_and_its_old_parts_are_reported() {
     for lake in OldLake::all() {
         let before = super::files(&lake.env.lake());
         let told = lake.must(&["verify"]);
@@ -51,7 +51,7 @@ fn documents_of_an_old_lake_are_shown_as_they_were_served() {
 
 #[cfg(feature = "query")]
 #[test]
-fn an_old_lake_is_asked_as_if_it_had_the_new_columns_without_values() {
+fn an_old_lake_is_queried_with_null_in_the_new_columns() {
     for lake in OldLake::all() {
         let ask = |sql: &str| lake.must(&["query", "--quiet", "--format", "csv", sql]);
         for table in TableKind::ALL {
@@ -84,7 +84,7 @@ fn an_old_lake_is_asked_as_if_it_had_the_new_columns_without_values() {
 
 #[cfg(feature = "query")]
 #[test]
-fn a_lake_that_is_half_rebuilt_is_asked_as_one() {
+fn a_half_rebuilt_lake_is_queried_as_one() {
     let lake = OldLake::kept();
     lake.must(&["rebuild"]);
     let versions = rows(&lake.origin(), TableKind::Versions).num_rows();
@@ -267,7 +267,7 @@ async fn an_ingest_of_an_old_lake_writes_what_it_touches_in_the_new_form() {
 
 /// A dry run reports the work of an ingest, and raises no version.
 #[test]
-fn a_dry_run_leaves_an_old_lake_as_it_is() {
+fn a_dry_run_does_not_change_an_old_lake() {
     let lake = OldLake::kept();
     let name = lake.env.server.world().names().next().unwrap().to_owned();
     lake.env.server.world().publish(&name, "99.0.0");

@@ -125,7 +125,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_of_a_newer_version_is_refused_by_every_command_and_left_as_it_is() {
+async fn a_lake_of_a_newer_version_is_refused_by_every_command_and_not_changed() {
     let scene = Scene::new().await;
     for (what, change) in NEWER {
         scene.restore();

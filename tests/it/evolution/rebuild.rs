@@ -9,7 +9,7 @@ use super::{OldLake, edit, files, json, rows, shards, stems};
 use crate::support::{python, run_python};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_of_format_1_becomes_what_a_fresh_ingest_makes_without_a_request() {
+async fn a_rebuilt_lake_of_format_1_equals_a_fresh_ingest_without_a_request() {
     for lake in OldLake::all() {
         let outcomes = rows(&lake.origin(), TableKind::Outcomes);
         lake.env.server.clear_requests();
@@ -25,7 +25,7 @@ async fn a_lake_of_format_1_becomes_what_a_fresh_ingest_makes_without_a_request(
 }
 
 #[test]
-fn what_this_version_made_is_not_made_again_unless_somebody_says_so() {
+fn shards_of_this_version_are_rebuilt_only_if_forced() {
     let lake = OldLake::kept();
     lake.must(&["rebuild"]);
     let before = files(&lake.env.lake());
@@ -82,7 +82,7 @@ fn a_table_is_made_again_alone_and_what_has_old_columns_with_it() {
 }
 
 #[test]
-fn what_cannot_be_rebuilt_is_named_and_nothing_becomes_of_it() {
+fn a_partition_that_cannot_be_rebuilt_is_reported_and_not_changed() {
     let lake = OldLake::kept();
     let stems = stems(&lake.origin());
     let damaged = lake.origin().join(format!("packuments/{}.parquet", stems[1]));

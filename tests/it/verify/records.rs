@@ -73,7 +73,7 @@ impl Sound {
 }
 
 #[test]
-fn a_front_page_that_is_damaged_or_gone_is_named_and_made_anew_from_what_is_told() {
+fn damaged_or_lost_lake_metadata_is_reported_and_restored_from_the_given_origin() {
     let sound = Sound::new();
     let gone: Ruin = ("gone", |path| fs::remove_file(path).unwrap());
     for (what, ruin) in RUINS.into_iter().chain([gone]) {
@@ -97,7 +97,7 @@ fn a_front_page_that_is_damaged_or_gone_is_named_and_made_anew_from_what_is_told
 }
 
 #[test]
-fn what_can_be_known_of_a_front_page_need_not_be_told() {
+fn lake_metadata_is_restored_without_arguments_if_the_folders_imply_it() {
     let sound = Sound::new();
     let name = origin_folder(&sound.kept).file_name().unwrap().to_str().unwrap().to_owned();
     type Change<'a> = (&'a str, &'a dyn Fn(&mut Value), &'a str);
@@ -140,7 +140,7 @@ fn what_can_be_known_of_a_front_page_need_not_be_told() {
 }
 
 #[test]
-fn the_addresses_of_npm_and_of_the_sample_are_known_and_those_of_others_are_told_one_by_one() {
+fn the_addresses_of_npm_and_of_the_sample_are_known_and_those_of_others_are_given_one_by_one() {
     let sound = Sound::new();
     sound.restore();
     let lake = sound.env.lake();
@@ -176,7 +176,7 @@ fn the_addresses_of_npm_and_of_the_sample_are_known_and_those_of_others_are_told
 }
 
 #[test]
-fn what_a_newer_version_wrote_is_left_as_it_is() {
+fn records_of_a_newer_version_are_not_changed() {
     let sound = Sound::new();
     let stem = origin_folder(&sound.kept).file_name().unwrap().to_str().unwrap().to_owned();
     for file in ["all-docs.json".to_owned(), format!("{stem}/partitions.json")] {
@@ -195,7 +195,7 @@ fn what_a_newer_version_wrote_is_left_as_it_is() {
 }
 
 #[test]
-fn a_count_of_requests_that_is_damaged_is_named_and_never_begins_at_nothing() {
+fn a_damaged_count_of_requests_is_reported_and_never_begins_at_zero() {
     let sound = Sound::new();
     let host = sound.env.server.url().trim_start_matches("http://").trim_end_matches('/').to_owned();
     let counted = json_of(&sound.kept.join("requests.json"))["hosts"][&host].clone();
@@ -255,7 +255,7 @@ fn a_count_of_requests_that_is_damaged_is_named_and_never_begins_at_nothing() {
 }
 
 #[test]
-fn a_lock_that_cannot_be_read_is_named_and_taken_away() {
+fn an_unreadable_lock_is_reported_and_removed() {
     let sound = Sound::new();
     for (what, ruin) in RUINS {
         let lock = sound.restore().join("lock.json");
@@ -272,7 +272,7 @@ fn a_lock_that_cannot_be_read_is_named_and_taken_away() {
 }
 
 #[test]
-fn a_partition_set_that_is_not_the_one_of_the_manifests_is_made_anew_and_costs_no_document() {
+fn a_partition_set_that_contradicts_the_manifests_is_restored_without_fetching() {
     let sound = Sound::new();
     for boundaries in [json!(["g", "q"]), json!(["g"]), json!(["g", "k", "p"]), json!(["p", "g"]), json!([])] {
         let set = sound.restore().join("partitions.json");
@@ -304,7 +304,7 @@ fn shards_that_agree_win_over_a_partition_set_where_the_manifests_are_gone() {
 }
 
 #[test]
-fn a_partition_set_that_is_lost_with_manifests_is_made_anew_from_the_names_of_files() {
+fn a_partition_set_lost_with_manifests_is_restored_from_file_names() {
     let sound = Sound::new();
     for stems in [&[MIDDLE][..], &["0-67", "67-70", "70-z"]] {
         let origin = sound.restore();
@@ -328,7 +328,7 @@ fn a_partition_set_that_is_lost_with_manifests_is_made_anew_from_the_names_of_fi
 }
 
 #[test]
-fn a_broken_partition_of_an_origin_that_nobody_knows_is_left_as_it_is() {
+fn a_broken_partition_of_an_unknown_origin_is_not_changed() {
     let env = Env::new(World::seeded(54, 20));
     let output = env.ingest_command(&["m"]).output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));

@@ -71,7 +71,7 @@ async fn a_view_answers_keys_ranges_and_groups() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_wrongly_is_answered_with_what_is_right() {
+async fn wrong_arguments_fail_with_a_hint() {
     let env = sample().await;
     for (arguments, expected) in [
         (&["--view", "depended_upn"][..], "did you mean depended_upon?"),
@@ -114,7 +114,7 @@ async fn views_are_listed_also_without_a_lake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_queries_lie_in_the_lake_or_in_a_folder() {
+async fn own_queries_are_in_the_lake_or_in_a_folder() {
     let env = sample().await;
     let write = |path: &str, text: &str| {
         let path = env.folder.path().join(path);

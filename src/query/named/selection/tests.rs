@@ -28,7 +28,7 @@ fn condition(selection: &Selection) -> String {
 }
 
 #[test]
-fn all_of_a_view_comes_in_the_order_of_its_key() {
+fn a_whole_view_is_in_the_order_of_its_key() {
     assert_eq!(sql(&Selection::default()), "select a, n, at, x_json\nfrom v\norder by a, n nulls first, at");
     let turned = Selection { descending: true, limit: Some(2), skip: Some(1), ..Selection::default() };
     assert!(

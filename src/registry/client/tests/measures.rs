@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_document_that_is_too_large_is_not_kept_and_not_asked_again() {
+async fn a_document_that_is_too_large_is_not_kept_and_not_retried() {
     let large = [b"{\"name\":\"a\",\"x\":\"".as_slice(), &[b'x'; 5_000_000], b"\"}"].concat();
     let small = DOCUMENT.as_bytes();
     for (document, max_document_bytes) in [(large.as_slice(), 1_000_000), (small, small.len() as u64 - 1)]
@@ -34,7 +34,7 @@ async fn a_page_without_measure_is_not_read_to_its_end() {
 
 /// Some proxies send 200 with a message where they mean 429.
 #[tokio::test]
-async fn a_message_in_the_place_of_a_document_that_is_held_is_no_document() {
+async fn a_message_in_place_of_a_held_document_is_no_document() {
     let server = ScriptedServer::in_turn(vec![json(r#"{"message":"Too many requests"}"#), json(DOCUMENT)]).await;
     let registry = open(&server, config(), Credentials::none());
     let validators = Some(Validators { etag: Some("\"1\"".to_owned()), last_modified: None });
@@ -45,7 +45,7 @@ async fn a_message_in_the_place_of_a_document_that_is_held_is_no_document() {
 
 /// Some servers repeat a request in their response.
 #[tokio::test]
-async fn a_name_that_repeats_a_token_is_told_of_without_it() {
+async fn a_name_that_repeats_a_token_is_shown_without_it() {
     let server = ScriptedServer::in_turn(vec![json(r#"{"name":"Bearer secret-of-ours"}"#)]).await;
     let line = format!("{}/:_authToken=secret-of-ours", server.url.trim_start_matches("http:"));
     let registry = open(&server, config(), Credentials::from_npmrc([line.as_str()], |_| None));
@@ -57,7 +57,7 @@ async fn a_name_that_repeats_a_token_is_told_of_without_it() {
 
 /// A proxy that cuts a body and sets its length again leaves a document that stops after an inner brace.
 #[tokio::test]
-async fn a_body_that_stops_behind_an_inner_brace_is_asked_for_again_before_it_is_believed() {
+async fn a_body_that_stops_behind_an_inner_brace_is_retried_before_it_is_accepted() {
     let whole = r#"{"name":"a","readme":"a lone { is no brace","versions":{"1.0.0":{}}}"#;
     let cut = r#"{"name":"a","readme":"a lone } is no brace","versions":{"1.0.0":{}"#;
     let server = ScriptedServer::in_turn(vec![json(cut), gzipped(cut.as_bytes()), json(whole)]).await;

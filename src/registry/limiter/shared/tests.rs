@@ -44,7 +44,7 @@ async fn processes(folder: &tempfile::TempDir, limits: &HostLimits, members: usi
 }
 
 #[tokio::test]
-async fn a_seat_has_one_holder_and_tells_the_next_one_who_will_come() {
+async fn a_seat_has_one_holder_and_records_its_members_for_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let files = SeatFiles::of(folder.path(), HOST);
     let mut seat = files.take().unwrap().unwrap();
@@ -244,7 +244,7 @@ async fn without_a_folder_that_can_be_used_a_process_asks_alone() {
 }
 
 #[tokio::test]
-async fn who_says_what_is_no_message_is_not_listened_to_and_harms_nobody() {
+async fn a_connection_with_an_invalid_message_is_closed_and_harms_nobody() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let folder = tempfile::tempdir().unwrap();
     let gates = processes(&folder, &limits(1), 1).await;

@@ -1,5 +1,5 @@
-//! Foreign files in a lake: one that readers would take for the lake's own is a fault, any other is mentioned and left
-//! alone.
+//! Foreign files in a lake: one that readers would take for the lake's own is a fault, any other is reported and not
+//! changed.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ fn put(path: &Path, text: &[u8]) {
 }
 
 #[test]
-fn what_a_reader_of_a_table_would_take_for_a_shard_is_wrong_and_put_aside() {
+fn a_file_that_a_reader_would_take_for_a_shard_is_a_fault_and_set_aside() {
     let sound = Sound::new();
     let shard = fs::read(sound.restore().join("docs/0-67.parquet")).unwrap();
-    let strangers = [
+    let foreign_files = [
         "docs/mine.parquet",
         "docs/2025/deep/old.parquet",
         "docs/0-67 (copy).PARQUET",
@@ -25,17 +25,17 @@ fn what_a_reader_of_a_table_would_take_for_a_shard_is_wrong_and_put_aside() {
         "staging/61-62/docs.parquet",
         "staging/61-62/commit.json",
     ];
-    for stranger in strangers {
+    for foreign_file in foreign_files {
         let origin = sound.restore();
-        put(&origin.join(stranger), &shard);
+        put(&origin.join(foreign_file), &shard);
         let (code, told) = sound.verify(&[]);
-        assert_eq!(code, Some(4), "{stranger}: {told}");
-        assert!(told.contains(&format!("{stranger}: it does not belong here")), "{stranger}: {told}");
+        assert_eq!(code, Some(4), "{foreign_file}: {told}");
+        assert!(told.contains(&format!("{foreign_file}: it does not belong here")), "{foreign_file}: {told}");
         let (code, told) = sound.verify(&["--repair"]);
-        assert_eq!(code, Some(0), "{stranger}: {told}");
-        if stranger != "staging/61-62/commit.json" {
+        assert_eq!(code, Some(0), "{foreign_file}: {told}");
+        if foreign_file != "staging/61-62/commit.json" {
             let aside = fs::read_dir(origin.join("set-aside")).unwrap().next().unwrap().unwrap().path();
-            assert_eq!(fs::read(aside.join(stranger)).unwrap(), shard, "{stranger} is kept");
+            assert_eq!(fs::read(aside.join(foreign_file)).unwrap(), shard, "{foreign_file} is kept");
         }
         let _ = fs::remove_dir_all(origin.join("set-aside"));
         assert_same_lake(&sound.env.lake(), &sound.kept);
@@ -72,7 +72,7 @@ fn a_link_to_other_rows_is_wrong_and_a_table_that_is_a_link_is_not() {
 }
 
 #[test]
-fn what_harms_nobody_is_mentioned_and_left_alone() {
+fn a_harmless_foreign_file_is_reported_and_not_changed() {
     let sound = Sound::new();
     let origin = sound.restore();
     let name = origin.file_name().unwrap().to_str().unwrap().to_owned();
@@ -113,7 +113,7 @@ fn what_harms_nobody_is_mentioned_and_left_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_or_a_dead_link_in_the_place_of_a_file_is_named_and_put_aside() {
+fn a_folder_or_a_dead_link_in_place_of_a_file_is_reported_and_set_aside() {
     let sound = Sound::new();
     let files = [
         "docs/67-70.parquet",
@@ -134,26 +134,26 @@ fn a_folder_or_a_dead_link_in_the_place_of_a_file_is_named_and_put_aside() {
                 true => std::os::unix::fs::symlink("/nowhere/at/all", &path).unwrap(),
                 false => put(&path.join("mine.txt"), b"mine"),
             }
-            assert_mended(&sound, &origin, file, is_link);
+            assert_repaired(&sound, &origin, file, is_link);
         }
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_file_in_the_place_of_a_folder_is_named_and_put_aside() {
+fn a_file_in_place_of_a_folder_is_reported_and_set_aside() {
     let sound = Sound::new();
     for folder in ["docs", "packuments", "manifest", "staging", "staging/67-70", "leases", "set-aside"] {
         let origin = sound.restore();
         let path = origin.join(folder);
         let _ = fs::remove_dir_all(&path);
         put(&path, b"mine");
-        assert_mended(&sound, &origin, folder, false);
+        assert_repaired(&sound, &origin, folder, false);
     }
 }
 
 #[cfg(unix)]
-fn assert_mended(sound: &Sound, origin: &Path, path: &str, is_link: bool) {
+fn assert_repaired(sound: &Sound, origin: &Path, path: &str, is_link: bool) {
     let (code, told) = sound.verify(&[]);
     assert_eq!(code, Some(4), "{path}: {told}");
     assert!(told.contains(&format!("{path}: it is ")), "{path}: {told}");
@@ -175,7 +175,7 @@ fn assert_mended(sound: &Sound, origin: &Path, path: &str, is_link: bool) {
 }
 
 #[test]
-fn what_a_lost_partition_set_hides_is_mended_with_it() {
+fn faults_behind_a_lost_partition_set_are_repaired_with_it() {
     let sound = Sound::new();
     let origin = sound.restore();
     let shard = origin.join("scripts/67-70.parquet");
@@ -228,7 +228,7 @@ fn a_damaged_intent_beside_a_folder_hides_nothing_from_the_repair() {
 }
 
 #[test]
-fn an_origin_that_is_no_folder_is_named_and_put_aside() {
+fn an_origin_that_is_not_a_folder_is_reported_and_set_aside() {
     let sound = Sound::new();
     let origin = sound.restore();
     fs::remove_dir_all(&origin).unwrap();
