@@ -134,7 +134,7 @@ fn runtime_folder(printer: &Printer) -> Option<PathBuf> {
     let folder = crate::registry::runtime_folder(&parent);
     if let Err(error) = &folder {
         printer.warn(&format!(
-            "the request limits apply to this process only, not for all processes on this machine together: {error}"
+            "the request limits apply to this process only, not to all processes on this machine together: {error}"
         ));
     }
     folder.ok()

@@ -84,5 +84,5 @@ fn a_folder_that_others_can_access_is_not_used_and_a_warning_is_printed() {
     let output = ingest(&env, "two").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let told = stderr(&output);
-    assert!(told.contains("for this process alone") && told.contains("0700"), "{told}");
+    assert!(told.contains("to this process only") && told.contains("0700"), "{told}");
 }
