@@ -46,17 +46,17 @@ pub trait Record: Serialize + DeserializeOwned {
 
 impl Record for LakeInfo {
     const NOUN: &'static str = "the lake metadata";
-    const DAMAGED_HINT: &'static str = "all-docs verify --repair makes it again";
+    const DAMAGED_HINT: &'static str = "all-docs verify --repair restores it";
 }
 
 impl Record for PartitionSet {
     const NOUN: &'static str = "the partition set";
-    const DAMAGED_HINT: &'static str = "all-docs verify --repair makes it again from the manifests";
+    const DAMAGED_HINT: &'static str = "all-docs verify --repair restores it from the manifests";
 }
 
 impl Record for Manifest {
     const NOUN: &'static str = "the manifest";
-    const DAMAGED_HINT: &'static str = "delete that manifest: the next ingest makes the partition again";
+    const DAMAGED_HINT: &'static str = "delete that manifest: the next ingest rebuilds the partition";
 }
 
 impl Record for CommitIntent {

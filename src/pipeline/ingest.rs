@@ -117,7 +117,7 @@ impl Run {
             return format!("listing the names of {}", self.layout.name());
         }
         format!(
-            "{} of {} partitions were done, and {} packuments of others remained to be asked for",
+            "{} of {} partitions were done, and {} packuments of others remained to be requested",
             counts.partitions_done,
             counts.partitions_total,
             counts.packuments_planned.saturating_sub(counts.packuments_done)

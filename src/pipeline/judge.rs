@@ -44,7 +44,7 @@ impl Judge {
     ) -> Result<Option<String>> {
         let Some(why) = disbelief(losses, scan.missing_of_total()) else { return Ok(None) };
         if is_dry_run || self.accepts_removals {
-            return Ok(Some(format!("the listing is hard to believe: {why}")));
+            return Ok(Some(format!("the listing is suspicious: {why}")));
         }
         Err(unbelievable(&why))
     }

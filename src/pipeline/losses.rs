@@ -76,14 +76,14 @@ pub(super) fn disbelief_in_gone(gone: u64, answered: u64, in_a_row: u64) -> Opti
         return None;
     }
     let what = format!("the registry says that {gone} of {answered} documents that the lake holds are gone");
-    Some(Error::new(ErrorKind::Network, format!("{what}, which is not believed")).hint(
-        "what the lake holds stays; run the same command again later, or with --accept-removals if they are gone",
+    Some(Error::new(ErrorKind::Network, format!("{what}, which is implausible")).hint(
+        "the lake is unchanged; run the same command again later, or with --accept-removals if they are gone",
     ))
 }
 
 /// Returns the error of a run that was given such a listing. Nothing was changed.
 pub(super) fn unbelievable(why: &str) -> Error {
-    Error::new(ErrorKind::Network, format!("the registry's listing is not believed: {why}")).hint(
+    Error::new(ErrorKind::Network, format!("the registry's listing is implausible: {why}")).hint(
         "nothing was deleted; run the same command again later, or with --accept-removals if those packages are gone",
     )
 }

@@ -123,7 +123,7 @@ async fn new_lake(store: &Store, origin: &str) -> Result<LakeInfo> {
         && stranger != Layout::INFO
     {
         return Err(Error::lake(format!("{} has no {}, so it is no lake, and it is not empty: it holds {stranger}", store.location(), Layout::INFO))
-            .hint("give an empty or a new folder with --lake; if it is a lake that lost that file, all-docs verify --repair makes it again"));
+            .hint("give an empty or a new folder with --lake; if it is a lake that lost that file, all-docs verify --repair restores it"));
     }
     store.create_root().await?;
     Ok(LakeInfo::new(origin))

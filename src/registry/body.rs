@@ -196,7 +196,7 @@ fn cut() -> Fault {
 }
 
 fn unknown(coding: &str) -> Fault {
-    Fault::Garbled(format!("content encoding {coding:?} was not asked for"))
+    Fault::Garbled(format!("content encoding {coding:?} was not requested"))
 }
 
 /// Returns the last cause of an error: the client's outer ones repeat the URL and each other.

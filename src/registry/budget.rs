@@ -289,7 +289,7 @@ pub fn month_of(timestamp: jiff::Timestamp) -> String {
 
 fn spent(host: &str, month: &str, limit: u64) -> Error {
     Error::new(ErrorKind::RateLimit, format!("the budget of {limit} requests to {host} in {month} is spent"))
-        .hint("run the same command again next month, when only what is missing is asked for, or raise --monthly-budget; npm's terms call 5 million requests a month unreasonable")
+        .hint("run the same command again next month, when it requests only the missing documents, or raise --monthly-budget; npm's terms call 5 million requests a month unreasonable")
 }
 
 #[cfg(test)]

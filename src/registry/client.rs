@@ -116,7 +116,7 @@ impl Registry {
     /// Fails, of kind Network with a hint, where there is no registry; else as [`Registry::page`] does.
     pub async fn info(&self) -> Result<DatabaseInfo> {
         let url = &self.inner.origin.replicate_url;
-        let doing = || format!("asking {url} what it is");
+        let doing = || format!("requesting the information of {url}");
         let mut attempts = Attempts::new(&self.inner.config);
         loop {
             let permit =

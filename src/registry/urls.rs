@@ -35,7 +35,7 @@ pub(super) fn changes_url(base: &Url, query: &ChangesQuery) -> Result<Url> {
 
 fn resource_url(base: &Url, resource: &str, query: &str) -> Result<Url> {
     let mut url =
-        base.join(resource).or_error(ErrorKind::Input, || format!("no pages can be asked for below {base}"))?;
+        base.join(resource).or_error(ErrorKind::Input, || format!("no pages can be requested below {base}"))?;
     url.set_query(Some(query));
     Ok(url)
 }

@@ -80,7 +80,7 @@ pub(super) fn evaluate(source: &str, file_name: &str, limits: Limits) -> Result<
     match receiver.recv_timeout(limits.wait) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => Err(too_long()),
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::internal("the JavaScript engine broke down")),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::internal("the JavaScript engine failed")),
     }
 }
 

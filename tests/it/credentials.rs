@@ -102,13 +102,13 @@ fn a_file_in_latin_1_is_read_and_a_password_without_padding() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(authorizations(&own), [Some("Basic bWU6c2VzYW1lMQ==".to_owned())]);
 
-    // A relevant line that is no text makes no credentials, and is reported.
+    // A relevant line without text makes no credentials, and is reported.
     let token = [place.as_bytes(), b"/:_authToken=sesame\xfc\n"].concat();
     own.clear_requests();
     let output = ingest(folder.path(), &own, &own, token, "");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(authorizations(&own), [None]);
-    assert!(stderr(&output).contains("makes no credentials"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("make no credentials"), "{}", stderr(&output));
 }
 
 #[test]

@@ -133,7 +133,7 @@ const DAMAGES: &[Damage] = &[
     (
         "a manifest of another partition",
         |o| fs::copy(o.join("manifest/0-67.json"), o.join("manifest/67-70.json")).map(drop).unwrap(),
-        &["manifest/67-70.json", "lies in the place of"],
+        &["manifest/67-70.json", "but in the place of"],
     ),
     (
         "a deleted manifest",

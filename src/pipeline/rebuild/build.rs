@@ -17,7 +17,7 @@ use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::{DocumentInput, DocumentTables, TableKind, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
-const REPAIR: &str = "all-docs verify --repair makes the partition sound; then run the same command again";
+const REPAIR: &str = "all-docs verify --repair repairs the partition; then run the same command again";
 
 /// The input of a rebuild of a partition.
 pub(super) struct Task {

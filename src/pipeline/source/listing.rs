@@ -239,7 +239,7 @@ fn summarize(report: &ScanReport) -> ScanSummary {
     let told = [
         (oddities.out_of_order, "rows came out of order and were sorted in"),
         (oddities.repeated, "rows came twice and were kept once"),
-        (oddities.outside_range, "rows came outside the range that was asked for"),
+        (oddities.outside_range, "rows came outside the requested range"),
         (oddities.unusable, "rows had no id or no revision and were left out"),
     ];
     for (count, what) in told {

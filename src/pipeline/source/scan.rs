@@ -134,7 +134,7 @@ async fn plan(options: &IngestOptions, layout: &OriginLayout) -> Result<ScanPlan
     if held.is_none() && !read_manifests(&options.store, layout).await?.is_empty() {
         // Other partitions beside the existing ones would hold every name a second time.
         return Err(Error::lake(format!("{} is gone, but the lake holds partitions", layout.partition_set()))
-            .hint("all-docs verify --repair makes it again from the manifests"));
+            .hint("all-docs verify --repair restores it from the manifests"));
     }
     if options.scope != Scope::All {
         let set = match held {

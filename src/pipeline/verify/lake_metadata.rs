@@ -63,7 +63,7 @@ impl LakeMetadata {
             None => true,
         });
         if let Some(name) = default_origin.as_ref().filter(|name| !origins.is_empty() && !origins.contains_key(*name)) {
-            problems.push(format!("the origin that it calls the default, {name:?}, is none that it holds"));
+            problems.push(format!("its default origin, {name:?}, is not one of its origins"));
         }
         let tops = paths.iter().filter_map(|path| path.split_once('/'));
         let folders: BTreeSet<String> = tops.map(|(top, _)| top.to_owned()).collect();
@@ -187,7 +187,7 @@ fn default_origin_of(said: &Value) -> Option<String> {
 /// Returns why an entry cannot be true.
 fn problem_of(name: &str, info: &OriginInfo) -> Option<String> {
     if !Layout::is_origin_name(name) {
-        return Some(format!("it holds an origin {name:?}, and none can be called so"));
+        return Some(format!("it holds an origin {name:?}, which is not a valid name"));
     }
     let is_sample = info.replicate_url == SAMPLE && info.registry_url == SAMPLE;
     match Origin::parse(&info.replicate_url, Some(&info.registry_url)) {

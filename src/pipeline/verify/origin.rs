@@ -105,7 +105,7 @@ async fn check_partition_set(
         }
         Ok(Some(set)) => return Ok(Some(set)),
         Ok(None) if told.is_empty() => {
-            proof.notes.push("no scan has ended yet, so there is nothing to prove".to_owned());
+            proof.notes.push("no scan has ended yet, so there is nothing to check".to_owned());
             return Ok(None);
         }
         Ok(None) => "it is gone, but the lake holds partitions".to_owned(),
@@ -158,7 +158,7 @@ async fn check_partitions(
     }
     if old > 0 {
         proof.notes.push(format!(
-            "an earlier version of all-docs wrote {old} partitions; all-docs rebuild makes them again without a request"
+            "an earlier version of all-docs wrote {old} partitions; all-docs rebuild rebuilds them without a request"
         ));
     }
     if unsettled > 0 {

@@ -30,9 +30,9 @@ impl Others {
     pub(super) fn into_notes(self) -> Vec<String> {
         let count = self.found.len();
         let note = |(path, files): (String, u64)| match files {
-            0 => format!("{path} is nothing of the lake's, and is left alone"),
-            1 => format!("the folder {path} is nothing of the lake's, and is left alone (1 file)"),
-            _ => format!("the folder {path} is nothing of the lake's, and is left alone ({files} files)"),
+            0 => format!("{path} is not part of the lake, and is left alone"),
+            1 => format!("the folder {path} is not part of the lake, and is left alone (1 file)"),
+            _ => format!("the folder {path} is not part of the lake, and is left alone ({files} files)"),
         };
         let mut notes: Vec<String> = self.found.into_iter().take(SHOWN).map(note).collect();
         if count > SHOWN {
@@ -53,8 +53,8 @@ mod tests {
             others.add(path, &path["npm/".len()..]);
         }
         let expected = [
-            "the folder npm/mine is nothing of the lake's, and is left alone (2 files)",
-            "npm/notes.txt is nothing of the lake's, and is left alone",
+            "the folder npm/mine is not part of the lake, and is left alone (2 files)",
+            "npm/notes.txt is not part of the lake, and is left alone",
         ];
         assert_eq!(others.into_notes(), expected);
         let mut crowd = Others::default();

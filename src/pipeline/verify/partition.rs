@@ -61,7 +61,7 @@ pub(super) fn check(work: &Work) -> Result<Checked> {
     let mut found = Vec::new();
     let manifest_path = layout.manifest(partition);
     if work.manifest.partition != *partition {
-        let reason = format!("it is the manifest of {}, and lies in the place of {partition}", work.manifest.partition);
+        let reason = format!("it is the manifest of {}, but in the place of {partition}", work.manifest.partition);
         found.push((manifest_path.clone(), Fault::Manifest, reason));
     }
     let mut tables = Vec::new();

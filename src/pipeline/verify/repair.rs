@@ -176,7 +176,7 @@ async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Res
         let names = names_held(&task_store, &task_layout, &task_partition);
         Ok((names, wanted_form(&task_store, &task_layout, &task_partition)))
     };
-    let (names, representation) = blocking("reading what is sound in a partition", read).await?;
+    let (names, representation) = blocking("reading the intact data of a partition", read).await?;
     let documents_saved = match &manifest {
         Some(manifest) => restage(store, layout, manifest, representation).await?,
         None => 0,

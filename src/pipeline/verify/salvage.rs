@@ -83,7 +83,7 @@ pub(super) async fn restage(
         staging.flush().await?;
         Ok(documents_saved)
     };
-    let ((), documents_saved) = futures::try_join!(blocking("reading what is sound in a partition", read), write)?;
+    let ((), documents_saved) = futures::try_join!(blocking("reading the intact data of a partition", read), write)?;
     Ok(documents_saved)
 }
 

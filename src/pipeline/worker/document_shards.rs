@@ -261,7 +261,7 @@ impl<'a> DocumentShards<'a> {
         let gone = || {
             let manifest = self.job.layout.manifest(self.job.partition());
             Error::lake(format!("the document of {name} is gone from its shard"))
-                .hint(format!("delete {manifest}: the next ingest makes the partition again"))
+                .hint(format!("delete {manifest}: the next ingest rebuilds the partition"))
         };
         if self.held_documents.is_none() {
             // This is not the file that is merged: two readers of one open file would move each other's position.

@@ -89,7 +89,7 @@ impl Previous<'_> {
         match self.store.blocking().open(&path)? {
             Some(file) => Ok(Some(file)),
             None => Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(format!(
-                "delete {}: the next ingest makes the partition again",
+                "delete {}: the next ingest rebuilds the partition",
                 self.layout.manifest(self.partition)
             ))),
         }

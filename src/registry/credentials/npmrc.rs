@@ -50,7 +50,7 @@ pub(super) fn read<'a>(
         match secret {
             Some(secret) => credentials.insert(prefix, secret),
             None => {
-                credentials.notes.push(format!("what is given for {}{} makes no credentials", prefix.host, prefix.path))
+                credentials.notes.push(format!("the lines for {}{} make no credentials", prefix.host, prefix.path))
             }
         }
     }
@@ -61,7 +61,7 @@ fn take(key: &str, value: String, prefixes: &mut BTreeMap<UrlPrefix, Fields>, cr
     if matches!(key, "_auth" | "_authToken" | "_password") {
         credentials
             .notes
-            .push(format!("{key}: not used, for it does not say which host it is for; write //host/:{key}="));
+            .push(format!("{key}: not used, because it names no host; write //host/:{key}="));
         return;
     }
     let Some((prefix, field)) = key.strip_prefix("//").and_then(|rest| rest.rsplit_once(':')) else { return };

@@ -114,7 +114,7 @@ fn killed_runs_never_send_more_than_the_budget() {
     }
     let output = run(&env, &["ingest", "--origin", "ORIGIN", "--monthly-budget", "100"]);
     assert_eq!(exit_code(&output), Some(5), "{}", stderr(&output));
-    assert!(stderr(&output).contains("remained to be asked for"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("remained to be requested"), "{}", stderr(&output));
     assert_eq!(counted(&env), BUDGET);
     assert!(seen(&env) <= BUDGET && seen(&env) > BUDGET / 2, "{} seen", seen(&env));
 }

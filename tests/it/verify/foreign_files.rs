@@ -93,10 +93,10 @@ fn a_harmless_foreign_file_is_reported_and_not_changed() {
     for path in
         ["notes.txt is", "docs/notes.txt is", "docs/_SUCCESS is", "manifest/notes.txt is", "staging/notes.txt is"]
     {
-        assert!(told.contains(&format!("note: {name}/{path} nothing of the lake's")), "{path}: {told}");
+        assert!(told.contains(&format!("note: {name}/{path} not part of the lake")), "{path}: {told}");
     }
     for folder in [format!("{name}/mine"), "someone".to_owned()] {
-        assert!(told.contains(&format!("note: the folder {folder} is nothing of the lake's")), "{folder}: {told}");
+        assert!(told.contains(&format!("note: the folder {folder} is not part of the lake")), "{folder}: {told}");
     }
     assert!(told.contains("note: README.md is") && told.contains("(2 files)") && !told.contains("queries"), "{told}");
 

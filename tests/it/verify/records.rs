@@ -108,7 +108,7 @@ fn lake_metadata_is_restored_without_arguments_if_the_folders_imply_it() {
                 let entry = page["origins"][&name].take();
                 page["origins"] = json!({ "at_127^": entry });
             },
-            "none can be called so",
+            "which is not a valid name",
         ),
         (
             "a name that is another's",
@@ -118,7 +118,7 @@ fn lake_metadata_is_restored_without_arguments_if_the_folders_imply_it() {
             },
             "which has a folder",
         ),
-        ("a default that is none", &|page| page["default_origin"] = json!("other"), "\"other\", is none that it holds"),
+        ("a default that is none", &|page| page["default_origin"] = json!("other"), "\"other\", is not one of its origins"),
     ];
     for (what, damage, expected) in changes {
         let page = sound.lake_file("all-docs.json");

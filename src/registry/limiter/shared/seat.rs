@@ -166,7 +166,7 @@ pub fn runtime_folder(parent: &Path) -> io::Result<PathBuf> {
     make_private_folder(&folder)?;
     let metadata = fs::symlink_metadata(&folder)?;
     if !metadata.is_dir() || metadata.uid() != user || metadata.mode() & 0o077 != 0 {
-        let why = format!("{} is not a folder of this user's alone (mode 0700)", folder.display());
+        let why = format!("{} is not a private folder of this user (mode 0700)", folder.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     Ok(folder)
