@@ -77,7 +77,7 @@ pub(super) fn disbelief_in_gone(gone: u64, answered: u64, in_a_row: u64) -> Opti
     }
     let what = format!("the registry says that {gone} of {answered} documents that the lake holds are gone");
     Some(Error::new(ErrorKind::Network, format!("{what}, which is implausible")).hint(
-        "the lake is unchanged; run the same command again later, or with --accept-removals if they are gone",
+        "the lake keeps its documents; run the same command again later, or with --accept-removals if they are gone",
     ))
 }
 

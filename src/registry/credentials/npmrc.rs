@@ -49,9 +49,7 @@ pub(super) fn read<'a>(
         };
         match secret {
             Some(secret) => credentials.insert(prefix, secret),
-            None => {
-                credentials.notes.push(format!("the lines for {}{} make no credentials", prefix.host, prefix.path))
-            }
+            None => credentials.notes.push(format!("the lines for {}{} make no credentials", prefix.host, prefix.path)),
         }
     }
     credentials
@@ -59,9 +57,7 @@ pub(super) fn read<'a>(
 
 fn take(key: &str, value: String, prefixes: &mut BTreeMap<UrlPrefix, Fields>, credentials: &mut Credentials) {
     if matches!(key, "_auth" | "_authToken" | "_password") {
-        credentials
-            .notes
-            .push(format!("{key}: not used, because it names no host; write //host/:{key}="));
+        credentials.notes.push(format!("{key}: not used, because it names no host; write //host/:{key}="));
         return;
     }
     let Some((prefix, field)) = key.strip_prefix("//").and_then(|rest| rest.rsplit_once(':')) else { return };

@@ -118,7 +118,11 @@ fn lake_metadata_is_restored_without_arguments_if_the_folders_imply_it() {
             },
             "which has a folder",
         ),
-        ("a default that is none", &|page| page["default_origin"] = json!("other"), "\"other\", is not one of its origins"),
+        (
+            "a default that is none",
+            &|page| page["default_origin"] = json!("other"),
+            "\"other\", is not one of its origins",
+        ),
     ];
     for (what, damage, expected) in changes {
         let page = sound.lake_file("all-docs.json");
