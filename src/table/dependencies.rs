@@ -30,15 +30,15 @@ columns! {
     /// Rows of the `dependencies` table.
     pub(super) struct DependenciesTable of Dependencies {
         name: TextColumn = required("The package's name."),
-        version: TextColumn = required("The version that depends.").without_statistics(),
+        version: TextColumn = required("The dependent version.").without_statistics(),
         is_latest: BooleanColumn = required("Whether `dist-tags.latest` points to that version."),
         kind: TextColumn = required(
             "prod, dev, peer, optional or bundled; the rows of a version are in this order."
         ).without_statistics(),
-        dependency: TextColumn = required("What it depends on, as the version's document names it.")
+        dependency: TextColumn = required("The package that it depends on, as the version's document names it.")
             .without_statistics().filtered(),
         requirement: TextColumn = optional(
-            "The range, URL, tag or alias that is asked for; null for bundled ones, which name none."
+            "The requested range, URL, tag or alias; null for bundled ones, which name none."
         ).without_statistics(),
         optional: BooleanColumn = optional(
             "Of a peer dependency, whether `peerDependenciesMeta` calls it optional; else null."

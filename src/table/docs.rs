@@ -12,7 +12,7 @@ columns! {
     pub struct DocsBuilder of Docs {
         name: TextColumn = required("The package's name.").unique().encoded_as(ColumnEncoding::SharedPrefixes),
         rev: TextColumn = required("The revision that the registry announced for it.").unique().without_statistics(),
-        rev_generation: NumberColumn = optional("The number before the dash of `rev`: how often it was edited."),
+        rev_generation: NumberColumn = optional("The number before the dash of `rev`: the number of edits."),
     }
 }
 

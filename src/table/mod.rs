@@ -48,16 +48,16 @@ tables! {
         Packuments = packuments::PackumentsTable, "a document as served";
         Packages = packages::PackagesTable, "a package";
         Versions = versions::VersionsTable, "a published version";
-        Dependencies = dependencies::DependenciesTable, "one edge from a version to what it depends on";
+        Dependencies = dependencies::DependenciesTable, "one edge from a version to a package that it depends on";
         DistTags = dist_tags::DistTagsTable, "a dist-tag";
         Maintainers = maintainers::MaintainersTable, "a maintainer of a package";
         Contributors = contributors::ContributorsTable, "a contributor of a package";
         Scripts = scripts::ScriptsTable, "a script of a version";
         Stars = stars::StarsTable, "a star that a user gave";
-        Unpublished = unpublished::UnpublishedTable, "a version that time remembers and versions does not";
+        Unpublished = unpublished::UnpublishedTable, "a version that `time` names and `versions` does not";
     }
     quirks { Quirks = quirks::QuirksTable, "a value that did not fit its column" }
-    answers { Outcomes = outcomes::OutcomesBuilder, "what became of the last request for a name" }
+    answers { Outcomes = outcomes::OutcomesBuilder, "the outcome of the last request for a name" }
 }
 
 impl TableKind {

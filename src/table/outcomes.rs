@@ -41,13 +41,13 @@ columns! {
         outcome: TextColumn = required(
             "present, tombstone, not_found, blocked, oversize, malformed, stale or failed."
         ),
-        http_status: SmallNumberColumn = optional("The status of the last answer, if there was one."),
-        rev: TextColumn = optional("The revision that was announced when the document was asked for.").unique(),
+        http_status: SmallNumberColumn = optional("The status of the last response, if there was one."),
+        rev: TextColumn = optional("The announced revision when the document was requested.").unique(),
         etag: TextColumn = optional("The ETag header of the document, as sent.").unique(),
         last_modified: TextColumn = optional("The Last-Modified header of the document, as sent."),
-        attempts: SmallNumberColumn = required("How many requests it took.").in_unit("requests"),
-        fetched_at: TimeColumn = optional("When the answer had come.").unique(),
-        detail: TextColumn = optional("Why it is no plain document, in words."),
+        attempts: SmallNumberColumn = required("The number of requests.").in_unit("requests"),
+        fetched_at: TimeColumn = optional("The time when the response was complete.").unique(),
+        detail: TextColumn = optional("The reason why it is not an ordinary document, in words."),
     }
 }
 

@@ -35,7 +35,7 @@ columns! {
     /// Rows of the `packages` table.
     pub(super) struct PackagesTable of Packages {
         name: TextColumn = required("The package's name.").unique(),
-        scope: TextColumn = optional("What stands between `@` and `/` of the name."),
+        scope: TextColumn = optional("The part of the name between `@` and `/`."),
         rev: TextColumn = required("The document's `_rev`; the announced one if it has none.")
             .unique().without_statistics(),
         latest: TextColumn = optional("The version that the tag `latest` points to, which need not exist."),
@@ -47,19 +47,19 @@ columns! {
         repository_url: TextColumn = optional(
             "The address of its repository, or a short form of it, as published."
         ).unique(),
-        repository_directory: TextColumn = optional("Where in the repository it lies."),
+        repository_directory: TextColumn = optional("Its directory in the repository."),
         bugs_url: TextColumn = optional("The address of its bug tracker.").unique(),
         author_name: TextColumn = optional("The author's name."),
         author_email: TextColumn = optional("The author's e-mail address."),
         author_url: TextColumn = optional("The author's own page."),
         keywords: TextListColumn = optional("Its keywords."),
-        readme_filename: TextColumn = optional("The file that its readme came from."),
+        readme_filename: TextColumn = optional("The file of its readme."),
         created_at: TimeColumn = optional("When the document was made."),
-        modified_at: TimeColumn = optional("When the document was last changed, be it by an owner or a tag."),
+        modified_at: TimeColumn = optional("When the document was last changed, including its owners and tags."),
         unpublished_at: TimeColumn = optional("When the package was unpublished as a whole."),
         version_count: NumberColumn = required("Its rows in `versions`.").in_unit("versions"),
         maintainer_count: NumberColumn = optional("Its rows in `maintainers`; null if abbreviated.").in_unit("users"),
-        star_count: NumberColumn = optional("The stars that hold; null if abbreviated.").in_unit("users"),
+        star_count: NumberColumn = optional("The number of its stars; null if abbreviated.").in_unit("users"),
         deprecated: TextColumn = optional("The deprecation message of `latest`; see `versions.deprecated`."),
         has_install_script: BooleanColumn = optional("Whether `latest` runs a script when it is installed."),
         security_holding: BooleanColumn = optional(

@@ -11,9 +11,9 @@ columns! {
     /// Rows of the `quirks` table.
     pub(super) struct QuirksTable of Quirks {
         name: TextColumn = required("The package's name."),
-        version: TextColumn = optional("The version that the value stands in; null if it stands beside them."),
-        field: TextColumn = optional("The member that the value stands in, as a path: `dist.tarball`."),
-        code: TextColumn = required("What was wrong with it."),
+        version: TextColumn = optional("The version that has the value; null if it is outside of the versions."),
+        field: TextColumn = optional("The member that has the value, as a path: `dist.tarball`."),
+        code: TextColumn = required("The kind of its fault."),
         sample: TextColumn = optional("The first 200 bytes of the value as JSON.").unique().without_statistics(),
     }
 }

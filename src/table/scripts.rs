@@ -23,7 +23,7 @@ columns! {
         version: TextColumn = required("The version that has the script.").without_statistics(),
         is_latest: BooleanColumn = required("Whether `dist-tags.latest` points to that version."),
         script: TextColumn = required("The script's name.").without_statistics(),
-        command: TextColumn = optional("What it runs; null if that is not text.").without_statistics(),
+        command: TextColumn = optional("The command that it runs; null if that is not text.").without_statistics(),
     }
     with {
         /// The scripts of the last version.

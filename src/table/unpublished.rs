@@ -16,7 +16,7 @@ columns! {
              those that only `time.unpublished.versions` lists; that it was one event, \
              `packages.unpublished_at` says."
         ),
-        published_at: TimeColumn = optional("When it had been published.").unique(),
+        published_at: TimeColumn = optional("When it was published.").unique(),
     }
 }
 

@@ -26,8 +26,8 @@ columns! {
         ),
         minor: NumberColumn = optional("The second number."),
         patch: NumberColumn = optional("The third number."),
-        prerelease: TextColumn = optional("What stands behind `-`."),
-        build: TextColumn = optional("What stands behind `+`."),
+        prerelease: TextColumn = optional("The part after `-`."),
+        build: TextColumn = optional("The part after `+`."),
         published_at: TimeColumn = optional("When it was published.")
             .unique().encoded_as(ColumnEncoding::PackedDifferences),
         published_by: TextColumn = optional("The user who published it."),
@@ -39,7 +39,7 @@ columns! {
         deprecated: TextColumn = optional(
             "The deprecation message, empty if there is none; null if not deprecated."
         ),
-        description: TextColumn = optional("What it says it is.").without_statistics(),
+        description: TextColumn = optional("Its own description.").without_statistics(),
         funding_url: TextColumn = optional("The first address of `funding`."),
         main: TextColumn = optional("The file that `require` loads.").without_statistics(),
         exports: BooleanColumn = optional(
@@ -48,15 +48,15 @@ columns! {
         module_type: TextColumn = optional("`type`: module or commonjs."),
         types: TextColumn = optional("`types`, else `typings`: the file of its type declarations."),
         has_install_script: BooleanColumn = optional("Whether it runs a script when it is installed."),
-        has_shrinkwrap: BooleanColumn = optional("Whether it brings a lock file."),
+        has_shrinkwrap: BooleanColumn = optional("Whether it contains a lock file."),
         dependency_count: NumberColumn = optional("Its rows of kind prod in `dependencies`.").in_unit("dependencies"),
-        engines_node: TextColumn = optional("The range of node that it asks for.").without_statistics(),
-        engines_npm: TextColumn = optional("The range of npm that it asks for."),
+        engines_node: TextColumn = optional("The range of node that it requires.").without_statistics(),
+        engines_npm: TextColumn = optional("The range of npm that it requires."),
         os: TextListColumn = optional("The operating systems that it is for."),
         cpu: TextListColumn = optional("The processors that it is for."),
         libc: TextListColumn = optional("The C libraries that it is for."),
         bin: CommandListColumn = optional("Its commands and their files."),
-        tarball_url: TextColumn = optional("Where its archive is.").unique().without_statistics(),
+        tarball_url: TextColumn = optional("The address of its archive.").unique().without_statistics(),
         shasum: TextColumn = optional("The archive's SHA-1, in hex.").unique().without_statistics(),
         integrity: TextColumn = optional("The archive's digest, as subresource integrity.")
             .unique().without_statistics(),
@@ -64,7 +64,7 @@ columns! {
         unpacked_size_bytes: NumberColumn = optional("The size of those files.").in_unit("bytes").unique(),
         signature_keyids: TextListColumn = optional("The keys that the registry signed it with."),
         provenance_predicate_type: TextColumn = optional("The kind of its provenance statement, if it has one."),
-        attestations_url: TextColumn = optional("Where its attestations are.").unique(),
+        attestations_url: TextColumn = optional("The address of its attestations.").unique(),
         git_head: TextColumn = optional("The commit that it was published from.").unique().without_statistics(),
         npm_version: TextColumn = optional("The npm that published it.").without_statistics(),
         node_version: TextColumn = optional("The node that published it.").without_statistics(),
