@@ -1,9 +1,9 @@
-//! Our encoders beside the Parquet library's: the same batches through [`ShardWriter`] and through `ArrowWriter` with the
-//! same properties (statistics, pages, dictionaries, filters), in turns, in one process and on one thread.
+//! Compares our encoders with the Parquet library's: the same batches through [`ShardWriter`] and through `ArrowWriter`
+//! with the same properties (statistics, pages, dictionaries, filters), in turns, in one process and on one thread.
 //!
 //! `ALL_DOCS_CORPUS=packuments.ndjson taskset -c 1 cargo bench --no-default-features --bench encoders`. A row group of
-//! the library's ends with as many rows or bytes as one of ours has in the mean. The library takes neither our parameters
-//! of zstd (it compresses at level 1) nor lists of dictionaries: those are made plain before the clock starts.
+//! the library ends with the mean number of rows or bytes of ours. The library supports neither our parameters of zstd
+//! (it compresses at level 1) nor lists of dictionaries: those are made plain before the clock starts.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
@@ -21,14 +21,14 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use support::{corpus, process};
 
-/// Rows are written on at this size, as the pipeline does.
+/// Rows are passed to the writers at this size, as in the pipeline.
 const BUFFERED_BYTES: usize = 8 << 20;
-/// Raw documents are written on at this size, as the pipeline does.
+/// Raw documents are passed to the writers at this size, as in the pipeline.
 const RAW_BYTES: usize = 256 << 10;
 /// Documents in a partition.
 const PARTITION_DOCUMENTS: usize = 10_000;
 
-/// What the encoding of a table took, and what came out.
+/// The time that the encoding of a table took, and its result.
 #[derive(Default)]
 struct Taken {
     ours_ns: u64,
@@ -99,7 +99,7 @@ fn print(what: &str, taken: &Taken) {
     );
 }
 
-/// The library takes dictionaries of texts, but no lists of them.
+/// The library accepts dictionaries of texts, but no lists of them.
 fn without_lists_of_dictionaries(batch: &RecordBatch, schema: &Schema) -> RecordBatch {
     let is_list = |array: &ArrayRef| matches!(array.data_type(), DataType::List(_));
     let columns = batch.columns().iter().zip(schema.fields());

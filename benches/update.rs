@@ -1,8 +1,9 @@
-//! What an update costs: a lake is made over loopback, then 24 documents in 5 of 6 partitions change, several times others.
+//! The cost of an update: makes a lake over loopback, then changes 24 documents in 5 of 6 partitions, several times
+//! different ones.
 //!
-//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --bench update`. The server runs in this process and
-//! counts; its documents are compressed before the clock starts. Before the update an ingest of what did not change is
-//! measured: the scan and what an update costs whatever changed.
+//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --bench update`. The server runs in this
+//! process, and its time is included; its documents are compressed before the clock starts. Before the update the bench
+//! measures an ingest without changes: the scan and the fixed cost of an update.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 const PARTITIONS: usize = 6;
 /// Documents that change, none of them in the last partition.
 const CHANGED: usize = 24;
-/// How often.
+/// The number of updates.
 const UPDATES: usize = 4;
 
 fn main() {

@@ -1,8 +1,8 @@
 //! all-docs turns the npm registry into columns. It streams `_all_docs` rows and packuments over HTTP into Arrow
 //! batches, writes them as Parquet shards, one per table and partition of the name space, and queries them in SQL.
 //!
-//! The modules below stand in layers, and their order is binding: a module uses only modules listed above it; adapters
-//! do not use adapters, stages do not use stages. `tests/it/layering.rs` reads this list and enforces it.
+//! The modules below form layers, and their order is binding: a module uses only modules listed above it; adapters do
+//! not use adapters, stages do not use stages. `tests/it/layering.rs` reads this list and enforces it.
 
 // core: no I/O, no async, no threads; compiles alone
 pub mod error;
