@@ -1,5 +1,5 @@
 //! Sets jemalloc as the allocator. Decoding allocates and frees blocks of all sizes on many threads, and jemalloc keeps
-//! that memory closest to what is in use (`benches/runs/2026-11-22-allocators.md`).
+//! memory closest to the amount in use (`benches/runs/2026-11-22-allocators.md`).
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

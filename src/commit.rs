@@ -1,9 +1,9 @@
 //! Commit: moves a partition's staged shards to their places, then writes its manifest.
 //!
-//! The order makes a commit safe. First the new shards are durable in staging; then the *intent*, the manifest to be,
-//! is durable there too; then each shard is moved to its place by one atomic put; then the manifest is written; then
-//! staging is removed. A process that dies before the intent has changed no table. A commit that dies after it is
-//! rolled forward by [`recover`], without a request to the registry. Not here: the contents of the shards.
+//! The order makes a commit safe. First the new shards are durable in staging; then the *intent*, which holds the new
+//! manifest, is durable there too; then each shard is moved into place by one atomic put; then the manifest is written;
+//! then staging is removed. A process that dies before the intent has changed no table. If it dies after the intent,
+//! [`recover`] rolls the commit forward, without a request to the registry. Not here: the contents of the shards.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest, m
     roll_forward(store, layout, &intent).await.doing(doing)
 }
 
-/// Finishes every commit of an origin that a dead process left half done. Returns how many there were.
+/// Finishes every interrupted commit of an origin. Returns their number.
 pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> {
     let mut recovered = 0;
     for path in store.list(&layout.staging()).await? {
@@ -43,7 +43,7 @@ pub async fn settle(store: &Store, layout: &OriginLayout, partition: &Partition)
     recover(store, layout, partition).await
 }
 
-/// Finishes the commit of a partition that a dead process left half done. Returns whether there was one.
+/// Finishes the interrupted commit of a partition. Returns whether there was one.
 pub async fn recover(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
     let intent: Option<CommitIntent> = store.read_record(&layout.commit_intent(partition)).await?;
     let Some(intent) = intent else { return Ok(false) };
@@ -65,7 +65,7 @@ async fn roll_forward(store: &Store, layout: &OriginLayout, intent: &CommitInten
 }
 
 /// Removes everything that a commit has moved or no longer needs. Staged answers stay: the commit may have been about
-/// other names, and the code that asked for the answers removes them.
+/// other names, and the code that requested the answers removes them.
 async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
     let folder = layout.partition_staging(partition);
     let staged = store.list(&folder).await?;
@@ -124,7 +124,7 @@ mod tests {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
         store.put(&layout.shard(TableKind::Versions, &Partition::ALL), "old").await.unwrap();
         store.put(&layout.staged_shard(TableKind::Docs, &Partition::ALL), "new").await.unwrap();
-        // A process that died while it built left this one; nothing vouches for it.
+        // A process that died during a build left this shard; its bytes cannot be checked.
         store.put(&layout.staged_shard(TableKind::Versions, &Partition::ALL), "half").await.unwrap();
         let manifest = manifest(&[TableKind::Docs, TableKind::Versions]);
         commit(&store, &layout, &manifest, &[TableKind::Docs]).await.unwrap();
@@ -161,7 +161,7 @@ mod tests {
                     store.promote(&staged, &layout.shard(table, &Partition::ALL)).await.unwrap();
                 }
             }
-            // Format 1 had the manifest alone for an intent.
+            // In format 1 an intent was only the manifest.
             let (manifest, path) = (manifest(&tables), layout.commit_intent(&Partition::ALL));
             let moved = Some(tables.map(|table| table.as_str().to_owned()).to_vec());
             match moved_before_death % 2 {

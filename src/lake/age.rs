@@ -84,7 +84,7 @@ impl OriginAge {
 /// Reads the lake metadata, a partition set, a manifest and a commit intent, even if the rest of the record is unknown.
 pub fn newer_than_known(record: &[u8]) -> Option<String> {
     let record: Value = serde_json::from_slice(record).ok()?;
-    // The intent of a commit holds the manifest to be.
+    // The intent of a commit contains the new manifest.
     let record = record.get("manifest").unwrap_or(&record);
     let format = record.get("format_version").and_then(Value::as_u64).unwrap_or_default();
     if format > u64::from(FORMAT_VERSION) {

@@ -1,8 +1,9 @@
-//! Equal shares: how many parts a number of rows is cut into, and before which rows the cuts lie. Pure arithmetic.
+//! Equal shares: the number of parts that rows are divided into, and the rows before which the cuts are. Pure
+//! arithmetic.
 
 use std::num::NonZeroU64;
 
-/// How finely rows are cut.
+/// The wanted division of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartSize {
     /// Into this many parts.

@@ -25,7 +25,7 @@ pub struct LakeInfo {
 }
 
 impl LakeInfo {
-    /// Makes the metadata of a lake that holds nothing yet.
+    /// Makes the metadata of an empty lake.
     pub fn new(default_origin: &str) -> LakeInfo {
         let mut info = LakeInfo {
             format_version: FORMAT_VERSION,

@@ -12,7 +12,7 @@ use super::{PartitionSet, Pivots};
 use crate::error::{Error, Result};
 use crate::version::FORMAT_VERSION;
 
-/// The default number of rows of a partition: a table is then some 450 files for the whole registry, and one
+/// The default number of rows per partition: a table then has some 450 files for the whole registry, and one
 /// partition's documents are refreshed in minutes.
 pub const DEFAULT_ROWS_PER_PARTITION: NonZeroU64 = NonZeroU64::new(10_000).unwrap();
 
@@ -97,7 +97,7 @@ impl Derivation {
     /// Returns the set.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Internal`] if other names came than were counted.
+    /// [`crate::error::ErrorKind::Internal`] if the names differ from the counted ones.
     pub fn finish(mut self) -> Result<PartitionSet> {
         while let Some(Cut::Pivot(pivot)) = self.cuts.get(self.boundaries.len()) {
             self.boundaries.push(pivot.clone());
@@ -150,8 +150,8 @@ fn plan_cuts(pivots: &[String], rows_by_range: &[u64], row_count: u64, rows_per_
         .collect()
 }
 
-/// Returns each rank at which a pivot lies, ascending, with that pivot. Empty ranges put several at one rank: then the
-/// shortest counts, then the least.
+/// Returns the rank of each pivot, ascending, with that pivot. Empty ranges give several pivots the same rank: then the
+/// shortest is used, or of equally short ones the least.
 fn known_ranks<'pivots>(pivots: &'pivots [String], rows_by_range: &[u64]) -> Vec<(u64, &'pivots str)> {
     let mut known: Vec<(u64, &str)> = Vec::new();
     let mut rank = 0;

@@ -1,4 +1,4 @@
-//! Layout: every path of the lake, relative to its root, with `/` between parts. No other file spells one.
+//! Layout: every path of the lake, relative to its root, with `/` between parts. No other file contains one.
 
 use super::Partition;
 use crate::table::TableKind;
@@ -224,17 +224,17 @@ impl OriginLayout {
         format!("{}/staging/run-{run}.json", self.origin)
     }
 
-    /// Returns the run whose status lies at a path, by [`OriginLayout::run_status`].
+    /// Returns the run whose status is at a path, by [`OriginLayout::run_status`].
     pub fn parse_run_status<'a>(&self, path: &'a str) -> Option<&'a str> {
         self.run_file(path)?.strip_prefix("run-")?.strip_suffix(".json")
     }
 
-    /// Returns the run whose rows lie at a path, by [`OriginLayout::scan_spool`].
+    /// Returns the run whose rows are at a path, by [`OriginLayout::scan_spool`].
     pub fn parse_scan_spool<'a>(&self, path: &'a str) -> Option<&'a str> {
         self.run_file(path)?.strip_prefix("scan-")?.strip_suffix(".parquet")
     }
 
-    /// Returns the name of a file that lies directly in staging.
+    /// Returns the name of a file directly in staging.
     fn run_file<'a>(&self, path: &'a str) -> Option<&'a str> {
         let file = path.strip_prefix(self.origin.as_str())?.strip_prefix("/staging/")?;
         (!file.contains('/')).then_some(file)

@@ -1,4 +1,4 @@
-//! A lock of a partition or of a whole origin, as stored in the lake: its holder, its begin, and its expiry.
+//! A lock of a partition or of a whole origin, as stored in the lake: its holder, its start, and its expiry.
 //!
 //! Pure data. The pipeline's lease takes, renews and releases it.
 
@@ -17,8 +17,8 @@ pub struct LockRecord {
     pub host: String,
     /// The id of the process on that machine.
     pub process_id: u32,
-    /// Identifies the process beside its id, as far as the system tells. Only a process of the same system may judge by
-    /// the id whether the holder is alive.
+    /// Identifies the process beside its id, if the system provides it. Only a process of the same system may use the
+    /// id to decide whether the holder is alive.
     #[serde(rename = "process_place")]
     pub process_identity: Option<ProcessIdentity>,
     /// The time at which it began, in seconds since 1970.

@@ -22,7 +22,7 @@ pub struct Manifest {
     pub shards: BTreeMap<String, ShardMeta>,
     /// How many names have each outcome.
     pub outcomes: BTreeMap<String, u64>,
-    /// The time at which the listing began whose rows `docs` holds, in microseconds since 1970. `None` if it is not
+    /// The time at which the listing of the rows in `docs` began, in microseconds since 1970. `None` if it is not
     /// known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at_us: Option<i64>,
@@ -39,7 +39,7 @@ impl Manifest {
     }
 }
 
-/// A commit in progress: the manifest to be, and the tables whose staged shards are moved to their places.
+/// A commit in progress: the new manifest, and the tables whose staged shards are moved into place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitIntent {
     /// The manifest that will be true once every staged shard is in its place.

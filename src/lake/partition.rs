@@ -1,4 +1,4 @@
-//! A partition: a half-open range of names that is stored by itself; and the ordered set of partitions that covers all
+//! A partition: a half-open range of names that is stored separately; and the ordered set of partitions that covers all
 //! names.
 
 use std::fmt::Write as _;
@@ -24,12 +24,12 @@ impl Partition {
     /// The partition of all names.
     pub const ALL: Partition = Partition { start: None, end: None };
 
-    /// Returns whether `name` lies in it.
+    /// Returns whether `name` is in it.
     pub fn contains(&self, name: &str) -> bool {
         self.start.as_deref().is_none_or(|start| start <= name) && self.is_below_end(name)
     }
 
-    /// Returns whether `name` lies below its end.
+    /// Returns whether `name` is below its end.
     pub fn is_below_end(&self, name: &str) -> bool {
         self.end.as_deref().is_none_or(|end| name < end)
     }
@@ -115,12 +115,12 @@ fn short_end(end: Option<&str>, open: &str) -> String {
 pub struct PartitionSet {
     /// [`crate::version::FORMAT_VERSION`] when it was written.
     pub format_version: u32,
-    /// How many rows a partition was meant to have when the set was derived; `None` for ranges taken as they were.
+    /// The wanted number of rows per partition when the set was derived; `None` for ranges that were kept as they were.
     pub rows_per_partition: Option<u64>,
     /// The pivots from which the set was derived.
     pub pivots: Vec<String>,
-    /// The inner boundaries, strictly ascending by bytes. A file in which they are not is refused: names would be
-    /// looked up where they are not stored.
+    /// The inner boundaries, strictly ascending by bytes. A file with boundaries in another order is refused: look-ups
+    /// would search names in the wrong partition.
     #[serde(deserialize_with = "ascending")]
     pub boundaries: Vec<String>,
 }
@@ -150,7 +150,7 @@ impl PartitionSet {
         (0..self.count()).map(|index| self.get(index))
     }
 
-    /// Returns the index of the partition that `name` lies in.
+    /// Returns the index of the partition of `name`.
     pub fn index_of(&self, name: &str) -> usize {
         self.boundaries.partition_point(|boundary| boundary.as_str() <= name)
     }

@@ -42,7 +42,7 @@ pub struct Document {
     pub validators: Validators,
 }
 
-/// The three things that a registry can say about a name. Refusals and faults are errors, not answers.
+/// The three possible answers of a registry for a name. Refusals and faults are errors, not answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer<T> {
     /// The document.

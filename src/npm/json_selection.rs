@@ -7,7 +7,7 @@
 use super::json::{Cursor, JsonError, Kind, RawString};
 use crate::error::{Error, Result};
 
-/// One selected value: a path into a document, what is done with the value there, and its label.
+/// One selected value: a path into a document, an operation on the value there, and a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonSelection {
     label: String,

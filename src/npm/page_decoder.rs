@@ -194,8 +194,8 @@ impl<P: RowsPage> RowsDecoder<P> {
         1
     }
 
-    /// Each of the next three takes one element off the beginning of `rest`. Returns its length, or 0 if its end has
-    /// not arrived.
+    /// Takes one element off the beginning of `rest`, as do the next two functions. Returns its length, or 0 if its end
+    /// has not arrived.
     fn key(&mut self, rest: &[u8]) -> usize {
         let Some(length) = self.element.find(rest) else { return 0 };
         let name = rest.get(1..length - 1).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Quirks: values of a document that did not become their column as they stood. Not here: finding them (`table/`).
+//! Quirks: values of a document that did not become their column unchanged. Not here: finding them (`table/`).
 
 macro_rules! quirk_codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal),+ $(,)?) => {
-        /// The reason why a value did not become its column as it stood. An absent member or a `null` is no quirk.
+        /// The reason why a value did not become its column unchanged. An absent member or a `null` is no quirk.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum QuirkCode {
             $($(#[doc = $doc])+ $variant),+
@@ -58,7 +58,7 @@ quirk_codes! {
     ReadFromOtherMember = "read_from_other_member",
     /// The key came again later in the same object; this value was replaced by the last one.
     DuplicateKey = "duplicate_key",
-    /// The value differs from the key that it stands under, or from the name that was asked for; the key is used.
+    /// The value differs from its key, or from the requested name; the key is used.
     DiffersFromKey = "differs_from_key",
     /// Half of a surrogate pair stood alone; it was read as U+FFFD.
     LoneSurrogate = "lone_surrogate",

@@ -26,7 +26,7 @@ impl Revision {
         &self.0
     }
 
-    /// Returns the number before the dash: how often the document was edited.
+    /// Returns the number before the dash: the number of edits of the document.
     pub fn generation(&self) -> Option<u64> {
         generation(&self.0)
     }

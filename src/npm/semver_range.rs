@@ -208,7 +208,7 @@ impl<'a> Partial<'a> {
         Some(Partial { numbers, prerelease, prefix })
     }
 
-    /// Returns whether an `x` stands before a number. Only `~` and `^` ignore that.
+    /// Returns whether there is an `x` before a number. Only `~` and `^` ignore that.
     fn is_out_of_order(&self) -> bool {
         self.numbers.windows(2).any(|pair| matches!(pair, [None, Some(_)]))
     }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// An opaque cursor of `_changes`, as the registry spelled it: a whole number at npm, a long text at CouchDB. It is
-/// sent back unchanged and never computed with: npm's have gaps and have been renumbered without notice (npm-facts A.1,
+/// An opaque cursor of `_changes` in the registry's own form: an integer at npm, a long text at CouchDB. It is sent
+/// back unchanged and never computed with: npm's have gaps and have been renumbered without notice (npm-facts A.1,
 /// A.3).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Seq(Box<str>);

@@ -56,8 +56,8 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Returns the days from 1970-01-01 in the Gregorian calendar, for years from 0 on. It counts a year from March: the
-/// leap day is its last, and the starts of the months lie on a straight line cut to whole days.
+/// Returns the days from 1970-01-01 in the Gregorian calendar, for years from 0 on. It counts a year from March: then
+/// the leap day is the last day, and the starts of the months are a straight line cut to whole days.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let before_year = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);

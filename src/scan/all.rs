@@ -31,8 +31,8 @@ pub struct ScanOptions {
 }
 
 impl Default for ScanOptions {
-    /// As many rows as npm gives, so the whole registry is some 450 requests; and 8 ranges at once, where npm was seen
-    /// to serve 30 (npm-facts A.6).
+    /// Returns npm's page size, so the whole registry is some 450 requests; and 8 ranges at once, where npm was seen to
+    /// serve 30 (npm-facts A.6).
     fn default() -> Self {
         const EIGHT: NonZeroUsize = NonZeroUsize::new(8).unwrap();
         ScanOptions { page_rows: MAX_PAGE_ROWS, concurrency: EIGHT }
@@ -110,7 +110,7 @@ impl<S> Scan<S> {
         Ok(RangePage { range_index, rows: page.rows, total_rows: page.total_rows, is_last: page.is_last })
     }
 
-    /// Ends every request; no page comes after that.
+    /// Ends every request; no page is returned after that.
     fn stop(&mut self) {
         self.ahead.clear();
         self.ranges = Vec::new().into_iter();
@@ -139,7 +139,7 @@ impl<S: PageSource + Send + Sync + 'static> Stream for Scan<S> {
     }
 }
 
-/// A range that is paged in a task of its own. The task ends when this is dropped.
+/// A range that a separate task pages. The task ends when this is dropped.
 #[derive(Debug)]
 struct RangeTask {
     pages: mpsc::Receiver<Result<ScannedPage>>,
@@ -154,7 +154,7 @@ impl RangeTask {
         let (sender, pages) = mpsc::channel(PAGES_WAITING_PER_RANGE);
         let task = tokio::spawn(async move {
             while let Some(page) = scan.next_page().await.transpose() {
-                // The scan was dropped: nobody listens any more.
+                // The scan was dropped: its receiver is gone.
                 if sender.send(page).await.is_err() {
                     return;
                 }

@@ -25,8 +25,8 @@ pub(super) fn key_between(low: &str, high: Option<&str>, fraction: f64) -> Optio
     None
 }
 
-/// Returns the least key above all names that share a beginning with `low`: the shortest beginning that keeps the key
-/// below `high`. It leaps at once over very many names that begin alike.
+/// Returns the least key above all names that share a prefix with `low`: the shortest prefix that keeps the key below
+/// `high`. It skips many names with the same prefix in one step.
 pub(super) fn key_after_beginning(low: &str, high: Option<&str>) -> Option<String> {
     let common = common_beginning(low, high);
     low[common..].char_indices().find_map(|(at, character)| {
@@ -39,7 +39,7 @@ fn is_below(key: &str, high: Option<&str>) -> bool {
     high.is_none_or(|high| key < high)
 }
 
-/// Returns how many bytes `low` and `high` have in common at their beginning, in whole characters.
+/// Returns the length of the common prefix of `low` and `high`, in bytes of whole characters.
 fn common_beginning(low: &str, high: Option<&str>) -> usize {
     let Some(high) = high else { return 0 };
     let pairs = low.char_indices().zip(high.chars());

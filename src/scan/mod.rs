@@ -2,10 +2,10 @@
 //!
 //! Not here: requesting and decoding a page (`registry`), and the meaning of a new listing (`diff`).
 //!
-//! Two promises. A scan returns once every name that is in the registry from its beginning to its end, whatever comes
-//! and goes beside it. The returned names are strictly ascending by bytes. A row that the server lists out of that
-//! order is put in its place where its page allows. Otherwise it is kept aside and returned at the end
-//! ([`ScanReport::misplaced`]), for the server's order is documented nowhere (npm-facts B).
+//! The module makes two promises. A scan returns every name exactly once that is in the registry from the scan's
+//! beginning to its end, whatever other names change meanwhile. The returned names are strictly ascending by bytes. A
+//! row that the server lists out of that order is put in its place if its page allows it. Otherwise it is kept aside
+//! and returned at the end ([`ScanReport::misplaced`]), because the server's order is not documented (npm-facts B).
 
 mod all;
 mod key_between;
@@ -33,8 +33,8 @@ use crate::npm::{Page, PageQuery};
 
 /// A source of `_all_docs` pages.
 pub trait PageSource {
-    /// Returns one page as the server gives it: rows from `query.start` (inclusive) to below `query.end`, in the
-    /// server's order, `query.limit` at most. The source handles retries, waits and limits; an error is final.
+    /// Returns one page as the server sends it: rows from `query.start` (inclusive) up to `query.end` (exclusive), in
+    /// the server's order, `query.limit` at most. The source handles retries, waits and limits; an error is final.
     fn page(&self, query: &PageQuery) -> impl Future<Output = Result<Page>> + Send;
 }
 

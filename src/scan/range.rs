@@ -13,8 +13,8 @@ use crate::npm::{DocRow, MAX_PAGE_ROWS, PageQuery};
 /// The fewest rows to request in a page: the cursor comes again as the first of them.
 const MIN_PAGE_ROWS: u32 = 2;
 
-/// A server that gives fewer rows than requested gives at least so many: a shorter page is a range's last one. If a
-/// server gave fewer still, its own count of rows would show the missing ones.
+/// A server that returns fewer rows than requested returns at least this many: a shorter page is a range's last one. If
+/// a server returned even fewer, its own count of rows would show the missing ones.
 const LEAST_CAP_ROWS: u64 = 10;
 
 /// One page of a range, after checks.
@@ -40,7 +40,7 @@ pub struct ScannedPage {
 pub(super) struct LongestPage(Arc<AtomicU64>);
 
 impl LongestPage {
-    /// Records a page of so many rows. Returns whether another page had more.
+    /// Records a page with this many rows. Returns whether another page had more.
     fn exceeds(&self, rows: u64) -> bool {
         self.0.fetch_max(rows, Ordering::Relaxed) > rows
     }
@@ -65,8 +65,8 @@ impl<S: PageSource> RangeScan<S> {
         RangeScan { source, longest, sieve: Sieve::new(range), page_rows, cursor: None, is_over: false }
     }
 
-    /// Returns the next page; `None` after the last one or after an error. At least one page comes, and the last one
-    /// says so.
+    /// Returns the next page; `None` after the last one or after an error. There is at least one page, and the last one
+    /// is marked.
     ///
     /// The next page begins at the last id in the *server's* order. Its first row is dropped only if it is that id: the
     /// package may have been deleted meanwhile. The range ends with a page that has fewer rows than requested and than

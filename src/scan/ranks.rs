@@ -21,12 +21,13 @@ use crate::npm::{MAX_PAGE_ROWS, Page, PageQuery};
 const FIRST_PAGE_ROWS: f64 = 1_000.0;
 /// … and its growth with each round. Where guessing does not come near, a larger page is cheaper.
 const PAGE_GROWTH: f64 = 1.2;
-/// Rounds of guesses. After them, pages of [`MAX_PAGE_ROWS`] rows above the known rank lead on, however many it takes.
+/// Rounds of guesses. After them, the search follows pages of [`MAX_PAGE_ROWS`] rows above the known rank, as many as
+/// it takes.
 const GUESSING_ROUNDS: u32 = 24;
 /// Every third guess leaps over all names that begin alike, since halving passes through those slowly.
 const LEAP_EVERY: u32 = 3;
 
-/// A registry with at most so many pages is paged through in any case: guessing would hardly be quicker.
+/// A registry with at most this many pages is paged through in any case: guessing would hardly be quicker.
 const WALKED_PAGES: u64 = 8;
 
 /// The boundaries that divide a registry's names.
@@ -228,7 +229,7 @@ mod tests {
         search(server, size, NonZeroUsize::new(8).unwrap(), 0).await.unwrap()
     }
 
-    /// Returns how many of the server's names lie in each part.
+    /// Returns the number of the server's names in each part.
     fn part_sizes(server: &TestServer, boundaries: &[String]) -> Vec<usize> {
         let names = server.names();
         let mut cuts: Vec<usize> =

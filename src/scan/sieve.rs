@@ -22,7 +22,7 @@ pub(super) struct Sieve {
 pub(super) struct Sifted {
     /// Strictly ascending, inside the range, and above all earlier rows.
     pub(super) rows: Vec<DocRow>,
-    /// Whether any row was new, whatever became of it.
+    /// Whether any row was new, even if it is not among these rows.
     pub(super) has_new: bool,
     pub(super) oddities: Oddities,
 }

@@ -16,7 +16,7 @@ pub(super) enum Edit {
     Delete(String),
 }
 
-/// The differences of a server from what npm's is said to be.
+/// The differences of a server from npm's reported behaviour.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Habits {
     /// Also gives the name that is the end.
@@ -57,7 +57,7 @@ impl TestServer {
         self
     }
 
-    /// One edit happens after each page.
+    /// Makes one edit after each page.
     pub(super) fn with_edits(self, edits: impl IntoIterator<Item = Edit>) -> Self {
         self.state.lock().unwrap().edits.extend(edits);
         self

@@ -262,7 +262,7 @@ fn misplaced_rows_are_put_back_once_and_errors_are_passed_on() {
     assert_eq!((merged.len(), merged[3].is_err()), (4, true));
 }
 
-/// Names that cover each other's beginnings, cases and neighbours.
+/// Names that differ in prefixes, case and neighbours.
 const NAMES: &str = "[-@/0aAbBzé😀]{1,3}";
 
 fn some_ranges() -> impl Strategy<Value = Vec<Partition>> {

@@ -38,14 +38,14 @@ const ALONE: &str = "a pivots file is evaluated by itself: it has no modules, fi
 /// The limits of an evaluation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Of the engine's heap.
+    /// The limit of the engine's heap.
     pub(super) memory_bytes: usize,
-    /// Of the engine's stack; its thread has a larger one.
+    /// The limit of the engine's stack; its thread has a larger one.
     pub(super) stack_bytes: usize,
-    /// How often the engine may ask whether to go on. It asks after every 10,000 jumps and calls, so that the same file
-    /// ends in the same way on any machine.
+    /// The number of times that the engine may ask whether to continue. It asks after every 10,000 jumps and calls, so
+    /// that the same file ends in the same way on any machine.
     pub(super) interrupts: u64,
-    /// How many promises' continuations may run.
+    /// The number of promise continuations that may run.
     pub(super) jobs: u32,
     /// The longest time to wait: built-in functions on huge values can take long between two jumps.
     pub(super) wait: Duration,
@@ -69,7 +69,7 @@ pub(super) fn evaluate(source: &str, file_name: &str, limits: Limits) -> Result<
     let (sender, receiver) = mpsc::sync_channel(1);
     let (source, name) = (source.to_owned(), file_name.to_owned());
     let evaluation = move || {
-        // Nobody listens any more if the caller has stopped waiting.
+        // Nobody listens if the caller has stopped waiting.
         let _ = sender.send(run(&source, &name, limits));
     };
     std::thread::Builder::new()
@@ -120,7 +120,7 @@ enum Kind {
 
 enum Evaluated {
     Elements(Vec<Element>),
-    /// It is not even a program of this kind.
+    /// The text is not a program of this kind.
     NoScript(Error),
 }
 
@@ -287,7 +287,7 @@ impl<'a> Engine<'a> {
 
 /// The reason why there is no list.
 enum Fault {
-    /// We reject it.
+    /// The checks of this program reject it.
     Ours(Error),
     /// The code does not parse, or threw.
     Thrown { error: Error, is_syntax: bool },

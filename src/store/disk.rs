@@ -74,9 +74,9 @@ impl Disk {
         missing.into_iter().try_for_each(|made| self.sync_folder(parent(made)))
     }
 
-    /// Creates a new file in place of an existing one, which is not overwritten. A process that stood still while
-    /// another took its place may still hold the old file open. Its writes must not reach the file that the other one
-    /// commits.
+    /// Creates a new file in place of an existing one, without overwriting its contents. A process that was suspended
+    /// while another took its place may still have the old file open. Its writes must not reach the file that the other
+    /// one commits.
     pub(super) fn create_anew(&self, path: &Path) -> io::Result<File> {
         self.delete_file(path)?;
         self.admit(Step::CreateFile, path)?;
@@ -91,7 +91,7 @@ impl Disk {
         let staged = readable_by_others(tempfile::Builder::new().prefix(&prefix)).tempfile_in(parent(target))?;
         #[cfg(test)]
         let staged = {
-            // A process that dies cleans nothing up.
+            // A process that dies removes nothing.
             let mut staged = staged;
             staged.disable_cleanup(self.failpoint.is_of_death());
             staged

@@ -25,7 +25,7 @@ pub(crate) enum Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reached {
     pub(crate) step: Step,
-    /// The path that it changes, from the store's root; for a file to be renamed, its new name.
+    /// The path that it changes, from the store's root; the new name of a file to be renamed.
     pub(crate) path: String,
     /// How often the same step was reached before.
     before: u64,
@@ -135,7 +135,7 @@ impl Store {
         }
     }
 
-    /// Lets the held step go on.
+    /// Lets the held step continue.
     pub(crate) fn let_go(&self) {
         self.failpoint().state().is_let_go = true;
         self.failpoint().let_go.notify_all();

@@ -1,7 +1,7 @@
 //! The storage adapter of a lake: a local disk, or memory for tests.
 //!
 //! Two promises hold on every backend: a put is atomic (a reader sees the old object or the new one, never a part), and
-//! it is durable when it returns. Not here: which paths there are (`lake::Layout`), and the meaning of the bytes.
+//! it is durable when it returns. Not here: the paths (`lake::Layout`), and the meaning of the bytes.
 
 mod blocking;
 mod disk;
@@ -119,8 +119,8 @@ impl Store {
         Ok(())
     }
 
-    /// Creates the root itself. Puts create the folders below it and never the root, so that a lake whose folder
-    /// vanished while a process worked in it is an error, and not begun again.
+    /// Creates the root itself. Puts create the folders below it and never the root: a lake whose folder vanishes while
+    /// a process works in it is an error, and is not created again.
     pub async fn create_root(&self) -> Result<()> {
         match &self.backend {
             Backend::Local(disk) => disk.create_root().await,
@@ -268,8 +268,8 @@ impl Store {
         }
     }
 
-    /// Removes unfinished puts of dead processes below `folder` that are at least so old. A put takes only a moment.
-    /// With an age of zero, nobody else may put anything there now.
+    /// Removes unfinished puts of dead processes below `folder` that are at least this old. A put takes only a moment.
+    /// With an age of zero, no other process may put anything there now.
     pub async fn sweep(&self, folder: &str, least_age: Duration) -> Result<()> {
         let Backend::Local(disk) = &self.backend else { return Ok(()) };
         for path in self.list(folder).await? {
@@ -280,7 +280,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a dead process's unfinished put of `path`. Nobody else may put anything there now.
+    /// Removes a dead process's unfinished put of `path`. No other process may put anything there now.
     pub async fn sweep_put(&self, path: &str) -> Result<()> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for begun in self.list(folder).await? {

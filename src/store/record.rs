@@ -1,4 +1,5 @@
-//! Records in a store: read, written unconditionally, and replaced only if nobody else replaced them meanwhile.
+//! Records in a store: reads them, writes them unconditionally, or replaces them only if no other process did
+//! meanwhile.
 //!
 //! Not here: the text of a record and its checks ([`Record`]).
 

@@ -1,4 +1,4 @@
-//! The steps in which a store changes: a death or a full disk comes between two of them. Not here: doing them (`disk`),
+//! The steps of a change to a store: a crash or a full disk comes between two of them. Not here: doing them (`disk`),
 //! and letting them fail (`failpoint`).
 
 /// A step that changes a store.

@@ -1,4 +1,4 @@
-//! The promises of a store, held on each backend.
+//! Tests the promises of a store on each backend.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
@@ -229,7 +229,7 @@ fn a_full_disk_gives_a_hint_for_every_kind_of_write() {
     }
 }
 
-/// A process that stood still while another took its place still holds the file that it had begun.
+/// A process that was suspended while another took its place still has the file open that it had begun.
 #[test]
 fn a_file_staged_again_is_not_the_file_that_another_process_writes() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! The `contributors` table: a contributor of a package.
 //!
-//! It is a table of its own, since SQL over the raw documents cannot make it: people stand there as objects, as lines
-//! `Name <email> (url)`, or as lists of either.
+//! SQL over the raw documents cannot make this table: a document has people as objects, as lines `Name <email> (url)`,
+//! or as lists of either.
 
 use super::column::{NumberColumn, TextColumn};
 use super::hooks::{DocumentMembers, DocumentTable};

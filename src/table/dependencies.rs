@@ -104,7 +104,7 @@ impl DocumentTable for DependenciesTable {
 }
 
 impl DependenciesTable {
-    /// Adds the edges of one kind. `like` are rows that are probably much the same.
+    /// Adds the edges of one kind. `like` are rows that are probably nearly the same.
     fn push_edges<'t>(
         &mut self,
         reader: &mut Reader<'_>,
@@ -125,7 +125,7 @@ impl DependenciesTable {
         }
         reader.object(field, raw, entries);
         for entry in entries.iter() {
-            // The dependencies stand in the same order, except for new or missing ones.
+            // The dependencies have the same order, except for new or missing ones.
             let next = self.dependency.push_among(&mut like, 2, &entry.key);
             match entry.string() {
                 Some(requirement) => {

@@ -81,7 +81,7 @@ impl DocumentTables {
     }
 
     /// Works as [`DocumentTables::push`] in bounded memory. Whenever rows fill a batch, even in the middle of the
-    /// document, it hands all rows so far to `drain`, as [`DocumentTables::take_batches`] returns them. Fails as
+    /// document, it passes all rows so far to `drain`, as [`DocumentTables::take_batches`] returns them. Fails as
     /// `drain` does.
     pub fn push_and_drain(&mut self, input: DocumentInput<'_>, drain: &mut Drain<'_>) -> Result<Decoded> {
         let decoded = self.push_with(input, Some(drain));
@@ -225,7 +225,7 @@ impl DocumentTables {
         }
     }
 
-    /// Makes batches of the rows so far if they fill some, and hands them on.
+    /// Makes batches of the rows so far if they fill some, and passes them on.
     fn close_full_batches(&mut self, drain: &mut Option<&mut Drain<'_>>) -> bool {
         if self.open_bytes <= BATCH_BYTES {
             return false;

@@ -58,7 +58,7 @@ macro_rules! tables {
                 }
             }
 
-            /// Returns the grain: what one row is.
+            /// Returns the grain: the meaning of one row.
             pub fn grain(self) -> &'static str {
                 match self {
                     TableKind::$listing => $listing_grain,
@@ -109,7 +109,7 @@ macro_rules! tables {
                 Ok(())
             }
 
-            /// Hands the members of a document to the tables that need nothing else.
+            /// Passes the members of a document to the tables that need nothing else.
             fn push_document(&mut self, document: &hooks::DocumentMembers<'_>) {
                 $(hooks::DocumentTable::push_document(
                     &mut self.$module,
@@ -118,7 +118,7 @@ macro_rules! tables {
                 );)+
             }
 
-            /// Hands the members of a version to the tables that need nothing else.
+            /// Passes the members of a version to the tables that need nothing else.
             fn push_version<'t>(
                 &mut self,
                 document: &hooks::DocumentMembers<'t>,

@@ -13,7 +13,7 @@ pub struct OutcomeRow<'a> {
     pub outcome: Outcome,
     /// The status of the last response, if there was one.
     pub http_status: Option<u16>,
-    /// The revision that was announced when the document was requested. The next run compares it with the new one.
+    /// The announced revision when the document was requested. The next run compares it with the new one.
     pub rev: Option<&'a str>,
     /// The `ETag` header.
     pub etag: Option<&'a str>,
@@ -23,7 +23,7 @@ pub struct OutcomeRow<'a> {
     pub attempts: u32,
     /// The time of the complete response, in microseconds since 1970.
     pub fetched_at_micros: Option<i64>,
-    /// The reason why it is no plain document, in words.
+    /// The reason why it is not an ordinary document, in words.
     pub detail: Option<&'a str>,
 }
 

@@ -1,4 +1,4 @@
-//! The `packages` table: a package, by the members of its document that stand beside its versions.
+//! The `packages` table: a package, by the members of its document outside of its versions.
 
 use super::column::{BooleanColumn, NumberColumn, TextColumn, TextListColumn, TimeColumn};
 use super::hooks::{DocumentMembers, DocumentTable};
@@ -18,9 +18,9 @@ pub(super) struct PackageFacts<'t> {
     pub(super) version_count: usize,
     pub(super) maintainers: MaintainerFacts,
     pub(super) star_count: i64,
-    /// Of the version that is latest.
+    /// The deprecation message of the latest version.
     pub(super) deprecated: Option<&'t str>,
-    /// Of the version that is latest.
+    /// Whether the latest version has an install script.
     pub(super) has_install_script: Option<bool>,
 }
 

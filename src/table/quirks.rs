@@ -1,4 +1,4 @@
-//! The `quirks` table: a value that did not become its column as it stood.
+//! The `quirks` table: a value that did not become its column unchanged.
 
 use super::column::TextColumn;
 use super::spec::{RowsOf, TableSpec};

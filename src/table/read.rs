@@ -20,7 +20,7 @@ pub(super) struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    /// Notes that the value `raw` of `field` did not become its column as it stands.
+    /// Notes that the value `raw` of `field` did not become its column unchanged.
     #[cold]
     pub(super) fn note(&mut self, field: &str, code: QuirkCode, raw: &str) {
         self.quirks.push(self.name, self.version, Some(field), code, raw);

@@ -22,7 +22,7 @@ columns! {
 impl DocumentTable for StarsTable {}
 
 impl StarsTable {
-    /// Adds the stars of a document. Returns the number of those that hold.
+    /// Adds the stars of a document. Returns the number of those that are not taken back.
     pub(super) fn push(&mut self, reader: &mut Reader<'_>, raw: Option<&str>) -> i64 {
         let entries = reader.entries("users", raw).unwrap_or_default();
         let mut count = 0;

@@ -1,4 +1,4 @@
-//! The columns, the quirks and the outcome of each odd shape (npm-facts C.2).
+//! Tests the columns, the quirks and the outcome of each odd shape (npm-facts C.2).
 #![allow(clippy::unwrap_used)]
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};

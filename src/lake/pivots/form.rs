@@ -36,7 +36,8 @@ const CODE_STARTS: [&str; 16] = [
 ];
 
 impl Form {
-    /// Detects the form by the suffix of `file_name`, and for any other suffix by how the lines of `text` begin.
+    /// Detects the form by the suffix of `file_name`, and for any other suffix by the beginnings of the lines of
+    /// `text`.
     pub(super) fn of(text: &str, file_name: &str) -> Form {
         let file_name = file_name.to_ascii_lowercase();
         if CODE_SUFFIXES.iter().any(|suffix| file_name.ends_with(suffix)) {

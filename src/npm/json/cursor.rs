@@ -23,7 +23,7 @@ impl<'a> Cursor<'a> {
         self.position
     }
 
-    /// Returns the text between two positions. It is empty if they do not lie on characters.
+    /// Returns the text between two positions. It is empty if they are not at character boundaries.
     #[inline]
     pub fn slice(&self, start: usize, end: usize) -> &'a str {
         self.text.get(start..end).unwrap_or_default()

@@ -40,8 +40,8 @@ impl Met {
         Met { before, places: [0; MAX_LOOK / 64], has_new_keys: false }
     }
 
-    /// Returns whether a key may have come earlier in its version. The key stands at `found` in the version before, and
-    /// this call marks it as met; or it stands nowhere there.
+    /// Returns whether a key may have come earlier in its version. `found` is the place of the key in the version
+    /// before, if it has the key; this call marks it as met.
     #[inline]
     pub(super) fn may_repeat(&mut self, found: Option<usize>) -> bool {
         if self.before.len() > MAX_LOOK {

@@ -1,4 +1,4 @@
-//! The one walk over a packument: checks its JSON and notes the place of everything.
+//! Reads a packument in one pass: checks its JSON and records the place of everything.
 //!
 //! It is fast because a version mostly repeats the one before it. It compares the two, which is many times faster than
 //! scanning, and scans only the differences (`version`).

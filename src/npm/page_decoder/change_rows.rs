@@ -44,7 +44,7 @@ impl RowsPage for ChangesPage {
         (&mut self.rows, &mut self.unusable_rows)
     }
 
-    /// Without it no later page could be requested.
+    /// Returns `last_seq` if it is missing: without it no later page could be requested.
     fn lacks(&self) -> Option<&'static str> {
         self.last_seq.is_none().then_some("a last_seq")
     }

@@ -51,7 +51,7 @@ fn documents_that_would_use_too_much_memory_are_malformed() {
     }
 }
 
-/// Rows are handed on in the middle of a document, and are the same rows.
+/// Rows are passed on in the middle of a document, and are the same rows.
 #[test]
 fn a_large_document_is_drained_in_parts_that_join_to_the_same_rows_and_is_not_copied() {
     let version = |n: usize| {

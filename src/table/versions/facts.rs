@@ -1,8 +1,8 @@
-//! The facts that tables know of a version beside its members.
+//! The facts about a version that do not come from its members.
 
 use crate::npm::Representation;
 
-/// The facts known of a version beside its members.
+/// The facts known about a version beside its members.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::table) struct VersionFacts<'t> {
     pub(in crate::table) version: &'t str,
