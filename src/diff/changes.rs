@@ -29,20 +29,33 @@ where
     P: IntoIterator<Item = Result<DocRow>>,
     C: IntoIterator<Item = Result<DocRow>>,
 {
+    listings(previous, current).filter_map(|pair| pair.map(change).transpose())
+}
+
+/// Joins the lake's rows with the registry's, by name.
+pub(super) fn listings<P, C>(previous: P, current: C) -> Join<P::IntoIter, C::IntoIter>
+where
+    P: IntoIterator<Item = Result<DocRow>>,
+    C: IntoIterator<Item = Result<DocRow>>,
+{
     let previous_what = ("the rows of the lake", ErrorKind::Lake);
     let current_what = ("the rows of the registry", ErrorKind::Internal);
-    let join = Join::new(previous.into_iter(), previous_what, current.into_iter(), current_what);
-    join.filter_map(|pair| pair.map(change).transpose())
+    Join::new(previous.into_iter(), previous_what, current.into_iter(), current_what)
 }
 
 fn change(pair: Pair<DocRow, DocRow>) -> Option<Change> {
-    let (row, kind) = match pair {
-        Pair::Left(row) => (row, ChangeKind::Removed),
-        Pair::Right(row) => (row, ChangeKind::Added),
-        Pair::Both(before, now) if before.rev != now.rev => (now, ChangeKind::Changed),
-        Pair::Both(..) => return None,
-    };
+    let kind = change_kind(&pair)?;
+    let (Pair::Left(row) | Pair::Right(row) | Pair::Both(_, row)) = pair;
     Some(Change { name: row.name, rev: row.rev, kind })
+}
+
+/// Returns how a name changed from the lake's row to the registry's, if it did.
+pub(super) fn change_kind(pair: &Pair<DocRow, DocRow>) -> Option<ChangeKind> {
+    match pair {
+        Pair::Left(_) => Some(ChangeKind::Removed),
+        Pair::Right(_) => Some(ChangeKind::Added),
+        Pair::Both(before, now) => (before.rev != now.rev).then_some(ChangeKind::Changed),
+    }
 }
 
 /// The number of changes of each kind.

@@ -2,26 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use super::changes::{change_kind, listings};
 use super::join::{Join, Named, Pair};
 use crate::error::{ErrorKind, Result};
-use crate::npm::{DocRow, PackageName, Representation, Revision};
+use crate::lake::HeldOutcome;
+use crate::npm::{ChangeKind, DocRow, Outcome, PackageName, Representation};
 
-/// The lake's knowledge of a name's last request: a row of `outcomes`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// The name.
-    pub name: PackageName,
-    /// The revision announced at the time of the request.
-    pub rev: Revision,
-    /// Whether the request need not be repeated while the same revision is announced.
-    pub is_settled: bool,
-    /// The form of the document that the lake holds; `None` where it holds none.
-    pub representation: Option<Representation>,
-}
-
-impl Named for Known {
+impl Named for HeldOutcome {
     fn name(&self) -> &PackageName {
         &self.name
+    }
+}
+
+impl Named for Pair<DocRow, DocRow> {
+    fn name(&self) -> &PackageName {
+        match self {
+            Pair::Left(row) | Pair::Right(row) | Pair::Both(_, row) => &row.name,
+        }
     }
 }
 
@@ -74,68 +71,90 @@ pub enum Step {
     Drop,
 }
 
-/// A name, its announced revision (the last known one if it is no longer listed), and its action.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedStep {
-    /// The name and its revision.
-    pub row: DocRow,
-    /// The action.
-    pub step: Step,
+/// The documents that a run wants.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedDocuments<'a> {
+    /// Their names.
+    pub selection: &'a Selection,
+    /// Their form.
+    pub representation: Representation,
+    /// Whether a document is accepted that was too large at its last request.
+    pub takes_larger: bool,
 }
 
-/// Decides for every name of `listed` and `known`, by name.
+/// A name, all that is known of it, and its action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedName {
+    /// The name with its announced revision; the last known revision if it is no longer listed.
+    pub row: DocRow,
+    /// The change from the lake's listing to the registry's.
+    pub change: Option<ChangeKind>,
+    /// The action.
+    pub step: Step,
+    /// The outcome of its last request.
+    pub held: Option<HeldOutcome>,
+}
+
+/// Decides for every name of `before` (the lake's listing), `listed` (the registry's) and `held`, by name.
 ///
-/// Both must be strictly ascending by name. A name whose last request is [settled](Known::is_settled) at the announced
+/// All must be strictly ascending by name. A name whose last request is [settled](Outcome::is_settled) at the announced
 /// revision is not requested again, even if it has no document. A full document serves where the abbreviated form is
 /// wanted, for it holds more; an abbreviated one does not serve where the full form is wanted.
 ///
 /// # Errors
 ///
-/// Those of either sequence; [`ErrorKind::Lake`] for a `known` out of order, [`ErrorKind::Internal`] for such a
-/// `listed`. Nothing comes after an error.
-pub fn plan_fetch<L, K>(
+/// Those of any sequence; [`ErrorKind::Lake`] for a `before` or a `held` out of order, [`ErrorKind::Internal`] for such
+/// a `listed`. Nothing comes after an error.
+pub fn plan_fetch<B, L, K>(
+    before: B,
     listed: L,
-    known: K,
-    selection: &Selection,
-    wanted: Representation,
-) -> impl Iterator<Item = Result<PlannedStep>>
+    held: K,
+    wanted: WantedDocuments<'_>,
+) -> impl Iterator<Item = Result<PlannedName>>
 where
+    B: IntoIterator<Item = Result<DocRow>>,
     L: IntoIterator<Item = Result<DocRow>>,
-    K: IntoIterator<Item = Result<Known>>,
+    K: IntoIterator<Item = Result<HeldOutcome>>,
 {
-    let listed_what = ("the rows of the registry", ErrorKind::Internal);
-    let known_what = ("the outcomes of the lake", ErrorKind::Lake);
-    let join = Join::new(listed.into_iter(), listed_what, known.into_iter(), known_what);
-    join.map(move |pair| pair.map(|pair| decide(pair, selection, wanted)))
+    let listings = listings(before, listed);
+    let listings_what = ("the listed names", ErrorKind::Internal);
+    let held_what = ("the outcomes of the lake", ErrorKind::Lake);
+    let join = Join::new(listings, listings_what, held.into_iter(), held_what);
+    join.map(move |pair| pair.map(|pair| decide(pair, wanted)))
 }
 
-fn decide(pair: Pair<DocRow, Known>, selection: &Selection, wanted: Representation) -> PlannedStep {
-    match pair {
-        Pair::Right(known) => PlannedStep { row: DocRow { name: known.name, rev: known.rev }, step: Step::Drop },
-        Pair::Left(row) if selection.contains(&row.name) => {
-            PlannedStep { row, step: Step::Fetch(FetchReason::Unknown) }
-        }
-        Pair::Left(row) => PlannedStep { row, step: Step::Leave },
-        Pair::Both(row, known) => {
-            let is_selected = selection.contains(&row.name);
-            let step = match reason(&row, &known, wanted) {
-                Some(reason) if is_selected => Step::Fetch(reason),
-                _ => Step::Carry,
-            };
-            PlannedStep { row, step }
-        }
-    }
+fn decide(pair: Pair<Pair<DocRow, DocRow>, HeldOutcome>, wanted: WantedDocuments<'_>) -> PlannedName {
+    let of_listing = |listing: Pair<DocRow, DocRow>| {
+        let (change, is_listed) = (change_kind(&listing), !matches!(listing, Pair::Left(_)));
+        let (Pair::Left(row) | Pair::Right(row) | Pair::Both(_, row)) = listing;
+        (row, change, is_listed)
+    };
+    let ((row, change, is_listed), held) = match pair {
+        Pair::Left(listing) => (of_listing(listing), None),
+        Pair::Right(held) => ((DocRow { name: held.name.clone(), rev: held.rev.clone() }, None, false), Some(held)),
+        Pair::Both(listing, held) => (of_listing(listing), Some(held)),
+    };
+    let step = match &held {
+        None if is_listed && wanted.selection.contains(&row.name) => Step::Fetch(FetchReason::Unknown),
+        None => Step::Leave,
+        Some(_) if !is_listed => Step::Drop,
+        Some(held) => match reason(&row, held, wanted) {
+            Some(reason) if wanted.selection.contains(&row.name) => Step::Fetch(reason),
+            _ => Step::Carry,
+        },
+    };
+    PlannedName { row, change, step, held }
 }
 
-fn reason(row: &DocRow, known: &Known, wanted: Representation) -> Option<FetchReason> {
-    if row.rev != known.rev {
+fn reason(row: &DocRow, held: &HeldOutcome, wanted: WantedDocuments<'_>) -> Option<FetchReason> {
+    if row.rev != held.rev {
         return Some(FetchReason::Revised);
     }
-    if !known.is_settled {
+    if !held.outcome.is_settled() || (wanted.takes_larger && held.outcome == Outcome::Oversize) {
         return Some(FetchReason::Unsettled);
     }
-    let is_too_little = wanted == Representation::Full && known.representation == Some(Representation::Abbreviated);
-    is_too_little.then_some(FetchReason::FullerForm)
+    let has_too_little = held.representation == Some(Representation::Abbreviated);
+    (has_too_little && wanted.representation == Representation::Full).then_some(FetchReason::FullerForm)
 }
 
 #[cfg(test)]
@@ -146,16 +165,33 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::npm::Outcome;
+    use crate::diff::diff;
+    use crate::npm::Change;
+    use crate::npm::{Revision, Validators};
 
-    fn known(name: &str, rev: &str, outcome: Outcome, representation: Option<Representation>) -> Known {
-        let is_settled = outcome.is_settled();
-        Known { name: PackageName::from(name), rev: Revision::from(rev), is_settled, representation }
+    fn held(name: &str, rev: &str, outcome: Outcome, representation: Option<Representation>) -> HeldOutcome {
+        HeldOutcome {
+            name: PackageName::from(name),
+            rev: Revision::from(rev),
+            outcome,
+            validators: Validators::default(),
+            fetched_at_us: None,
+            representation,
+        }
     }
 
-    fn step(row: Option<(&str, &str)>, before: Option<Known>, selection: &Selection, wanted: Representation) -> Step {
+    fn wanted(selection: &Selection, representation: Representation) -> WantedDocuments<'_> {
+        WantedDocuments { selection, representation, takes_larger: false }
+    }
+
+    fn step(
+        row: Option<(&str, &str)>,
+        before: Option<HeldOutcome>,
+        selection: &Selection,
+        form: Representation,
+    ) -> Step {
         let listed = row.map(|(name, rev)| Ok(DocRow::new(name, rev)));
-        let mut steps = plan_fetch(listed, before.map(Ok), selection, wanted);
+        let mut steps = plan_fetch([], listed, before.map(Ok), wanted(selection, form));
         let planned = steps.next().unwrap().unwrap();
         assert!(steps.next().is_none());
         planned.step
@@ -167,7 +203,7 @@ mod tests {
     #[test]
     fn a_settled_outcome_at_the_announced_revision_is_not_requested_again() {
         for outcome in Outcome::ALL {
-            let before = known("a", "2-x", outcome, None);
+            let before = held("a", "2-x", outcome, None);
             let expected = if outcome.is_settled() { Step::Carry } else { Step::Fetch(FetchReason::Unsettled) };
             assert_eq!(step(Some(("a", "2-x")), Some(before.clone()), &Selection::All, FULL), expected);
             let revised = step(Some(("a", "3-x")), Some(before), &Selection::All, FULL);
@@ -179,18 +215,18 @@ mod tests {
     #[test]
     fn a_smaller_form_does_not_serve_for_the_full_one() {
         let row = Some(("a", "2-x"));
-        let of = |form| Some(known("a", "2-x", Outcome::Present, Some(form)));
+        let of = |form| Some(held("a", "2-x", Outcome::Present, Some(form)));
         assert_eq!(step(row, of(ABBREVIATED), &Selection::All, FULL), Step::Fetch(FetchReason::FullerForm));
         assert_eq!(step(row, of(ABBREVIATED), &Selection::All, ABBREVIATED), Step::Carry);
         assert_eq!(step(row, of(FULL), &Selection::All, ABBREVIATED), Step::Carry);
-        assert_eq!(step(row, Some(known("a", "2-x", Outcome::NotFound, None)), &Selection::All, FULL), Step::Carry);
+        assert_eq!(step(row, Some(held("a", "2-x", Outcome::NotFound, None)), &Selection::All, FULL), Step::Carry);
     }
 
     #[test]
     fn unselected_names_keep_the_state_of_the_lake() {
         let names = Selection::Names(BTreeSet::from([PackageName::from("b")]));
         for selection in [&names, &Selection::None] {
-            let failed = known("a", "1-x", Outcome::Failed, None);
+            let failed = held("a", "1-x", Outcome::Failed, None);
             assert_eq!(step(Some(("a", "2-x")), Some(failed), selection, FULL), Step::Carry);
             assert_eq!(step(Some(("a", "2-x")), None, selection, FULL), Step::Leave);
         }
@@ -199,15 +235,15 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_longer_listed_is_dropped() {
-        let gone = || Some(known("a", "1-x", Outcome::Present, Some(FULL)));
+        let gone = || Some(held("a", "1-x", Outcome::Present, Some(FULL)));
         assert_eq!(step(None, gone(), &Selection::All, FULL), Step::Drop);
         assert_eq!(step(None, gone(), &Selection::None, FULL), Step::Drop);
     }
 
     #[test]
     fn outcomes_out_of_order_are_refused() {
-        let before = ["b", "a"].map(|name| Ok(known(name, "1-x", Outcome::Present, None)));
-        let told: Vec<_> = plan_fetch([], before, &Selection::All, FULL).collect();
+        let before = ["b", "a"].map(|name| Ok(held(name, "1-x", Outcome::Present, None)));
+        let told: Vec<_> = plan_fetch([], [], before, wanted(&Selection::All, FULL)).collect();
         assert_eq!(told.len(), 2);
         assert_eq!(told[1].as_ref().unwrap_err().kind(), ErrorKind::Lake);
     }
@@ -218,25 +254,41 @@ mod tests {
             listed in proptest::collection::btree_map("[@a-cA-C/]{1,2}", 0u8..3, 0..40),
             before in proptest::collection::btree_map("[@a-cA-C/]{1,2}", (0u8..3, 0usize..8, 0u8..3), 0..40),
             chosen in proptest::option::of(proptest::collection::btree_set("[@a-cA-C/]{1,2}", 0..20)),
+            listed_before in proptest::collection::btree_map("[@a-cA-C/]{1,2}", 0u8..3, 0..40),
             wants_full in any::<bool>(),
         ) {
-            let wanted = if wants_full { FULL } else { ABBREVIATED };
+            let representation = if wants_full { FULL } else { ABBREVIATED };
             let selection = match &chosen {
                 None => Selection::All,
                 Some(names) => Selection::Names(names.iter().map(|name| PackageName::from(name.as_str())).collect()),
             };
             let form = |form: u8| [None, Some(FULL), Some(ABBREVIATED)][usize::from(form)];
-            let rows = listed.iter().map(|(name, rev)| Ok(DocRow::new(name.as_str(), &format!("{rev}-x"))));
+            let rows = |listing: &BTreeMap<String, u8>| -> Vec<Result<DocRow>> {
+                listing.iter().map(|(name, rev)| Ok(DocRow::new(name.as_str(), &format!("{rev}-x")))).collect()
+            };
             let outcomes = before
                 .iter()
-                .map(|(name, &(rev, outcome, held))| Ok(known(name, &format!("{rev}-x"), Outcome::ALL[outcome], form(held))));
-            let plan: Vec<PlannedStep> =
-                plan_fetch(rows, outcomes, &selection, wanted).collect::<Result<_>>().unwrap();
+                .map(|(name, &(rev, outcome, kind))| Ok(held(name, &format!("{rev}-x"), Outcome::ALL[outcome], form(kind))));
+            let wanted = WantedDocuments { selection: &selection, representation, takes_larger: false };
+            let plan: Vec<PlannedName> =
+                plan_fetch(rows(&listed_before), rows(&listed), outcomes, wanted).collect::<Result<_>>().unwrap();
             prop_assert!(plan.windows(2).all(|pair| pair[0].row.name < pair[1].row.name));
 
+            let changes: Vec<Change> = plan
+                .iter()
+                .filter_map(|planned| {
+                    let DocRow { name, rev } = planned.row.clone();
+                    planned.change.map(|kind| Change { name, rev, kind })
+                })
+                .collect();
+            let differences: Vec<Change> = diff(rows(&listed_before), rows(&listed)).collect::<Result<_>>().unwrap();
+            prop_assert_eq!(changes, differences);
+            prop_assert!(plan.iter().all(|planned| planned.held.is_some() == before.contains_key(planned.row.name.as_str())));
             let told: HashMap<String, Step> =
                 plan.into_iter().map(|planned| (planned.row.name.to_string(), planned.step)).collect();
-            let mut expected: HashMap<String, Step> = before.keys().map(|name| (name.clone(), Step::Drop)).collect();
+            let mut expected: HashMap<String, Step> =
+                listed_before.keys().map(|name| (name.clone(), Step::Leave)).collect();
+            expected.extend(before.keys().map(|name| (name.clone(), Step::Drop)));
             expected.extend(listed.iter().map(|(name, rev)| (name.clone(), naive(name, *rev, &before, &chosen, wants_full))));
             prop_assert_eq!(told, expected);
         }

@@ -8,4 +8,4 @@ mod fetch_plan;
 mod join;
 
 pub use changes::{ChangeCounts, diff};
-pub use fetch_plan::{FetchReason, Known, PlannedStep, Selection, Step, plan_fetch};
+pub use fetch_plan::{FetchReason, PlannedName, Selection, Step, WantedDocuments, plan_fetch};

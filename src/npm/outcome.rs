@@ -1,7 +1,7 @@
 //! The outcome of the last request for a name, kept as data instead of a line in a log.
 
 /// The `outcome` column of the `outcomes` table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// A document with versions, or one without versions that is no tombstone.
     Present,

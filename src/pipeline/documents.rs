@@ -3,9 +3,9 @@
 
 use super::status::read_partition_set;
 use crate::error::{Doing, Error, Result};
-use crate::lake::{OriginLayout, Partition, PartitionSet};
+use crate::lake::{HeldOutcome, OriginLayout, Partition, PartitionSet};
 use crate::npm::PackageName;
-use crate::shard::{HeldDocument, HeldOutcome, ShardReader, doc_rows, document_names, find_documents, held_outcomes};
+use crate::shard::{HeldDocument, ShardReader, doc_rows, document_names, find_documents, held_outcomes};
 use crate::store::Store;
 use crate::table::TableKind;
 use crate::table::schema;

@@ -9,6 +9,7 @@ use parquet::file::metadata::RowGroupMetaData;
 
 use super::adapt::{Adapter, Reading};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::HeldOutcome;
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision, Validators};
 use crate::store::ShardFile;
 use crate::table::{TableKind, schema};
@@ -106,30 +107,7 @@ pub fn doc_rows(batch: &RecordBatch) -> Result<Vec<DocRow>> {
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// The lake's record of a name: the part of a row of `outcomes` that the next ingest needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldOutcome {
-    /// The name.
-    pub name: PackageName,
-    /// The announced revision at the time of the request.
-    pub rev: Revision,
-    /// The outcome of the request.
-    pub outcome: Outcome,
-    /// The validators for the next conditional request.
-    pub validators: Validators,
-    /// The time when the response was complete, µs since 1970.
-    pub fetched_at_us: Option<i64>,
-}
-
-impl HeldOutcome {
-    /// Returns whether the lake holds a document of this name. A failed request keeps the tag of the existing document.
-    pub fn left_a_document(&self) -> bool {
-        let failed_over_one = self.outcome == Outcome::Failed && self.validators.etag.is_some();
-        self.outcome.has_document() || failed_over_one
-    }
-}
-
-/// Returns the rows of an `outcomes` batch.
+/// Returns the rows of an `outcomes` batch. They do not state the form of a document: each counts as full.
 pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
     let (names, revs) = (text_column(batch, "name")?, text_column(batch, "rev")?);
     let (outcomes, etags) = (text_column(batch, "outcome")?, text_column(batch, "etag")?);
@@ -138,13 +116,18 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
         batch.column_by_name("fetched_at").and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
     let times = times.ok_or_else(|| Error::lake("a shard of outcomes has no times"))?;
     let optional = |column: &StringArray, index| column.is_valid(index).then(|| column.value(index).to_owned());
-    let row = |index| HeldOutcome {
-        name: PackageName::new(names.value(index)),
-        rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
+    let row = |index| {
         // An outcome of a newer version of the tool counts as failed, so the document is requested again.
-        outcome: Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed),
-        validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
-        fetched_at_us: times.is_valid(index).then(|| times.value(index)),
+        let outcome = Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed);
+        let validators = Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) };
+        HeldOutcome {
+            name: PackageName::new(names.value(index)),
+            rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
+            outcome,
+            fetched_at_us: times.is_valid(index).then(|| times.value(index)),
+            representation: HeldOutcome::left_a_document(outcome, &validators).then_some(Representation::Full),
+            validators,
+        }
     };
     Ok((0..batch.num_rows()).map(row).collect())
 }

@@ -16,7 +16,6 @@ use crate::fetch::Fetched;
 use crate::lake::{Manifest, ShardMeta};
 use crate::npm::Outcome;
 use crate::pipeline::progress::Progress;
-use crate::shard::ShardReader;
 use crate::table::TableKind;
 use crate::table::{DocsBuilder, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
@@ -62,11 +61,11 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
             documents.take(item, answer.response, answer.fetched_at_us)?;
         }
         let refused_now = documents.refused_as_oversize;
+        outcomes = documents.outcomes();
         for (table, meta) in documents.finish(&job.progress)? {
             shards.insert(table.to_string(), meta);
             staged_tables.push(table);
         }
-        outcomes = count_outcomes(&job)?;
         let refused = outcomes.get(Outcome::Oversize.as_str()).copied().unwrap_or_default();
         let limit_now = (refused_now > 0).then_some(job.item.wanted.max_document_bytes);
         oversize_limit_bytes = match oversize_limit_bytes {
@@ -108,17 +107,4 @@ fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
     staged.finish()?;
     job.progress.note_shard(&meta);
     Ok(meta)
-}
-
-/// Reads the new `outcomes` shard back: the counts also cover rows that were carried over.
-fn count_outcomes(job: &PartitionJob) -> Result<BTreeMap<String, u64>> {
-    let path = job.layout.staged_shard(TableKind::Outcomes, job.partition());
-    let file = job.store.blocking().open(&path)?.ok_or_else(|| Error::lake(format!("{path} vanished from staging")))?;
-    let mut counts = BTreeMap::new();
-    for batch in ShardReader::open(TableKind::Outcomes, file, &schema(TableKind::Outcomes))? {
-        for held in crate::shard::held_outcomes(&batch?)? {
-            *counts.entry(held.outcome.as_str().to_owned()).or_insert(0) += 1;
-        }
-    }
-    Ok(counts)
 }

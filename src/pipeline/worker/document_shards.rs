@@ -39,6 +39,8 @@ pub(super) struct DocumentShards<'a> {
     decided: Decided,
     /// Names whose row in `outcomes` is decided since the last flush.
     answered: Vec<String>,
+    /// How many names have each outcome.
+    counts: BTreeMap<Outcome, u64>,
     /// How many documents of this run were too large.
     pub(super) refused_as_oversize: u64,
     /// How many of the removed names have been passed.
@@ -119,6 +121,7 @@ impl<'a> DocumentShards<'a> {
             merges,
             decided: Decided::default(),
             answered: Vec::new(),
+            counts: job.plan.carried.clone(),
             refused_as_oversize: 0,
             removed_passed: 0,
             held_documents: None,
@@ -186,15 +189,14 @@ impl<'a> DocumentShards<'a> {
                     }
                     Answer::NotModified => {
                         Progress::add(&progress.packuments_not_modified, 1);
-                        let held = self.job.plan.held(&item.name);
-                        if held.is_some_and(|held| held.is_revised) {
+                        if let Some(outcome) = self.job.plan.outcome_if_unchanged(item) {
+                            row.outcome = outcome;
+                        } else {
                             // The rows are those of the same document under another announced revision.
                             let document = self.held_document(name)?;
                             decoded = self.push(item, &document)?;
                             row.detail = decoded.detail.as_deref();
                             row.outcome = outcome_of(&decoded, item);
-                        } else {
-                            row.outcome = held.map_or(Outcome::Present, |held| held.outcome);
                         }
                     }
                     Answer::Gone { status } => {
@@ -224,6 +226,7 @@ impl<'a> DocumentShards<'a> {
         if let Some(counter) = counter {
             Progress::add(counter, 1);
         }
+        *self.counts.entry(row.outcome).or_default() += 1;
         self.outcomes.push(&row);
         self.answered.push(name.to_owned());
         if self.answered.len() >= FLUSH_DOCUMENTS || self.tables.buffered_bytes() >= FLUSH_BYTES {
@@ -237,7 +240,7 @@ impl<'a> DocumentShards<'a> {
     /// Returns why a served document does not replace the one that the lake holds: a server that lags behind has
     /// returned an older document, older also than the announced revision.
     fn superseded(&self, item: &FetchItem, body: &[u8]) -> Option<String> {
-        let least = self.job.plan.held(&item.name)?.least_rev.as_ref()?;
+        let least = self.job.plan.least_rev(&item.name)?;
         let served = Revision::of_document(body)?;
         let is_behind = served.is_older_than(least) && served.is_older_than(&item.announced_rev);
         is_behind.then(|| format!("revision {served} was served, and {least} or a later one is held"))
@@ -306,6 +309,11 @@ impl<'a> DocumentShards<'a> {
         }
         self.answered.clear();
         Ok(())
+    }
+
+    /// Returns how many names of the partition have each outcome.
+    pub(super) fn outcomes(&self) -> BTreeMap<String, u64> {
+        self.counts.iter().map(|(outcome, count)| (outcome.as_str().to_owned(), *count)).collect()
     }
 
     pub(super) fn finish(mut self, progress: &Progress) -> Result<Vec<(TableKind, ShardMeta)>> {

@@ -2,16 +2,16 @@
 //!
 //! Reads shards, so it runs on a thread that may block. Sends no request and writes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::diff::{ChangeCounts, FetchReason, Known, Selection, Step, diff, plan_fetch};
+use crate::diff::{ChangeCounts, FetchReason, PlannedName, Selection, Step, WantedDocuments, plan_fetch};
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
-use crate::lake::{Manifest, OriginLayout, Partition};
+use crate::lake::{HeldOutcome, Manifest, OriginLayout, Partition};
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision};
 use crate::pipeline::work::{Announced, Wanted};
-use crate::shard::{HeldOutcome, ShardReader, abbreviated_names, doc_rows, document_revs, held_outcomes};
+use crate::shard::{ShardReader, abbreviated_names, doc_rows, document_revs, held_outcomes};
 use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
@@ -32,20 +32,12 @@ pub(in crate::pipeline) struct PartitionPlan {
     has_docs: bool,
     has_documents: bool,
     wants_documents: bool,
-    /// The lake's documents of the names that are requested again.
-    held: HashMap<PackageName, Held>,
-}
-
-/// A document that the lake holds, and that is requested again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
-    /// The outcome of the request that fetched it.
-    pub(super) outcome: Outcome,
-    /// Whether another revision was announced since, or the last request for it failed: then it is judged again, even
-    /// if it is the same.
-    pub(super) is_revised: bool,
-    /// A revision that it is not older than, if one is known.
-    pub(super) least_rev: Option<Revision>,
+    /// How many names keep each outcome.
+    pub(super) carried: BTreeMap<Outcome, u64>,
+    /// The outcomes of the names that are requested again, and of which the lake holds a document in the wanted form.
+    held: HashMap<PackageName, HeldOutcome>,
+    /// The revisions of those of these documents that may be older than what was announced.
+    stale_revs: HashMap<PackageName, Revision>,
 }
 
 impl PartitionPlan {
@@ -65,9 +57,20 @@ impl PartitionPlan {
         !self.writes_docs() && !self.writes_documents()
     }
 
-    /// Returns the lake's document of a name that is requested again.
-    pub(super) fn held(&self, name: &PackageName) -> Option<&Held> {
-        self.held.get(name)
+    /// Returns the outcome that stays if the registry says that the document of an item has not changed; `None` if the
+    /// document must be judged again: another revision was announced since, or the last request for it failed.
+    pub(super) fn outcome_if_unchanged(&self, item: &FetchItem) -> Option<Outcome> {
+        match self.held.get(&item.name) {
+            Some(held) => (held.rev == item.announced_rev && held.outcome.has_document()).then_some(held.outcome),
+            None => Some(Outcome::Present),
+        }
+    }
+
+    /// Returns a revision that the lake's document of a requested name is not older than, if one is known.
+    pub(super) fn least_rev(&self, name: &PackageName) -> Option<&Revision> {
+        let is_as_announced = |held: &&HeldOutcome| matches!(held.outcome, Outcome::Present | Outcome::Tombstone);
+        let announced = self.held.get(name).filter(is_as_announced).map(|held| &held.rev);
+        self.stale_revs.get(name).or(announced)
     }
 }
 
@@ -109,12 +112,20 @@ impl Previous<'_> {
         Ok(rows)
     }
 
+    /// Reads the outcomes, with the form of each document.
     fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
-        let mut held = Vec::new();
+        let abbreviated = match self.open(TableKind::Packuments)? {
+            Some(file) => abbreviated_names(file)?,
+            None => HashSet::new(),
+        };
+        let mut outcomes = Vec::new();
         for batch in self.read(TableKind::Outcomes)?.into_iter().flatten() {
-            held.extend(held_outcomes(&batch?)?);
+            outcomes.extend(held_outcomes(&batch?)?);
         }
-        Ok(held)
+        for held in outcomes.iter_mut().filter(|held| abbreviated.contains(&held.name)) {
+            held.representation = held.representation.and(Some(Representation::Abbreviated));
+        }
+        Ok(outcomes)
     }
 }
 
@@ -128,52 +139,61 @@ pub(super) struct Planned {
 /// Compares the announced names of the partition with its previous contents.
 pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Wanted) -> Result<Planned> {
     let comparing = || format!("comparing the partition {} with what the registry lists", previous.partition);
-    let mut counts = ChangeCounts::default();
     let old_rows = previous.doc_rows()?;
     let (rows, listed_at_us) = announced.rows(&old_rows, previous.manifest.and_then(|manifest| manifest.listed_at_us));
-    for change in diff(old_rows.into_iter().map(Ok), rows.iter().cloned().map(Ok)) {
-        counts.add(change.doing(comparing)?.kind);
-    }
     let names_table =
         |table: TableKind| previous.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str()));
     let mut plan = PartitionPlan {
         fetch: Vec::new(),
         dropped: Vec::new(),
-        counts,
+        counts: ChangeCounts::default(),
         unlisted: unlisted(&wanted.selection, previous.partition, &rows),
         without_document: 0,
         has_docs: names_table(TableKind::Docs),
         has_documents: names_table(TableKind::Outcomes),
         wants_documents: wanted.selection != Selection::None,
+        carried: BTreeMap::new(),
         held: HashMap::new(),
+        stale_revs: HashMap::new(),
     };
-    let abbreviated = match previous.open(TableKind::Packuments)? {
-        Some(file) => abbreviated_names(file)?,
-        None => HashSet::new(),
-    };
-    let held = previous.outcomes()?;
     let refused_by = previous.manifest.and_then(|manifest| manifest.oversize_limit_bytes);
-    let takes_larger = refused_by.is_none_or(|limit_bytes| limit_bytes < wanted.max_document_bytes);
-    let known = held.iter().map(|held| Ok(known(held, &abbreviated, takes_larger)));
-    let lake = HeldDocuments { outcomes: &held, abbreviated: &abbreviated };
-    for step in plan_fetch(rows.iter().cloned().map(Ok), known, &wanted.selection, wanted.representation) {
-        let step = step.doing(comparing)?;
-        let row = step.row;
-        let was_asked = lake.was_asked_since(&row.name, wanted.began_at_us);
-        match step.step {
+    let documents = WantedDocuments {
+        selection: &wanted.selection,
+        representation: wanted.representation,
+        takes_larger: refused_by.is_none_or(|limit_bytes| limit_bytes < wanted.max_document_bytes),
+    };
+    let (listed, held) = (rows.iter().cloned().map(Ok), previous.outcomes()?.into_iter().map(Ok));
+    for planned in plan_fetch(old_rows.into_iter().map(Ok), listed, held, documents) {
+        let PlannedName { row, change, step, held } = planned.doing(comparing)?;
+        if let Some(kind) = change {
+            plan.counts.add(kind);
+        }
+        let is_selected = wanted.selection.contains(&row.name);
+        // A response about the name came since the run began, to this run or another one.
+        let was_asked =
+            held.as_ref().and_then(|held| held.fetched_at_us).is_some_and(|at_us| at_us >= wanted.began_at_us);
+        match step {
             Step::Fetch(reason) if reason != FetchReason::Unsettled || !was_asked => {
-                plan.ask(row, &lake, wanted.representation);
+                plan.ask(row, held, wanted.representation);
+                continue;
             }
-            Step::Carry if wanted.refresh && !was_asked && wanted.selection.contains(&row.name) => {
-                plan.ask(row, &lake, wanted.representation);
+            Step::Carry if wanted.refresh && !was_asked && is_selected => {
+                plan.ask(row, held, wanted.representation);
+                continue;
             }
             Step::Fetch(_) => plan.without_document += 1,
-            Step::Carry if wanted.selection.contains(&row.name) => {
-                let is_whole = lake.outcome_of(&row.name).is_none_or(|found| found.outcome.is_whole());
+            Step::Carry if is_selected => {
+                let is_whole = held.as_ref().is_none_or(|held| held.outcome.is_whole());
                 plan.without_document += u64::from(!is_whole);
             }
             Step::Carry | Step::Leave => {}
-            Step::Drop => plan.dropped.push(row.name),
+            Step::Drop => {
+                plan.dropped.push(row.name);
+                continue;
+            }
+        }
+        if let Some(held) = held {
+            *plan.carried.entry(held.outcome).or_default() += 1;
         }
     }
     plan.look_up_stale(previous)?;
@@ -183,75 +203,25 @@ pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Want
 impl PartitionPlan {
     /// Looks up the revisions of documents that may be older than announced; only their own rows have them.
     fn look_up_stale(&mut self, previous: &Previous<'_>) -> Result<()> {
-        let stale = self.held.iter().filter(|(_, held)| !held.outcome.is_settled());
-        let stale: HashSet<PackageName> = stale.map(|(name, _)| name.clone()).collect();
+        let stale = self.held.values().filter(|held| !held.outcome.is_settled());
+        let stale: HashSet<PackageName> = stale.map(|held| held.name.clone()).collect();
         if let Some(file) = if stale.is_empty() { None } else { previous.open(TableKind::Packuments)? } {
-            for (name, rev) in document_revs(file, &stale)? {
-                self.held.entry(name).and_modify(|held| held.least_rev = Some(rev));
-            }
+            self.stale_revs = document_revs(file, &stale)?;
         }
         Ok(())
     }
 
     /// Plans the request for a document, conditional if the lake holds one of the wanted form with its ETag.
-    fn ask(&mut self, row: DocRow, lake: &HeldDocuments<'_>, wanted: Representation) {
-        let outcome = lake.outcome_of(&row.name);
-        let is_held = outcome.is_some_and(HeldOutcome::left_a_document);
-        let last_answer_us = outcome.and_then(|outcome| outcome.fetched_at_us);
-        let mut validators = None;
-        if let Some(found) = lake.of(&row.name, wanted) {
-            validators = found.validators.etag.is_some().then(|| found.validators.clone());
-            let is_as_announced = matches!(found.outcome, Outcome::Present | Outcome::Tombstone);
-            let held = Held {
-                outcome: found.outcome,
-                is_revised: found.rev != row.rev || !found.outcome.has_document(),
-                least_rev: is_as_announced.then(|| found.rev.clone()),
-            };
-            self.held.insert(row.name.clone(), held);
-        }
-        self.fetch.push(FetchItem { name: row.name, announced_rev: row.rev, validators, is_held, last_answer_us });
+    fn ask(&mut self, row: DocRow, held: Option<HeldOutcome>, wanted: Representation) {
+        let is_held = held.as_ref().is_some_and(|held| held.representation.is_some());
+        let last_answer_us = held.as_ref().and_then(|held| held.fetched_at_us);
+        // An ETag belongs to one form and says nothing about the other.
+        let of_this_form = held.filter(|held| held.representation == Some(wanted));
+        let validators = of_this_form.as_ref().map(|held| &held.validators).filter(|held| held.etag.is_some()).cloned();
+        let item = FetchItem { name: row.name, announced_rev: row.rev, validators, is_held, last_answer_us };
+        self.held.extend(of_this_form.map(|held| (item.name.clone(), held)));
+        self.fetch.push(item);
     }
-}
-
-/// The documents that the lake holds.
-struct HeldDocuments<'a> {
-    /// Ascending by name.
-    outcomes: &'a [HeldOutcome],
-    abbreviated: &'a HashSet<PackageName>,
-}
-
-impl<'a> HeldDocuments<'a> {
-    /// Returns the outcome of the request for `name`.
-    fn outcome_of(&self, name: &PackageName) -> Option<&'a HeldOutcome> {
-        let place = self.outcomes.binary_search_by(|outcome| outcome.name.cmp(name)).ok()?;
-        self.outcomes.get(place)
-    }
-
-    /// Returns whether a response about `name` came since a moment, to this run or another one.
-    fn was_asked_since(&self, name: &PackageName, moment_us: i64) -> bool {
-        self.outcome_of(name).and_then(|held| held.fetched_at_us).is_some_and(|at_us| at_us >= moment_us)
-    }
-
-    /// Returns the outcome of the request for `name`, if the lake holds a document of this form. An ETag belongs to one
-    /// form and says nothing about the other.
-    fn of(&self, name: &PackageName, form: Representation) -> Option<&'a HeldOutcome> {
-        let found = self.outcome_of(name)?;
-        let is_abbreviated = self.abbreviated.contains(name);
-        let is_form = is_abbreviated == (form == Representation::Abbreviated);
-        (found.left_a_document() && is_form).then_some(found)
-    }
-}
-
-/// Returns what is known of a name. `takes_larger` tells whether larger documents are accepted now than at its last
-/// request.
-fn known(held: &HeldOutcome, abbreviated: &HashSet<PackageName>, takes_larger: bool) -> Known {
-    let representation = match held.outcome.has_document() {
-        true if abbreviated.contains(&held.name) => Some(Representation::Abbreviated),
-        true => Some(Representation::Full),
-        false => None,
-    };
-    let is_settled = held.outcome.is_settled() && !(takes_larger && held.outcome == Outcome::Oversize);
-    Known { name: held.name.clone(), rev: held.rev.clone(), is_settled, representation }
 }
 
 /// Returns the selected names of a partition that the registry does not list; none if everything is selected.
