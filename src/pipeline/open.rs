@@ -66,7 +66,7 @@ pub fn no_lake(place: &str) -> Error {
 ///
 /// A folder that holds other things is refused, so that a mistyped path does not fill a home folder with shards.
 pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result<LakeInfo> {
-    change_front_page(store, Some(origin), |info| {
+    change_lake_info(store, Some(origin), |info| {
         if info.origins.get(origin) == Some(urls) {
             return;
         }
@@ -84,15 +84,11 @@ pub async fn open_lake(store: &Store, origin: &str, urls: &OriginInfo) -> Result
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] if there is no lake, and as [`read_lake`] does.
 pub async fn raise_lake(store: &Store) -> Result<LakeInfo> {
-    change_front_page(store, None, |_| {}).await
+    change_lake_info(store, None, |_| {}).await
 }
 
 /// Raises the lake metadata and changes it. If there is no lake, `new_origin` makes one.
-async fn change_front_page(
-    store: &Store,
-    new_origin: Option<&str>,
-    change: impl Fn(&mut LakeInfo),
-) -> Result<LakeInfo> {
+async fn change_lake_info(store: &Store, new_origin: Option<&str>, change: impl Fn(&mut LakeInfo)) -> Result<LakeInfo> {
     // A newer lake is refused before anything is changed.
     read_lake(store).await?;
     let initial = async || match new_origin {
@@ -119,10 +115,10 @@ pub(super) async fn sweep(store: &Store) -> Result<()> {
 
 /// Returns the lake metadata of a lake to be made in an empty folder.
 async fn new_lake(store: &Store, origin: &str) -> Result<LakeInfo> {
-    if let Some(stranger) = store.any_entry().await?
-        && stranger != Layout::INFO
+    if let Some(found) = store.any_entry().await?
+        && found != Layout::INFO
     {
-        return Err(Error::lake(format!("{} has no {}, so it is no lake, and it is not empty: it holds {stranger}", store.location(), Layout::INFO))
+        return Err(Error::lake(format!("{} has no {}, so it is no lake, and it is not empty: it holds {found}", store.location(), Layout::INFO))
             .hint("give an empty or a new folder with --lake; if it is a lake that lost that file, all-docs verify --repair restores it"));
     }
     store.create_root().await?;

@@ -81,7 +81,7 @@ pub async fn validate_partitions(store: &Store, layout: &OriginLayout) -> Result
         }
         check_shards(store, layout, &manifest, &mut faults).await?;
     }
-    check_strangers(store, layout, &set, &mut faults).await?;
+    check_foreign_shards(store, layout, &set, &mut faults).await?;
     let rows = LakeRows::open(store, layout).await?;
     let layout = layout.clone();
     let more = tokio::task::spawn_blocking(move || check_rows(&rows, &layout)).await;
@@ -111,7 +111,7 @@ async fn check_shards(
 }
 
 /// Finds shards that belong to no partition of the set: a plain glob would read them.
-async fn check_strangers(
+async fn check_foreign_shards(
     store: &Store,
     layout: &OriginLayout,
     set: &PartitionSet,

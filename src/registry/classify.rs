@@ -72,7 +72,7 @@ pub(super) enum Verdict {
         /// The delay that the server asked for.
         retry_after: Option<Duration>,
         /// Whether the server seems to be no registry, rather than a registry in trouble.
-        stranger: UnknownServer,
+        unknown_server: UnknownServer,
         /// Whether caches on the way must be bypassed.
         past_caches: bool,
         /// Why, as a clause.
@@ -122,8 +122,8 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
     let retry_after = retry_after(headers, SystemTime::now());
     match verdict_on(status, headers, body_start, conditional, authorized) {
         // A server that names a time refuses requests before it, whatever its status.
-        Verdict::Retry { stranger, past_caches, reason, .. } if retry_after.is_some() => {
-            Verdict::Retry { pressure: Pressure::Refused, retry_after, stranger, past_caches, reason }
+        Verdict::Retry { unknown_server, past_caches, reason, .. } if retry_after.is_some() => {
+            Verdict::Retry { pressure: Pressure::Refused, retry_after, unknown_server, past_caches, reason }
         }
         verdict => verdict,
     }
@@ -143,13 +143,13 @@ fn verdict_on(
         304 => Verdict::Retry {
             pressure: Pressure::None,
             retry_after: None,
-            stranger: UnknownServer::No,
+            unknown_server: UnknownServer::No,
             past_caches: true,
             reason: "status 304 to a request without conditions".to_owned(),
         },
         // A proxy that has lost its registry says so in HTML; a registry says JSON, or little.
         404 | 410 if body_start.trim_ascii_start().starts_with(b"<") => {
-            stranger(Pressure::None, format!("status {status} with a page of HTML"))
+            unknown_server(Pressure::None, format!("status {status} with a page of HTML"))
         }
         404 | 410 => Verdict::Gone,
         451 => Verdict::Blocked,
@@ -167,7 +167,7 @@ fn verdict_on(
         500..=599 => retry(Pressure::Overloaded, format!("status {status}")),
         408 | 425 => retry(Pressure::Overloaded, format!("status {status}")),
         421 => retry(Pressure::None, format!("status {status}")),
-        code if (100..300).contains(&code) => stranger(Pressure::None, format!("the unexpected status {status}")),
+        code if (100..300).contains(&code) => unknown_server(Pressure::None, format!("the unexpected status {status}")),
         _ => fatal(ErrorKind::Network, format!("status {status}{}", quoted(body_start))),
     }
 }
@@ -176,7 +176,7 @@ fn verdict_on(
 /// document.
 pub(super) fn not_json(headers: &HeaderMap, body_start: &[u8]) -> Option<Verdict> {
     let what = || format!("status 200 with {} instead of JSON", content(headers, body_start));
-    (!looks_like_json(body_start)).then(|| stranger(Pressure::Overloaded, what()))
+    (!looks_like_json(body_start)).then(|| unknown_server(Pressure::Overloaded, what()))
 }
 
 fn classify_fault(fault: &Fault) -> Verdict {
@@ -184,7 +184,7 @@ fn classify_fault(fault: &Fault) -> Verdict {
         Fault::Unreachable(why) => Verdict::Retry {
             pressure: Pressure::Overloaded,
             retry_after: None,
-            stranger: UnknownServer::Unreachable,
+            unknown_server: UnknownServer::Unreachable,
             past_caches: false,
             reason: format!("the server cannot be reached: {why}"),
         },
@@ -197,12 +197,12 @@ fn classify_fault(fault: &Fault) -> Verdict {
             Verdict::Retry {
                 pressure: Pressure::None,
                 retry_after: None,
-                stranger: UnknownServer::No,
+                unknown_server: UnknownServer::No,
                 past_caches: true,
                 reason,
             }
         }
-        Fault::OtherKind(why) => stranger(Pressure::None, why.clone()),
+        Fault::OtherKind(why) => unknown_server(Pressure::None, why.clone()),
         Fault::Redirect(why) => fatal(ErrorKind::Network, why.clone()),
         Fault::Oversize { limit_bytes } => Verdict::Fatal {
             kind: ErrorKind::Network,
@@ -213,11 +213,11 @@ fn classify_fault(fault: &Fault) -> Verdict {
 }
 
 fn retry(pressure: Pressure, reason: String) -> Verdict {
-    Verdict::Retry { pressure, retry_after: None, stranger: UnknownServer::No, past_caches: false, reason }
+    Verdict::Retry { pressure, retry_after: None, unknown_server: UnknownServer::No, past_caches: false, reason }
 }
 
-fn stranger(pressure: Pressure, reason: String) -> Verdict {
-    Verdict::Retry { pressure, retry_after: None, stranger: UnknownServer::Answers, past_caches: true, reason }
+fn unknown_server(pressure: Pressure, reason: String) -> Verdict {
+    Verdict::Retry { pressure, retry_after: None, unknown_server: UnknownServer::Answers, past_caches: true, reason }
 }
 
 fn fatal(kind: ErrorKind, reason: String) -> Verdict {

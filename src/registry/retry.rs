@@ -15,7 +15,7 @@ use crate::npm::Outcome;
 
 /// The number of responses that no registry would give, or of failures to reach the host, that ends the attempts before
 /// the first useful response: a mistyped URL, most likely, and the user is waiting.
-const PATIENCE_WITH_STRANGERS: u32 = 3;
+const MAX_UNKNOWN_SERVER_REPLIES: u32 = 3;
 
 /// The refusals of one request that do not count against its attempts. A ban concerns the host, whose gate decides how
 /// long to wait and when to give up. More refusals than this seem to concern the name.
@@ -140,13 +140,13 @@ impl Attempts {
             Failed::NoAnswer { verdict, http_status } => (verdict, http_status),
             Failed::NotSent(error) => return Err(RequestFailure::stops_the_run(error, self.made)),
         };
-        let (stranger, reason) = match verdict {
-            Verdict::Retry { stranger, past_caches, reason, pressure, .. } => {
+        let (unknown_server, reason) = match verdict {
+            Verdict::Retry { unknown_server, past_caches, reason, pressure, .. } => {
                 self.past_caches |= past_caches;
                 if pressure == Pressure::Refused {
                     self.forgive(host);
                 }
-                (stranger, reason)
+                (unknown_server, reason)
             }
             Verdict::Fatal { kind, oversize, reason } => {
                 let outcome = match kind {
@@ -166,20 +166,22 @@ impl Attempts {
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
             }
         };
-        self.strange += u32::from(stranger != UnknownServer::No);
-        let given_up_early = stranger != UnknownServer::No && !known && self.strange >= PATIENCE_WITH_STRANGERS;
+        self.strange += u32::from(unknown_server != UnknownServer::No);
+        let given_up_early =
+            unknown_server != UnknownServer::No && !known && self.strange >= MAX_UNKNOWN_SERVER_REPLIES;
         let counted = self.made - self.forgiven;
         // Once can be chance: a large document on a slow line.
         let takes_too_long = self.is_of_a_name && counted >= 2 && self.spent >= MOST_SPENT_ON_A_NAME;
         if counted >= self.max || given_up_early || takes_too_long {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
             let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));
-            if stranger != UnknownServer::No && !known {
+            if unknown_server != UnknownServer::No && !known {
                 error = error
                     .hint("check the network and the URL of the origin: it must be a registry that serves _all_docs");
             }
             // A host that was never reached says nothing about this name or any other.
-            let outcome = if stranger == UnknownServer::Unreachable && !known { None } else { Some(Outcome::Failed) };
+            let outcome =
+                if unknown_server == UnknownServer::Unreachable && !known { None } else { Some(Outcome::Failed) };
             return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
         }
         // 2^20 pauses are more than any cap.
@@ -263,19 +265,19 @@ mod tests {
 
     #[test]
     fn a_refusal_does_not_make_an_unknown_server() {
-        let stranger = Fault::OtherKind("it says hello".to_owned());
+        let unknown_server = Fault::OtherKind("it says hello".to_owned());
         let mut attempts = Attempts::new(&RegistryConfig::default());
-        for fault in [&Fault::TimedOut, &Fault::TimedOut, &stranger, &Fault::TimedOut, &stranger] {
+        for fault in [&Fault::TimedOut, &Fault::TimedOut, &unknown_server, &Fault::TimedOut, &unknown_server] {
             attempts.begin();
             assert!(attempts.after(failed(fault), 0.0, Standing::default()).is_ok());
         }
         attempts.begin();
-        assert!(attempts.after(failed(&stranger), 0.0, Standing::default()).is_err());
+        assert!(attempts.after(failed(&unknown_server), 0.0, Standing::default()).is_err());
     }
 
     fn refused() -> Failed {
-        let (pressure, stranger, reason) = (Pressure::Refused, UnknownServer::No, "status 429".to_owned());
-        let verdict = Verdict::Retry { pressure, retry_after: None, stranger, past_caches: false, reason };
+        let (pressure, unknown_server, reason) = (Pressure::Refused, UnknownServer::No, "status 429".to_owned());
+        let verdict = Verdict::Retry { pressure, retry_after: None, unknown_server, past_caches: false, reason };
         Failed::NoAnswer { verdict, http_status: Some(429) }
     }
 

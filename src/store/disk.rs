@@ -77,7 +77,7 @@ impl Disk {
     /// Creates a new file in place of an existing one, without overwriting its contents. A process that was suspended
     /// while another took its place may still have the old file open. Its writes must not reach the file that the other
     /// one commits.
-    pub(super) fn create_anew(&self, path: &Path) -> io::Result<File> {
+    pub(super) fn create_instead(&self, path: &Path) -> io::Result<File> {
         self.delete_file(path)?;
         self.admit(Step::CreateFile, path)?;
         File::create_new(path)

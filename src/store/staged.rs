@@ -28,7 +28,7 @@ impl StagedFile {
             Backend::Local(disk) => {
                 let path = disk.path(path);
                 disk.create_folder(parent(&path))?;
-                let file = disk.create_anew(&path).map_err(|error| disk_error("write", &path, error))?;
+                let file = disk.create_instead(&path).map_err(|error| disk_error("write", &path, error))?;
                 Target::Local { disk: disk.clone(), file, path }
             }
             Backend::Memory(_) => Target::Memory { store: store.clone(), path: path.to_owned(), bytes: Vec::new() },

@@ -191,18 +191,18 @@ async fn fault_9_a_document_is_kept_byte_for_byte() {
 /// 10: a token was sent to any host that `--registry` named.
 #[test]
 fn fault_10_a_token_goes_to_the_host_that_it_is_for_and_nowhere_else() {
-    let (env, stranger) = (Env::new(world_of(&["a", "b"])), Env::new(world_of(&["a", "b"])));
+    let (env, unrelated) = (Env::new(world_of(&["a", "b"])), Env::new(world_of(&["a", "b"])));
     let own_host = env.server.url().strip_prefix("http://").unwrap();
     std::fs::write(env.folder.path().join(".npmrc"), format!("//{own_host}/:_authToken=secret-of-ours\n")).unwrap();
     let ingest = |flags: &[&str]| {
         let mut command = env.ingest_command(&[]);
         command.env("NPM_TOKEN", "secret-of-npm").args(flags).output().unwrap()
     };
-    assert_eq!(ingest(&["--registry", stranger.server.url()]).status.code(), Some(0));
+    assert_eq!(ingest(&["--registry", unrelated.server.url()]).status.code(), Some(0));
     let sent = |env: &Env| -> Vec<Option<String>> {
         env.server.requests().into_iter().map(|request| request.authorization).collect()
     };
-    assert!(sent(&stranger).len() >= 2 && sent(&stranger).iter().all(Option::is_none), "{:?}", sent(&stranger));
+    assert!(sent(&unrelated).len() >= 2 && sent(&unrelated).iter().all(Option::is_none), "{:?}", sent(&unrelated));
     assert!(sent(&env).iter().all(|sent| sent.as_deref() == Some("Bearer secret-of-ours")), "{:?}", sent(&env));
 }
 

@@ -272,7 +272,7 @@ async fn a_lake_that_vanishes_during_a_run_is_an_error_and_not_created_again() {
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     // The first write after that is chance: one into the root, one beside a file of its own, or the lock.
     assert!(stderr(&output).contains("it was deleted, or "), "{}", stderr(&output));
-    assert!(!env.lake().exists(), "it was begun anew");
+    assert!(!env.lake().exists(), "it was created again");
 }
 
 /// Runs the binary with a limit on the size of files, in blocks of 512 bytes: to it, this looks like a full disk.

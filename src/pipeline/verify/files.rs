@@ -41,7 +41,7 @@ pub(super) async fn check(
                     }
                     Some(_) => {}
                     None if is_read_as_shard(store, path, file).await? => {
-                        stranger(
+                        foreign_file(
                             layout,
                             path,
                             "no shard of the partition set, and readers of the table read it",
@@ -53,12 +53,12 @@ pub(super) async fn check(
             }
             FileRole::Manifest { file } => match file.strip_suffix(".json") {
                 Some(stem) if partitions.contains_key(stem) || is_at_work => {}
-                Some(_) => stranger(layout, path, "no manifest of the partition set", proof),
+                Some(_) => foreign_file(layout, path, "no manifest of the partition set", proof),
                 None => others.add(path, file),
             },
             FileRole::Staged { is_named: false, .. } => others.add(path, ""),
             FileRole::Staged { stem, .. } => match partitions.get(stem) {
-                None => stranger(layout, path, "staged for no partition of the set", proof),
+                None => foreign_file(layout, path, "staged for no partition of the set", proof),
                 Some(partition) if *path == layout.commit_intent(partition) && !is_at_work => {
                     let reason = "a commit was begun and not ended: some tables may be newer than others".to_owned();
                     let what = (path.clone(), Fault::Interrupted, reason);
@@ -133,9 +133,9 @@ async fn check_uncommitted(
     Ok(())
 }
 
-fn stranger(layout: &OriginLayout, path: &str, why: &str, proof: &mut OriginProof) {
+fn foreign_file(layout: &OriginLayout, path: &str, why: &str, proof: &mut OriginProof) {
     let reason = format!("it does not belong here: it is {why}");
-    proof.findings.push(finding(layout, (path.to_owned(), Fault::Stranger, reason), None));
+    proof.findings.push(finding(layout, (path.to_owned(), Fault::ForeignFile, reason), None));
 }
 
 /// Returns the tables of a partition that have a file although its manifest names none.

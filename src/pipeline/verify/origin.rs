@@ -56,7 +56,7 @@ pub(super) async fn verify_origin(
     let amiss = places::check_partitions(store, layout, &set, &mut proof).await?;
     let parts = set.iter().filter(|partition| !amiss.contains(&partition.file_stem())).collect();
     check_partitions(store, layout, parts, is_at_work, progress, &mut proof).await?;
-    forget_what_misfits_hold(&mut proof);
+    drop_findings_below_misfits(&mut proof);
     proof.findings.sort_by(|one, other| (&one.file, one.fault).cmp(&(&other.file, other.fault)));
     Ok(proof)
 }
@@ -119,7 +119,7 @@ async fn check_partition_set(
 }
 
 /// Drops the findings in a folder that takes the place of a file: the finding about the folder is enough.
-fn forget_what_misfits_hold(proof: &mut OriginProof) {
+fn drop_findings_below_misfits(proof: &mut OriginProof) {
     let is_misfit = |finding: &&Finding| finding.fault == Fault::Misfit;
     let misfits: BTreeSet<String> =
         proof.findings.iter().filter(is_misfit).map(|finding| finding.file.clone()).collect();

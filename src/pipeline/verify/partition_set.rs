@@ -179,7 +179,7 @@ mod tests {
         let sound = told(&["0-67", "70-z"], &["61-62"]);
         assert!(!sound.contradicts(&set(&["g", "p"])));
         assert!(sound.contradicts(&set(&["g", "q"])) && sound.contradicts(&set(&["p"])));
-        assert!(!told(&["0-67", "61-62"], &[]).contradicts(&set(&["g"])), "one of them is a stranger");
+        assert!(!told(&["0-67", "61-62"], &[]).contradicts(&set(&["g"])), "one of them is foreign");
         let by_shards =
             |files| Told::of(partitions(&["0-67"]), partitions(&["67-z"]).into_iter().map(|each| (each, files)));
         assert!(by_shards(TableKind::ALL.len()).contradicts(&set(&["g", "p"])));

@@ -27,7 +27,7 @@ pub enum Fault {
     /// A row refers to a row in another table that is missing.
     Reference,
     /// A file lies where it does not belong, and would be read with the lake's own files.
-    Stranger,
+    ForeignFile,
     /// A folder lies where a file belongs, or a file where a folder does, or a broken link.
     Misfit,
     /// A commit was begun and not ended.

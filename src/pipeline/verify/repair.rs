@@ -89,7 +89,7 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: 
     while set_aside(store, layout, &proof, Fault::Misfit, at).await? || settle(store, layout).await? {
         proof = verify_origin(store, layout, Lock::Ours, &Arc::default()).await?;
     }
-    set_aside(store, layout, &proof, Fault::Stranger, at).await?;
+    set_aside(store, layout, &proof, Fault::ForeignFile, at).await?;
     let mut mendings = Vec::new();
     for partition in proof.broken_partitions() {
         set_aside_unnamed(store, layout, &partition, at).await?;

@@ -133,7 +133,7 @@ impl Membership {
 
     fn start(&self) -> AbortOnDropHandle<()> {
         let outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let outbox = outbox.unwrap_or_else(|| self.shared.link.begin_anew(None));
+        let outbox = outbox.unwrap_or_else(|| self.shared.link.begin_again(None));
         AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.shared).take_part(self.files.clone(), outbox)))
     }
 }
@@ -154,7 +154,7 @@ impl Shared {
                 Err(_) => self.lead(None, &mut outbox).await,
             }
             self.leads.send_replace(false);
-            outbox = self.link.begin_anew(Some(outbox));
+            outbox = self.link.begin_again(Some(outbox));
         }
     }
 

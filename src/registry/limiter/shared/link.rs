@@ -54,7 +54,7 @@ impl Link {
         let (waiting, in_flight) = (HashMap::new(), BTreeMap::new());
         let state = State { limits, share, next_request: 0, waiting, in_flight, told: None, outbox };
         let link = Link { state: Mutex::new(state), waiting: AtomicU32::new(0) };
-        let outbox = link.begin_anew(None);
+        let outbox = link.begin_again(None);
         (Arc::new(link), outbox)
     }
 
@@ -122,7 +122,7 @@ impl Link {
 
     /// Prepares for the next coordinator. Returns a new queue of messages: first the state, then the outcomes that the
     /// previous coordinator may not have heard, then all later messages.
-    pub(super) fn begin_anew(
+    pub(super) fn begin_again(
         &self,
         before: Option<UnboundedReceiver<ToCoordinator>>,
     ) -> UnboundedReceiver<ToCoordinator> {

@@ -249,12 +249,12 @@ async fn a_connection_with_an_invalid_message_is_closed_and_harms_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let gates = processes(&folder, &limits(1), 1).await;
     for words in ["\n", "{}\n", "null", r#"{"Enter":{"request":1}}"#, "\u{0}\u{1}", &"9".repeat(3 << 20)] {
-        let mut stranger = SeatFiles::of(folder.path(), HOST).connect().await.unwrap();
+        let mut other_program = SeatFiles::of(folder.path(), HOST).connect().await.unwrap();
         // It may hang up in the middle.
-        let _ = stranger.write_all(words.as_bytes()).await;
-        let _ = stranger.shutdown().await;
+        let _ = other_program.write_all(words.as_bytes()).await;
+        let _ = other_program.shutdown().await;
         let mut heard = Vec::new();
-        let _ = stranger.read_to_end(&mut heard).await;
+        let _ = other_program.read_to_end(&mut heard).await;
     }
     drop(gates[1].enter().await.unwrap());
     drop(gates[0].enter().await.unwrap());
