@@ -22,7 +22,7 @@ pub(super) use self::plan::Wanted;
 use super::lease::{Attempt, Lease, LeaseWatch, given_back, recover_unheld, refuse_locked};
 use super::open::{raise_lake, sweep};
 use super::progress::{Progress, ProgressSnapshot};
-use super::run::sweep_dead;
+use super::run::{RunReporter, sweep_dead};
 use super::summary::seconds;
 use crate::commit::{commit, read_manifest, read_manifests, settle};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
@@ -100,7 +100,7 @@ pub async fn rebuild(
             stop: stop.child_token(),
             large_documents: Arc::default(),
         };
-        run.origin(&mut summary).await.doing(|| format!("rebuilding {name}"))?;
+        run.reported_origin(&mut summary).await.doing(|| format!("rebuilding {name}"))?;
         summary.origins.push(name);
         if stop.is_cancelled() {
             break;
@@ -127,9 +127,19 @@ pub(super) struct Run {
 }
 
 impl Run {
-    async fn origin(&self, summary: &mut RebuildSummary) -> Result<()> {
+    /// Rebuilds an origin, and reports the progress meanwhile.
+    async fn reported_origin(&self, summary: &mut RebuildSummary) -> Result<()> {
         sweep(&self.store).await?;
         sweep_dead(&self.store, &self.layout).await?;
+        let progress = Arc::clone(&self.progress);
+        let reporter = RunReporter::start(self.store.clone(), &self.layout, PURPOSE, progress, None).await?;
+        let result = self.origin(summary).await;
+        // The first error is the one to report. Processes that worked on the same origin may have died meanwhile.
+        let ended = reporter.end().await.and(sweep_dead(&self.store, &self.layout).await);
+        result.and(ended)
+    }
+
+    async fn origin(&self, summary: &mut RebuildSummary) -> Result<()> {
         summary.commits_recovered += recover_unheld(&self.store, &self.layout, PURPOSE).await?;
         let manifests = read_manifests(&self.store, &self.layout).await?;
         summary.partitions_total += manifests.len() as u64;
