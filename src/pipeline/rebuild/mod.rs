@@ -9,12 +9,14 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::build::Task;
@@ -164,13 +166,15 @@ impl Run {
         Ok(())
     }
 
-    /// Makes partitions again, as many at once as there are cores. Returns those that another process holds. Each
+    /// Makes partitions again, one on each core. Returns those that another process holds. Each
     /// partition that has begun runs to its end, so nothing is written after the leases are given back.
     async fn partitions(&self, partitions: Vec<Partition>, summary: &mut RebuildSummary) -> Result<Vec<Partition>> {
-        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let free_cores = Arc::new(Semaphore::new(cores));
         let (mut held, mut failure) = (Vec::new(), None);
-        let work = partitions.into_iter().map(|partition| self.partition(partition));
-        let mut work = stream::iter(work).buffer_unordered(at_once);
+        let work = partitions.into_iter().map(|partition| self.partition(partition, Arc::clone(&free_cores)));
+        // While a core makes a partition, the one before may wait for the disk.
+        let mut work = stream::iter(work).buffer_unordered(2 * cores);
         while let Some(result) = work.next().await {
             match result {
                 Ok(Ended::Rebuilt) => summary.partitions_rebuilt += 1,
@@ -186,8 +190,13 @@ impl Run {
         failure.map_or(Ok(held), Err)
     }
 
-    /// Finds which partitions are to be made again, and how much work that is. Blocks.
-    fn plan(&self, manifests: Vec<Manifest>) -> Result<Partitions> {
+    /// Finds which partitions are to be made again, those with the most documents first, and how much work that is. A
+    /// large one that came last would keep one core busy alone. Blocks.
+    fn plan(&self, mut manifests: Vec<Manifest>) -> Result<Partitions> {
+        let raw_bytes = |manifest: &Manifest| {
+            manifest.shards.get(TableKind::Packuments.as_str()).map_or(0, |shard| shard.size_bytes)
+        };
+        manifests.sort_by_key(|manifest| Reverse(raw_bytes(manifest)));
         let mut partitions = Partitions::default();
         for manifest in manifests {
             if self.wanted.of(&self.store, &self.layout, &manifest)?.is_empty() {
@@ -203,8 +212,9 @@ impl Run {
         Ok(partitions)
     }
 
-    /// Makes a partition again under its lease.
-    async fn partition(&self, partition: Partition) -> Result<Ended> {
+    /// Makes a partition again under its lease, when a core is free.
+    async fn partition(&self, partition: Partition, free_cores: Arc<Semaphore>) -> Result<Ended> {
+        let core = free_cores.acquire_owned().await.or_error(ErrorKind::Internal, || "no core is free".to_owned())?;
         if self.stop.is_cancelled() {
             return Err(Error::interrupted());
         }
@@ -215,7 +225,7 @@ impl Run {
         let watch = lease.watch();
         let result = async {
             settle(&self.store, &self.layout, &partition).await?;
-            rebuild_partition(self, &partition, &watch).await
+            build_and_commit(self, &partition, &watch, Some(core)).await
         };
         let result = result.await;
         let ended = lease.end().await;
@@ -245,6 +255,16 @@ struct Partitions {
 /// Makes the wanted tables of a partition again and commits them. Returns whether there was anything to do. The caller
 /// holds `lease`.
 pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &LeaseWatch) -> Result<bool> {
+    build_and_commit(run, partition, lease, None).await
+}
+
+/// The same, on a core that is given back as soon as the shards only have to become durable.
+async fn build_and_commit(
+    run: &Run,
+    partition: &Partition,
+    lease: &LeaseWatch,
+    core: Option<OwnedSemaphorePermit>,
+) -> Result<bool> {
     if run.stop.is_cancelled() {
         return Err(Error::interrupted());
     }
@@ -258,7 +278,7 @@ pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &
         let Run { store, layout, progress, stop, large_documents, .. } = task;
         let moved: Vec<TableKind> = tables.iter().copied().collect();
         let task = Task { store, layout, manifest, tables, progress, stop, large_documents };
-        task.build().map(|manifest| Some((manifest, moved)))
+        task.build(core).map(|manifest| Some((manifest, moved)))
     };
     let doing = || format!("rebuilding the partition {partition}");
     let built = blocking("a partition's rebuild", build).await.doing(doing)?;
