@@ -166,8 +166,8 @@ impl Run {
         Ok(())
     }
 
-    /// Makes partitions again, one on each core. Returns those that another process holds. Each
-    /// partition that has begun runs to its end, so nothing is written after the leases are given back.
+    /// Makes partitions again, one on each core. Returns those that another process holds. Each partition that has begun
+    /// runs to its end, so nothing is written after the leases are given back.
     async fn partitions(&self, partitions: Vec<Partition>, summary: &mut RebuildSummary) -> Result<Vec<Partition>> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let free_cores = Arc::new(Semaphore::new(cores));
