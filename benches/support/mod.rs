@@ -6,6 +6,7 @@
 #[path = "../../src/allocator.rs"]
 mod allocator;
 pub mod corpus;
+pub mod document_files;
 pub mod duckdb;
 pub mod generated_lake;
 pub mod process;

@@ -43,6 +43,12 @@ impl Taken {
     }
 }
 
+/// Lets the peak of memory begin again at what is in use now.
+pub fn forget_peak() {
+    // Without the right to do so the peak stays that of the whole process.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 /// Returns the peak memory of this process, in bytes.
 pub fn peak_memory_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

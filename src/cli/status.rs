@@ -55,7 +55,8 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
     }
     for run in &origin.runs {
         lines.push(format!(
-            "  an ingest is running (process {} on {}, for {}): {}/{} partitions, {} rows listed, {} packuments, {}",
+            "  {} is running (process {} on {}, for {}): {}/{} partitions, {} rows listed, {} packuments, {}",
+            run.purpose,
             run.process_id,
             run.host,
             log::duration(std::time::Duration::from_secs(now_s.saturating_sub(run.started_at_s).unsigned_abs())),
@@ -68,8 +69,8 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
     }
     for run in &origin.dead_runs {
         lines.push(format!(
-            "  an ingest died (process {} on {}); run the same command again to resume where it stopped",
-            run.process_id, run.host
+            "  {} died (process {} on {}); run the same command again to resume where it stopped",
+            run.purpose, run.process_id, run.host
         ));
     }
     if origin.runs.is_empty() && origin.dead_runs.is_empty() && origin.partitions_staged > 0 {

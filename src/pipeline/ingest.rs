@@ -24,6 +24,8 @@ use super::worker::Worker;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginLayout};
 
+/// The command for which leases are taken.
+const PURPOSE: &str = "ingest";
 /// The name of a run that writes nothing.
 const DRY_RUN: &str = "dry";
 
@@ -52,7 +54,8 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     refuse_locked(&store, &layout).await?;
     sweep(&store).await?;
     sweep_dead(&store, &layout).await?;
-    let reporter = RunReporter::start(store.clone(), &layout, Arc::clone(&progress), options.registry.clone()).await?;
+    let registry = Some(options.registry.clone());
+    let reporter = RunReporter::start(store.clone(), &layout, PURPOSE, Arc::clone(&progress), registry).await?;
     let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;
     // The first error is the one to report. Processes that worked on the same origin may have died meanwhile.
     let ended = reporter.end().await.and(sweep_dead(&store, &layout).await);
@@ -86,7 +89,7 @@ impl Run {
             options.registry.clone(),
             Arc::clone(&progress),
             Arc::clone(&judge),
-            "ingest",
+            PURPOSE,
             options.dry_run,
         ));
         Run { options, layout, name: name.to_owned(), wanted, progress, judge, worker }

@@ -31,6 +31,12 @@ const SILENT_SECONDS: i64 = 60;
 pub struct RunStatus {
     /// Drawn at random for each run.
     pub run: String,
+    /// Its command; `ingest` where an earlier version wrote the status.
+    #[serde(default = "ingest")]
+    pub purpose: String,
+    /// Whether it sends requests to the registry.
+    #[serde(default = "always")]
+    pub asks_registry: bool,
     /// The name of its machine.
     pub host: String,
     /// The process's id on its machine.
@@ -50,11 +56,21 @@ impl Record for RunStatus {
     const DAMAGED_HINT: &'static str = "delete it";
 }
 
+fn ingest() -> String {
+    "ingest".to_owned()
+}
+
+fn always() -> bool {
+    true
+}
+
 impl RunStatus {
-    fn begin(progress: &Progress) -> RunStatus {
+    fn begin(purpose: &str, asks_registry: bool, progress: &Progress) -> RunStatus {
         let now_s = jiff::Timestamp::now().as_second();
         RunStatus {
             run: format!("{:016x}", fastrand::u64(..)),
+            purpose: purpose.to_owned(),
+            asks_registry,
             host: host_name(),
             process_id: std::process::id(),
             process_identity: own_identity(),
@@ -87,18 +103,19 @@ impl RunStatus {
     }
 }
 
-/// Returns how many machines the live ones of these runs work on. Two users of one machine, and two containers, count
-/// as two: they share nothing.
+/// Returns from how many machines the live ones of these runs send requests. Two users of one machine, and two
+/// containers, count as two: they share nothing.
 fn machines(runs: &[RunStatus]) -> usize {
     let place = |run: &RunStatus| match &run.process_identity {
         Some(place) => place.system.clone(),
         None => format!("{} process {}", run.host, run.process_id),
     };
-    runs.iter().filter(|run| run.is_alive()).map(place).collect::<BTreeSet<String>>().len()
+    runs.iter().filter(|run| run.asks_registry && run.is_alive()).map(place).collect::<BTreeSet<String>>().len()
 }
 
 /// Tells `registry` how many machines send requests to it for this origin.
-async fn share(store: &Store, layout: &OriginLayout, registry: &Registry) -> Result<()> {
+async fn share(store: &Store, layout: &OriginLayout, registry: Option<&Registry>) -> Result<()> {
+    let Some(registry) = registry else { return Ok(()) };
     let machines = u32::try_from(machines(&RunStatus::all(store, layout).await?)).unwrap_or(u32::MAX);
     registry.set_share(NonZeroU32::new(machines).unwrap_or(NonZeroU32::MIN));
     Ok(())
@@ -139,18 +156,19 @@ pub(super) struct RunReporter {
 }
 
 impl RunReporter {
-    /// Writes the status once, then repeatedly, and tells `registry` how many machines send requests to it. Fails as
-    /// the store does.
+    /// Writes the status of a run of `purpose` once, then repeatedly, and tells `registry` how many machines send
+    /// requests to it; a run that asks no registry has none. Fails as the store does.
     pub(super) async fn start(
         store: Store,
         layout: &OriginLayout,
+        purpose: &str,
         progress: Arc<Progress>,
-        registry: Registry,
+        registry: Option<Registry>,
     ) -> Result<RunReporter> {
-        let mut status = RunStatus::begin(&progress);
+        let mut status = RunStatus::begin(purpose, registry.is_some(), &progress);
         let (run, path) = (status.run.clone(), layout.run_status(&status.run));
         store.put_record(&path, &status).await?;
-        share(&store, layout, &registry).await?;
+        share(&store, layout, registry.as_ref()).await?;
         let (task_store, task_path, task_layout) = (store.clone(), path.clone(), layout.clone());
         let ended = CancellationToken::new();
         let task_ended = ended.clone();
@@ -164,7 +182,7 @@ impl RunReporter {
                 updates = updates.wrapping_add(1);
                 if updates.is_multiple_of(UPDATES_BETWEEN_LOOKS) {
                     // If the runs cannot be read now, the last count stays.
-                    let _ = share(&task_store, &task_layout, &registry).await;
+                    let _ = share(&task_store, &task_layout, registry.as_ref()).await;
                 }
             }
         });
@@ -200,6 +218,10 @@ mod tests {
         Registry::new(origin, config, Credentials::default()).unwrap()
     }
 
+    fn begun() -> RunStatus {
+        RunStatus::begin("ingest", true, &Progress::default())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_status_put_in_progress_does_not_outlive_the_run() {
         let folder = tempfile::tempdir().unwrap();
@@ -207,7 +229,8 @@ mod tests {
         store.put(&format!("{}/before", layout.staging()), "").await.unwrap();
         // Each put has five steps; the fourth of the second one gives it its name.
         let held = store.failing_at(9, Failure::Held);
-        let reporter = RunReporter::start(held.clone(), &layout, Arc::default(), registry()).await.unwrap();
+        let reporter =
+            RunReporter::start(held.clone(), &layout, "ingest", Arc::default(), Some(registry())).await.unwrap();
         let path = layout.run_status(reporter.run());
         tokio::task::yield_now().await;
         tokio::time::advance(UPDATE_INTERVAL).await;
@@ -231,9 +254,9 @@ mod tests {
     #[tokio::test]
     async fn dead_runs_leave_nothing_and_living_ones_keep_their_files() {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        let living = RunReporter::start(store.clone(), &layout, Arc::default(), registry()).await.unwrap();
+        let living = RunReporter::start(store.clone(), &layout, "rebuild", Arc::default(), None).await.unwrap();
         store.put(&layout.scan_spool(living.run()), "rows").await.unwrap();
-        let silent = RunStatus { updated_at_s: 0, process_identity: None, ..RunStatus::begin(&Progress::default()) };
+        let silent = RunStatus { updated_at_s: 0, process_identity: None, ..begun() };
         store.put_record(&layout.run_status(&silent.run), &silent).await.unwrap();
         for path in [layout.scan_spool(&silent.run), layout.scan_spool("unknown"), "npm/staging/run.json".to_owned()] {
             store.put(&path, "rows").await.unwrap();
@@ -254,7 +277,7 @@ mod tests {
 
     #[test]
     fn processes_of_one_system_are_one_machine() {
-        let own = RunStatus::begin(&Progress::default());
+        let own = begun();
         let other = |system: &str| RunStatus {
             process_identity: Some(ProcessIdentity { system: system.to_owned(), started_ticks: 1 }),
             ..own.clone()
@@ -262,5 +285,6 @@ mod tests {
         assert_eq!(machines(&[own.clone(), own.clone()]), 1);
         assert_eq!(machines(&[other("a"), other("a"), other("b")]), 2);
         assert_eq!(machines(&[RunStatus { updated_at_s: 0, ..other("a") }]), 0);
+        assert_eq!(machines(&[RunStatus { asks_registry: false, ..other("a") }]), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Status: the contents of a lake by its manifests, and the status of running ingests. Reads no shard.
+//! Status: the contents of a lake by its manifests, and the status of running commands. Reads no shard.
 
 use std::collections::BTreeMap;
 
@@ -36,9 +36,9 @@ pub struct OriginStatus {
     pub written: Option<(String, String)>,
     /// Partitions with files in staging: a run is in progress, or one died.
     pub partitions_staged: u64,
-    /// The status of the ingests that run now.
+    /// The status of the commands that write it now.
     pub runs: Vec<RunStatus>,
-    /// The last status of ingests that died.
+    /// The last status of commands that died while they wrote it.
     pub dead_runs: Vec<RunStatus>,
     /// Whether a process that may write the origin is alive, by its lock and the leases of partitions.
     pub is_at_work: bool,

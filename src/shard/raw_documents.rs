@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::file::metadata::RowGroupMetaData;
 
 use super::adapt::{Adapter, Reading, fit};
 use super::reader::{batch_rows, text_column};
@@ -20,6 +21,9 @@ use crate::table::{TableKind, schema};
 
 /// The columns that a document needs.
 const COLUMNS: [&str; 5] = ["name", "rev", "representation", "json", "bytes"];
+/// The bytes of documents that are read at once, by their mean size: few, so that they are still in the processor's cache
+/// when they become rows.
+const BATCH_BYTES: i64 = 512 << 10;
 /// A view of at most this many bytes holds them itself.
 const INLINE_BYTES: usize = 12;
 
@@ -61,8 +65,7 @@ impl RawDocuments {
         let options = ArrowReaderOptions::new().with_schema(viewed(metadata.schema()));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options);
         let metadata = metadata.or_error(ErrorKind::Lake, unreadable)?;
-        let groups = metadata.metadata().row_groups().iter();
-        let batch_rows = groups.map(|group| batch_rows(TableKind::Packuments, group)).min().unwrap_or(1);
+        let batch_rows = cached_rows(metadata.metadata().row_groups());
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(batch_rows);
         let reader = reading.project(builder).build().or_error(ErrorKind::Lake, unreadable)?;
         Ok(RawDocuments { reader, adapter: reading.adapter })
@@ -164,6 +167,17 @@ fn viewed(found: &SchemaRef) -> SchemaRef {
     };
     let fields: Vec<Field> = found.fields().iter().map(viewed).collect();
     Arc::new(Schema::new_with_metadata(fields, found.metadata().clone()))
+}
+
+/// Returns how many documents are read at once.
+fn cached_rows(groups: &[RowGroupMetaData]) -> usize {
+    let bytes: i64 = groups.iter().map(RowGroupMetaData::total_byte_size).sum();
+    let rows: i64 = groups.iter().map(RowGroupMetaData::num_rows).sum();
+    let mean_bytes = (bytes / rows.max(1)).max(1);
+    let cached_rows = usize::try_from(BATCH_BYTES / mean_bytes).unwrap_or(1).max(1);
+    // Where documents are larger than in the mean, memory is the bound.
+    let bounded_rows = groups.iter().map(|group| batch_rows(TableKind::Packuments, group)).min().unwrap_or(1);
+    cached_rows.min(bounded_rows)
 }
 
 fn unreadable() -> String {

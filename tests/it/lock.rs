@@ -39,7 +39,7 @@ fn leases(env: &Env) -> Vec<PathBuf> {
 }
 
 /// Writes a lease or lock of a process on another machine.
-fn leave(path: &Path, expires_in_s: i64) {
+pub fn leave(path: &Path, expires_in_s: i64) {
     let now_s = jiff::Timestamp::now().as_second();
     let record = serde_json::json!({
         "holder": "x", "purpose": "ingest", "tool_version": "0.1.0", "host": "far-away", "process_id": 1,

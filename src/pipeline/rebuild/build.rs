@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::ShardWriter;
@@ -16,6 +17,9 @@ use crate::shard::{RawDocument, RawDocuments, ShardReader, refuse_newer};
 use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::{DocumentInput, DocumentTables, TableKind, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
+
+/// A shard that is written and not durable yet.
+type Written = (StagedFile, ShardMeta);
 
 const REPAIR: &str = "all-docs verify --repair repairs the partition; then run the same command again";
 
@@ -35,18 +39,25 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// Stages the tables. Returns the manifest that will be true after the commit. Fails with
-    /// [`ErrorKind::Interrupted`] if the run is stopped.
-    pub(super) fn build(&self) -> Result<Manifest> {
-        let mut shards = self.manifest.shards.clone();
+    /// Stages the tables. Returns the manifest that will be true after the commit. Drops `core` when only waiting for the
+    /// disk is left. Fails with [`ErrorKind::Interrupted`] if the run is stopped.
+    pub(super) fn build(&self, core: Option<OwnedSemaphorePermit>) -> Result<Manifest> {
+        let mut written = Vec::new();
         // Tables that cannot be made from the documents are encoded again unchanged.
         for table in [TableKind::Docs, TableKind::Outcomes].into_iter().filter(|table| self.tables.contains(table)) {
-            shards.insert(table.to_string(), self.encode_again(table)?);
+            written.push((table, self.encode_again(table)?));
         }
         let of_documents = TableKind::OF_DOCUMENTS.into_iter().filter(|table| self.tables.contains(table));
         let writers = of_documents.map(|table| Ok((table, self.writer(table)?))).collect::<Result<BTreeMap<_, _>>>()?;
         if !writers.is_empty() {
-            shards.extend(self.make(writers)?.into_iter().map(|(table, meta)| (table.to_string(), meta)));
+            written.extend(self.make(writers)?);
+        }
+        drop(core);
+        let mut shards = self.manifest.shards.clone();
+        for (table, (staged, meta)) in written {
+            staged.finish()?;
+            self.progress.note_shard(&meta);
+            shards.insert(table.to_string(), meta);
         }
         Ok(Manifest {
             format_version: FORMAT_VERSION,
@@ -58,7 +69,7 @@ impl Task {
     }
 
     /// Makes tables from the documents.
-    fn make(&self, writers: BTreeMap<TableKind, ShardWriter<StagedFile>>) -> Result<Vec<(TableKind, ShardMeta)>> {
+    fn make(&self, writers: BTreeMap<TableKind, ShardWriter<StagedFile>>) -> Result<Vec<(TableKind, Written)>> {
         let keeps_raw = writers.contains_key(&TableKind::Packuments);
         let file = match keeps_raw {
             true => self.open_sound(TableKind::Packuments)?,
@@ -78,11 +89,11 @@ impl Task {
                 shards.push(&document)?;
             }
         }
-        shards.finish(&self.progress)
+        shards.finish()
     }
 
     /// Encodes the rows of a shard again.
-    fn encode_again(&self, table: TableKind) -> Result<ShardMeta> {
+    fn encode_again(&self, table: TableKind) -> Result<Written> {
         let schema = schema(table);
         let mut writer = self.writer(table)?;
         for batch in ShardReader::open(table, self.open_sound(table)?, &schema).doing(|| self.reading(table))? {
@@ -94,7 +105,7 @@ impl Task {
                 .or_error(ErrorKind::Lake, || format!("the rows of {table} lack a value that this version requires"));
             writer.write(rows.doing(|| self.reading(table))?)?;
         }
-        finish(writer, &self.progress)
+        writer.finish()
     }
 
     fn writer(&self, table: TableKind) -> Result<ShardWriter<StagedFile>> {
@@ -160,9 +171,9 @@ impl DocumentShards {
         write(&mut self.writers, self.tables.take_batches()?)
     }
 
-    fn finish(mut self, progress: &Progress) -> Result<Vec<(TableKind, ShardMeta)>> {
+    fn finish(mut self) -> Result<Vec<(TableKind, Written)>> {
         self.flush()?;
-        self.writers.into_iter().map(|(table, writer)| Ok((table, finish(writer, progress)?))).collect()
+        self.writers.into_iter().map(|(table, writer)| Ok((table, writer.finish()?))).collect()
     }
 }
 
@@ -177,12 +188,4 @@ fn write(
         }
     }
     Ok(())
-}
-
-/// Makes a staged shard durable.
-fn finish(writer: ShardWriter<StagedFile>, progress: &Progress) -> Result<ShardMeta> {
-    let (staged, meta) = writer.finish()?;
-    staged.finish()?;
-    progress.note_shard(&meta);
-    Ok(meta)
 }

@@ -9,12 +9,14 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::build::Task;
@@ -22,7 +24,7 @@ pub(super) use self::plan::Wanted;
 use super::lease::{Attempt, Lease, LeaseWatch, given_back, recover_unheld, refuse_locked};
 use super::open::{raise_lake, sweep};
 use super::progress::{Progress, ProgressSnapshot};
-use super::run::sweep_dead;
+use super::run::{RunReporter, sweep_dead};
 use super::summary::seconds;
 use crate::commit::{commit, read_manifest, read_manifests, settle};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
@@ -100,7 +102,7 @@ pub async fn rebuild(
             stop: stop.child_token(),
             large_documents: Arc::default(),
         };
-        run.origin(&mut summary).await.doing(|| format!("rebuilding {name}"))?;
+        run.reported_origin(&mut summary).await.doing(|| format!("rebuilding {name}"))?;
         summary.origins.push(name);
         if stop.is_cancelled() {
             break;
@@ -127,9 +129,19 @@ pub(super) struct Run {
 }
 
 impl Run {
-    async fn origin(&self, summary: &mut RebuildSummary) -> Result<()> {
+    /// Rebuilds an origin, and reports the progress meanwhile.
+    async fn reported_origin(&self, summary: &mut RebuildSummary) -> Result<()> {
         sweep(&self.store).await?;
         sweep_dead(&self.store, &self.layout).await?;
+        let progress = Arc::clone(&self.progress);
+        let reporter = RunReporter::start(self.store.clone(), &self.layout, PURPOSE, progress, None).await?;
+        let result = self.origin(summary).await;
+        // The first error is the one to report. Processes that worked on the same origin may have died meanwhile.
+        let ended = reporter.end().await.and(sweep_dead(&self.store, &self.layout).await);
+        result.and(ended)
+    }
+
+    async fn origin(&self, summary: &mut RebuildSummary) -> Result<()> {
         summary.commits_recovered += recover_unheld(&self.store, &self.layout, PURPOSE).await?;
         let manifests = read_manifests(&self.store, &self.layout).await?;
         summary.partitions_total += manifests.len() as u64;
@@ -154,13 +166,15 @@ impl Run {
         Ok(())
     }
 
-    /// Rebuilds partitions, as many at once as there are cores. Returns those that another process holds. Each
-    /// partition that has begun runs to its end, so nothing is written after the leases are given back.
+    /// Rebuilds partitions, one on each core. Returns those that another process holds. Each partition that has begun
+    /// runs to its end, so nothing is written after the leases are given back.
     async fn partitions(&self, partitions: Vec<Partition>, summary: &mut RebuildSummary) -> Result<Vec<Partition>> {
-        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let free_cores = Arc::new(Semaphore::new(cores));
         let (mut held, mut failure) = (Vec::new(), None);
-        let work = partitions.into_iter().map(|partition| self.partition(partition));
-        let mut work = stream::iter(work).buffer_unordered(at_once);
+        let work = partitions.into_iter().map(|partition| self.partition(partition, Arc::clone(&free_cores)));
+        // While a core makes a partition, the one before may wait for the disk.
+        let mut work = stream::iter(work).buffer_unordered(2 * cores);
         while let Some(result) = work.next().await {
             match result {
                 Ok(Ended::Rebuilt) => summary.partitions_rebuilt += 1,
@@ -176,8 +190,13 @@ impl Run {
         failure.map_or(Ok(held), Err)
     }
 
-    /// Finds the partitions to rebuild, and the amount of work. Blocks.
-    fn plan(&self, manifests: Vec<Manifest>) -> Result<Partitions> {
+    /// Finds the partitions to rebuild, the largest first, and the amount of work. A large one at the end would keep one
+    /// core busy alone. Blocks.
+    fn plan(&self, mut manifests: Vec<Manifest>) -> Result<Partitions> {
+        let raw_bytes = |manifest: &Manifest| {
+            manifest.shards.get(TableKind::Packuments.as_str()).map_or(0, |shard| shard.size_bytes)
+        };
+        manifests.sort_by_key(|manifest| Reverse(raw_bytes(manifest)));
         let mut partitions = Partitions::default();
         for manifest in manifests {
             if self.wanted.of(&self.store, &self.layout, &manifest)?.is_empty() {
@@ -193,8 +212,9 @@ impl Run {
         Ok(partitions)
     }
 
-    /// Rebuilds a partition under its lease.
-    async fn partition(&self, partition: Partition) -> Result<Ended> {
+    /// Rebuilds a partition under its lease, when a core is free.
+    async fn partition(&self, partition: Partition, free_cores: Arc<Semaphore>) -> Result<Ended> {
+        let core = free_cores.acquire_owned().await.or_error(ErrorKind::Internal, || "no core is free".to_owned())?;
         if self.stop.is_cancelled() {
             return Err(Error::interrupted());
         }
@@ -205,7 +225,7 @@ impl Run {
         let watch = lease.watch();
         let result = async {
             settle(&self.store, &self.layout, &partition).await?;
-            rebuild_partition(self, &partition, &watch).await
+            build_and_commit(self, &partition, &watch, Some(core)).await
         };
         let result = result.await;
         let ended = lease.end().await;
@@ -235,6 +255,16 @@ struct Partitions {
 /// Rebuilds the wanted tables of a partition and commits them. Returns whether there was anything to do. The caller
 /// holds `lease`.
 pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &LeaseWatch) -> Result<bool> {
+    build_and_commit(run, partition, lease, None).await
+}
+
+/// The same, on a core that is given back as soon as the shards only have to become durable.
+async fn build_and_commit(
+    run: &Run,
+    partition: &Partition,
+    lease: &LeaseWatch,
+    core: Option<OwnedSemaphorePermit>,
+) -> Result<bool> {
     if run.stop.is_cancelled() {
         return Err(Error::interrupted());
     }
@@ -248,7 +278,7 @@ pub(super) async fn rebuild_partition(run: &Run, partition: &Partition, lease: &
         let Run { store, layout, progress, stop, large_documents, .. } = task;
         let moved: Vec<TableKind> = tables.iter().copied().collect();
         let task = Task { store, layout, manifest, tables, progress, stop, large_documents };
-        task.build().map(|manifest| Some((manifest, moved)))
+        task.build(core).map(|manifest| Some((manifest, moved)))
     };
     let doing = || format!("rebuilding the partition {partition}");
     let built = blocking("a partition's rebuild", build).await.doing(doing)?;

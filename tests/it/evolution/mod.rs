@@ -4,6 +4,7 @@
 mod earlier;
 mod newer;
 mod rebuild;
+mod rebuild_processes;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
