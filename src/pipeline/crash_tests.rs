@@ -3,6 +3,8 @@
 //! less than that (`store::Step`), and of steps of one kind the first and the last are tried.
 #![allow(clippy::unwrap_used)]
 
+mod together;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use super::worker::Bounds;
 use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use crate::commit::read_manifests;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Layout, OriginInfo, OriginLayout, Pivots};
+use crate::lake::{Layout, OriginInfo, OriginLayout, Partition, Pivots};
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
 use crate::shard::ShardReader;
@@ -149,6 +151,16 @@ pub(super) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String,
     }
 }
 
+/// Changes every document, makes a new one, and deletes one.
+fn change(world: &mut World) {
+    let names: Vec<String> = world.names().map(str::to_owned).collect();
+    for name in &names {
+        world.publish(name, "77.0.0");
+    }
+    world.delete(names.last().unwrap());
+    world.publish("zz-new", "1.0.0");
+}
+
 /// A run whose steps are made to fail.
 struct Scene {
     server: SampleServer,
@@ -176,12 +188,7 @@ impl Scene {
         let lake = Backend::Memory.lake(&BTreeMap::new()).await;
         scene.run(&lake.store).await.unwrap();
         scene.before = objects(&lake.store).await;
-        let names: Vec<String> = scene.server.world().names().map(str::to_owned).collect();
-        for name in &names {
-            scene.server.world().publish(name, "77.0.0");
-        }
-        scene.server.world().delete(names.last().unwrap());
-        scene.server.world().publish("zz-new", "1.0.0");
+        change(&mut scene.server.world());
         scene
     }
 
@@ -266,7 +273,7 @@ pub(super) async fn forget_dead_process(store: &Store) {
 pub(super) fn kind_of(path: &str) -> String {
     let parts = path.split('/').map(|part| {
         let (stem, suffix) = part.split_once('.').unwrap_or((part, ""));
-        let is_partition = stem.starts_with("0-") || stem.ends_with("-z");
+        let is_partition = Partition::from_file_stem(stem).is_some();
         let stem = match stem {
             _ if TableKind::parse(stem).is_some() => "table",
             _ if is_partition => "partition",

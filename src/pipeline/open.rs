@@ -117,10 +117,28 @@ pub(super) async fn sweep(store: &Store) -> Result<()> {
 async fn new_lake(store: &Store, origin: &str) -> Result<LakeInfo> {
     if let Some(found) = store.any_entry().await?
         && found != Layout::INFO
+        // Another process may have made the lake meanwhile, and written into it.
+        && store.get(Layout::INFO).await?.is_none()
     {
         return Err(Error::lake(format!("{} has no {}, so it is no lake, and it is not empty: it holds {found}", store.location(), Layout::INFO))
             .hint("give an empty or a new folder with --lake; if it is a lake that lost that file, all-docs verify --repair restores it"));
     }
     store.create_root().await?;
     Ok(LakeInfo::new(origin))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lake_that_another_process_made_meanwhile_is_no_strange_folder() {
+        let store = Store::memory();
+        // In a folder, the lake metadata need not be the first entry.
+        store.put("a", "").await.unwrap();
+        assert!(new_lake(&store, "sample").await.is_err());
+        store.put(Layout::INFO, "{}").await.unwrap();
+        new_lake(&store, "sample").await.unwrap();
+    }
 }

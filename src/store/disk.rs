@@ -104,7 +104,10 @@ impl Disk {
         let admitted = self.admit(Step::Write, path);
         // A death or a full disk comes in the middle of a write.
         let bytes = if admitted.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
-        file.write_all(bytes).and(admitted)
+        file.write_all(bytes).and(admitted)?;
+        #[cfg(test)]
+        self.failpoint.note_written(bytes);
+        Ok(())
     }
 
     /// Makes the bytes of an open file durable; `path` is its present or future name.

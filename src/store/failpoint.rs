@@ -1,9 +1,11 @@
 //! Failpoints: a store that fails, or whose process dies, at a chosen step. For tests only.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
 
 use super::step::Step;
 use super::{Backend, Store};
@@ -13,6 +15,8 @@ use super::{Backend, Store};
 pub(crate) enum Failure {
     /// The process dies: no later step is done either.
     Death,
+    /// The same, but the step stands still until [`Store::let_go`]: the process seems alive until then. On a disk only.
+    SlowDeath,
     /// The step fails, and later ones succeed.
     Once,
     /// The disk is full: this step fails, and so do all later ones that need space.
@@ -37,11 +41,13 @@ impl fmt::Display for Reached {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Chosen {
     /// Counted from 1.
     Number(u64),
     Step(Reached),
+    /// One of the steps for which the function returns true, counted from 0.
+    Such(Arc<dyn Fn(&Reached) -> bool + Send + Sync>, u64),
 }
 
 /// Records the steps of a store, and fails the chosen one.
@@ -50,14 +56,19 @@ pub(super) struct Failpoint {
     armed: Option<(Chosen, Failure)>,
     state: Arc<Mutex<State>>,
     let_go: Arc<Condvar>,
+    /// Sent to after each step.
+    news: Arc<watch::Sender<()>>,
 }
 
 #[derive(Default)]
 struct State {
     reached: Vec<Reached>,
     before: HashMap<(Step, String), u64>,
+    such: u64,
     failed_at: Option<Reached>,
     is_let_go: bool,
+    /// What a process that is to die wrote into files, whole writes only.
+    written: HashSet<Vec<u8>>,
 }
 
 impl Failpoint {
@@ -67,25 +78,34 @@ impl Failpoint {
 
     pub(super) fn pass(&self, step: Step, path: &str) -> io::Result<()> {
         let mut state = self.state();
+        let death = || Err(io::Error::other("a scripted death"));
+        if self.is_of_death() && state.failed_at.is_some() {
+            return death();
+        }
         let count = state.before.entry((step, path.to_owned())).or_default();
         let reached = Reached { step, path: path.to_owned(), before: *count };
         *count += 1;
         state.reached.push(reached.clone());
+        self.news.send_replace(());
         let Some((chosen, failure)) = &self.armed else { return Ok(()) };
         let is_chosen = match chosen {
             Chosen::Number(number) => state.reached.len() as u64 == *number,
             Chosen::Step(chosen) => reached == *chosen,
+            Chosen::Such(is_such, number) => {
+                let is_such = is_such(&reached);
+                state.such += u64::from(is_such);
+                is_such && state.such == number + 1
+            }
         };
         if is_chosen {
             state.failed_at = Some(reached);
         }
-        if is_chosen && *failure == Failure::Held {
+        if is_chosen && matches!(failure, Failure::Held | Failure::SlowDeath) {
             let waited = self.let_go.wait_while(state, |state| !state.is_let_go);
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
-            return Ok(());
+            state = waited.unwrap_or_else(PoisonError::into_inner);
         }
         match failure {
-            Failure::Death if state.failed_at.is_some() => Err(io::Error::other("a scripted death")),
+            Failure::Death | Failure::SlowDeath if is_chosen => death(),
             Failure::FullDisk if state.failed_at.is_some() && step.needs_room() => {
                 Err(io::ErrorKind::StorageFull.into())
             }
@@ -94,9 +114,16 @@ impl Failpoint {
         }
     }
 
+    /// Keeps what a process that is to die writes, so that its files can be told from those of others.
+    pub(super) fn note_written(&self, bytes: &[u8]) {
+        if self.is_of_death() {
+            self.state().written.insert(bytes.to_vec());
+        }
+    }
+
     /// Returns whether the failure is the death of the process.
     pub(super) fn is_of_death(&self) -> bool {
-        matches!(self.armed, Some((_, Failure::Death)))
+        matches!(self.armed, Some((_, Failure::Death | Failure::SlowDeath)))
     }
 }
 
@@ -116,6 +143,17 @@ impl Store {
     /// Returns the same store, but a step that an earlier run of the same work reached meets `failure`.
     pub(crate) fn failing_before(&self, step: &Reached, failure: Failure) -> Store {
         self.armed(Chosen::Step(step.clone()), failure)
+    }
+
+    /// Returns the same store, but of the steps for which `is_such` returns true, the one with this number, counted from
+    /// 0, meets `failure`.
+    pub(crate) fn failing_at_such(
+        &self,
+        is_such: impl Fn(&Reached) -> bool + Send + Sync + 'static,
+        number: u64,
+        failure: Failure,
+    ) -> Store {
+        self.armed(Chosen::Such(Arc::new(is_such), number), failure)
     }
 
     fn armed(&self, chosen: Chosen, failure: Failure) -> Store {
@@ -144,6 +182,26 @@ impl Store {
     /// Returns the step of the failure, `None` if it was never reached.
     pub(crate) fn failed_at(&self) -> Option<Reached> {
         self.failpoint().state().failed_at.clone()
+    }
+
+    /// Waits until `holds` returns true. It is called again after each step that is reached through this handle.
+    pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
+        let mut news = self.failpoint().news.subscribe();
+        while !holds() {
+            let _ = news.changed().await;
+        }
+    }
+
+    /// Returns whether a step was reached through this handle, and did not fail there.
+    pub(crate) fn has_passed(&self, step: Step, path: &str) -> bool {
+        let state = self.failpoint().state();
+        let failed = state.failed_at.as_ref().is_some_and(|failed| failed.step == step && failed.path == path);
+        state.before.get(&(step, path.to_owned())).is_some_and(|count| *count > u64::from(failed))
+    }
+
+    /// Returns whether just these bytes were written into a file through this handle, whose process is to die.
+    pub(crate) fn has_written(&self, bytes: &[u8]) -> bool {
+        self.failpoint().state().written.contains(bytes)
     }
 
     /// Returns the steps since the last call, in their order, and resets their count.

@@ -58,6 +58,12 @@ impl Bounds {
             document_bytes_in_flight: DOCUMENT_BYTES_IN_FLIGHT,
         }
     }
+
+    /// Returns how many documents of one partition may be requested and not yet durable.
+    #[cfg(test)]
+    pub(in crate::pipeline) fn unstaged_per_partition(&self) -> usize {
+        self.requests_per_partition + self.fetched_per_partition + self.segment.answers
+    }
 }
 
 #[cfg(test)]
@@ -68,8 +74,7 @@ mod tests {
     fn the_cost_of_a_crash_does_not_grow_with_the_machine() {
         for cores in [1, 2, 3, 4, 7, 8, 64, 1024] {
             let bounds = Bounds::for_cores(cores);
-            let each = bounds.requests_per_partition + bounds.fetched_per_partition + bounds.segment.answers;
-            assert!(bounds.partitions * each <= UNSTAGED_DOCUMENTS, "{bounds:?}");
+            assert!(bounds.partitions * bounds.unstaged_per_partition() <= UNSTAGED_DOCUMENTS, "{bounds:?}");
             assert!(bounds.fetched_per_partition > 0 && bounds.segment.answers > 0, "{bounds:?}");
             let bytes = bounds.document_bytes_in_flight + (bounds.partitions * bounds.segment.bytes) as u64;
             assert!(bytes <= 64 << 20, "{bounds:?}");
