@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_lake_that_another_process_made_meanwhile_is_no_strange_folder() {
+    async fn a_lake_that_another_process_made_meanwhile_is_a_lake() {
         let store = Store::memory();
         // In a folder, the lake metadata need not be the first entry.
         store.put("a", "").await.unwrap();

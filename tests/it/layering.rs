@@ -61,7 +61,9 @@ pub(crate) fn module_names() -> Vec<String> {
 pub(crate) fn sources(module: &str) -> Vec<(PathBuf, String)> {
     let is_test = |path: &Path| {
         let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy());
-        parts.any(|part| part == "tests" || part.ends_with("tests.rs") || part.starts_with("test_"))
+        parts.any(|part| {
+            part == "tests" || part == "crash_tests" || part.ends_with("tests.rs") || part.starts_with("test_")
+        })
     };
     let mut found = all_sources(module);
     found.retain(|(path, _)| !is_test(path.strip_prefix(source_root()).expect("below src")));
