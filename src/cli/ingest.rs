@@ -319,7 +319,7 @@ fn tell_others(printer: &Printer, summary: &IngestSummary) {
         [] => "other processes".to_owned(),
         processes => processes.join(", "),
     };
-    printer.note(&format!("  others   {} partitions were brought up to date by {who}", log::count(others.partitions)));
+    printer.note(&format!("  others   {who} brought {} of the partitions up to date", log::count(others.partitions)));
 }
 
 fn tell_problems(printer: &Printer, summary: &IngestSummary) {

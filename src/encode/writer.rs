@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
 use super::column::{ColumnEncoder, leaf_count};
-#[cfg(test)]
+#[cfg(all(test, feature = "pipeline"))]
 use super::groups::GroupSize;
 use super::groups::{DOCUMENT_WEIGHT, GroupCutter};
 use super::names::Names;
@@ -88,7 +88,7 @@ impl<W: Write + Send> ShardWriter<W> {
     }
 
     /// Creates a writer with another size of row groups, in the weight of their rows.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "pipeline"))]
     pub(crate) fn with_group_target(mut self, target: u64) -> Self {
         self.cutter = GroupCutter::new(GroupSize { target });
         self
