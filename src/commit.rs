@@ -64,9 +64,9 @@ async fn roll_forward(store: &Store, layout: &OriginLayout, intent: &CommitInten
     clear_staging(store, layout, partition).await
 }
 
-/// Removes everything that a commit has moved or no longer needs. Staged answers stay: the commit may have been about
+/// Removes everything that a commit has moved or no longer needs, or that no commit will move. Staged answers stay: the commit may have been about
 /// other names, and the code that requested the answers removes them.
-async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
+pub async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
     let folder = layout.partition_staging(partition);
     let staged = store.list(&folder).await?;
     if !staged.iter().any(|path| layout.parse_staged_answers(path).is_some()) {

@@ -153,7 +153,7 @@ fn reason(row: &DocRow, held: &HeldOutcome, wanted: WantedDocuments<'_>) -> Opti
     if !held.outcome.is_settled() || (wanted.takes_larger && held.outcome == Outcome::Oversize) {
         return Some(FetchReason::Unsettled);
     }
-    let has_too_little = held.representation == Some(Representation::Abbreviated);
+    let has_too_little = held.outcome.has_document() && held.representation == Some(Representation::Abbreviated);
     (has_too_little && wanted.representation == Representation::Full).then_some(FetchReason::FullerForm)
 }
 
@@ -310,7 +310,9 @@ mod tests {
             (Some((old, ..)), true) if *old != rev => Step::Fetch(FetchReason::Revised),
             // Stale and failed are the last two outcomes.
             (Some((_, 6.., _)), true) => Step::Fetch(FetchReason::Unsettled),
-            (Some((_, _, 2)), true) if wants_full => Step::Fetch(FetchReason::FullerForm),
+            (Some((_, outcome, 2)), true) if wants_full && Outcome::ALL[*outcome].has_document() => {
+                Step::Fetch(FetchReason::FullerForm)
+            }
             (Some(_), true) => Step::Carry,
         }
     }

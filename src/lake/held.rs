@@ -2,7 +2,7 @@
 
 use crate::npm::{Outcome, PackageName, Representation, Revision, Validators};
 
-/// A row of `outcomes`, as far as the next ingest needs it, with the form of the document.
+/// A row of `outcomes`, as far as the next ingest needs it, with the form of the document by `packuments`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldOutcome {
     /// The name.
@@ -17,12 +17,4 @@ pub struct HeldOutcome {
     pub fetched_at_us: Option<i64>,
     /// The form of the document that the lake holds; `None` if it holds none.
     pub representation: Option<Representation>,
-}
-
-impl HeldOutcome {
-    /// Returns whether a request with this outcome and these validators left a document in the lake. A request that
-    /// failed kept the ETag of the document that it left.
-    pub fn left_a_document(outcome: Outcome, validators: &Validators) -> bool {
-        outcome.has_document() || (outcome == Outcome::Failed && validators.etag.is_some())
-    }
 }

@@ -21,5 +21,5 @@ pub use cursor::{NameCursor, Row};
 pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
 pub use raw_documents::{RawDocument, RawDocumentBatch, RawDocuments};
-pub use reader::{ShardReader, abbreviated_names, doc_rows, document_revs, held_outcomes};
+pub use reader::{ShardReader, doc_rows, document_forms, document_revs, held_outcomes};
 pub use stored_documents::StoredDocuments;

@@ -46,6 +46,8 @@ struct Groups {
     metadata: ArrowReaderMetadata,
     /// The next row group that is not read yet.
     next: usize,
+    /// The names of that row group, with its index: decoded once, however many names are looked up.
+    names: Option<(usize, Vec<RecordBatch>)>,
     /// The rest of the row group before it.
     rows: Option<ParquetRecordBatchReader>,
 }
@@ -67,7 +69,7 @@ impl OldRows {
             let options = ArrowReaderOptions::new().with_schema(with_dictionaries(&metadata));
             let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options);
             let metadata = metadata.or_error(ErrorKind::Lake, || damaged(kind))?;
-            Source::Groups(Groups { kind, file, metadata, next: 0, rows: None })
+            Source::Groups(Groups { kind, file, metadata, next: 0, names: None, rows: None })
         } else {
             Source::Rows(ShardReader::open(kind, file, schema)?)
         };
@@ -104,7 +106,7 @@ impl OldRows {
     /// read.
     pub(super) fn has_rows_of(&mut self, name: &str) -> Result<bool> {
         let is_unread = self.unread_group()?.is_some();
-        match &self.source {
+        match &mut self.source {
             Source::Groups(groups) if is_unread => groups.has_rows_of(name),
             _ => Ok(true),
         }
@@ -182,12 +184,12 @@ impl Groups {
         Ok(builder.with_row_groups(vec![self.next]).with_batch_size(batch_rows))
     }
 
-    fn has_rows_of(&self, name: &str) -> Result<bool> {
-        let builder = self.group()?;
-        let only_name = ProjectionMask::columns(builder.parquet_schema(), ["name"]);
-        for batch in builder.with_projection(only_name).build().or_error(ErrorKind::Lake, || damaged(self.kind))? {
-            let batch = batch.or_error(ErrorKind::Lake, || damaged(self.kind))?;
-            let (names, rows) = (names(&batch)?, batch.num_rows());
+    fn has_rows_of(&mut self, name: &str) -> Result<bool> {
+        if self.names.as_ref().is_none_or(|(index, _)| *index != self.next) {
+            self.names = Some((self.next, self.read_names()?));
+        }
+        for batch in self.names.iter().flat_map(|(_, batches)| batches) {
+            let (names, rows) = (names(batch)?, batch.num_rows());
             let first = partition_point(rows, |row| names.of_row(row) < name);
             if first < rows {
                 return Ok(names.of_row(first) == name);
@@ -195,6 +197,13 @@ impl Groups {
         }
         // The batch can begin with the next row group.
         Ok(true)
+    }
+
+    fn read_names(&self) -> Result<Vec<RecordBatch>> {
+        let builder = self.group()?;
+        let only_name = ProjectionMask::columns(builder.parquet_schema(), ["name"]);
+        let batches = builder.with_projection(only_name).build().or_error(ErrorKind::Lake, || damaged(self.kind))?;
+        batches.map(|batch| batch.or_error(ErrorKind::Lake, || damaged(self.kind))).collect()
     }
 
     /// Reads the next rows of the current row group.

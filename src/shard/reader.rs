@@ -107,7 +107,8 @@ pub fn doc_rows(batch: &RecordBatch) -> Result<Vec<DocRow>> {
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// Returns the rows of an `outcomes` batch. They do not state the form of a document: each counts as full.
+/// Returns the rows of an `outcomes` batch. They do not state the form of a document; [`document_forms`]
+/// does.
 pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
     let (names, revs) = (text_column(batch, "name")?, text_column(batch, "rev")?);
     let (outcomes, etags) = (text_column(batch, "outcome")?, text_column(batch, "etag")?);
@@ -116,31 +117,27 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
         batch.column_by_name("fetched_at").and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
     let times = times.ok_or_else(|| Error::lake("a shard of outcomes has no times"))?;
     let optional = |column: &StringArray, index| column.is_valid(index).then(|| column.value(index).to_owned());
-    let row = |index| {
+    let row = |index| HeldOutcome {
+        name: PackageName::new(names.value(index)),
+        rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
         // An outcome of a newer version of the tool counts as failed, so the document is requested again.
-        let outcome = Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed);
-        let validators = Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) };
-        HeldOutcome {
-            name: PackageName::new(names.value(index)),
-            rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
-            outcome,
-            fetched_at_us: times.is_valid(index).then(|| times.value(index)),
-            representation: HeldOutcome::left_a_document(outcome, &validators).then_some(Representation::Full),
-            validators,
-        }
+        outcome: Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed),
+        validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
+        fetched_at_us: times.is_valid(index).then(|| times.value(index)),
+        representation: None,
     };
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// Returns the names of the abbreviated documents in a `packuments` shard.
-pub fn abbreviated_names(file: ShardFile) -> Result<HashSet<PackageName>> {
-    let mut found = HashSet::new();
+/// Returns the form of each document in a `packuments` shard, by name.
+pub fn document_forms(file: ShardFile) -> Result<HashMap<PackageName, Representation>> {
+    let mut forms = HashMap::new();
     each_document(file, "representation", |name, form| {
-        if form == Representation::Abbreviated.as_str() {
-            found.insert(PackageName::new(name));
-        }
+        let is_abbreviated = form == Representation::Abbreviated.as_str();
+        let form = if is_abbreviated { Representation::Abbreviated } else { Representation::Full };
+        forms.insert(PackageName::new(name), form);
     })?;
-    Ok(found)
+    Ok(forms)
 }
 
 /// Returns the revisions of the documents of some names in a `packuments` shard.

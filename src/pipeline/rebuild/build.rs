@@ -11,7 +11,7 @@ use crate::encode::ShardWriter;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, ShardMeta};
 use crate::pipeline::progress::Progress;
-use crate::pipeline::verify::compare;
+use crate::pipeline::verify::refuse_damaged;
 use crate::pipeline::worker::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 use crate::shard::{RawDocument, RawDocuments, ShardReader, refuse_newer};
 use crate::store::{ShardFile, StagedFile, Store};
@@ -119,16 +119,10 @@ impl Task {
         file.ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))
     }
 
-    /// Opens a shard that will be replaced. Its bytes must match the manifest; otherwise the next manifest would vouch
-    /// for damage.
+    /// Opens a shard that will be replaced.
     fn open_sound(&self, table: TableKind) -> Result<ShardFile> {
         refuse_newer(table, self.open(table)?).doing(|| self.reading(table))?;
-        if let Some(meta) = self.manifest.shards.get(table.as_str())
-            && let Err(difference) = compare(self.open(table)?, meta)
-        {
-            let path = self.layout.shard(table, &self.manifest.partition);
-            return Err(Error::lake(format!("the shard {path} is damaged: {difference}")).hint(REPAIR));
-        }
+        refuse_damaged(&self.store, &self.layout, &self.manifest, table)?;
         self.open(table)
     }
 

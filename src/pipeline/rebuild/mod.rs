@@ -26,7 +26,7 @@ use super::open::{raise_lake, sweep};
 use super::progress::{Progress, ProgressSnapshot};
 use super::run::{RunReporter, sweep_dead};
 use super::summary::seconds;
-use crate::commit::{commit, read_manifest, read_manifests, settle};
+use crate::commit::{clear_staging, commit, read_manifest, read_manifests, settle};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Layout, Manifest, OriginLayout, Partition};
 use crate::store::{Store, blocking};
@@ -91,7 +91,9 @@ pub async fn rebuild(
     }
     let tables = if options.tables.is_empty() { TableKind::ALL.into() } else { options.tables.clone() };
     let mut summary = RebuildSummary { lake: store.location(), ..RebuildSummary::default() };
-    for name in info.origins.into_keys().filter(|name| options.origin.as_ref().is_none_or(|wanted| wanted == name)) {
+    let is_wanted = |name: &String| options.origin.as_ref().is_none_or(|wanted| wanted == name);
+    let mut names = info.origins.into_keys().filter(is_wanted).peekable();
+    while let Some(name) = names.next_if(|_| !stop.is_cancelled()) {
         let layout = Layout::origin(&name);
         refuse_locked(store, &layout).await?;
         let run = Run {
@@ -104,12 +106,9 @@ pub async fn rebuild(
         };
         run.reported_origin(&mut summary).await.doing(|| format!("rebuilding {name}"))?;
         summary.origins.push(name);
-        if stop.is_cancelled() {
-            break;
-        }
     }
-    summary.interrupted =
-        stop.is_cancelled() && summary.partitions_rebuilt + summary.partitions_current < summary.partitions_total;
+    let is_rest_left = summary.partitions_rebuilt + summary.partitions_current < summary.partitions_total;
+    summary.interrupted = stop.is_cancelled() && (is_rest_left || names.peek().is_some());
     summary.counts = progress.snapshot();
     summary.elapsed = started.elapsed();
     Ok(summary)
@@ -281,7 +280,14 @@ async fn build_and_commit(
         task.build(core).map(|manifest| Some((manifest, moved)))
     };
     let doing = || format!("rebuilding the partition {partition}");
-    let built = blocking("a partition's rebuild", build).await.doing(doing)?;
+    let built = match blocking("a partition's rebuild", build).await.doing(doing) {
+        Ok(built) => built,
+        Err(error) => {
+            // The first error is the one to report.
+            let _ = clear_staging(&run.store, &run.layout, partition).await;
+            return Err(error);
+        }
+    };
     let Some((manifest, tables)) = built else { return Ok(false) };
     lease.confirm().await?;
     let (store, layout) = (run.store.clone(), run.layout.clone());

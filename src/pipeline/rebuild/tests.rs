@@ -164,6 +164,9 @@ async fn an_interrupted_rebuild_ends_its_commits_and_resumes() {
         objects.into_iter().filter(|(path, _)| path.contains("/manifest/") || path.ends_with(".parquet"))
     };
     assert!(shards(objects(&lake.store).await).eq(shards(before)));
+
+    // So does one that has not looked at an origin whose tables are all current.
+    assert!(rebuilt(&quiet.store, &stop).await.unwrap().interrupted);
 }
 
 /// A shard that a dead process staged without an intent is not taken for one that a later commit staged.

@@ -17,6 +17,7 @@ use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
+const REPAIR: &str = "all-docs verify --repair repairs the partition; then run the same command again";
 /// How many bytes are digested at once.
 const DIGEST_BUFFER_BYTES: usize = 1 << 18;
 
@@ -139,8 +140,25 @@ pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest
     file.ok().flatten().is_some_and(|file| compare(file, meta).is_ok())
 }
 
+/// Fails with [`crate::error::ErrorKind::Lake`] unless the bytes of a shard are those that its manifest names. A shard that will be
+/// replaced is checked with this: otherwise the next manifest would vouch for damage. Blocks.
+pub(in crate::pipeline) fn refuse_damaged(
+    store: &Store,
+    layout: &OriginLayout,
+    manifest: &Manifest,
+    table: TableKind,
+) -> Result<()> {
+    let Some(meta) = manifest.shards.get(table.as_str()) else { return Ok(()) };
+    let path = layout.shard(table, &manifest.partition);
+    let Some(file) = store.blocking().open(&path)? else {
+        return Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR));
+    };
+    compare(file, meta)
+        .map_err(|difference| Error::lake(format!("the shard {path} is damaged: {difference}")).hint(REPAIR))
+}
+
 /// Describes how a file's bytes differ from those that a manifest names.
-pub(in crate::pipeline) fn compare(file: ShardFile, meta: &ShardMeta) -> Result<(), String> {
+fn compare(file: ShardFile, meta: &ShardMeta) -> Result<(), String> {
     let (size_bytes, sha256) = digest(file).map_err(|error| format!("it cannot be read: {error}"))?;
     if size_bytes != meta.size_bytes {
         return Err(format!("it has {size_bytes} bytes, and its manifest says {}", meta.size_bytes));

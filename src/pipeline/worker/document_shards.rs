@@ -15,6 +15,7 @@ use crate::fetch::FetchItem;
 use crate::lake::ShardMeta;
 use crate::npm::{Answer, Outcome, Revision};
 use crate::pipeline::progress::Progress;
+use crate::pipeline::verify::refuse_damaged;
 use crate::registry::{RequestFailure, Response};
 use crate::shard::{ShardMerge, StoredDocuments};
 use crate::store::{ShardFile, StagedFile};
@@ -111,6 +112,10 @@ impl<'a> DocumentShards<'a> {
         let mut merges = BTreeMap::new();
         for table in TableKind::of_answers() {
             let previous = job.previous_shards.get(&table).map(ShardFile::try_clone).transpose()?;
+            // Row groups are copied undecoded, and a wrong bit may decode: only the digest shows damage.
+            if let Some(manifest) = job.previous.as_ref().filter(|_| previous.is_some()) {
+                refuse_damaged(&job.store, &job.layout, manifest, table)?;
+            }
             let writer = ShardWriter::new(table, schema(table), job.stage(table)?)?;
             merges.insert(table, ShardMerge::open(writer, previous, job.stop.clone())?);
         }

@@ -170,7 +170,8 @@ impl Worker {
             // One partition never has shards of two versions beside each other.
             let item = job.item;
             drop(job.previous);
-            rebuild_partition(&self.as_rebuild(), &partition, lease).await?;
+            let (run, part, lease) = (self.as_rebuild(), partition.clone(), lease.clone());
+            self.unbroken(async move { rebuild_partition(&run, &part, &lease).await }).await?;
             job = self.prepare(item, self.manifest(&partition).await?).await?;
         }
         if job.plan.writes_documents() {

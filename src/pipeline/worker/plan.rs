@@ -11,7 +11,7 @@ use crate::fetch::FetchItem;
 use crate::lake::{HeldOutcome, Manifest, OriginLayout, Partition};
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision};
 use crate::pipeline::work::{Announced, Wanted};
-use crate::shard::{ShardReader, abbreviated_names, doc_rows, document_revs, held_outcomes};
+use crate::shard::{ShardReader, doc_rows, document_forms, document_revs, held_outcomes};
 use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
@@ -34,7 +34,7 @@ pub(in crate::pipeline) struct PartitionPlan {
     wants_documents: bool,
     /// How many names keep each outcome.
     pub(super) carried: BTreeMap<Outcome, u64>,
-    /// The outcomes of the names that are requested again, and of which the lake holds a document in the wanted form.
+    /// The outcomes of the names that are requested again, and of which the lake holds a document in any form.
     held: HashMap<PackageName, HeldOutcome>,
     /// The revisions of those of these documents that may be older than what was announced.
     stale_revs: HashMap<PackageName, Revision>,
@@ -68,10 +68,14 @@ impl PartitionPlan {
 
     /// Returns a revision that the lake's document of a requested name is not older than, if one is known.
     pub(super) fn least_rev(&self, name: &PackageName) -> Option<&Revision> {
-        let is_as_announced = |held: &&HeldOutcome| matches!(held.outcome, Outcome::Present | Outcome::Tombstone);
-        let announced = self.held.get(name).filter(is_as_announced).map(|held| &held.rev);
+        let announced = self.held.get(name).filter(|held| is_as_announced(held)).map(|held| &held.rev);
         self.stale_revs.get(name).or(announced)
     }
+}
+
+/// Returns whether the lake's document is not older than the revision that was announced at its last request.
+fn is_as_announced(held: &HeldOutcome) -> bool {
+    matches!(held.outcome, Outcome::Present | Outcome::Tombstone)
 }
 
 /// A partition at its last commit.
@@ -114,16 +118,16 @@ impl Previous<'_> {
 
     /// Reads the outcomes, with the form of each document.
     fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
-        let abbreviated = match self.open(TableKind::Packuments)? {
-            Some(file) => abbreviated_names(file)?,
-            None => HashSet::new(),
+        let forms = match self.open(TableKind::Packuments)? {
+            Some(file) => document_forms(file)?,
+            None => HashMap::new(),
         };
         let mut outcomes = Vec::new();
         for batch in self.read(TableKind::Outcomes)?.into_iter().flatten() {
             outcomes.extend(held_outcomes(&batch?)?);
         }
-        for held in outcomes.iter_mut().filter(|held| abbreviated.contains(&held.name)) {
-            held.representation = held.representation.and(Some(Representation::Abbreviated));
+        for held in &mut outcomes {
+            held.representation = forms.get(&held.name).copied();
         }
         Ok(outcomes)
     }
@@ -203,7 +207,7 @@ pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Want
 impl PartitionPlan {
     /// Looks up the revisions of documents that may be older than announced; only their own rows have them.
     fn look_up_stale(&mut self, previous: &Previous<'_>) -> Result<()> {
-        let stale = self.held.values().filter(|held| !held.outcome.is_settled());
+        let stale = self.held.values().filter(|held| !is_as_announced(held));
         let stale: HashSet<PackageName> = stale.map(|held| held.name.clone()).collect();
         if let Some(file) = if stale.is_empty() { None } else { previous.open(TableKind::Packuments)? } {
             self.stale_revs = document_revs(file, &stale)?;
@@ -213,13 +217,14 @@ impl PartitionPlan {
 
     /// Plans the request for a document, conditional if the lake holds one of the wanted form with its ETag.
     fn ask(&mut self, row: DocRow, held: Option<HeldOutcome>, wanted: Representation) {
-        let is_held = held.as_ref().is_some_and(|held| held.representation.is_some());
         let last_answer_us = held.as_ref().and_then(|held| held.fetched_at_us);
+        let held = held.filter(|held| held.representation.is_some());
+        let is_held = held.is_some();
         // An ETag belongs to one form and says nothing about the other.
-        let of_this_form = held.filter(|held| held.representation == Some(wanted));
-        let validators = of_this_form.as_ref().map(|held| &held.validators).filter(|held| held.etag.is_some()).cloned();
+        let of_this_form = held.as_ref().filter(|held| held.representation == Some(wanted));
+        let validators = of_this_form.map(|held| &held.validators).filter(|held| held.etag.is_some()).cloned();
         let item = FetchItem { name: row.name, announced_rev: row.rev, validators, is_held, last_answer_us };
-        self.held.extend(of_this_form.map(|held| (item.name.clone(), held)));
+        self.held.extend(held.map(|held| (item.name.clone(), held)));
         self.fetch.push(item);
     }
 }
