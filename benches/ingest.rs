@@ -11,11 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use all_docs::lake::{OriginInfo, Pivots};
-use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, ingest};
-use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
+use all_docs::pipeline::{Progress, ingest};
 use all_docs::sample::{Options, SampleServer, World};
-use all_docs::store::Store;
+use support::loopback::ingest_options;
 use support::process;
 use tokio_util::sync::CancellationToken;
 
@@ -45,18 +43,7 @@ fn run(input: &Path, compresses: bool) {
     let options = Options { compresses, records_requests: false, ..Options::default() };
     let server = SampleServer::start(world, options).unwrap();
     let folder = tempfile::tempdir_in(input.parent().unwrap()).unwrap();
-    let mut origin = Origin::parse(server.url(), None).unwrap();
-    origin.name = "sample".to_owned();
-    let config = RegistryConfig::for_origin(&origin);
-    let options = IngestOptions {
-        pivots: Some(Pivots::new(pivots).unwrap()),
-        partitions: PartitionMode::Exact,
-        ..IngestOptions::new(
-            Store::open(folder.path().join("lake").to_str().unwrap()).unwrap(),
-            Registry::new(origin, config, Credentials::default()).unwrap(),
-            OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
-        )
-    };
+    let options = ingest_options(&server, folder.path().join("lake").to_str().unwrap(), pivots);
     let progress = Arc::new(Progress::default());
     let runtime = tokio::runtime::Runtime::new().unwrap();
 

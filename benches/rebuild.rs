@@ -13,12 +13,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use all_docs::lake::{OriginInfo, Pivots};
-use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, RebuildOptions, ingest, rebuild};
-use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
+use all_docs::pipeline::{Progress, RebuildOptions, ingest, rebuild};
 use all_docs::sample::{Options, SampleServer, World};
 use all_docs::store::Store;
 use support::document_files;
+use support::loopback::ingest_options;
 use support::process::{self, Measure};
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +79,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times[times.len() / 2].as_secs_f64()
 }
 
-/// Makes the tables of the lake again. Returns the bytes of JSON, and what it took.
+/// Makes the tables of the lake again. Returns the bytes of JSON, and the resources used.
 fn rebuilt(lake: &str) -> (u64, process::Taken) {
     let store = Store::open(lake).unwrap();
     let options = RebuildOptions { force: true, ..RebuildOptions::default() };
@@ -98,18 +97,7 @@ fn make_lake(input: &Path, lake: &str, partitions: usize) {
     let pivots: Vec<String> = world.names().step_by(partition_names).skip(1).map(str::to_owned).collect();
     let options = Options { compresses: false, records_requests: false, ..Options::default() };
     let server = SampleServer::start(world, options).unwrap();
-    let mut origin = Origin::parse(server.url(), None).unwrap();
-    origin.name = "sample".to_owned();
-    let config = RegistryConfig::for_origin(&origin);
-    let options = IngestOptions {
-        pivots: Some(Pivots::new(pivots).unwrap()),
-        partitions: PartitionMode::Exact,
-        ..IngestOptions::new(
-            Store::open(lake).unwrap(),
-            Registry::new(origin, config, Credentials::default()).unwrap(),
-            OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
-        )
-    };
+    let options = ingest_options(&server, lake, pivots);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(ingest(options, Arc::<Progress>::default(), CancellationToken::new())).unwrap();
 }

@@ -1,7 +1,7 @@
 //! The cost of an update: makes a lake over loopback, then changes 24 documents in 5 of 6 partitions, several times
 //! different ones.
 //!
-//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --bench update`. The server runs in this
+//! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --features pipeline --bench update`. The server runs in this
 //! process, and its time is included; its documents are compressed before the clock starts. Before the update the bench
 //! measures an ingest without changes: the scan and the fixed cost of an update.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -12,11 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use all_docs::lake::{OriginInfo, Pivots};
-use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, ingest};
-use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
+use all_docs::pipeline::{Progress, ingest};
 use all_docs::sample::{Options, SampleServer, World};
-use all_docs::store::Store;
+use support::loopback::ingest_options;
 use support::process;
 use tokio_util::sync::CancellationToken;
 
@@ -53,18 +51,7 @@ fn main() {
             }
             prepare(&world);
         }
-        let mut origin = Origin::parse(server.url(), None).unwrap();
-        origin.name = "sample".to_owned();
-        let config = RegistryConfig::for_origin(&origin);
-        let options = IngestOptions {
-            pivots: Some(Pivots::new(pivots.clone()).unwrap()),
-            partitions: PartitionMode::Exact,
-            ..IngestOptions::new(
-                Store::open(lake.to_str().unwrap()).unwrap(),
-                Registry::new(origin, config, Credentials::default()).unwrap(),
-                OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
-            )
-        };
+        let options = ingest_options(&server, lake.to_str().unwrap(), pivots.clone());
         let progress = Arc::new(Progress::default());
         let measure = process::Measure::begin();
         runtime.block_on(ingest(options, Arc::clone(&progress), CancellationToken::new())).unwrap();

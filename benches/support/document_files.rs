@@ -26,7 +26,7 @@ const READ_BYTES: usize = 256 << 10;
 
 type Writers = BTreeMap<TableKind, ShardWriter<File>>;
 
-/// What was made, and what it took.
+/// The sizes of the written shards, and the resources used.
 pub struct Made {
     pub json_bytes: u64,
     pub shard_bytes: BTreeMap<TableKind, u64>,

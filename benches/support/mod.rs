@@ -9,4 +9,5 @@ pub mod corpus;
 pub mod document_files;
 pub mod duckdb;
 pub mod generated_lake;
+pub mod loopback;
 pub mod process;

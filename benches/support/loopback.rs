@@ -1,0 +1,23 @@
+//! The settings of an ingest from a sample registry over loopback.
+
+use all_docs::lake::{OriginInfo, Pivots};
+use all_docs::pipeline::{IngestOptions, PartitionMode};
+use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
+use all_docs::sample::SampleServer;
+use all_docs::store::Store;
+
+/// Returns the options to ingest from `server` into the folder `lake`, with a partition between each two pivots.
+pub fn ingest_options(server: &SampleServer, lake: &str, pivots: Vec<String>) -> IngestOptions {
+    let mut origin = Origin::parse(server.url(), None).unwrap();
+    origin.name = "sample".to_owned();
+    let config = RegistryConfig::for_origin(&origin);
+    IngestOptions {
+        pivots: Some(Pivots::new(pivots).unwrap()),
+        partitions: PartitionMode::Exact,
+        ..IngestOptions::new(
+            Store::open(lake).unwrap(),
+            Registry::new(origin, config, Credentials::default()).unwrap(),
+            OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
+        )
+    }
+}
