@@ -166,8 +166,7 @@ mod tests {
 
     use super::*;
     use crate::diff::diff;
-    use crate::npm::Change;
-    use crate::npm::{Revision, Validators};
+    use crate::npm::{Change, Revision, Validators};
 
     fn held(name: &str, rev: &str, outcome: Outcome, representation: Option<Representation>) -> HeldOutcome {
         HeldOutcome {

@@ -216,7 +216,7 @@ pub(super) async fn lease_paths(store: &Store, layout: &OriginLayout) -> Result<
     Ok(names.filter(|name| name.ends_with(".json")).map(|name| format!("{folder}/{name}")).collect())
 }
 
-/// Removes the leases of partitions whose holders have died. One that cannot be read stays, for `verify` to name.
+/// Removes each partition lease whose holder has died. Keeps an unreadable lease: `verify` reports it.
 pub(super) async fn sweep_leases(store: &Store, layout: &OriginLayout) -> Result<()> {
     for path in lease_paths(store, layout).await? {
         if let Ok(Some(found)) = store.find_record::<LockRecord>(&path).await

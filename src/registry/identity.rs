@@ -36,9 +36,9 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Returns whether the body was not cut short. A body that stops after an inner brace although the protocol
-    /// confirms its end may have been cut by a proxy that set its length again. Such a body is accepted on the last
-    /// attempt only, and never where the lake holds a document.
+    /// Returns whether the body was not cut short. A proxy can cut a body after an inner brace and set a new
+    /// length, and the protocol then confirms the wrong end. Such a body is accepted on the last attempt only, and never
+    /// if the lake holds a document.
     pub(super) fn is_whole(self, document: &[u8]) -> bool {
         if !self.is_certain {
             return is_closed(document) && is_balanced(document);

@@ -69,7 +69,7 @@ pub(super) fn evaluate(source: &str, file_name: &str, limits: Limits) -> Result<
     let (sender, receiver) = mpsc::sync_channel(1);
     let (source, name) = (source.to_owned(), file_name.to_owned());
     let evaluation = move || {
-        // Nobody listens if the caller has stopped waiting.
+        // The send fails if the caller has stopped waiting. Its result is then not needed.
         let _ = sender.send(run(&source, &name, limits));
     };
     std::thread::Builder::new()

@@ -67,7 +67,7 @@ struct State {
     such: u64,
     failed_at: Option<Reached>,
     is_let_go: bool,
-    /// What a process that is to die wrote into files, whole writes only.
+    /// The bytes of each whole write into a file by the process that will die.
     written: HashSet<Vec<u8>>,
 }
 

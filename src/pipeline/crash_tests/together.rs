@@ -2,7 +2,7 @@
 //! end in the bytes of an undisturbed run, and ask again only for documents that the dead one had not made durable.
 //!
 //! All three are one process here. So the test knows the files of the dead run by their bytes, and changes its leases
-//! and its status into those of a process that has died. Whatever happens to them then is left to the other runs.
+//! and its status into those of a process that has died. The other runs must do the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

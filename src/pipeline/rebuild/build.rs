@@ -11,7 +11,7 @@ use crate::encode::ShardWriter;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, ShardMeta};
 use crate::pipeline::progress::Progress;
-use crate::pipeline::verify::refuse_damaged;
+use crate::pipeline::verify::{REPAIR, refuse_damaged};
 use crate::pipeline::worker::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 use crate::shard::{RawDocument, RawDocuments, ShardReader, refuse_newer};
 use crate::store::{ShardFile, StagedFile, Store};
@@ -20,8 +20,6 @@ use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// A shard that is written and not durable yet.
 type Written = (StagedFile, ShardMeta);
-
-const REPAIR: &str = "all-docs verify --repair repairs the partition; then run the same command again";
 
 /// The input of a rebuild of a partition.
 pub(super) struct Task {

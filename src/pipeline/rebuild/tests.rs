@@ -165,7 +165,7 @@ async fn an_interrupted_rebuild_ends_its_commits_and_resumes() {
     };
     assert!(shards(objects(&lake.store).await).eq(shards(before)));
 
-    // So does one that has not looked at an origin whose tables are all current.
+    // A run that is stopped before it reads an origin is interrupted, even if all tables there are current.
     assert!(rebuilt(&quiet.store, &stop).await.unwrap().interrupted);
 }
 

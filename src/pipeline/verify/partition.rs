@@ -17,7 +17,9 @@ use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
-const REPAIR: &str = "all-docs verify --repair repairs the partition; then run the same command again";
+/// The hint of an error about a shard that only a repair makes whole again.
+pub(in crate::pipeline) const REPAIR: &str =
+    "all-docs verify --repair repairs the partition; then run the same command again";
 /// How many bytes are digested at once.
 const DIGEST_BUFFER_BYTES: usize = 1 << 18;
 
