@@ -283,8 +283,10 @@ async fn build_and_commit(
     let built = match blocking("a partition's rebuild", build).await.doing(doing) {
         Ok(built) => built,
         Err(error) => {
-            // The first error is the one to report.
-            let _ = clear_staging(&run.store, &run.layout, partition).await;
+            // Without the lease, the staged files are those of another process. The first error is the one to report.
+            if lease.confirm().await.is_ok() {
+                let _ = clear_staging(&run.store, &run.layout, partition).await;
+            }
             return Err(error);
         }
     };
