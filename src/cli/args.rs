@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::cache::CacheCommand;
+use super::documentation::{CompletionsArgs, ManArgs};
+use super::events::LogFormat;
 use super::ingest::IngestArgs;
 use super::packument::PackumentCommand;
 use super::partition::PartitionCommand;
@@ -40,6 +42,13 @@ pub(super) struct Args {
     /// Print only results and errors: no progress, notes or warnings; the exit code gives the outcome
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
+    /// Show events on standard error: retries, refusals, pauses, leases, commits and repairs; -vv shows every request.
+    /// ALL_DOCS_LOG=registry=debug,pipeline=trace chooses by module
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// The format of standard error: lines for people, or a JSON object per line
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t, env = "ALL_DOCS_LOG_FORMAT")]
+    pub(super) log_format: LogFormat,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -77,6 +86,10 @@ pub(super) enum Command {
     Pivots(PivotsArgs),
     /// Serve the sample registry on loopback: a small npm that can change and misbehave
     Sample(SampleArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Write the man pages into a folder
+    Man(ManArgs),
 }
 
 /// The arguments of a command that this build does not have.

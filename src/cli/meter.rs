@@ -49,7 +49,7 @@ impl Meter {
             return Meter { _task: None, bar: None };
         }
         let started = Instant::now();
-        if !printer.stderr_is_terminal() {
+        if !printer.shows_bars() {
             let printer = printer.clone();
             let task = tokio::spawn(async move {
                 loop {

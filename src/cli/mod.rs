@@ -3,6 +3,8 @@
 
 mod args;
 mod cache;
+mod documentation;
+mod events;
 mod exit;
 mod export;
 mod index;
@@ -50,8 +52,8 @@ pub fn main() -> ExitCode {
 /// Runs the caller's command line as [`main`] does. Its first member is the program's name.
 pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = Args::parse_from(command_line);
-    let printer = Printer::new(args.quiet);
-    match run(args, &printer) {
+    let printer = Printer::new(args.quiet, args.log_format);
+    match events::show(args.verbose, args.log_format, &printer).and_then(|()| run(args, &printer)) {
         Ok(code) => code.into(),
         Err(error) => {
             printer.error(&error);
@@ -88,6 +90,8 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Cache(command) => cache::run(command, &settings, printer, stop).await,
             Command::Pivots(args) => pivots::run(args, &settings, printer).await,
             Command::Sample(args) => sample::run(args, printer, stop).await,
+            Command::Completions(args) => documentation::print_completions(args, printer),
+            Command::Man(args) => documentation::write_man_pages(args, printer),
         }
     });
     // A blocking thread may still compress a shard that nobody waits for. It must not delay the exit.

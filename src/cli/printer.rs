@@ -3,20 +3,23 @@
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::MultiProgress;
+use tracing::Level;
 
+use super::events::{self, LogFormat};
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// Prints for one process. Cheap to clone; clones share the terminal.
 #[derive(Clone)]
 pub(super) struct Printer {
     quiet: bool,
+    format: LogFormat,
     bars: MultiProgress,
 }
 
 impl Printer {
     /// Creates a printer. A quiet one prints results and errors only.
-    pub(super) fn new(quiet: bool) -> Self {
-        Printer { quiet, bars: MultiProgress::new() }
+    pub(super) fn new(quiet: bool, format: LogFormat) -> Self {
+        Printer { quiet, format, bars: MultiProgress::new() }
     }
 
     /// Whether notes and progress are suppressed.
@@ -24,9 +27,9 @@ impl Printer {
         self.quiet
     }
 
-    /// Whether standard error is a terminal.
-    pub(super) fn stderr_is_terminal(&self) -> bool {
-        io::stderr().is_terminal()
+    /// Whether progress bars have a place: standard error is a terminal, and it gets text.
+    pub(super) fn shows_bars(&self) -> bool {
+        self.format == LogFormat::Text && io::stderr().is_terminal()
     }
 
     #[cfg(feature = "query")]
@@ -47,34 +50,51 @@ impl Printer {
     /// Prints a line on standard error, unless quiet.
     pub(super) fn note(&self, line: &str) {
         if !self.quiet {
-            self.tell(line);
+            self.tell(Level::INFO, line);
         }
     }
 
     /// Prints a warning on standard error, unless quiet. A script reads the exit code, and a warning often repeats
     /// every day.
     pub(super) fn warn(&self, line: &str) {
-        self.note(&format!("warning: {line}"));
+        if !self.quiet {
+            self.tell(Level::WARN, line);
+        }
     }
 
     /// Prints a line of a question on standard error, also when quiet, because the user must answer it.
     pub(super) fn ask(&self, line: &str) {
-        self.tell(line);
+        self.tell(Level::INFO, line);
     }
 
     /// Prints an error with its full report.
     pub(super) fn error(&self, error: &Error) {
-        self.tell(&format!("error: {}", error.report()));
+        self.tell(Level::ERROR, &error.report());
+    }
+
+    /// Prints a line on standard error, in the format that was asked for.
+    fn tell(&self, level: Level, line: &str) {
+        match (self.format, level) {
+            (LogFormat::Json, _) => self.print_error_line(&events::json_line(level, line)),
+            (LogFormat::Text, Level::ERROR) => self.print_error_line(&format!("error: {line}")),
+            (LogFormat::Text, Level::WARN) => self.print_error_line(&format!("warning: {line}")),
+            (LogFormat::Text, _) => self.print_error_line(line),
+        }
     }
 
     /// Prints a line on standard error. The work continues if nobody reads it any more. Characters that move the cursor
     /// or change the colour are replaced, because anyone may have written the text.
-    fn tell(&self, line: &str) {
+    fn print_error_line(&self, line: &str) {
         let is_plain = |letter: &char| !letter.is_control() || matches!(letter, '\n' | '\t');
         let line: String = line.chars().map(|letter| if is_plain(&letter) { letter } else { '\u{fffd}' }).collect();
         self.bars.suspend(|| {
             let _ = writeln!(io::stderr().lock(), "{line}");
         });
+    }
+
+    /// Returns a writer for one event, which is a line.
+    pub(super) fn event_writer(&self) -> EventWriter {
+        EventWriter { printer: self.clone() }
     }
 
     /// Prints a value as JSON on standard output.
@@ -98,5 +118,21 @@ impl Printer {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Writes an event, which arrives as one write of a whole line.
+pub(super) struct EventWriter {
+    printer: Printer,
+}
+
+impl Write for EventWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.printer.print_error_line(String::from_utf8_lossy(line).trim_end_matches('\n'));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -30,6 +30,8 @@ mod crash;
 mod staging;
 /// The command line: exit codes, errors, output.
 mod command_line;
+/// Events for operators, completions and man pages.
+mod events;
 /// Python, DuckDB and pandas as readers of our files.
 mod readers;
 /// Views, reports, the shell and the page of SQL.
