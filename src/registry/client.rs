@@ -206,7 +206,8 @@ impl Registry {
     async fn ask(&self, question: Question<'_>, mut permit: Permit) -> Result<(Reply<'_>, Permit), Failed> {
         let (mut url, mut hops) = (question.url.clone(), 0);
         loop {
-            let (to, status) = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await? {
+            let asked = self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await;
+            let (to, status) = match asked.map_err(|failed| if hops > 0 { failed.of_another_host() } else { failed })? {
                 ExchangeOutcome::Reply(reply) => return Ok((reply, permit)),
                 ExchangeOutcome::Redirect { to, http_status } => (to, http_status),
             };

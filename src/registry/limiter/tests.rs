@@ -29,13 +29,13 @@ fn good() -> Observation {
 fn admitted(controller: &mut Controller, now: Instant) -> bool {
     match controller.admit(now) {
         Admission::Go { .. } => true,
-        Admission::At(_) | Admission::WhenReleased | Admission::GivenUp { .. } => false,
+        Admission::At(_) | Admission::WhenReleased | Admission::GivenUp(_) => false,
     }
 }
 
 #[test]
-fn retry_after_has_a_floor_and_a_cap() {
-    for (asked, least, most) in [(0, 1, 1), (7, 7, 8), (1_000_000, 900, 1125)] {
+fn retry_after_has_a_floor() {
+    for (asked, least, most) in [(0, 1, 1), (7, 7, 8), (1800, 1800, 2250)] {
         for jitter in [0.0, 1.0] {
             let start = Instant::now();
             let mut controller = Controller::new(limits());
@@ -44,6 +44,86 @@ fn retry_after_has_a_floor_and_a_cap() {
             let closed = controller.closed_for(start).unwrap();
             assert!((SECOND * least..=SECOND * most + SECOND).contains(&closed), "{asked}: {closed:?}");
         }
+    }
+}
+
+#[test]
+fn a_named_time_beyond_patience_gives_the_host_up_at_once_and_says_how_long() {
+    let start = Instant::now();
+    for (asked, waited) in [(SECOND * 3601, Duration::ZERO), (SECOND * 1800, SECOND * 1900), (Duration::MAX, SECOND)] {
+        let mut controller = Controller::new(limits());
+        controller.observe(start, start, refused(1), 0.0);
+        let now = start + waited;
+        controller.observe(now, now, Observation::Refused { retry_after: Some(asked), about_name: false }, 1.0);
+        let named = Some(asked.min(LONGEST_NAMED));
+        assert_eq!(controller.admit(now), Admission::GivenUp(GivenUp { refused: true, named }), "{asked:?}");
+        let later = SECOND * 60;
+        let named = named.map(|named| named - later);
+        assert_eq!(controller.admit(now + later), Admission::GivenUp(GivenUp { refused: true, named }));
+    }
+    // One name that is refused for long is no reason to end.
+    let mut controller = Controller::new(limits());
+    controller.observe(start, start, Observation::Refused { retry_after: Some(SECOND * 7200), about_name: true }, 0.0);
+    assert_eq!(controller.admit(start), Admission::At(start + SECOND * 900));
+}
+
+/// Sends a request whenever the gate opens until it is given up. Returns when each one left.
+fn tries(limits: HostLimits, observation: Observation) -> Vec<Duration> {
+    let start = Instant::now();
+    let (mut controller, mut now, mut left) = (Controller::new(limits), start, Vec::new());
+    loop {
+        match controller.admit(now) {
+            Admission::Go { probe } => {
+                left.push(now - start);
+                controller.observe(now, now, observation, 0.0);
+                controller.leave(probe);
+            }
+            Admission::At(instant) => now = instant,
+            Admission::GivenUp(_) => return left,
+            Admission::WhenReleased => panic!("nothing is in flight"),
+        }
+    }
+}
+
+#[test]
+fn a_server_that_names_a_time_is_believed_and_doubts_grow_slowly() {
+    for limits in [HostLimits::registry(), HostLimits::loopback()] {
+        let left = tries(limits, refused(3));
+        let waits: Vec<Duration> = left.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(waits[..10].iter().all(|wait| *wait == SECOND * 3), "{waits:?}");
+        assert!(waits.windows(2).all(|pair| pair[1] >= pair[0] || pair[1] >= SECOND * 3), "{waits:?}");
+        // The request after twenty refusals leaves within two minutes, and the last one when patience ends.
+        assert!(left[20] < SECOND * 120, "{:?}", left[20]);
+        assert_eq!(left.last(), Some(&(SECOND * 3600)));
+        assert!((90..130).contains(&left.len()), "{}", left.len());
+    }
+}
+
+#[test]
+fn refusals_without_a_time_are_waited_out_until_patience_ends() {
+    let left = tries(HostLimits { patience: SECOND * 100, ..limits() }, refused(0));
+    let seconds: Vec<u64> = left.iter().map(Duration::as_secs).collect();
+    assert_eq!(seconds, [0, 1, 3, 7, 15, 31, 63, 100]);
+    assert_eq!(tries(HostLimits { patience: Duration::ZERO, ..limits() }, refused(3)).len(), 1);
+    // A named time as long as patience does not begin it again and again.
+    let left = tries(HostLimits { patience: SECOND * 100, ..limits() }, refused(100));
+    assert_eq!(left, [Duration::ZERO, SECOND * 100]);
+}
+
+#[test]
+fn a_host_that_fails_again_and_again_is_asked_by_one_request_after_longer_and_longer_pauses() {
+    let left = tries(HostLimits { patience: SECOND * 100, ..limits() }, Observation::Overloaded);
+    let seconds: Vec<u64> = left.iter().map(Duration::as_secs).collect();
+    assert_eq!(seconds, [0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 7, 15, 31, 63, 100]);
+    let start = Instant::now();
+    let mut controller = Controller::new(limits());
+    for turn in 0..100 {
+        let now = start + SECOND * turn;
+        let observation = if turn % 8 == 7 { good() } else { Observation::Overloaded };
+        assert!(admitted(&mut controller, now));
+        controller.observe(now, now, observation, 0.0);
+        controller.leave(false);
+        assert_eq!(controller.closed_for(now), None, "a good response comes in between");
     }
 }
 
@@ -129,14 +209,14 @@ fn a_host_that_only_refuses_is_given_up_when_patience_ends() {
                 controller.leave(probe);
             }
             Admission::At(instant) => now = instant,
-            Admission::GivenUp { refused } => {
-                assert!(refused);
+            Admission::GivenUp(given_up) => {
+                assert_eq!(given_up, GivenUp { refused: true, named: None });
                 break now - start;
             }
             Admission::WhenReleased => panic!("nothing is in flight"),
         }
     };
-    assert!((SECOND * 60..SECOND * 130).contains(&gave_up_after), "{gave_up_after:?}");
+    assert_eq!(gave_up_after, SECOND * 60);
     // Later it may be asked again, by one.
     let much_later = now + SECOND * 3600;
     assert_eq!(controller.admit(much_later), Admission::Go { probe: true });
@@ -284,7 +364,7 @@ fn patience_does_not_begin_again_with_another_controller() {
     successor.inherit(later, &before.snapshot(later, 0));
     let later = later + SECOND * 11;
     successor.observe(later, later, refused(0), 0.0);
-    assert_eq!(successor.admit(later), Admission::GivenUp { refused: true });
+    assert_eq!(successor.admit(later), Admission::GivenUp(GivenUp { refused: true, named: None }));
 }
 
 #[test]
@@ -298,7 +378,7 @@ fn numbers_from_another_process_may_be_any() {
     controller.inherit(start, &told.aged(SECOND));
     assert_eq!(controller.allowed(), 1);
     controller.observe(start, start, refused(0), 1.0);
-    assert!(controller.closed_for(start).is_some_and(|closed| closed <= SECOND * 3600));
+    assert!(controller.closed_for(start).is_some_and(|closed| closed <= SECOND * 3600 * 2));
 }
 
 #[test]
