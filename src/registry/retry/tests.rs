@@ -209,10 +209,13 @@ fn a_connection_that_cannot_be_made_is_settled_or_tried_again_and_has_its_own_hi
 fn a_host_that_was_never_reached_stops_the_run() {
     for (known, outcome) in [(false, None), (true, Some(Outcome::Failed))] {
         let mut attempts = Attempts::new(&RegistryConfig { max_attempts: 3, ..RegistryConfig::default() });
+        // A known host responds to others meanwhile; one that responds to nobody is waited for.
+        let mut host = standing(known);
         let failure = loop {
+            host.useful_answers += u64::from(known);
             attempts.begin();
             let unreachable = Fault::Unreachable("refused".to_owned());
-            if let Err(failure) = attempts.after(failed(&unreachable), 0.0, standing(known)) {
+            if let Err(failure) = attempts.after(failed(&unreachable), 0.0, host) {
                 break failure;
             }
         };
