@@ -3,7 +3,6 @@
 //! Also says why a connection could not be made. Not here: which proxy (`proxies`) and which certificates (`trust`).
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -166,14 +165,4 @@ pub(super) fn no_proxy_connection(proxy: &Proxy, url: &Url, reason: &str) -> NoC
         hint,
         is_settled: wants_credentials,
     }
-}
-
-/// Returns an error and its causes, also those that an I/O error holds.
-pub(super) fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(held) => Some(held as &(dyn std::error::Error + 'static)),
-        None => error.source(),
-    })
 }

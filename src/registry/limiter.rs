@@ -27,7 +27,6 @@ mod tests;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use closing::{LONGEST_NAMED, Trouble};
 use latency::{LatencyWatch, Load};
 use pace::{Pace, RateMeter};
 use serde::{Deserialize, Serialize};
@@ -117,6 +116,24 @@ pub(super) struct Controller {
     answers: u32,
     failed_answers: u32,
     trouble: Option<Trouble>,
+}
+
+/// A time without a good response.
+#[derive(Debug, Clone, Copy)]
+struct Trouble {
+    since: Instant,
+    /// When the last request failed, or the end of the time for which it closed the gate.
+    last_at: Instant,
+    given_up: bool,
+    refused: bool,
+    /// The end of refusals by the server's own word, if patience ends before.
+    named_until: Option<Instant>,
+}
+
+impl Trouble {
+    fn begin(now: Instant, refused: bool) -> Trouble {
+        Trouble { since: now, last_at: now, given_up: false, refused, named_until: None }
+    }
 }
 
 impl Controller {
@@ -222,7 +239,7 @@ impl Controller {
                 self.troubled(now, true);
                 let is_about_host = is_news && !about_name;
                 // A name that is refused for hours must not keep all others waiting.
-                let longest = if about_name { self.limits.closed_cap } else { LONGEST_NAMED };
+                let longest = if about_name { self.limits.closed_cap } else { Duration::MAX };
                 self.close(now, retry_after.map(|named| named.min(longest)), jitter, is_about_host);
                 if is_about_host {
                     self.slow_down(now);

@@ -1,10 +1,11 @@
 //! Says why a TLS connection could not be made, and how it can.
 
+use std::io;
+
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use url::Url;
 
-use super::connections::causes;
 use super::origin::host_of;
 use super::proxies::Proxy;
 use super::retry::NoConnection;
@@ -88,4 +89,14 @@ fn day(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds)
         .map_or_else(|_| "another day".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
+}
+
+/// Returns an error and its causes, also those that an I/O error holds.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(held) => Some(held as &(dyn std::error::Error + 'static)),
+        None => error.source(),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Controller;
+use super::{Controller, Trouble};
 use crate::registry::config::HostLimits;
 
 /// A closed gate opens up to this part of its time later, so that many clients do not return at once.
@@ -20,24 +20,6 @@ pub(super) const LONGEST_NAMED: Duration = Duration::from_secs(366 * 24 * 60 * 6
 
 /// The most doublings of a closed gate's time: more than any cap.
 pub(super) const MOST_DOUBLINGS: u32 = 20;
-
-/// A time without a good response.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Trouble {
-    pub(super) since: Instant,
-    /// When the last request failed, or the end of the time for which it closed the gate.
-    pub(super) last_at: Instant,
-    pub(super) given_up: bool,
-    pub(super) refused: bool,
-    /// The end of refusals by the server's own word, if patience ends before.
-    pub(super) named_until: Option<Instant>,
-}
-
-impl Trouble {
-    pub(super) fn begin(now: Instant, refused: bool) -> Trouble {
-        Trouble { since: now, last_at: now, given_up: false, refused, named_until: None }
-    }
-}
 
 impl Controller {
     /// Returns how long the gate stays closed from now, if it is closed.
@@ -70,6 +52,7 @@ impl Controller {
         let HostLimits { closed_floor, closed_cap, patience, .. } = self.limits;
         // A time below the floor says nothing: npm's proxy sends `Retry-After: 0` with a ban of a minute.
         let named = retry_after.filter(|named| *named >= closed_floor && !named.is_zero());
+        let named = named.map(|named| named.min(LONGEST_NAMED));
         let wait = match named {
             Some(named) => named.mul_f64(1.0 + DOUBT * f64::from((in_a_row + 1).saturating_sub(BELIEVED))),
             None => closed_floor.saturating_mul(1 << in_a_row.min(MOST_DOUBLINGS)).min(closed_cap),

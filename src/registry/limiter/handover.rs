@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Controller;
 #[cfg(unix)]
-use super::closing::{MOST_DOUBLINGS, Trouble};
+use super::Trouble;
+#[cfg(unix)]
+use super::closing::MOST_DOUBLINGS;
 #[cfg(unix)]
 use super::pace::Pace;
 use crate::registry::config::HostLimits;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant as TokioInstant;
 
+use super::closing::LONGEST_NAMED;
 use super::gate::Gate;
 use super::handover::Snapshot;
 use super::*;
