@@ -229,6 +229,7 @@ impl Registry {
         let mut permit =
             self.admit(host).await.map_err(|error| RequestFailure::stops_the_run(error, attempts.made()))?;
         permit.refusals_are_about_name = attempts.is_refused_for_its_name();
+        permit.failures_are_about_host = attempts.concern_the_host(host.standing());
         if attempts.made() > 0 {
             add(&self.inner.wire.counters.retries, 1);
         }

@@ -19,7 +19,7 @@ use super::credentials::Credentials;
 use super::limiter::Observation;
 use super::limiter::permit::Permit;
 use super::origin::{host_of, is_loopback};
-use super::retry::Failed;
+use super::retry::{Failed, is_down};
 use super::statistics::{Counters, add};
 use crate::error::{Error, Result};
 use crate::npm::Validators;
@@ -101,7 +101,7 @@ impl Wire {
                 return Err(self.failed(verdict, None, permit, began.elapsed()));
             }
             Err(Unsent::NoResponse(NoResponse::NoConnection(failure))) => {
-                permit.observe(if failure.is_settled { Observation::Neutral } else { Observation::Overloaded });
+                permit.observe(if failure.is_settled { Observation::Neutral } else { overloaded(permit, true) });
                 return Err(Failed::NoConnection(failure));
             }
             Err(Unsent::Unusable(error)) => return Err(Failed::NotSent(error)),
@@ -170,7 +170,9 @@ impl Wire {
                 add(&self.counters.refusals, 1);
                 Observation::Refused { retry_after: *retry_after, about_name: permit.refusals_are_about_name }
             }
-            Verdict::Retry { pressure: Pressure::Overloaded, .. } => Observation::Overloaded,
+            Verdict::Retry { pressure: Pressure::Overloaded, unknown_server, .. } => {
+                overloaded(permit, is_down(http_status, *unknown_server))
+            }
             Verdict::Retry { pressure: Pressure::None, .. } | Verdict::Fatal { .. } => Observation::Neutral,
             _ => Observation::Good { latency },
         };
@@ -214,6 +216,13 @@ impl Wire {
                 None => Ok((response, authorization.is_some())),
             },
         }
+    }
+}
+
+fn overloaded(permit: &Permit, is_down: bool) -> Observation {
+    match is_down && permit.failures_are_about_host {
+        true => Observation::Down,
+        false => Observation::Overloaded,
     }
 }
 

@@ -84,6 +84,8 @@ pub(super) enum Observation {
     Refused { retry_after: Option<Duration>, about_name: bool },
     /// The host could not keep up, or could not be reached.
     Overloaded,
+    /// The same, in a request that concerns the host as a whole. Several in a row close the gate.
+    Down,
     /// A response that says nothing about load.
     Neutral,
 }
@@ -245,12 +247,13 @@ impl Controller {
                     self.slow_down(now);
                 }
             }
-            Observation::Overloaded => {
+            Observation::Overloaded | Observation::Down => {
                 self.troubled(now, false);
                 self.answers += 1;
                 self.failed_answers += 1;
-                self.failures_in_a_row += u32::from(is_news);
-                if is_news && self.failures_in_a_row >= FAILURES_OF_HOST {
+                let is_down = is_news && observation == Observation::Down;
+                self.failures_in_a_row += u32::from(is_down);
+                if is_down && self.failures_in_a_row >= FAILURES_OF_HOST {
                     self.close(now, None, jitter, true);
                 }
             }

@@ -101,6 +101,11 @@ impl Failed {
     }
 }
 
+/// Returns whether an overloaded server seems to be down for all: nobody listens, or a proxy before it says so.
+pub(super) fn is_down(http_status: Option<u16>, unknown_server: UnknownServer) -> bool {
+    http_status.map_or(unknown_server == UnknownServer::Unreachable, |status| status > 500)
+}
+
 /// A connection that could not be made, with a better hint than that of the origin's URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NoConnection {
@@ -161,6 +166,11 @@ impl Attempts {
         self.refused_alone >= REFUSALS_OF_PACE
     }
 
+    /// Returns whether a failure of the next attempt would concern the host: many wait for it, or the run does.
+    pub(super) fn concern_the_host(&self, host: Standing) -> bool {
+        !self.is_of_a_name || host.waiting >= FEW_WAITING
+    }
+
     /// Returns the pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1.
     pub(super) fn after(&mut self, failed: Failed, fraction: f64, host: Standing) -> Result<Duration, RequestFailure> {
         let known = host.useful_answers > 0;
@@ -183,10 +193,7 @@ impl Attempts {
         let (unknown_server, reason) = match verdict {
             Verdict::Retry { unknown_server, past_caches, reason, pressure, retry_after } => {
                 self.past_caches |= past_caches;
-                let is_down = match http_status {
-                    Some(status) => status == 503 || (known && status > 500),
-                    None => known && unknown_server == UnknownServer::Unreachable,
-                };
+                let is_down = is_down(http_status, unknown_server) && (known || http_status == Some(503));
                 match pressure {
                     Pressure::Refused => self.forgive(host, true, retry_after.is_some_and(|named| !named.is_zero())),
                     Pressure::Overloaded if is_down => self.forgive(host, false, false),
