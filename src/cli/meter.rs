@@ -40,7 +40,9 @@ impl Meter {
         let look = move |elapsed| {
             let now = progress.snapshot();
             let mut line = line(&now, elapsed);
-            if let Some(waits) = registry.as_ref().and_then(|registry| registry.gates().iter().find_map(waiting)) {
+            let at = jiff::Timestamp::now();
+            let gates = registry.iter().flat_map(Registry::gates);
+            if let Some(waits) = gates.into_iter().find_map(|gate| waiting(&gate, at)) {
                 line.insert_str(0, &format!("{waits} · "));
             }
             (now, line)
@@ -89,9 +91,15 @@ impl Drop for Meter {
 
 /// Describes a closed gate, so a user sees why nothing moves. Returns `None` for the second that a single refusal
 /// costs.
-fn waiting(gate: &GateStatus) -> Option<String> {
+fn waiting(gate: &GateStatus, now: jiff::Timestamp) -> Option<String> {
     let closed_for = gate.closed_for.filter(|closed_for| *closed_for >= WORTH_SAYING)?;
-    Some(format!("{} refuses; it is asked again in {}", gate.host, log::duration(closed_for)))
+    // The time until a refusal ends is the same in each redraw, unlike the time left.
+    let at = |after: Duration, form: &str| (now + after).strftime(form).to_string();
+    let mut text = format!("refused by {}; next try at {}", gate.host, at(closed_for, "%H:%M:%S"));
+    if let Some(gives_up_in) = gate.gives_up_in {
+        text.push_str(&format!(", gives up at {}", at(gives_up_in, "%H:%M")));
+    }
+    Some(format!("{text} UTC"))
 }
 
 /// Returns the completed amount and the total, in the unit of the run's current phase.
@@ -148,11 +156,14 @@ mod tests {
             concurrency: 4,
             requests_per_second: None,
             closed_for,
+            gives_up_in: closed_for.map(|_| Duration::from_secs(3600)),
         };
-        assert_eq!(waiting(&gate(None)), None);
-        assert_eq!(waiting(&gate(Some(Duration::from_millis(1_100)))), None);
-        let told = waiting(&gate(Some(Duration::from_secs(75))));
-        assert_eq!(told.as_deref(), Some("registry.npmjs.org refuses; it is asked again in 1 min 15 s"));
+        let now = "2026-11-29T03:13:00Z".parse().expect("a time");
+        assert_eq!(waiting(&gate(None), now), None);
+        assert_eq!(waiting(&gate(Some(Duration::from_millis(1_100))), now), None);
+        let told = waiting(&gate(Some(Duration::from_secs(75))), now);
+        let expected = "refused by registry.npmjs.org; next try at 03:14:15, gives up at 04:13 UTC";
+        assert_eq!(told.as_deref(), Some(expected));
     }
 
     #[test]

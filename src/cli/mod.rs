@@ -13,6 +13,7 @@ mod lake_origin;
 mod log;
 mod meter;
 mod names_file;
+mod network;
 mod origin;
 mod output_file;
 mod packument;

@@ -1,15 +1,16 @@
 //! Opens a registry by arguments, `.npmrc` files and the environment.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::log;
+use super::network;
 use super::printer::Printer;
 use super::registry_args::RegistryArgs;
 use super::settings::Settings;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::read_lake;
-use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
+use crate::registry::{Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
 use crate::store::Store;
 
@@ -52,12 +53,9 @@ pub(super) async fn open(
             registry_url: origin.registry_url.to_string(),
         },
     };
-    let mut config = config(args, settings, &origin);
+    let mut config = config(args, settings, &origin)?;
     config.runtime_folder = runtime_folder(printer);
-    let credentials = credentials(args.userconfig.as_deref())?;
-    for note in credentials.notes() {
-        printer.warn(note);
-    }
+    let credentials = network::configure(&mut config, args, settings, printer)?;
     let registry = Registry::new(origin, config, credentials)?;
     Ok(OpenOrigin { registry, info, _sample: sample })
 }
@@ -107,7 +105,7 @@ async fn start_sample(packages: usize, printer: &Printer) -> Result<SampleServer
     Ok(server)
 }
 
-fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> RegistryConfig {
+fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> Result<RegistryConfig> {
     let mut config = RegistryConfig::for_origin(origin);
     for limits in [&mut config.replicate, &mut config.registry] {
         if let Some(concurrency) = settings.concurrency(args.concurrency) {
@@ -116,6 +114,9 @@ fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> Registry
         if let Some(rate) = settings.rate(args.rate) {
             limits.max_requests_per_second = Some(f64::from(rate));
         }
+        if let Some(patience) = settings.patience(args.patience)? {
+            limits.patience = patience;
+        }
     }
     if let Some(bytes) = args.max_document_bytes {
         config.max_document_bytes = bytes.get();
@@ -123,7 +124,7 @@ fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> Registry
     if let Some(requests) = args.monthly_budget {
         config.monthly_budget = Some(requests.get());
     }
-    config
+    Ok(config)
 }
 
 /// Returns the folder in which this process finds others that send requests to the same hosts. It is in the folder for
@@ -144,29 +145,4 @@ fn runtime_folder(printer: &Printer) -> Option<PathBuf> {
 #[cfg(not(unix))]
 fn runtime_folder(_printer: &Printer) -> Option<PathBuf> {
     None
-}
-
-/// Reads the credentials of the user's `.npmrc`, the project's `.npmrc` and `NPM_TOKEN`. Later ones override earlier
-/// ones.
-fn credentials(userconfig: Option<&Path>) -> Result<Credentials> {
-    let user_file = match userconfig {
-        Some(path) => Some((path.to_owned(), true)),
-        None => std::env::home_dir().map(|home| (home.join(".npmrc"), false)),
-    };
-    let mut texts = Vec::new();
-    for (path, is_asked_for) in user_file.into_iter().chain([(PathBuf::from(".npmrc"), false)]) {
-        match std::fs::read(&path) {
-            // npm reads it the same way: a comment in Latin-1 is no error.
-            Ok(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_asked_for => {}
-            Err(error) => {
-                return Err(Error::input(format!("cannot read the credentials in {}", path.display())).source(error));
-            }
-        }
-    }
-    let credentials = Credentials::from_npmrc(texts.iter().map(String::as_str), |name| std::env::var(name).ok());
-    match std::env::var("NPM_TOKEN") {
-        Ok(token) if !token.is_empty() => credentials.with_npm_token(&token),
-        _ => Ok(credentials),
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -32,10 +33,31 @@ pub(super) struct RegistryArgs {
     /// [default: 268435456]
     #[arg(long, value_name = "BYTES", env = "ALL_DOCS_MAX_DOCUMENT_BYTES")]
     pub(super) max_document_bytes: Option<NonZeroU64>,
-    /// The user's .npmrc with credentials, instead of ~/.npmrc; ./.npmrc and NPM_TOKEN are also read. Its
-    /// @scope:registry lines are ignored: an origin's documents come from the origin
-    #[arg(long, value_name = "FILE", env = "NPM_CONFIG_USERCONFIG")]
+    /// The user's .npmrc with credentials and network settings, instead of that of NPM_CONFIG_USERCONFIG or ~/.npmrc;
+    /// ./.npmrc, npm_config_… variables and NPM_TOKEN are also read. Its @scope:registry lines are ignored: an
+    /// origin's documents come from the origin
+    #[arg(long, value_name = "FILE")]
     pub(super) userconfig: Option<PathBuf>,
+    /// How long a host may refuse or fail, as 90s, 5m or 1h, before the run ends. A host that names a later time
+    /// (Retry-After) ends it at once. The shortest patience of all processes holds [default: 1h]
+    #[arg(long, value_name = "DURATION", env = "ALL_DOCS_PATIENCE", value_parser = patience)]
+    pub(super) patience: Option<Duration>,
+    /// Trust the certificates of this PEM file too, besides the system's (or those of SSL_CERT_FILE), those of
+    /// NODE_EXTRA_CA_CERTS, and cafile and ca of .npmrc
+    #[arg(long, value_name = "FILE", env = "ALL_DOCS_CAFILE")]
+    pub(super) cafile: Option<PathBuf>,
+    /// Reach all hosts through this proxy, also servers on this machine, or "none" for no proxy: http, https, socks5,
+    /// socks5h, socks4 or socks4a. Without this flag https-proxy, proxy and noproxy of .npmrc apply, then HTTPS_PROXY,
+    /// HTTP_PROXY, ALL_PROXY and NO_PROXY, and servers on this machine are reached without a proxy
+    #[arg(long, value_name = "URL", env = "ALL_DOCS_PROXY", hide_env_values = true)]
+    pub(super) proxy: Option<String>,
+    /// Send this header to the hosts of the origin, and to no other host that they redirect to; repeatable. It is never
+    /// printed. ALL_DOCS_HEADER holds one a line
+    #[arg(long, value_name = "NAME: VALUE", env = "ALL_DOCS_HEADER", hide_env_values = true, value_delimiter = '\n')]
+    pub(super) header: Vec<String>,
+    /// A way to reach you, added to the User-Agent: a mail address or a URL. A heavy crawler should give one
+    #[arg(long, value_name = "TEXT", env = "ALL_DOCS_USER_AGENT_CONTACT")]
+    pub(super) user_agent_contact: Option<String>,
     /// Packages of the built-in sample registry (with --origin sample)
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     pub(super) packages: usize,
@@ -50,4 +72,28 @@ pub(super) enum Packuments {
     Abbreviated,
     /// None: the ingest makes only the table docs.
     None,
+}
+
+/// Parses a duration such as `90s`, `5m`, `1h 30m` or `2d`. The error is a sentence for the user.
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
+    let day = jiff::SpanRelativeTo::days_are_24_hours();
+    let span = text.trim().parse::<jiff::Span>().and_then(|span| span.to_duration(day));
+    let duration = span.ok().and_then(|span| Duration::try_from(span).ok());
+    duration.ok_or_else(|| "give a duration with its unit: 90s, 5m, 1h".to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_a_duration_with_a_unit() {
+        for (text, seconds) in [("90s", 90), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("2d", 172_800), ("0s", 0)] {
+            assert_eq!(patience(text).unwrap(), Duration::from_secs(seconds), "{text}");
+        }
+        for text in ["", "90", "-5m", "soon", "1 fortnight"] {
+            assert!(patience(text).is_err(), "{text}");
+        }
+    }
 }

@@ -3,10 +3,12 @@
 //! clap reads flags and environment. This module reads the settings file and decides which value applies.
 
 use std::num::NonZeroU64;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::registry_args::patience;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The name of the settings file in the current folder.
@@ -25,6 +27,12 @@ struct SettingsFile {
     concurrency: Option<u32>,
     rate: Option<u32>,
     partition_rows: Option<NonZeroU64>,
+    cafile: Option<PathBuf>,
+    proxy: Option<String>,
+    #[serde(default)]
+    header: Vec<String>,
+    user_agent_contact: Option<String>,
+    patience: Option<String>,
 }
 
 /// The flag `--lake` and the settings file.
@@ -86,6 +94,37 @@ impl Settings {
         flag.or(self.file.rate)
     }
 
+    /// Returns the file of certificates to trust.
+    pub(super) fn cafile<'a>(&'a self, flag: Option<&'a Path>) -> Option<&'a Path> {
+        flag.or(self.file.cafile.as_deref())
+    }
+
+    /// Returns the proxy for all hosts.
+    pub(super) fn proxy<'a>(&'a self, flag: Option<&'a str>) -> Option<&'a str> {
+        flag.or(self.file.proxy.as_deref())
+    }
+
+    /// Returns the headers for the origin's hosts.
+    pub(super) fn header<'a>(&'a self, flag: &'a [String]) -> &'a [String] {
+        if flag.is_empty() { &self.file.header } else { flag }
+    }
+
+    /// Returns the contact in the user agent.
+    pub(super) fn user_agent_contact<'a>(&'a self, flag: Option<&'a str>) -> Option<&'a str> {
+        flag.or(self.file.user_agent_contact.as_deref())
+    }
+
+    /// Returns how long refusals are waited out.
+    ///
+    /// Fails, of kind Input, for a text in the settings file that is no duration.
+    pub(super) fn patience(&self, flag: Option<Duration>) -> Result<Option<Duration>> {
+        let of_file = || self.file.patience.as_deref().map(patience).transpose();
+        match flag {
+            Some(flag) => Ok(Some(flag)),
+            None => of_file().map_err(|why| Error::input(format!("patience of the settings file: {why}"))),
+        }
+    }
+
     /// Returns the number of rows per partition.
     pub(super) fn partition_rows(&self, flag: Option<NonZeroU64>) -> Option<NonZeroU64> {
         flag.or(self.file.partition_rows)
@@ -104,9 +143,16 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let file = parse("lake = \"from-file\"\nrate = 5\n", Path::new("x.toml")).unwrap();
+        let file =
+            parse("lake = \"from-file\"\nrate = 5\npatience = \"5m\"\nheader = [\"a: b\"]\n", Path::new("x.toml"))
+                .unwrap();
         let settings = Settings { lake: None, file: file.clone() };
         assert_eq!((settings.lake(), settings.rate(Some(7)), settings.rate(None)), ("from-file", Some(7), Some(5)));
+        assert_eq!(settings.patience(None).unwrap(), Some(Duration::from_secs(300)));
+        assert_eq!(
+            (settings.header(&[]).len(), settings.header(&["c: d".to_owned(), "e: f".to_owned()]).len()),
+            (1, 2)
+        );
         assert_eq!(Settings { lake: Some("flag".to_owned()), file }.lake(), "flag");
         assert_eq!(Settings { lake: None, file: SettingsFile::default() }.lake(), DEFAULT_LAKE);
     }

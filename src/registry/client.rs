@@ -206,7 +206,8 @@ impl Registry {
     async fn ask(&self, question: Question<'_>, mut permit: Permit) -> Result<(Reply<'_>, Permit), Failed> {
         let (mut url, mut hops) = (question.url.clone(), 0);
         loop {
-            let (to, status) = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await? {
+            let asked = self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await;
+            let (to, status) = match asked.map_err(|failed| if hops > 0 { failed.of_another_host() } else { failed })? {
                 ExchangeOutcome::Reply(reply) => return Ok((reply, permit)),
                 ExchangeOutcome::Redirect { to, http_status } => (to, http_status),
             };
@@ -228,6 +229,7 @@ impl Registry {
         let mut permit =
             self.admit(host).await.map_err(|error| RequestFailure::stops_the_run(error, attempts.made()))?;
         permit.refusals_are_about_name = attempts.is_refused_for_its_name();
+        permit.failures_are_about_host = attempts.concern_the_host(host.standing());
         if attempts.made() > 0 {
             add(&self.inner.wire.counters.retries, 1);
         }

@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Origin;
 use super::origin::is_loopback;
+use super::proxies::Proxies;
+use super::trust::Trust;
+
+/// How long a host may refuse or fail before a run ends. One hour: bans, restarts and maintenance are shorter, and
+/// a job that runs at night has the time.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// Settings for requests to the servers of an origin.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +23,10 @@ pub struct RegistryConfig {
     /// `User-Agent` of each request. The default names the program and its version. A heavy crawler should add a
     /// contact address.
     pub user_agent: String,
+    /// The certificates of servers that are trusted.
+    pub trust: Trust,
+    /// The proxies. The default uses none, whatever the environment says.
+    pub proxies: Proxies,
     /// Limits for the host of `_all_docs`.
     pub replicate: HostLimits,
     /// Limits for the host of packuments. They apply to both if one host serves both.
@@ -66,12 +76,13 @@ pub struct HostLimits {
     /// Refusals that have nothing to do with the rate do not lower it, as long as at least so many responses come for
     /// each of them. 100 for public hosts: a host that refuses more often gets fewer requests, whatever the reason.
     pub least_answers_a_refusal: f64,
-    /// The shortest time for which a refusal closes the gate, whatever `Retry-After` says. It doubles with each further
-    /// refusal until a good response.
+    /// The shortest time for which a refusal closes the gate, whatever `Retry-After` says. If the host names no time, it
+    /// doubles with each further refusal until a good response. Then a single request probes whether the ban has ended.
     pub closed_floor: Duration,
-    /// The longest such time, whatever `Retry-After` says. Then a single request probes whether the ban has ended.
+    /// The longest such time, unless the host names a longer one.
     pub closed_cap: Duration,
-    /// How long a host may go without a good response before the run stops.
+    /// How long a host may go without a good response before the run stops. A host that names a later time stops it at
+    /// once. The shortest patience of all processes that share a gate applies.
     pub patience: Duration,
 }
 
@@ -94,7 +105,7 @@ impl HostLimits {
             least_answers_a_refusal: 100.0,
             closed_floor: Duration::from_secs(1),
             closed_cap: Duration::from_secs(15 * 60),
-            patience: Duration::from_secs(30 * 60),
+            patience: PATIENCE,
         }
     }
 
@@ -123,7 +134,7 @@ impl HostLimits {
             least_answers_a_refusal: 3.0,
             closed_floor: Duration::from_millis(20),
             closed_cap: Duration::from_secs(60),
-            patience: Duration::from_secs(5 * 60),
+            patience: PATIENCE,
         }
     }
 }
@@ -163,6 +174,8 @@ impl Default for RegistryConfig {
     fn default() -> Self {
         RegistryConfig {
             user_agent: concat!("all-docs/", env!("CARGO_PKG_VERSION")).to_owned(),
+            trust: Trust::default(),
+            proxies: Proxies::default(),
             replicate: HostLimits::replicate(),
             registry: HostLimits::registry(),
             max_attempts: 8,

@@ -1,7 +1,9 @@
 //! Maps secrets to URLs. A secret is sent only to the host and below the path that it was given for.
 //!
-//! Not here: reading files or the environment; the text of `.npmrc` is parsed in `credentials/npmrc.rs`.
+//! Not here: reading files or the environment, and the format of `.npmrc` (`npmrc`).
 
+mod client_certificate;
+mod header;
 mod npmrc;
 
 use std::fmt;
@@ -9,9 +11,12 @@ use std::fmt;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::{DecodePaddingMode, Engine};
-use reqwest::header::HeaderValue;
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use url::Url;
 
+pub(super) use client_certificate::ClientCertificate;
+
+use super::npmrc::Npmrc;
 use super::origin::npm_token_url;
 use crate::error::{Error, Result};
 
@@ -19,6 +24,10 @@ use crate::error::{Error, Result};
 #[derive(Clone, Default)]
 pub struct Credentials {
     entries: Vec<Entry>,
+    /// Headers of the user's own, for the origin's hosts.
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// Client certificates with their keys.
+    certificates: Vec<(UrlPrefix, ClientCertificate)>,
     notes: Vec<String>,
 }
 
@@ -60,7 +69,14 @@ impl Credentials {
         texts: impl IntoIterator<Item = &'a str>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Credentials {
-        npmrc::read(texts, &variable)
+        let mut npmrc = Npmrc::default();
+        texts.into_iter().for_each(|text| npmrc.read(".npmrc", text, &variable));
+        Credentials::of_npmrc(&npmrc)
+    }
+
+    /// Returns the secrets of `.npmrc` files that are read already. Never fails; see [`Credentials::from_npmrc`].
+    pub fn of_npmrc(npmrc: &Npmrc) -> Credentials {
+        npmrc::read(npmrc)
     }
 
     /// Adds the value of `NPM_TOKEN`. It is for npm's own registry only, and replaces that registry's secret from
@@ -83,8 +99,13 @@ impl Credentials {
         &self.notes
     }
 
-    /// Returns the `Authorization` header for this URL: that of the longest path above it.
-    pub(super) fn authorization_for(&self, url: &Url) -> Option<&HeaderValue> {
+    /// Returns the `Authorization` header for this URL: that of the longest path above it. One of the user's own headers
+    /// replaces it at the origin's hosts.
+    pub(super) fn authorization_for(&self, url: &Url, is_of_origin: bool) -> Option<&HeaderValue> {
+        let own = || self.headers.iter().find(|(name, _)| name == AUTHORIZATION).map(|(_, value)| value);
+        if let Some(own) = is_of_origin.then(own).flatten() {
+            return Some(own);
+        }
         self.entries
             .iter()
             .filter(|entry| entry.prefix.covers(url))
@@ -95,10 +116,11 @@ impl Credentials {
     /// Replaces every known secret in a server's words. Such words end in errors and in the lake, and some servers
     /// repeat what they were sent.
     pub(super) fn without_secrets(&self, words: String) -> String {
-        let mut hidden: Vec<&String> = self.entries.iter().flat_map(|entry| &entry.secret.hidden).collect();
+        let of_entries = self.entries.iter().flat_map(|entry| &entry.secret.hidden).map(String::as_str);
+        let mut hidden: Vec<&str> = of_entries.chain(self.texts_of_headers()).collect();
         // One secret may be a part of another.
         hidden.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        hidden.into_iter().fold(words, |words, secret| words.replace(secret.as_str(), "[secret]"))
+        hidden.into_iter().fold(words, |words, secret| words.replace(secret, "[secret]"))
     }
 
     fn insert(&mut self, prefix: UrlPrefix, secret: Secret) {
@@ -127,7 +149,11 @@ impl UrlPrefix {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials for ")?;
-        f.debug_list().entries(self.entries.iter().map(|entry| &entry.prefix)).finish()
+        f.debug_list().entries(self.entries.iter().map(|entry| &entry.prefix)).finish()?;
+        f.write_str(", certificates for ")?;
+        f.debug_list().entries(self.certificates.iter().map(|(prefix, _)| prefix)).finish()?;
+        f.write_str(", headers ")?;
+        f.debug_list().entries(self.headers.iter().map(|(name, _)| name)).finish()
     }
 }
 

@@ -11,16 +11,17 @@ use reqwest::header::{
 use tokio::time::Instant;
 use url::Url;
 
-use super::body::{Body, innermost};
+use super::body::Body;
 use super::classify::{Evidence, Fault, Pressure, Verdict, classify};
 use super::config::RegistryConfig;
+use super::connections::{Connections, NoResponse, no_proxy_connection};
 use super::credentials::Credentials;
 use super::limiter::Observation;
 use super::limiter::permit::Permit;
-use super::origin::is_loopback;
-use super::retry::Failed;
+use super::origin::{host_of, is_loopback};
+use super::retry::{Failed, is_down};
 use super::statistics::{Counters, add};
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::npm::Validators;
 
 /// How much of an invalid response's body is read. Reading drains a short body, so that its connection can be reused.
@@ -64,10 +65,12 @@ pub(super) enum ExchangeOutcome<'a> {
     },
 }
 
-/// The HTTP client of an origin, with the state that its requests share.
+/// The HTTP clients of an origin, with the state that its requests share.
 pub(super) struct Wire {
-    client: reqwest::Client,
+    connections: Connections,
     credentials: Credentials,
+    /// The origin's own, each with its port.
+    hosts: [String; 2],
     silence_timeout: Duration,
     answer_timeout: Duration,
     pub(super) counters: Counters,
@@ -75,26 +78,13 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(config: &RegistryConfig, urls: [&Url; 2], credentials: Credentials) -> Result<Self> {
-        // One connection per request in flight. HTTP/1.1 with some 50 connections was found to be faster against npm's
-        // registry than HTTP/2 on one, where a single slow body holds up the others.
-        let mut builder = reqwest::Client::builder()
-            .user_agent(&config.user_agent)
-            .http1_only()
-            .no_gzip()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(config.connect_timeout)
-            .pool_max_idle_per_host(config.registry.max_concurrency.max(config.replicate.max_concurrency) as usize);
-        if urls.into_iter().all(is_loopback) {
-            // A proxy elsewhere would look for the server on its own machine.
-            builder = builder.no_proxy();
-        }
-        let client = builder
-            .build()
-            .or_error(ErrorKind::Input, || format!("no HTTP client with the user agent {:?}", config.user_agent))?;
+        let connections = Connections::new(config)?;
+        // Unusable settings end a run before its first request.
+        urls.into_iter().try_for_each(|url| connections.to(url, &credentials).map(drop))?;
         Ok(Wire {
-            client,
+            connections,
             credentials,
+            hosts: urls.map(host_of),
             silence_timeout: config.silence_timeout,
             answer_timeout: config.answer_timeout,
             counters: Counters::default(),
@@ -106,10 +96,15 @@ impl Wire {
         let began = Instant::now();
         let (response, authorized) = match self.send(question).await {
             Ok(answer) => answer,
-            Err(fault) => {
+            Err(Unsent::NoResponse(NoResponse::Fault(fault))) => {
                 let verdict = classify(&Evidence::Failed(&fault));
                 return Err(self.failed(verdict, None, permit, began.elapsed()));
             }
+            Err(Unsent::NoResponse(NoResponse::NoConnection(failure))) => {
+                permit.observe(if failure.is_settled { Observation::Neutral } else { overloaded(permit, true) });
+                return Err(Failed::NoConnection(failure));
+            }
+            Err(Unsent::Unusable(error)) => return Err(Failed::NotSent(error)),
         };
         // Up to the first byte only: bodies differ too much in size for their duration to mean anything.
         let latency = began.elapsed();
@@ -163,7 +158,7 @@ impl Wire {
         if let Failed::NoAnswer { verdict: Verdict::Retry { reason, .. } | Verdict::Fatal { reason, .. }, .. } =
             &mut failed
         {
-            *reason = self.credentials.without_secrets(std::mem::take(reason));
+            *reason = self.connections.without_secrets(self.credentials.without_secrets(std::mem::take(reason)));
         }
         failed
     }
@@ -175,7 +170,9 @@ impl Wire {
                 add(&self.counters.refusals, 1);
                 Observation::Refused { retry_after: *retry_after, about_name: permit.refusals_are_about_name }
             }
-            Verdict::Retry { pressure: Pressure::Overloaded, .. } => Observation::Overloaded,
+            Verdict::Retry { pressure: Pressure::Overloaded, unknown_server, .. } => {
+                overloaded(permit, is_down(http_status, *unknown_server))
+            }
             Verdict::Retry { pressure: Pressure::None, .. } | Verdict::Fatal { .. } => Observation::Neutral,
             _ => Observation::Good { latency },
         };
@@ -184,8 +181,9 @@ impl Wire {
     }
 
     /// Sends the request. Returns whether credentials went with it.
-    async fn send(&self, question: &Question<'_>) -> Result<(reqwest::Response, bool), Fault> {
-        let mut request = self
+    async fn send(&self, question: &Question<'_>) -> Result<(reqwest::Response, bool), Unsent> {
+        let connection = self.connections.to(question.url, &self.credentials).map_err(Unsent::Unusable)?;
+        let mut request = connection
             .client
             .get(question.url.clone())
             .header(ACCEPT, question.accept)
@@ -197,17 +195,42 @@ impl Wire {
             request = request.header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         // By the URL of this very request: a redirect to another host or path must not carry a secret along.
-        let authorization = self.credentials.authorization_for(question.url);
+        let is_of_origin = self.hosts.contains(&host_of(question.url));
+        let authorization = self.credentials.authorization_for(question.url, is_of_origin);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
+        for (name, value) in self.credentials.headers().iter().filter(|(name, _)| is_of_origin && name != AUTHORIZATION)
+        {
+            request = request.header(name, value.clone());
+        }
         add(&self.counters.requests, 1);
         match tokio::time::timeout(self.silence_timeout, request.send()).await {
-            Err(_) => Err(Fault::TimedOut),
-            Ok(Err(error)) => Err(fault_of(&error)),
-            Ok(Ok(response)) => Ok((response, authorization.is_some())),
+            Err(_) => Err(Unsent::NoResponse(NoResponse::Fault(Fault::TimedOut))),
+            Ok(Err(error)) => Err(Unsent::NoResponse(self.connections.failure(&error, question.url, connection.proxy))),
+            Ok(Ok(response)) => match connection.proxy.filter(|_| response.status().as_u16() == 407) {
+                Some(proxy) => {
+                    let failure = no_proxy_connection(proxy, question.url, "it responds with status 407");
+                    Err(Unsent::NoResponse(NoResponse::NoConnection(failure)))
+                }
+                None => Ok((response, authorization.is_some())),
+            },
         }
     }
+}
+
+fn overloaded(permit: &Permit, is_down: bool) -> Observation {
+    match is_down && permit.failures_are_about_host {
+        true => Observation::Down,
+        false => Observation::Overloaded,
+    }
+}
+
+/// Why there is no response.
+enum Unsent {
+    NoResponse(NoResponse),
+    /// The settings of the connection are unusable.
+    Unusable(Error),
 }
 
 fn redirected(from: &Url, headers: &HeaderMap) -> Result<Url, Fault> {
@@ -222,16 +245,6 @@ fn redirected(from: &Url, headers: &HeaderMap) -> Result<Url, Fault> {
         return Err(Fault::Redirect("it redirects to this machine".to_owned()));
     }
     Ok(to)
-}
-
-fn fault_of(error: &reqwest::Error) -> Fault {
-    if error.is_timeout() {
-        Fault::TimedOut
-    } else if error.is_connect() {
-        Fault::Unreachable(innermost(error))
-    } else {
-        Fault::Cut(innermost(error))
-    }
 }
 
 /// Returns whether the headers declare a body as JSON.

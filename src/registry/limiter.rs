@@ -1,7 +1,7 @@
 //! The controller of one host: how many requests may be in flight, how many may leave in a second, and when none may.
 //!
-//! Pure: it has no clock, randomness or tasks; callers pass instants and random fractions. Not here: waiting
-//! (`limiter/local.rs`), sharing one controller between processes (`limiter/shared.rs`), and what a response means
+//! Pure: it has no clock, randomness or tasks; callers pass instants and random fractions. Not here: when a
+//! refusal closes the gate, and until when (`limiter/closing.rs`), waiting (`limiter/local.rs`), sharing one controller between processes (`limiter/shared.rs`), and what a response means
 //! (`classify`).
 //!
 //! Concurrency begins small and doubles per round trip until the first sign of strain. Then it grows by one per round
@@ -10,6 +10,7 @@
 //! through latency.
 
 mod chance;
+mod closing;
 pub(super) mod gate;
 mod handover;
 mod latency;
@@ -48,11 +49,8 @@ const MIN_ANSWERS_TO_JUDGE: u32 = 20;
 /// The share of failed responses that is a sign of load.
 const FAILED_SHARE: f64 = 0.1;
 
-/// A closed gate opens up to this part of its time later, so that many clients do not return at once.
-const RELEASE_JITTER: f64 = 0.25;
-
-/// The most doublings of a closed gate's time: more than any cap.
-const MOST_DOUBLINGS: u32 = 20;
+/// So many failures in a row without a good response concern the host. The gate closes then as after a refusal.
+const FAILURES_OF_HOST: u32 = 8;
 
 /// The controller's decision on a request that is ready to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +61,17 @@ pub(super) enum Admission {
     At(Instant),
     /// Ask again when a request has ended.
     WhenReleased,
-    /// The host has given no good response for as long as patience lasts.
-    GivenUp {
-        /// Whether it refused, rather than failed to respond.
-        refused: bool,
-    },
+    /// Send nothing more.
+    GivenUp(GivenUp),
+}
+
+/// A host that has given no good response for as long as patience lasts, or says that it will not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct GivenUp {
+    /// Whether it refused, rather than failed to respond.
+    pub(super) refused: bool,
+    /// How long it still refuses by its own word, if that is longer than patience lasts.
+    pub(super) named: Option<Duration>,
 }
 
 /// The outcome of one request, as far as the limiter needs it.
@@ -80,6 +84,8 @@ pub(super) enum Observation {
     Refused { retry_after: Option<Duration>, about_name: bool },
     /// The host could not keep up, or could not be reached.
     Overloaded,
+    /// The same, in a request that concerns the host as a whole. Several in a row close the gate.
+    Down,
     /// A response that says nothing about load.
     Neutral,
 }
@@ -105,6 +111,8 @@ pub(super) struct Controller {
     /// Whether the gate was closed and no good response has come since: one request at a time.
     probing: bool,
     closings_in_a_row: u32,
+    /// Failures since the last good response.
+    failures_in_a_row: u32,
     /// When something was last reduced. Requests sent before it tell about the time before it.
     reduced_at: Option<Instant>,
     answers: u32,
@@ -116,9 +124,18 @@ pub(super) struct Controller {
 #[derive(Debug, Clone, Copy)]
 struct Trouble {
     since: Instant,
+    /// When the last request failed, or the end of the time for which it closed the gate.
     last_at: Instant,
     given_up: bool,
     refused: bool,
+    /// The end of refusals by the server's own word, if patience ends before.
+    named_until: Option<Instant>,
+}
+
+impl Trouble {
+    fn begin(now: Instant, refused: bool) -> Trouble {
+        Trouble { since: now, last_at: now, given_up: false, refused, named_until: None }
+    }
 }
 
 impl Controller {
@@ -138,6 +155,7 @@ impl Controller {
             closed_until: None,
             probing: false,
             closings_in_a_row: 0,
+            failures_in_a_row: 0,
             reduced_at: None,
             answers: 0,
             failed_answers: 0,
@@ -150,7 +168,10 @@ impl Controller {
         if let Some(until) = self.closed_until {
             if now < until {
                 return match self.trouble {
-                    Some(Trouble { given_up: true, refused, .. }) => Admission::GivenUp { refused },
+                    Some(Trouble { given_up: true, refused, named_until, .. }) => {
+                        let named = named_until.map(|named_until| named_until.saturating_duration_since(now));
+                        Admission::GivenUp(GivenUp { refused, named })
+                    }
                     _ => Admission::At(until),
                 };
             }
@@ -219,23 +240,25 @@ impl Controller {
             Observation::Refused { retry_after, about_name } => {
                 self.troubled(now, true);
                 let is_about_host = is_news && !about_name;
-                self.close(now, retry_after, jitter, is_about_host);
+                // A name that is refused for hours must not keep all others waiting.
+                let longest = if about_name { self.limits.closed_cap } else { Duration::MAX };
+                self.close(now, retry_after.map(|named| named.min(longest)), jitter, is_about_host);
                 if is_about_host {
                     self.slow_down(now);
                 }
             }
-            Observation::Overloaded => {
+            Observation::Overloaded | Observation::Down => {
                 self.troubled(now, false);
                 self.answers += 1;
                 self.failed_answers += 1;
+                let is_down = is_news && observation == Observation::Down;
+                self.failures_in_a_row += u32::from(is_down);
+                if is_down && self.failures_in_a_row >= FAILURES_OF_HOST {
+                    self.close(now, None, jitter, true);
+                }
             }
         }
         self.judge_failures(now);
-    }
-
-    /// Returns how long the gate stays closed from now, if it is closed.
-    pub(super) fn closed_for(&self, now: Instant) -> Option<Duration> {
-        self.closed_until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
     /// Returns how many requests may be in flight at present.
@@ -261,6 +284,7 @@ impl Controller {
             return;
         }
         let trouble = self.trouble.take();
+        self.failures_in_a_row = 0;
         if !self.probing {
             return;
         }
@@ -269,38 +293,6 @@ impl Controller {
         if let (Some(pace), Some(trouble)) = (&mut self.pace, trouble) {
             pace.resume(now, now.saturating_duration_since(trouble.since));
         }
-    }
-
-    fn troubled(&mut self, now: Instant, refused: bool) {
-        let fresh = Trouble { since: now, last_at: now, given_up: false, refused };
-        let trouble = self.trouble.get_or_insert(fresh);
-        if now.saturating_duration_since(trouble.last_at) >= self.limits.patience {
-            // No request was sent for a long time; that is no trouble of the host's.
-            *trouble = fresh;
-        }
-        trouble.last_at = now;
-        trouble.refused = refused;
-        trouble.given_up = now.saturating_duration_since(trouble.since) >= self.limits.patience;
-        if trouble.given_up {
-            let until = now + self.limits.closed_floor;
-            self.closed_until = Some(self.closed_until.map_or(until, |closed| closed.max(until)));
-        }
-    }
-
-    fn close(&mut self, now: Instant, retry_after: Option<Duration>, jitter: f64, is_news: bool) {
-        // A request from before the gate closed is part of the same closing.
-        let doublings = if is_news { self.closings_in_a_row } else { self.closings_in_a_row.saturating_sub(1) };
-        let doubled = self.limits.closed_floor.saturating_mul(1 << doublings.min(MOST_DOUBLINGS));
-        let asked = retry_after.unwrap_or_default().max(doubled).min(self.limits.closed_cap);
-        let until = now + asked.mul_f64(1.0 + RELEASE_JITTER * jitter.clamp(0.0, 1.0));
-        let until = self.closed_until.map_or(until, |closed| closed.max(until));
-        self.closed_until = Some(until);
-        if !is_news {
-            return;
-        }
-        self.closings_in_a_row += 1;
-        self.reduced_at = Some(now);
-        self.latency.forget_recent();
     }
 
     /// Slows down after a refusal that has closed the gate.

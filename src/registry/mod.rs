@@ -9,6 +9,7 @@ mod budget;
 mod classify;
 mod client;
 mod config;
+mod connections;
 mod credentials;
 mod database_info;
 mod exchange;
@@ -17,13 +18,19 @@ mod gzip;
 mod hosts;
 mod identity;
 mod limiter;
+mod no_proxy;
+mod npmrc;
 mod origin;
 mod packument;
+mod proxies;
 mod retry;
 #[cfg(test)]
 mod scripted;
 mod statistics;
+mod tls_failure;
+mod trust;
 mod urls;
+mod verifier;
 mod whole;
 
 pub use budget::{BudgetSnapshot, MonthCount, RequestLedger, month_of};
@@ -36,6 +43,9 @@ pub use gzip::inflate_at_once;
 pub use limiter::gate::GateStatus;
 #[cfg(unix)]
 pub use limiter::shared::runtime_folder;
+pub use npmrc::Npmrc;
 pub use origin::{Origin, host_of};
 pub use packument::{BodyGate, PackumentRequest, Response};
+pub use proxies::Proxies;
 pub use statistics::Statistics;
+pub use trust::{SystemRoots, Trust, system_roots};

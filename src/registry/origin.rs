@@ -68,8 +68,13 @@ pub(super) fn npm_token_url() -> Result<Url> {
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(domain)) => domain == "localhost" || domain.ends_with(".localhost"),
+        Some(Host::Ipv6(address)) => {
+            address.is_loopback() || address.to_ipv4_mapped().is_some_and(|mapped| mapped.is_loopback())
+        }
+        Some(Host::Domain(domain)) => {
+            let domain = domain.strip_suffix('.').unwrap_or(domain);
+            domain == "localhost" || domain.ends_with(".localhost")
+        }
         None => false,
     }
 }
@@ -177,7 +182,9 @@ mod tests {
         for (url, expected) in [
             ("http://127.9.0.1:1/", true),
             ("http://[::1]/", true),
+            ("http://[::ffff:127.0.0.1]/", true),
             ("http://localhost/", true),
+            ("http://npm.localhost./", true),
             ("http://localhost.example.com/", false),
             ("https://10.0.0.1/", false),
         ] {

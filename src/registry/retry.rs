@@ -17,12 +17,12 @@ use crate::npm::Outcome;
 /// the first useful response: a mistyped URL, most likely, and the user is waiting.
 const MAX_UNKNOWN_SERVER_REPLIES: u32 = 3;
 
-/// The refusals of one request that do not count against its attempts. A ban concerns the host, whose gate decides how
-/// long to wait and when to give up. More refusals than this seem to concern the name.
+/// The refusals of one request that do not count against its attempts, if the host responds to others meanwhile. If it
+/// responds to nobody, none counts: the gate decides how long to wait and when to give up.
 const REFUSALS_FORGIVEN: u32 = 32;
 
-/// The same, if the host responds for other names meanwhile, or hardly any other name is left to request. Then the host
-/// is not closed, and one name must not delay all others.
+/// The same for a name, if hardly any other name is left to request. Then nobody else shows whether the host is closed,
+/// and one name must not delay the end of the run. A server that names a time is believed for more of them.
 const REFUSALS_OF_A_NAME_FORGIVEN: u32 = 4;
 
 /// The refusals of one name, while the host responds for others, that can still concern the pace.
@@ -78,8 +78,42 @@ pub(super) enum Failed {
         /// The HTTP status, if there was a response.
         http_status: Option<u16>,
     },
+    /// No connection, for a reason that lies in the settings of the network.
+    NoConnection(NoConnection),
     /// No more requests may be sent: the host's budget is spent, or its gate does not open.
     NotSent(Error),
+}
+
+impl Failed {
+    /// Returns the failure as that of a host that a redirect leads to. It says nothing about the origin's own host, so
+    /// it concerns this request only.
+    pub(super) fn of_another_host(self) -> Failed {
+        match self {
+            Failed::NoConnection(NoConnection { reason, hint, is_settled: true }) => {
+                let reason = format!("it redirects elsewhere, and there is {reason} ({hint})");
+                Failed::NoAnswer {
+                    verdict: Verdict::Fatal { kind: ErrorKind::Network, oversize: false, reason },
+                    http_status: None,
+                }
+            }
+            failed => failed,
+        }
+    }
+}
+
+/// Returns whether an overloaded server seems to be down for all: nobody listens, or a proxy before it says so.
+pub(super) fn is_down(http_status: Option<u16>, unknown_server: UnknownServer) -> bool {
+    http_status.map_or(unknown_server == UnknownServer::Unreachable, |status| status > 500)
+}
+
+/// A connection that could not be made, with a better hint than that of the origin's URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NoConnection {
+    /// Why, as a clause.
+    pub(super) reason: String,
+    pub(super) hint: String,
+    /// Whether another attempt would end the same, as with a certificate that is not trusted.
+    pub(super) is_settled: bool,
 }
 
 impl Attempts {
@@ -132,19 +166,38 @@ impl Attempts {
         self.refused_alone >= REFUSALS_OF_PACE
     }
 
+    /// Returns whether a failure of the next attempt would concern the host: many wait for it, or the run does.
+    pub(super) fn concern_the_host(&self, host: Standing) -> bool {
+        !self.is_of_a_name || host.waiting >= FEW_WAITING
+    }
+
     /// Returns the pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1.
     pub(super) fn after(&mut self, failed: Failed, fraction: f64, host: Standing) -> Result<Duration, RequestFailure> {
         let known = host.useful_answers > 0;
         self.spent += self.began.elapsed();
+        let mut hint =
+            "check the network and the URL of the origin: it must be a registry that serves _all_docs".to_owned();
         let (verdict, http_status) = match failed {
             Failed::NoAnswer { verdict, http_status } => (verdict, http_status),
+            Failed::NoConnection(NoConnection { reason, hint, is_settled: true }) if !known => {
+                return Err(RequestFailure::stops_the_run(Error::network(reason).hint(hint), self.made));
+            }
+            Failed::NoConnection(failed) => {
+                hint = failed.hint;
+                let (pressure, unknown_server) = (Pressure::Overloaded, UnknownServer::Unreachable);
+                let reason = failed.reason;
+                (Verdict::Retry { pressure, retry_after: None, unknown_server, past_caches: false, reason }, None)
+            }
             Failed::NotSent(error) => return Err(RequestFailure::stops_the_run(error, self.made)),
         };
         let (unknown_server, reason) = match verdict {
-            Verdict::Retry { unknown_server, past_caches, reason, pressure, .. } => {
+            Verdict::Retry { unknown_server, past_caches, reason, pressure, retry_after } => {
                 self.past_caches |= past_caches;
-                if pressure == Pressure::Refused {
-                    self.forgive(host);
+                let is_down = is_down(http_status, unknown_server) && (known || http_status == Some(503));
+                match pressure {
+                    Pressure::Refused => self.forgive(host, true, retry_after.is_some_and(|named| !named.is_zero())),
+                    Pressure::Overloaded if is_down => self.forgive(host, false, false),
+                    _ => {}
                 }
                 (unknown_server, reason)
             }
@@ -176,8 +229,7 @@ impl Attempts {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
             let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));
             if unknown_server != UnknownServer::No && !known {
-                error = error
-                    .hint("check the network and the URL of the origin: it must be a registry that serves _all_docs");
+                error = error.hint(hint);
             }
             // A host that was never reached says nothing about this name or any other.
             let outcome =
@@ -189,174 +241,23 @@ impl Attempts {
         Ok(longest.mul_f64(fraction.clamp(0.0, 1.0)))
     }
 
-    /// Forgives a refusal that seems to concern the host rather than the name.
-    fn forgive(&mut self, host: Standing) {
-        let answers_others = host.useful_answers > self.useful_answers || host.waiting < FEW_WAITING;
-        let is_about_the_name = self.is_of_a_name && host.useful_answers > 0 && answers_others;
+    /// Forgives a refusal, or a failure of a server that is down, that seems to concern the host rather than the name.
+    fn forgive(&mut self, host: Standing, is_refusal: bool, names_a_time: bool) {
+        let answers_others = host.useful_answers > self.useful_answers;
+        let is_alone = host.waiting < FEW_WAITING;
+        let is_about_the_name = self.is_of_a_name && host.useful_answers > 0 && (answers_others || is_alone);
         self.useful_answers = host.useful_answers;
-        self.refused_alone += u32::from(is_about_the_name);
-        let most = if is_about_the_name { REFUSALS_OF_A_NAME_FORGIVEN } else { REFUSALS_FORGIVEN };
+        self.refused_alone += u32::from(is_refusal && is_about_the_name);
+        let most = match (is_about_the_name, answers_others) {
+            (false, false) => u32::MAX,
+            (false, true) if is_refusal => REFUSALS_FORGIVEN,
+            (true, false) if names_a_time => REFUSALS_FORGIVEN,
+            (true, _) if is_refusal => REFUSALS_OF_A_NAME_FORGIVEN,
+            _ => 0,
+        };
         self.forgiven += u32::from(self.forgiven < most);
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::super::classify::{Evidence, Fault, classify};
-    use super::*;
-
-    const KNOWN: Standing = Standing { useful_answers: 1, waiting: FEW_WAITING };
-
-    fn standing(known: bool) -> Standing {
-        if known { KNOWN } else { Standing::default() }
-    }
-
-    fn failed(fault: &Fault) -> Failed {
-        Failed::NoAnswer { verdict: classify(&Evidence::Failed(fault)), http_status: None }
-    }
-
-    #[test]
-    fn pauses_double_up_to_the_cap_and_attempts_end() {
-        let config = RegistryConfig {
-            max_attempts: 6,
-            retry_pause: Duration::from_millis(100),
-            retry_pause_cap: Duration::from_millis(500),
-            ..RegistryConfig::default()
-        };
-        let mut attempts = Attempts::new(&config);
-        let mut pauses = Vec::new();
-        let failure = loop {
-            attempts.begin();
-            match attempts.after(failed(&Fault::TimedOut), 1.0, KNOWN) {
-                Ok(pause) => pauses.push(pause.as_millis()),
-                Err(failure) => break failure,
-            }
-        };
-        assert_eq!(pauses, [100, 200, 400, 500, 500]);
-        assert_eq!((failure.attempts, failure.outcome), (6, Some(Outcome::Failed)));
-        assert_eq!(failure.error.kind(), ErrorKind::Network);
-        assert!(failure.error.message().contains("6 times"), "{}", failure.error);
-    }
-
-    #[test]
-    fn the_pause_is_drawn_from_all_of_its_range() {
-        let mut attempts = Attempts::new(&RegistryConfig::default());
-        attempts.begin();
-        assert_eq!(attempts.after(failed(&Fault::TimedOut), 0.0, KNOWN).unwrap(), Duration::ZERO);
-        assert_eq!(attempts.after(failed(&Fault::TimedOut), 0.5, KNOWN).unwrap(), Duration::from_millis(250));
-    }
-
-    #[test]
-    fn an_unknown_server_is_given_up_soon_and_a_known_registry_is_not() {
-        let fault = Fault::OtherKind("it says hello".to_owned());
-        for (known, expected) in [(false, 3), (true, 8)] {
-            let mut attempts = Attempts::new(&RegistryConfig::default());
-            let failure = loop {
-                attempts.begin();
-                if let Err(failure) = attempts.after(failed(&fault), 0.0, standing(known)) {
-                    break failure;
-                }
-            };
-            assert_eq!(failure.attempts, expected);
-            assert_eq!(failure.error.hint_text().is_some(), !known);
-        }
-    }
-
-    #[test]
-    fn a_refusal_does_not_make_an_unknown_server() {
-        let unknown_server = Fault::OtherKind("it says hello".to_owned());
-        let mut attempts = Attempts::new(&RegistryConfig::default());
-        for fault in [&Fault::TimedOut, &Fault::TimedOut, &unknown_server, &Fault::TimedOut, &unknown_server] {
-            attempts.begin();
-            assert!(attempts.after(failed(fault), 0.0, Standing::default()).is_ok());
-        }
-        attempts.begin();
-        assert!(attempts.after(failed(&unknown_server), 0.0, Standing::default()).is_err());
-    }
-
-    fn refused() -> Failed {
-        let (pressure, unknown_server, reason) = (Pressure::Refused, UnknownServer::No, "status 429".to_owned());
-        let verdict = Verdict::Retry { pressure, retry_after: None, unknown_server, past_caches: false, reason };
-        Failed::NoAnswer { verdict, http_status: Some(429) }
-    }
-
-    /// Returns how many refusals one request survives, with these states of the host.
-    fn refusals_borne(mut attempts: Attempts, mut standings: impl Iterator<Item = Standing>) -> u32 {
-        loop {
-            attempts.begin();
-            if attempts.after(refused(), 0.0, standings.next().unwrap()).is_err() {
-                return attempts.made();
-            }
-        }
-    }
-
-    #[test]
-    fn a_name_that_is_refused_while_others_are_answered_or_when_it_is_the_last_is_given_up() {
-        let config = RegistryConfig { max_attempts: 8, ..RegistryConfig::default() };
-        let flowing = (1..).map(|useful_answers| Standing { useful_answers, waiting: 40 });
-        let ban = std::iter::repeat(Standing { useful_answers: 5, waiting: 40 });
-        let alone = std::iter::repeat(Standing { useful_answers: 5, waiting: 0 });
-        let mut attempts = Attempts::of_a_name(&config);
-        let is_for_its_name = flowing.clone().take(4).map(|standing| {
-            attempts.begin();
-            assert!(attempts.after(refused(), 0.0, standing).is_ok());
-            attempts.is_refused_for_its_name()
-        });
-        assert_eq!(is_for_its_name.collect::<Vec<_>>(), [false, true, true, true]);
-        assert_eq!(refusals_borne(Attempts::of_a_name(&config), flowing.clone()), 12);
-        assert_eq!(refusals_borne(Attempts::of_a_name(&config), alone), 12);
-        assert_eq!(refusals_borne(Attempts::of_a_name(&config), ban), 40);
-        assert_eq!(refusals_borne(Attempts::new(&config), flowing), 40, "without a page the run cannot go on");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_name_over_which_the_server_falls_silent_is_given_up_before_its_attempts_are_used_up() {
-        for (is_of_a_name, expected) in [(true, 3), (false, 8)] {
-            let config = RegistryConfig { max_attempts: 8, ..RegistryConfig::default() };
-            let mut attempts = if is_of_a_name { Attempts::of_a_name(&config) } else { Attempts::new(&config) };
-            loop {
-                attempts.begin();
-                tokio::time::advance(config.silence_timeout).await;
-                if attempts.after(failed(&Fault::TimedOut), 0.0, KNOWN).is_err() {
-                    break;
-                }
-                // Waiting at the gate is not the server's time.
-                tokio::time::advance(Duration::from_secs(600)).await;
-            }
-            assert_eq!(attempts.made(), expected);
-        }
-    }
-
-    #[test]
-    fn a_ban_does_not_use_up_attempts_and_a_name_that_is_always_refused_does() {
-        let mut attempts = Attempts::new(&RegistryConfig { max_attempts: 3, ..RegistryConfig::default() });
-        for _ in 0..REFUSALS_FORGIVEN {
-            attempts.begin();
-            // The gate waits; the request itself does not wait longer and longer.
-            assert!(
-                attempts.after(refused(), 1.0, Standing::default()).unwrap() <= RegistryConfig::default().retry_pause
-            );
-        }
-        for is_last in [false, false, true] {
-            attempts.begin();
-            assert_eq!(attempts.after(refused(), 1.0, Standing::default()).is_err(), is_last);
-        }
-        assert_eq!(attempts.made(), REFUSALS_FORGIVEN + 3);
-    }
-
-    #[test]
-    fn a_host_that_was_never_reached_stops_the_run() {
-        for (known, outcome) in [(false, None), (true, Some(Outcome::Failed))] {
-            let mut attempts = Attempts::new(&RegistryConfig { max_attempts: 3, ..RegistryConfig::default() });
-            let failure = loop {
-                attempts.begin();
-                let unreachable = Fault::Unreachable("refused".to_owned());
-                if let Err(failure) = attempts.after(failed(&unreachable), 0.0, standing(known)) {
-                    break failure;
-                }
-            };
-            assert_eq!(failure.outcome, outcome);
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 13] = [
+const CRATE_MODULES: [(&str, &[&str]); 16] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -16,6 +16,9 @@ const CRATE_MODULES: [(&str, &[&str]); 13] = [
     ("toml", &["cli", "sample"]),
     ("axum", &["sample"]),
     ("reqwest", &["registry"]),
+    ("rustls", &["registry"]),
+    ("rustls_native_certs", &["registry"]),
+    ("webpki_roots", &["registry"]),
     ("libdeflater", &["registry", "fetch"]),
     ("rquickjs", &["script"]),
     ("parquet", &["encode", "shard", "store", "query"]),

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod measures;
+mod network;
+mod tls;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -9,7 +9,7 @@ fn read(text: &str) -> Credentials {
 }
 
 fn sent(credentials: &Credentials, url: &str) -> Option<String> {
-    let value = credentials.authorization_for(&Url::parse(url).unwrap())?;
+    let value = credentials.authorization_for(&Url::parse(url).unwrap(), true)?;
     assert!(value.is_sensitive());
     Some(value.to_str().unwrap().to_owned())
 }
@@ -92,7 +92,7 @@ fn base64_is_read_as_npm_reads_it() {
 #[test]
 fn every_form_of_secret_is_read() {
     let credentials = read(concat!(
-        "; a comment\n# another\n[section]\nregistry=https://a.b/\n",
+        "; a comment\n# another\nregistry=https://a.b/\n",
         "//t.b/:_authToken=\"${TOKEN}\"\n//a.b/:_auth=dXNlcjpwdw==\n",
         "//p.b:8080/:username=me\n//p.b:8080/:_password=c2VjcmV0\n//p.b:8080/:email=me@x\n",
         "//o.b/:_authToken=x${NONE?}y\n@s:registry=https://s.b/npm/\n//s.b/npm/:_authToken=scoped\n",

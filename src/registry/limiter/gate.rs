@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::GivenUp;
 use super::handover::Snapshot;
-use super::local::{GivenUp, LocalGate, OWN};
+use super::local::{LocalGate, OWN};
 use super::permit::{Admitted, Permit};
 #[cfg(unix)]
 use super::shared::Membership;
@@ -44,13 +45,15 @@ pub struct GateStatus {
     pub requests_per_second: Option<f64>,
     /// How long no request leaves, if the gate is closed.
     pub closed_for: Option<Duration>,
+    /// After how long without a good response the host is given up, if its last response was none.
+    pub gives_up_in: Option<Duration>,
 }
 
 impl Gate {
     /// Creates a gate with one part in `share` of `limits`. With a `folder`, all processes that name it share one gate
     /// of this host.
     pub(in crate::registry) fn new(host: String, limits: HostLimits, share: NonZeroU32, folder: Option<&Path>) -> Self {
-        let local = LocalGate::new(limits.clone(), share);
+        let local = LocalGate::new(&host, limits.clone(), share);
         #[cfg(unix)]
         let membership = folder.map(|folder| Membership::new(folder, &host, Arc::clone(&local), limits.clone(), share));
         #[cfg(not(unix))]
@@ -72,7 +75,7 @@ impl Gate {
     /// Fails when the host has given no good response for as long as patience lasts: of kind RateLimit if it refused,
     /// Network if it was silent.
     pub(in crate::registry) async fn enter(&self) -> Result<Permit> {
-        let admitted = self.admitted().await.map_err(|GivenUp { refused }| self.given_up(refused))?;
+        let admitted = self.admitted().await.map_err(|given_up| self.given_up(given_up))?;
         Ok(Permit::new(admitted))
     }
 
@@ -116,10 +119,12 @@ impl Gate {
 
     /// Returns the state of the gate.
     pub(in crate::registry) fn status(&self) -> GateStatus {
-        let Snapshot { in_flight, concurrency, requests_per_second, closed_for, .. } = self.snapshot();
+        let Snapshot { in_flight, concurrency, requests_per_second, closed_for, trouble, .. } = self.snapshot();
         // The whole part; it lies between 1 and a u32.
         let concurrency = (concurrency as u32).max(1);
-        GateStatus { host: self.inner.host.clone(), in_flight, concurrency, requests_per_second, closed_for }
+        let gives_up_in = trouble.map(|(lasted, _)| self.inner.limits.patience.saturating_sub(lasted));
+        let host = self.inner.host.clone();
+        GateStatus { host, in_flight, concurrency, requests_per_second, closed_for, gives_up_in }
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -144,15 +149,35 @@ impl Gate {
         &self.inner.host
     }
 
-    fn given_up(&self, refused: bool) -> Error {
-        let (host, minutes) = (self.host(), self.inner.limits.patience.as_secs_f64() / 60.0);
-        if refused {
-            Error::new(ErrorKind::RateLimit, format!("{host} has refused every request for {minutes:.0} minutes")).hint(
-                "run the same command again later, or with a lower --rate; it does not request again what is in the lake",
+    fn given_up(&self, GivenUp { refused, named }: GivenUp) -> Error {
+        let (host, patience) = (self.host(), said(self.inner.limits.patience));
+        let again = "it does not request again what is in the lake";
+        if let Some(named) = named {
+            let until = jiff::Timestamp::now() + named;
+            let until = until.strftime("%Y-%m-%d %H:%M:%S UTC");
+            return Error::new(
+                ErrorKind::RateLimit,
+                format!("{host} refuses all requests until {until}, by its own word (Retry-After), and --patience is {patience}"),
             )
-        } else {
-            Error::network(format!("{host} has given no good response for {minutes:.0} minutes"))
-                .hint("check the network and the server, then run the same command again")
+            .hint(format!("run the same command again then, or with a longer --patience; {again}"));
         }
+        if refused {
+            Error::new(ErrorKind::RateLimit, format!("{host} has refused every request for {patience}")).hint(format!(
+                "run the same command again later, or with a longer --patience or a lower --rate; {again}"
+            ))
+        } else {
+            Error::network(format!("{host} has given no good response for {patience}")).hint(
+                "check the network and the server, then run the same command again; --patience says how long to wait",
+            )
+        }
+    }
+}
+
+/// Says a duration in its largest unit that needs no fraction: `1 h`, `90 min`, `20 s`.
+fn said(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 3600 && seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        seconds if seconds >= 60 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
     }
 }

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Controller;
 #[cfg(unix)]
-use super::MOST_DOUBLINGS;
+use super::Trouble;
 #[cfg(unix)]
-use super::{Trouble, pace::Pace};
+use super::closing::MOST_DOUBLINGS;
+#[cfg(unix)]
+use super::pace::Pace;
 use crate::registry::config::HostLimits;
 
 /// The state of a controller, as sent to other processes.
@@ -56,7 +58,7 @@ impl Controller {
             requests_per_second: self.rate(now),
             learned_per_second: self.pace.as_ref().map(|pace| pace.at(now)),
             closed_for: self.closed_for(now),
-            is_probing: self.probing || self.closed_until.is_some(),
+            is_probing: self.is_probing(),
             closings_in_a_row: self.closings_in_a_row,
             trouble: self.trouble.map(|trouble| (now.saturating_duration_since(trouble.since), trouble.refused)),
         }
@@ -81,14 +83,15 @@ impl Controller {
             self.next_due = Some(self.next_due.map_or(due, |next_due| next_due.max(due)));
         }
         if before.is_probing {
-            let most = self.limits.closed_cap.saturating_mul(2);
+            let most = self.limits.closed_cap.saturating_mul(2).max(self.limits.patience);
             let until = now + before.closed_for.unwrap_or_default().min(most);
             self.closed_until = Some(self.closed_until.map_or(until, |closed| closed.max(until)));
         }
         self.closings_in_a_row = self.closings_in_a_row.max(before.closings_in_a_row.min(MOST_DOUBLINGS));
         if let (None, Some((lasted, refused))) = (self.trouble, before.trouble) {
             let since = now.checked_sub(lasted).unwrap_or(now);
-            self.trouble = Some(Trouble { since, last_at: now, given_up: false, refused });
+            let last_at = self.closed_until.map_or(now, |until| until.max(now));
+            self.trouble = Some(Trouble { since, last_at, ..Trouble::begin(now, refused) });
         }
     }
 
@@ -104,6 +107,11 @@ impl Controller {
         }
         (self.limits, self.share) = (limits.part(share), share);
         self.concurrency = self.concurrency.clamp(1.0, f64::from(self.limits.max_concurrency.max(1)));
+    }
+
+    /// Returns whether the gate was closed and no good response has come since.
+    pub(super) fn is_probing(&self) -> bool {
+        self.probing || self.closed_until.is_some()
     }
 
     /// Returns the last reductions. They change when less is allowed.

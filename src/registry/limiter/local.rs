@@ -12,7 +12,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::handover::Snapshot;
-use super::{Admission, Controller, Observation};
+use super::{Admission, Controller, GivenUp, Observation};
 use crate::registry::config::HostLimits;
 
 /// The key of this process's limits among those of all users of this gate.
@@ -21,6 +21,8 @@ pub(super) const OWN: u64 = 0;
 /// A controller and its queue.
 #[derive(Debug)]
 pub(super) struct LocalGate {
+    /// Host and port, for events.
+    host: String,
     controller: Mutex<Controller>,
     /// The limits of each process, by its number; the strictest hold.
     limits: Mutex<BTreeMap<u64, (HostLimits, NonZeroU32)>>,
@@ -36,18 +38,12 @@ pub(super) struct LocalGate {
     is_suspended: AtomicBool,
 }
 
-/// The error of a host that has given no good response for as long as patience lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct GivenUp {
-    /// Whether it refused, rather than failed to respond.
-    pub(super) refused: bool,
-}
-
 impl LocalGate {
-    pub(super) fn new(limits: HostLimits, share: NonZeroU32) -> Arc<LocalGate> {
+    pub(super) fn new(host: &str, limits: HostLimits, share: NonZeroU32) -> Arc<LocalGate> {
         let mut controller = Controller::new(limits.clone());
         controller.set_limits(&limits, share);
         Arc::new(LocalGate {
+            host: host.to_owned(),
             controller: Mutex::new(controller),
             limits: Mutex::new(BTreeMap::from([(OWN, (limits, share))])),
             turnstile: Semaphore::new(1),
@@ -73,11 +69,19 @@ impl LocalGate {
                 }
             };
             match admission {
-                Admission::Go { probe } => return Ok(self.permit(now, probe)),
+                Admission::Go { probe } => {
+                    if probe {
+                        tracing::debug!(host = self.host, "the gate opens for one request");
+                    }
+                    return Ok(self.permit(now, probe));
+                }
                 // A refusal may close the gate for longer meanwhile; the loop finds that on waking.
                 Admission::At(instant) => tokio::time::sleep_until(instant.into()).await,
                 Admission::WhenReleased => self.changed.notified().await,
-                Admission::GivenUp { refused } => return Err(GivenUp { refused }),
+                Admission::GivenUp(given_up) => {
+                    tracing::warn!(host = self.host, ?given_up, "the host is given up");
+                    return Err(given_up);
+                }
             }
         }
     }
@@ -113,9 +117,16 @@ impl LocalGate {
     pub(super) fn observe(&self, sent_at: Instant, observation: Observation) {
         let is_reduced = {
             let mut controller = self.controller();
-            let before = controller.restrictions();
-            controller.observe(sent_at, now(), observation, fastrand::f64());
-            controller.restrictions() != before
+            let (before, was_probing, now) = (controller.restrictions(), controller.is_probing(), now());
+            controller.observe(sent_at, now, observation, fastrand::f64());
+            let after = controller.restrictions();
+            if after != before || was_probing != controller.is_probing() {
+                let closed_for_ms = controller.closed_for(now).unwrap_or_default().as_millis();
+                let (concurrency, per_second) = (controller.allowed(), controller.rate(now));
+                let host = &self.host;
+                tracing::debug!(host, ?observation, closed_for_ms, concurrency, per_second, "the pace changes");
+            }
+            after != before
         };
         self.changed.notify_one();
         if is_reduced {

@@ -21,11 +21,13 @@ pub(in crate::registry) struct Permit {
     admitted: Admitted,
     /// Whether a refusal concerns the name rather than the host: see [`Observation::Refused`].
     pub(in crate::registry) refusals_are_about_name: bool,
+    /// Whether a server that is down concerns the host, rather than a name that is one of the last.
+    pub(in crate::registry) failures_are_about_host: bool,
 }
 
 impl Permit {
     pub(super) fn new(admitted: Admitted) -> Permit {
-        Permit { admitted, refusals_are_about_name: false }
+        Permit { admitted, refusals_are_about_name: false, failures_are_about_host: false }
     }
 
     /// Reports the outcome of the request to the controller. At most once.

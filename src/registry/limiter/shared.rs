@@ -25,8 +25,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::GivenUp;
 use super::handover::Snapshot;
-use super::local::{GivenUp, LocalGate, OWN};
+use super::local::{LocalGate, OWN};
 use super::permit::Admitted;
 use crate::registry::config::HostLimits;
 use link::Link;
@@ -117,7 +118,7 @@ impl Membership {
     /// Creates a member of `coordinator`'s gate, at the other end of a pipe without delay.
     #[cfg(test)]
     pub(super) fn of(coordinator: Arc<LocalGate>, limits: HostLimits) -> Membership {
-        let (local, share) = (LocalGate::new(limits.clone(), NonZeroU32::MIN), NonZeroU32::MIN);
+        let (local, share) = (LocalGate::new("model", limits.clone(), NonZeroU32::MIN), NonZeroU32::MIN);
         let membership = Membership::new(Path::new(""), "model", local, limits, share);
         let (here, there) = tokio::io::duplex(1 << 16);
         let outbox = membership.outbox.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 use super::message::{Ended, Held, ToCoordinator, ToMember, read, write};
 use super::session::BEAT;
 use crate::registry::config::HostLimits;
-use crate::registry::limiter::Observation;
 use crate::registry::limiter::handover::Snapshot;
-use crate::registry::limiter::local::{GivenUp, now};
+use crate::registry::limiter::local::now;
+use crate::registry::limiter::{GivenUp, Observation};
 
 /// How long the last state from an ended coordinator counts for the next one.
 const REMEMBERED: Duration = Duration::from_secs(30);
@@ -73,7 +73,7 @@ impl Link {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _counted = Counted(&self.waiting);
         // The sender stays in the state until the coordinator replies.
-        answer.await.unwrap_or(Err(GivenUp { refused: false })).map(|()| permit)
+        answer.await.unwrap_or(Err(GivenUp { refused: false, named: None })).map(|()| permit)
     }
 
     /// Returns how many requests of this process wait.
@@ -111,9 +111,9 @@ impl Link {
                     let _ = sender.send(Ok(()));
                 }
             }
-            ToMember::GivenUp { request, refused } => {
+            ToMember::GivenUp { request, given_up } => {
                 if let Some(sender) = state.waiting.remove(&request) {
-                    let _ = sender.send(Err(GivenUp { refused }));
+                    let _ = sender.send(Err(given_up));
                 }
             }
             ToMember::Standing { coordinator, snapshot } => state.told = Some((coordinator, snapshot, now())),

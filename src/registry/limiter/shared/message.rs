@@ -9,11 +9,11 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::registry::config::HostLimits;
-use crate::registry::limiter::Observation;
 use crate::registry::limiter::handover::Snapshot;
+use crate::registry::limiter::{GivenUp, Observation};
 
 /// Changes with the messages. Processes of different versions do not find each other; each applies the limits alone.
-pub(super) const PROTOCOL: &str = "v1";
+pub(super) const PROTOCOL: &str = "v2";
 
 /// A process that receives nothing for this long considers the other one dead or suspended.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
@@ -67,8 +67,8 @@ pub(super) struct Held {
 pub(super) enum ToMember {
     /// A request may leave.
     Go { request: u64 },
-    /// The host is given up; see [`super::super::Admission::GivenUp`].
-    GivenUp { request: u64, refused: bool },
+    /// The host is given up.
+    GivenUp { request: u64, given_up: GivenUp },
     /// The state of the gate. Sent at least every second, and whenever less is allowed than before.
     Standing { coordinator: u64, snapshot: Snapshot },
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::message::{ToCoordinator, ToMember, read, write};
+use crate::registry::limiter::GivenUp;
 use crate::registry::limiter::local::{LocalGate, LocalPermit, OWN, now};
 
 /// The longest interval between two states sent to a member.
@@ -81,13 +82,13 @@ impl Session {
         let task = tokio::spawn(async move {
             let entered = gate.enter().await;
             if let Some(session) = Weak::upgrade(&session) {
-                session.entered(request, entered.map_err(|given_up| given_up.refused));
+                session.entered(request, entered);
             }
         });
         requests.insert(request, Request::Waiting { _task: AbortOnDropHandle::new(task) });
     }
 
-    fn entered(&self, request: u64, entered: Result<LocalPermit, bool>) {
+    fn entered(&self, request: u64, entered: Result<LocalPermit, GivenUp>) {
         let mut requests = self.requests();
         let reply = match entered {
             Ok(permit) => {
@@ -96,9 +97,9 @@ impl Session {
                 *waiting = Request::InFlight(permit);
                 ToMember::Go { request }
             }
-            Err(refused) => {
+            Err(given_up) => {
                 requests.remove(&request);
-                ToMember::GivenUp { request, refused }
+                ToMember::GivenUp { request, given_up }
             }
         };
         // The session ends with the connection.

@@ -268,7 +268,7 @@ async fn a_coordinator_and_a_member_that_fall_silent_are_found_out() {
     assert_eq!(link::attend(&link, &mut outbox, here).await, Ended::Silent);
     assert_eq!(began.elapsed(), SILENCE);
 
-    let local = LocalGate::new(limits(1), NonZeroU32::MIN);
+    let local = LocalGate::new(HOST, limits(1), NonZeroU32::MIN);
     let (greet, mut greeted) = unbounded_channel();
     let (here, mut suspended) = tokio::io::duplex(1 << 16);
     let session = tokio::spawn(serve(Arc::clone(&local), OWN + 1, 1, here, greet));

@@ -1,0 +1,102 @@
+//! Patience, proxies, and headers of the user's own.
+
+use super::super::super::npmrc::Npmrc;
+use super::super::super::proxies::Proxies;
+use super::*;
+
+/// The first twenty requests are refused with the same named time. A run that comes back at these times ends well.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_names_three_seconds_twenty_times_is_read_to_the_end() {
+    let server = ScriptedServer::start(|nth, head| match (nth, target(head)) {
+        (0..20, _) => response(429, &["Retry-After: 3"], b""),
+        (_, "/") => json("{\"db_name\":\"registry\",\"doc_count\":1}"),
+        (_, "/a") => json(DOCUMENT),
+        _ => json(r#"{"total_rows":1,"offset":0,"rows":[{"id":"a","key":"a","value":{"rev":"1-x"}}]}"#),
+    })
+    .await;
+    let origin = Origin::parse(&server.url, None).unwrap();
+    let config = RegistryConfig::for_origin(&origin);
+    let registry = Registry::new(origin, config, Credentials::none()).unwrap();
+    let began = tokio::time::Instant::now();
+    assert_eq!(registry.info().await.unwrap().doc_count, Some(1));
+    let waited = began.elapsed();
+    assert!((Duration::from_secs(60)..Duration::from_secs(180)).contains(&waited), "{waited:?}");
+    registry.page(&PageQuery { start: None, end: None, limit: 10 }).await.unwrap();
+    ask(&registry, "a").await.unwrap();
+    assert_eq!((server.requests().len(), registry.statistics().refusals), (23, 20));
+}
+
+#[tokio::test]
+async fn a_named_time_beyond_patience_ends_the_run_at_once_and_says_until_when() {
+    let server = ScriptedServer::in_turn(vec![response(429, &["Retry-After: 7200"], b"")]).await;
+    let origin = Origin::parse(&server.url, None).unwrap();
+    let config = RegistryConfig::for_origin(&origin);
+    let error = Registry::new(origin, config, Credentials::none()).unwrap().info().await.unwrap_err();
+    let report = error.report();
+    assert_eq!((error.kind(), server.requests().len()), (ErrorKind::RateLimit, 1));
+    assert!(report.contains("UTC") && report.contains("--patience is 1 h"), "{report}");
+}
+
+fn through(proxy: &str, variables: &'static str) -> RegistryConfig {
+    let proxy = proxy.to_owned();
+    let proxies =
+        Proxies::read(None, &Npmrc::default(), &move |name| (name == variables).then(|| proxy.clone())).unwrap();
+    RegistryConfig { proxies, ..config() }
+}
+
+#[tokio::test]
+async fn each_host_decides_by_itself_about_its_proxy_also_across_redirects() {
+    let here = ScriptedServer::in_turn(vec![json(DOCUMENT)]).await;
+    let info = json("{\"db_name\":\"registry\",\"doc_count\":3}");
+    let proxy =
+        ScriptedServer::in_turn(vec![info, response(302, &["Location: http://other.test/a"], b""), json(DOCUMENT)])
+            .await;
+    let origin = Origin::parse("http://npm.test/", Some(&here.url)).unwrap();
+    let registry = Registry::new(origin, through(&proxy.url, "http_proxy"), Credentials::none()).unwrap();
+    assert_eq!(registry.info().await.unwrap().doc_count, Some(3));
+    ask(&registry, "a").await.unwrap();
+    assert_eq!((proxy.requests().len(), here.requests().len()), (1, 1));
+    let origin = Origin::parse("http://npm.test/", None).unwrap();
+    let registry = Registry::new(origin, through(&proxy.url, "http_proxy"), Credentials::none()).unwrap();
+    ask(&registry, "a").await.unwrap();
+    let targets: Vec<String> = proxy.requests().iter().map(|head| target(head).to_owned()).collect();
+    assert_eq!(targets, ["http://npm.test/", "http://npm.test/a", "http://other.test/a"]);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_proxy_names_it_and_its_source_and_no_password() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let server = ScriptedServer::in_turn(vec![response(407, &[], b"")]).await;
+    let open = server.url.replace("http://", "http://me:sesame@");
+    for (proxy, url) in [
+        (format!("http://me:sesame@{closed}"), "http://npm.test/"),
+        (format!("http://me:sesame@{closed}"), "https://npm.test/"),
+        (format!("socks5h://me:sesame@{closed}"), "https://npm.test/"),
+        (open.clone(), "http://npm.test/"),
+        (open, "https://npm.test/"),
+    ] {
+        let registry =
+            Registry::new(Origin::parse(url, None).unwrap(), through(&proxy, "ALL_PROXY"), Credentials::none());
+        let error = registry.unwrap().info().await.unwrap_err();
+        let report = error.report();
+        assert!(error.kind() == ErrorKind::Network && !report.contains("sesame"), "{report}");
+        assert!(report.contains("proxy") && report.contains("127.0.0.1") && report.contains("ALL_PROXY"), "{report}");
+    }
+    // Credentials that are missing are not asked for again and again.
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn headers_of_the_users_own_go_to_the_origins_hosts_only() {
+    let elsewhere = ScriptedServer::in_turn(vec![json(DOCUMENT)]).await;
+    let location = format!("Location: {}/a", elsewhere.url);
+    let own = ScriptedServer::in_turn(vec![response(302, &[&location], b"")]).await;
+    let lines = ["X-Gateway: sesame", "Authorization: Bearer own"];
+    let npmrc = format!("{}/:_authToken=other", own.url.trim_start_matches("http:"));
+    let credentials = Credentials::from_npmrc([npmrc.as_str()], |_| None).with_headers(lines).unwrap();
+    ask(&open(&own, config(), credentials), "a").await.unwrap();
+    let seen = |server: &ScriptedServer, name: &str| header(&server.requests()[0], name).map(str::to_owned);
+    assert_eq!(seen(&own, "x-gateway").as_deref(), Some("sesame"));
+    assert_eq!(seen(&own, "authorization").as_deref(), Some("Bearer own"));
+    assert_eq!((seen(&elsewhere, "x-gateway"), seen(&elsewhere, "authorization")), (None, None));
+}
