@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::cache::CacheCommand;
 use super::documentation::{CompletionsArgs, ManArgs};
-use super::events::LogFormat;
 use super::ingest::IngestArgs;
+use super::log_format::LogFormat;
 use super::packument::PackumentCommand;
 use super::partition::PartitionCommand;
 use super::pivots::PivotsArgs;

@@ -3,10 +3,9 @@
 //! Any module emits events with `tracing`; their targets are module paths. Only this module decides which are shown,
 //! and in which format.
 
-use clap::ValueEnum;
-use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
+use super::log_format::LogFormat;
 use super::printer::Printer;
 use crate::error::{Error, Result};
 
@@ -17,16 +16,6 @@ const CRATE: &str = "all_docs";
 /// The modules that a directive may name without the crate.
 const MODULES: [&str; 11] =
     ["cli", "commit", "diff", "fetch", "lake", "pipeline", "query", "registry", "scan", "shard", "store"];
-
-/// The format of the lines on standard error.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogFormat {
-    /// Lines for people
-    #[default]
-    Text,
-    /// A JSON object per line: events, notes, warnings, progress and errors
-    Json,
-}
 
 /// Installs the subscriber for `-v`, given `verbosity` times, and for the environment variable, which wins.
 ///
@@ -48,13 +37,6 @@ pub(super) fn show(verbosity: u8, format: LogFormat, printer: &Printer) -> Resul
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     Ok(())
-}
-
-/// Returns a note, warning or error as a JSON object with the members of an event.
-pub(super) fn json_line(level: Level, message: &str) -> String {
-    let timestamp = jiff::Timestamp::now().to_string();
-    serde_json::json!({ "timestamp": timestamp, "level": level.as_str(), "message": message, "target": CRATE })
-        .to_string()
 }
 
 /// Returns the filter's directives; `None` if no event is to be shown.

@@ -11,6 +11,7 @@ mod index;
 mod ingest;
 mod lake_origin;
 mod log;
+mod log_format;
 mod meter;
 mod names_file;
 mod network;

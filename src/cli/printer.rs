@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use indicatif::MultiProgress;
 use tracing::Level;
 
-use super::events::{self, LogFormat};
+use super::log_format::{self, LogFormat};
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// Prints for one process. Cheap to clone; clones share the terminal.
@@ -75,7 +75,7 @@ impl Printer {
     /// Prints a line on standard error, in the format that was asked for.
     fn tell(&self, level: Level, line: &str) {
         match (self.format, level) {
-            (LogFormat::Json, _) => self.print_error_line(&events::json_line(level, line)),
+            (LogFormat::Json, _) => self.print_error_line(&log_format::json_line(level, line)),
             (LogFormat::Text, Level::ERROR) => self.print_error_line(&format!("error: {line}")),
             (LogFormat::Text, Level::WARN) => self.print_error_line(&format!("warning: {line}")),
             (LogFormat::Text, _) => self.print_error_line(line),
