@@ -18,7 +18,7 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path as ObjectPath;
-use object_store::{GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore};
 use tokio::sync::OnceCell;
 
 use super::failure::ShardFault;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 13] = [
+const CRATE_MODULES: [(&str, &[&str]); 14] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -18,6 +18,7 @@ const CRATE_MODULES: [(&str, &[&str]); 13] = [
     ("reqwest", &["registry"]),
     ("libdeflater", &["registry", "fetch"]),
     ("rquickjs", &["script"]),
+    ("rlimit", &["store"]),
     ("parquet", &["encode", "shard", "store", "query"]),
     ("object_store", &["store", "query"]),
 ];
