@@ -4,6 +4,8 @@
 //! stages know nothing of each other. Not here: printing, arguments, and the inside of a stage.
 
 mod balance;
+#[cfg(test)]
+mod beside_tests;
 mod clear;
 #[cfg(test)]
 mod crash_tests;

@@ -30,6 +30,8 @@ mod crash;
 mod staging;
 /// The command line: exit codes, errors, output.
 mod command_line;
+/// Low limits of open files, other file systems, and readers beside a writer.
+mod files;
 /// Python, DuckDB and pandas as readers of our files.
 mod readers;
 /// Views, reports, the shell and the page of SQL.
