@@ -101,8 +101,8 @@ impl ObjectStore for Scripted {
 }
 
 /// Joins a table with itself and with another one, so each shard is read twice.
-const SQL: &str = "select one.name, one.version, other.version from versions one join versions other \
-     on one.name = other.name and one.version = other.version join packages using (name) order by 1, 2";
+const SQL: &str = "select one.name, one.version, other.version as again from versions one join versions other \
+     on one.name = other.name and one.version = other.version join packages on packages.name = one.name order by 1, 2";
 
 /// A lake whose shard of `versions` from `c` on can be replaced by one of another size.
 struct Scene {
