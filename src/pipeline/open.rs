@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 
 use crate::error::{Doing, Error, Result};
 use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout, newer_than_known};
-use crate::store::Store;
+use crate::store::{EntryKind, Store};
 use crate::table::TableKind;
 use crate::version::TOOL_VERSION;
 
@@ -112,9 +112,23 @@ async fn change_lake_info(store: &Store, new_origin: Option<&str>, change: impl 
 /// mount than staging, or a folder of the lake cannot be written to. Must be called before anything is requested or
 /// changed: a commit that cannot be ended is worse than none.
 pub(super) async fn check_moves(store: &Store, layout: &OriginLayout) -> Result<()> {
-    let tables = TableKind::ALL.map(|table| layout.table(table));
+    check_moves_into(store, layout, &TableKind::ALL.map(|table| layout.table(table))).await
+}
+
+/// The same before a repair, which moves aside whatever is in the place of a folder.
+pub(super) async fn check_moves_of_repair(store: &Store, layout: &OriginLayout) -> Result<()> {
+    let mut tables = Vec::new();
+    for table in TableKind::ALL.map(|table| layout.table(table)) {
+        if store.entry(&table).await? == Some(EntryKind::Folder) {
+            tables.push(table);
+        }
+    }
+    check_moves_into(store, layout, &tables).await
+}
+
+async fn check_moves_into(store: &Store, layout: &OriginLayout, tables: &[String]) -> Result<()> {
     let others = [String::new(), layout.root().to_owned(), layout.manifests(), layout.leases()];
-    store.check_moves(&layout.staging(), &tables, &others).await
+    store.check_moves(&layout.staging(), tables, &others).await
 }
 
 /// Removes unfinished puts of dead processes anywhere in the lake. Other processes may be writing, so only old ones are

@@ -17,7 +17,7 @@ use crate::error::{Result, unless_damaged};
 use crate::lake::{CommitIntent, FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Record};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::{Lease, lease_paths};
-use crate::pipeline::open::{check_moves, raise_lake};
+use crate::pipeline::open::{check_moves_of_repair, raise_lake};
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
@@ -51,7 +51,7 @@ pub async fn repair_records(store: &Store, given: Option<(&str, &OriginInfo)>) -
 /// Holds the lease of the origin meanwhile. Fails with [`crate::error::ErrorKind::Lake`] if another process holds it.
 pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Mending>> {
     let layout = Layout::origin(&proof.origin);
-    check_moves(store, &layout).await?;
+    check_moves_of_repair(store, &layout).await?;
     raise_lake(store).await?;
     let at = jiff::Timestamp::now().as_second().to_string();
     if places::no_folder(store, layout.root()).await?.is_some() {
