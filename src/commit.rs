@@ -19,6 +19,7 @@ pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest, m
     let tables = moved.iter().map(|table| table.as_str().to_owned()).collect();
     let intent = CommitIntent { manifest: manifest.clone(), moved: Some(tables) };
     store.put_record(&layout.commit_intent(partition), &intent).await.doing(doing)?;
+    tracing::debug!(origin = layout.name(), partition = partition.file_stem(), tables = moved.len(), "a commit begins");
     roll_forward(store, layout, &intent).await.doing(doing)
 }
 
@@ -40,13 +41,24 @@ pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> 
 pub async fn settle(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
     store.sweep_put(&layout.manifest(partition)).await?;
     store.sweep(&layout.partition_staging(partition), Duration::ZERO).await?;
-    recover(store, layout, partition).await
+    let is_recovered = recover(store, layout, partition).await?;
+    // No intent names them any more, and the next one must not move them.
+    let earlier = TableKind::ALL.map(|table| layout.earlier_staged_shard(table, partition));
+    for path in store.list(&layout.partition_staging(partition)).await?.iter().filter(|path| earlier.contains(path)) {
+        store.delete(path).await?;
+    }
+    Ok(is_recovered)
 }
 
 /// Finishes the interrupted commit of a partition. Returns whether there was one.
 pub async fn recover(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
     let intent: Option<CommitIntent> = store.read_record(&layout.commit_intent(partition)).await?;
     let Some(intent) = intent else { return Ok(false) };
+    tracing::info!(
+        origin = layout.name(),
+        partition = partition.file_stem(),
+        "an interrupted commit is rolled forward"
+    );
     roll_forward(store, layout, &intent)
         .await
         .doing(|| format!("rolling forward the interrupted commit of {partition}"))?;
@@ -58,9 +70,13 @@ async fn roll_forward(store: &Store, layout: &OriginLayout, intent: &CommitInten
     let partition = &manifest.partition;
     for table in TableKind::in_order_of_promotion().filter(|table| intent.moves(*table)) {
         // A shard that is no longer staged was moved before the process died.
-        store.promote(&layout.staged_shard(table, partition), &layout.shard(table, partition)).await?;
+        let shard = layout.shard(table, partition);
+        let is_moved = store.promote(&layout.staged_shard(table, partition), &shard).await?;
+        let is_moved = is_moved || store.promote(&layout.earlier_staged_shard(table, partition), &shard).await?;
+        tracing::trace!(shard, is_moved, "a shard of a commit");
     }
     store.put_record(&layout.manifest(partition), manifest).await?;
+    tracing::debug!(origin = layout.name(), partition = partition.file_stem(), "a commit is complete");
     clear_staging(store, layout, partition).await
 }
 
@@ -176,6 +192,35 @@ mod tests {
             assert!(store.list("npm/staging").await.unwrap().is_empty());
             assert!(!recover(&store, &layout, &Partition::ALL).await.unwrap());
         }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_an_earlier_version_began_is_rolled_forward_and_its_leftovers_are_never_moved() {
+        let (store, layout) = (Store::memory(), Layout::origin("npm"));
+        let earlier = |table| layout.earlier_staged_shard(table, &Partition::ALL);
+        let shard = async |table| store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap();
+        for table in [TableKind::Docs, TableKind::Versions] {
+            store.put(&layout.shard(table, &Partition::ALL), "old").await.unwrap();
+            store.put(&earlier(table), "staged").await.unwrap();
+        }
+        // It died during a build: `versions` belongs to no commit.
+        let moved = Some(vec![TableKind::Docs.to_string()]);
+        let intent = CommitIntent { manifest: manifest(&[TableKind::Docs, TableKind::Versions]), moved };
+        store.put_record(&layout.commit_intent(&Partition::ALL), &intent).await.unwrap();
+        store.put(&layout.staged_answers(&Partition::ALL, 0, 0), "kept").await.unwrap();
+        assert!(settle(&store, &layout, &Partition::ALL).await.unwrap());
+        assert_eq!((shard(TableKind::Docs).await, shard(TableKind::Versions).await), ("staged".into(), "old".into()));
+
+        // A build of an earlier version died before its intent. This version commits, and dies after its last move.
+        store.put(&earlier(TableKind::Versions), "half").await.unwrap();
+        assert!(!settle(&store, &layout, &Partition::ALL).await.unwrap());
+        store.put(&layout.shard(TableKind::Versions, &Partition::ALL), "new").await.unwrap();
+        let moved = Some(vec![TableKind::Versions.to_string()]);
+        let intent = CommitIntent { manifest: manifest(&[TableKind::Docs, TableKind::Versions]), moved };
+        store.put_record(&layout.commit_intent(&Partition::ALL), &intent).await.unwrap();
+        assert!(settle(&store, &layout, &Partition::ALL).await.unwrap());
+        assert_eq!(shard(TableKind::Versions).await, "new");
+        assert_eq!(store.list(&layout.staging()).await.unwrap(), [layout.staged_answers(&Partition::ALL, 0, 0)]);
     }
 
     #[tokio::test]

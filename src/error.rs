@@ -4,11 +4,18 @@
 //! (`registry/`).
 
 use std::fmt;
+use std::io;
 
 /// Short for a result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// The numbers of the errors for "too many open files" of this process (EMFILE) and of the whole system (ENFILE): the
+/// same on Linux, macOS and the BSDs.
+const OUT_OF_FILES: [i32; 2] = [24, 23];
+/// The hint for them.
+const OUT_OF_FILES_HINT: &str = "this process may not open more files: raise its limit (ulimit -n 4096, for example), and run the same command again";
 
 /// The part of an error that callers decide by. Each kind has its own exit code on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,8 +127,23 @@ impl Error {
         &self.inner.message
     }
 
+    /// Returns whether the operating system refused a read or a write: nothing is known then about the bytes, and they
+    /// are not damaged.
+    pub fn is_of_system(&self) -> bool {
+        system_error(self).is_some()
+    }
+
+    /// Returns whether no more files could be opened.
+    pub fn is_out_of_files(&self) -> bool {
+        system_error(self).is_some_and(is_out_of_files)
+    }
+
     /// Returns the hint for the user, if there is one.
     pub fn hint_text(&self) -> Option<&str> {
+        // It explains every other failure of the same process.
+        if self.is_out_of_files() {
+            return Some(OUT_OF_FILES_HINT);
+        }
         let cause = || std::iter::successors(std::error::Error::source(self), |error| error.source());
         self.inner.hint.as_deref().or_else(|| cause().find_map(hint_of))
     }
@@ -150,6 +172,34 @@ impl Error {
             text.push_str(hint);
         }
         text
+    }
+}
+
+/// Returns the operating system's error among the causes of `error`, or `error` itself. A decoder's I/O error, which is
+/// about the bytes, has no number of the system.
+pub fn system_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+        let error = error.downcast_ref::<io::Error>()?;
+        // An I/O error that wraps another error hides it from `source`.
+        match error.get_ref() {
+            Some(held) => system_error(held),
+            None => error.raw_os_error().map(|_| error),
+        }
+    })
+}
+
+/// Returns whether the operating system has no more files to open, for this process or for all.
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|number| OUT_OF_FILES.contains(&number))
+}
+
+/// Returns `None` for an error about bytes that were read. Fails with the error if the operating system refused the
+/// read: then nothing is known about the bytes.
+pub fn unless_damaged<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_of_system() => Err(error),
+        Err(_) => Ok(None),
     }
 }
 
@@ -236,6 +286,32 @@ mod tests {
         assert_eq!(told.report(), "cannot write a shard\n  because cannot write x\n  hint: free some space");
         let told = Error::lake("cannot write a shard").source(ours()).hint("another");
         assert_eq!(told.hint_text(), Some("another"));
+    }
+
+    #[test]
+    fn an_error_of_the_system_is_found_below_any_cause_and_that_of_a_decoder_is_none() {
+        let refused = || io::Error::from_raw_os_error(13);
+        let wrapped = io::Error::other(Error::lake("cannot write x").source(refused()));
+        for told in [Error::lake("x").source(refused()), Error::lake("x").source(wrapped)] {
+            assert!(told.is_of_system() && !told.is_out_of_files(), "{told}");
+            assert!(unless_damaged::<()>(Err(told)).is_err());
+        }
+        for of_bytes in [io::Error::other("invalid code"), io::ErrorKind::UnexpectedEof.into()] {
+            let told = Error::lake("x is damaged").source(of_bytes);
+            assert!(!told.is_of_system(), "{told}");
+            assert!(matches!(unless_damaged::<()>(Err(told)), Ok(None)));
+        }
+    }
+
+    #[test]
+    fn too_many_open_files_are_explained_whatever_the_work_was() {
+        for number in OUT_OF_FILES {
+            let told = Error::lake("cannot read x").hint("another").source(io::Error::from_raw_os_error(number));
+            assert!(told.is_out_of_files());
+            assert!(told.hint_text().is_some_and(|hint| hint.contains("ulimit -n")), "{told:?}");
+        }
+        let told = Error::lake("cannot read x").hint("another").source(io::Error::from_raw_os_error(5));
+        assert_eq!((told.is_out_of_files(), told.hint_text()), (false, Some("another")));
     }
 
     #[test]

@@ -6,5 +6,6 @@ use std::process::ExitCode;
 mod allocator;
 
 fn main() -> ExitCode {
+    all_docs::store::raise_open_file_limit();
     all_docs::cli::main()
 }

@@ -25,8 +25,9 @@ use crate::store::Store;
 #[command(after_help = "\
 The command reads every shard. It checks the rows, bytes and digest of each against its manifest, the order and range \
 of its names, the tables against each other, the lake metadata and the count of requests. It also checks the folders \
-for foreign files: one that a reader of a table would read with it is wrong, any other is mentioned. The exit code is \
-4 if something is wrong. Without --origin, the command checks every origin of the lake.
+for foreign files: one that a reader of a table would read with it is wrong, any other is mentioned. A file that the \
+system refuses to read is unreadable, not damaged. A table's folder on another file system or mount is wrong, because no \
+ingest can move shards into it. The command can run beside an ingest. The exit code is 4 if something is wrong. Without --origin, the command checks every origin of the lake.
 
 --repair ends interrupted commits, moves foreign files to set-aside/, and rebuilds broken partitions: it takes their \
 documents from the files that are still intact, and requests the rest from the registry. It also rebuilds lost lake \

@@ -115,8 +115,14 @@ impl OriginLayout {
         format!("{}/staging/{}", self.origin, partition.file_stem())
     }
 
-    /// Returns the path of a new shard that waits for its commit.
+    /// Returns the path of a new shard that waits for its commit. Its name does not end in `.parquet`, so no tool that
+    /// looks for Parquet files reads it.
     pub fn staged_shard(&self, table: TableKind, partition: &Partition) -> String {
+        format!("{}/staging/{}/{table}.staged", self.origin, partition.file_stem())
+    }
+
+    /// Returns the path that an earlier version gave a staged shard.
+    pub fn earlier_staged_shard(&self, table: TableKind, partition: &Partition) -> String {
         format!("{}/staging/{}/{table}.parquet", self.origin, partition.file_stem())
     }
 
@@ -147,7 +153,7 @@ impl OriginLayout {
 
     /// Returns the path of the rows that the run `run` has listed, until it ends.
     pub fn scan_spool(&self, run: &str) -> String {
-        format!("{}/staging/scan-{run}.parquet", self.origin)
+        format!("{}/staging/scan-{run}.rows", self.origin)
     }
 
     /// Returns the path of the lock of the whole origin, [`super::LockRecord`].
@@ -215,7 +221,7 @@ impl OriginLayout {
     fn is_staged_name(&self, path: &str, file: &str) -> bool {
         let is_table = |stem| TableKind::parse(stem).is_some();
         file == "commit.json"
-            || file.strip_suffix(".parquet").is_some_and(is_table)
+            || [".staged", ".parquet"].iter().any(|suffix| file.strip_suffix(suffix).is_some_and(is_table))
             || (self.parse_staged_answers(path).is_some() && !file.contains('/'))
     }
 
@@ -229,9 +235,10 @@ impl OriginLayout {
         self.run_file(path)?.strip_prefix("run-")?.strip_suffix(".json")
     }
 
-    /// Returns the run whose rows are at a path, by [`OriginLayout::scan_spool`].
+    /// Returns the run whose rows are at a path, by [`OriginLayout::scan_spool`] of this version or an earlier one.
     pub fn parse_scan_spool<'a>(&self, path: &'a str) -> Option<&'a str> {
-        self.run_file(path)?.strip_prefix("scan-")?.strip_suffix(".parquet")
+        let run = self.run_file(path)?.strip_prefix("scan-")?;
+        run.strip_suffix(".rows").or_else(|| run.strip_suffix(".parquet"))
     }
 
     /// Returns the name of a file directly in staging.

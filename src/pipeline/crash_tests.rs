@@ -288,7 +288,7 @@ pub(super) fn kind_of(path: &str) -> String {
 }
 
 const SEGMENT: &str = "sample/staging/partition/answers.segment";
-const STAGED_SHARD: &str = "sample/staging/partition/table.parquet";
+const STAGED_SHARD: &str = "sample/staging/partition/table.staged";
 const SHARD: &str = "sample/table/partition.parquet";
 const INTENT: &str = "sample/staging/partition/commit.json";
 const LEASE: &str = "sample/leases/partition.json";

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::judge::Judge;
 use super::lease::{given_back, refuse_locked};
-use super::open::{open_lake, sweep};
+use super::open::{check_moves, open_lake, sweep};
 use super::options::IngestOptions;
 use super::progress::Progress;
 use super::report::Ended;
@@ -45,6 +45,9 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     let started = Instant::now();
     let layout = Layout::origin(&options.registry.origin().name);
     let store = options.store.clone();
+    if !options.dry_run {
+        check_moves(&store, &layout).await?;
+    }
     stop.run_until_cancelled(options.registry.info()).await.unwrap_or_else(|| Err(Error::interrupted()))?;
     if options.dry_run {
         return Run::new(options, layout, progress, DRY_RUN).complete(&stop, started).await;

@@ -138,7 +138,10 @@ impl Lease {
         // deletion.
         let _ = self.renewal.await;
         match store.find_record::<LockRecord>(&path).await {
-            Ok(Some(found)) if found.record.holder == holder => store.delete_record(&path, &found).await.map(drop),
+            Ok(Some(found)) if found.record.holder == holder => {
+                tracing::debug!(path, "a lease is given back");
+                store.delete_record(&path, &found).await.map(drop)
+            }
             // It is held by another process, gone, or unreadable: there is nothing to give back.
             _ => Ok(()),
         }
@@ -180,13 +183,17 @@ async fn put_record(
 ) -> Result<Result<StoredRecord<LockRecord>, LockRecord>> {
     for _ in 0..MAX_TRIES {
         if let Some(held) = store.create_record(path, record.clone()).await? {
+            tracing::debug!(path, purpose = record.purpose, "a lease is taken");
             return Ok(Ok(held));
         }
         let Some(found) = store.find_record::<LockRecord>(path).await? else { continue };
+        let LockRecord { process_id, host, .. } = &found.record;
         if !is_free(&found.record) {
+            tracing::debug!(path, process_id, host, "another process holds a lease");
             return Ok(Err(found.record));
         }
         if let Some(held) = store.replace_record(path, &found, record.clone()).await? {
+            tracing::info!(path, process_id, host, "a lease is taken over: its holder died or let it lapse");
             return Ok(Ok(held));
         }
     }
@@ -223,7 +230,8 @@ pub(super) async fn sweep_leases(store: &Store, layout: &OriginLayout) -> Result
             && is_free(&found.record)
         {
             // Another process may have taken it over meanwhile.
-            store.delete_record(&path, &found).await?;
+            let is_deleted = store.delete_record(&path, &found).await?;
+            tracing::debug!(path, is_deleted, "the lease of a dead process is swept");
         }
     }
     Ok(())
@@ -288,18 +296,23 @@ async fn renew(watch: LeaseWatch, mut held: StoredRecord<LockRecord>, given_back
     while given_back.run_until_cancelled(tokio::time::sleep(RENEWAL_INTERVAL)).await.is_some() {
         let renewed = LockRecord { expires_at_s: now_s() + HOLDS_FOR_SECONDS, ..held.record.clone() };
         match store.replace_record(&path, &held, renewed).await {
-            Ok(Some(renewed)) => held = renewed,
+            Ok(Some(renewed)) => {
+                tracing::trace!(path, "a lease is renewed");
+                held = renewed;
+            }
             // A put whose response was lost may still have been stored.
             Ok(None) => match store.find_record::<LockRecord>(&path).await {
                 Ok(Some(found)) if found.record.holder == held.record.holder => held = found,
                 _ => {
+                    tracing::warn!(path, "a lease is lost: another process took it, or it was deleted");
                     lost.cancel();
                     return;
                 }
             },
-            Err(_) => {}
+            Err(error) => tracing::warn!(path, %error, "a lease could not be renewed"),
         }
         if now_s() >= held.record.expires_at_s {
+            tracing::warn!(path, "a lease is lost: it lapsed before it could be renewed");
             lost.cancel();
             return;
         }

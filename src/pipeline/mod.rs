@@ -4,6 +4,8 @@
 //! stages know nothing of each other. Not here: printing, arguments, and the inside of a stage.
 
 mod balance;
+#[cfg(test)]
+mod beside_tests;
 mod clear;
 #[cfg(test)]
 mod crash_tests;
@@ -15,6 +17,7 @@ mod judge;
 mod lease;
 mod losses;
 mod open;
+mod open_files;
 mod options;
 mod partitions;
 mod process;
@@ -23,6 +26,7 @@ mod rebuild;
 mod report;
 mod requests;
 mod run;
+mod settled;
 mod source;
 mod status;
 mod summary;

@@ -7,7 +7,8 @@ use futures::{StreamExt, stream};
 
 use crate::error::{Doing, Error, Result};
 use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout, newer_than_known};
-use crate::store::Store;
+use crate::store::{EntryKind, Store};
+use crate::table::TableKind;
 use crate::version::TOOL_VERSION;
 
 /// A put of a small file that began this long ago is no longer in progress.
@@ -105,6 +106,29 @@ async fn change_lake_info(store: &Store, new_origin: Option<&str>, change: impl 
     };
     let changed = store.update_record(Layout::INFO, initial, raise).await;
     changed.doing(|| format!("writing {}", Layout::INFO))
+}
+
+/// Fails if a commit could not move its shards to their places: if the folder of a table is on another file system or
+/// mount than staging, or a folder of the lake cannot be written to. Must be called before anything is requested or
+/// changed: a commit that cannot be ended is worse than none.
+pub(super) async fn check_moves(store: &Store, layout: &OriginLayout) -> Result<()> {
+    check_moves_into(store, layout, &TableKind::ALL.map(|table| layout.table(table))).await
+}
+
+/// The same before a repair, which moves aside whatever is in the place of a folder.
+pub(super) async fn check_moves_of_repair(store: &Store, layout: &OriginLayout) -> Result<()> {
+    let mut tables = Vec::new();
+    for table in TableKind::ALL.map(|table| layout.table(table)) {
+        if store.entry(&table).await? == Some(EntryKind::Folder) {
+            tables.push(table);
+        }
+    }
+    check_moves_into(store, layout, &tables).await
+}
+
+async fn check_moves_into(store: &Store, layout: &OriginLayout, tables: &[String]) -> Result<()> {
+    let others = [String::new(), layout.root().to_owned(), layout.manifests(), layout.leases()];
+    store.check_moves(&layout.staging(), tables, &others).await
 }
 
 /// Removes unfinished puts of dead processes anywhere in the lake. Other processes may be writing, so only old ones are

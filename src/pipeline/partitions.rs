@@ -1,15 +1,17 @@
 //! The partitions of one origin in a lake: the contents of each, and whether they fit together. Reads manifests, and
 //! for a check the sizes of shards and the rows of `docs`. Not here: checking every byte (`verify`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::doc_rows::LakeRows;
+use super::settled::open_settled;
 use super::status::read_partition_set;
-use crate::commit::{read_manifest, read_manifests};
+use crate::commit::read_manifest;
 use crate::error::Result;
-use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet};
-use crate::store::Store;
-use crate::table::TableKind;
+use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, Record};
+use crate::npm::{DocRow, PackageName};
+use crate::shard::{ShardReader, doc_rows};
+use crate::store::{ShardFile, Store, blocking};
+use crate::table::{TableKind, schema};
 
 /// One partition of a lake's set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,42 +74,54 @@ pub async fn validate_partitions(store: &Store, layout: &OriginLayout) -> Result
         return Ok(faults);
     }
     let known: BTreeSet<String> = set.iter().map(|partition| layout.manifest(&partition)).collect();
-    for manifest in read_manifests(store, layout).await? {
-        let path = layout.manifest(&manifest.partition);
-        if !known.contains(&path) {
+    for path in store.list(&layout.manifests()).await? {
+        if path.ends_with(".json") && !known.contains(&path) {
             let what = "it is the manifest of no partition of the set".to_owned();
+            faults.push(PartitionFault { path, what });
+        }
+    }
+    for partition in set.iter() {
+        let open = open_settled(store, layout, &partition, false).await?;
+        let Some(text) = open.manifest.filter(|_| open.is_settled) else { continue };
+        let path = layout.manifest(&partition);
+        let manifest = Manifest::from_json(&path, &text)?;
+        if manifest.partition != partition {
+            let what = format!("it is the manifest of {}, but in the place of {partition}", manifest.partition);
             faults.push(PartitionFault { path, what });
             continue;
         }
-        check_shards(store, layout, &manifest, &mut faults).await?;
+        check_shards(layout, &manifest, &open.shards, &mut faults);
+        let docs = manifest.shards.get(TableKind::Docs.as_str()).zip(open.shards.get(&TableKind::Docs));
+        if let Some((meta, Ok(file))) = docs {
+            let (file, rows) = (file.clone(), meta.rows);
+            let path = layout.shard(TableKind::Docs, &partition);
+            let check = move || Ok(check_rows(file, &partition, rows));
+            let fault = blocking("reading the names of a partition", check).await?;
+            faults.extend(fault.map(|what| PartitionFault { path, what }));
+        }
     }
     check_foreign_shards(store, layout, &set, &mut faults).await?;
-    let rows = LakeRows::open(store, layout).await?;
-    let layout = layout.clone();
-    let more = tokio::task::spawn_blocking(move || check_rows(&rows, &layout)).await;
-    faults.extend(more.unwrap_or_default());
     Ok(faults)
 }
 
-async fn check_shards(
-    store: &Store,
+fn check_shards(
     layout: &OriginLayout,
     manifest: &Manifest,
+    shards: &BTreeMap<TableKind, Result<ShardFile>>,
     faults: &mut Vec<PartitionFault>,
-) -> Result<()> {
+) {
     for (table, meta) in &manifest.shards {
         let Some(kind) = TableKind::parse(table) else { continue };
-        let path = layout.shard(kind, &manifest.partition);
-        let what = match store.open_shard(&path).await? {
+        let what = match shards.get(&kind) {
             None => "it is gone, but its manifest names it".to_owned(),
-            Some(file) if file.size_bytes() != meta.size_bytes => {
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(file)) if file.size_bytes() != meta.size_bytes => {
                 format!("it has {} bytes, and its manifest says {}", file.size_bytes(), meta.size_bytes)
             }
-            Some(_) => continue,
+            Some(Ok(_)) => continue,
         };
-        faults.push(PartitionFault { path, what });
+        faults.push(PartitionFault { path: layout.shard(kind, &manifest.partition), what });
     }
-    Ok(())
 }
 
 /// Finds shards that belong to no partition of the set: a plain glob would read them.
@@ -120,7 +134,7 @@ async fn check_foreign_shards(
     for table in TableKind::ALL {
         let known: BTreeSet<String> = set.iter().map(|partition| layout.shard(table, &partition)).collect();
         for path in store.list(&layout.table(table)).await? {
-            if !known.contains(&path) {
+            if !known.contains(&path) && !Store::is_put_begun(&path) {
                 faults.push(PartitionFault { path, what: "it is the shard of no partition of the set".to_owned() });
             }
         }
@@ -128,33 +142,23 @@ async fn check_foreign_shards(
     Ok(())
 }
 
-fn check_rows(rows: &LakeRows, layout: &OriginLayout) -> Vec<PartitionFault> {
-    let mut faults = Vec::new();
-    for shard in rows.shards() {
-        let path = layout.shard(TableKind::Docs, &shard.partition);
-        let found = (|| {
-            let (mut count, mut last) = (0_u64, None);
-            for row in rows.read(shard)? {
-                let name = row?.name;
+/// Returns the fault of a shard of `docs` that should have `rows` rows. Blocks.
+fn check_rows(file: ShardFile, partition: &Partition, rows: u64) -> Option<String> {
+    let check = || -> Result<Option<String>> {
+        let (mut count, mut last): (u64, Option<PackageName>) = (0, None);
+        for batch in ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs))? {
+            for DocRow { name, .. } in doc_rows(&batch?)? {
                 if last.as_ref().is_some_and(|last| *last >= name) {
                     return Ok(Some(format!("the name {name:?} is out of order")));
                 }
-                if !shard.partition.contains(name.as_str()) {
-                    return Ok(Some(format!("the name {name:?} lies outside of {}", shard.partition)));
+                if !partition.contains(name.as_str()) {
+                    return Ok(Some(format!("the name {name:?} lies outside of {partition}")));
                 }
                 last = Some(name);
                 count += 1;
             }
-            let differs = count != shard.rows;
-            Ok::<_, crate::error::Error>(
-                differs.then(|| format!("it has {count} rows, and its manifest says {}", shard.rows)),
-            )
-        })();
-        match found {
-            Ok(None) => {}
-            Ok(Some(what)) => faults.push(PartitionFault { path, what }),
-            Err(error) => faults.push(PartitionFault { path, what: error.to_string() }),
         }
-    }
-    faults
+        Ok((count != rows).then(|| format!("it has {count} rows, and its manifest says {rows}")))
+    };
+    check().unwrap_or_else(|error| Some(error.to_string()))
 }

@@ -140,6 +140,7 @@ pub(super) async fn sweep_dead(store: &Store, layout: &OriginLayout) -> Result<(
             None => run_of(&path).is_some_and(|run| !is_among(&living, &run)),
         };
         if is_left || of_format_1.contains(&path) {
+            tracing::debug!(path, "a file of a dead run is swept");
             store.delete(&path).await?;
         }
     }

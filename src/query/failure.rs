@@ -7,7 +7,7 @@ use datafusion::error::DataFusionError;
 use object_store::path::Path as ObjectPath;
 use parquet::errors::ParquetError;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, is_out_of_files, system_error};
 
 /// A shard that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +39,26 @@ impl ShardFault {
         ShardFault { shard: shard.to_string(), fault, source: Some(Box::new(error)) }
     }
 
-    /// Makes a fault of an error met while reading a footer: the store failed, or the bytes are no footer.
-    pub(super) fn of_footer(shard: &ObjectPath, error: DataFusionError) -> Self {
-        let fault = find::<object_store::Error>(&error).map_or(Fault::Damaged, fault_of);
+    /// Makes a fault of an error met while reading from an open file.
+    pub(super) fn of_file(shard: &ObjectPath, error: std::io::Error) -> Self {
+        // Without a number of the system, the file ended early: another program made it shorter.
+        let fault = if error.raw_os_error().is_some() { Fault::Unreadable } else { Fault::Damaged };
         ShardFault { shard: shard.to_string(), fault, source: Some(Box::new(error)) }
+    }
+
+    /// Makes a fault of an error met while reading a footer: it could not be read, or the bytes are no footer.
+    pub(super) fn of_footer(shard: &ObjectPath, error: ParquetError) -> ParquetError {
+        match find::<ShardFault>(&error) {
+            Some(_) => error,
+            None => {
+                ShardFault { shard: shard.to_string(), fault: Fault::Damaged, source: Some(Box::new(error)) }.into()
+            }
+        }
+    }
+
+    /// Makes the fault of a shard that has another version than before.
+    pub(super) fn of_replaced(shard: &ObjectPath) -> Self {
+        ShardFault { shard: shard.to_string(), fault: Fault::Replaced, source: None }
     }
 
     /// Makes the fault of a shard whose schema version this program does not know.
@@ -55,8 +71,6 @@ fn fault_of(error: &object_store::Error) -> Fault {
     match error {
         object_store::Error::NotFound { .. } => Fault::Vanished,
         object_store::Error::Precondition { .. } => Fault::Replaced,
-        // A range past the end: the file is shorter than it was when it was listed.
-        _ if error.to_string().contains("range") => Fault::Damaged,
         _ => Fault::Unreadable,
     }
 }
@@ -65,6 +79,11 @@ impl From<ShardFault> for ParquetError {
     fn from(fault: ShardFault) -> Self {
         ParquetError::External(Box::new(fault))
     }
+}
+
+/// Returns whether a statement failed because a shard was replaced or removed after it was planned.
+pub(super) fn is_outdated(error: &Error) -> bool {
+    find::<ShardFault>(error).is_some_and(|fault| matches!(fault.fault, Fault::Vanished | Fault::Replaced))
 }
 
 /// Converts an error met while a statement ran. `tables` are the tables that it reads.
@@ -88,6 +107,10 @@ pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
     {
         let message = format!("a shard of {} cannot be decoded", tables.join(" or "));
         return Error::lake(message).hint(VERIFY).source(error);
+    }
+    if let Some(refused) = system_error(&error).filter(|error| is_out_of_files(error)) {
+        let refused = std::io::Error::from_raw_os_error(refused.raw_os_error().unwrap_or_default());
+        return Error::lake("the statement needs more open files than it may have").source(refused);
     }
     if find::<std::io::Error>(&error).is_some() {
         return Error::internal("cannot write what does not fit into memory to a temporary file")

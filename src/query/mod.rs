@@ -20,9 +20,11 @@ mod output_columns;
 mod own_files;
 mod plan_limits;
 mod script;
+mod query_stream;
 mod session;
 mod shard_reader;
 mod shard_table;
+mod snapshot;
 mod statement;
 mod syntax;
 mod terminal_table;
@@ -34,8 +36,9 @@ pub use format::Format;
 pub use named::{
     BoundSql, Key, NamedQueries, NamedQuery, Parameter, ParameterType, ParameterValue, QueryKind, Selection,
 };
+pub use query_stream::QueryStream;
 pub use script::Script;
-pub use session::{QueryStream, Session, SessionOptions};
+pub use session::{Session, SessionOptions};
 pub use terminal_table::TableOptions;
 pub use write::{Written, write};
 

@@ -2,22 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionContext;
-use futures::{Stream, StreamExt};
+use futures::FutureExt;
 use object_store::ObjectStore;
 use url::Url;
 
@@ -27,7 +23,7 @@ use crate::table::TableKind;
 
 use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, TableInfo, columns_of};
-use super::failure::failure;
+use super::failure::{failure, is_outdated};
 use super::functions;
 use super::lake_location::LakeLocation;
 use super::mistake::Mistakes;
@@ -35,7 +31,9 @@ use super::named::{BoundSql, NamedQueries, QueryKind, Selection, ViewColumn, quo
 use super::optimizer;
 use super::own_files;
 use super::plan_limits::{DOCUMENT_BATCH_ROWS, session_config};
+use super::query_stream::{Begun, MAX_PLANS, QueryStream, note_outdated};
 use super::shard_table::ShardTable;
+use super::snapshot::Snapshot;
 use super::statement;
 
 /// The options of a session: its share of the machine, and what its statements can name.
@@ -77,7 +75,8 @@ impl Default for SessionOptions {
     }
 }
 
-/// Runs statements on a lake. Statements of one session may run at the same time.
+/// Runs statements on a lake. Statements of one session may run at the same time. Cheap to clone.
+#[derive(Clone)]
 pub struct Session {
     context: SessionContext,
     catalog: Arc<LakeCatalog>,
@@ -150,10 +149,18 @@ impl Session {
 
     /// Runs one statement with values for its parameters, as [`Session::query`] does.
     pub async fn query_bound(&self, statement: &BoundSql) -> Result<QueryStream> {
-        let planned = self.plan(statement).await?;
-        let batches = execute_stream(planned.physical, planned.state.task_ctx());
-        let batches = batches.map_err(|error| failure(error, &planned.tables))?;
-        Ok(QueryStream { batches, tables: planned.tables, notes: planned.notes })
+        let (session, statement) = (self.clone(), statement.clone());
+        let begin = move || {
+            let (session, statement) = (session.clone(), statement.clone());
+            async move { session.begin(&statement).await }.boxed()
+        };
+        QueryStream::begin(Box::new(begin)).await
+    }
+
+    async fn begin(&self, statement: &BoundSql) -> Result<Begun> {
+        let Planned { state, physical, tables, notes, .. } = self.plan(statement).await?;
+        let batches = execute_stream(physical, state.task_ctx()).map_err(|error| failure(error, &tables))?;
+        Ok(Begun { batches, tables, notes })
     }
 
     /// Returns how one statement would run: the logical plan, an empty line, the physical plan. It does not run it.
@@ -200,9 +207,22 @@ impl Session {
         TableKind::parse(&table.to_ascii_lowercase()).map(columns_of)
     }
 
+    /// Plans a statement, again if a shard is replaced or removed meanwhile.
     async fn plan(&self, bound: &BoundSql) -> Result<Planned> {
+        let mut plans = 1;
+        loop {
+            match self.plan_once(bound).await {
+                Err(error) if is_outdated(&error) && plans < MAX_PLANS => note_outdated(&error, plans),
+                planned => return planned,
+            }
+            plans += 1;
+        }
+    }
+
+    async fn plan_once(&self, bound: &BoundSql) -> Result<Planned> {
         let statement = statement::parse_bound(bound)?;
         let mut state = self.context.state();
+        state.config_mut().set_extension(Arc::new(Snapshot::default()));
         let mistakes = Mistakes { catalog: &self.catalog };
         let explain = |error, references: &[TableReference]| mistakes.explain(error, references);
         let plan = statement::plan(&state, &bound.sql, statement, explain).await?;
@@ -270,39 +290,4 @@ fn note_on_age(table: &TableReference, age: TableAge) -> Option<String> {
         }
     };
     Some(format!("{how}; all-docs rebuild updates it"))
-}
-
-/// The rows of a statement, as a stream of batches.
-pub struct QueryStream {
-    batches: SendableRecordBatchStream,
-    tables: Vec<String>,
-    notes: Vec<String>,
-}
-
-impl QueryStream {
-    /// Returns the columns of every batch.
-    pub fn schema(&self) -> SchemaRef {
-        self.batches.schema()
-    }
-
-    /// Returns notes on the tables that the statement reads: which of them earlier versions wrote.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
-}
-
-impl Stream for QueryStream {
-    type Item = Result<RecordBatch>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        let polled = this.batches.poll_next_unpin(context);
-        polled.map(|batch| batch.map(|batch| batch.map_err(|error| failure(error, &this.tables))))
-    }
-}
-
-impl std::fmt::Debug for QueryStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueryStream").field("schema", &self.schema()).finish_non_exhaustive()
-    }
 }

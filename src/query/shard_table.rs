@@ -23,10 +23,8 @@ use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use futures::TryStreamExt;
+use object_store::ObjectMeta;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectMeta, ObjectStore};
-use tokio::sync::OnceCell;
 
 use crate::lake::{Partition, TableAge};
 use crate::table::TableKind;
@@ -35,6 +33,7 @@ use super::lake_location::LakeLocation;
 use super::old_columns::OldColumns;
 use super::plan_limits::FOOTER_GUESS_BYTES;
 use super::shard_reader::ShardReaderFactory;
+use super::snapshot::Snapshot;
 
 /// The column that every table is sorted by.
 pub(super) const SORT_COLUMN: &str = "name";
@@ -64,8 +63,6 @@ pub(super) struct ShardTable {
     age: TableAge,
     /// Whether only rows with `is_latest` are read.
     is_latest_only: bool,
-    /// Filled once per statement, even if the statement names the table twice.
-    listing: Arc<OnceCell<Listing>>,
 }
 
 /// The content of a table's folder.
@@ -85,7 +82,7 @@ impl ShardTable {
         schema: SchemaRef,
         age: TableAge,
     ) -> Self {
-        ShardTable { location, folder, kind, schema, age, is_latest_only: false, listing: Arc::default() }
+        ShardTable { location, folder, kind, schema, age, is_latest_only: false }
     }
 
     /// Returns the same table with only the rows of latest versions. The table must have `is_latest`.
@@ -97,7 +94,6 @@ impl ShardTable {
             schema: Arc::clone(&self.schema),
             age: self.age,
             is_latest_only: true,
-            listing: Arc::clone(&self.listing),
         }
     }
 
@@ -124,20 +120,17 @@ impl ShardTable {
         self.age
     }
 
-    async fn listing(&self) -> Result<&Listing> {
-        let listing = self.listing.get_or_try_init(|| async {
-            let found: Vec<ObjectMeta> = self.location.store.list(Some(&self.folder)).try_collect().await?;
-            let mut shards: Vec<(Option<Partition>, ObjectMeta)> =
-                found.into_iter().filter_map(|meta| Some((self.range_of(&meta)?, meta))).collect();
-            let are_sorted = shards.iter().all(|(range, _)| range.is_some());
-            let order = |(range, meta): &(Option<Partition>, ObjectMeta)| {
-                (range.as_ref().and_then(|range| range.start.clone()), meta.location.clone())
-            };
-            shards.sort_by_cached_key(order);
-            let shards = shards.into_iter().map(|(range, meta)| self.partitioned_file(range.as_ref(), meta)).collect();
-            Ok::<_, DataFusionError>(Listing { shards, are_sorted })
-        });
-        listing.await
+    async fn listing(&self, snapshot: &Snapshot) -> Result<Listing> {
+        let found = snapshot.list(&self.location, &self.folder).await?;
+        let mut shards: Vec<(Option<Partition>, ObjectMeta)> =
+            found.into_iter().filter_map(|meta| Some((self.range_of(&meta)?, meta))).collect();
+        let are_sorted = shards.iter().all(|(range, _)| range.is_some());
+        let order = |(range, meta): &(Option<Partition>, ObjectMeta)| {
+            (range.as_ref().and_then(|range| range.start.clone()), meta.location.clone())
+        };
+        shards.sort_by_cached_key(order);
+        let shards = shards.into_iter().map(|(range, meta)| self.partitioned_file(range.as_ref(), meta)).collect();
+        Ok(Listing { shards, are_sorted })
     }
 
     /// Returns the range of a file's names; `None` for a file in this table's folder that is no shard. A Parquet file
@@ -277,17 +270,21 @@ impl TableProvider for ShardTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let listing = self.listing().await?;
+        let snapshot = Snapshot::of(state);
+        let listing = self.listing(&snapshot).await?;
         let shards = self.needed(state, &listing.shards, filters)?;
         if shards.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
         }
+        let kept = snapshot.keep(&self.location.store, shards).await;
+        let shards = kept.map_err(|fault| DataFusionError::External(Box::new(fault)))?;
         let statistics = self.guessed_statistics(&shards);
-        let readers = ShardReaderFactory::new(
-            self.kind,
-            Arc::clone(&self.location.store),
-            state.runtime_env().cache_manager.get_file_metadata_cache(),
-        );
+        let readers = ShardReaderFactory {
+            kind: self.kind,
+            store: Arc::clone(&self.location.store),
+            snapshot,
+            footers: state.runtime_env().cache_manager.get_file_metadata_cache(),
+        };
         let mut options = state.default_table_options().parquet;
         if self.is_latest_only || filters.iter().any(asks_for_latest) {
             // Rows of latest versions are scattered, and the cache holds the columns of a filter in whole batches. With

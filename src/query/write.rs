@@ -20,7 +20,7 @@ use super::batch_writer::{BatchWriter, Stopped};
 use super::format::Format;
 use super::json_value::JsonValues;
 use super::output_columns::OutputColumns;
-use super::session::QueryStream;
+use super::query_stream::QueryStream;
 use super::terminal_table::{TableOptions, TerminalTable};
 
 /// The size at which a row group of a Parquet output is closed, so rows of any size cannot fill memory.

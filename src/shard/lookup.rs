@@ -11,8 +11,8 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 
 use super::adapt::{check_version, schema_version_of};
-use super::reader::{ShardReader, text_column};
-use crate::error::{Context, Error, ErrorKind, Result};
+use super::reader::{ShardReader, text_column, unreadable};
+use crate::error::{Error, Result};
 use crate::npm::PackageName;
 use crate::store::ShardFile;
 use crate::table::{TableKind, schema};
@@ -37,7 +37,8 @@ pub fn find_documents(
     mut each: impl FnMut(HeldDocument) -> Result<()>,
 ) -> Result<()> {
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-    let metadata = ArrowReaderMetadata::load(&file, options).or_error(ErrorKind::Lake, damaged)?;
+    let metadata = ArrowReaderMetadata::load(&file, options);
+    let metadata = metadata.map_err(|error| unreadable(TableKind::Packuments, &file, error))?;
     check_version(TableKind::Packuments, schema_version_of(metadata.metadata().file_metadata()))?;
     for (group, group_metadata) in metadata.metadata().row_groups().iter().enumerate() {
         let names = names_within(group_metadata, names);
@@ -68,10 +69,6 @@ pub fn document_names(file: ShardFile) -> Result<Vec<PackageName>> {
     Ok(names)
 }
 
-fn damaged() -> String {
-    "a shard of packuments cannot be read".to_owned()
-}
-
 /// Returns the names that may be in a row group, by the statistics of its column `name`.
 fn names_within<'n>(group: &RowGroupMetaData, names: &'n [PackageName]) -> &'n [PackageName] {
     let mut columns = group.columns().iter();
@@ -90,12 +87,12 @@ fn read(
     columns: &[&str],
     selection: Option<RowSelection>,
 ) -> Result<ShardReader> {
-    let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.try_clone()?, metadata.clone());
+    let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone());
     builder = builder.with_row_groups(vec![group]).with_batch_size(BATCH_DOCUMENTS);
     if let Some(selection) = selection {
         builder = builder.with_row_selection(selection);
     }
-    ShardReader::build(TableKind::Packuments, builder, &schema(TableKind::Packuments), Some(columns))
+    ShardReader::build(TableKind::Packuments, file.clone(), builder, &schema(TableKind::Packuments), Some(columns))
 }
 
 /// Returns the rows, counted within the row group, whose name is one of `names`; both are ascending.

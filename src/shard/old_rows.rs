@@ -1,5 +1,6 @@
 //! The remaining rows of the previous shard. Row groups stay undecoded as long as possible.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -16,9 +17,9 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::reader::ChunkReader;
 use parquet::file::statistics::Statistics;
 
-use super::reader::{ShardReader, batch_rows};
+use super::reader::{ShardReader, batch_rows, unreadable};
 use crate::encode::{EncodedGroup, Names};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::ShardFile;
 use crate::table::TableKind;
 
@@ -64,11 +65,12 @@ impl OldRows {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         // Keep the encoding statistics in full, because they are written again.
         let options = options.with_encoding_stats_as_mask(false);
-        let metadata = ArrowReaderMetadata::load(&file, options).or_error(ErrorKind::Lake, || damaged(kind))?;
+        let damaged = |error| unreadable(kind, &file, error);
+        let metadata = ArrowReaderMetadata::load(&file, options).map_err(damaged)?;
         let source = if is_alike(metadata.metadata().file_metadata()) {
             let options = ArrowReaderOptions::new().with_schema(with_dictionaries(&metadata));
             let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options);
-            let metadata = metadata.or_error(ErrorKind::Lake, || damaged(kind))?;
+            let metadata = metadata.map_err(damaged)?;
             Source::Groups(Groups { kind, file, metadata, next: 0, names: None, rows: None })
         } else {
             Source::Rows(ShardReader::open(kind, file, schema)?)
@@ -116,7 +118,7 @@ impl OldRows {
     pub(super) fn take_group(&mut self) -> Result<Option<EncodedGroup>> {
         let Source::Groups(groups) = &mut self.source else { return Ok(None) };
         groups.next += 1;
-        groups.encoded(groups.next - 1).or_error(ErrorKind::Lake, || damaged(groups.kind)).map(Some)
+        groups.encoded(groups.next - 1).map_err(|error| groups.damaged(error)).map(Some)
     }
 
     /// Takes the leading rows whose name satisfies `belongs`, within one batch; `None` if the next row's name does not
@@ -168,20 +170,24 @@ impl Groups {
             if self.next == self.metadata.metadata().num_row_groups() {
                 return Ok(None);
             }
-            let rows = self.group()?.build();
-            self.rows = Some(rows.or_error(ErrorKind::Lake, || damaged(self.kind))?);
+            let rows = self.group().build().map_err(|error| self.damaged(error))?;
+            self.rows = Some(rows);
             self.next += 1;
         }
     }
 
     /// Returns a reader of the next row group, which is still unread.
-    fn group(&self) -> Result<ParquetRecordBatchReaderBuilder<ShardFile>> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone());
+    fn group(&self) -> ParquetRecordBatchReaderBuilder<ShardFile> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
         let batch_rows = match self.kind {
             TableKind::Packuments => batch_rows(self.kind, self.metadata.metadata().row_group(self.next)),
             _ => BATCH_ROWS,
         };
-        Ok(builder.with_row_groups(vec![self.next]).with_batch_size(batch_rows))
+        builder.with_row_groups(vec![self.next]).with_batch_size(batch_rows)
+    }
+
+    fn damaged(&self, error: impl StdError + Send + Sync + 'static) -> Error {
+        unreadable(self.kind, &self.file, error)
     }
 
     fn has_rows_of(&mut self, name: &str) -> Result<bool> {
@@ -200,16 +206,16 @@ impl Groups {
     }
 
     fn read_names(&self) -> Result<Vec<RecordBatch>> {
-        let builder = self.group()?;
+        let builder = self.group();
         let only_name = ProjectionMask::columns(builder.parquet_schema(), ["name"]);
-        let batches = builder.with_projection(only_name).build().or_error(ErrorKind::Lake, || damaged(self.kind))?;
-        batches.map(|batch| batch.or_error(ErrorKind::Lake, || damaged(self.kind))).collect()
+        let batches = builder.with_projection(only_name).build().map_err(|error| self.damaged(error))?;
+        batches.map(|batch| batch.map_err(|error| self.damaged(error))).collect()
     }
 
     /// Reads the next rows of the current row group.
     fn rest_of_group(&mut self) -> Result<Option<RecordBatch>> {
         let batch = self.rows.as_mut().and_then(Iterator::next).transpose();
-        let batch = batch.or_error(ErrorKind::Lake, || damaged(self.kind))?;
+        let batch = batch.map_err(|error| self.damaged(error))?;
         if batch.is_none() {
             self.rows = None;
         }
@@ -277,10 +283,6 @@ fn as_written(column: &ColumnChunkMetaData) -> ParquetResult<ColumnChunkMetaData
     let Some(Statistics::Int32(bounds)) = column.statistics() else { return Ok(column.clone()) };
     let bounds = Statistics::Int32(bounds.clone().with_backwards_compatible_min_max(true));
     column.clone().into_builder().set_statistics(bounds).build()
-}
-
-fn damaged(kind: TableKind) -> String {
-    format!("a shard of {kind} is damaged")
 }
 
 fn names(batch: &RecordBatch) -> Result<Names<'_>> {

@@ -13,8 +13,8 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::RowGroupMetaData;
 
 use super::adapt::{Adapter, Reading, fit};
-use super::reader::{batch_rows, text_column};
-use crate::error::{Context, Error, ErrorKind, Result};
+use super::reader::{batch_rows, text_column, unreadable};
+use crate::error::{Error, Result};
 use crate::npm::Representation;
 use crate::store::ShardFile;
 use crate::table::{TableKind, schema};
@@ -29,6 +29,7 @@ const INLINE_BYTES: usize = 12;
 
 /// The documents of a shard, batch by batch in file order.
 pub struct RawDocuments {
+    file: ShardFile,
     reader: ParquetRecordBatchReader,
     adapter: Option<Adapter>,
 }
@@ -57,18 +58,19 @@ pub struct RawDocument<'a> {
 impl RawDocuments {
     /// Opens a shard of packuments of this version or an earlier one. Fails as [`super::ShardReader::open`] does.
     pub fn open(file: ShardFile) -> Result<RawDocuments> {
-        let metadata =
-            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).or_error(ErrorKind::Lake, unreadable)?;
-        let columns = Some(&COLUMNS[..]);
         let kind = TableKind::Packuments;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+        let metadata = metadata.map_err(|error| unreadable(kind, &file, error))?;
+        let columns = Some(&COLUMNS[..]);
         let reading = Reading::of(kind, metadata.metadata(), metadata.schema(), &schema(kind), columns)?;
         let options = ArrowReaderOptions::new().with_schema(viewed(metadata.schema()));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options);
-        let metadata = metadata.or_error(ErrorKind::Lake, unreadable)?;
+        let metadata = metadata.map_err(|error| unreadable(kind, &file, error))?;
         let batch_rows = cached_rows(metadata.metadata().row_groups());
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(batch_rows);
-        let reader = reading.project(builder).build().or_error(ErrorKind::Lake, unreadable)?;
-        Ok(RawDocuments { reader, adapter: reading.adapter })
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata);
+        let reader = reading.project(builder.with_batch_size(batch_rows)).build();
+        let reader = reader.map_err(|error| unreadable(kind, &file, error))?;
+        Ok(RawDocuments { file, reader, adapter: reading.adapter })
     }
 }
 
@@ -76,7 +78,7 @@ impl Iterator for RawDocuments {
     type Item = Result<RawDocumentBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.reader.next()?.or_error(ErrorKind::Lake, || "a shard of packuments is damaged".to_owned());
+        let batch = self.reader.next()?.map_err(|error| unreadable(TableKind::Packuments, &self.file, error));
         let adapted = batch.and_then(|batch| match &self.adapter {
             Some(adapter) => adapter.adapt(&batch),
             None => Ok(batch),
@@ -100,7 +102,7 @@ impl RawDocumentBatch {
         })
     }
 
-    /// Returns each document in order. Fails with [`ErrorKind::Lake`] for a row without one.
+    /// Returns each document in order. Fails with [`crate::error::ErrorKind::Lake`] for a row without one.
     pub fn iter(&self) -> impl Iterator<Item = Result<RawDocument<'_>>> {
         (0..self.names.len()).map(|row| {
             let name = self.names.value(row);
@@ -178,8 +180,4 @@ fn cached_rows(groups: &[RowGroupMetaData]) -> usize {
     // Where documents are larger than in the mean, memory is the bound.
     let bounded_rows = groups.iter().map(|group| batch_rows(TableKind::Packuments, group)).min().unwrap_or(1);
     cached_rows.min(bounded_rows)
-}
-
-fn unreadable() -> String {
-    "a shard of packuments cannot be read".to_owned()
 }

@@ -1,6 +1,7 @@
 //! Reads a committed shard, in order, in constant memory. Not here: SQL over shards (`query/`).
 
 use std::collections::{HashMap, HashSet};
+use std::error::Error as StdError;
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
@@ -8,7 +9,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::file::metadata::RowGroupMetaData;
 
 use super::adapt::{Adapter, Reading};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::lake::HeldOutcome;
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision, Validators};
 use crate::store::ShardFile;
@@ -25,6 +26,7 @@ const READ_BATCH_DOCUMENT_BYTES: i64 = 32 << 20;
 pub struct ShardReader {
     kind: TableKind,
     schema_version: u32,
+    file: ShardFile,
     reader: ParquetRecordBatchReader,
     adapter: Option<Adapter>,
 }
@@ -32,8 +34,8 @@ pub struct ShardReader {
 impl ShardReader {
     /// Opens a shard of `kind`; `schema` has its columns in this version. Rows of an earlier version are adapted.
     ///
-    /// Fails with [`ErrorKind::Lake`] if the file is not Parquet, if a newer version wrote it, or if this version wrote
-    /// it with different columns.
+    /// Fails with [`crate::error::ErrorKind::Lake`] if the file is not Parquet, if a newer version wrote it, or if this
+    /// version wrote it with different columns.
     pub fn open(kind: TableKind, file: ShardFile, schema: &SchemaRef) -> Result<ShardReader> {
         ShardReader::open_some(kind, file, schema, None)
     }
@@ -49,23 +51,25 @@ impl ShardReader {
         schema: &SchemaRef,
         columns: Option<&[&str]>,
     ) -> Result<ShardReader> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(ErrorKind::Lake, || unreadable(kind))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone());
+        let builder = builder.map_err(|error| unreadable(kind, &file, error))?;
         let has_documents = columns.is_none_or(|columns| columns.contains(&"json"));
         let groups = builder.metadata().row_groups().iter().filter(|_| has_documents);
         let batch_rows = groups.map(|group| batch_rows(kind, group)).min().unwrap_or(READ_BATCH_ROWS);
-        ShardReader::build(kind, builder.with_batch_size(batch_rows), schema, columns)
+        ShardReader::build(kind, file, builder.with_batch_size(batch_rows), schema, columns)
     }
 
-    /// Reads the batches of `builder`, with the columns that `columns` names, or all columns.
+    /// Reads the batches of `builder`, which reads `file`, with the columns that `columns` names, or all columns.
     pub(super) fn build(
         kind: TableKind,
+        file: ShardFile,
         builder: ParquetRecordBatchReaderBuilder<ShardFile>,
         schema: &SchemaRef,
         columns: Option<&[&str]>,
     ) -> Result<ShardReader> {
         let reading = Reading::of(kind, builder.metadata(), builder.schema(), schema, columns)?;
-        let reader = reading.project(builder).build().or_error(ErrorKind::Lake, || unreadable(kind))?;
-        Ok(ShardReader { kind, schema_version: reading.schema_version, reader, adapter: reading.adapter })
+        let reader = reading.project(builder).build().map_err(|error| unreadable(kind, &file, error))?;
+        Ok(ShardReader { kind, schema_version: reading.schema_version, file, reader, adapter: reading.adapter })
     }
 
     /// Returns the schema version of the shard.
@@ -74,8 +78,10 @@ impl ShardReader {
     }
 }
 
-fn unreadable(kind: TableKind) -> String {
-    format!("a shard of {kind} cannot be read")
+/// Returns the error for a shard whose footer or pages could not be read: it is damaged unless the operating system
+/// refused the read.
+pub(super) fn unreadable(kind: TableKind, file: &ShardFile, error: impl StdError + Send + Sync + 'static) -> Error {
+    file.failure(|| Error::lake(format!("a shard of {kind} is damaged")).source(error))
 }
 
 /// Returns how many rows of a row group are read at once: fewer for large documents, one for a document of 100 MB.
@@ -92,7 +98,7 @@ impl Iterator for ShardReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         let kind = self.kind;
-        let batch = self.reader.next()?.or_error(ErrorKind::Lake, || format!("a shard of {kind} is damaged"));
+        let batch = self.reader.next()?.map_err(|error| unreadable(kind, &self.file, error));
         Some(match &self.adapter {
             Some(adapter) => batch.and_then(|batch| adapter.adapt(&batch)),
             None => batch,

@@ -6,10 +6,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, PersistError};
 
 #[cfg(test)]
-use super::failpoint::Failpoint;
+use super::failpoint::{Access, Failpoint};
 use super::step::Step;
 use crate::error::{Error, Result};
 
@@ -17,6 +17,9 @@ use crate::error::{Error, Result};
 pub(super) const PUT_BEGUN: &str = ".put-";
 /// The hint for a folder that was there a moment ago.
 pub(super) const VANISHED_HINT: &str = "it was deleted, or its disk was taken away, while it was being written to; once it is back, run the same command again";
+
+/// The hint for folders of one lake that are on several file systems.
+pub(super) const ELSEWHERE_HINT: &str = "a commit moves files between the folders of a lake by renaming them, which works within one file system and one mount only: put that folder back, and move the whole lake to the larger disk, with a link in its place";
 
 /// A folder on a local disk and its contents. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +53,19 @@ impl Disk {
         self.failpoint.pass(step, &path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy())?;
         let _ = (step, path);
         Ok(())
+    }
+
+    /// Fails where a test says that the system refuses an access that changes nothing.
+    #[cfg(test)]
+    pub(super) fn access(&self, access: Access, path: &Path) -> io::Result<()> {
+        self.failpoint.access(access, &path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy())
+    }
+
+    /// Reads a whole file.
+    pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        #[cfg(test)]
+        self.access(Access::Open, path)?;
+        std::fs::read(path)
     }
 
     /// Creates a folder and its parents, up to the root. Never creates the root: a lake that vanished is not begun
@@ -124,22 +140,51 @@ impl Disk {
     }
 
     /// Renames `staged` to `target` where no file has that name; else fails with [`io::ErrorKind::AlreadyExists`].
+    ///
+    /// Most file systems can do that in one step, by a rename that replaces nothing or by a hard link. On one that has
+    /// neither (FAT, some network and user-space mounts), a lock on the folder stands in for it: all processes that
+    /// create or replace a record hold it. It holds between the machines that the file system's locks hold between.
     pub(super) fn persist_if_absent(&self, staged: NamedTempFile, target: &Path) -> io::Result<()> {
         self.admit(Step::Rename, target)?;
-        staged.persist_noclobber(target)?;
-        Ok(())
+        let refused = match self.persist_noclobber(staged, target) {
+            Ok(()) => return Ok(()),
+            Err(refused) if !has_no_links(&refused.error) => return Err(refused.error),
+            Err(refused) => refused,
+        };
+        tracing::debug!(path = %target.display(), "no hard links here; the folder is locked instead");
+        let folder = File::open(parent(target))?;
+        folder.lock()?;
+        match target.symlink_metadata() {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(refused.file.persist(target).map(drop)?),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn persist_noclobber(&self, staged: NamedTempFile, target: &Path) -> Result<(), PersistError> {
+        #[cfg(test)]
+        if self.failpoint.has_no_links() {
+            return Err(PersistError { error: io::Error::from_raw_os_error(1), file: staged });
+        }
+        staged.persist_noclobber(target).map(drop)
     }
 
     /// Renames the file `from` to `to`, and replaces an existing file.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.admit(Step::Rename, to)?;
+        #[cfg(test)]
+        self.access(Access::MoveTo, to)?;
         std::fs::rename(from, to)
     }
 
     /// Makes the names in `folder` durable: a rename, a new file, a new folder, a deletion.
     pub(super) fn sync_folder(&self, folder: &Path) -> Result<()> {
         let admitted = self.admit(Step::SyncFolder, folder);
-        let synced = admitted.and_then(|()| File::open(folder)).and_then(|handle| handle.sync_all());
+        let synced = admitted.and_then(|()| File::open(folder)).and_then(|handle| match handle.sync_all() {
+            // Some network file systems sync no folder: there, a name is durable when the server says so.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            synced => synced,
+        });
         synced.map_err(|error| disk_error("sync", folder, error))
     }
 
@@ -151,6 +196,12 @@ impl Disk {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns whether an error says that the file system has no hard links. Linux says EPERM for that.
+fn has_no_links(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, TooManyLinks, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | TooManyLinks | Unsupported)
 }
 
 /// Makes temporary files, which are private by default, as readable as the owner's other files.
@@ -194,6 +245,7 @@ pub(super) fn disk_error(verb: &str, path: &Path, error: io::Error) -> Error {
         }
         // A caller that may find nothing asks for that before; everything else was there when the work began.
         io::ErrorKind::NotFound => Some(VANISHED_HINT),
+        io::ErrorKind::CrossesDevices => Some(ELSEWHERE_HINT),
         io::ErrorKind::NotADirectory => Some("a part of that path is a file; give a folder with --lake"),
         _ => None,
     };

@@ -25,6 +25,20 @@ pub(crate) enum Failure {
     Held,
 }
 
+/// An access to a file that is not a [`Step`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Opens a shard, or reads a small file as a whole.
+    Open,
+    /// Reads from an open shard.
+    Read,
+    /// Renames a file to this path.
+    MoveTo,
+}
+
+/// Returns the number of the system's error for an access to a path, from the store's root; `None` lets it pass.
+type Refusal = Arc<dyn Fn(Access, &str) -> Option<i32> + Send + Sync>;
+
 /// A step that was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reached {
@@ -58,6 +72,8 @@ pub(super) struct Failpoint {
     let_go: Arc<Condvar>,
     /// Sent to after each step.
     news: Arc<watch::Sender<()>>,
+    refusal: Option<Refusal>,
+    has_no_links: bool,
 }
 
 #[derive(Default)]
@@ -114,6 +130,15 @@ impl Failpoint {
         }
     }
 
+    pub(super) fn access(&self, access: Access, path: &str) -> io::Result<()> {
+        let number = self.refusal.as_ref().and_then(|refusal| refusal(access, path));
+        number.map_or(Ok(()), |number| Err(io::Error::from_raw_os_error(number)))
+    }
+
+    pub(super) fn has_no_links(&self) -> bool {
+        self.has_no_links
+    }
+
     /// Keeps what a process that is to die writes, so that its files can be told from those of others.
     pub(super) fn note_written(&self, bytes: &[u8]) {
         if self.is_of_death() {
@@ -156,8 +181,22 @@ impl Store {
         self.armed(Chosen::Such(Arc::new(is_such), number), failure)
     }
 
+    /// Returns the same store, but the system refuses accesses with the error numbers that `refusal` returns. On a disk
+    /// only.
+    pub(crate) fn refusing(&self, refusal: impl Fn(Access, &str) -> Option<i32> + Send + Sync + 'static) -> Store {
+        self.with(Failpoint { refusal: Some(Arc::new(refusal)), ..Failpoint::default() })
+    }
+
+    /// Returns the same store on a file system without hard links.
+    pub(crate) fn without_links(&self) -> Store {
+        self.with(Failpoint { has_no_links: true, ..Failpoint::default() })
+    }
+
     fn armed(&self, chosen: Chosen, failure: Failure) -> Store {
-        let failpoint = Failpoint { armed: Some((chosen, failure)), ..Failpoint::default() };
+        self.with(Failpoint { armed: Some((chosen, failure)), ..Failpoint::default() })
+    }
+
+    fn with(&self, failpoint: Failpoint) -> Store {
         let mut store = self.clone();
         match &mut store.backend {
             Backend::Local(disk) => disk.failpoint = failpoint,

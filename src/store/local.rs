@@ -15,14 +15,17 @@ use crate::error::Result;
 
 impl Disk {
     /// Runs work for the disk.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Disk) -> Result<T> + Send + 'static) -> Result<T> {
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Disk) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let disk = self.clone();
         blocking("a disk task", move || work(&disk)).await
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Option<Bytes>> {
         let path = self.path(path);
-        self.run(move |_| match std::fs::read(&path) {
+        self.run(move |disk| match disk.read(&path) {
             Ok(bytes) => Ok(Some(bytes.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(disk_error("read", &path, error)),
@@ -101,7 +104,7 @@ impl Disk {
                 Err(error) => return Err(disk_error("read", folder, error)),
             };
             guard.lock().map_err(|error| disk_error("lock", folder, error))?;
-            match std::fs::read(&target) {
+            match disk.read(&target) {
                 Ok(held) if held == expected => change(disk, &target).map(|()| true),
                 Ok(_) => Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

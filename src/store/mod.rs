@@ -8,7 +8,10 @@ mod disk;
 #[cfg(test)]
 mod failpoint;
 mod local;
+mod moves;
+mod open_files;
 mod record;
+mod shard_file;
 mod staged;
 mod step;
 #[cfg(test)]
@@ -31,9 +34,12 @@ pub use blocking::BlockingStore;
 pub(crate) use blocking::blocking;
 use disk::Disk;
 #[cfg(test)]
-pub(crate) use failpoint::{Failure, Reached};
+pub(crate) use failpoint::{Access, Failure, Reached};
+pub use open_files::{KeptFile, open_file_limit, raise_open_file_limit};
 pub use record::StoredRecord;
-pub use staged::{ShardFile, StagedFile};
+use shard_file::LocalShard;
+pub use shard_file::{ShardFile, read_exact_at};
+pub use staged::StagedFile;
 pub(crate) use step::Step;
 
 /// The opened storage of a lake. Cheap to clone.
@@ -274,6 +280,7 @@ impl Store {
         let Backend::Local(disk) = &self.backend else { return Ok(()) };
         for path in self.list(folder).await? {
             if Store::is_put_begun(&path) && local::age(&disk.path(&path)) >= least_age {
+                tracing::debug!(path, "an unfinished put is swept");
                 self.delete(&path).await?;
             }
         }
@@ -340,11 +347,7 @@ impl Store {
     /// Opens the object at `path` for random reads from a thread that may block; `None` if there is none.
     pub async fn open_shard(&self, path: &str) -> Result<Option<ShardFile>> {
         match &self.backend {
-            Backend::Local(disk) => match std::fs::File::open(disk.path(path)) {
-                Ok(file) => Ok(Some(ShardFile::Local(file))),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(Error::lake(format!("cannot read {path}")).source(error)),
-            },
+            Backend::Local(disk) => Ok(LocalShard::open(disk, path)?.map(|shard| ShardFile::Local(Arc::new(shard)))),
             Backend::Memory(_) => Ok(self.get(path).await?.map(ShardFile::Bytes)),
         }
     }

@@ -1,16 +1,12 @@
-//! Files written and read by threads that may block: new shards on their way in, old ones for a merge.
+//! Files written by threads that may block: new shards on their way in. Not here: reading them (`shard_file`).
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use bytes::Bytes;
-use parquet::errors::Result as ParquetResult;
-use parquet::file::reader::{ChunkReader, Length};
-
 use super::disk::{Disk, disk_error, parent};
 use super::{Backend, Store};
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::Result;
 
 /// A staged object being written. Dropped without [`StagedFile::finish`], it stays in staging, where nothing reads it.
 pub struct StagedFile {
@@ -64,70 +60,6 @@ impl Write for StagedFile {
         match &mut self.target {
             Target::Local { file, .. } => file.flush(),
             Target::Memory { .. } => Ok(()),
-        }
-    }
-}
-
-/// A shard opened for random reads.
-#[derive(Debug)]
-pub enum ShardFile {
-    /// A file.
-    Local(File),
-    /// A whole object.
-    Bytes(Bytes),
-}
-
-impl ShardFile {
-    /// Returns another handle on the same shard.
-    pub fn try_clone(&self) -> Result<ShardFile> {
-        match self {
-            ShardFile::Local(file) => {
-                let file = file.try_clone().or_error(ErrorKind::Lake, || "cannot reopen a shard".to_owned())?;
-                Ok(ShardFile::Local(file))
-            }
-            ShardFile::Bytes(bytes) => Ok(ShardFile::Bytes(bytes.clone())),
-        }
-    }
-}
-
-impl ShardFile {
-    /// Returns its size in bytes.
-    pub fn size_bytes(&self) -> u64 {
-        Length::len(self)
-    }
-
-    /// Returns the whole object from its beginning, as a stream of bytes.
-    pub fn into_read(self) -> Box<dyn io::Read + Send> {
-        match self {
-            ShardFile::Local(file) => Box::new(file),
-            ShardFile::Bytes(bytes) => Box::new(io::Cursor::new(bytes)),
-        }
-    }
-}
-
-impl Length for ShardFile {
-    fn len(&self) -> u64 {
-        match self {
-            ShardFile::Local(file) => Length::len(file),
-            ShardFile::Bytes(bytes) => Length::len(bytes),
-        }
-    }
-}
-
-impl ChunkReader for ShardFile {
-    type T = Box<dyn io::Read>;
-
-    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
-        match self {
-            ShardFile::Local(file) => Ok(Box::new(file.get_read(start)?)),
-            ShardFile::Bytes(bytes) => Ok(Box::new(bytes.get_read(start)?)),
-        }
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        match self {
-            ShardFile::Local(file) => file.get_bytes(start, length),
-            ShardFile::Bytes(bytes) => bytes.get_bytes(start, length),
         }
     }
 }

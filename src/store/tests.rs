@@ -243,3 +243,81 @@ fn a_file_staged_again_is_not_the_file_that_another_process_writes() {
     first.flush().unwrap();
     assert_eq!(std::fs::read(folder.path().join("o/staging/p/docs.parquet")).unwrap(), b"second");
 }
+
+#[tokio::test]
+async fn a_disk_without_hard_links_keeps_every_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_str().unwrap()).unwrap().without_links();
+    conditions_hold(&store).await;
+    store.delete_folder("x").await.unwrap();
+    conforms(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_hard_links_one_of_many_creators_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_str().unwrap()).unwrap().without_links();
+    let tries = (0..20).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move { store.put_if_absent("x/lease", number.to_string()).await.unwrap() })
+    });
+    let mut created = 0;
+    for tried in tries.collect::<Vec<_>>() {
+        created += u32::from(tried.await.unwrap());
+    }
+    assert_eq!(created, 1);
+    assert_eq!(store.list("").await.unwrap(), ["x/lease"]);
+}
+
+/// The number of EXDEV, which is the same on Linux, macOS and the BSDs.
+const CROSSES_DEVICES: i32 = 18;
+
+#[tokio::test]
+async fn a_folder_into_which_nothing_can_be_moved_is_named_and_nothing_stays_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Store::open(folder.path().to_str().unwrap()).unwrap();
+    for path in ["npm/docs/0-z.parquet", "npm/versions/0-z.parquet", "npm/stars/0-z.parquet"] {
+        whole.put(path, "rows").await.unwrap();
+    }
+    let before = whole.list("").await.unwrap();
+    let tables = ["npm/docs", "npm/versions", "npm/missing", "npm/stars"].map(str::to_owned);
+    whole.check_moves("npm/staging", &tables, &[String::new(), "npm/leases".to_owned()]).await.unwrap();
+    assert_eq!(whole.folders_elsewhere("npm/staging", &tables).await.unwrap(), Vec::<String>::new());
+    for (number, hint) in [(CROSSES_DEVICES, "move the whole lake"), (30, "may write to"), (13, "may write to")] {
+        let store = whole.refusing(move |access, path| {
+            (access == Access::MoveTo && path.starts_with("npm/versions")).then_some(number)
+        });
+        let error = store.check_moves("npm/staging", &tables, &[]).await.unwrap_err();
+        assert!(error.message().contains("npm/versions"), "{error:?}");
+        assert!(error.hint_text().is_some_and(|told| told.contains(hint)), "{error:?}");
+    }
+    assert_eq!(whole.list("").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn an_open_shard_stays_what_it_was_and_says_when_the_system_refused_a_read() {
+    use parquet::file::reader::ChunkReader;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_str().unwrap()).unwrap();
+    store.put("t/x", "the first version").await.unwrap();
+    let open = store.open_shard("t/x").await.unwrap().unwrap();
+    store.put("t/x", "another").await.unwrap();
+    assert_eq!(open.size_bytes(), 17);
+    assert_eq!(ChunkReader::get_bytes(&open, 4, 5).unwrap(), "first");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut open.clone().into_read(), &mut text).unwrap();
+    assert_eq!(text, "the first version");
+    let damaged = || Error::lake("it is damaged");
+    for (start, length) in [(10, 8), (17, 1), (u64::MAX, 2), (0, usize::MAX)] {
+        let error = ChunkReader::get_bytes(&open, start, length).unwrap_err();
+        assert_eq!(open.failure(|| damaged().source(error)).message(), "it is damaged");
+    }
+
+    let refusing = store.refusing(|access, _| (access == Access::Read).then_some(5));
+    let open = refusing.open_shard("t/x").await.unwrap().unwrap();
+    assert!(ChunkReader::get_bytes(&open, 0, 3).is_err());
+    let error = open.failure(damaged);
+    assert!(error.message().starts_with("cannot read") && error.is_of_system(), "{error:?}");
+    let refusing = store.refusing(|access, _| (access == Access::Open).then_some(24));
+    assert!(refusing.open_shard("t/x").await.unwrap_err().is_out_of_files());
+}

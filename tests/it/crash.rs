@@ -150,10 +150,10 @@ fn commits(lake: &Path) -> Vec<Commit> {
     for staging in below(lake).iter().map(|origin| origin.join("staging")) {
         for files in below(&staging).iter().map(|partition| below(partition)) {
             let has = |name: &str| files.iter().any(|file| file.ends_with(name));
-            let staged = files.iter().filter(|file| file.extension().is_some_and(|suffix| suffix == "parquet")).count();
+            let staged = files.iter().filter(|file| file.extension().is_some_and(|suffix| suffix == "staged")).count();
             if has("commit.json") {
                 commits.push(Commit::Moved(TableKind::ALL.len().saturating_sub(staged)));
-            } else if has("docs.parquet") {
+            } else if has("docs.staged") {
                 commits.push(Commit::Staged);
             }
         }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 16] = [
+const CRATE_MODULES: [(&str, &[&str]); 17] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -21,6 +21,7 @@ const CRATE_MODULES: [(&str, &[&str]); 16] = [
     ("webpki_roots", &["registry"]),
     ("libdeflater", &["registry", "fetch"]),
     ("rquickjs", &["script"]),
+    ("rlimit", &["store"]),
     ("parquet", &["encode", "shard", "store", "query"]),
     ("object_store", &["store", "query"]),
 ];

@@ -32,6 +32,8 @@ mod staging;
 mod command_line;
 /// Events for operators, completions and man pages.
 mod events;
+/// Low limits of open files, other file systems, and readers beside a writer.
+mod files;
 /// Python, DuckDB and pandas as readers of our files.
 mod readers;
 /// Views, reports, the shell and the page of SQL.

@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use self::build::Task;
 pub(super) use self::plan::Wanted;
 use super::lease::{Attempt, Lease, LeaseWatch, given_back, recover_unheld, refuse_locked};
-use super::open::{raise_lake, sweep};
+use super::open::{check_moves, no_lake, raise_lake, read_lake, sweep};
+use super::open_files::OpenFiles;
 use super::progress::{Progress, ProgressSnapshot};
 use super::run::{RunReporter, sweep_dead};
 use super::summary::seconds;
@@ -34,6 +35,9 @@ use crate::table::TableKind;
 
 /// The command for which leases are taken.
 const PURPOSE: &str = "rebuild";
+
+/// The open files of a partition in progress: its new shards, one that is read, and a record.
+const FILES_PER_PARTITION: usize = TableKind::ALL.len() + 4;
 
 /// The settings of a rebuild.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +87,7 @@ pub async fn rebuild(
     stop: CancellationToken,
 ) -> Result<RebuildSummary> {
     let started = Instant::now();
-    let info = raise_lake(store).await?;
+    let info = read_lake(store).await?.ok_or_else(|| no_lake(&store.location()))?;
     if let Some(unknown) = options.origin.as_ref().filter(|name| !info.origins.contains_key(*name)) {
         let known: Vec<&str> = info.origins.keys().map(String::as_str).collect();
         return Err(Error::lake(format!("the lake {} holds no origin {unknown}", store.location()))
@@ -92,7 +96,12 @@ pub async fn rebuild(
     let tables = if options.tables.is_empty() { TableKind::ALL.into() } else { options.tables.clone() };
     let mut summary = RebuildSummary { lake: store.location(), ..RebuildSummary::default() };
     let is_wanted = |name: &String| options.origin.as_ref().is_none_or(|wanted| wanted == name);
-    let mut names = info.origins.into_keys().filter(is_wanted).peekable();
+    let names: Vec<String> = info.origins.into_keys().filter(is_wanted).collect();
+    for name in &names {
+        check_moves(store, &Layout::origin(name)).await?;
+    }
+    raise_lake(store).await?;
+    let mut names = names.into_iter().peekable();
     while let Some(name) = names.next_if(|_| !stop.is_cancelled()) {
         let layout = Layout::origin(&name);
         refuse_locked(store, &layout).await?;
@@ -169,11 +178,12 @@ impl Run {
     /// runs to its end, so nothing is written after the leases are given back.
     async fn partitions(&self, partitions: Vec<Partition>, summary: &mut RebuildSummary) -> Result<Vec<Partition>> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let free_cores = Arc::new(Semaphore::new(cores));
+        // While a core makes a partition, the one before may wait for the disk.
+        let at_once = OpenFiles::of_process().at_once(FILES_PER_PARTITION, 2 * cores);
+        let free_cores = Arc::new(Semaphore::new(cores.min(at_once)));
         let (mut held, mut failure) = (Vec::new(), None);
         let work = partitions.into_iter().map(|partition| self.partition(partition, Arc::clone(&free_cores)));
-        // While a core makes a partition, the one before may wait for the disk.
-        let mut work = stream::iter(work).buffer_unordered(2 * cores);
+        let mut work = stream::iter(work).buffer_unordered(at_once);
         while let Some(result) = work.next().await {
             match result {
                 Ok(Ended::Rebuilt) => summary.partitions_rebuilt += 1,

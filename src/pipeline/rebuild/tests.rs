@@ -104,7 +104,7 @@ async fn after_a_death_at_any_step_a_rerun_ends_in_the_same_bytes() {
     let (quiet, steps) = in_peace(Backend::Memory, &before).await;
     assert_eq!(steps[0].path, Layout::INFO, "the lake metadata is raised before anything else is written");
     let tried = fail_at(steps, Backend::Memory, Failure::Death, &before, &quiet.store).await;
-    let staged = "sample/staging/partition/table.parquet";
+    let staged = "sample/staging/partition/table.staged";
     let kinds = [staged, "sample/staging/partition/commit.json", "sample/table/partition.parquet"];
     assert_tried(&tried, 70, &kinds.map(|kind| (Step::Put, kind)));
     assert_tried(
@@ -122,7 +122,7 @@ async fn after_a_failure_at_any_kind_of_step_on_a_disk_a_rerun_ends_in_the_same_
     for step in steps {
         kinds.insert((step.step, kind_of(&step.path)), step);
     }
-    let staged = "sample/staging/partition/table.parquet";
+    let staged = "sample/staging/partition/table.staged";
     let expected = [(Step::Write, staged), (Step::SyncFile, staged), (Step::Rename, "sample/table/partition.parquet")];
     for failure in [Failure::Death, Failure::Once, Failure::FullDisk] {
         let steps = kinds.values().filter(|reached| failure != Failure::FullDisk || reached.step.needs_room());

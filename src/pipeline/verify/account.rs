@@ -101,7 +101,7 @@ pub(super) fn account(partition: &Partition, mut tables: Vec<Table>, is_whole: b
                     Progress::add(&progress.rows_scanned, rows);
                 }
                 Err(error) => {
-                    accounted.problems.push((table.kind, Fault::Damaged, error.report()));
+                    accounted.problems.push((table.kind, Fault::of(&error), error.report()));
                     is_in_order = false;
                 }
             }

@@ -10,15 +10,17 @@ use super::others::Others;
 use super::proof::{Fault, OriginProof, finding};
 use crate::error::Result;
 use crate::lake::{FileRole, OriginLayout, Partition, PartitionSet};
+use crate::pipeline::settled::is_held;
 use crate::store::{EntryKind, Store};
-use crate::table::TableKind;
 
-/// Checks every path of an origin. `is_at_work` tells whether another process works there now.
+/// Checks every path of an origin. `is_at_work` tells whether another process works there now, and `is_ours` whether this
+/// one holds the lock.
 pub(super) async fn check(
     store: &Store,
     layout: &OriginLayout,
     set: &PartitionSet,
     is_at_work: bool,
+    is_ours: bool,
     proof: &mut OriginProof,
 ) -> Result<()> {
     let partitions: BTreeMap<String, Partition> = set.iter().map(|part| (part.file_stem(), part)).collect();
@@ -59,7 +61,10 @@ pub(super) async fn check(
             FileRole::Staged { is_named: false, .. } => others.add(path, ""),
             FileRole::Staged { stem, .. } => match partitions.get(stem) {
                 None => foreign_file(layout, path, "staged for no partition of the set", proof),
-                Some(partition) if *path == layout.commit_intent(partition) && !is_at_work => {
+                Some(partition) if *path == layout.commit_intent(partition) => {
+                    if !is_interrupted(store, layout, partition, is_ours).await? {
+                        continue;
+                    }
                     let reason = "a commit was begun and not ended: some tables may be newer than others".to_owned();
                     let what = (path.clone(), Fault::Interrupted, reason);
                     proof.findings.push(finding(layout, what, Some(partition)));
@@ -112,6 +117,15 @@ async fn is_read_as_shard(store: &Store, path: &str, file: &str) -> Result<bool>
     Ok(is_link_to_folder && store.list(path).await?.iter().any(|path| is_parquet(path)))
 }
 
+/// Returns whether the process that began the commit of a partition has died, and its intent is still there.
+async fn is_interrupted(store: &Store, layout: &OriginLayout, partition: &Partition, is_ours: bool) -> Result<bool> {
+    let path = layout.commit_intent(partition);
+    let before = store.get(&path).await?;
+    // A process takes the lease before it begins a commit, and ends the commit before it gives the lease back.
+    let is_at_work = !is_ours && is_held(store, layout, partition).await;
+    Ok(before.is_some() && !is_at_work && store.get(&path).await? == before)
+}
+
 /// Reports shards of a partition without a manifest, unless its commit is in progress or has ended since they were
 /// listed.
 async fn check_uncommitted(
@@ -136,21 +150,4 @@ async fn check_uncommitted(
 fn foreign_file(layout: &OriginLayout, path: &str, why: &str, proof: &mut OriginProof) {
     let reason = format!("it does not belong here: it is {why}");
     proof.findings.push(finding(layout, (path.to_owned(), Fault::ForeignFile, reason), None));
-}
-
-/// Returns the tables of a partition that have a file although its manifest names none.
-pub(super) fn unnamed_tables(
-    store: &Store,
-    layout: &OriginLayout,
-    partition: &Partition,
-    is_named: impl Fn(TableKind) -> bool,
-) -> Result<Vec<String>> {
-    let mut unnamed = Vec::new();
-    for table in TableKind::ALL.into_iter().filter(|table| !is_named(*table)) {
-        let path = layout.shard(table, partition);
-        if store.blocking().open(&path)?.is_some() {
-            unnamed.push(path);
-        }
-    }
-    Ok(unnamed)
 }

@@ -9,16 +9,18 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::partition_set::Told;
 use super::proof::{Fault, Finding, OriginProof, finding};
 use super::{files, partition, places};
-use crate::commit::read_manifest;
-use crate::error::Result;
-use crate::lake::{LockRecord, OriginLayout, Partition, PartitionSet};
+use crate::error::{Error, Result};
+use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::pipeline::lease::{lease_paths, live_holder};
+use crate::pipeline::open_files::OpenFiles;
 use crate::pipeline::progress::Progress;
+use crate::pipeline::settled::open_settled;
 use crate::pipeline::status::read_partition_set;
 use crate::store::{Store, blocking};
+use crate::table::TableKind;
 
-/// How often a partition is read again while another process changes it.
-const MAX_READS: usize = 5;
+/// Files open at once for each partition that is checked: its shards, and a few records.
+const FILES_PER_PARTITION: usize = TableKind::ALL.len() + 4;
 
 /// The processes that may write an origin during the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +51,14 @@ pub(super) async fn verify_origin(
     if !places::check_origin(store, layout, &mut proof).await? {
         return Ok(proof);
     }
+    check_moves(store, layout, &mut proof).await?;
     let Some(set) = check_partition_set(store, layout, &mut proof).await? else { return Ok(proof) };
     proof.partitions_total = set.count() as u64;
     Progress::add(&progress.partitions_total, set.count() as u64);
-    files::check(store, layout, &set, is_at_work, &mut proof).await?;
+    files::check(store, layout, &set, is_at_work, lock == Lock::Ours, &mut proof).await?;
     let amiss = places::check_partitions(store, layout, &set, &mut proof).await?;
     let parts = set.iter().filter(|partition| !amiss.contains(&partition.file_stem())).collect();
-    check_partitions(store, layout, parts, is_at_work, progress, &mut proof).await?;
+    check_partitions(store, layout, parts, lock == Lock::Ours, progress, &mut proof).await?;
     drop_findings_below_misfits(&mut proof);
     proof.findings.sort_by(|one, other| (&one.file, one.fault).cmp(&(&other.file, other.fault)));
     Ok(proof)
@@ -78,6 +81,7 @@ async fn check_locks(store: &Store, layout: &OriginLayout, proof: &mut OriginPro
                     at_work.insert(format!("{purpose} is at work (process {process_id} on {host})"));
                     continue;
                 }
+                Err(error) if error.is_of_system() => return Err(error),
                 Err(error) => error.report(),
             },
         };
@@ -86,6 +90,17 @@ async fn check_locks(store: &Store, layout: &OriginLayout, proof: &mut OriginPro
     let is_at_work = !at_work.is_empty();
     proof.notes.extend(at_work.into_iter().map(|who| format!("{who}; files that it changed were read again")));
     Ok(is_at_work)
+}
+
+/// Reports tables into whose folder no commit can move a shard. Nothing is wrong with their rows.
+async fn check_moves(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<()> {
+    let tables = TableKind::ALL.map(|table| layout.table(table));
+    for folder in store.folders_elsewhere(&layout.staging(), &tables).await? {
+        let reason = "it is on another file system or mount than the rest of the lake, so no ingest can end a commit \
+                      there: put it back, and move the whole lake instead";
+        proof.findings.push(finding(layout, (folder, Fault::Elsewhere, reason.to_owned()), None));
+    }
+    Ok(())
 }
 
 /// Reads the partition set, if there is a credible one.
@@ -109,6 +124,7 @@ async fn check_partition_set(
             return Ok(None);
         }
         Ok(None) => "it is gone, but the lake holds partitions".to_owned(),
+        Err(error) if error.is_of_system() => return Err(error),
         Err(error) => error.report(),
     };
     if let Err(why) = told.boundaries() {
@@ -133,13 +149,14 @@ async fn check_partitions(
     store: &Store,
     layout: &OriginLayout,
     partitions: Vec<Partition>,
-    is_at_work: bool,
+    is_ours: bool,
     progress: &Arc<Progress>,
     proof: &mut OriginProof,
 ) -> Result<()> {
-    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let at_once = OpenFiles::of_process().at_once(FILES_PER_PARTITION, cores);
     let mut checked = stream::iter(partitions)
-        .map(|partition| check_partition(store, layout, partition, is_at_work, progress))
+        .map(|partition| check_partition(store, layout, partition, is_ours, progress))
         .buffered(at_once);
     let (mut unsettled, mut old) = (0, 0);
     while let Some(part) = checked.try_next().await? {
@@ -167,44 +184,40 @@ async fn check_partitions(
     Ok(())
 }
 
-/// Checks a partition until it did not change during the check, or no fault is found.
+/// Checks a partition as it was between two commits.
 async fn check_partition(
     store: &Store,
     layout: &OriginLayout,
     partition: Partition,
-    is_at_work: bool,
+    is_ours: bool,
     progress: &Arc<Progress>,
 ) -> Result<partition::Checked> {
-    let mut reads = 0;
-    loop {
-        reads += 1;
-        let before = store.get(&layout.manifest(&partition)).await?;
-        let manifest = match read_manifest(store, layout, &partition).await {
-            Ok(manifest) => manifest,
-            Err(error) => {
-                let what = (layout.manifest(&partition), Fault::Manifest, error.report());
-                return Ok(partition::Checked::of(finding(layout, what, Some(&partition))));
-            }
-        };
-        let Some(manifest) = manifest else { return Ok(partition::Checked::default()) };
-        let work = partition::Work {
-            store: store.clone(),
-            layout: layout.clone(),
-            partition: partition.clone(),
-            manifest,
-            progress: Arc::clone(progress),
-        };
-        let mut checked = blocking("reading a partition", move || partition::check(&work)).await?;
-        let is_being_changed = is_at_work
-            && (store.get(&layout.manifest(&partition)).await? != before
-                || store.get(&layout.commit_intent(&partition)).await?.is_some());
-        if checked.findings.is_empty() || !is_being_changed {
-            return Ok(checked);
+    let path = layout.manifest(&partition);
+    let of_manifest = |fault, error: &Error| {
+        partition::Checked::of(finding(layout, (path.clone(), fault, error.report()), Some(&partition)))
+    };
+    let open = match open_settled(store, layout, &partition, is_ours).await {
+        Err(error) if error.is_of_system() && !error.is_out_of_files() => {
+            return Ok(of_manifest(Fault::Unreadable, &error));
         }
-        if reads == MAX_READS {
-            checked.findings.clear();
-            checked.is_unsettled = true;
-            return Ok(checked);
-        }
+        open => open?,
+    };
+    let Some(text) = open.manifest else { return Ok(partition::Checked::default()) };
+    let manifest = match Manifest::from_json(&path, &text) {
+        Ok(manifest) => manifest,
+        Err(error) => return Ok(of_manifest(Fault::Manifest, &error)),
+    };
+    let work = partition::Work {
+        layout: layout.clone(),
+        partition: partition.clone(),
+        manifest,
+        shards: open.shards,
+        progress: Arc::clone(progress),
+    };
+    let mut checked = blocking("reading a partition", move || partition::check(work)).await?;
+    if !open.is_settled {
+        checked.findings.clear();
+        checked.is_unsettled = true;
     }
+    Ok(checked)
 }

@@ -1,5 +1,6 @@
 //! Checks the shards of one partition against its manifest. Not here: whether its tables fit together (`account`).
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,7 +8,6 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest, Sha256};
 
 use super::account::{Counts, Table, account};
-use super::files::unnamed_tables;
 use super::proof::{Fault, Finding, finding};
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta};
@@ -25,10 +25,11 @@ const DIGEST_BUFFER_BYTES: usize = 1 << 18;
 
 /// The partition to check.
 pub(super) struct Work {
-    pub(super) store: Store,
     pub(super) layout: OriginLayout,
     pub(super) partition: Partition,
     pub(super) manifest: Manifest,
+    /// Its shards, opened when this was its manifest.
+    pub(super) shards: BTreeMap<TableKind, Result<ShardFile>>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -58,8 +59,8 @@ impl Checked {
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] if a newer version wrote one of them: repair must not treat that as
 /// damage.
-pub(super) fn check(work: &Work) -> Result<Checked> {
-    let (store, layout, partition) = (&work.store, &work.layout, &work.partition);
+pub(super) fn check(mut work: Work) -> Result<Checked> {
+    let (layout, partition) = (&work.layout, &work.partition);
     let mut checked = Checked { is_committed: true, is_old: work.manifest.is_old(), ..Checked::default() };
     let mut found = Vec::new();
     let manifest_path = layout.manifest(partition);
@@ -76,17 +77,22 @@ pub(super) fn check(work: &Work) -> Result<Checked> {
         let path = layout.shard(kind, partition);
         checked.shards += 1;
         checked.size_bytes += meta.size_bytes;
-        if let Ok(Some(file)) = store.blocking().open(&path) {
-            refuse_newer(kind, file).doing(|| format!("reading {path}"))?;
-        }
-        match open_table(work, kind, &path, meta) {
+        let opened = match work.shards.remove(&kind) {
+            Some(Ok(file)) => {
+                refuse_newer(kind, file.clone()).doing(|| format!("reading {path}"))?;
+                open_table(kind, file, meta)
+            }
+            Some(Err(error)) => Err((Fault::of(&error), error.report())),
+            None => Err((Fault::Missing, "it is gone, but its manifest names it".to_owned())),
+        };
+        match opened {
             Ok(table) => tables.push(table),
             Err((fault, reason)) => found.push((path, fault, reason)),
         }
     }
-    let is_named = |table: TableKind| work.manifest.shards.contains_key(table.as_str());
-    for path in unnamed_tables(store, layout, partition, is_named)? {
-        found.push((path, Fault::Manifest, "the manifest of its partition does not name it".to_owned()));
+    for table in work.shards.keys() {
+        let reason = "the manifest of its partition does not name it".to_owned();
+        found.push((layout.shard(*table, partition), Fault::Manifest, reason));
     }
     let is_whole = found.is_empty();
     tables.sort_by_key(|table| table.kind);
@@ -105,15 +111,13 @@ pub(super) fn check(work: &Work) -> Result<Checked> {
     Ok(checked)
 }
 
-/// Opens a shard whose bytes are those that its manifest names.
-fn open_table(work: &Work, kind: TableKind, path: &str, meta: &ShardMeta) -> Result<Table, (Fault, String)> {
-    let damaged = |error: Error| (Fault::Damaged, error.report());
-    let gone = || (Fault::Missing, "it is gone, but its manifest names it".to_owned());
-    let file = work.store.blocking().open(path).map_err(damaged)?.ok_or_else(gone)?;
-    compare(file, meta).map_err(|why| (Fault::Damaged, why))?;
-    // Opens it again: the first handle is at the end of the file.
-    let cursor = open_cursor(&work.store, &work.layout, &work.partition, kind, Table::columns(kind));
-    let cursor = cursor.map_err(damaged)?.ok_or_else(gone)?;
+/// Reads a shard whose bytes are those that its manifest names.
+fn open_table(kind: TableKind, file: ShardFile, meta: &ShardMeta) -> Result<Table, (Fault, String)> {
+    let fault = |error: Error| (Fault::of(&error), error.report());
+    if let Some(difference) = difference(&file, meta).map_err(fault)? {
+        return Err((Fault::Damaged, difference));
+    }
+    let cursor = NameCursor::open(kind, file, &schema(kind), Table::columns(kind)).map_err(fault)?;
     let (found, said) = (cursor.schema_version(), meta.schema_version);
     if found != said {
         return Err((Fault::Damaged, format!("it has version {found} of the schema, and its manifest says {said}")));
@@ -136,10 +140,12 @@ pub(super) fn open_cursor(
 }
 
 /// Returns whether a shard is the one that the manifest names, byte for byte.
-pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest, kind: TableKind) -> bool {
-    let Some(meta) = manifest.shards.get(kind.as_str()) else { return false };
-    let file = store.blocking().open(&layout.shard(kind, &manifest.partition));
-    file.ok().flatten().is_some_and(|file| compare(file, meta).is_ok())
+pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest, kind: TableKind) -> Result<bool> {
+    let Some(meta) = manifest.shards.get(kind.as_str()) else { return Ok(false) };
+    match store.blocking().open(&layout.shard(kind, &manifest.partition))? {
+        Some(file) => Ok(difference(&file, meta)?.is_none()),
+        None => Ok(false),
+    }
 }
 
 /// Fails with [`crate::error::ErrorKind::Lake`] unless the bytes of a shard are those that its manifest names. A shard that will be
@@ -155,20 +161,23 @@ pub(in crate::pipeline) fn refuse_damaged(
     let Some(file) = store.blocking().open(&path)? else {
         return Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR));
     };
-    compare(file, meta)
-        .map_err(|difference| Error::lake(format!("the shard {path} is damaged: {difference}")).hint(REPAIR))
+    match difference(&file, meta)? {
+        None => Ok(()),
+        Some(difference) => Err(Error::lake(format!("the shard {path} is damaged: {difference}")).hint(REPAIR)),
+    }
 }
 
-/// Describes how a file's bytes differ from those that a manifest names.
-fn compare(file: ShardFile, meta: &ShardMeta) -> Result<(), String> {
-    let (size_bytes, sha256) = digest(file).map_err(|error| format!("it cannot be read: {error}"))?;
+/// Describes how a file's bytes differ from those that a manifest names; `None` if they are the same. Fails if the
+/// operating system refuses to read it.
+fn difference(file: &ShardFile, meta: &ShardMeta) -> Result<Option<String>> {
+    let digest = digest(file.clone());
+    let (size_bytes, sha256) =
+        digest.map_err(|error| file.failure(|| Error::lake("a shard cannot be read").source(error)))?;
     if size_bytes != meta.size_bytes {
-        return Err(format!("it has {size_bytes} bytes, and its manifest says {}", meta.size_bytes));
+        return Ok(Some(format!("it has {size_bytes} bytes, and its manifest says {}", meta.size_bytes)));
     }
-    if sha256 != meta.sha256 {
-        return Err("its bytes are not those that its manifest names: their digest differs".to_owned());
-    }
-    Ok(())
+    let is_same = sha256 == meta.sha256;
+    Ok((!is_same).then(|| "its bytes are not those that its manifest names: their digest differs".to_owned()))
 }
 
 /// Returns the size in bytes, and the SHA-256 in lower-case hex.

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unless_damaged};
 use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, newer_than_known};
 use crate::pipeline::status::read_partition_set;
 use crate::store::Store;
@@ -25,7 +25,7 @@ impl Told {
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         for path in store.list(&layout.manifests()).await? {
             // An unreadable manifest still has a name.
-            match store.read_record::<Manifest>(&path).await.ok().flatten() {
+            match unless_damaged(store.read_record::<Manifest>(&path).await)?.flatten() {
                 Some(manifest) if layout.manifest(&manifest.partition) == path => manifests.push(manifest.partition),
                 _ => note_stem(&path, ".json", &mut names),
             }

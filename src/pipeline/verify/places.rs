@@ -80,5 +80,6 @@ pub(super) async fn check_partitions(
 fn files_of(layout: &OriginLayout, partition: &Partition) -> Vec<String> {
     let shards = TableKind::ALL.into_iter().map(|table| layout.shard(table, partition));
     let staged = TableKind::ALL.into_iter().map(|table| layout.staged_shard(table, partition));
-    shards.chain(staged).chain([layout.manifest(partition), layout.commit_intent(partition)]).collect()
+    let earlier = TableKind::ALL.into_iter().map(|table| layout.earlier_staged_shard(table, partition));
+    shards.chain(staged).chain(earlier).chain([layout.manifest(partition), layout.commit_intent(partition)]).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::error::Error;
 use crate::lake::{OriginLayout, Partition};
 
 /// The kind of a fault.
@@ -16,8 +17,10 @@ pub enum Fault {
     Manifest,
     /// A shard that a manifest names is missing.
     Missing,
-    /// A shard is not the one that its manifest names, or cannot be read.
+    /// A shard is not the one that its manifest names, or its bytes cannot be decoded.
     Damaged,
+    /// The operating system refuses to read a file, so nothing is known about its bytes. No repair changes it.
+    Unreadable,
     /// A shard's rows are not in the order of their names.
     Order,
     /// A shard has rows outside its partition.
@@ -32,6 +35,15 @@ pub enum Fault {
     Misfit,
     /// A commit was begun and not ended.
     Interrupted,
+    /// A folder is on another file system or mount than staging, so no commit can move files into it.
+    Elsewhere,
+}
+
+impl Fault {
+    /// Returns the fault of a file that could not be read to its end.
+    pub(super) fn of(error: &Error) -> Fault {
+        if error.is_of_system() { Fault::Unreadable } else { Fault::Damaged }
+    }
 }
 
 /// One fault that was found.
@@ -114,6 +126,7 @@ impl OriginProof {
 /// Makes a finding: file, fault and reason, and the partition to rebuild.
 pub(super) fn finding(layout: &OriginLayout, what: (String, Fault, String), partition: Option<&Partition>) -> Finding {
     let (file, fault, reason) = what;
+    let partition = partition.filter(|_| fault != Fault::Unreadable);
     Finding { origin: Some(layout.name().to_owned()), file, fault, reason, partition: partition.cloned() }
 }
 

@@ -13,11 +13,11 @@ use super::salvage::{names_held, restage, wanted_form};
 use super::{places, requests};
 use crate::commit::{read_manifest, recover_all};
 use crate::diff::Selection;
-use crate::error::Result;
+use crate::error::{Result, unless_damaged};
 use crate::lake::{CommitIntent, FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Record};
 use crate::npm::{PackageName, Representation};
 use crate::pipeline::lease::{Lease, lease_paths};
-use crate::pipeline::open::raise_lake;
+use crate::pipeline::open::{check_moves_of_repair, raise_lake};
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
@@ -50,8 +50,9 @@ pub async fn repair_records(store: &Store, given: Option<(&str, &OriginInfo)>) -
 ///
 /// Holds the lease of the origin meanwhile. Fails with [`crate::error::ErrorKind::Lake`] if another process holds it.
 pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Mending>> {
-    raise_lake(store).await?;
     let layout = Layout::origin(&proof.origin);
+    check_moves_of_repair(store, &layout).await?;
+    raise_lake(store).await?;
     let at = jiff::Timestamp::now().as_second().to_string();
     if places::no_folder(store, layout.root()).await?.is_some() {
         store.promote(layout.root(), &Layout::set_aside(layout.root(), &at)).await?;
@@ -114,6 +115,7 @@ async fn settle(store: &Store, layout: &OriginLayout) -> Result<bool> {
 async fn set_aside(store: &Store, layout: &OriginLayout, proof: &OriginProof, fault: Fault, at: &str) -> Result<bool> {
     let mut has_moved = false;
     for found in proof.findings.iter().filter(|finding| finding.fault == fault) {
+        tracing::info!(file = found.file, fault = ?found.fault, "a file is moved to set-aside");
         has_moved |= store.promote(&found.file, &layout.set_aside(&found.file, at)).await?;
     }
     Ok(has_moved)
@@ -122,7 +124,8 @@ async fn set_aside(store: &Store, layout: &OriginLayout, proof: &OriginProof, fa
 /// Moves the document shards of a partition aside if its manifest names none. They belong to an older manifest that is
 /// gone, so their bytes cannot be checked. The repairing ingest wants no documents and would keep them.
 async fn set_aside_unnamed(store: &Store, layout: &OriginLayout, partition: &Partition, at: &str) -> Result<()> {
-    let Some(manifest) = read_manifest(store, layout, partition).await.ok().flatten() else { return Ok(()) };
+    let manifest = unless_damaged(read_manifest(store, layout, partition).await)?.flatten();
+    let Some(manifest) = manifest else { return Ok(()) };
     if !manifest.shards.keys().eq([TableKind::Docs.as_str()]) {
         return Ok(());
     }
@@ -166,15 +169,15 @@ async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partiti
 
 async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Result<Mending> {
     // An unreadable manifest, or one of another partition, is one of the faults to repair.
-    let manifest = read_manifest(store, layout, &partition).await.ok().flatten();
+    let manifest = unless_damaged(read_manifest(store, layout, &partition).await)?.flatten();
     let is_credible =
         |manifest: &Manifest| manifest.partition == partition && manifest.shards.contains_key(TableKind::Docs.as_str());
     let manifest = manifest.filter(is_credible);
     clear_staging(store, layout, &partition).await?;
     let (task_store, task_layout, task_partition) = (store.clone(), layout.clone(), partition.clone());
     let read = move || {
-        let names = names_held(&task_store, &task_layout, &task_partition);
-        Ok((names, wanted_form(&task_store, &task_layout, &task_partition)))
+        let names = names_held(&task_store, &task_layout, &task_partition)?;
+        Ok((names, wanted_form(&task_store, &task_layout, &task_partition)?))
     };
     let (names, representation) = blocking("reading the intact data of a partition", read).await?;
     let documents_saved = match &manifest {
@@ -184,6 +187,8 @@ async fn mend(store: &Store, layout: &OriginLayout, partition: Partition) -> Res
     let selection = selection(names, manifest.as_ref());
     let mending = Mending { partition, selection, representation, documents_saved };
     store.delete(&layout.manifest(&mending.partition)).await?;
+    let (partition, documents_saved) = (mending.partition.file_stem(), mending.documents_saved);
+    tracing::info!(origin = layout.name(), partition, documents_saved, "a partition is to be rebuilt");
     Ok(mending)
 }
 

@@ -22,6 +22,8 @@ impl RootFile {
             Some(reason) => (None, Some(reason)),
             None => match store.get(path).await {
                 Ok(text) => (text, None),
+                // It may be whole.
+                Err(error) if error.is_of_system() => return Err(error),
                 Err(error) => (None, Some(error.report())),
             },
         };

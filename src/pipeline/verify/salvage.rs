@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::partition::{has_meta, open_cursor};
-use crate::error::Result;
+use crate::error::{Result, unless_damaged};
 use crate::fetch::{FetchItem, SegmentBound, StagedAnswers, StagingWriter};
 use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::npm::{Answer, Document, Outcome, PackageName, Representation, Revision, Validators};
@@ -22,21 +22,30 @@ const SEGMENT: SegmentBound = SegmentBound { answers: 1_000, bytes: 16 << 20, ag
 const TABLES_OF_NAMES: [TableKind; 3] = [TableKind::Outcomes, TableKind::Packuments, TableKind::Packages];
 
 /// Returns the names that were requested; `None` if no shard shows them. Blocks.
-pub(super) fn names_held(store: &Store, layout: &OriginLayout, partition: &Partition) -> Option<BTreeSet<PackageName>> {
-    let read = |table: TableKind| -> Option<BTreeSet<PackageName>> {
-        let mut cursor = open_cursor(store, layout, partition, table, &[]).ok()??;
+pub(super) fn names_held(
+    store: &Store,
+    layout: &OriginLayout,
+    partition: &Partition,
+) -> Result<Option<BTreeSet<PackageName>>> {
+    let read = |table: TableKind| -> Result<Option<BTreeSet<PackageName>>> {
+        let Some(mut cursor) = open_cursor(store, layout, partition, table, &[])? else { return Ok(None) };
         let mut names = BTreeSet::new();
         while let Some(name) = cursor.name().map(PackageName::new) {
             names.insert(name);
-            cursor.pass(|_| Ok(())).ok()?;
+            cursor.pass(|_| Ok(()))?;
         }
-        Some(names)
+        Ok(Some(names))
     };
-    TABLES_OF_NAMES.into_iter().find_map(read)
+    for table in TABLES_OF_NAMES {
+        if let Some(names) = unless_damaged(read(table))?.flatten() {
+            return Ok(Some(names));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the form of most of its documents; the full form if that is not known. Blocks.
-pub(super) fn wanted_form(store: &Store, layout: &OriginLayout, partition: &Partition) -> Representation {
+pub(super) fn wanted_form(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<Representation> {
     let count = || -> Result<(u64, u64)> {
         let (mut abbreviated, mut full) = (0, 0);
         if let Some(mut cursor) = open_cursor(store, layout, partition, TableKind::Packuments, &["representation"])? {
@@ -52,10 +61,10 @@ pub(super) fn wanted_form(store: &Store, layout: &OriginLayout, partition: &Part
         }
         Ok((abbreviated, full))
     };
-    match count() {
-        Ok((abbreviated, full)) if abbreviated > full => Representation::Abbreviated,
+    Ok(match unless_damaged(count())? {
+        Some((abbreviated, full)) if abbreviated > full => Representation::Abbreviated,
         _ => Representation::Full,
-    }
+    })
 }
 
 /// A staged answer: its name, its contents, and the time when it was received, in µs since 1970.
@@ -97,7 +106,7 @@ fn read_answers(
 ) -> Result<()> {
     let partition = &manifest.partition;
     let is_sound = |table| has_meta(store, layout, manifest, table);
-    if !is_sound(TableKind::Outcomes) || !is_sound(TableKind::Packuments) {
+    if !is_sound(TableKind::Outcomes)? || !is_sound(TableKind::Packuments)? {
         return Ok(());
     }
     let outcome_columns = ["outcome", "rev", "http_status", "etag", "last_modified", "attempts", "fetched_at"];

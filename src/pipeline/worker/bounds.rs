@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::fetch::SegmentBound;
+use crate::pipeline::open_files::OpenFiles;
+use crate::table::TableKind;
 
 /// Documents requested and not yet durable, over all partitions: the requests that a killed process may have sent in
 /// vain. Of them, [`REQUESTED`] are in flight, and the rest wait until their segment is full. The [`BETWEEN`] documents
@@ -23,6 +25,13 @@ const STAGED_WITHIN: Duration = Duration::from_secs(10);
 const EXTRA_PARTITIONS: usize = 1;
 const MAX_PARTITIONS: usize = 8;
 
+/// The open files of a partition in progress: for each table the previous shard and the new one, and a segment or a record.
+const FILES_PER_PARTITION: usize = 2 * TableKind::ALL.len() + 4;
+/// The open files of a request: its connection, and that of the built-in registry to its other end.
+const FILES_PER_REQUEST: usize = 2;
+/// The requests that a partition has in flight even if few files may be open.
+const LEAST_REQUESTS: usize = 4;
+
 /// The bounds of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::pipeline) struct Bounds {
@@ -40,15 +49,18 @@ pub(in crate::pipeline) struct Bounds {
 
 impl Bounds {
     pub(in crate::pipeline) fn of_this_machine() -> Bounds {
-        Bounds::for_cores(std::thread::available_parallelism().map_or(1, usize::from))
+        Bounds::new(std::thread::available_parallelism().map_or(1, usize::from), OpenFiles::of_process())
     }
 
-    /// Returns the bounds for a machine with this many cores.
-    pub(super) fn for_cores(cores: usize) -> Bounds {
+    /// Returns the bounds for a machine with this many cores, and a process with this limit of open files.
+    pub(super) fn new(cores: usize, files: OpenFiles) -> Bounds {
         let partitions = (cores + EXTRA_PARTITIONS).min(MAX_PARTITIONS);
+        let partitions = files.at_once(FILES_PER_PARTITION + FILES_PER_REQUEST * LEAST_REQUESTS, partitions);
+        let requests = files.for_work().saturating_sub(partitions * FILES_PER_PARTITION) / FILES_PER_REQUEST;
+        let requests = requests.clamp(LEAST_REQUESTS * partitions, REQUESTED);
         Bounds {
             partitions,
-            requests_per_partition: REQUESTED / partitions,
+            requests_per_partition: requests / partitions,
             fetched_per_partition: BETWEEN / partitions,
             segment: SegmentBound {
                 answers: (UNSTAGED_DOCUMENTS - REQUESTED - BETWEEN) / partitions,
@@ -73,11 +85,28 @@ mod tests {
     #[test]
     fn the_cost_of_a_crash_does_not_grow_with_the_machine() {
         for cores in [1, 2, 3, 4, 7, 8, 64, 1024] {
-            let bounds = Bounds::for_cores(cores);
+            let bounds = Bounds::new(cores, OpenFiles::of_limit(1 << 20));
+            assert_eq!((bounds.partitions, bounds.requests_per_partition), {
+                let partitions = (cores + EXTRA_PARTITIONS).min(MAX_PARTITIONS);
+                (partitions, REQUESTED / partitions)
+            });
             assert!(bounds.partitions * bounds.unstaged_per_partition() <= UNSTAGED_DOCUMENTS, "{bounds:?}");
             assert!(bounds.fetched_per_partition > 0 && bounds.segment.answers > 0, "{bounds:?}");
             let bytes = bounds.document_bytes_in_flight + (bounds.partitions * bounds.segment.bytes) as u64;
             assert!(bytes <= 64 << 20, "{bounds:?}");
         }
+    }
+
+    #[test]
+    fn a_low_limit_of_open_files_is_kept_on_any_machine() {
+        for (limit, cores) in [(128, 1), (128, 64), (160, 2), (160, 64), (256, 2), (256, 64), (1024, 64)] {
+            let files = OpenFiles::of_limit(limit);
+            let bounds = Bounds::new(cores, files);
+            let requests = bounds.partitions * bounds.requests_per_partition;
+            let open = bounds.partitions * FILES_PER_PARTITION + requests * FILES_PER_REQUEST;
+            assert!(open <= files.for_work() && requests >= LEAST_REQUESTS, "{limit}: {bounds:?}");
+        }
+        // A limit below the least work is not a reason to do nothing.
+        assert_eq!(Bounds::new(8, OpenFiles::of_limit(0)).partitions, 1);
     }
 }

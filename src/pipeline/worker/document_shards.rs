@@ -18,7 +18,7 @@ use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::refuse_damaged;
 use crate::registry::{RequestFailure, Response};
 use crate::shard::{ShardMerge, StoredDocuments};
-use crate::store::{ShardFile, StagedFile};
+use crate::store::StagedFile;
 use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
@@ -111,7 +111,7 @@ impl<'a> DocumentShards<'a> {
     pub(super) fn open(job: &'a PartitionJob) -> Result<Self> {
         let mut merges = BTreeMap::new();
         for table in TableKind::of_answers() {
-            let previous = job.previous_shards.get(&table).map(ShardFile::try_clone).transpose()?;
+            let previous = job.previous_shards.get(&table).cloned();
             // Row groups are copied undecoded, and a wrong bit may decode: only the digest shows damage.
             if let Some(manifest) = job.previous.as_ref().filter(|_| previous.is_some()) {
                 refuse_damaged(&job.store, &job.layout, manifest, table)?;
@@ -272,9 +272,7 @@ impl<'a> DocumentShards<'a> {
                 .hint(format!("delete {manifest}: the next ingest rebuilds the partition"))
         };
         if self.held_documents.is_none() {
-            // This is not the file that is merged: two readers of one open file would move each other's position.
-            let path = self.job.layout.shard(TableKind::Packuments, self.job.partition());
-            let file = self.job.store.blocking().open(&path)?.ok_or_else(gone)?;
+            let file = self.job.previous_shards.get(&TableKind::Packuments).cloned().ok_or_else(gone)?;
             self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
         }
         let documents = self.held_documents.as_mut().ok_or_else(gone)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::json::ReaderBuilder;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -97,11 +98,16 @@ impl TestLake {
     }
 
     pub(super) fn session_with(&self, options: &SessionOptions) -> Session {
+        self.session_in(Arc::new(LocalFileSystem::new()), options)
+    }
+
+    /// Opens a session that reads through `store`.
+    pub(super) fn session_in(&self, store: Arc<dyn ObjectStore>, options: &SessionOptions) -> Session {
         let info = |url: &str| OriginInfo { replicate_url: url.to_owned(), registry_url: url.to_owned() };
         let origins = ["mirror", "npm"].map(|name| (name.to_owned(), info("http://127.0.0.1")));
         let info = LakeInfo { origins: BTreeMap::from(origins), ..LakeInfo::new("npm") };
         let root = Url::from_directory_path(self.folder.path()).unwrap();
-        Session::open(Arc::new(LocalFileSystem::new()), &root, &info, options).unwrap()
+        Session::open(store, &root, &info, options).unwrap()
     }
 
     /// Returns the rows as JSON.

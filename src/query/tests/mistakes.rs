@@ -1,6 +1,5 @@
 //! Tests the errors for wrong statements and broken lakes.
 
-use futures::TryStreamExt;
 use serde_json::json;
 
 use super::lake::TestLake;
@@ -133,24 +132,4 @@ async fn a_shard_whose_pages_are_damaged_is_a_fault_of_the_lake() {
     let error = lake.error("select * from packages").await;
     assert_eq!(error.kind(), ErrorKind::Lake, "{error:?}");
     assert!(error.message().contains("packages"), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_shard_that_changes_while_it_is_read_is_never_mixed() {
-    let lake = TestLake::small();
-    let shard = lake.shard("npm", TableKind::Versions, Some("c"), None);
-
-    let listed = lake.session().query("select name, version from versions where name > 'b'").await.unwrap();
-    let other = lake.shard("npm", TableKind::Versions, Some("c"), Some("zz"));
-    lake.put("npm", TableKind::Versions, Some("c"), Some("zz"), &[json!({"name": "c", "version": "0.1.1"})]);
-    std::fs::rename(&other, &shard).unwrap();
-    let error = listed.try_collect::<Vec<_>>().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Lake, "{error:?}");
-
-    let listed = lake.session().query("select name, version from versions").await.unwrap();
-    std::fs::remove_file(&shard).unwrap();
-    let error = listed.try_collect::<Vec<_>>().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Lake, "{error:?}");
-    assert!(error.hint_text().unwrap().contains("again"), "{error:?}");
-    assert!(error.message().contains("63-z.parquet vanished"), "{error:?}");
 }

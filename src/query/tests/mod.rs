@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod formats;
+mod beside_a_writer;
 mod functions;
 mod lake;
 mod mistakes;

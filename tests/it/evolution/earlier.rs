@@ -199,8 +199,9 @@ fn a_column_of_another_type_one_that_is_not_there_and_one_that_has_gone_are_read
         let (code, told) = lake.run(&["query", "select published_with from versions"]);
         assert_eq!(code, Some(2), "{told}");
     }
-    let file =
-        all_docs::store::ShardFile::Local(File::open(lake.origin().join(format!("versions/{stem}.parquet"))).unwrap());
+    let file = all_docs::store::ShardFile::Bytes(
+        fs::read(lake.origin().join(format!("versions/{stem}.parquet"))).unwrap().into(),
+    );
     let current = schema(TableKind::Versions);
     let read: Vec<RecordBatch> =
         all_docs::shard::ShardReader::open(TableKind::Versions, file, &current).unwrap().map(Result::unwrap).collect();

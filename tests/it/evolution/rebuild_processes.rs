@@ -64,7 +64,7 @@ impl HeldLake {
 
     fn staged_shards(&self) -> usize {
         let files = self.stems.iter().flat_map(|stem| entries(&self.lake.origin().join("staging").join(stem)));
-        files.filter(|path| path.extension().is_some_and(|suffix| suffix == "parquet")).count()
+        files.filter(|path| path.extension().is_some_and(|suffix| suffix == "staged")).count()
     }
 
     fn has_come(&self, moment: Moment) -> bool {
