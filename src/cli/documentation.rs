@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use super::args::Args;
 use super::exit;
 use super::printer::Printer;
 use crate::error::{Error, Result};
@@ -31,18 +30,18 @@ pub(super) struct ManArgs {
 }
 
 /// Prints the completions on standard output.
-pub(super) fn print_completions(args: CompletionsArgs, printer: &Printer) -> Result<exit::Code> {
+pub(super) fn print_completions(args: CompletionsArgs, mut command: Command, printer: &Printer) -> Result<exit::Code> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "all-docs", &mut script);
+    clap_complete::generate(args.shell, &mut command, "all-docs", &mut script);
     printer.result_bytes(&script)?;
     Ok(exit::Code::Done)
 }
 
 /// Writes a page for the program and one for each command.
-pub(super) fn write_man_pages(args: ManArgs, printer: &Printer) -> Result<exit::Code> {
+pub(super) fn write_man_pages(args: ManArgs, command: Command, printer: &Printer) -> Result<exit::Code> {
     let folder = args.folder;
     std::fs::create_dir_all(&folder)
-        .and_then(|()| clap_mangen::generate_to(Args::command().disable_help_subcommand(true), &folder))
+        .and_then(|()| clap_mangen::generate_to(command.disable_help_subcommand(true), &folder))
         .map_err(|error| Error::input(format!("cannot write man pages into {}", folder.display())).source(error))?;
     printer.note(&format!("the man pages are in {}", folder.display()));
     Ok(exit::Code::Done)

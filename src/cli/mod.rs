@@ -36,7 +36,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Context, ErrorKind, Result};
@@ -92,8 +92,8 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Cache(command) => cache::run(command, &settings, printer, stop).await,
             Command::Pivots(args) => pivots::run(args, &settings, printer).await,
             Command::Sample(args) => sample::run(args, printer, stop).await,
-            Command::Completions(args) => documentation::print_completions(args, printer),
-            Command::Man(args) => documentation::write_man_pages(args, printer),
+            Command::Completions(args) => documentation::print_completions(args, Args::command(), printer),
+            Command::Man(args) => documentation::write_man_pages(args, Args::command(), printer),
         }
     });
     // A blocking thread may still compress a shard that nobody waits for. It must not delay the exit.
