@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::body::Body;
 use super::budget::{RequestBudget, RequestLedger, month_of};
-use super::classify::{Evidence, Fault, classify, not_json};
+use super::classify::{Evidence, Fault, UnknownServer, Verdict, classify, looks_like_json, not_json, quoted};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
 use super::database_info::DatabaseInfo;
@@ -17,9 +18,10 @@ use super::exchange::{ExchangeOutcome, Question, Reply, Wire};
 use super::failure::RequestFailure;
 use super::hosts::{Host, Hosts};
 use super::identity::{End, claimed_name};
+use super::introduction::Introduction;
 use super::limiter::gate::GateStatus;
 use super::limiter::permit::Permit;
-use super::origin::Origin;
+use super::origin::{Origin, host_of};
 use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
 use super::retry::{Attempts, Failed};
 use super::statistics::{Statistics, add};
@@ -27,7 +29,7 @@ use super::urls::{changes_url, packument_url, page_url};
 use super::whole::{Whole, read_whole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::npm::{
-    Answer, ChangesPage, ChangesQuery, Document, PackageName, Page, PageQuery, RowsDecoder, RowsPage, Validators,
+    Answer, ChangesPage, ChangesQuery, Document, Fingerprint, PackageName, Page, PageQuery, RowsDecoder, RowsPage, Validators,
 };
 
 /// The largest root document that is read. npm's has 100 bytes.
@@ -113,22 +115,35 @@ impl Registry {
     /// Requests the registry's information about itself. This comes first, since it also shows whether the origin is a
     /// registry at all.
     ///
-    /// Fails, of kind Network with a hint, where there is no registry; else as [`Registry::page`] does.
+    /// Fails, of kind Network or Denied with a hint, where there is no registry; else as [`Registry::page`] does.
     pub async fn info(&self) -> Result<DatabaseInfo> {
         let url = &self.inner.origin.replicate_url;
         let doing = || format!("requesting the information of {url}");
         let mut attempts = Attempts::new(&self.inner.config);
+        let mut introduction = Introduction::new(url, None);
         loop {
             let permit =
                 self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
             let failed = match self.info_once(url, &attempts, permit).await {
-                Ok(Some(info)) => return Ok(self.inner.hosts.replicate.useful(info)),
-                Ok(None) => return Err(no_database(url).doing(doing())),
-                Err(failed) => failed,
+                Ok(info) => return Ok(self.inner.hosts.replicate.useful(info)),
+                Err(failed) => introduction.judged(failed, attempts.made()),
             };
             self.pause(&self.inner.hosts.replicate, &mut attempts, failed)
                 .await
-                .map_err(|failure| failure.doing(doing).error)?;
+                .map_err(|failure| introduction.error(failure).doing(doing()))?;
+        }
+    }
+
+    /// Returns whether the server has listed names, so that it is a registry.
+    pub fn has_listed(&self) -> bool {
+        self.inner.hosts.replicate.has_listed()
+    }
+
+    /// Returns the fingerprint of the credentials that a request for a name's packument carries.
+    pub fn credentials_for(&self, name: &PackageName) -> Fingerprint {
+        match packument_url(&self.inner.origin.registry_url, name) {
+            Ok(url) => self.inner.wire.fingerprint(&url),
+            Err(_) => Fingerprint::NONE,
         }
     }
 
@@ -147,22 +162,25 @@ impl Registry {
 
     async fn rows<P: RowsPage>(&self, url: Url, limit: u32) -> Result<P> {
         let doing = || format!("asking for {url}");
+        let host = &self.inner.hosts.replicate;
         let mut attempts = Attempts::new(&self.inner.config);
+        let mut introduction = Introduction::new(&self.inner.origin.replicate_url, Some(P::RESOURCE));
+        let _first = host.first_page().await;
         loop {
-            let permit =
-                self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
+            let permit = self.enter(host, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
             let failed = match self.rows_once(&url, limit, &attempts, permit).await {
-                Ok(Some(page)) => return Ok(self.inner.hosts.replicate.useful(page)),
-                // The host has responded as a database before, so this is a passing fault of a proxy in front of it.
-                Ok(None) if self.inner.hosts.replicate.standing().useful_answers > 0 => {
-                    faulty(Fault::OtherKind("it says that it has no such page".to_owned()))
+                Ok(page) => {
+                    host.listed();
+                    return Ok(host.useful(page));
                 }
-                Ok(None) => return Err(no_database(&self.inner.origin.replicate_url).doing(doing())),
-                Err(failed) => failed,
+                // The host has listed names before, so this is a passing fault of a proxy in front of it.
+                Err(failed) if host.has_listed() => passing(failed),
+                Err(failed) => introduction.judged(failed, attempts.made()),
             };
-            self.pause(&self.inner.hosts.replicate, &mut attempts, failed)
-                .await
-                .map_err(|failure| failure.doing(doing).error)?;
+            self.pause(host, &mut attempts, failed).await.map_err(|failure| match host.has_listed() {
+                true => failure.doing(doing).error,
+                false => introduction.error(failure).doing(doing()),
+            })?;
         }
     }
 
@@ -206,9 +224,11 @@ impl Registry {
     async fn ask(&self, question: Question<'_>, mut permit: Permit) -> Result<(Reply<'_>, Permit), Failed> {
         let (mut url, mut hops) = (question.url.clone(), 0);
         loop {
-            let (to, status) = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await? {
-                ExchangeOutcome::Reply(reply) => return Ok((reply, permit)),
-                ExchangeOutcome::Redirect { to, http_status } => (to, http_status),
+            let (to, status) = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await {
+                Ok(ExchangeOutcome::Reply(reply)) => return Ok((reply, permit)),
+                Ok(ExchangeOutcome::Redirect { to, http_status }) => (to, http_status),
+                Err(failed) if hops > 0 && question.is_about_database => return Err(at_a_login(failed, &url)),
+                Err(failed) => return Err(failed),
             };
             url = to;
             let misled = |fault| misled(fault, status);
@@ -244,19 +264,38 @@ impl Registry {
         Ok(())
     }
 
-    async fn info_once(&self, url: &Url, attempts: &Attempts, permit: Permit) -> Result<Option<DatabaseInfo>, Failed> {
-        let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
-        let (Reply::Document { mut body, .. }, _permit) = self.ask(question, permit).await? else {
-            return Ok(None);
-        };
+    async fn info_once(&self, url: &Url, attempts: &Attempts, permit: Permit) -> Result<DatabaseInfo, Failed> {
+        let (mut body, _permit) = self.of_database(url, attempts, permit).await?;
         let mut whole = Vec::new();
         while whole.len() <= MAX_INFO_BYTES {
             match body.next().await.map_err(faulty)? {
                 Some(piece) => whole.extend_from_slice(piece),
-                None => return DatabaseInfo::decode(&whole).map(Some).map_err(|why| faulty(Fault::OtherKind(why))),
+                None => return DatabaseInfo::decode(&whole).map_err(|why| self.other_kind(&why, &whole)),
             }
         }
-        Err(faulty(Fault::OtherKind(format!("its root is larger than {MAX_INFO_BYTES} bytes"))))
+        Err(self.other_kind(&format!("its root is larger than {MAX_INFO_BYTES} bytes"), b""))
+    }
+
+    /// Requests a resource of the database. A status that gives none is a failure that another attempt does not help.
+    async fn of_database(
+        &self,
+        url: &Url,
+        attempts: &Attempts,
+        permit: Permit,
+    ) -> Result<(Box<Body<'_>>, Permit), Failed> {
+        let past_caches = attempts.past_caches();
+        let question = Question { url, accept: JSON, validators: None, past_caches, is_about_database: true };
+        let (status, said) = match self.ask(question, permit).await? {
+            (Reply::Document { body, .. }, permit) => return Ok((body, permit)),
+            (Reply::Absent { status, said }, _) => (status, said),
+            (Reply::NotModified { .. }, _) => (304, "status 304 to a request without conditions".to_owned()),
+        };
+        Err(final_failure(said, status))
+    }
+
+    /// Returns the failure of a body with status 200 that is no resource of a database.
+    fn other_kind(&self, why: &str, body: &[u8]) -> Failed {
+        final_failure(format!("status 200, but {why}{}", quoted(self.inner.wire.words(body).as_deref())), 200)
     }
 
     async fn rows_once<P: RowsPage>(
@@ -265,22 +304,22 @@ impl Registry {
         limit: u32,
         attempts: &Attempts,
         permit: Permit,
-    ) -> Result<Option<P>, Failed> {
-        let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
-        let (Reply::Document { mut body, .. }, _permit) = self.ask(question, permit).await? else {
-            return Ok(None);
-        };
-        let no_page = |error: Error| faulty(Fault::OtherKind(error.message().to_owned()));
+    ) -> Result<P, Failed> {
+        let (mut body, _permit) = self.of_database(url, attempts, permit).await?;
         let mut decoder = RowsDecoder::new(limit);
-        let mut page_bytes = 0;
+        let (mut page_bytes, mut beginning) = (0, Vec::new());
+        let no_page = |error: Error, beginning: &[u8]| self.other_kind(error.message(), beginning);
         while let Some(piece) = body.next().await.map_err(faulty)? {
+            if page_bytes < LARGEST_MESSAGE_BYTES {
+                beginning.extend_from_slice(piece.get(..LARGEST_MESSAGE_BYTES).unwrap_or(piece));
+            }
             page_bytes += piece.len();
             if page_bytes > MAX_PAGE_BYTES {
-                return Err(faulty(Fault::OtherKind(format!("a page is larger than {MAX_PAGE_BYTES} bytes"))));
+                return Err(self.other_kind(&format!("a page is larger than {MAX_PAGE_BYTES} bytes"), b""));
             }
-            decoder.feed(piece).map_err(no_page)?;
+            decoder.feed(piece).map_err(|error| no_page(error, &beginning))?;
         }
-        decoder.finish().map(Some).map_err(no_page)
+        decoder.finish().map_err(|error| no_page(error, &beginning))
     }
 
     async fn packument_once<G: BodyGate>(
@@ -296,22 +335,26 @@ impl Registry {
             accept: accept(request.representation),
             validators: request.validators.as_ref(),
             past_caches: attempts.past_caches(),
+            is_about_database: false,
         };
         let limit_bytes = self.inner.config.max_document_bytes;
         let (reply, permit) = self.ask(question, permit).await?;
-        let mut gzip = None;
+        let (mut gzip, mut is_packument) = (None, false);
         let (answer, http_status, validators) = match reply {
             Reply::Document { mut body, validators } => {
                 let mut grown = Grown::new(gate, &permit);
                 let whole = read_whole(&mut body, &mut grown, limit_bytes).await.map_err(faulty)?;
                 let Whole { document: bytes, gzip: as_it_came } = whole;
-                if let Some(verdict) = not_json(body.headers(), &bytes) {
+                if !looks_like_json(&bytes)
+                    && let Some(verdict) = not_json(body.headers(), &bytes, self.inner.wire.words(&bytes).as_deref())
+                {
                     return Err(Failed::NoAnswer { verdict, http_status: Some(200) });
                 }
                 let (is_held, is_last) = (request.is_held, attempts.is_last());
                 check(&bytes, &request.name, End { is_certain: body.has_certain_end(), is_held, is_last })?;
                 // The lake holds a document of this name: only a packument may replace it.
-                if request.is_held && !mentions_a_packument(&bytes) {
+                is_packument = mentions_a_packument(&bytes);
+                if request.is_held && !is_packument {
                     return Err(faulty(Fault::OtherKind("it has no _id, name, time or versions".to_owned())));
                 }
                 grown.keep();
@@ -325,9 +368,11 @@ impl Registry {
                 let last_modified = validators.last_modified.or(asked.last_modified);
                 (Answer::NotModified, 304, Validators { etag, last_modified })
             }
-            Reply::Gone { status } => (Answer::Gone { status }, status, Validators::default()),
+            Reply::Absent { status, said } => {
+                (Answer::Gone { status, said: Some(said) }, status, Validators::default())
+            }
         };
-        Ok(Response { answer, http_status, attempts: attempts.made(), validators, gzip })
+        Ok(Response { answer, http_status, attempts: attempts.made(), validators, is_packument, gzip })
     }
 }
 
@@ -359,9 +404,34 @@ fn misled(fault: Fault, http_status: u16) -> Failed {
     Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: Some(http_status) }
 }
 
-fn no_database(url: &Url) -> Error {
-    Error::new(ErrorKind::Network, format!("there is no registry database at {url}"))
-        .hint("an origin must serve its information at this URL and _all_docs below it, as npm's replication host and CouchDB do")
+/// Returns a failure that another attempt does not help.
+fn final_failure(reason: String, http_status: u16) -> Failed {
+    Failed::NoAnswer { verdict: Verdict::Fatal { oversize: false, reason }, http_status: Some(http_status) }
+}
+
+/// Returns a failure of a host that has listed names: whatever it says instead of a page may pass, unless it refuses our
+/// credentials.
+fn passing(failed: Failed) -> Failed {
+    match failed {
+        Failed::NoAnswer { verdict: Verdict::Fatal { reason, .. }, http_status }
+            if matches!(http_status, Some(200 | 304 | 403 | 404 | 410 | 451)) =>
+        {
+            let verdict = classify(&Evidence::Failed(&Fault::OtherKind(reason)));
+            Failed::NoAnswer { verdict, http_status }
+        }
+        failed => failed,
+    }
+}
+
+/// Returns the failure of a request that a redirect has led to a page for people: that is no passing fault.
+fn at_a_login(failed: Failed, url: &Url) -> Failed {
+    match failed {
+        Failed::NoAnswer {
+            verdict: Verdict::Retry { unknown_server: UnknownServer::Answers, reason, .. },
+            http_status: Some(status),
+        } => final_failure(format!("it redirects to {}, which returns {reason}", host_of(url)), status),
+        failed => failed,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Not here: reading files or the environment; the text of `.npmrc` is parsed in `credentials/npmrc.rs`.
 
+mod fingerprint;
 mod npmrc;
 
 use std::fmt;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::body::{Body, innermost};
-use super::classify::{Evidence, Fault, Pressure, Verdict, classify};
+use super::classify::{Evidence, Fault, Pressure, Verdict, classify, looks_like_json, quoted};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
 use super::limiter::Observation;
@@ -20,8 +20,9 @@ use super::limiter::permit::Permit;
 use super::origin::is_loopback;
 use super::retry::Failed;
 use super::statistics::{Counters, add};
+use super::words::words_of;
 use crate::error::{Context, ErrorKind, Result};
-use crate::npm::Validators;
+use crate::npm::{Fingerprint, Validators};
 
 /// How much of an invalid response's body is read. Reading drains a short body, so that its connection can be reused.
 /// Block pages have some 5 KB.
@@ -36,6 +37,8 @@ pub(super) struct Question<'a> {
     pub(super) validators: Option<&'a Validators>,
     /// Whether caches on the way must ask the server itself.
     pub(super) past_caches: bool,
+    /// Whether it is about the database, and not about a document: behind a redirect it may have a login page.
+    pub(super) is_about_database: bool,
 }
 
 /// A valid response. Nothing has been taken from its body yet.
@@ -47,9 +50,11 @@ pub(super) enum Reply<'a> {
     NotModified {
         validators: Validators,
     },
-    /// The registry has no document, by this status.
-    Gone {
+    /// The registry has no document, or does not give it, by this status.
+    Absent {
         status: u16,
+        /// The status and the server's words.
+        said: String,
     },
 }
 
@@ -104,7 +109,7 @@ impl Wire {
     /// Sends one request, and reports its outcome to the permit.
     pub(super) async fn ask(&self, question: &Question<'_>, permit: &Permit) -> Result<ExchangeOutcome<'_>, Failed> {
         let began = Instant::now();
-        let (response, authorized) = match self.send(question).await {
+        let response = match self.send(question).await {
             Ok(answer) => answer,
             Err(fault) => {
                 let verdict = classify(&Evidence::Failed(&fault));
@@ -125,6 +130,7 @@ impl Wire {
         let time_left = self.answer_timeout.saturating_sub(latency);
         let mut body = Body::new(response, &self.counters, self.silence_timeout, time_left);
         let is_document = status.as_u16() == 200;
+        let mut words = None;
         let verdict = if is_document && body.is_gzip() && says_json(body.headers()) {
             // The reader of the body will check it: a look costs as much as inflating a small body.
             Verdict::Done
@@ -136,12 +142,15 @@ impl Wire {
                 })?,
                 false => body.beginning(LOOK_BYTES).await,
             };
+            if !is_document || !looks_like_json(&beginning) {
+                words = self.words(&beginning);
+            }
             classify(&Evidence::Answered {
                 status,
                 headers: body.headers(),
                 body_start: &beginning,
                 conditional: question.validators.is_some_and(is_conditional),
-                authorized,
+                words: words.as_deref(),
             })
         };
         let validators = validators_of(body.headers());
@@ -151,11 +160,24 @@ impl Wire {
                 add(&self.counters.not_modified, 1);
                 Reply::NotModified { validators }
             }
-            Verdict::Gone | Verdict::Blocked => Reply::Gone { status: status.as_u16() },
+            Verdict::Absent => {
+                let said = format!("status {status}{}", quoted(words.as_deref()));
+                Reply::Absent { status: status.as_u16(), said }
+            }
             verdict => return Err(self.failed(verdict, Some(status.as_u16()), permit, latency)),
         };
         permit.observe(Observation::Good { latency });
         Ok(ExchangeOutcome::Reply(reply))
+    }
+
+    /// Returns the words of a body as they may be shown.
+    pub(super) fn words(&self, body: &[u8]) -> Option<String> {
+        words_of(body.get(..LOOK_BYTES).unwrap_or(body), &self.credentials)
+    }
+
+    /// Returns the fingerprint of the credentials that a request to `url` carries.
+    pub(super) fn fingerprint(&self, url: &Url) -> Fingerprint {
+        self.credentials.fingerprint_for(url)
     }
 
     /// Removes the secrets that a server repeated from a failure.
@@ -183,8 +205,7 @@ impl Wire {
         Failed::NoAnswer { verdict, http_status }
     }
 
-    /// Sends the request. Returns whether credentials went with it.
-    async fn send(&self, question: &Question<'_>) -> Result<(reqwest::Response, bool), Fault> {
+    async fn send(&self, question: &Question<'_>) -> Result<reqwest::Response, Fault> {
         let mut request = self
             .client
             .get(question.url.clone())
@@ -197,15 +218,14 @@ impl Wire {
             request = request.header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         // By the URL of this very request: a redirect to another host or path must not carry a secret along.
-        let authorization = self.credentials.authorization_for(question.url);
-        if let Some(authorization) = authorization {
+        if let Some(authorization) = self.credentials.authorization_for(question.url) {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
         add(&self.counters.requests, 1);
         match tokio::time::timeout(self.silence_timeout, request.send()).await {
             Err(_) => Err(Fault::TimedOut),
             Ok(Err(error)) => Err(fault_of(&error)),
-            Ok(Ok(response)) => Ok((response, authorization.is_some())),
+            Ok(Ok(response)) => Ok(response),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use super::classify::Fault;
@@ -23,6 +24,9 @@ pub(super) struct Host {
     pub(super) gate: Gate,
     /// Useful responses so far. One proves that the server is a registry, whatever its later responses are.
     useful_answers: AtomicU64,
+    /// Admits one request for a page at a time until the first page has come; closed from then on. Otherwise a server
+    /// without pages would be asked for several at once.
+    before_first_page: Semaphore,
 }
 
 impl Host {
@@ -30,6 +34,22 @@ impl Host {
     pub(super) fn useful<T>(&self, answer: T) -> T {
         self.useful_answers.fetch_add(1, Ordering::Relaxed);
         answer
+    }
+
+    /// Returns whether it has listed names, so that it is a database.
+    pub(super) fn has_listed(&self) -> bool {
+        self.before_first_page.is_closed()
+    }
+
+    /// Waits until it has listed names, or until the request is the only one that may find that out. The permit, if
+    /// there is one, must be kept until the request has ended.
+    pub(super) async fn first_page(&self) -> Option<SemaphorePermit<'_>> {
+        self.before_first_page.acquire().await.ok()
+    }
+
+    /// Records that it has listed names.
+    pub(super) fn listed(&self) {
+        self.before_first_page.close();
     }
 
     /// Returns the host's current state.
@@ -64,7 +84,7 @@ struct Make {
 impl Make {
     fn host(&self, name: String, limits: &HostLimits) -> Arc<Host> {
         let gate = Gate::new(name, limits.clone(), self.share, self.runtime_folder.as_deref());
-        Arc::new(Host { gate, useful_answers: AtomicU64::new(0) })
+        Arc::new(Host { gate, useful_answers: AtomicU64::new(0), before_first_page: Semaphore::new(1) })
     }
 }
 

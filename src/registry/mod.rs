@@ -16,6 +16,7 @@ mod failure;
 mod gzip;
 mod hosts;
 mod identity;
+mod introduction;
 mod limiter;
 mod origin;
 mod packument;
@@ -25,6 +26,7 @@ mod scripted;
 mod statistics;
 mod urls;
 mod whole;
+mod words;
 
 pub use budget::{BudgetSnapshot, MonthCount, RequestLedger, month_of};
 pub use client::Registry;

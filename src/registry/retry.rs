@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::classify::{Pressure, UnknownServer, Verdict};
 use super::config::RegistryConfig;
 use super::failure::RequestFailure;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::npm::Outcome;
 
 /// The number of responses that no registry would give, or of failures to reach the host, that ends the attempts before
@@ -148,20 +148,12 @@ impl Attempts {
                 }
                 (unknown_server, reason)
             }
-            Verdict::Fatal { kind, oversize, reason } => {
-                let outcome = match kind {
-                    _ if oversize => Some(Outcome::Oversize),
-                    ErrorKind::Denied => None,
-                    _ => Some(Outcome::Failed),
-                };
-                let mut error = Error::new(kind, reason);
-                if kind == ErrorKind::Denied {
-                    error = error.hint("put a token for this registry into .npmrc, as //host/path/:_authToken=…");
-                }
-                return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
+            Verdict::Fatal { oversize, reason } => {
+                let outcome = Some(if oversize { Outcome::Oversize } else { Outcome::Failed });
+                return Err(RequestFailure { error: Error::network(reason), attempts: self.made, http_status, outcome });
             }
             // A successful verdict never gets here; if one did, the request would fail rather than the program.
-            answer @ (Verdict::Done | Verdict::NotModified | Verdict::Gone | Verdict::Blocked) => {
+            answer @ (Verdict::Done | Verdict::NotModified | Verdict::Absent) => {
                 let error = Error::internal(format!("a success was taken for a failure: {answer:?}"));
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
             }
@@ -179,9 +171,13 @@ impl Attempts {
                 error = error
                     .hint("check the network and the URL of the origin: it must be a registry that serves _all_docs");
             }
-            // A host that was never reached says nothing about this name or any other.
-            let outcome =
-                if unknown_server == UnknownServer::Unreachable && !known { None } else { Some(Outcome::Failed) };
+            let outcome = match http_status {
+                // A host that was never reached says nothing about this name or any other.
+                _ if unknown_server == UnknownServer::Unreachable && !known => None,
+                // The host gives others meanwhile, so this one is refused.
+                Some(403) => Some(Outcome::Blocked),
+                _ => Some(Outcome::Failed),
+            };
             return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
         }
         // 2^20 pauses are more than any cap.
@@ -205,6 +201,7 @@ impl Attempts {
 mod tests {
     use super::super::classify::{Evidence, Fault, classify};
     use super::*;
+    use crate::error::ErrorKind;
 
     const KNOWN: Standing = Standing { useful_answers: 1, waiting: FEW_WAITING };
 

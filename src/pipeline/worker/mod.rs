@@ -33,6 +33,7 @@ use crate::diff::Selection;
 use crate::error::{Context, ErrorKind, Result};
 use crate::fetch::{OrderedByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
 use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, Record};
+use crate::npm::PackageName;
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
@@ -255,7 +256,8 @@ impl Worker {
         let (store, layout) = (self.store.clone(), self.layout.clone());
         let before =
             Previous { store: &store, layout: &layout, partition: &item.partition, manifest: previous.as_ref() };
-        let Planned { rows, listed_at_us, plan } = plan(&before, &item.announced, &item.wanted)?;
+        let credentials = |name: &PackageName| self.registry.credentials_for(name);
+        let Planned { rows, listed_at_us, plan } = plan(&before, &item.announced, &item.wanted, &credentials)?;
         let mut previous_shards = BTreeMap::new();
         if plan.writes_documents() && !self.is_dry {
             for table in TableKind::of_answers() {
