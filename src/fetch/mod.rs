@@ -115,6 +115,7 @@ impl Fetched {
 ///
 /// Each request runs as a separate task, so that decompression uses all cores. Dropping the stream ends all tasks. A
 /// failure of one request is a value; the stream itself fails only when a task dies.
+#[allow(clippy::too_many_arguments)]
 pub fn fetch(
     registry: Registry,
     representation: Representation,

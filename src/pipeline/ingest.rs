@@ -142,7 +142,8 @@ impl Run {
             self.work_off(&Changes::new(&set, changes.clone(), &self.wanted), summary).await?;
             return self.judge.ending.outcome();
         }
-        let scan = Scan::run(options, &self.layout, &self.name, Arc::clone(&self.wanted), &self.progress).await?;
+        let mut scan = Scan::run(options, &self.layout, &self.name, Arc::clone(&self.wanted), &self.progress).await?;
+        self.judge.set_sample(scan.take_sample());
         let warning = self.judge.listing(scan.losses(), scan.summary(), options.dry_run)?;
         summary.add_scan(scan.summary(), scan.partition_set(), warning);
         self.work_off(&scan, summary).await?;

@@ -9,6 +9,7 @@ mod clear;
 mod crash_tests;
 mod doc_rows;
 mod documents;
+mod doubt;
 mod ending;
 mod ingest;
 mod judge;

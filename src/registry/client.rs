@@ -3,45 +3,35 @@
 //! Each request is a loop of attempts: wait at the gate, take from the budget, send, then return the response or
 //! compute the next pause. `classify` decides what a response means; `exchange` sends one request over the wire.
 
+mod database;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use url::Url;
 
-use super::body::Body;
 use super::budget::{RequestBudget, RequestLedger, month_of};
-use super::classify::{Evidence, Fault, UnknownServer, Verdict, classify, looks_like_json, not_json, quoted};
+use super::classify::{Evidence, Fault, classify, looks_like_json, not_json};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
-use super::database_info::DatabaseInfo;
 use super::exchange::{ExchangeOutcome, Question, Reply, Wire};
 use super::failure::RequestFailure;
 use super::hosts::{Host, Hosts};
 use super::identity::{End, claimed_name};
-use super::introduction::Introduction;
+use super::introduction::at_a_login;
 use super::limiter::gate::GateStatus;
 use super::limiter::permit::Permit;
-use super::origin::{Origin, host_of};
+use super::origin::Origin;
 use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
 use super::retry::{Attempts, Failed};
 use super::statistics::{Statistics, add};
-use super::urls::{changes_url, packument_url, page_url};
+use super::urls::packument_url;
 use super::whole::{Whole, read_whole};
-use crate::error::{Error, ErrorKind, Result};
-use crate::npm::{
-    Answer, ChangesPage, ChangesQuery, Document, Fingerprint, PackageName, Page, PageQuery, RowsDecoder, RowsPage, Validators,
-};
+use crate::error::Result;
+use crate::npm::{Answer, Document, Fingerprint, PackageName, Validators};
 
-/// The largest root document that is read. npm's has 100 bytes.
-const MAX_INFO_BYTES: usize = 1 << 20;
-
-/// The largest page that is read. A full page of npm's has some 1.5 MB, and one with the longest names and revisions 6
-/// MB.
-const MAX_PAGE_BYTES: usize = 16 << 20;
 /// The largest error message that a server serves as a document.
 const LARGEST_MESSAGE_BYTES: usize = 64 << 10;
-
-const JSON: &str = "application/json";
 
 /// A registry. Clones share connections, limits, budget and counters.
 #[derive(Clone)]
@@ -112,75 +102,11 @@ impl Registry {
         self.inner.budget.settle().await
     }
 
-    /// Requests the registry's information about itself. This comes first, since it also shows whether the origin is a
-    /// registry at all.
-    ///
-    /// Fails, of kind Network or Denied with a hint, where there is no registry; else as [`Registry::page`] does.
-    pub async fn info(&self) -> Result<DatabaseInfo> {
-        let url = &self.inner.origin.replicate_url;
-        let doing = || format!("requesting the information of {url}");
-        let mut attempts = Attempts::new(&self.inner.config);
-        let mut introduction = Introduction::new(url, None);
-        loop {
-            let permit =
-                self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
-            let failed = match self.info_once(url, &attempts, permit).await {
-                Ok(info) => return Ok(self.inner.hosts.replicate.useful(info)),
-                Err(failed) => introduction.judged(failed, attempts.made()),
-            };
-            self.pause(&self.inner.hosts.replicate, &mut attempts, failed)
-                .await
-                .map_err(|failure| introduction.error(failure).doing(doing()))?;
-        }
-    }
-
-    /// Returns whether the server has listed names, so that it is a registry.
-    pub fn has_listed(&self) -> bool {
-        self.inner.hosts.replicate.has_listed()
-    }
-
     /// Returns the fingerprint of the credentials that a request for a name's packument carries.
     pub fn credentials_for(&self, name: &PackageName) -> Fingerprint {
         match packument_url(&self.inner.origin.registry_url, name) {
             Ok(url) => self.inner.wire.fingerprint(&url),
             Err(_) => Fingerprint::NONE,
-        }
-    }
-
-    /// Requests one page of `_all_docs`.
-    ///
-    /// Fails when all attempts are used up or another would not help (kind Network), when the host refused for too long
-    /// or the month's budget is spent (RateLimit), or when credentials were refused (Denied).
-    pub async fn page(&self, query: &PageQuery) -> Result<Page> {
-        self.rows(page_url(&self.inner.origin.replicate_url, query)?, query.limit).await
-    }
-
-    /// Requests one page of `_changes`. Fails as [`Registry::page`] does.
-    pub async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage> {
-        self.rows(changes_url(&self.inner.origin.replicate_url, query)?, query.limit).await
-    }
-
-    async fn rows<P: RowsPage>(&self, url: Url, limit: u32) -> Result<P> {
-        let doing = || format!("asking for {url}");
-        let host = &self.inner.hosts.replicate;
-        let mut attempts = Attempts::new(&self.inner.config);
-        let mut introduction = Introduction::new(&self.inner.origin.replicate_url, Some(P::RESOURCE));
-        let _first = host.first_page().await;
-        loop {
-            let permit = self.enter(host, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
-            let failed = match self.rows_once(&url, limit, &attempts, permit).await {
-                Ok(page) => {
-                    host.listed();
-                    return Ok(host.useful(page));
-                }
-                // The host has listed names before, so this is a passing fault of a proxy in front of it.
-                Err(failed) if host.has_listed() => passing(failed),
-                Err(failed) => introduction.judged(failed, attempts.made()),
-            };
-            self.pause(host, &mut attempts, failed).await.map_err(|failure| match host.has_listed() {
-                true => failure.doing(doing).error,
-                false => introduction.error(failure).doing(doing()),
-            })?;
         }
     }
 
@@ -264,64 +190,6 @@ impl Registry {
         Ok(())
     }
 
-    async fn info_once(&self, url: &Url, attempts: &Attempts, permit: Permit) -> Result<DatabaseInfo, Failed> {
-        let (mut body, _permit) = self.of_database(url, attempts, permit).await?;
-        let mut whole = Vec::new();
-        while whole.len() <= MAX_INFO_BYTES {
-            match body.next().await.map_err(faulty)? {
-                Some(piece) => whole.extend_from_slice(piece),
-                None => return DatabaseInfo::decode(&whole).map_err(|why| self.other_kind(&why, &whole)),
-            }
-        }
-        Err(self.other_kind(&format!("its root is larger than {MAX_INFO_BYTES} bytes"), b""))
-    }
-
-    /// Requests a resource of the database. A status that gives none is a failure that another attempt does not help.
-    async fn of_database(
-        &self,
-        url: &Url,
-        attempts: &Attempts,
-        permit: Permit,
-    ) -> Result<(Box<Body<'_>>, Permit), Failed> {
-        let past_caches = attempts.past_caches();
-        let question = Question { url, accept: JSON, validators: None, past_caches, is_about_database: true };
-        let (status, said) = match self.ask(question, permit).await? {
-            (Reply::Document { body, .. }, permit) => return Ok((body, permit)),
-            (Reply::Absent { status, said }, _) => (status, said),
-            (Reply::NotModified { .. }, _) => (304, "status 304 to a request without conditions".to_owned()),
-        };
-        Err(final_failure(said, status))
-    }
-
-    /// Returns the failure of a body with status 200 that is no resource of a database.
-    fn other_kind(&self, why: &str, body: &[u8]) -> Failed {
-        final_failure(format!("status 200, but {why}{}", quoted(self.inner.wire.words(body).as_deref())), 200)
-    }
-
-    async fn rows_once<P: RowsPage>(
-        &self,
-        url: &Url,
-        limit: u32,
-        attempts: &Attempts,
-        permit: Permit,
-    ) -> Result<P, Failed> {
-        let (mut body, _permit) = self.of_database(url, attempts, permit).await?;
-        let mut decoder = RowsDecoder::new(limit);
-        let (mut page_bytes, mut beginning) = (0, Vec::new());
-        let no_page = |error: Error, beginning: &[u8]| self.other_kind(error.message(), beginning);
-        while let Some(piece) = body.next().await.map_err(faulty)? {
-            if page_bytes < LARGEST_MESSAGE_BYTES {
-                beginning.extend_from_slice(piece.get(..LARGEST_MESSAGE_BYTES).unwrap_or(piece));
-            }
-            page_bytes += piece.len();
-            if page_bytes > MAX_PAGE_BYTES {
-                return Err(self.other_kind(&format!("a page is larger than {MAX_PAGE_BYTES} bytes"), b""));
-            }
-            decoder.feed(piece).map_err(|error| no_page(error, &beginning))?;
-        }
-        decoder.finish().map_err(|error| no_page(error, &beginning))
-    }
-
     async fn packument_once<G: BodyGate>(
         &self,
         url: &Url,
@@ -402,36 +270,6 @@ fn faulty(fault: Fault) -> Failed {
 /// Returns the failure for a redirect that is not followed.
 fn misled(fault: Fault, http_status: u16) -> Failed {
     Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: Some(http_status) }
-}
-
-/// Returns a failure that another attempt does not help.
-fn final_failure(reason: String, http_status: u16) -> Failed {
-    Failed::NoAnswer { verdict: Verdict::Fatal { oversize: false, reason }, http_status: Some(http_status) }
-}
-
-/// Returns a failure of a host that has listed names: whatever it says instead of a page may pass, unless it refuses our
-/// credentials.
-fn passing(failed: Failed) -> Failed {
-    match failed {
-        Failed::NoAnswer { verdict: Verdict::Fatal { reason, .. }, http_status }
-            if matches!(http_status, Some(200 | 304 | 403 | 404 | 410 | 451)) =>
-        {
-            let verdict = classify(&Evidence::Failed(&Fault::OtherKind(reason)));
-            Failed::NoAnswer { verdict, http_status }
-        }
-        failed => failed,
-    }
-}
-
-/// Returns the failure of a request that a redirect has led to a page for people: that is no passing fault.
-fn at_a_login(failed: Failed, url: &Url) -> Failed {
-    match failed {
-        Failed::NoAnswer {
-            verdict: Verdict::Retry { unknown_server: UnknownServer::Answers, reason, .. },
-            http_status: Some(status),
-        } => final_failure(format!("it redirects to {}, which returns {reason}", host_of(url)), status),
-        failed => failed,
-    }
 }
 
 #[cfg(test)]

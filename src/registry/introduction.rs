@@ -7,6 +7,7 @@ use url::Url;
 
 use super::classify::{Pressure, UnknownServer, Verdict};
 use super::failure::RequestFailure;
+use super::origin::host_of;
 use super::retry::Failed;
 use crate::error::{Error, ErrorKind};
 
@@ -88,5 +89,21 @@ impl<'a> Introduction<'a> {
             (_, Some(_)) => format!("a server without it cannot be listed; {OTHER_ORIGIN} {url}"),
         };
         Error::new(kind, format!("{what}: {why}")).hint(hint)
+    }
+}
+
+/// Returns a failure that another attempt does not help.
+pub(super) fn final_failure(reason: String, http_status: u16) -> Failed {
+    Failed::NoAnswer { verdict: Verdict::Fatal { oversize: false, reason }, http_status: Some(http_status) }
+}
+
+/// Returns the failure of a request that a redirect has led to a page for people: that is no passing fault.
+pub(super) fn at_a_login(failed: Failed, url: &Url) -> Failed {
+    match failed {
+        Failed::NoAnswer {
+            verdict: Verdict::Retry { unknown_server: UnknownServer::Answers, reason, .. },
+            http_status: Some(status),
+        } => final_failure(format!("it redirects to {}, which returns {reason}", host_of(url)), status),
+        failed => failed,
     }
 }
