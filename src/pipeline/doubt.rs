@@ -8,8 +8,7 @@ use std::collections::BinaryHeap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::{StreamExt, stream};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +21,8 @@ use crate::registry::{PackumentRequest, Registry, RequestFailure, Response};
 const SAMPLE: usize = 32;
 /// Fewer names than this say nothing: a user may ask for a handful that are gone.
 const LEAST_SAMPLE: usize = 10;
+/// Names that are asked for at once. A few of them often decide it.
+const ASKED_AT_ONCE: usize = 8;
 /// A registry that serves fewer than one of so many names of the sample is not believed about the others.
 const SERVED_ONE_IN: usize = 5;
 /// So many names without a document, beyond those with one, begin the doubt. It doubles each time that the registry is
@@ -124,7 +125,8 @@ impl Doubt {
         match &sign {
             Sign::Served => state.served(),
             Sign::Unserved { status, said } => {
-                let is_of_credentials = is_refusal(*status) && (*status == 401 || item.credentials != Fingerprint::NONE);
+                let is_of_credentials =
+                    is_refusal(*status) && (*status == 401 || item.credentials != Fingerprint::NONE);
                 let is_known = is_repeated && item.last.is_some_and(|last| last.is_comparable);
                 if is_of_credentials && !is_known && !state.has_served {
                     state.refused = Some(said.clone());
@@ -165,23 +167,24 @@ impl Doubt {
     /// `is_before_commit`, and a strong one otherwise.
     pub(super) async fn examine(&self, registry: &Registry, is_before_commit: bool) -> Result<()> {
         let Ok(_alone) = self.examinations.acquire().await else { return Ok(()) };
-        let (names, mut signs, is_refused) = {
+        let (names, mut signs, is_refused, is_in_doubt) = {
             let state = self.state();
             if let Some((kind, why, hint)) = &state.verdict {
                 return Err(Error::new(*kind, why.clone()).hint(*hint));
             }
             let limit = if is_before_commit { state.limit / 2 } else { state.limit };
             let is_refused = is_before_commit && state.refused.is_some() && !state.has_served;
-            if state.unserved < limit && !is_refused {
+            let is_in_doubt = state.unserved >= limit;
+            if !is_in_doubt && !is_refused {
                 return Ok(());
             }
             let known: Vec<Sign> = state.unserved_of_sample.iter().map(|(_, sign)| sign.clone()).collect();
             let is_known = |name: &&PackageName| state.unserved_of_sample.iter().any(|(known, _)| known == *name);
             let names: Vec<PackageName> = state.sample.iter().filter(|name| !is_known(name)).cloned().collect();
-            (names, known, is_refused)
+            (names, known, is_refused, is_in_doubt)
         };
         tracing::warn!(known = signs.len(), asked = names.len(), "the registry serves few documents and is examined");
-        let asked = names.len() + signs.len();
+        let (mut left, asked) = (names.len(), names.len() + signs.len());
         let ask = |name: &PackageName| {
             let request = PackumentRequest {
                 representation: Representation::Abbreviated,
@@ -189,9 +192,10 @@ impl Doubt {
             };
             async move { registry.packument(&request, &()).await }
         };
-        let mut responses: FuturesUnordered<_> = names.iter().map(ask).collect();
+        let mut responses = std::pin::pin!(stream::iter(&names).map(ask).buffer_unordered(ASKED_AT_ONCE));
         let mut served = 0;
         while let Some(response) = responses.next().await {
+            left -= 1;
             match response {
                 Err(RequestFailure { outcome: None, error, .. }) => return Err(error),
                 response => match sign_of(&response) {
@@ -201,13 +205,13 @@ impl Doubt {
                 },
             }
             // One that hangs does not decide it.
-            let is_served = served * SERVED_ONE_IN >= asked.max(1);
-            let is_unserved = (served + responses.len()) * SERVED_ONE_IN < asked && signs.len() >= LEAST_SAMPLE;
+            let is_served = served * SERVED_ONE_IN >= asked || (served > 0 && !is_in_doubt);
+            let is_unserved = (served + left) * SERVED_ONE_IN < asked && signs.len() >= LEAST_SAMPLE;
             if is_served || is_unserved {
                 break;
             }
         }
-        let is_unserved = signs.len() >= LEAST_SAMPLE && served * SERVED_ONE_IN < served + signs.len();
+        let is_unserved = is_in_doubt && signs.len() >= LEAST_SAMPLE && served * SERVED_ONE_IN < served + signs.len();
         let mut state = self.state();
         if is_unserved || (is_refused && served == 0) {
             let verdict = disbelief(registry, &signs, served, state.refused.as_deref());
@@ -216,8 +220,10 @@ impl Doubt {
             return Err(Error::new(*kind, why.clone()).hint(*hint));
         }
         tracing::info!(served, unserved = signs.len(), "the registry is believed");
-        (state.unserved, state.limit) = (0, (state.limit * 2).min(LAST_LIMIT));
-        state.unserved_of_sample.clear();
+        if is_in_doubt {
+            (state.unserved, state.limit) = (0, (state.limit * 2).min(LAST_LIMIT));
+            state.unserved_of_sample.clear();
+        }
         if served > 0 {
             state.served();
         }
@@ -278,8 +284,11 @@ fn disbelief(
     let absences = unserved().filter(|(status, _)| matches!(status, 404 | 410 | 451)).count();
     let url = &registry.origin().registry_url;
     let (count, said) = (signs.len().max(1), unserved().last().map(|(_, said)| said).or(refused).unwrap_or_default());
-    let of = if served > 0 { format!("only {served} of {} documents", served + count) } else { "no document".to_owned() };
-    let why = |verb: &str| format!("the registry at {url} serves {of} that it lists, and {verb} {count}, at last with {said}");
+    let of =
+        if served > 0 { format!("only {served} of {} documents", served + count) } else { "no document".to_owned() };
+    let why = |verb: &str| {
+        format!("the registry at {url} serves {of} that it lists, and {verb} {count}, at last with {said}")
+    };
     if refusals * 2 >= count || signs.is_empty() {
         let hint = "put a valid token for this registry into .npmrc, as //host/path/:_authToken=…; one that is there may have expired. \
             Nothing was recorded of these names; with --accept-removals they are recorded as blocked";

@@ -195,10 +195,9 @@ fn classify_fault(fault: &Fault) -> Verdict {
         }
         Fault::OtherKind(why) => unknown_server(Pressure::None, why.clone()),
         Fault::Redirect(why) => fatal(why.clone()),
-        Fault::Oversize { limit_bytes } => Verdict::Fatal {
-            oversize: true,
-            reason: format!("the document is larger than {limit_bytes} bytes"),
-        },
+        Fault::Oversize { limit_bytes } => {
+            Verdict::Fatal { oversize: true, reason: format!("the document is larger than {limit_bytes} bytes") }
+        }
     }
 }
 

@@ -16,7 +16,8 @@ const MAX_STRANGE_REPLIES: u32 = 3;
 
 const OTHER_ORIGIN: &str =
     "for a mirror, list npm's names and fetch the documents from the mirror: --origin npm --registry";
-const TOKEN: &str = "put a valid token for this server into .npmrc, as //host/path/:_authToken=…; one that is there may have expired";
+const TOKEN: &str =
+    "put a valid token for this server into .npmrc, as //host/path/:_authToken=…; one that is there may have expired";
 
 /// The attempts at one resource that a database has.
 #[derive(Debug)]
@@ -76,7 +77,9 @@ impl<'a> Introduction<'a> {
             (401 | 403, Some(resource)) => {
                 (ErrorKind::Denied, format!("the server at {url} refuses access to {resource}"))
             }
-            (408 | 421 | 425 | 429 | 500 | 502..=599, _) => return error.hint("the server is in trouble: run the same command again later"),
+            (408 | 421 | 425 | 429 | 500 | 502..=599, _) => {
+                return error.hint("the server is in trouble: run the same command again later");
+            }
             (_, None) => (ErrorKind::Network, format!("there is no registry database at {url}")),
             (_, Some(resource)) => (ErrorKind::Network, format!("the registry at {url} has no {resource}")),
         };

@@ -150,7 +150,12 @@ impl Attempts {
             }
             Verdict::Fatal { oversize, reason } => {
                 let outcome = Some(if oversize { Outcome::Oversize } else { Outcome::Failed });
-                return Err(RequestFailure { error: Error::network(reason), attempts: self.made, http_status, outcome });
+                return Err(RequestFailure {
+                    error: Error::network(reason),
+                    attempts: self.made,
+                    http_status,
+                    outcome,
+                });
             }
             // A successful verdict never gets here; if one did, the request would fail rather than the program.
             answer @ (Verdict::Done | Verdict::NotModified | Verdict::Absent) => {

@@ -210,7 +210,9 @@ mod tests {
             assert!(!shown.contains("ame") && shown.contains("[secret]"), "{body}: {shown}");
         }
         // Words that only resemble a secret are kept.
-        for body in ["token expired", "no token was sent", "npm_token is not set", "the basic form", "mail me@a.example"] {
+        for body in
+            ["token expired", "no token was sent", "npm_token is not set", "the basic form", "mail me@a.example"]
+        {
             assert_eq!(words(body), body);
         }
     }

@@ -124,21 +124,23 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
     };
     let credentials = text_column(batch, "credentials")?;
     let optional = |column: &StringArray, index| column.is_valid(index).then(|| column.value(index).to_owned());
-    let row = |index| completed(HeldOutcome {
-        name: PackageName::new(names.value(index)),
-        rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
-        // An outcome of a newer version of the tool counts as failed, so the document is requested again.
-        outcome: Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed),
-        validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
-        fetched_at_us: times.is_valid(index).then(|| times.value(index)),
-        representation: None,
-        repetitions: match repetitions.is_valid(index) {
-            true => u32::try_from(repetitions.value(index)).unwrap_or(1).max(1),
-            false => 0,
-        },
-        credentials: credentials.is_valid(index).then(|| Fingerprint::parse(credentials.value(index))).flatten(),
-        next_request_at_us: next_times.is_valid(index).then(|| next_times.value(index)),
-    });
+    let row = |index| {
+        completed(HeldOutcome {
+            name: PackageName::new(names.value(index)),
+            rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
+            // An outcome of a newer version of the tool counts as failed, so the document is requested again.
+            outcome: Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed),
+            validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
+            fetched_at_us: times.is_valid(index).then(|| times.value(index)),
+            representation: None,
+            repetitions: match repetitions.is_valid(index) {
+                true => u32::try_from(repetitions.value(index)).unwrap_or(1).max(1),
+                false => 0,
+            },
+            credentials: credentials.is_valid(index).then(|| Fingerprint::parse(credentials.value(index))).flatten(),
+            next_request_at_us: next_times.is_valid(index).then(|| next_times.value(index)),
+        })
+    };
     Ok((0..batch.num_rows()).map(row).collect())
 }
 

@@ -42,12 +42,7 @@ fn step_by(before: &HeldOutcome, wanted: WantedDocuments<'_>) -> Step {
     plan_fetch(listed(), listed(), [Ok(before.clone())], wanted).next().unwrap().unwrap().step
 }
 
-fn step(
-    row: Option<(&str, &str)>,
-    before: Option<HeldOutcome>,
-    selection: &Selection,
-    form: Representation,
-) -> Step {
+fn step(row: Option<(&str, &str)>, before: Option<HeldOutcome>, selection: &Selection, form: Representation) -> Step {
     let listed = row.map(|(name, rev)| Ok(DocRow::new(name, rev)));
     let mut steps = plan_fetch([], listed, before.map(Ok), wanted(selection, form));
     let planned = steps.next().unwrap().unwrap();
@@ -78,8 +73,7 @@ fn what_time_credentials_and_limits_can_change_is_requested_again_when_they_have
     let larger = WantedDocuments { takes_larger: true, ..all };
     for outcome in [Outcome::Present, Outcome::Tombstone, Outcome::NotFound, Outcome::Blocked, Outcome::Malformed] {
         let before = held("a", "2-x", outcome, None);
-        let if_it_can_change =
-            |reason| if outcome.can_change() { Step::Fetch(reason) } else { Step::Carry };
+        let if_it_can_change = |reason| if outcome.can_change() { Step::Fetch(reason) } else { Step::Carry };
         assert_eq!(step_by(&before, later), if_it_can_change(FetchReason::Due), "{outcome:?}");
         assert_eq!(step_by(&before, other), if_it_can_change(FetchReason::OtherCredentials), "{outcome:?}");
         assert_eq!(step_by(&before, larger), Step::Carry);

@@ -264,8 +264,7 @@ impl<'a> DocumentShards<'a> {
         row.repetitions = item.repetitions_of(row.outcome);
         // A name without a URL is never requested.
         let is_request = row.attempts > 0;
-        row.next_request_at_micros =
-            row.outcome.next_request_us(fetched_at_us, row.repetitions).filter(|_| is_request);
+        row.next_request_at_micros = row.outcome.next_request_us(fetched_at_us, row.repetitions).filter(|_| is_request);
         row.credentials = row.outcome.can_change().then_some(item.credentials);
         self.refused_as_oversize += u64::from(row.outcome == Outcome::Oversize);
         let counter = match row.outcome {
