@@ -53,6 +53,11 @@ impl FetchItem {
         !self.is_held && self.last.is_some_and(|last| last.outcome.can_change())
     }
 
+    /// Returns whether the lake has a document of this name that only another packument may replace.
+    fn is_worth_keeping(&self) -> bool {
+        self.is_held && self.last.is_none_or(|last| last.outcome != Outcome::Malformed)
+    }
+
     /// Returns how often an outcome will have been seen in a row, if the present request has it too.
     pub fn repetitions_of(&self, outcome: Outcome) -> u32 {
         let before = self.last.filter(|last| last.is_comparable && last.outcome == outcome);
@@ -132,7 +137,7 @@ pub fn fetch(
             // Reservations are taken here, in the order of the items: the lane always lets the oldest one proceed.
             let share = lane.reserve();
             let task = AbortOnDropHandle::new(tokio::spawn(async move {
-                let (name, validators, is_held) = (item.name.clone(), item.validators.clone(), item.is_held);
+                let (name, validators, is_held) = (item.name.clone(), item.validators.clone(), item.is_worth_keeping());
                 let request = PackumentRequest { name, representation, validators, is_held };
                 let response = registry.packument(&request, &share).await;
                 let fetched_at_us = jiff::Timestamp::now().as_microsecond();
