@@ -73,7 +73,7 @@ impl Registry {
         let host = &self.inner.hosts.replicate;
         let mut attempts = Attempts::new(&self.inner.config);
         let mut introduction = Introduction::new(&self.inner.origin.replicate_url, Some(P::RESOURCE));
-        let _first = host.first_page().await;
+        let _first = host.first_page().await?;
         loop {
             let permit = self.enter(host, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
             let failed = match self.rows_once(&url, limit, &attempts, permit).await {
@@ -87,7 +87,11 @@ impl Registry {
             };
             self.pause(host, &mut attempts, failed).await.map_err(|failure| match host.has_listed() {
                 true => failure.doing(doing).error,
-                false => introduction.error(failure).doing(doing()),
+                false => {
+                    let error = introduction.error(failure).doing(doing());
+                    host.has_no_pages(&error);
+                    error
+                }
             })?;
         }
     }
