@@ -283,7 +283,8 @@ fn disbelief(
     let refusals = unserved().filter(|(status, _)| is_refusal(*status)).count();
     let absences = unserved().filter(|(status, _)| matches!(status, 404 | 410 | 451)).count();
     let url = &registry.origin().registry_url;
-    let (count, said) = (signs.len().max(1), unserved().last().map(|(_, said)| said).or(refused).unwrap_or_default());
+    let (count, said) =
+        (signs.len().max(1), unserved().next_back().map(|(_, said)| said).or(refused).unwrap_or_default());
     let of =
         if served > 0 { format!("only {served} of {} documents", served + count) } else { "no document".to_owned() };
     let why = |verb: &str| {
