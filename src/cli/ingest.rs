@@ -1,5 +1,6 @@
 //! `all-docs ingest`: turns arguments into a run, and prints the run's summary. Not here: the run (`pipeline`).
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,15 +16,19 @@ use super::origin;
 use super::printer::Printer;
 use super::registry_args::{Packuments, RegistryArgs};
 use super::settings::Settings;
-use crate::diff::Selection;
+use crate::diff::{FetchReason, Selection};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
 use crate::pipeline::{
-    IngestOptions, IngestSummary, PartitionMode, Progress, Scope, ingest, lake_ages, read_lake, read_partition_set,
+    IngestOptions, IngestSummary, PartitionMode, PlannedDocument, PlannedPartition, Progress, Scope, ingest, lake_ages,
+    read_lake, read_partition_set,
 };
 use crate::script;
 use crate::store::Store;
+
+/// The names that a dry run shows for each reason and partition; --json lists more.
+const NAMES_SHOWN: usize = 5;
 
 /// How the first ingest of a lake makes the partition set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,7 +73,7 @@ pub(super) struct IngestArgs {
     /// The number of rows per partition in a new lake; a lake with partitions keeps them, as above [default: 10000]
     #[arg(long, value_name = "N", env = "ALL_DOCS_PARTITION_ROWS")]
     pub(super) partition_rows: Option<NonZeroU64>,
-    /// Show what would be fetched and rewritten, and do nothing
+    /// Show what would be fetched, and why, and do nothing; with --json up to 1,000 names of each partition
     #[arg(long)]
     pub(super) dry_run: bool,
     /// Request every selected document again, by its ETag: an unchanged document costs no body
@@ -165,6 +170,7 @@ pub(super) async fn crawl(
             Packuments::Abbreviated => Representation::Abbreviated,
         },
         selection: if wish.packuments == Packuments::None { Selection::None } else { wish.selection },
+        began_at_us: None,
         refresh: wish.refresh,
         dry_run: wish.dry_run,
         accept_removals: wish.accept_removals,
@@ -238,13 +244,8 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
     let counts = &summary.counts;
     let count = log::count;
     for planned in &summary.plan {
-        let names = match planned.names.as_slice() {
-            [] => String::new(),
-            names if (names.len() as u64) < planned.fetch => format!(": {}, …", names.join(", ")),
-            names => format!(": {}", names.join(", ")),
-        };
         printer.note(&format!(
-            "partition {}: {} rows, {} added, {} changed, {} removed, {} to fetch{names}",
+            "partition {}: {} rows, {} added, {} changed, {} removed, {} to fetch",
             planned.partition,
             count(planned.rows),
             count(planned.added),
@@ -252,9 +253,17 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
             count(planned.removed),
             count(planned.fetch),
         ));
+        tell_reasons(printer, planned);
     }
     let listed = summary.scan.listed;
     if summary.dry_run {
+        let mut reasons: BTreeMap<FetchReason, u64> = BTreeMap::new();
+        for (reason, documents) in summary.plan.iter().flat_map(|planned| &planned.reasons) {
+            *reasons.entry(*reason).or_default() += documents;
+        }
+        for (reason, documents) in reasons {
+            printer.note(&format!("to fetch, {}: {}", reason.as_str(), count(documents)));
+        }
         printer.note(&format!(
             "would fetch {} packuments of {} names ({} added, {} changed, {} removed); nothing was written",
             count(counts.packuments_planned),
@@ -309,6 +318,26 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
     }
 }
 
+/// Prints why the documents of a partition would be fetched, with the first names for each reason.
+fn tell_reasons(printer: &Printer, planned: &PlannedPartition) {
+    for (reason, documents) in &planned.reasons {
+        let of_reason = planned.documents.iter().filter(|document| document.reason == *reason);
+        let names: Vec<String> = of_reason.take(NAMES_SHOWN).map(name_with_outcome).collect();
+        let rest = if (names.len() as u64) < *documents { ", …" } else { "" };
+        let colon = if names.is_empty() { "" } else { ": " };
+        printer.note(&format!("  {}: {}{colon}{}{rest}", reason.as_str(), log::count(*documents), names.join(", ")));
+    }
+}
+
+fn name_with_outcome(document: &PlannedDocument) -> String {
+    match (document.last_outcome, document.repetitions) {
+        (Some(outcome), Some(repetitions)) if !matches!(outcome, "present" | "tombstone") => {
+            format!("{} ({outcome}, seen {repetitions} times)", document.name).replace("seen 1 times", "seen once")
+        }
+        _ => document.name.clone(),
+    }
+}
+
 /// Prints the work of other processes for the same lake during the run.
 fn tell_others(printer: &Printer, summary: &IngestSummary) {
     let others = &summary.others;
@@ -335,7 +364,7 @@ fn tell_problems(printer: &Printer, summary: &IngestSummary) {
         without.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", log::count(*n))).collect();
     if !without.is_empty() {
         printer.warn(&format!("not every name has its document: {}", without.join(", ")));
-        printer.note("  see: all-docs query \"select name, outcome, detail from outcomes where outcome not in ('present', 'tombstone')\"");
+        printer.note("  see: all-docs query \"select name, outcome, detail, next_request_at from outcomes where outcome not in ('present', 'tombstone')\"");
     }
     if summary.unlisted_count > 0 {
         let shown = summary.unlisted_names.join(", ");

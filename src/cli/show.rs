@@ -109,7 +109,7 @@ fn absent(name: &PackageName, documents: &LakeDocuments, lake: &LakeOrigin) -> R
         Absent::Outcome(held) => {
             let outcome = held.outcome.as_str();
             Error::input(format!("the lake holds no document of {name}: the outcome of its last request was {outcome}"))
-                .hint(format!("{fetch} --refresh{elsewhere}"))
+                .hint(fetch + &elsewhere)
         }
         Absent::Listed => Error::input(format!("{name} is listed in {origin}, but its document was never fetched"))
             .hint(fetch + &elsewhere),

@@ -49,9 +49,12 @@ pub enum Answer<T> {
     Fresh(T),
     /// 304 to a conditional request: the lake's document is current.
     NotModified,
-    /// The registry has no document for the name: 404, 410 (`not_found`); 451, 403 without credentials (`blocked`).
+    /// The registry has no document for the name (404, 410: `not_found`), or does not give it (401, 403, 451:
+    /// `blocked`).
     Gone {
         /// The HTTP status.
         status: u16,
+        /// What the server said: one short line without secrets.
+        said: Option<String>,
     },
 }

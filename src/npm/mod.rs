@@ -31,7 +31,7 @@ pub use doc_row::DocRow;
 pub use json_selection::{JsonSelection, member};
 pub use name::{PackageName, scope};
 pub use name_list::parse_name_list;
-pub use outcome::Outcome;
+pub use outcome::{Fingerprint, Outcome};
 pub use page::{MAX_PAGE_ROWS, Page, PageQuery};
 pub use page_decoder::{ChangesDecoder, PageDecoder, RowsDecoder, RowsPage};
 pub use quirk::QuirkCode;

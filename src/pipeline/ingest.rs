@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::judge::Judge;
 use super::lease::{given_back, refuse_locked};
+use super::new_origin::Before;
 use super::open::{check_moves, open_lake, sweep};
 use super::options::IngestOptions;
 use super::progress::Progress;
@@ -21,7 +22,7 @@ use super::status::read_partition_set;
 use super::summary::{IngestSummary, SummaryBuilder};
 use super::work::Wanted;
 use super::worker::Worker;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::lake::{Layout, OriginLayout};
 
 /// The command for which leases are taken.
@@ -36,8 +37,15 @@ const DRY_RUN: &str = "dry";
 /// all partitions are done. Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the
 /// whole origin. If the future is dropped, its leases stay for a minute; use `stop` instead.
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
-    let (store, registry) = (options.store.clone(), options.registry.clone());
-    counted(&store, &registry, options.dry_run, run_ingest(options, progress, stop)).await
+    let (store, registry, is_dry) = (options.store.clone(), options.registry.clone(), options.dry_run);
+    let before = Before::of(&store).await?;
+    let result = counted(&store, &registry, is_dry, run_ingest(options, progress, stop)).await;
+    let is_refused = |error: &Error| matches!(error.kind(), ErrorKind::Network | ErrorKind::Denied);
+    if result.as_ref().is_err_and(is_refused) && !is_dry && !registry.has_listed() {
+        // The server is no registry. The first error is the one to report.
+        let _ = before.restore(&store, &registry.origin().name).await;
+    }
+    result
 }
 
 /// Runs [`ingest`]. The caller counts its requests if there is a lake yet.
@@ -82,7 +90,7 @@ impl Run {
             representation: options.representation,
             selection: options.selection.clone(),
             refresh: options.refresh,
-            began_at_us: jiff::Timestamp::now().as_microsecond(),
+            began_at_us: options.began_at_us.unwrap_or_else(|| jiff::Timestamp::now().as_microsecond()),
             max_document_bytes: options.registry.max_document_bytes(),
         });
         let judge = Arc::new(Judge::new(options.accept_removals));
@@ -145,7 +153,8 @@ impl Run {
             self.work_off(&Changes::new(&set, changes.clone(), &self.wanted), summary).await?;
             return self.judge.ending.outcome();
         }
-        let scan = Scan::run(options, &self.layout, &self.name, Arc::clone(&self.wanted), &self.progress).await?;
+        let mut scan = Scan::run(options, &self.layout, &self.name, Arc::clone(&self.wanted), &self.progress).await?;
+        self.judge.set_sample(scan.take_sample());
         let warning = self.judge.listing(scan.losses(), scan.summary(), options.dry_run)?;
         summary.add_scan(scan.summary(), scan.partition_set(), warning);
         self.work_off(&scan, summary).await?;

@@ -3,12 +3,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::doubt::{Doubt, Sample};
 use super::ending::Ending;
 use super::losses::{PartitionLoss, disbelief, disbelief_in_gone, unbelievable};
 use super::summary::ScanSummary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::Fetched;
 use crate::npm::Outcome;
+use crate::registry::Registry;
 
 /// Names in a row without any response before the run stops: then the network is down, not a package.
 const MAX_UNANSWERED_IN_A_ROW: u64 = 100;
@@ -20,6 +22,7 @@ pub(super) struct Judge {
     pub(super) ending: Ending,
     /// Whether removals are accepted, however many they are.
     accepts_removals: bool,
+    doubt: Doubt,
     unanswered_in_a_row: AtomicU64,
     /// The number of responses about documents that the lake holds.
     responses_about_held: AtomicU64,
@@ -47,6 +50,31 @@ impl Judge {
             return Ok(Some(format!("the listing is suspicious: {why}")));
         }
         Err(unbelievable(&why))
+    }
+
+    /// Takes the names of the listing to ask for if the registry seems to serve no documents.
+    pub(super) fn set_sample(&self, sample: Sample) {
+        if !self.accepts_removals {
+            self.doubt.set_sample(sample);
+        }
+    }
+
+    /// Considers a response when it arrives, before those about earlier names may have come.
+    pub(super) fn witness(&self, fetched: &Fetched) {
+        if !self.accepts_removals {
+            self.doubt.witness(fetched);
+        }
+    }
+
+    /// Waits until the registry seems to serve no documents.
+    pub(super) async fn doubts(&self) {
+        self.doubt.begins().await;
+    }
+
+    /// Examines whether the registry serves documents, if there is a doubt. Fails if it does not: then nothing may be
+    /// committed.
+    pub(super) async fn examine(&self, registry: &Registry, is_before_commit: bool) -> Result<()> {
+        self.doubt.examine(registry, is_before_commit).await
     }
 
     /// Passes on a response about one name. A failure that concerns the whole run ends it; one that only forbids

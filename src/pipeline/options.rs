@@ -43,6 +43,9 @@ pub struct IngestOptions {
     pub representation: Representation,
     /// The names whose documents to fetch; [`Selection::None`] for names and revisions only.
     pub selection: Selection,
+    /// The time at which the run begins, in microseconds since 1970; `None` for the present time. It decides which names
+    /// without a document are due again.
+    pub began_at_us: Option<i64>,
     /// Request documents again that are held at the announced revision.
     pub refresh: bool,
     /// Plan only.
@@ -65,6 +68,7 @@ impl IngestOptions {
             partitions: PartitionMode::Derived { rows_per_partition: DEFAULT_ROWS_PER_PARTITION },
             representation: Representation::Full,
             selection: Selection::All,
+            began_at_us: None,
             refresh: false,
             dry_run: false,
             accept_removals: false,

@@ -1,13 +1,19 @@
 //! The report of a worker about one partition. The summary of a run is made of such reports.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::worker::PartitionPlan;
+use crate::diff::FetchReason;
 use crate::lake::{LockRecord, Manifest, Partition};
 use crate::npm::{DocRow, PackageName};
 
 /// The number of names per partition that a dry run shows.
 const DRY_RUN_NAMES: usize = 5;
+/// The number of documents per partition that a dry run lists with their reasons. It bounds the memory for a first
+/// ingest, which requests all documents; an update requests some dozens of each partition.
+const DRY_RUN_DOCUMENTS: usize = 1_000;
 
 /// The result of one item of work.
 #[derive(Debug, Clone)]
@@ -60,6 +66,23 @@ pub struct PlannedPartition {
     pub fetch: u64,
     /// The first names to fetch.
     pub names: Vec<String>,
+    /// How many documents are to be fetched for each reason.
+    pub reasons: BTreeMap<FetchReason, u64>,
+    /// The first 1,000 documents to fetch, by name.
+    pub documents: Vec<PlannedDocument>,
+}
+
+/// A document that a dry run would fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedDocument {
+    /// The name of its package.
+    pub name: String,
+    /// Why it would be fetched.
+    pub reason: FetchReason,
+    /// The outcome of the last request; `None` if there was none.
+    pub last_outcome: Option<&'static str>,
+    /// How often that outcome was seen in a row.
+    pub repetitions: Option<u32>,
 }
 
 impl PartitionReport {
@@ -80,6 +103,8 @@ impl PartitionReport {
             removed: plan.counts.removed,
             fetch: plan.fetch.len() as u64,
             names: plan.fetch.iter().take(DRY_RUN_NAMES).map(|item| item.name.to_string()).collect(),
+            reasons: reasons(plan),
+            documents: documents(plan),
         });
         PartitionReport {
             stem,
@@ -104,4 +129,21 @@ impl PartitionReport {
             written_at: None,
         }
     }
+}
+
+fn reasons(plan: &PartitionPlan) -> BTreeMap<FetchReason, u64> {
+    let mut counts = BTreeMap::new();
+    plan.reasons.iter().for_each(|reason| *counts.entry(*reason).or_default() += 1);
+    counts
+}
+
+fn documents(plan: &PartitionPlan) -> Vec<PlannedDocument> {
+    let planned = plan.fetch.iter().zip(&plan.reasons).take(DRY_RUN_DOCUMENTS);
+    let document = planned.map(|(item, reason)| PlannedDocument {
+        name: item.name.to_string(),
+        reason: *reason,
+        last_outcome: item.last.map(|last| last.outcome.as_str()),
+        repetitions: item.last.map(|last| last.repetitions),
+    });
+    document.collect()
 }

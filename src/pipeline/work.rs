@@ -42,8 +42,9 @@ pub struct Wanted {
     pub selection: Selection,
     /// Whether documents that are held at the announced revision are requested again.
     pub refresh: bool,
-    /// The time at which the run began, in microseconds since 1970. A name that any process requested since then is not
-    /// requested again unless another revision is announced.
+    /// The time at which the run began, in microseconds since 1970. It decides which outcomes are due again. A name that
+    /// any process requested since then is not requested again unless another revision is announced, or that process
+    /// used other credentials.
     pub began_at_us: i64,
     /// The largest document that is accepted, in bytes.
     pub max_document_bytes: u64,

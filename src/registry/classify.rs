@@ -8,8 +8,6 @@ use std::time::{Duration, SystemTime};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 
-use crate::error::ErrorKind;
-
 /// The result of one attempt: the part that determines its meaning.
 #[derive(Debug)]
 pub(super) enum Evidence<'a> {
@@ -23,8 +21,8 @@ pub(super) enum Evidence<'a> {
         body_start: &'a [u8],
         /// Whether the request was conditional, so that 304 is a valid response.
         conditional: bool,
-        /// Whether credentials were sent.
-        authorized: bool,
+        /// The server's own words, as they may be shown.
+        words: Option<&'a str>,
     },
     /// The exchange failed, or the response cannot belong to this request.
     Failed(&'a Fault),
@@ -61,10 +59,8 @@ pub(super) enum Verdict {
     Done,
     /// The caller's copy is current.
     NotModified,
-    /// The registry has no such document.
-    Gone,
-    /// The registry must not or will not give the document to anyone.
-    Blocked,
+    /// The registry has no such document, or does not give it, as its status says.
+    Absent,
     /// No valid response. Retry.
     Retry {
         /// The load on the server, for the limiter.
@@ -80,8 +76,6 @@ pub(super) enum Verdict {
     },
     /// A retry would not help.
     Fatal {
-        /// The error's kind. `Denied` stops the run; any other only this request.
-        kind: ErrorKind,
         /// Whether the document is too large. That is a fact about it, not a failure.
         oversize: bool,
         /// Why, as a clause.
@@ -113,14 +107,14 @@ pub(super) enum Pressure {
 
 /// Returns the verdict on one attempt (npm-facts A.5, A.6).
 pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
-    let (status, headers, body_start, conditional, authorized) = match *evidence {
+    let (status, headers, body_start, conditional, words) = match *evidence {
         Evidence::Failed(fault) => return classify_fault(fault),
-        Evidence::Answered { status, headers, body_start, conditional, authorized } => {
-            (status, headers, body_start, conditional, authorized)
+        Evidence::Answered { status, headers, body_start, conditional, words } => {
+            (status, headers, body_start, conditional, words)
         }
     };
     let retry_after = retry_after(headers, SystemTime::now());
-    match verdict_on(status, headers, body_start, conditional, authorized) {
+    match verdict_on(status, headers, body_start, conditional, words) {
         // A server that names a time refuses requests before it, whatever its status.
         Verdict::Retry { unknown_server, past_caches, reason, .. } if retry_after.is_some() => {
             Verdict::Retry { pressure: Pressure::Refused, retry_after, unknown_server, past_caches, reason }
@@ -135,10 +129,11 @@ fn verdict_on(
     headers: &HeaderMap,
     body_start: &[u8],
     conditional: bool,
-    authorized: bool,
+    words: Option<&str>,
 ) -> Verdict {
+    let said = |what: &str| format!("status {status}{what}{}", quoted(words));
     match status.as_u16() {
-        200 => not_json(headers, body_start).unwrap_or(Verdict::Done),
+        200 => not_json(headers, body_start, words).unwrap_or(Verdict::Done),
         304 if conditional => Verdict::NotModified,
         304 => Verdict::Retry {
             pressure: Pressure::None,
@@ -149,33 +144,29 @@ fn verdict_on(
         },
         // A proxy that has lost its registry says so in HTML; a registry says JSON, or little.
         404 | 410 if body_start.trim_ascii_start().starts_with(b"<") => {
-            unknown_server(Pressure::None, format!("status {status} with a page of HTML"))
+            unknown_server(Pressure::None, said(" with a page of HTML"))
         }
-        404 | 410 => Verdict::Gone,
-        451 => Verdict::Blocked,
-        401 => denied("status 401: the registry wants credentials that it accepts", body_start),
-        403 if !looks_like_json(body_start) => {
-            retry(Pressure::Refused, format!("status 403 with {}", content(headers, body_start)))
+        // A firewall in front of a registry refuses with HTML or without words; a registry says what it refuses.
+        403 if is_html(body_start) || body_start.trim_ascii_start().is_empty() => {
+            retry(Pressure::Refused, said(&format!(" with {}", content(headers, body_start))))
         }
-        403 if authorized => denied("status 403: the registry refuses these credentials", body_start),
-        403 => Verdict::Blocked,
-        429 => retry(Pressure::Refused, "status 429: too many requests".to_owned()),
-        // Without a `Retry-After` it is as often a passing fault behind a load balancer.
-        503 => retry(Pressure::Overloaded, "status 503: the server is not available".to_owned()),
-        // These concern one document or one fault more often than load.
-        500 | 501 | 505 => retry(Pressure::None, format!("status {status}")),
-        500..=599 => retry(Pressure::Overloaded, format!("status {status}")),
-        408 | 425 => retry(Pressure::Overloaded, format!("status {status}")),
-        421 => retry(Pressure::None, format!("status {status}")),
-        code if (100..300).contains(&code) => unknown_server(Pressure::None, format!("the unexpected status {status}")),
-        _ => fatal(ErrorKind::Network, format!("status {status}{}", quoted(body_start))),
+        401 | 403 | 404 | 410 | 451 => Verdict::Absent,
+        429 => retry(Pressure::Refused, said("")),
+        // Without a `Retry-After` 503 is as often a passing fault behind a load balancer. The first three concern one
+        // document or one fault more often than load.
+        500 | 501 | 505 => retry(Pressure::None, said("")),
+        500..=599 => retry(Pressure::Overloaded, said("")),
+        408 | 425 => retry(Pressure::Overloaded, said("")),
+        421 => retry(Pressure::None, said("")),
+        code if (100..300).contains(&code) => unknown_server(Pressure::None, format!("the unexpected {}", said(""))),
+        _ => fatal(said("")),
     }
 }
 
 /// Returns the verdict on a body with status 200 that cannot be JSON: a block page or a login page instead of the
 /// document.
-pub(super) fn not_json(headers: &HeaderMap, body_start: &[u8]) -> Option<Verdict> {
-    let what = || format!("status 200 with {} instead of JSON", content(headers, body_start));
+pub(super) fn not_json(headers: &HeaderMap, body_start: &[u8], words: Option<&str>) -> Option<Verdict> {
+    let what = || format!("status 200 with {} instead of JSON{}", content(headers, body_start), quoted(words));
     (!looks_like_json(body_start)).then(|| unknown_server(Pressure::Overloaded, what()))
 }
 
@@ -203,12 +194,10 @@ fn classify_fault(fault: &Fault) -> Verdict {
             }
         }
         Fault::OtherKind(why) => unknown_server(Pressure::None, why.clone()),
-        Fault::Redirect(why) => fatal(ErrorKind::Network, why.clone()),
-        Fault::Oversize { limit_bytes } => Verdict::Fatal {
-            kind: ErrorKind::Network,
-            oversize: true,
-            reason: format!("the document is larger than {limit_bytes} bytes"),
-        },
+        Fault::Redirect(why) => fatal(why.clone()),
+        Fault::Oversize { limit_bytes } => {
+            Verdict::Fatal { oversize: true, reason: format!("the document is larger than {limit_bytes} bytes") }
+        }
     }
 }
 
@@ -220,12 +209,8 @@ fn unknown_server(pressure: Pressure, reason: String) -> Verdict {
     Verdict::Retry { pressure, retry_after: None, unknown_server: UnknownServer::Answers, past_caches: true, reason }
 }
 
-fn fatal(kind: ErrorKind, reason: String) -> Verdict {
-    Verdict::Fatal { kind, oversize: false, reason }
-}
-
-fn denied(reason: &str, body_start: &[u8]) -> Verdict {
-    fatal(ErrorKind::Denied, format!("{reason}{}", quoted(body_start)))
+fn fatal(reason: String) -> Verdict {
+    Verdict::Fatal { oversize: false, reason }
 }
 
 /// Parses `Retry-After`, in seconds or as an HTTP date, into a delay; zero for a date that has passed.
@@ -240,7 +225,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 }
 
 /// Returns whether a body's beginning can be JSON: any value, after optional white space and a byte order mark.
-fn looks_like_json(body_start: &[u8]) -> bool {
+pub(super) fn looks_like_json(body_start: &[u8]) -> bool {
     let text = body_start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body_start).trim_ascii_start();
     matches!(text.first(), Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
 }
@@ -251,7 +236,7 @@ fn content(headers: &HeaderMap, body_start: &[u8]) -> String {
     if text.is_empty() {
         return "an empty body".to_owned();
     }
-    if text.starts_with(b"<") {
+    if is_html(text) {
         return "a page of HTML".to_owned();
     }
     match headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) {
@@ -260,12 +245,15 @@ fn content(headers: &HeaderMap, body_start: &[u8]) -> String {
     }
 }
 
-/// Returns the server's own words to put after a status, where they are short and plain.
-fn quoted(body_start: &[u8]) -> String {
-    match std::str::from_utf8(body_start).map(str::trim) {
-        Ok(text) if !text.is_empty() && text.len() <= 200 && !text.contains(char::is_control) => format!(" ({text})"),
-        _ => String::new(),
-    }
+/// Returns whether a body's beginning is a page for people, and not another kind of text in tags.
+fn is_html(body_start: &[u8]) -> bool {
+    let text = body_start.trim_ascii_start();
+    text.starts_with(b"<") && !text.starts_with(b"<?xml") && !text.starts_with(b"<Error")
+}
+
+/// Returns the server's own words to put after a status.
+pub(super) fn quoted(words: Option<&str>) -> String {
+    words.map_or_else(String::new, |words| format!(" ({words})"))
 }
 
 #[cfg(test)]

@@ -3,43 +3,35 @@
 //! Each request is a loop of attempts: wait at the gate, take from the budget, send, then return the response or
 //! compute the next pause. `classify` decides what a response means; `exchange` sends one request over the wire.
 
+mod database;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use url::Url;
 
 use super::budget::{RequestBudget, RequestLedger, month_of};
-use super::classify::{Evidence, Fault, classify, not_json};
+use super::classify::{Evidence, Fault, classify, looks_like_json, not_json};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
-use super::database_info::DatabaseInfo;
 use super::exchange::{ExchangeOutcome, Question, Reply, Wire};
 use super::failure::RequestFailure;
 use super::hosts::{Host, Hosts};
 use super::identity::{End, claimed_name};
+use super::introduction::at_a_login;
 use super::limiter::gate::GateStatus;
 use super::limiter::permit::Permit;
 use super::origin::Origin;
 use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
 use super::retry::{Attempts, Failed};
 use super::statistics::{Statistics, add};
-use super::urls::{changes_url, packument_url, page_url};
+use super::urls::packument_url;
 use super::whole::{Whole, read_whole};
-use crate::error::{Error, ErrorKind, Result};
-use crate::npm::{
-    Answer, ChangesPage, ChangesQuery, Document, PackageName, Page, PageQuery, RowsDecoder, RowsPage, Validators,
-};
+use crate::error::Result;
+use crate::npm::{Answer, Document, Fingerprint, PackageName, Validators};
 
-/// The largest root document that is read. npm's has 100 bytes.
-const MAX_INFO_BYTES: usize = 1 << 20;
-
-/// The largest page that is read. A full page of npm's has some 1.5 MB, and one with the longest names and revisions 6
-/// MB.
-const MAX_PAGE_BYTES: usize = 16 << 20;
 /// The largest error message that a server serves as a document.
 const LARGEST_MESSAGE_BYTES: usize = 64 << 10;
-
-const JSON: &str = "application/json";
 
 /// A registry. Clones share connections, limits, budget and counters.
 #[derive(Clone)]
@@ -110,59 +102,11 @@ impl Registry {
         self.inner.budget.settle().await
     }
 
-    /// Requests the registry's information about itself. This comes first, since it also shows whether the origin is a
-    /// registry at all.
-    ///
-    /// Fails, of kind Network with a hint, where there is no registry; else as [`Registry::page`] does.
-    pub async fn info(&self) -> Result<DatabaseInfo> {
-        let url = &self.inner.origin.replicate_url;
-        let doing = || format!("requesting the information of {url}");
-        let mut attempts = Attempts::new(&self.inner.config);
-        loop {
-            let permit =
-                self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
-            let failed = match self.info_once(url, &attempts, permit).await {
-                Ok(Some(info)) => return Ok(self.inner.hosts.replicate.useful(info)),
-                Ok(None) => return Err(no_database(url).doing(doing())),
-                Err(failed) => failed,
-            };
-            self.pause(&self.inner.hosts.replicate, &mut attempts, failed)
-                .await
-                .map_err(|failure| failure.doing(doing).error)?;
-        }
-    }
-
-    /// Requests one page of `_all_docs`.
-    ///
-    /// Fails when all attempts are used up or another would not help (kind Network), when the host refused for too long
-    /// or the month's budget is spent (RateLimit), or when credentials were refused (Denied).
-    pub async fn page(&self, query: &PageQuery) -> Result<Page> {
-        self.rows(page_url(&self.inner.origin.replicate_url, query)?, query.limit).await
-    }
-
-    /// Requests one page of `_changes`. Fails as [`Registry::page`] does.
-    pub async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage> {
-        self.rows(changes_url(&self.inner.origin.replicate_url, query)?, query.limit).await
-    }
-
-    async fn rows<P: RowsPage>(&self, url: Url, limit: u32) -> Result<P> {
-        let doing = || format!("asking for {url}");
-        let mut attempts = Attempts::new(&self.inner.config);
-        loop {
-            let permit =
-                self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
-            let failed = match self.rows_once(&url, limit, &attempts, permit).await {
-                Ok(Some(page)) => return Ok(self.inner.hosts.replicate.useful(page)),
-                // The host has responded as a database before, so this is a passing fault of a proxy in front of it.
-                Ok(None) if self.inner.hosts.replicate.standing().useful_answers > 0 => {
-                    faulty(Fault::OtherKind("it says that it has no such page".to_owned()))
-                }
-                Ok(None) => return Err(no_database(&self.inner.origin.replicate_url).doing(doing())),
-                Err(failed) => failed,
-            };
-            self.pause(&self.inner.hosts.replicate, &mut attempts, failed)
-                .await
-                .map_err(|failure| failure.doing(doing).error)?;
+    /// Returns the fingerprint of the credentials that a request for a name's packument carries.
+    pub fn credentials_for(&self, name: &PackageName) -> Fingerprint {
+        match packument_url(&self.inner.origin.registry_url, name) {
+            Ok(url) => self.inner.wire.fingerprint(&url),
+            Err(_) => Fingerprint::NONE,
         }
     }
 
@@ -206,10 +150,14 @@ impl Registry {
     async fn ask(&self, question: Question<'_>, mut permit: Permit) -> Result<(Reply<'_>, Permit), Failed> {
         let (mut url, mut hops) = (question.url.clone(), 0);
         loop {
-            let asked = self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await;
-            let (to, status) = match asked.map_err(|failed| if hops > 0 { failed.of_another_host() } else { failed })? {
-                ExchangeOutcome::Reply(reply) => return Ok((reply, permit)),
-                ExchangeOutcome::Redirect { to, http_status } => (to, http_status),
+            let (to, status) = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await {
+                Ok(ExchangeOutcome::Reply(reply)) => return Ok((reply, permit)),
+                Ok(ExchangeOutcome::Redirect { to, http_status }) => (to, http_status),
+                Err(failed) if hops > 0 && question.is_about_database => {
+                    return Err(at_a_login(failed.of_another_host(), &url));
+                }
+                Err(failed) if hops > 0 => return Err(failed.of_another_host()),
+                Err(failed) => return Err(failed),
             };
             url = to;
             let misled = |fault| misled(fault, status);
@@ -239,50 +187,34 @@ impl Registry {
 
     /// Waits before the next attempt, without holding a place among the requests in flight.
     async fn pause(&self, host: &Host, attempts: &mut Attempts, failed: Failed) -> Result<(), RequestFailure> {
-        let pause = attempts.after(self.inner.wire.cleaned(failed), fastrand::f64(), host.standing())?;
+        let failed = self.inner.wire.cleaned(failed);
+        let (status, reason) = failed.status_and_reason();
+        let pause = match attempts.after(failed, fastrand::f64(), host.standing()) {
+            Ok(pause) => pause,
+            Err(failure) => {
+                tracing::debug!(
+                    host = host.gate.host(),
+                    attempt = attempts.made(),
+                    status,
+                    reason,
+                    "a request is given up"
+                );
+                return Err(failure);
+            }
+        };
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(
+            host = host.gate.host(),
+            attempt = attempts.made(),
+            status,
+            reason,
+            pause_ms,
+            "a request is retried"
+        );
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
         Ok(())
-    }
-
-    async fn info_once(&self, url: &Url, attempts: &Attempts, permit: Permit) -> Result<Option<DatabaseInfo>, Failed> {
-        let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
-        let (Reply::Document { mut body, .. }, _permit) = self.ask(question, permit).await? else {
-            return Ok(None);
-        };
-        let mut whole = Vec::new();
-        while whole.len() <= MAX_INFO_BYTES {
-            match body.next().await.map_err(faulty)? {
-                Some(piece) => whole.extend_from_slice(piece),
-                None => return DatabaseInfo::decode(&whole).map(Some).map_err(|why| faulty(Fault::OtherKind(why))),
-            }
-        }
-        Err(faulty(Fault::OtherKind(format!("its root is larger than {MAX_INFO_BYTES} bytes"))))
-    }
-
-    async fn rows_once<P: RowsPage>(
-        &self,
-        url: &Url,
-        limit: u32,
-        attempts: &Attempts,
-        permit: Permit,
-    ) -> Result<Option<P>, Failed> {
-        let question = Question { url, accept: JSON, validators: None, past_caches: attempts.past_caches() };
-        let (Reply::Document { mut body, .. }, _permit) = self.ask(question, permit).await? else {
-            return Ok(None);
-        };
-        let no_page = |error: Error| faulty(Fault::OtherKind(error.message().to_owned()));
-        let mut decoder = RowsDecoder::new(limit);
-        let mut page_bytes = 0;
-        while let Some(piece) = body.next().await.map_err(faulty)? {
-            page_bytes += piece.len();
-            if page_bytes > MAX_PAGE_BYTES {
-                return Err(faulty(Fault::OtherKind(format!("a page is larger than {MAX_PAGE_BYTES} bytes"))));
-            }
-            decoder.feed(piece).map_err(no_page)?;
-        }
-        decoder.finish().map(Some).map_err(no_page)
     }
 
     async fn packument_once<G: BodyGate>(
@@ -298,22 +230,26 @@ impl Registry {
             accept: accept(request.representation),
             validators: request.validators.as_ref(),
             past_caches: attempts.past_caches(),
+            is_about_database: false,
         };
         let limit_bytes = self.inner.config.max_document_bytes;
         let (reply, permit) = self.ask(question, permit).await?;
-        let mut gzip = None;
+        let (mut gzip, mut is_packument) = (None, false);
         let (answer, http_status, validators) = match reply {
             Reply::Document { mut body, validators } => {
                 let mut grown = Grown::new(gate, &permit);
                 let whole = read_whole(&mut body, &mut grown, limit_bytes).await.map_err(faulty)?;
                 let Whole { document: bytes, gzip: as_it_came } = whole;
-                if let Some(verdict) = not_json(body.headers(), &bytes) {
+                if !looks_like_json(&bytes)
+                    && let Some(verdict) = not_json(body.headers(), &bytes, self.inner.wire.words(&bytes).as_deref())
+                {
                     return Err(Failed::NoAnswer { verdict, http_status: Some(200) });
                 }
                 let (is_held, is_last) = (request.is_held, attempts.is_last());
                 check(&bytes, &request.name, End { is_certain: body.has_certain_end(), is_held, is_last })?;
                 // The lake holds a document of this name: only a packument may replace it.
-                if request.is_held && !mentions_a_packument(&bytes) {
+                is_packument = mentions_a_packument(&bytes);
+                if request.is_held && !is_packument {
                     return Err(faulty(Fault::OtherKind("it has no _id, name, time or versions".to_owned())));
                 }
                 grown.keep();
@@ -327,9 +263,11 @@ impl Registry {
                 let last_modified = validators.last_modified.or(asked.last_modified);
                 (Answer::NotModified, 304, Validators { etag, last_modified })
             }
-            Reply::Gone { status } => (Answer::Gone { status }, status, Validators::default()),
+            Reply::Absent { status, said } => {
+                (Answer::Gone { status, said: Some(said) }, status, Validators::default())
+            }
         };
-        Ok(Response { answer, http_status, attempts: attempts.made(), validators, gzip })
+        Ok(Response { answer, http_status, attempts: attempts.made(), validators, is_packument, gzip })
     }
 }
 
@@ -359,11 +297,6 @@ fn faulty(fault: Fault) -> Failed {
 /// Returns the failure for a redirect that is not followed.
 fn misled(fault: Fault, http_status: u16) -> Failed {
     Failed::NoAnswer { verdict: classify(&Evidence::Failed(&fault)), http_status: Some(http_status) }
-}
-
-fn no_database(url: &Url) -> Error {
-    Error::new(ErrorKind::Network, format!("there is no registry database at {url}"))
-        .hint("an origin must serve its information at this URL and _all_docs below it, as npm's replication host and CouchDB do")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Not here: reading files or the environment, and the format of `.npmrc` (`npmrc`).
 
 mod client_certificate;
+mod fingerprint;
 mod header;
 mod npmrc;
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::body::Body;
-use super::classify::{Evidence, Fault, Pressure, Verdict, classify};
+use super::classify::{Evidence, Fault, Pressure, Verdict, classify, looks_like_json, quoted};
 use super::config::RegistryConfig;
 use super::connections::{Connections, NoResponse, no_proxy_connection};
 use super::credentials::Credentials;
@@ -21,8 +21,9 @@ use super::limiter::permit::Permit;
 use super::origin::{host_of, is_loopback};
 use super::retry::{Failed, is_down};
 use super::statistics::{Counters, add};
-use crate::error::{Error, Result};
-use crate::npm::Validators;
+use super::words::words_of;
+use crate::error::{Error, Result, is_out_of_files, system_error};
+use crate::npm::{Fingerprint, Validators};
 
 /// How much of an invalid response's body is read. Reading drains a short body, so that its connection can be reused.
 /// Block pages have some 5 KB.
@@ -37,6 +38,8 @@ pub(super) struct Question<'a> {
     pub(super) validators: Option<&'a Validators>,
     /// Whether caches on the way must ask the server itself.
     pub(super) past_caches: bool,
+    /// Whether it is about the database, and not about a document: behind a redirect it may have a login page.
+    pub(super) is_about_database: bool,
 }
 
 /// A valid response. Nothing has been taken from its body yet.
@@ -48,9 +51,11 @@ pub(super) enum Reply<'a> {
     NotModified {
         validators: Validators,
     },
-    /// The registry has no document, by this status.
-    Gone {
+    /// The registry has no document, or does not give it, by this status.
+    Absent {
         status: u16,
+        /// The status and the server's words.
+        said: String,
     },
 }
 
@@ -94,7 +99,7 @@ impl Wire {
     /// Sends one request, and reports its outcome to the permit.
     pub(super) async fn ask(&self, question: &Question<'_>, permit: &Permit) -> Result<ExchangeOutcome<'_>, Failed> {
         let began = Instant::now();
-        let (response, authorized) = match self.send(question).await {
+        let response = match self.send(question).await {
             Ok(answer) => answer,
             Err(Unsent::NoResponse(NoResponse::Fault(fault))) => {
                 let verdict = classify(&Evidence::Failed(&fault));
@@ -120,6 +125,7 @@ impl Wire {
         let time_left = self.answer_timeout.saturating_sub(latency);
         let mut body = Body::new(response, &self.counters, self.silence_timeout, time_left);
         let is_document = status.as_u16() == 200;
+        let mut words = None;
         let verdict = if is_document && body.is_gzip() && says_json(body.headers()) {
             // The reader of the body will check it: a look costs as much as inflating a small body.
             Verdict::Done
@@ -131,12 +137,15 @@ impl Wire {
                 })?,
                 false => body.beginning(LOOK_BYTES).await,
             };
+            if !is_document || !looks_like_json(&beginning) {
+                words = self.words(&beginning);
+            }
             classify(&Evidence::Answered {
                 status,
                 headers: body.headers(),
                 body_start: &beginning,
                 conditional: question.validators.is_some_and(is_conditional),
-                authorized,
+                words: words.as_deref(),
             })
         };
         let validators = validators_of(body.headers());
@@ -146,11 +155,28 @@ impl Wire {
                 add(&self.counters.not_modified, 1);
                 Reply::NotModified { validators }
             }
-            Verdict::Gone | Verdict::Blocked => Reply::Gone { status: status.as_u16() },
+            Verdict::Absent => {
+                let said = format!("status {status}{}", quoted(words.as_deref()));
+                Reply::Absent { status: status.as_u16(), said }
+            }
             verdict => return Err(self.failed(verdict, Some(status.as_u16()), permit, latency)),
         };
         permit.observe(Observation::Good { latency });
         Ok(ExchangeOutcome::Reply(reply))
+    }
+
+    /// Returns the words of a body as they may be shown.
+    pub(super) fn words(&self, body: &[u8]) -> Option<String> {
+        words_of(body.get(..LOOK_BYTES).unwrap_or(body), &|words| self.without_secrets(words))
+    }
+
+    fn without_secrets(&self, words: String) -> String {
+        self.connections.without_secrets(self.credentials.without_secrets(words))
+    }
+
+    /// Returns the fingerprint of the credentials that a request to `url` carries.
+    pub(super) fn fingerprint(&self, url: &Url) -> Fingerprint {
+        self.credentials.fingerprint_for(url)
     }
 
     /// Removes the secrets that a server repeated from a failure.
@@ -158,7 +184,7 @@ impl Wire {
         if let Failed::NoAnswer { verdict: Verdict::Retry { reason, .. } | Verdict::Fatal { reason, .. }, .. } =
             &mut failed
         {
-            *reason = self.connections.without_secrets(self.credentials.without_secrets(std::mem::take(reason)));
+            *reason = self.without_secrets(std::mem::take(reason));
         }
         failed
     }
@@ -180,8 +206,7 @@ impl Wire {
         Failed::NoAnswer { verdict, http_status }
     }
 
-    /// Sends the request. Returns whether credentials went with it.
-    async fn send(&self, question: &Question<'_>) -> Result<(reqwest::Response, bool), Unsent> {
+    async fn send(&self, question: &Question<'_>) -> Result<reqwest::Response, Unsent> {
         let connection = self.connections.to(question.url, &self.credentials).map_err(Unsent::Unusable)?;
         let mut request = connection
             .client
@@ -196,8 +221,7 @@ impl Wire {
         }
         // By the URL of this very request: a redirect to another host or path must not carry a secret along.
         let is_of_origin = self.hosts.contains(&host_of(question.url));
-        let authorization = self.credentials.authorization_for(question.url, is_of_origin);
-        if let Some(authorization) = authorization {
+        if let Some(authorization) = self.credentials.authorization_for(question.url, is_of_origin) {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
         for (name, value) in self.credentials.headers().iter().filter(|(name, _)| is_of_origin && name != AUTHORIZATION)
@@ -207,13 +231,16 @@ impl Wire {
         add(&self.counters.requests, 1);
         match tokio::time::timeout(self.silence_timeout, request.send()).await {
             Err(_) => Err(Unsent::NoResponse(NoResponse::Fault(Fault::TimedOut))),
+            Ok(Err(error)) if system_error(&error).is_some_and(is_out_of_files) => {
+                Err(Unsent::Unusable(Error::lake(format!("cannot connect to {}", host_of(question.url))).source(error)))
+            }
             Ok(Err(error)) => Err(Unsent::NoResponse(self.connections.failure(&error, question.url, connection.proxy))),
             Ok(Ok(response)) => match connection.proxy.filter(|_| response.status().as_u16() == 407) {
                 Some(proxy) => {
                     let failure = no_proxy_connection(proxy, question.url, "it responds with status 407");
                     Err(Unsent::NoResponse(NoResponse::NoConnection(failure)))
                 }
-                None => Ok((response, authorization.is_some())),
+                None => Ok(response),
             },
         }
     }
@@ -229,7 +256,7 @@ fn overloaded(permit: &Permit, is_down: bool) -> Observation {
 /// Why there is no response.
 enum Unsent {
     NoResponse(NoResponse),
-    /// The settings of the connection are unusable.
+    /// The settings of the connection are unusable, or no more files can be opened.
     Unusable(Error),
 }
 

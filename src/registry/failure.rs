@@ -15,8 +15,8 @@ pub struct RequestFailure {
     /// The HTTP status of the last response, where there was one.
     pub http_status: Option<u16>,
     /// The outcome to record for the name, after which the run continues: Failed, Oversize, or Blocked for a name that
-    /// no URL can express. `None` if the failure is not about the name and the run must stop: credentials refused,
-    /// budget spent, or no good response from the host for as long as patience lasts.
+    /// no URL can express or that a firewall always refuses. `None` if the failure is not about the name and the run
+    /// must stop: budget spent, or no good response from the host for as long as patience lasts.
     pub outcome: Option<Outcome>,
 }
 

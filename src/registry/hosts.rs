@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use super::classify::Fault;
@@ -13,6 +14,7 @@ use super::config::{HostLimits, RegistryConfig};
 use super::limiter::gate::Gate;
 use super::origin::{Origin, host_of, is_loopback};
 use super::retry::Standing;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The most hosts beyond the origin's own. A registry has one or two storage hosts behind it. Without the limit, a
 /// registry that names a new host in every response would create gates and counts without end.
@@ -23,6 +25,18 @@ pub(super) struct Host {
     pub(super) gate: Gate,
     /// Useful responses so far. One proves that the server is a registry, whatever its later responses are.
     useful_answers: AtomicU64,
+    /// Admits one request for a page at a time until the first page has come; closed from then on. Otherwise a server
+    /// without pages would be asked for several at once.
+    before_first_page: Semaphore,
+    /// The errors of requests that did not find a first page.
+    without_pages: Mutex<WithoutPages>,
+}
+
+/// How often a host had no first page, and the last error: its kind, message and hint.
+#[derive(Default)]
+struct WithoutPages {
+    times: u64,
+    last: Option<(ErrorKind, String, Option<String>)>,
 }
 
 impl Host {
@@ -30,6 +44,43 @@ impl Host {
     pub(super) fn useful<T>(&self, answer: T) -> T {
         self.useful_answers.fetch_add(1, Ordering::Relaxed);
         answer
+    }
+
+    /// Returns whether it has listed names, so that it is a database.
+    pub(super) fn has_listed(&self) -> bool {
+        self.before_first_page.is_closed()
+    }
+
+    /// Waits until it has listed names, or until the request is the only one that may find that out. The permit, if
+    /// there is one, must be kept until the request has ended. Fails if another request found meanwhile that there are
+    /// no pages.
+    pub(super) async fn first_page(&self) -> Result<Option<SemaphorePermit<'_>>> {
+        let times_before = self.without_pages().times;
+        let permit = self.before_first_page.acquire().await.ok();
+        let found = self.without_pages();
+        match &found.last {
+            Some((kind, message, hint)) if permit.is_some() && found.times > times_before => {
+                let error = Error::new(*kind, message.clone());
+                Err(hint.iter().fold(error, |error, hint| error.hint(hint)))
+            }
+            _ => Ok(permit),
+        }
+    }
+
+    /// Records why there is no first page, for the requests that wait for it.
+    pub(super) fn has_no_pages(&self, error: &Error) {
+        let mut found = self.without_pages();
+        found.times += 1;
+        found.last = Some((error.kind(), error.message().to_owned(), error.hint_text().map(str::to_owned)));
+    }
+
+    fn without_pages(&self) -> MutexGuard<'_, WithoutPages> {
+        self.without_pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that it has listed names.
+    pub(super) fn listed(&self) {
+        self.before_first_page.close();
     }
 
     /// Returns the host's current state.
@@ -64,7 +115,8 @@ struct Make {
 impl Make {
     fn host(&self, name: String, limits: &HostLimits) -> Arc<Host> {
         let gate = Gate::new(name, limits.clone(), self.share, self.runtime_folder.as_deref());
-        Arc::new(Host { gate, useful_answers: AtomicU64::new(0) })
+        let (useful_answers, before_first_page) = (AtomicU64::new(0), Semaphore::new(1));
+        Arc::new(Host { gate, useful_answers, before_first_page, without_pages: Mutex::default() })
     }
 }
 

@@ -17,6 +17,7 @@ mod failure;
 mod gzip;
 mod hosts;
 mod identity;
+mod introduction;
 mod limiter;
 mod no_proxy;
 mod npmrc;
@@ -32,6 +33,7 @@ mod trust;
 mod urls;
 mod verifier;
 mod whole;
+mod words;
 
 pub use budget::{BudgetSnapshot, MonthCount, RequestLedger, month_of};
 pub use client::Registry;

@@ -47,6 +47,8 @@ pub struct Response {
     /// The validators of a [`Answer::NotModified`]: those sent back, else those of the request. A fresh document holds
     /// its own too.
     pub validators: Validators,
+    /// Whether a document has members of a packument. One without them may be a message in its place.
+    pub is_packument: bool,
     /// The document's body in gzip as received, to be kept without compressing it again: a single member with a correct
     /// checksum. `None` otherwise.
     pub gzip: Option<Bytes>,

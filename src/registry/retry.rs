@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::classify::{Pressure, UnknownServer, Verdict};
 use super::config::RegistryConfig;
 use super::failure::RequestFailure;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::npm::Outcome;
 
 /// The number of responses that no registry would give, or of failures to reach the host, that ends the attempts before
@@ -85,16 +85,26 @@ pub(super) enum Failed {
 }
 
 impl Failed {
+    /// Returns the status of the response, if there was one, and why it is none that counts, for events.
+    pub(super) fn status_and_reason(&self) -> (Option<u16>, Option<String>) {
+        match self {
+            Failed::NoAnswer {
+                verdict: Verdict::Retry { reason, .. } | Verdict::Fatal { reason, .. },
+                http_status,
+            } => (*http_status, Some(reason.clone())),
+            Failed::NoAnswer { http_status, .. } => (*http_status, None),
+            Failed::NoConnection(NoConnection { reason, .. }) => (None, Some(reason.clone())),
+            Failed::NotSent(error) => (None, Some(error.message().to_owned())),
+        }
+    }
+
     /// Returns the failure as that of a host that a redirect leads to. It says nothing about the origin's own host, so
     /// it concerns this request only.
     pub(super) fn of_another_host(self) -> Failed {
         match self {
             Failed::NoConnection(NoConnection { reason, hint, is_settled: true }) => {
                 let reason = format!("it redirects elsewhere, and there is {reason} ({hint})");
-                Failed::NoAnswer {
-                    verdict: Verdict::Fatal { kind: ErrorKind::Network, oversize: false, reason },
-                    http_status: None,
-                }
+                Failed::NoAnswer { verdict: Verdict::Fatal { oversize: false, reason }, http_status: None }
             }
             failed => failed,
         }
@@ -201,20 +211,17 @@ impl Attempts {
                 }
                 (unknown_server, reason)
             }
-            Verdict::Fatal { kind, oversize, reason } => {
-                let outcome = match kind {
-                    _ if oversize => Some(Outcome::Oversize),
-                    ErrorKind::Denied => None,
-                    _ => Some(Outcome::Failed),
-                };
-                let mut error = Error::new(kind, reason);
-                if kind == ErrorKind::Denied {
-                    error = error.hint("put a token for this registry into .npmrc, as //host/path/:_authToken=…");
-                }
-                return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
+            Verdict::Fatal { oversize, reason } => {
+                let outcome = Some(if oversize { Outcome::Oversize } else { Outcome::Failed });
+                return Err(RequestFailure {
+                    error: Error::network(reason),
+                    attempts: self.made,
+                    http_status,
+                    outcome,
+                });
             }
             // A successful verdict never gets here; if one did, the request would fail rather than the program.
-            answer @ (Verdict::Done | Verdict::NotModified | Verdict::Gone | Verdict::Blocked) => {
+            answer @ (Verdict::Done | Verdict::NotModified | Verdict::Absent) => {
                 let error = Error::internal(format!("a success was taken for a failure: {answer:?}"));
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
             }
@@ -231,9 +238,13 @@ impl Attempts {
             if unknown_server != UnknownServer::No && !known {
                 error = error.hint(hint);
             }
-            // A host that was never reached says nothing about this name or any other.
-            let outcome =
-                if unknown_server == UnknownServer::Unreachable && !known { None } else { Some(Outcome::Failed) };
+            let outcome = match http_status {
+                // A host that was never reached says nothing about this name or any other.
+                _ if unknown_server == UnknownServer::Unreachable && !known => None,
+                // The host gives others meanwhile, so this one is refused.
+                Some(403) => Some(Outcome::Blocked),
+                _ => Some(Outcome::Failed),
+            };
             return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
         }
         // 2^20 pauses are more than any cap.

@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::error::Error as StdError;
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{Int32Type, SchemaRef, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::RowGroupMetaData;
 
 use super::adapt::{Adapter, Reading};
 use crate::error::{Error, Result};
 use crate::lake::HeldOutcome;
-use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision, Validators};
+use crate::npm::{DocRow, Fingerprint, Outcome, PackageName, Representation, Revision, Validators};
 use crate::store::ShardFile;
 use crate::table::{TableKind, schema};
 
@@ -122,17 +122,41 @@ pub fn held_outcomes(batch: &RecordBatch) -> Result<Vec<HeldOutcome>> {
     let times =
         batch.column_by_name("fetched_at").and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
     let times = times.ok_or_else(|| Error::lake("a shard of outcomes has no times"))?;
+    let (repetitions, next_times) = (batch.column_by_name("repetitions"), batch.column_by_name("next_request_at"));
+    let repetitions = repetitions.and_then(|column| column.as_primitive_opt::<Int32Type>());
+    let next_times = next_times.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    let (Some(repetitions), Some(next_times)) = (repetitions, next_times) else {
+        return Err(Error::lake("a shard of outcomes has no column of the next request"));
+    };
+    let credentials = text_column(batch, "credentials")?;
     let optional = |column: &StringArray, index| column.is_valid(index).then(|| column.value(index).to_owned());
-    let row = |index| HeldOutcome {
-        name: PackageName::new(names.value(index)),
-        rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
-        // An outcome of a newer version of the tool counts as failed, so the document is requested again.
-        outcome: Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed),
-        validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
-        fetched_at_us: times.is_valid(index).then(|| times.value(index)),
-        representation: None,
+    let row = |index| {
+        completed(HeldOutcome {
+            name: PackageName::new(names.value(index)),
+            rev: Revision::new(if revs.is_valid(index) { revs.value(index) } else { "" }),
+            // An outcome of a newer version of the tool counts as failed, so the document is requested again.
+            outcome: Outcome::parse(outcomes.value(index)).unwrap_or(Outcome::Failed),
+            validators: Validators { etag: optional(etags, index), last_modified: optional(last_modified, index) },
+            fetched_at_us: times.is_valid(index).then(|| times.value(index)),
+            representation: None,
+            repetitions: match repetitions.is_valid(index) {
+                true => u32::try_from(repetitions.value(index)).unwrap_or(1).max(1),
+                false => 0,
+            },
+            credentials: credentials.is_valid(index).then(|| Fingerprint::parse(credentials.value(index))).flatten(),
+            next_request_at_us: next_times.is_valid(index).then(|| next_times.value(index)),
+        })
     };
     Ok((0..batch.num_rows()).map(row).collect())
+}
+
+/// Completes a row of an earlier version: its outcome counts as seen once.
+fn completed(mut held: HeldOutcome) -> HeldOutcome {
+    if held.repetitions == 0 {
+        held.repetitions = 1;
+        held.next_request_at_us = held.outcome.next_request_us(held.fetched_at_us.unwrap_or_default(), 1);
+    }
+    held
 }
 
 /// Returns the form of each document in a `packuments` shard, by name.

@@ -134,6 +134,21 @@ impl Store {
         }
     }
 
+    /// Returns whether the root exists.
+    pub async fn has_root(&self) -> bool {
+        match &self.backend {
+            Backend::Local(disk) => disk.root().is_dir(),
+            Backend::Memory(_) => true,
+        }
+    }
+
+    /// Removes the root if it is an empty folder.
+    pub async fn remove_empty_root(&self) {
+        if let Backend::Local(disk) = &self.backend {
+            let _ = std::fs::remove_dir(disk.root());
+        }
+    }
+
     /// Returns the root as a URL that ends in `/`.
     pub fn root_url(&self) -> &Url {
         &self.root_url

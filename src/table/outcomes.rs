@@ -2,7 +2,7 @@
 
 use super::column::{SmallNumberColumn, TextColumn, TimeColumn};
 use super::spec::{RowsOf, TableSpec};
-use crate::npm::Outcome;
+use crate::npm::{Fingerprint, Outcome};
 
 /// A row of the `outcomes` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +25,19 @@ pub struct OutcomeRow<'a> {
     pub fetched_at_micros: Option<i64>,
     /// The reason why it is not an ordinary document, in words.
     pub detail: Option<&'a str>,
+    /// From when on the same revision is requested again, in microseconds since 1970.
+    pub next_request_at_micros: Option<i64>,
+    /// The number of requests in a row with this outcome at this revision and with these credentials.
+    pub repetitions: u32,
+    /// The credentials of the request, if the outcome depends on them.
+    pub credentials: Option<Fingerprint>,
 }
 
 pub(super) const TABLE: TableSpec = TableSpec {
     rows_of: RowsOf::Name,
     group_size: 2_048,
     stored_bytes_per_row: 40,
-    ..TableSpec::new(1, OutcomesBuilder::COLUMNS)
+    ..TableSpec::new(2, OutcomesBuilder::COLUMNS)
 };
 
 columns! {
@@ -47,7 +53,18 @@ columns! {
         last_modified: TextColumn = optional("The Last-Modified header of the document, as sent."),
         attempts: SmallNumberColumn = required("The number of requests.").in_unit("requests"),
         fetched_at: TimeColumn = optional("The time when the response was complete.").unique(),
-        detail: TextColumn = optional("The reason why it is not an ordinary document, in words."),
+        detail: TextColumn = optional(
+            "The reason why it is not an ordinary document: the status and the server's own words, shortened."
+        ),
+        next_request_at: TimeColumn = optional(
+            "The time from which on an ingest requests the same revision again; null if time does not matter."
+        ),
+        repetitions: SmallNumberColumn = optional(
+            "The number of requests in a row that had this outcome at this revision and with these credentials."
+        ).in_unit("requests"),
+        credentials: TextColumn = optional(
+            "A mark of the credentials that were sent, none if there were none; null if the outcome does not depend on them."
+        ),
     }
 }
 
@@ -68,5 +85,8 @@ impl OutcomesBuilder {
         self.attempts.push(Some(i32::try_from(row.attempts).unwrap_or(i32::MAX)));
         self.fetched_at.push(row.fetched_at_micros);
         self.detail.push_option(row.detail);
+        self.next_request_at.push(row.next_request_at_micros);
+        self.repetitions.push(Some(i32::try_from(row.repetitions).unwrap_or(i32::MAX)));
+        self.credentials.push_option(row.credentials.map(|credentials| credentials.to_string()).as_deref());
     }
 }

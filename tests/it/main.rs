@@ -3,6 +3,8 @@
 
 /// The fixtures of the tests: a registry, a lake, the binary.
 mod support;
+/// A registry whose responses depend on headers and on the number of a request.
+mod small_server;
 
 /// The rules of the layers.
 mod layering;
@@ -12,6 +14,8 @@ mod circles;
 mod fuzz;
 /// Ingest through the library: the lake's content, and the registry's requests.
 mod ingest;
+/// Names without a document, and registries that serve none.
+mod absence;
 /// Secrets: their recipients, and the places where they never appear.
 mod credentials;
 /// Every odd document, and its result.

@@ -2,7 +2,7 @@
 
 use all_docs::npm::Representation;
 use all_docs::pipeline::PartitionMode;
-use all_docs::sample::{Action, Fault, FaultScript, World};
+use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 use all_docs::table::TableKind;
 use arrow::array::AsArray;
 
@@ -109,7 +109,7 @@ async fn fault_6_attempts_are_counted_once_and_refused_credentials_stop_the_run(
     assert_eq!(env.names(TableKind::Packages), ["a", "c"]);
 
     let denied = Env::new(world_of(&["a", "b", "c"]));
-    denied.server.set_faults(FaultScript::of([Fault::packument("b", Action::status(401))]));
+    denied.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, Action::status(401))]));
     let error = run(denied.options(&[])).await.unwrap_err();
     assert_eq!(error.kind(), all_docs::error::ErrorKind::Denied, "{error:?}");
 }

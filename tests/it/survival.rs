@@ -123,12 +123,11 @@ async fn a_spent_budget_stops_the_run_and_reports_the_rest() {
 fn refused_credentials_stop_the_run_at_once() {
     for action in [Action::Unauthorized401, Action::status(401)] {
         let env = Env::new(World::seeded(75, 200));
-        let name = env.server.world().names().nth(20).unwrap().to_owned();
-        env.server.set_faults(FaultScript::of([Fault::packument(&name, action)]));
+        env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, action)]));
         let output = env.ingest_command(&[]).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
         assert!(stderr(&output).contains(".npmrc"), "{}", stderr(&output));
-        assert_eq!(env.packuments_asked().iter().filter(|asked| **asked == name).count(), 1);
+        assert!(env.packuments_asked().len() < 200, "it goes on");
         assert!(!origin_folder(&env.lake()).join("outcomes").exists(), "it is no fact about a package");
     }
 }
@@ -203,7 +202,7 @@ fn a_name_that_is_always_refused_is_given_up_and_the_run_continues() {
     assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
     same_name(&env);
     let outcomes = env.texts(TableKind::Outcomes, "outcome");
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.as_deref() == Some("failed")).count(), 1);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.as_deref() == Some("blocked")).count(), 1);
     assert_eq!(outcomes.len(), 120);
     assert_eq!(env.packuments_asked().iter().filter(|asked| **asked == name).count(), 12);
 }
@@ -313,12 +312,13 @@ async fn a_failure_during_a_run_reports_its_progress() {
     env.ingest(&PIVOTS).await;
     let name = env.server.world().names().last().unwrap().to_owned();
     env.server.world().publish(&name, "9.9.9");
-    env.server.set_faults(FaultScript::of([Fault::packument(&name, Action::Unauthorized401)]));
+    env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, Action::Unauthorized401)]));
     let error = run(env.options(&PIVOTS)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
-    // Partitions run side by side, so either of the other two may end before the refusal or not.
+    // Partitions run side by side, so either of the other two may end before the refusal or not. The one document was
+    // requested, and its partition is not committed.
     let reports = (0..3).map(|done| {
-        format!("while {done} of 3 partitions were done, and 1 packuments of others remained to be requested")
+        format!("while {done} of 3 partitions were done, and 0 packuments of others remained to be requested")
     });
     assert!(reports.into_iter().any(|report| error.report().contains(&report)), "{}", error.report());
 }

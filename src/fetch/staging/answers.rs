@@ -80,7 +80,11 @@ impl StagedAnswers {
         self.index.get(item.name.as_str()).is_some_and(|staged| {
             staged.rev == item.announced_rev.as_str()
                 && staged.abbreviated == abbreviated
-                && (staged.kind != Kind::NotModified || item.validators.is_some())
+                && match staged.kind {
+                    Kind::Fresh => true,
+                    Kind::NotModified => item.validators.is_some(),
+                    Kind::Gone => false,
+                }
                 && item.last_answer_us.is_none_or(|last_us| staged.fetched_at_us > last_us)
         })
     }

@@ -38,6 +38,7 @@ pub(super) struct Header {
 pub(super) enum Kind {
     Fresh,
     NotModified,
+    /// The registry had no document. Earlier versions staged such responses; they are not used.
     Gone,
 }
 
@@ -154,9 +155,11 @@ impl Header {
                 Answer::Fresh(Document { bytes, representation, validators: validators.clone() })
             }
             Kind::NotModified => Answer::NotModified,
-            Kind::Gone => Answer::Gone { status: self.http_status },
+            Kind::Gone => return None,
         };
-        Some(Response { answer, http_status: self.http_status, attempts: self.attempts, validators, gzip: None })
+        let is_packument = true;
+        let Header { http_status, attempts, .. } = self;
+        Some(Response { answer, http_status, attempts, validators, is_packument, gzip: None })
     }
 }
 

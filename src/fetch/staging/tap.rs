@@ -31,11 +31,12 @@ pub fn staging_tap() -> (StagingTap, StagingFeed) {
 }
 
 impl StagingTap {
-    /// Stages a response and returns it. Passes on without staging: a failure, and a response that would remove a
-    /// document from the lake, since a new request is cheap and more reliable. Once the feed has ended, which
+    /// Stages a response and returns it. Passes on without staging: a failure, and a response without a document, since
+    /// it depends on time and credentials, and a new request is cheap. Once the feed has ended, which
     /// [`StagingTap::closed`] reports, passes on everything without staging.
-    pub async fn pass(&self, fetched: Fetched) -> Result<Fetched> {
-        if fetched.response.is_err() || fetched.says_held_is_gone() {
+    pub async fn pass(&self, mut fetched: Fetched) -> Result<Fetched> {
+        if !fetched.is_lasting() {
+            fetched.drop_gzip();
             return Ok(fetched);
         }
         let (back, passed) = oneshot::channel();

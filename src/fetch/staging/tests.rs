@@ -10,7 +10,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::fetch::{FetchItem, Fetched, OrderedByteBudget};
 use crate::lake::{Layout, Partition};
-use crate::npm::{Answer, DocRow, Document, Representation, Validators};
+use crate::npm::{Answer, DocRow, Document, Fingerprint, Representation, Validators};
 use crate::registry::{BodyGate, Response};
 use crate::store::{Failure, Store};
 
@@ -18,11 +18,20 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 
 fn item(name: &str) -> FetchItem {
     let row = DocRow::new(name, "1-x");
-    FetchItem { name: row.name, announced_rev: row.rev, validators: None, is_held: false, last_answer_us: None }
+    FetchItem {
+        name: row.name,
+        announced_rev: row.rev,
+        validators: None,
+        is_held: false,
+        last_answer_us: None,
+        credentials: Fingerprint::NONE,
+        last: None,
+    }
 }
 
 fn response(answer: Answer<Document>) -> Response {
-    Response { answer, http_status: 200, attempts: 1, validators: Validators::default(), gzip: None }
+    let validators = Validators::default();
+    Response { answer, http_status: 200, attempts: 1, validators, is_packument: true, gzip: None }
 }
 
 fn document(name: &str) -> Response {
@@ -114,6 +123,30 @@ async fn that_a_document_has_not_changed_means_something_only_while_it_is_held()
         FetchItem { validators: Some(Validators { etag: Some("\"1\"".to_owned()), last_modified: None }), ..item("a") };
     assert!(staged.has(&held, Representation::Full));
     assert!(!staged.has(&item("a"), Representation::Full));
+}
+
+/// Time and other credentials can change it before the next run begins.
+#[tokio::test]
+async fn a_response_without_a_document_is_not_staged() {
+    let store = Store::memory();
+    let layout = Layout::origin("npm");
+    let bound = SegmentBound { answers: 1, bytes: 1 << 20, age: Duration::from_secs(3600) };
+    let none = StagedAnswers::default();
+    let writer = StagingWriter::new(&store, &layout, &Partition::ALL, Representation::Full, &none, bound).unwrap();
+    let (tap, feed) = staging_tap();
+    let feed = tokio::spawn(feed.write_to(writer));
+    let gone = |status| response(Answer::Gone { status, said: None });
+    let message = Response { is_packument: false, ..in_gzip(document("d")) };
+    let lane = OrderedByteBudget::new(1 << 20).lane();
+    for (name, response) in [("a", gone(404)), ("b", gone(403)), ("c", document("c")), ("d", message)] {
+        let fetched = Fetched { item: item(name), response: Ok(response), fetched_at_us: 7, share: lane.reserve() };
+        tap.pass(fetched).await.unwrap();
+    }
+    drop(tap);
+    feed.await.unwrap().unwrap();
+    let staged = open(&store).await;
+    let has = |name| staged.has(&item(name), Representation::Full);
+    assert_eq!(["a", "b", "c", "d"].map(has), [false, false, true, false]);
 }
 
 /// Stages names in this order, one segment for each `per_segment` of them.

@@ -53,12 +53,13 @@ impl StagingWriter {
         })
     }
 
-    /// Appends a response; durable at the latest when its segment is full.
+    /// Appends a response; durable at the latest when its segment is full. Leaves out one without a document.
     pub async fn append(&mut self, item: &FetchItem, response: &Response, fetched_at_us: i64) -> Result<()> {
         let (kind, body_bytes) = match &response.answer {
             Answer::Fresh(document) => (Kind::Fresh, document.bytes.len()),
             Answer::NotModified => (Kind::NotModified, 0),
-            Answer::Gone { .. } => (Kind::Gone, 0),
+            // It depends on time and credentials.
+            Answer::Gone { .. } => return Ok(()),
         };
         let validators = &response.validators;
         let header = Header {

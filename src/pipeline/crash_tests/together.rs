@@ -19,7 +19,7 @@ use super::{
 };
 use crate::fetch::{FetchItem, StagedAnswers};
 use crate::lake::{Layout, LockRecord, Partition, Record};
-use crate::npm::{PackageName, Representation, Revision, Validators};
+use crate::npm::{Fingerprint, PackageName, Representation, Revision, Validators};
 use crate::pipeline::run::{RunStatus, sweep_dead};
 use crate::pipeline::worker::Bounds;
 use crate::pipeline::{IngestSummary, LakeState, read_partition_set, verify};
@@ -234,6 +234,8 @@ impl Scene {
                     validators: Some(Validators::default()),
                     is_held: false,
                     last_answer_us: None,
+                    credentials: Fingerprint::NONE,
+                    last: None,
                 };
                 staged.has(&item, Representation::Full)
             };

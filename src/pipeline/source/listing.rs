@@ -13,6 +13,7 @@ use super::spool::{Spool, write_spool};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Derivation, Partition, PartitionSet, Pivots, exact_partition_set};
 use crate::npm::{DocRow, Page, PageQuery};
+use crate::pipeline::doubt::Sample;
 use crate::pipeline::options::PartitionMode;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::summary::ScanSummary;
@@ -45,6 +46,8 @@ pub(super) struct Listing {
     is_whole: bool,
     /// Row counts between the keys by which the rows were counted: below the first, between each two, from the last on.
     rows_between: RowsBetween,
+    /// Some of the names.
+    pub(super) sample: Sample,
     /// The facts that the scan found about the registry.
     pub(super) summary: ScanSummary,
     /// The time at which it began, in microseconds since 1970.
@@ -103,7 +106,7 @@ impl Listing {
         let (spool_store, spool_path) = (store.clone(), path.clone());
         let writer = tokio::task::spawn_blocking(move || write_spool(&spool_store, &spool_path, receiver));
         Progress::add(&progress.ranges_total, ranges.len() as u64);
-        let mut rows_between = RowsBetween::new(keys);
+        let (mut rows_between, mut sample) = (RowsBetween::new(keys), Sample::default());
         let mut scan = scan_all(Arc::new(Pages(registry.clone())), ranges, ScanOptions::default());
         while let Some(page) = scan.try_next().await? {
             Progress::add(&progress.rows_scanned, page.rows.len() as u64);
@@ -113,6 +116,7 @@ impl Listing {
                 progress.rows_expected.store(total, std::sync::atomic::Ordering::Relaxed);
             }
             rows_between.add(&page.rows);
+            page.rows.iter().for_each(|row| sample.add(&row.name));
             if !page.rows.is_empty() && sender.send(page.rows).await.is_err() {
                 // The writer has ended early; its error is the one to report.
                 break;
@@ -124,7 +128,7 @@ impl Listing {
         let mut summary = summarize(&report);
         summary.missing_rows = summary.missing_rows.filter(|_| is_whole);
         let spool = Spool { store: store.clone(), path, misplaced: report.misplaced };
-        let mut listing = Listing { spool, summary, is_whole, rows_between, began_at_us };
+        let mut listing = Listing { spool, sample, summary, is_whole, rows_between, began_at_us };
         if !listing.spool.misplaced.is_empty() {
             listing.recount().await?;
         }

@@ -14,6 +14,7 @@ use crate::lake::{
     DEFAULT_ROWS_PER_PARTITION, OriginLayout, PartSize, Partition, PartitionSet, Pivots, exact_partition_set,
 };
 use crate::pipeline::balance::registry_pivots;
+use crate::pipeline::doubt::Sample;
 use crate::pipeline::losses::PartitionLoss;
 use crate::pipeline::options::{IngestOptions, PartitionMode};
 use crate::pipeline::progress::Progress;
@@ -87,6 +88,11 @@ impl Scan {
         let scope = plan.scope.unwrap_or_else(|| (0..set.count()).collect());
         let losses = losses(&set, &scope, &listing, options, layout).await?;
         Ok(Scan { set: Arc::new(set), scope, listing, losses, wanted, _elsewhere: elsewhere })
+    }
+
+    /// Takes some names, drawn evenly from the listing.
+    pub(in crate::pipeline) fn take_sample(&mut self) -> Sample {
+        std::mem::take(&mut self.listing.sample)
     }
 
     /// Returns the facts that the scan found about the registry.

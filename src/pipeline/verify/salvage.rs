@@ -10,7 +10,7 @@ use super::partition::{has_meta, open_cursor};
 use crate::error::{Result, unless_damaged};
 use crate::fetch::{FetchItem, SegmentBound, StagedAnswers, StagingWriter};
 use crate::lake::{Manifest, OriginLayout, Partition};
-use crate::npm::{Answer, Document, Outcome, PackageName, Representation, Revision, Validators};
+use crate::npm::{Answer, Document, Fingerprint, Outcome, PackageName, Representation, Revision, Validators};
 use crate::registry::Response;
 use crate::shard::Row;
 use crate::store::{Store, blocking};
@@ -157,11 +157,10 @@ fn read_answer(
     let validators =
         Validators { etag: text("etag")?.map(str::to_owned), last_modified: text("last_modified")?.map(str::to_owned) };
     let status = row.number("http_status").and_then(|status| u16::try_from(status).ok());
-    let answer = match (text("outcome")?.and_then(Outcome::parse), document, status) {
-        (Some(Outcome::Present | Outcome::Tombstone | Outcome::Malformed), Some(bytes), _) => {
+    let answer = match (text("outcome")?.and_then(Outcome::parse), document) {
+        (Some(Outcome::Present | Outcome::Tombstone | Outcome::Malformed), Some(bytes)) => {
             Answer::Fresh(Document { bytes, representation, validators: validators.clone() })
         }
-        (Some(Outcome::NotFound | Outcome::Blocked), _, Some(status)) => Answer::Gone { status },
         _ => return Ok(None),
     };
     let (Some(rev), Some(fetched_at_us)) = (text("rev")?, row.number("fetched_at")) else { return Ok(None) };
@@ -172,10 +171,12 @@ fn read_answer(
         validators: None,
         is_held: false,
         last_answer_us: None,
+        credentials: Fingerprint::NONE,
+        last: None,
     };
     Ok(Some((
         item,
-        Response { answer, http_status: status.unwrap_or(200), attempts, validators, gzip: None },
+        Response { answer, http_status: status.unwrap_or(200), attempts, validators, is_packument: true, gzip: None },
         fetched_at_us,
     )))
 }

@@ -1,6 +1,7 @@
 //! Writes the shards of the document tables and of `outcomes` of one partition, all in the order of names.
 //!
-//! Not here: where the answers come from and how they are made durable (`build`).
+//! If no row of a document changes, only `outcomes` gets a new shard. Not here: where the answers come from and how they
+//! are made durable (`build`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub(super) struct DocumentShards<'a> {
     job: &'a PartitionJob,
     tables: DocumentTables,
     outcomes: OutcomesBuilder,
+    /// The merge of `outcomes`, and from the first document that changes on those of the other tables.
     merges: BTreeMap<TableKind, ShardMerge<StagedFile>>,
     decided: Decided,
     /// Names whose row in `outcomes` is decided since the last flush.
@@ -109,28 +111,53 @@ fn write_rows(
 
 impl<'a> DocumentShards<'a> {
     pub(super) fn open(job: &'a PartitionJob) -> Result<Self> {
-        let mut merges = BTreeMap::new();
-        for table in TableKind::of_answers() {
-            let previous = job.previous_shards.get(&table).cloned();
-            // Row groups are copied undecoded, and a wrong bit may decode: only the digest shows damage.
-            if let Some(manifest) = job.previous.as_ref().filter(|_| previous.is_some()) {
-                refuse_damaged(&job.store, &job.layout, manifest, table)?;
-            }
-            let writer = ShardWriter::new(table, schema(table), job.stage(table)?)?;
-            merges.insert(table, ShardMerge::open(writer, previous, job.stop.clone())?);
-        }
-        Ok(DocumentShards {
+        let mut shards = DocumentShards {
             job,
             tables: DocumentTables::new(true),
             outcomes: OutcomesBuilder::new(),
-            merges,
+            merges: BTreeMap::new(),
             decided: Decided::default(),
             answered: Vec::new(),
             counts: job.plan.carried.clone(),
             refused_as_oversize: 0,
             removed_passed: 0,
             held_documents: None,
-        })
+        };
+        let has = |table: TableKind| job.previous_shards.contains_key(&table);
+        shards.open_merge(TableKind::Outcomes)?;
+        if !TableKind::of_answers().all(has) {
+            shards.open_documents()?;
+        }
+        Ok(shards)
+    }
+
+    fn open_merge(&mut self, table: TableKind) -> Result<()> {
+        let job = self.job;
+        let previous = job.previous_shards.get(&table).cloned();
+        // Row groups are copied undecoded, and a wrong bit may decode: only the digest shows damage.
+        if let Some(manifest) = job.previous.as_ref().filter(|_| previous.is_some()) {
+            refuse_damaged(&job.store, &job.layout, manifest, table)?;
+        }
+        let writer = ShardWriter::new(table, schema(table), job.stage(table)?)?;
+        self.merges.insert(table, ShardMerge::open(writer, previous, job.stop.clone())?);
+        Ok(())
+    }
+
+    /// Opens the merges of the tables of documents, unless they are open.
+    fn open_documents(&mut self) -> Result<()> {
+        for table in TableKind::of_answers() {
+            if !self.merges.contains_key(&table) {
+                self.open_merge(table)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks the rows of a name in the tables of documents as replaced, or dropped.
+    fn decide(&mut self, name: &str) -> Result<()> {
+        self.open_documents()?;
+        self.decided.push(name);
+        Ok(())
     }
 
     /// Takes the next answer in name order.
@@ -141,7 +168,7 @@ impl<'a> DocumentShards<'a> {
         fetched_at_us: i64,
     ) -> Result<()> {
         let name = item.name.as_str();
-        self.pass_removed(Some(name));
+        self.pass_removed(Some(name))?;
         let progress = &self.job.progress;
         Progress::add(&progress.packuments_done, 1);
         let mut row = OutcomeRow {
@@ -154,6 +181,9 @@ impl<'a> DocumentShards<'a> {
             attempts: 0,
             fetched_at_micros: Some(fetched_at_us),
             detail: None,
+            next_request_at_micros: None,
+            repetitions: 1,
+            credentials: None,
         };
         // Large documents are processed one at a time, so the memory for one is enough for all partitions in progress.
         let is_large = |response: &Response| match &response.answer {
@@ -169,6 +199,7 @@ impl<'a> DocumentShards<'a> {
         let superseded;
         let validators;
         let failure;
+        let said_of_absence;
         match response {
             Ok(Response { answer, http_status, attempts, validators: sent, .. }) => {
                 validators = sent;
@@ -196,6 +227,7 @@ impl<'a> DocumentShards<'a> {
                         Progress::add(&progress.packuments_not_modified, 1);
                         if let Some(outcome) = self.job.plan.outcome_if_unchanged(item) {
                             row.outcome = outcome;
+                            row.detail = (!outcome.is_whole()).then_some("it has not changed since the last request");
                         } else {
                             // The rows are those of the same document under another announced revision.
                             let document = self.held_document(name)?;
@@ -204,9 +236,18 @@ impl<'a> DocumentShards<'a> {
                             row.outcome = outcome_of(&decoded, item);
                         }
                     }
-                    Answer::Gone { status } => {
-                        self.decided.push(name);
-                        row.outcome = if matches!(status, 403 | 451) { Outcome::Blocked } else { Outcome::NotFound };
+                    Answer::Gone { status, said } => {
+                        said_of_absence = said;
+                        row.detail = said_of_absence.as_deref();
+                        let is_of_credentials = matches!(status, 401 | 403);
+                        let is_blocked = is_of_credentials || status == 451;
+                        row.outcome = if is_blocked { Outcome::Blocked } else { Outcome::NotFound };
+                        if is_of_credentials {
+                            // A document that may not be read now is not gone.
+                            hold_tag(&mut row, item);
+                        } else if item.is_held {
+                            self.decide(name)?;
+                        }
                     }
                 }
             }
@@ -220,6 +261,11 @@ impl<'a> DocumentShards<'a> {
                 row.detail = Some(failure.error.message());
             }
         }
+        row.repetitions = item.repetitions_of(row.outcome);
+        // A name without a URL is never requested.
+        let is_request = row.attempts > 0;
+        row.next_request_at_micros = row.outcome.next_request_us(fetched_at_us, row.repetitions).filter(|_| is_request);
+        row.credentials = row.outcome.can_change().then_some(item.credentials);
         self.refused_as_oversize += u64::from(row.outcome == Outcome::Oversize);
         let counter = match row.outcome {
             Outcome::NotFound | Outcome::Blocked => Some(&progress.packuments_gone),
@@ -253,7 +299,7 @@ impl<'a> DocumentShards<'a> {
 
     fn push(&mut self, item: &FetchItem, body: &Bytes) -> Result<Decoded> {
         // Rows of a large document are written before it has been read to its end, so its name is decided first.
-        self.decided.push(item.name.as_str());
+        self.decide(item.name.as_str())?;
         let (merges, decided) = (&mut self.merges, &mut self.decided);
         let input = DocumentInput {
             name: item.name.as_str(),
@@ -280,16 +326,17 @@ impl<'a> DocumentShards<'a> {
     }
 
     /// Drops the rows of removed names below `name`, or of all remaining ones for `None`.
-    fn pass_removed(&mut self, name: Option<&str>) {
+    fn pass_removed(&mut self, name: Option<&str>) -> Result<()> {
         let removed = &self.job.plan.dropped;
         while let Some(gone) = removed.get(self.removed_passed) {
             if name.is_some_and(|name| gone.as_str() >= name) {
-                return;
+                return Ok(());
             }
-            self.decided.push(gone.as_str());
+            self.decide(gone.as_str())?;
             self.answered.push(gone.as_str().to_owned());
             self.removed_passed += 1;
         }
+        Ok(())
     }
 
     /// Writes the raw documents so far; their names are decided.
@@ -320,7 +367,7 @@ impl<'a> DocumentShards<'a> {
     }
 
     pub(super) fn finish(mut self, progress: &Progress) -> Result<Vec<(TableKind, ShardMeta)>> {
-        self.pass_removed(None);
+        self.pass_removed(None)?;
         self.flush()?;
         let mut metas = Vec::new();
         for (table, merge) in self.merges {

@@ -31,8 +31,9 @@ use super::work::WorkItem;
 use crate::commit::{commit, settle};
 use crate::diff::Selection;
 use crate::error::{Context, ErrorKind, Result};
-use crate::fetch::{OrderedByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
+use crate::fetch::{Fetched, OrderedByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
 use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, Record};
+use crate::npm::PackageName;
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
@@ -200,6 +201,7 @@ impl Worker {
             }
             built => built?,
         };
+        self.judge.examine(&self.registry, true).await?;
         lease.confirm().await?;
         let worker = Arc::clone(self);
         // Runs to its end and is counted, even if this future is dropped meanwhile.
@@ -255,7 +257,8 @@ impl Worker {
         let (store, layout) = (self.store.clone(), self.layout.clone());
         let before =
             Previous { store: &store, layout: &layout, partition: &item.partition, manifest: previous.as_ref() };
-        let Planned { rows, listed_at_us, plan } = plan(&before, &item.announced, &item.wanted)?;
+        let credentials = |name: &PackageName| self.registry.credentials_for(name);
+        let Planned { rows, listed_at_us, plan } = plan(&before, &item.announced, &item.wanted, &credentials)?;
         let mut previous_shards = BTreeMap::new();
         if plan.writes_documents() && !self.is_dry {
             for table in TableKind::of_answers() {
@@ -295,11 +298,18 @@ impl Worker {
         let lane = self.budget.lane();
         let concurrency = self.bounds.requests_per_partition;
         let (alarm, mut alarms) = mpsc::unbounded_channel();
-        let mut answers = fetch(self.registry.clone(), representation, items, lane, tap.clone(), alarm, concurrency);
+        let judge = Arc::clone(&self.judge);
+        let witness = move |fetched: &Fetched| judge.witness(fetched);
+        let (registry, staged) = (self.registry.clone(), tap.clone());
+        let mut answers = fetch(registry, representation, items, lane, staged, alarm, witness, concurrency);
         loop {
             let fetched = tokio::select! {
                 biased;
                 Some(fetched) = alarms.recv() => Some(fetched),
+                () = self.judge.doubts() => {
+                    self.judge.examine(&self.registry, false).await?;
+                    continue;
+                }
                 fetched = answers.try_next() => fetched?,
                 // Nothing can be made durable any more; the cause is the error to report.
                 () = tap.closed() => None,

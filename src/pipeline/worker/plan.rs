@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::diff::{ChangeCounts, FetchReason, PlannedName, Selection, Step, WantedDocuments, plan_fetch};
 use crate::error::{Doing, Error, Result};
-use crate::fetch::FetchItem;
+use crate::fetch::{FetchItem, LastResult};
 use crate::lake::{HeldOutcome, Manifest, OriginLayout, Partition};
-use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision};
+use crate::npm::{DocRow, Fingerprint, Outcome, PackageName, Representation, Revision};
 use crate::pipeline::work::{Announced, Wanted};
 use crate::shard::{ShardReader, doc_rows, document_forms, document_revs, held_outcomes};
 use crate::store::{ShardFile, Store};
@@ -21,6 +21,8 @@ use crate::table::schema;
 pub(in crate::pipeline) struct PartitionPlan {
     /// Documents to request, ascending.
     pub(in crate::pipeline) fetch: Vec<FetchItem>,
+    /// Why, for each of them.
+    pub(in crate::pipeline) reasons: Vec<FetchReason>,
     /// Names whose rows and outcome end here: the registry no longer lists them. Ascending.
     pub(super) dropped: Vec<PackageName>,
     /// The changes by the new listing.
@@ -140,8 +142,14 @@ pub(super) struct Planned {
     pub(super) plan: PartitionPlan,
 }
 
-/// Compares the announced names of the partition with its previous contents.
-pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Wanted) -> Result<Planned> {
+/// Compares the announced names of the partition with its previous contents. `credentials` are those that the request
+/// for a name carries.
+pub(super) fn plan(
+    previous: &Previous<'_>,
+    announced: &Announced,
+    wanted: &Wanted,
+    credentials: &dyn Fn(&PackageName) -> Fingerprint,
+) -> Result<Planned> {
     let comparing = || format!("comparing the partition {} with what the registry lists", previous.partition);
     let old_rows = previous.doc_rows()?;
     let (rows, listed_at_us) = announced.rows(&old_rows, previous.manifest.and_then(|manifest| manifest.listed_at_us));
@@ -149,6 +157,7 @@ pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Want
         |table: TableKind| previous.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str()));
     let mut plan = PartitionPlan {
         fetch: Vec::new(),
+        reasons: Vec::new(),
         dropped: Vec::new(),
         counts: ChangeCounts::default(),
         unlisted: unlisted(&wanted.selection, previous.partition, &rows),
@@ -165,6 +174,8 @@ pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Want
         selection: &wanted.selection,
         representation: wanted.representation,
         takes_larger: refused_by.is_none_or(|limit_bytes| limit_bytes < wanted.max_document_bytes),
+        now_us: wanted.began_at_us,
+        credentials,
     };
     let (listed, held) = (rows.iter().cloned().map(Ok), previous.outcomes()?.into_iter().map(Ok));
     for planned in plan_fetch(old_rows.into_iter().map(Ok), listed, held, documents) {
@@ -176,27 +187,19 @@ pub(super) fn plan(previous: &Previous<'_>, announced: &Announced, wanted: &Want
         // A response about the name came since the run began, to this run or another one.
         let was_asked =
             held.as_ref().and_then(|held| held.fetched_at_us).is_some_and(|at_us| at_us >= wanted.began_at_us);
-        match step {
-            Step::Fetch(reason) if reason != FetchReason::Unsettled || !was_asked => {
-                plan.ask(row, held, wanted.representation);
-                continue;
-            }
-            Step::Carry if wanted.refresh && !was_asked && is_selected => {
-                plan.ask(row, held, wanted.representation);
-                continue;
-            }
-            Step::Fetch(_) => plan.without_document += 1,
-            Step::Carry if is_selected => {
-                let is_whole = held.as_ref().is_none_or(|held| held.outcome.is_whole());
-                plan.without_document += u64::from(!is_whole);
-            }
-            Step::Carry | Step::Leave => {}
+        let reason = match step {
+            Step::Fetch(reason) => Some(reason).filter(|reason| !was_asked || reason.outlasts_a_response()),
+            Step::Carry => (wanted.refresh && !was_asked && is_selected).then_some(FetchReason::Refresh),
+            Step::Leave => None,
             Step::Drop => {
                 plan.dropped.push(row.name);
                 continue;
             }
-        }
-        if let Some(held) = held {
+        };
+        if let Some(reason) = reason {
+            plan.ask(row, held, reason, wanted.representation, credentials);
+        } else if let Some(held) = held {
+            plan.without_document += u64::from(is_selected && !held.outcome.is_whole());
             *plan.carried.entry(held.outcome).or_default() += 1;
         }
     }
@@ -216,16 +219,31 @@ impl PartitionPlan {
     }
 
     /// Plans the request for a document, conditional if the lake holds one of the wanted form with its ETag.
-    fn ask(&mut self, row: DocRow, held: Option<HeldOutcome>, wanted: Representation) {
+    fn ask(
+        &mut self,
+        row: DocRow,
+        held: Option<HeldOutcome>,
+        reason: FetchReason,
+        wanted: Representation,
+        credentials: &dyn Fn(&PackageName) -> Fingerprint,
+    ) {
+        let credentials = credentials(&row.name);
         let last_answer_us = held.as_ref().and_then(|held| held.fetched_at_us);
+        let last = held.as_ref().map(|held| LastResult {
+            outcome: held.outcome,
+            repetitions: held.repetitions,
+            is_comparable: held.rev == row.rev && !held.is_of_other_credentials(credentials),
+        });
         let held = held.filter(|held| held.representation.is_some());
         let is_held = held.is_some();
         // An ETag belongs to one form and says nothing about the other.
         let of_this_form = held.as_ref().filter(|held| held.representation == Some(wanted));
         let validators = of_this_form.map(|held| &held.validators).filter(|held| held.etag.is_some()).cloned();
-        let item = FetchItem { name: row.name, announced_rev: row.rev, validators, is_held, last_answer_us };
+        let (name, announced_rev) = (row.name, row.rev);
+        let item = FetchItem { name, announced_rev, validators, is_held, last_answer_us, credentials, last };
         self.held.extend(held.map(|held| (item.name.clone(), held)));
         self.fetch.push(item);
+        self.reasons.push(reason);
     }
 }
 

@@ -4,10 +4,11 @@ use reqwest::header::HeaderValue;
 
 use super::*;
 
-fn answered(status: u16, body: &str, conditional: bool, authorized: bool) -> Verdict {
+fn answered(status: u16, body: &str, conditional: bool) -> Verdict {
     let headers = HeaderMap::new();
     let status = StatusCode::from_u16(status).unwrap();
-    classify(&Evidence::Answered { status, headers: &headers, body_start: body.as_bytes(), conditional, authorized })
+    let words = Some(body).filter(|body| !body.is_empty());
+    classify(&Evidence::Answered { status, headers: &headers, body_start: body.as_bytes(), conditional, words })
 }
 
 fn pressure(verdict: &Verdict) -> Option<Pressure> {
@@ -21,12 +22,17 @@ const BLOCK_PAGE: &str = "<!doctype html><title>Access denied | used Cloudflare 
 
 #[test]
 fn statements_about_a_name_are_few() {
-    assert_eq!(answered(200, " {\"name\":\"a\"}", false, false), Verdict::Done);
-    assert_eq!(answered(304, "", true, false), Verdict::NotModified);
-    assert_eq!(answered(404, "\"Not Found\"", false, false), Verdict::Gone);
-    assert_eq!(answered(410, "", false, false), Verdict::Gone);
-    assert_eq!(answered(451, "{}", false, false), Verdict::Blocked);
-    assert_eq!(answered(403, "{\"error\":\"no\"}", false, false), Verdict::Blocked);
+    assert_eq!(answered(200, " {\"name\":\"a\"}", false), Verdict::Done);
+    assert_eq!(answered(304, "", true), Verdict::NotModified);
+    assert_eq!(answered(404, "\"Not Found\"", false), Verdict::Absent);
+    assert_eq!(answered(410, "", false), Verdict::Absent);
+    assert_eq!(answered(451, "{}", false), Verdict::Absent);
+    for body in ["{\"error\":\"no\"}", "access denied by policy", "<?xml version=\"1.0\"?><Error/>"] {
+        assert_eq!(answered(403, body, false), Verdict::Absent, "{body}");
+    }
+    for body in ["{}", "", BLOCK_PAGE] {
+        assert_eq!(answered(401, body, false), Verdict::Absent, "{body}");
+    }
 }
 
 #[test]
@@ -37,8 +43,7 @@ fn a_retry_after_delays_the_next_request() {
     {
         let status = StatusCode::from_u16(status).unwrap();
         let body_start = body.as_bytes();
-        let evidence =
-            Evidence::Answered { status, headers: &headers, body_start, conditional: false, authorized: false };
+        let evidence = Evidence::Answered { status, headers: &headers, body_start, conditional: false, words: None };
         let Verdict::Retry { pressure, retry_after, .. } = classify(&evidence) else { panic!("{status}") };
         assert_eq!((pressure, retry_after), (Pressure::Refused, Some(Duration::from_secs(3))), "{status}");
     }
@@ -66,7 +71,7 @@ fn refusals_and_faults_are_retried() {
         (206, "{}", Pressure::None),
         (304, "", Pressure::None),
     ] {
-        assert_eq!(pressure(&answered(status, body, false, false)), Some(expected), "{status} {body}");
+        assert_eq!(pressure(&answered(status, body, false)), Some(expected), "{status} {body}");
     }
 }
 
@@ -74,35 +79,21 @@ fn refusals_and_faults_are_retried() {
 fn a_503_that_names_a_time_is_a_refusal() {
     let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("3"))]);
     let status = StatusCode::SERVICE_UNAVAILABLE;
-    let evidence =
-        Evidence::Answered { status, headers: &headers, body_start: b"", conditional: false, authorized: false };
+    let evidence = Evidence::Answered { status, headers: &headers, body_start: b"", conditional: false, words: None };
     let Verdict::Retry { pressure, retry_after, .. } = classify(&evidence) else { panic!("not retried") };
     assert_eq!((pressure, retry_after), (Pressure::Refused, Some(Duration::from_secs(3))));
 }
 
 #[test]
 fn an_unasked_304_goes_past_caches() {
-    assert!(matches!(answered(304, "", false, false), Verdict::Retry { past_caches: true, .. }));
-}
-
-#[test]
-fn refused_credentials_stop_the_run() {
-    for verdict in [
-        answered(401, "{}", false, false),
-        answered(401, BLOCK_PAGE, false, true),
-        answered(403, "{\"error\":\"forbidden\"}", false, true),
-    ] {
-        assert!(matches!(verdict, Verdict::Fatal { kind: ErrorKind::Denied, .. }), "{verdict:?}");
-    }
-    assert_eq!(pressure(&answered(403, BLOCK_PAGE, false, true)), Some(Pressure::Refused));
+    assert!(matches!(answered(304, "", false), Verdict::Retry { past_caches: true, .. }));
 }
 
 #[test]
 fn a_request_that_the_server_cannot_understand_is_not_repeated() {
     for status in [400, 405, 406, 414, 300] {
-        let verdict = answered(status, "\"Bad Request\"", false, false);
-        let Verdict::Fatal { kind, reason, .. } = verdict else { panic!("{status}") };
-        assert_eq!(kind, ErrorKind::Network);
+        let verdict = answered(status, "\"Bad Request\"", false);
+        let Verdict::Fatal { oversize: false, reason } = verdict else { panic!("{status}") };
         assert!(reason.contains("Bad Request"), "{reason}");
     }
 }

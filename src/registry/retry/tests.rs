@@ -2,6 +2,7 @@
 
 use super::super::classify::{Evidence, Fault, classify};
 use super::*;
+use crate::error::ErrorKind;
 
 const KNOWN: Standing = Standing { useful_answers: 1, waiting: FEW_WAITING };
 

@@ -144,6 +144,9 @@ fn tables(world: &World, names: &BTreeSet<String>) -> BTreeMap<TableKind, Vec<ar
             attempts: name.len() as u32,
             fetched_at_micros: Some(1),
             detail: None,
+            next_request_at_micros: None,
+            repetitions: 1,
+            credentials: None,
         });
     }
     let mut tables: BTreeMap<TableKind, Vec<_>> = BTreeMap::new();

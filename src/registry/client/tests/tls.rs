@@ -67,7 +67,7 @@ fn npmrc(text: &str) -> Npmrc {
 }
 
 /// Requests the information of a server, with these settings of `.npmrc`; a file name is one of the tests' data.
-async fn info(url: &str, text: &str) -> Result<DatabaseInfo> {
+async fn info(url: &str, text: &str) -> Result<crate::registry::DatabaseInfo> {
     let npmrc = npmrc(text);
     let read = |name: &str| match name {
         "missing" => Err(std::io::ErrorKind::NotFound.into()),
