@@ -90,7 +90,6 @@ fn encoded(mut builder: WriterPropertiesBuilder, column: &ColumnSpec, group_rows
         }
         builder = match column.encoding {
             ColumnEncoding::Usual => builder,
-            ColumnEncoding::SharedPrefixes => builder.set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY),
             ColumnEncoding::PackedDifferences => builder
                 .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
                 .set_column_compression(path, Compression::UNCOMPRESSED),

@@ -6,6 +6,7 @@
 mod attached;
 mod batch_writer;
 mod catalog;
+mod csv_output;
 mod failure;
 mod format;
 mod functions;

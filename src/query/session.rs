@@ -133,7 +133,7 @@ impl Session {
         context.register_catalog(CATALOG, Arc::clone(&catalog) as _);
         functions::register(&context, &catalog);
         if options.reads_own_files {
-            context = own_files::enable(context)?;
+            context = own_files::enable(context);
         }
         let state = context.state_weak_ref();
         catalog.plan_views_by(Box::new(move || state.upgrade().map(|state| state.read().clone())));

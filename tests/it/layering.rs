@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 13] = [
+const CRATE_MODULES: [(&str, &[&str]); 14] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -15,6 +15,7 @@ const CRATE_MODULES: [(&str, &[&str]); 13] = [
     ("rustyline", &["cli"]),
     ("toml", &["cli", "sample"]),
     ("axum", &["sample"]),
+    ("encoding_rs", &["text"]),
     ("reqwest", &["registry"]),
     ("libdeflater", &["registry", "fetch"]),
     ("rquickjs", &["script"]),

@@ -37,7 +37,8 @@ pub(in crate::cli) struct QueryArgs {
     pub(super) selection: SelectionArgs,
     #[command(flatten)]
     pub(super) own: OwnQueriesArgs,
-    /// The format of the result: table, csv, json, ndjson, parquet [default: --output's suffix, else table]
+    /// The format of the result: table, csv, json, ndjson, parquet [default: --output's suffix, else table]. In csv a null
+    /// is nothing between the commas, and an empty text is ""
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
     /// Write the result to this file instead of standard output; - is standard output
