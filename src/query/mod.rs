@@ -7,6 +7,7 @@ mod attached;
 mod batch_writer;
 mod catalog;
 mod csv_output;
+mod describe;
 mod failure;
 mod format;
 mod functions;

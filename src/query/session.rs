@@ -27,6 +27,7 @@ use crate::table::TableKind;
 
 use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, TableInfo, columns_of};
+use super::describe;
 use super::failure::failure;
 use super::functions;
 use super::lake_location::LakeLocation;
@@ -205,7 +206,12 @@ impl Session {
         let mut state = self.context.state();
         let mistakes = Mistakes { catalog: &self.catalog };
         let explain = |error, references: &[TableReference]| mistakes.explain(error, references);
-        let plan = statement::plan(&state, &bound.sql, statement, explain).await?;
+        let described = describe::described(&statement);
+        let mut plan = statement::plan(&state, &bound.sql, statement, explain).await?;
+        if let Some(query) = described {
+            let with_descriptions = describe::with_descriptions(&state, plan, query).await;
+            plan = with_descriptions.map_err(|error| mistakes.explain(error, &[]))?;
+        }
         let logical = state.optimize(&plan).map_err(|error| mistakes.explain(error, &[]))?;
         let reads = reads_of(&logical);
         if reads.documents {

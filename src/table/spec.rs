@@ -27,8 +27,6 @@ pub enum ColumnType {
 pub enum ColumnEncoding {
     /// The writer's default for the type.
     Usual,
-    /// Packed differences of numbers, without compression: they are smaller than whole numbers under zstd.
-    PackedDifferences,
     /// Whole documents: their bytes determine where pages end.
     Documents,
 }

@@ -206,8 +206,9 @@ fn encoding_of(start: &[u8]) -> &'static Encoding {
     let zeros = |first: usize| start.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd, most) = (zeros(0), zeros(1), start.len() / 4);
     match (even, odd) {
-        (0, odd) if odd > most => UTF_16LE,
-        (even, 0) if even > most => UTF_16BE,
+        // A few letters of other scripts have a zero in the other place.
+        (even, odd) if odd > most && even * 4 < odd => UTF_16LE,
+        (even, odd) if even > most && odd * 4 < even => UTF_16BE,
         _ => UTF_8,
     }
 }

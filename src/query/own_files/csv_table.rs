@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, StringArray, StringBuilder};
 use arrow::datatypes::DataType;
 
 use super::csv_records::{CsvRecord, CsvRecords};
-use super::table::{BATCH_BYTES, Batches, Source};
+use super::source::{BATCH_BYTES, Batches, Source};
 use super::typed::{Candidates, cast_texts};
 use crate::error::{Error, Result};
 use crate::query::output_columns::free_name;
@@ -69,10 +69,6 @@ pub(super) fn learn(source: &Source, goes_on: impl Fn() -> bool) -> Result<CsvCo
                 break;
             }
         }
-    }
-    if names.is_empty() {
-        return Err(Error::input(format!("{} is empty", source.request.path))
-            .hint("a CSV file begins with the names of its columns"));
     }
     let types = candidates.iter().map(|candidates| match source.request.all_text {
         true => DataType::Utf8,

@@ -3,10 +3,6 @@
 use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 
-use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::execution::SessionState;
-use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
 use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -32,7 +28,7 @@ pub(super) struct Found {
 ///
 /// Fails with [`ErrorKind::Input`] for a path without a file, a folder without Parquet files, a pipe, and a suffix that
 /// tells no form.
-pub(super) async fn find(request: &Request, state: &SessionState) -> Result<Option<Found>> {
+pub(super) fn find(request: &Request) -> Result<Option<Found>> {
     let path = match Url::parse(&request.path) {
         Ok(url) if url.scheme() == "file" => url.to_file_path().unwrap_or_default(),
         _ => PathBuf::from(&request.path),
@@ -46,8 +42,8 @@ pub(super) async fn find(request: &Request, state: &SessionState) -> Result<Opti
     let no_file = || Error::input(format!("there is no file {shown}"));
     let metadata = match std::fs::metadata(&path) {
         Err(error) if error.kind() == IoErrorKind::NotFound => {
-            if request.path.contains(['*', '?', '[']) {
-                return of_pattern(request, state).await.map(Some);
+            if request.path.contains(WILDCARDS) {
+                return of_pattern(&path, request).map(Some);
             }
             return Err(match known.is_none() && request.is_only_a_path() {
                 true => Error::input(format!("there is no table or file {shown:?}", shown = request.path))
@@ -94,21 +90,47 @@ fn found(paths: Vec<PathBuf>, request: &Request) -> Result<Found> {
     }
 }
 
-/// Lists the files of a pattern.
-async fn of_pattern(request: &Request, state: &SessionState) -> Result<Found> {
-    let cannot = || format!("cannot list the files {}", request.path);
-    let pattern = ListingTableUrl::parse(&request.path).or_error(ErrorKind::Input, cannot)?;
-    let store = LocalFileSystem::new();
-    let files = pattern.list_all_files(state, &store, "").await.or_error(ErrorKind::Input, cannot)?;
-    let files: Vec<_> = files.try_collect().await.or_error(ErrorKind::Input, cannot)?;
-    let path = |file: object_store::ObjectMeta| store.path_to_filesystem(&file.location);
-    let mut paths: Vec<PathBuf> =
-        files.into_iter().map(path).collect::<Result<_, _>>().or_error(ErrorKind::Input, cannot)?;
+/// Lists the files of a pattern: `*` stands for any text within one part of the path, `?` for one character.
+fn of_pattern(pattern: &Path, request: &Request) -> Result<Found> {
+    let mut paths = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let part = part.as_os_str();
+        let wanted = part.to_string_lossy();
+        if !wanted.contains(WILDCARDS) {
+            paths.iter_mut().for_each(|path| path.push(part));
+            continue;
+        }
+        let below = |folder: PathBuf| {
+            let listed = if folder.as_os_str().is_empty() { Path::new(".").to_owned() } else { folder.clone() };
+            let names = std::fs::read_dir(listed).into_iter().flatten().flatten().map(|entry| entry.file_name());
+            let names: Vec<_> = names.filter(|name| matches(wanted.as_bytes(), name.as_encoded_bytes())).collect();
+            names.into_iter().map(move |name| folder.join(name))
+        };
+        paths = paths.into_iter().flat_map(below).collect();
+    }
+    paths.retain(|path| path.is_file());
     paths.sort();
     match paths.is_empty() {
-        true => Err(Error::input(format!("there is no file {}", request.path))),
+        true => Err(Error::input(format!("there is no file {}", pattern.display()))),
         false => found(paths, request),
     }
+}
+
+/// The characters that make a path a pattern.
+const WILDCARDS: [char; 2] = ['*', '?'];
+
+/// Whether `name` is as the pattern `wanted` says. A name that begins with a dot needs a pattern that does so.
+fn matches(wanted: &[u8], name: &[u8]) -> bool {
+    fn rest(wanted: &[u8], name: &[u8]) -> bool {
+        match (wanted.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some((b'*', after)), _) => (0..=name.len()).any(|at| rest(after, name.get(at..).unwrap_or_default())),
+            (Some((b'?', after)), Some((_, left))) => rest(after, left),
+            (Some((one, after)), Some((other, left))) => one == other && rest(after, left),
+            _ => false,
+        }
+    }
+    (name.first() != Some(&b'.') || wanted.first() == Some(&b'.')) && rest(wanted, name)
 }
 
 /// Returns what a path's suffixes say: the form of records, whether each has a line, and the delimiter.

@@ -5,7 +5,7 @@ use arrow::datatypes::DataType;
 use super::json_column::{Column, ObjectValues, Unfit};
 use super::json_records::{JsonRecords, not_json};
 use super::json_shape::{Records, VALUE_COLUMN};
-use super::table::{Batches, Source};
+use super::source::{Batches, MOST_COLUMNS, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::npm::json::Kind;
 
@@ -36,7 +36,7 @@ pub(super) fn learn(source: &Source, goes_on: impl Fn() -> bool) -> Result<JsonC
             if count.is_multiple_of(RECORDS_BETWEEN_LOOKS) && !goes_on() {
                 return Err(Error::interrupted());
             }
-            if records.count() > super::table::MOST_COLUMNS {
+            if records.count() > MOST_COLUMNS {
                 break;
             }
         }
@@ -51,10 +51,6 @@ pub(super) fn learn(source: &Source, goes_on: impl Fn() -> bool) -> Result<JsonC
             Some((_, column)) => *column = declared,
             None => columns.push((name.clone(), declared)),
         }
-    }
-    if columns.is_empty() {
-        let message = format!("{} holds no records", source.request.path);
-        return Err(Error::input(message).hint("declare its columns: read_json('…', columns => {'name': 'text'})"));
     }
     Ok(JsonColumns(columns))
 }

@@ -12,6 +12,7 @@ mod json_records;
 mod json_shape;
 mod json_table;
 mod request;
+mod source;
 mod table;
 mod typed;
 
@@ -57,7 +58,7 @@ impl UrlTableFactory for OwnFiles {
         let path = request.path.clone();
         let planned = |error: Error| DataFusionError::External(Box::new(error));
         let Some(state) = self.state() else { return Ok(None) };
-        let Some(found) = find::find(&request, &state).await.map_err(planned)? else { return Ok(None) };
+        let Some(found) = find::find(&request).map_err(planned)? else { return Ok(None) };
         if found.form != Form::Parquet {
             let table = OwnTable::learn(found, request, &state).await.map_err(planned)?;
             return Ok(Some(Arc::new(table)));

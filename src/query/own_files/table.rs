@@ -1,12 +1,10 @@
 //! The table of a user's files: learns its columns from all rows, and streams the rows of a statement. Memory holds a
 //! batch, whatever the size of the files.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::TableType;
@@ -19,75 +17,18 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 
 use super::find::Found;
 use super::request::{Form, Request};
+use super::source::{Batches, MOST_COLUMNS, Source};
 use super::{csv_table, json_table, typed};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::text::{self, LineEnds, TextReader};
-
-/// Bytes of text at which a batch ends, so that long values cannot fill memory.
-pub(super) const BATCH_BYTES: usize = 8 << 20;
 
 /// Batches that may wait for the rest of the statement.
 const WAITING_BATCHES: usize = 2;
-
-/// The most columns of a table. A file with more is a map, or no file of records.
-pub(super) const MOST_COLUMNS: usize = 5_000;
-
-/// The files of a table, and what the statement says about them.
-#[derive(Debug, Clone)]
-pub(super) struct Source {
-    pub(super) found: Found,
-    pub(super) request: Request,
-    /// The declared columns: name and type, `None` for JSON text.
-    pub(super) declared: Vec<(String, Option<DataType>)>,
-}
-
-impl Source {
-    /// Opens one of the files.
-    pub(super) fn open(&self, path: &Path) -> Result<TextReader> {
-        // A value of CSV may have any line end within quotes.
-        let line_ends = if self.found.form == Form::Csv { LineEnds::Kept } else { LineEnds::Unified };
-        text::open(path, "file", line_ends)
-    }
-}
 
 /// The columns of a table, and how each is read.
 #[derive(Debug, Clone)]
 pub(super) enum Columns {
     Json(json_table::JsonColumns),
     Csv(csv_table::CsvColumns),
-}
-
-/// Rows on their way into batches.
-pub(super) struct Batches<'s> {
-    /// The columns of the batches.
-    pub(super) schema: SchemaRef,
-    pub(super) most_rows: usize,
-    /// Takes a batch; returns whether more is wanted.
-    pub(super) send: &'s mut dyn FnMut(RecordBatch) -> bool,
-    rows: usize,
-    bytes: usize,
-}
-
-impl Batches<'_> {
-    /// Counts a row of `bytes` bytes. Returns whether the batch is full.
-    pub(super) fn add_row(&mut self, bytes: usize) -> bool {
-        self.rows += 1;
-        self.bytes += bytes;
-        self.rows >= self.most_rows || self.bytes >= BATCH_BYTES
-    }
-
-    /// Whether rows wait for their batch to end.
-    pub(super) fn has_rows(&self) -> bool {
-        self.rows > 0
-    }
-
-    /// Sends the rows since the last call. Returns whether more is wanted.
-    pub(super) fn end_batch(&mut self, arrays: Vec<ArrayRef>) -> Result<bool> {
-        let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
-        self.bytes = 0;
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options);
-        Ok((self.send)(batch.or_error(ErrorKind::Internal, || "the rows of a file make no batch".to_owned())?))
-    }
 }
 
 /// A user's files as a table.
@@ -199,7 +140,7 @@ impl PartitionStream for Rows {
         let (schema, wanted, most_rows) = (Arc::clone(&self.schema), self.wanted.clone(), self.most_rows);
         stream.spawn_blocking(move || {
             let mut send = |batch| sender.blocking_send(Ok(batch)).is_ok();
-            let mut batches = Batches { schema, most_rows, send: &mut send, rows: 0, bytes: 0 };
+            let mut batches = Batches::new(schema, most_rows, &mut send);
             let read = match columns.as_ref() {
                 Columns::Json(columns) => json_table::read(&source, columns, &wanted, &mut batches),
                 Columns::Csv(columns) => csv_table::read(&source, columns, &wanted, &mut batches),

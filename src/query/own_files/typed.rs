@@ -21,8 +21,11 @@ impl Wrong {
     /// Makes the error of a column of a file.
     pub(super) fn error(&self, file: &str, column: &str) -> Error {
         let shown: String = self.value.chars().take(60).collect();
-        Error::input(format!("{file}: line {}: {column} is {shown:?}, which is no {}", self.line, self.data_type))
-            .hint(format!("declare another type: columns => {{'{column}': 'text'}}"))
+        Error::input(format!(
+            "{file}: line {}: {column} is {shown:?}, which is no value of type {}",
+            self.line, self.data_type
+        ))
+        .hint(format!("declare another type: columns => {{'{column}': 'text'}}"))
     }
 }
 
