@@ -19,6 +19,8 @@ pub mod registry;
 pub mod store;
 #[cfg(feature = "pipeline")]
 pub mod script;
+#[cfg(feature = "pipeline")]
+pub mod text;
 
 // stages: one step each
 #[cfg(feature = "pipeline")]

@@ -26,6 +26,10 @@ use crate::pipeline::{
 };
 use crate::script;
 use crate::store::Store;
+use crate::text;
+
+/// The longest pivots file that is read, in bytes: longer than a file that `lake` accepts, so that `lake` names the limit.
+const MOST_PIVOTS_BYTES: u64 = 64 << 20;
 
 /// The names that a dry run shows for each reason and partition; --json lists more.
 const NAMES_SHOWN: usize = 5;
@@ -234,8 +238,7 @@ fn kept_instead(
 }
 
 fn read_pivots(path: &Path) -> Result<Pivots> {
-    let text = std::fs::read_to_string(path)
-        .or_error(ErrorKind::Input, || format!("cannot read the pivots file {}", path.display()))?;
+    let text = text::read(path, "pivots file", MOST_PIVOTS_BYTES)?;
     script::read_pivots(&text, &path.display().to_string())
 }
 

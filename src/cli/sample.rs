@@ -13,6 +13,10 @@ use super::printer::Printer;
 use super::sample_edits::{HELP, Line};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::sample::{FaultScript, Options, SampleError, SampleServer, World};
+use crate::text;
+
+/// The longest faults file that is read, in bytes.
+const MOST_FAULTS_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -47,8 +51,7 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
     let faults = match &args.faults {
         None => FaultScript::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .or_error(ErrorKind::Input, || format!("cannot read the faults file {}", path.display()))?;
+            let text = text::read(path, "faults file", MOST_FAULTS_BYTES)?;
             FaultScript::parse(&text)
                 .or_error(ErrorKind::Input, || format!("the faults file {} is not understood", path.display()))?
         }

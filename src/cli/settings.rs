@@ -10,11 +10,14 @@ use serde::Deserialize;
 
 use super::registry_args::patience;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::text;
 
 /// The name of the settings file in the current folder.
 const SETTINGS_FILE: &str = "all-docs.toml";
 /// The default location of the lake.
 const DEFAULT_LAKE: &str = "lake";
+/// The longest settings file that is read, in bytes.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// `all-docs.toml`: each member has the meaning of the flag of the same name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -49,12 +52,9 @@ impl Settings {
             Some(path) => (path, true),
             None => (Path::new(SETTINGS_FILE), false),
         };
-        let file = match std::fs::read_to_string(path) {
-            Ok(text) => parse(&text, path)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_asked_for => SettingsFile::default(),
-            Err(error) => {
-                return Err(Error::input(format!("cannot read the settings file {}", path.display())).source(error));
-            }
+        let file = match is_asked_for || path.try_exists().unwrap_or(true) {
+            true => parse(&text::read(path, "settings file", MOST_BYTES)?, path)?,
+            false => SettingsFile::default(),
         };
         Ok(Settings { lake, file })
     }

@@ -20,14 +20,14 @@ use zstd::bulk::Compressor;
 use super::chunk::ChunkEncoder;
 use super::levels::{Levels, valid_runs};
 use super::pages::{ChunkPages, DataPage};
-use super::{delta, runs};
+use super::runs;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// A type whose values all have the same size.
 pub(super) trait FlatValue: Copy + Default + Ord + Hash + Send + 'static {
     /// The values of an array, including nulls.
     type Values;
-    /// Whether the type can be encoded with dictionaries and differences.
+    /// Whether the type can be encoded with dictionaries.
     const IS_NUMBER: bool;
     /// Views an array; `None` if it has another type.
     fn values(array: &dyn Array) -> Option<Self::Values>;
@@ -35,8 +35,6 @@ pub(super) trait FlatValue: Copy + Default + Ord + Hash + Send + 'static {
     fn append(values: &Self::Values, rows: Range<usize>, out: &mut Vec<Self>);
     /// Appends values to the body of a page or dictionary.
     fn write_plain(values: &[Self], out: &mut Vec<u8>);
-    /// Appends numbers as differences.
-    fn write_deltas(values: &[Self], out: &mut Vec<u8>);
     /// Returns the statistics of values within `bounds`.
     fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics;
 }
@@ -65,10 +63,6 @@ impl FlatValue for i64 {
         values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
     }
 
-    fn write_deltas(values: &[i64], out: &mut Vec<u8>) {
-        delta::encode(values, out);
-    }
-
     fn statistics(bounds: Option<(i64, i64)>, nulls: u64) -> Statistics {
         let (least, greatest) = bounds.unzip();
         Statistics::int64(least, greatest, None, Some(nulls), false)
@@ -93,9 +87,6 @@ impl FlatValue for bool {
         let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
         out.extend(values.chunks(8).map(byte));
     }
-
-    /// Never called.
-    fn write_deltas(_: &[bool], _: &mut Vec<u8>) {}
 
     fn statistics(bounds: Option<(bool, bool)>, nulls: u64) -> Statistics {
         let (least, greatest) = bounds.unzip();
@@ -130,7 +121,6 @@ impl<T: FlatValue> FlatChunk<T> {
         let encoding = match properties.encoding(path) {
             None if T::IS_NUMBER && properties.dictionary_enabled(path) => Encoding::RLE_DICTIONARY,
             None => Encoding::PLAIN,
-            Some(Encoding::DELTA_BINARY_PACKED) if T::IS_NUMBER => Encoding::DELTA_BINARY_PACKED,
             Some(_) => return None,
         };
         let is_known = matches!(compression, Compression::ZSTD(_) | Compression::UNCOMPRESSED);
@@ -193,7 +183,6 @@ impl<T: FlatValue> FlatChunk<T> {
                 self.body.push(width as u8);
                 runs::encode(&self.places, width, &mut self.body);
             }
-            Encoding::DELTA_BINARY_PACKED => T::write_deltas(&self.values, &mut self.body),
             _ => T::write_plain(&self.values, &mut self.body),
         }
         let bounds =

@@ -9,7 +9,6 @@
 mod bits;
 mod chunk;
 mod column;
-mod delta;
 mod dictionary;
 mod flat_chunk;
 mod groups;

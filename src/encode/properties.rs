@@ -1,7 +1,7 @@
 //! The encoding of each table, derived from the hints of its columns: row groups, encodings, statistics, filters. Any
 //! change here changes the bytes of shards, and so does a change of the tool's version.
 
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
@@ -73,7 +73,9 @@ pub(super) fn properties(table: TableKind) -> WriterProperties {
     builder.build()
 }
 
-/// Sets the properties of one column.
+/// Sets the properties of one column. No column has one of Parquet's delta encodings, although they would take 6 % fewer
+/// bytes of `docs` and 1 % of `versions`: fastparquet lacks those of texts, and reads wrong numbers out of that of
+/// numbers.
 fn encoded(mut builder: WriterPropertiesBuilder, column: &ColumnSpec, group_rows: u64) -> WriterPropertiesBuilder {
     for path in leaf_paths(column) {
         if column.is_unique {
@@ -90,10 +92,6 @@ fn encoded(mut builder: WriterPropertiesBuilder, column: &ColumnSpec, group_rows
         }
         builder = match column.encoding {
             ColumnEncoding::Usual => builder,
-            ColumnEncoding::SharedPrefixes => builder.set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY),
-            ColumnEncoding::PackedDifferences => builder
-                .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
-                .set_column_compression(path, Compression::UNCOMPRESSED),
             ColumnEncoding::Documents => builder.set_column_data_page_size_limit(path, DOCUMENT_PAGE_BYTES),
         };
     }

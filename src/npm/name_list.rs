@@ -12,7 +12,6 @@ use crate::error::{Context, Error, ErrorKind, Result};
 /// Fails with kind Input for a text that begins like a JSON array and is no array of strings, and for lines of JSON or
 /// of a table.
 pub fn parse_name_list(text: &str) -> Result<BTreeSet<PackageName>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('[') {
         let specs: Vec<String> = serde_json::from_str(text).or_error(ErrorKind::Input, || {
             "the text begins like a JSON array, but is no array of strings".to_owned()
@@ -41,7 +40,7 @@ mod tests {
     fn a_list_is_an_array_or_lines() {
         let expected = BTreeSet::from(["@a/b", "lodash", "react"].map(PackageName::from));
         assert_eq!(parse_name_list("[\"@a/b\", \"lodash@4.17.21\", \"react\", \" \"]").unwrap(), expected);
-        assert_eq!(parse_name_list("\u{feff}# list\n@a/b@1.0.0\n\nlodash # old\n react \n").unwrap(), expected);
+        assert_eq!(parse_name_list("# list\n@a/b@1.0.0\n\nlodash # old\n react \n").unwrap(), expected);
         assert_eq!(parse_name_list("react @18\nlodash\n@a/b").unwrap(), expected);
         for bad in ["[1]", "{\"names\": [\"x\"]}", "\"x\",\n\"y\",", "react,18\nlodash,4", "// list\n[\"x\"]"] {
             assert_eq!(parse_name_list(bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");

@@ -100,6 +100,9 @@ pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
             Fault::Unreadable => lake_error,
         };
     }
+    if let Some(own) = own_error(&error) {
+        return own;
+    }
     if let Some(ours) = find::<object_store::Error>(&error) {
         return Error::lake(format!("cannot read the lake: {ours}")).source(error);
     }
@@ -126,6 +129,14 @@ pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
         }
         _ => Error::new(ErrorKind::Internal, "the statement failed").source(error),
     }
+}
+
+/// Returns the [`Error`] that our own part of the engine made, as a user's file that cannot be read, if there is one.
+pub(super) fn own_error(error: &DataFusionError) -> Option<Error> {
+    let own = find::<Error>(error)?;
+    let again = Error::new(own.kind(), own.message());
+    let again = own.source().map(ToString::to_string).into_iter().fold(again, Error::source);
+    Some(own.hint_text().into_iter().fold(again, |again, hint| again.hint(hint)))
 }
 
 /// Finds the first cause of type `T` in an error's chain, including the error itself.

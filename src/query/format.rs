@@ -11,7 +11,7 @@ use super::nearest::nearest;
 pub enum Format {
     /// For a person: aligned columns, or one line per column if a row is too wide.
     Table,
-    /// RFC 4180 with a header line; lists and structures as JSON text, a null as nothing.
+    /// RFC 4180 with a header line; lists and structures as JSON text, a null as nothing, an empty text as `""`.
     Csv,
     /// One JSON array of objects, one object a line.
     Json,

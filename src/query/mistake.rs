@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::table::TableKind;
 
 use super::catalog::{LakeCatalog, schema_of};
-use super::failure::{find, plain_message};
+use super::failure::{find, own_error, plain_message};
 use super::nearest::nearest;
 
 /// The most names that a hint lists; beyond it, the hint only says how to list them.
@@ -23,9 +23,8 @@ pub(super) struct Mistakes<'a> {
 impl Mistakes<'_> {
     /// Converts the planner's error for a statement that names `references`.
     pub(super) fn explain(&self, error: DataFusionError, references: &[TableReference]) -> Error {
-        if let Some(own) = find::<Error>(&error) {
-            let again = Error::new(own.kind(), own.message());
-            return own.hint_text().into_iter().fold(again, |again, hint| again.hint(hint));
+        if let Some(own) = own_error(&error) {
+            return own;
         }
         if let Some(SchemaError::FieldNotFound { field, valid_fields }) = find::<SchemaError>(&error) {
             return self.unknown_column(field, valid_fields, references);

@@ -6,6 +6,8 @@
 mod attached;
 mod batch_writer;
 mod catalog;
+mod csv_output;
+mod describe;
 mod failure;
 mod format;
 mod functions;

@@ -62,7 +62,8 @@ impl OutputColumns {
     }
 }
 
-fn free_name(name: &str, taken: &mut HashSet<String>) -> String {
+/// Returns `name`, or with a number if it is taken.
+pub(super) fn free_name(name: &str, taken: &mut HashSet<String>) -> String {
     let mut free = name.to_owned();
     let mut number = 2;
     while !taken.insert(free.clone()) {

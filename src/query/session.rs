@@ -23,6 +23,7 @@ use crate::table::TableKind;
 
 use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, TableInfo, columns_of};
+use super::describe;
 use super::failure::{failure, is_outdated};
 use super::functions;
 use super::lake_location::LakeLocation;
@@ -132,7 +133,7 @@ impl Session {
         context.register_catalog(CATALOG, Arc::clone(&catalog) as _);
         functions::register(&context, &catalog);
         if options.reads_own_files {
-            context = own_files::enable(context)?;
+            context = own_files::enable(context);
         }
         let state = context.state_weak_ref();
         catalog.plan_views_by(Box::new(move || state.upgrade().map(|state| state.read().clone())));
@@ -225,7 +226,12 @@ impl Session {
         state.config_mut().set_extension(Arc::new(Snapshot::default()));
         let mistakes = Mistakes { catalog: &self.catalog };
         let explain = |error, references: &[TableReference]| mistakes.explain(error, references);
-        let plan = statement::plan(&state, &bound.sql, statement, explain).await?;
+        let described = describe::described(&statement);
+        let mut plan = statement::plan(&state, &bound.sql, statement, explain).await?;
+        if let Some(query) = described {
+            let with_descriptions = describe::with_descriptions(&state, plan, query).await;
+            plan = with_descriptions.map_err(|error| mistakes.explain(error, &[]))?;
+        }
         let logical = state.optimize(&plan).map_err(|error| mistakes.explain(error, &[]))?;
         let reads = reads_of(&logical);
         if reads.documents {

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, TableFac
 use crate::error::{Error, Result};
 
 use super::named::{BoundSql, bind};
+use super::own_files::replace_calls;
 use super::syntax::syntax;
 
 /// Parses the one statement of `sql`.
@@ -44,6 +45,7 @@ pub(super) fn parse(sql: &str) -> Result<Statement> {
 pub(super) fn parse_bound(bound: &BoundSql) -> Result<Statement> {
     let mut statement = parse(&bound.sql)?;
     bind(&mut statement, &bound.values)?;
+    replace_calls(&mut statement)?;
     Ok(statement)
 }
 

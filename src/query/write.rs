@@ -1,11 +1,10 @@
 //! Writes a result in a format, batch by batch as it comes, so memory does not grow with the rows.
 //!
-//! Not here: the table for a person (`terminal_table`), the types that each format can hold (`output_columns`).
+//! Not here: CSV (`csv_output`), the table for a person (`terminal_table`), the types that each format can hold (`output_columns`).
 
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
-use arrow::csv;
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonFormat, LineDelimited, WriterBuilder as JsonWriterBuilder};
 use arrow::record_batch::RecordBatch;
@@ -17,6 +16,7 @@ use parquet::file::properties::WriterProperties;
 use crate::error::{Error, Result};
 
 use super::batch_writer::{BatchWriter, Stopped};
+use super::csv_output::CsvOutput;
 use super::format::Format;
 use super::json_value::JsonValues;
 use super::output_columns::OutputColumns;
@@ -107,12 +107,7 @@ fn open<'a>(
     let json = || JsonWriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(JsonValues));
     Ok(match format {
         Format::Table => Box::new(TerminalTable::new(columns.schema(), out, table)),
-        Format::Csv => {
-            let mut writer = csv::WriterBuilder::new().with_header(true).build(out);
-            // This writes the header, which an empty result also has.
-            writer.write(&RecordBatch::new_empty(Arc::clone(columns.schema())))?;
-            Box::new(CsvOutput(writer))
-        }
+        Format::Csv => Box::new(CsvOutput::new(columns.schema(), out)?),
         Format::Json => Box::new(JsonOutput(json().build::<_, ObjectALine>(out))),
         Format::Ndjson => Box::new(JsonOutput(json().build::<_, LineDelimited>(out))),
         Format::Parquet => {
@@ -121,18 +116,6 @@ fn open<'a>(
             Box::new(ParquetOutput(ArrowWriter::try_new(out, Arc::clone(columns.schema()), Some(properties))?))
         }
     })
-}
-
-struct CsvOutput<'a>(csv::Writer<&'a mut (dyn Write + Send)>);
-
-impl BatchWriter for CsvOutput<'_> {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Stopped> {
-        Ok(self.0.write(batch)?)
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), Stopped> {
-        Ok(())
-    }
 }
 
 /// A JSON array with one object per line: one document for a program, lines for a person.

@@ -1,7 +1,7 @@
 //! The `docs` table: a row of `_all_docs`.
 
 use super::column::{NumberColumn, TextColumn};
-use super::spec::{ColumnEncoding, RowsOf, TableSpec};
+use super::spec::{RowsOf, TableSpec};
 use crate::npm::{DocRow, generation};
 
 pub(super) const TABLE: TableSpec =
@@ -10,7 +10,7 @@ pub(super) const TABLE: TableSpec =
 columns! {
     /// Builds batches of the `docs` table. Rows keep the order in which they were pushed.
     pub struct DocsBuilder of Docs {
-        name: TextColumn = required("The package's name.").unique().encoded_as(ColumnEncoding::SharedPrefixes),
+        name: TextColumn = required("The package's name.").unique(),
         rev: TextColumn = required("The revision that the registry announced for it.").unique().without_statistics(),
         rev_generation: NumberColumn = optional("The number before the dash of `rev`: the number of edits."),
     }

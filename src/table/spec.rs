@@ -27,10 +27,6 @@ pub enum ColumnType {
 pub enum ColumnEncoding {
     /// The writer's default for the type.
     Usual,
-    /// Delta encoding, for texts that share their beginnings with the one before.
-    SharedPrefixes,
-    /// Packed differences of numbers, without compression: they are smaller than whole numbers under zstd.
-    PackedDifferences,
     /// Whole documents: their bytes determine where pages end.
     Documents,
 }

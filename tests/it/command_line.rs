@@ -182,7 +182,7 @@ fn a_bad_pivots_file_is_shown_where_it_is_bad() {
         ("a\n- m\n", "line 2 is no key"),
         ("a,m\n", "line 1 is no key"),
         ("<!doctype html>", "line 1 is no key"),
-        ("a\rm", "line 1 is no key"),
+        ("z\na\rm", "line 2 is no key"),
         ("a\n\0b", "line 2 is no key"),
     ] {
         fs::write(folder.path().join("bad"), text).unwrap();

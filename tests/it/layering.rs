@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 17] = [
+const CRATE_MODULES: [(&str, &[&str]); 18] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -15,6 +15,7 @@ const CRATE_MODULES: [(&str, &[&str]); 17] = [
     ("rustyline", &["cli"]),
     ("toml", &["cli", "sample"]),
     ("axum", &["sample"]),
+    ("encoding_rs", &["text"]),
     ("reqwest", &["registry"]),
     ("rustls", &["registry"]),
     ("rustls_native_certs", &["registry"]),
@@ -173,6 +174,33 @@ fn only_the_command_line_prints_or_reads_the_environment() {
         }
     }
     assert!(strayed.is_empty(), "{}", strayed.join("\n"));
+}
+
+/// Every text of a user is read by `text`, which knows byte order marks, UTF-16 and line ends. The exceptions read the
+/// credentials of npm, compare an exported document with its bytes, and talk with a terminal.
+#[test]
+fn only_one_module_reads_the_texts_of_users() {
+    let exceptions = [
+        ("cli/origin.rs", "fs::read("),
+        ("cli/export.rs", "fs::read("),
+        // In its tests.
+        ("cli/output_file.rs", "fs::read("),
+        ("cli/cache.rs", "stdin()"),
+        ("cli/sample.rs", "stdin()"),
+        ("cli/query/mod.rs", "stdin()"),
+    ];
+    let mut strayed = Vec::new();
+    for module in ["cli", "query", "script"] {
+        for (path, code) in sources(module) {
+            for word in ["fs::read(", "read_to_string(", " File::open(", "stdin()"] {
+                let is_known = |(file, known): &(&str, &str)| path.ends_with(file) && *known == word;
+                if code.contains(word) && !exceptions.iter().any(is_known) {
+                    strayed.push(format!("{} has {word}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(strayed.is_empty(), "use crate::text: {}", strayed.join(", "));
 }
 
 /// A stage that waits for a future on a thread of the runtime can stop the runtime.

@@ -1,4 +1,4 @@
-//! Real tools as readers of our files: Python's own JSON decoders, DuckDB, pandas, Polars and pyarrow.
+//! Real tools as readers of our files: Python's own JSON decoders, DuckDB, pandas, Polars, pyarrow and fastparquet.
 
 use all_docs::sample::World;
 use all_docs::table::TableKind;
@@ -50,4 +50,62 @@ async fn duckdb_pandas_and_pyarrow_read_each_table_by_a_plain_glob() {
     for table in TableKind::ALL {
         assert!(told.contains(table.as_str()), "{told}");
     }
+}
+
+/// fastparquet lacks several encodings of texts. It must read every value of every table.
+#[tokio::test(flavor = "multi_thread")]
+async fn fastparquet_reads_each_table() {
+    let Some(python) = python() else { return };
+    let mut world = World::seeded(31, 300);
+    world.add_odd_documents();
+    let env = Env::new(world);
+    env.ingest(&["@k", "c", "m"]).await;
+    let told = run_python(&python, "read_with_fastparquet.py", &[env.lake().join("sample").to_str().unwrap()]);
+    for table in TableKind::ALL {
+        assert!(told.contains(table.as_str()), "{told}");
+    }
+}
+
+/// A CSV result as DuckDB reads it, and as SQL reads it again.
+#[cfg(feature = "query")]
+#[tokio::test(flavor = "multi_thread")]
+async fn duckdb_and_sql_read_csv_with_nulls_and_empty_texts() {
+    use crate::support::{all_docs, stderr, stdout};
+
+    let Some(python) = python() else { return };
+    let env = Env::new(World::seeded(31, 3));
+    env.ingest(&[]).await;
+    let values = "(1, null), (2, ''), (3, ' x '), (4, 'a,b'), (5, 'say \"hi\"'), (6, 'NULL'), (7, chr(10) || chr(13))";
+    let sql = format!("select * from (values {values}) t(n, text) order by n");
+    let folder = env.folder.path();
+    let run = |arguments: &[&str]| {
+        let output = all_docs(folder).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    run(&["query", &sql, "--output", "out.csv"]);
+    run(&["query", "select null as alone union all select 'x'", "--output", "alone.csv"]);
+    let duckdb = "import duckdb, json, sys; read = lambda file: duckdb.sql(f\"select * from read_csv('{file}', \
+                  all_varchar=true, header=true, allow_quoted_nulls=false)\").fetchall(); \
+                  print(json.dumps([read('out.csv'), sorted(read('alone.csv'), key=str)]))";
+    let read = std::process::Command::new(&python).current_dir(folder).args(["-c", duckdb]).output().unwrap();
+    assert!(read.status.success(), "{}", stderr(&read));
+    let expected = serde_json::json!([
+        [["1", null], ["2", ""], ["3", " x "], ["4", "a,b"], ["5", "say \"hi\""], ["6", "NULL"], ["7", "\n\r"]],
+        [["x"], [null]]
+    ]);
+    let found: serde_json::Value = serde_json::from_str(&stdout(&read)).unwrap();
+    let sorted = |rows: &serde_json::Value| {
+        let mut rows = rows.as_array().unwrap().clone();
+        rows.sort_by_key(ToString::to_string);
+        rows
+    };
+    assert_eq!(found[0], expected[0]);
+    assert_eq!(sorted(&found[1]), sorted(&expected[1]));
+    let again = run(&["query", "select * from 'out.csv' order by n", "--format", "csv"]);
+    assert_eq!(again, std::fs::read_to_string(folder.join("out.csv")).unwrap());
+    assert_eq!(
+        run(&["query", "select count(*) as n from 'alone.csv' where alone is null", "--format", "csv"]),
+        "n\n1\n"
+    );
 }

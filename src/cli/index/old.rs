@@ -2,7 +2,6 @@
 //! that this one replaces are not.
 
 use std::collections::BinaryHeap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use super::IndexFormat;
 use super::line::{is_whole, read_row, write_row};
 use crate::error::{Context, Doing, ErrorKind, Result};
 use crate::npm::DocRow;
+use crate::text::{self, LineEnds};
 
 /// Rows that are sorted in memory at once, about 100 MB. A file that is not sorted becomes runs of this many rows.
 const RUN_ROWS: usize = 500_000;
@@ -54,13 +54,12 @@ fn is_sorted(path: &Path) -> Result<bool> {
 }
 
 fn rows_of(path: &Path) -> Result<Rows> {
-    let file = File::open(path).or_error(ErrorKind::Input, || format!("cannot read the index {}", path.display()))?;
+    let reader = text::open(path, "index", LineEnds::Unified)?;
     let path = path.to_owned();
-    Ok(Box::new(rows_in(file).map(move |row| row.doing(|| format!("reading the index {}", path.display())))))
+    Ok(Box::new(rows_in(reader).map(move |row| row.doing(|| format!("reading the index {}", path.display())))))
 }
 
-fn rows_in(file: File) -> impl Iterator<Item = Result<DocRow>> {
-    let mut reader = BufReader::new(file);
+fn rows_in(mut reader: impl BufRead) -> impl Iterator<Item = Result<DocRow>> {
     let mut number = 0_u64;
     let mut is_over = false;
     std::iter::from_fn(move || {
@@ -68,9 +67,8 @@ fn rows_in(file: File) -> impl Iterator<Item = Result<DocRow>> {
             let mut line = String::new();
             loop {
                 number += 1;
-                let read =
-                    reader.read_line(&mut line).or_error(ErrorKind::Input, || format!("cannot read line {number}"));
-                match read {
+                let read = reader.read_line(&mut line);
+                match read.map_err(|error| text::unwrapped(error, || format!("cannot read line {number}"))) {
                     Ok(0) => is_over = true,
                     Ok(_) if !is_whole(&line) => continue,
                     Ok(_) => {}
@@ -103,7 +101,7 @@ fn on_disk(rows: &[DocRow]) -> Result<Rows> {
     output.flush().or_error(ErrorKind::Input, cannot)?;
     drop(output);
     file.rewind().or_error(ErrorKind::Input, cannot)?;
-    Ok(Box::new(rows_in(file)))
+    Ok(Box::new(rows_in(BufReader::new(file))))
 }
 
 /// Sorted runs as one sequence, each name once.

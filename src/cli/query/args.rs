@@ -9,6 +9,10 @@ A statement names a table by its own name, or with its origin: versions, npm.ver
 json->'versions', over packuments.json. Versions: semver_satisfies(version, '^1.2'), semver_compare(a, b), \
 semver_major(version), semver_sort_key(version). Who depends on whom: dependents('react', 2), dependencies_of('react').
 
+A file of yours is a table by its path: from 'records.ndjson' (.ndjson, .jsonl, .json, .csv, .tsv, also with .gz or \
+.zst, and .parquet). Its types come from the whole file; to say them: read_json('x.json', columns => {'n': 'text'}), \
+read_csv('x.csv', all_text => true, delimiter => ';', header => false).
+
 Without a statement the command opens a prompt on a terminal, and reads statements divided by `;` from a pipe.
 
 Examples:
@@ -37,7 +41,8 @@ pub(in crate::cli) struct QueryArgs {
     pub(super) selection: SelectionArgs,
     #[command(flatten)]
     pub(super) own: OwnQueriesArgs,
-    /// The format of the result: table, csv, json, ndjson, parquet [default: --output's suffix, else table]
+    /// The format of the result: table, csv, json, ndjson, parquet [default: --output's suffix, else table]. In csv a null
+    /// is nothing between the commas, and an empty text is ""
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
     /// Write the result to this file instead of standard output; - is standard output

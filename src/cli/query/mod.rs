@@ -10,7 +10,7 @@ mod shell;
 mod views;
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::exit::Code;
 use super::printer::Printer;
 use super::settings::Settings;
-use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::error::{Doing, Error, Result};
 use crate::lake::LakeInfo;
 use crate::pipeline::{lake_ages, no_lake, read_lake};
 use crate::query::{AttachedLake, BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions};
 use crate::store::Store;
+use crate::text;
 use answer::Answers;
 use args::SelectionArgs;
 pub(super) use args::{QueryArgs, ViewsArgs};
@@ -123,9 +124,7 @@ async fn of_name(
 /// Reads the statement of a file. Parameters that its header declares have the declared types; others are read as JSON
 /// or text.
 fn of_file(path: &Path, given: &BTreeMap<String, String>) -> Result<BoundSql> {
-    let what = || format!("cannot read {}", path.display());
-    let file = std::fs::File::open(path).or_error(ErrorKind::Input, what)?;
-    let sql = read_sql(file).map_err(|error| error.doing(format!("reading {}", path.display())))?;
+    let sql = text::read(path, "SQL file", MOST_SQL_BYTES)?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let query = NamedQuery::read(&name, QueryKind::Report, &sql).doing(|| format!("reading {}", path.display()))?;
     if query.parameters.is_empty() { Ok(BoundSql::undeclared(sql, given)) } else { query.with_values(given) }
@@ -133,7 +132,7 @@ fn of_file(path: &Path, given: &BTreeMap<String, String>) -> Result<BoundSql> {
 
 /// Runs the statements of standard input in order, up to the first that fails.
 async fn of_pipe(answers: &mut Answers<'_>, given: &BTreeMap<String, String>, explain: bool) -> Result<()> {
-    let text = read_sql(io::stdin().lock()).map_err(|error| error.doing("reading statements from standard input"))?;
+    let text = text::read_standard_input(MOST_SQL_BYTES).doing(|| "reading statements".to_owned())?;
     let script = Script::read(&text);
     let statements: Vec<String> = script.complete.into_iter().chain(Some(script.rest)).collect();
     let statements: Vec<&String> = statements.iter().filter(|statement| !statement.trim().is_empty()).collect();
@@ -149,18 +148,6 @@ async fn of_pipe(answers: &mut Answers<'_>, given: &BTreeMap<String, String>, ex
         answers.answer_or_explain(&BoundSql::undeclared(statement, given), explain).await?;
     }
     Ok(())
-}
-
-fn read_sql(source: impl Read) -> Result<String> {
-    let mut text = String::new();
-    source
-        .take(MOST_SQL_BYTES + 1)
-        .read_to_string(&mut text)
-        .or_error(ErrorKind::Input, || "this is not text".to_owned())?;
-    if text.len() as u64 > MOST_SQL_BYTES {
-        return Err(Error::input("this is too much SQL").hint("give at most 64 MB"));
-    }
-    Ok(text)
 }
 
 fn selection(args: &SelectionArgs) -> Result<Selection> {

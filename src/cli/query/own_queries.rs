@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use super::MOST_SQL_BYTES;
 use super::args::OwnQueriesArgs;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::Layout;
 use crate::query::{NamedQueries, NamedQuery, QueryKind};
 use crate::store::Store;
+use crate::text;
 
 /// Loads the built-in queries and the user's own.
 ///
@@ -17,8 +19,7 @@ pub(super) async fn load(args: &OwnQueriesArgs, lake: Option<&Store>) -> Result<
         for path in store.list(Layout::QUERIES).await? {
             let Some((kind, name)) = path.strip_prefix(Layout::QUERIES).and_then(kind_and_name) else { continue };
             let Some(bytes) = store.get(&path).await? else { continue };
-            let sql = String::from_utf8(bytes.to_vec())
-                .or_error(ErrorKind::Input, || format!("{path}, in the lake, is not text"))?;
+            let sql = text::decode(&bytes, &format!("{path}, in the lake,"))?;
             own.push(NamedQuery::parse(name, kind, &sql).doing(|| format!("reading {path} in the lake"))?);
         }
     }
@@ -60,9 +61,9 @@ fn of_folder(folder: &Path, kind: QueryKind) -> Result<Vec<NamedQuery>> {
     paths.sort();
     let read = |path: &std::path::PathBuf| {
         let doing = || format!("reading {}", path.display());
-        let sql = std::fs::read_to_string(path).or_error(ErrorKind::Input, || "the file is not text".to_owned());
+        let sql = text::read(path, kind.as_str(), MOST_SQL_BYTES)?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-        NamedQuery::parse(&name, kind, &sql.doing(doing)?).doing(doing)
+        NamedQuery::parse(&name, kind, &sql).doing(doing)
     };
     paths.iter().map(read).collect()
 }

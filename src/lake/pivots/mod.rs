@@ -39,7 +39,7 @@ pub enum PivotElement {
 pub enum PivotsText<'a> {
     /// The pivots themselves.
     Pivots(Pivots),
-    /// Code that computes them, without a byte order mark.
+    /// Code that computes them.
     Code(&'a str),
 }
 
@@ -75,7 +75,6 @@ impl Pivots {
     }
 
     fn parse_text<'a>(text: &'a str, file_name: &str) -> Result<PivotsText<'a>> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.len() > MAX_SOURCE_BYTES {
             let size = text.len();
             return Err(Error::input(format!("it has {size} bytes, and at most {MAX_SOURCE_BYTES} are read")));

@@ -10,6 +10,7 @@ use datafusion::sql::parser::Statement;
 use super::parameter::ParameterValue;
 use super::{NamedQuery, bind};
 use crate::error::Result;
+use crate::query::own_files::replace_calls;
 use crate::query::statement;
 
 /// The value that every view may name: the base URL of the origin's documents.
@@ -40,5 +41,6 @@ pub(in super::super) fn statement_of(sql: &str, registry_url: &str) -> Result<St
         values.insert(REGISTRY_URL.to_owned(), ParameterValue::Text(registry_url.to_owned()));
     }
     bind(&mut statement, &values)?;
+    replace_calls(&mut statement)?;
     Ok(statement)
 }

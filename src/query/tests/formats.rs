@@ -27,8 +27,22 @@ async fn csv_has_a_header_iso_times_and_json_lists() {
         "name,published_at,size,is_latest,keywords,bin,description\n\
          a,2020-01-02T03:04:05.678Z,,false,\"[\"\"x\"\",\"\"y\"\"]\",,first\n\
          a,2021-01-02T03:04:05Z,1234567,true,\"[\"\"x\"\",\"\"y\"\"]\",\"[{\"\"name\"\":\"\"a\"\",\"\"path\"\":\"\"./a.js\"\"}]\",first\n\
-         b,,,true,[],,\n"
+         b,,,true,[],,\"\"\n"
     );
+}
+
+#[tokio::test]
+async fn csv_tells_null_from_empty_and_quotes_what_a_reader_would_change() {
+    let lake = TestLake::small();
+    let sql =
+        "select * from (values (1, null), (2, ''), (3, ' a'), (4, 'a,b'), (5, 'say \"hi\"'), (6, 'NULL')) t(n, text)
+               order by n";
+    let expected = "n,text\n1,\n2,\"\"\n3,\" a\"\n4,\"a,b\"\n5,\"say \"\"hi\"\"\"\n6,NULL\n";
+    assert_eq!(lake.text(sql, Format::Csv).await, expected);
+    // A null alone in its row is an empty line, as PostgreSQL and DuckDB write it.
+    assert_eq!(lake.text("select null as nothing", Format::Csv).await, "nothing\n\n");
+    assert_eq!(lake.text("select '' as \"a,b\"", Format::Csv).await, "\"a,b\"\n\"\"\n");
+    assert_eq!(lake.text("select chr(13) || 'x' as r", Format::Csv).await, "r\n\"\rx\"\n");
 }
 
 #[tokio::test]

@@ -8,5 +8,6 @@ mod lake;
 mod mistakes;
 mod named;
 mod optimizer;
+mod own_files;
 mod statements;
 mod terminal;

@@ -44,11 +44,27 @@ async fn the_catalog_can_be_queried_without_opening_a_shard() {
     assert_eq!(tables.len(), TableKind::ALL.len() + lake.session().queries().views().count());
     assert!(lake.text("show tables", Format::Csv).await.contains("lake,npm,versions,BASE TABLE"));
     let columns = lake.rows("describe versions").await;
-    assert!(columns.iter().any(|column| column["column_name"] == "published_at"), "{columns:?}");
+    let published = columns.iter().find(|column| column["column_name"] == "published_at").unwrap();
+    assert!(published["description"].as_str().is_some_and(|text| text.len() > 10), "{published:?}");
+    assert_eq!(lake.rows("describe npm.versions").await, columns);
     assert_eq!(lake.session().tables().len(), 2 * TableKind::ALL.len());
     assert!(lake.session().tables()[0].is_default);
     assert!(lake.session().describe("Versions").unwrap().iter().any(|column| column.name == "published_at"));
     assert_eq!(lake.session().describe("nothing"), None);
+}
+
+#[tokio::test]
+async fn a_column_of_a_statement_has_the_description_of_the_column_that_it_passes_on() {
+    let lake = TestLake::small();
+    let described = lake.rows("describe packages").await;
+    let latest = described.iter().find(|column| column["column_name"] == "latest").unwrap();
+    let sql = "describe select p.latest as newest, count(*) as n from packages p join versions v on v.name = p.name
+               where v.is_latest group by p.latest order by 2 limit 5";
+    let columns = lake.rows(sql).await;
+    assert_eq!((&columns[0]["column_name"], &columns[0]["description"]), (&json!("newest"), &latest["description"]));
+    assert_eq!(columns[1]["description"], json!(null));
+    let star = lake.rows("describe select * from (select * from packages) x").await;
+    assert_eq!(star, described);
 }
 
 #[tokio::test]

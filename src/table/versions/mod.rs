@@ -5,7 +5,7 @@ mod row;
 mod values;
 
 use super::column::{BooleanColumn, CommandListColumn, NumberColumn, TextColumn, TextListColumn, TimeColumn};
-use super::spec::{ColumnEncoding, TableSpec};
+use super::spec::TableSpec;
 
 pub(super) use facts::{LatestFacts, VersionFacts};
 pub(super) use row::RowMemo;
@@ -28,8 +28,7 @@ columns! {
         patch: NumberColumn = optional("The third number."),
         prerelease: TextColumn = optional("The part after `-`."),
         build: TextColumn = optional("The part after `+`."),
-        published_at: TimeColumn = optional("When it was published.")
-            .unique().encoded_as(ColumnEncoding::PackedDifferences),
+        published_at: TimeColumn = optional("When it was published.").unique(),
         published_by: TextColumn = optional("The user who published it."),
         published_by_email: TextColumn = optional("The e-mail address of that user.").without_statistics(),
         trusted_publisher: TextColumn = optional(

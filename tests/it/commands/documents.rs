@@ -116,3 +116,88 @@ fn an_export_of_lines_has_a_document_a_line() {
     assert_eq!((exit_code(&bad), stdout(&bad).as_str()), (Some(2), ""));
     assert!(stderr(&bad).contains("absent.txt"));
 }
+
+#[test]
+fn an_export_names_the_documents_that_cannot_be_files_and_writes_the_others() {
+    let long = "\u{4e2d}".repeat(40);
+    let env = small_lake(&["a", "b..c", "taken", &long, "z"]);
+    let folder = env.folder.path().join("out");
+    fs::create_dir_all(folder.join("taken.json")).unwrap();
+    let names = env.folder.path().join("names.txt");
+    fs::write(&names, ["a", "b..c", "taken", &long, "z"].join("\n")).unwrap();
+    let exported = run(&env, &["packument", "export", "names.txt", "out"]);
+    assert_eq!(exit_code(&exported), Some(6), "{}", stderr(&exported));
+    let told = stderr(&exported);
+    assert!(told.contains("2 documents could not become files") && told.contains(&long), "{told}");
+    assert!(told.contains("taken (a folder has the file's name)") && told.contains("--format ndjson"), "{told}");
+    let mut written: Vec<String> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    written.sort();
+    assert_eq!(written, ["a.json", "b..c.json", "taken.json", "z.json"]);
+    assert_eq!(
+        exit_code(&run(&env, &["packument", "export", "names.txt", "all.ndjson", "--format", "ndjson"])),
+        Some(0)
+    );
+    assert_eq!(fs::read_to_string(env.folder.path().join("all.ndjson")).unwrap().lines().count(), 5);
+}
+
+/// Lists, pivots, indexes and SQL as editors on Windows save them.
+#[test]
+fn each_text_of_a_user_may_be_utf_16_with_any_line_ends() {
+    let env = small_lake(&["left-pad", "react", "vue"]);
+    let put = |name: &str, text: &str| {
+        let units = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+        let bytes: Vec<u8> = units.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        fs::write(env.folder.path().join(name), bytes).unwrap();
+    };
+    put("names.txt", "# list\nreact\nvue@1.0.0\n");
+    put("names.json", "[\"react\",\n\"vue\"]");
+    for list in ["names.txt", "names.json"] {
+        answer(&env, &["packument", "export", list, &format!("{list}.out"), "--format", "ndjson"]);
+        assert_eq!(fs::read_to_string(env.folder.path().join(format!("{list}.out"))).unwrap().lines().count(), 2);
+    }
+    put("pivots.txt", "m\nr\n");
+    put("pivots.js", "module.exports = ['m',\n 'r'];\n");
+    put("pivots.json", "[null,\n\"m\", \"r\", null]");
+    for pivots in ["pivots.txt", "pivots.js", "pivots.json"] {
+        answer(&env, &["ingest", "--origin", "ORIGIN", "--pivots", pivots, "--packuments", "none"]);
+        assert_eq!(crate::commands::pages_asked(&env).len(), 3, "{pivots}");
+    }
+    let index = answer(&env, &["cache", "create-index"]);
+    put("old.csv", &index);
+    assert_eq!(answer(&env, &["cache", "create-index", "--diff", "old.csv"]), "");
+    put("all-docs.toml", "lake = \"nowhere\"\n");
+    assert_eq!(exit_code(&run(&env, &["status", "--config", "all-docs.toml"])), Some(4));
+    fs::remove_file(env.folder.path().join("all-docs.toml")).unwrap();
+    fs::write(env.folder.path().join("bad.txt"), b"react\ncaf\xe9\n").unwrap();
+    let bad = run(&env, &["packument", "export", "bad.txt", "out"]);
+    assert_eq!(exit_code(&bad), Some(2));
+    assert!(stderr(&bad).contains("bad.txt is not text in UTF-8: line 2"), "{}", stderr(&bad));
+}
+
+#[cfg(feature = "query")]
+#[test]
+fn sql_files_views_and_pipes_may_be_utf_16() {
+    use std::io::Write;
+
+    let env = small_lake(&["left-pad", "react"]);
+    let utf_16 = |text: &str| format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let view = "-- One row is: a name.\r\nselect name as seen from docs\r\n";
+    for folder in [env.lake().join("queries/views"), env.folder.path().join("mine/views")] {
+        fs::create_dir_all(&folder).unwrap();
+    }
+    fs::write(env.lake().join("queries/views/seen.sql"), utf_16(view)).unwrap();
+    fs::write(env.folder.path().join("mine/views/seen_too.sql"), view.replace("\r\n", "\r")).unwrap();
+    let sql = "select count(*) as n from seen join seen_too using (seen)";
+    assert_eq!(answer(&env, &["query", sql, "--queries", "mine", "--format", "csv"]), "n\n2\n");
+    fs::write(env.folder.path().join("q.sql"), utf_16("-- a remark\r\nselect 'é' as e\r\n")).unwrap();
+    assert_eq!(answer(&env, &["query", "--file", "q.sql", "--format", "csv"]), "e\né\n");
+    let mut child = crate::support::all_docs(env.folder.path())
+        .args(["query", "--format", "csv"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&utf_16("select 1 as a;\r\nselect 2 as b;\r\n")).unwrap();
+    assert_eq!(stdout(&child.wait_with_output().unwrap()), "a\n1\nb\n2\n");
+}
