@@ -289,10 +289,10 @@ mod tests {
             "\u{feff}; comment\nca[]=one\nca[] = \"two\\nlines\"\nalone\nproxy = null\nquoted = 'a;b' \nnoproxy=\n\
              [section]\nproxy=http://x\n//a.b/:_authToken=below",
         );
-        let (values, source) = npmrc.values("ca").unwrap();
+        let (values, source) = npmrc.values("ca").expect("two values");
         assert_eq!((values, source), (&["one".to_owned(), "two\nlines".to_owned()][..], "ca of x.npmrc"));
-        assert_eq!(npmrc.value(&["alone"]).unwrap().0, "true");
-        assert_eq!(npmrc.value(&["quoted"]).unwrap().0, "a;b");
+        assert_eq!(npmrc.value(&["alone"]).expect("a value").0, "true");
+        assert_eq!(npmrc.value(&["quoted"]).expect("a value").0, "a;b");
         assert!(npmrc.value(&["proxy", "noproxy", "nothing"]).is_none());
         assert!(npmrc.by_place().is_empty());
         assert_eq!(npmrc.notes(), ["//a.b/:_authToken: not used, because it is below [section]"]);

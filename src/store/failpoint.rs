@@ -67,7 +67,7 @@ enum Chosen {
 /// Records the steps of a store, and fails the chosen one.
 #[derive(Clone, Default)]
 pub(super) struct Failpoint {
-    armed: Option<(Chosen, Failure)>,
+    armed: Option<Arc<(Chosen, Failure)>>,
     state: Arc<Mutex<State>>,
     let_go: Arc<Condvar>,
     /// Sent to after each step.
@@ -103,7 +103,7 @@ impl Failpoint {
         *count += 1;
         state.reached.push(reached.clone());
         self.news.send_replace(());
-        let Some((chosen, failure)) = &self.armed else { return Ok(()) };
+        let Some((chosen, failure)) = self.armed.as_deref() else { return Ok(()) };
         let is_chosen = match chosen {
             Chosen::Number(number) => state.reached.len() as u64 == *number,
             Chosen::Step(chosen) => reached == *chosen,
@@ -148,7 +148,7 @@ impl Failpoint {
 
     /// Returns whether the failure is the death of the process.
     pub(super) fn is_of_death(&self) -> bool {
-        matches!(self.armed, Some((_, Failure::Death | Failure::SlowDeath)))
+        matches!(self.armed.as_deref(), Some((_, Failure::Death | Failure::SlowDeath)))
     }
 }
 
@@ -193,7 +193,7 @@ impl Store {
     }
 
     fn armed(&self, chosen: Chosen, failure: Failure) -> Store {
-        self.with(Failpoint { armed: Some((chosen, failure)), ..Failpoint::default() })
+        self.with(Failpoint { armed: Some(Arc::new((chosen, failure))), ..Failpoint::default() })
     }
 
     fn with(&self, failpoint: Failpoint) -> Store {

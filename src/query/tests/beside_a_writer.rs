@@ -22,6 +22,8 @@ use crate::error::ErrorKind;
 use crate::query::{Session, SessionOptions};
 use crate::table::TableKind;
 
+type BeforeCall = dyn Fn(usize, &str) -> Result<()> + Send + Sync;
+
 /// A disk that does something before each call.
 struct Scripted {
     disk: LocalFileSystem,
@@ -29,7 +31,7 @@ struct Scripted {
     /// Whether objects are read like those of a bucket, by their ETag and not from an open file.
     is_bucket: bool,
     /// Gets the number of the call, from 0.
-    before: Box<dyn Fn(usize, &str) -> Result<()> + Send + Sync>,
+    before: Box<BeforeCall>,
 }
 
 impl Scripted {
