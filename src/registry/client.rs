@@ -131,7 +131,7 @@ impl Registry {
                 Ok(response) => return Ok(self.inner.hosts.registry.useful(response)),
                 Err(failed) => failed,
             };
-            self.pause(&self.inner.hosts.registry, &mut attempts, failed)
+            self.pause(&self.inner.hosts.registry, url.path(), &mut attempts, failed)
                 .await
                 .map_err(|failure| failure.doing(doing))?;
         }
@@ -186,31 +186,25 @@ impl Registry {
     }
 
     /// Waits before the next attempt, without holding a place among the requests in flight.
-    async fn pause(&self, host: &Host, attempts: &mut Attempts, failed: Failed) -> Result<(), RequestFailure> {
+    async fn pause(
+        &self,
+        host: &Host,
+        path: &str,
+        attempts: &mut Attempts,
+        failed: Failed,
+    ) -> Result<(), RequestFailure> {
+        let (name, attempt) = (host.gate.host(), attempts.made());
         let failed = self.inner.wire.cleaned(failed);
         let (status, reason) = failed.status_and_reason();
         let pause = match attempts.after(failed, fastrand::f64(), host.standing()) {
             Ok(pause) => pause,
             Err(failure) => {
-                tracing::debug!(
-                    host = host.gate.host(),
-                    attempt = attempts.made(),
-                    status,
-                    reason,
-                    "a request is given up"
-                );
+                tracing::debug!(host = name, path, attempt, status, reason, "a request is given up");
                 return Err(failure);
             }
         };
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(
-            host = host.gate.host(),
-            attempt = attempts.made(),
-            status,
-            reason,
-            pause_ms,
-            "a request is retried"
-        );
+        tracing::debug!(host = name, path, attempt, status, reason, pause_ms, "a request is retried");
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }

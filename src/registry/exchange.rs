@@ -114,6 +114,13 @@ impl Wire {
         // Up to the first byte only: bodies differ too much in size for their duration to mean anything.
         let latency = began.elapsed();
         let status = response.status();
+        tracing::trace!(
+            host = host_of(question.url),
+            path = question.url.path(),
+            status = status.as_u16(),
+            latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+            "a response begins"
+        );
         if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             let to = redirected(question.url, response.headers()).map_err(|fault| {
                 let verdict = classify(&Evidence::Failed(&fault));

@@ -14,6 +14,9 @@ use crate::error::{Error, ErrorKind};
 /// The replies in a row that ended the attempts, if any proxy on the way may have sent them: one can be chance.
 const MAX_STRANGE_REPLIES: u32 = 3;
 
+/// The failures of the server itself that end the attempts. One that names a time is waited for.
+const MAX_TROUBLED_REPLIES: u32 = 8;
+
 const OTHER_ORIGIN: &str =
     "for a mirror, list npm's names and fetch the documents from the mirror: --origin npm --registry";
 const TOKEN: &str =
@@ -45,6 +48,7 @@ impl<'a> Introduction<'a> {
                 let is_final = match status {
                     Some(404 | 410) => self.resource.is_none() || made > 1,
                     Some(501) => true,
+                    Some(500..=599) => made >= MAX_TROUBLED_REPLIES,
                     _ => may_be_of_a_proxy && self.strange >= MAX_STRANGE_REPLIES,
                 };
                 match is_final {

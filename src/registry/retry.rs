@@ -203,7 +203,7 @@ impl Attempts {
         let (unknown_server, reason) = match verdict {
             Verdict::Retry { unknown_server, past_caches, reason, pressure, retry_after } => {
                 self.past_caches |= past_caches;
-                let is_down = is_down(http_status, unknown_server) && (known || http_status == Some(503));
+                let is_down = known && is_down(http_status, unknown_server);
                 match pressure {
                     Pressure::Refused => self.forgive(host, true, retry_after.is_some_and(|named| !named.is_zero())),
                     Pressure::Overloaded if is_down => self.forgive(host, false, false),

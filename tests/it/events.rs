@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use all_docs::sample::World;
+use all_docs::sample::{Action, Fault, FaultScript, World};
 use serde_json::Value;
 
 use crate::support::{Env, all_docs, run_binary, stderr, stdout};
@@ -13,9 +13,13 @@ fn objects(output: &Output) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
-fn ingest(env: &Env, more: &[&str]) -> Output {
+fn ingest(env: &Env, more: &[&str], log: Option<&str>) -> Output {
     let mut command = all_docs(env.folder.path());
-    command.args(["ingest", "--origin", &format!("sample={}", env.server.url())]).args(more).output().unwrap()
+    command.args(["ingest", "--origin", &format!("sample={}", env.server.url())]).args(more);
+    if let Some(log) = log {
+        command.env("ALL_DOCS_LOG", log);
+    }
+    command.output().unwrap()
 }
 
 fn env_of(names: &[&str]) -> Env {
@@ -24,12 +28,34 @@ fn env_of(names: &[&str]) -> Env {
     Env::new(world)
 }
 
+fn refused_once(env: &Env) {
+    let refusal = Action::Status { code: 429, retry_after: None, body: None };
+    env.server.set_faults(FaultScript::of([Fault::packument("b", refusal)]));
+}
+
+#[test]
+fn verbose_shows_a_retry_and_nothing_shows_it_otherwise() {
+    let env = env_of(&["a", "b"]);
+    refused_once(&env);
+    let quiet = stderr(&ingest(&env, &["--lake", "one"], None));
+    assert!(!quiet.contains("DEBUG"), "{quiet}");
+    for (lake, flags, log) in [("two", &["-v"][..], None), ("three", &[], Some("registry=debug"))] {
+        refused_once(&env);
+        let text = stderr(&ingest(&env, &[&["--lake", lake], flags].concat(), log));
+        let retry = text.lines().find(|line| line.contains("retried")).unwrap_or_else(|| panic!("no retry: {text}"));
+        assert!(retry.contains("all_docs::registry") && retry.contains("status=429"), "{retry}");
+    }
+}
+
 #[test]
 fn a_log_in_json_is_json_in_each_line() {
     let env = env_of(&["a", "b"]);
-    let output = ingest(&env, &["--log-format", "json", "-v"]);
+    refused_once(&env);
+    let output = ingest(&env, &["--log-format", "json", "-v"], None);
     let events = objects(&output);
     assert!(events.iter().all(|event| event["timestamp"].is_string() && event["level"].is_string()), "{events:?}");
+    assert!(events.iter().any(|event| event["target"] == "all_docs::registry::client" && event["status"] == 429));
+    assert!(events.iter().any(|event| event["message"].as_str().is_some_and(|text| text.contains("commit"))));
 
     let failed = run_binary(env.folder.path(), &["status", "--lake", "no-such-lake", "--log-format", "json"]);
     let events = objects(&failed);

@@ -44,7 +44,7 @@ impl Registry {
                 Ok(info) => return Ok(self.inner.hosts.replicate.useful(info)),
                 Err(failed) => introduction.judged(failed, attempts.made()),
             };
-            self.pause(&self.inner.hosts.replicate, &mut attempts, failed)
+            self.pause(&self.inner.hosts.replicate, url.path(), &mut attempts, failed)
                 .await
                 .map_err(|failure| introduction.error(failure).doing(doing()))?;
         }
@@ -85,7 +85,7 @@ impl Registry {
                 Err(failed) if host.has_listed() => passing(failed),
                 Err(failed) => introduction.judged(failed, attempts.made()),
             };
-            self.pause(host, &mut attempts, failed).await.map_err(|failure| match host.has_listed() {
+            self.pause(host, url.path(), &mut attempts, failed).await.map_err(|failure| match host.has_listed() {
                 true => failure.doing(doing).error,
                 false => {
                     let error = introduction.error(failure).doing(doing());
