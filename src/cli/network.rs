@@ -9,6 +9,7 @@ use super::registry_args::RegistryArgs;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::registry::{Credentials, Npmrc, Proxies, RegistryConfig, Trust, system_roots};
+use crate::text;
 
 /// The longest contact in a user agent.
 const MAX_CONTACT_BYTES: usize = 200;
@@ -52,9 +53,8 @@ fn npmrc(userconfig: Option<&Path>, printer: &Printer) -> Result<Npmrc> {
     for (path, is_flag) in user_file.into_iter().chain([(PathBuf::from(".npmrc"), false)]) {
         match std::fs::read(&path) {
             Ok(bytes) => {
-                // A comment in Latin-1 is no error for npm either. The mark of UTF-16 is heeded.
-                let (text, _, _) = encoding_rs::UTF_8.decode(&bytes);
-                npmrc.read(&path.display().to_string(), &text, &variable);
+                // A comment in Latin-1 is no error for npm either.
+                npmrc.read(&path.display().to_string(), &text::decode_leniently(&bytes), &variable);
             }
             Err(error) if is_flag => {
                 return Err(

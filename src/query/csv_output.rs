@@ -31,6 +31,8 @@ impl<'a> CsvOutput<'a> {
             push_field(field.name(), &mut output.lines);
         }
         output.end_lines()?;
+        // A reader sees that the statement runs, however long its first row takes.
+        output.out.flush()?;
         Ok(output)
     }
 
@@ -65,6 +67,7 @@ impl BatchWriter for CsvOutput<'_> {
             }
             self.end_lines()?;
         }
+        self.out.flush()?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 mod compression;
 mod decoder;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -60,6 +61,12 @@ pub fn read_standard_input(most_bytes: u64) -> Result<String> {
 pub fn decode(bytes: &[u8], name: &str) -> Result<String> {
     let reader = TextReader::new(Box::new(io::Cursor::new(bytes.to_vec())), name.to_owned(), LineEnds::Unified);
     whole(reader?, u64::MAX)
+}
+
+/// Converts bytes that need not be text everywhere: each invalid sequence becomes U+FFFD. A byte order mark, also one of
+/// UTF-16, is heeded. Line ends stay as they are.
+pub fn decode_leniently(bytes: &[u8]) -> Cow<'_, str> {
+    encoding_rs::UTF_8.decode(bytes).0
 }
 
 /// Returns the [`Error`] within an I/O error of a [`TextReader`]; any other I/O error as `doing` failed.

@@ -176,12 +176,12 @@ fn only_the_command_line_prints_or_reads_the_environment() {
     assert!(strayed.is_empty(), "{}", strayed.join("\n"));
 }
 
-/// Every text of a user is read by `text`, which knows byte order marks, UTF-16 and line ends. The exceptions read the
-/// credentials of npm, compare an exported document with its bytes, and talk with a terminal.
+/// Every text of a user is read by `text`, which knows byte order marks, UTF-16 and line ends. The exceptions read
+/// `.npmrc` files and certificates, compare an exported document with its bytes, and talk with a terminal.
 #[test]
 fn only_one_module_reads_the_texts_of_users() {
     let exceptions = [
-        ("cli/origin.rs", "fs::read("),
+        ("cli/network.rs", "fs::read("),
         ("cli/export.rs", "fs::read("),
         // In its tests.
         ("cli/output_file.rs", "fs::read("),
