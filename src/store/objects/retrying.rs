@@ -18,13 +18,14 @@ use tokio::time::Instant;
 
 use super::client::ObjectClient;
 use super::metered::Metered;
-use super::transient::is_transient;
+use super::transient::{is_transient, status};
 use crate::store::StoreUsage;
 
 /// An operation is given up after this time: long enough for a server to be restarted, and short enough that a lease of
 /// 90 seconds is not lost in silence.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The first pause. Each later one is twice as long.
+/// The first pause. Each later one is twice as long. A connection that broke is made again at once the first time: the
+/// server may have closed one that was idle.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -42,6 +43,7 @@ pub(in crate::store) struct Retrying {
 pub(super) struct Pauses {
     what: &'static str,
     started: Instant,
+    attempts: u32,
     next: Duration,
     patience: Duration,
     inner: Metered,
@@ -56,15 +58,19 @@ impl Pauses {
 
     /// Waits, whatever the error is. Fails with it if the time is used up.
     pub(super) async fn wait(&mut self, path: &str, error: Error) -> Result<()> {
-        let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let is_at_once = self.attempts == 0 && status(&error).is_none();
+        self.attempts += 1;
+        let pause = if is_at_once { Duration::ZERO } else { self.next.mul_f64(0.5 + fastrand::f64() / 2.0) };
         if self.started.elapsed() + pause > self.patience {
             return Err(error);
         }
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(operation = self.what, path, %error, pause_ms, "an operation of a bucket is tried again");
         self.inner.note_retry();
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
-        tokio::time::sleep(pause).await;
+        if !is_at_once {
+            self.next = (self.next * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
+        }
         Ok(())
     }
 }
@@ -85,7 +91,14 @@ impl Retrying {
 
     /// Returns the pauses of an operation that begins now.
     pub(super) fn pauses(&self, what: &'static str) -> Pauses {
-        Pauses { what, started: Instant::now(), next: FIRST_PAUSE, patience: self.patience, inner: self.inner.clone() }
+        Pauses {
+            what,
+            started: Instant::now(),
+            attempts: 0,
+            next: FIRST_PAUSE,
+            patience: self.patience,
+            inner: self.inner.clone(),
+        }
     }
 
     /// Does `attempt` until it succeeds, or fails for good.
