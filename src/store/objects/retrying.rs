@@ -1,6 +1,7 @@
 //! Sends operations again that failed for the moment, within a bound of time. Only operations that may be done twice:
 //! a put under a condition is sent once (`conditional` finds out about it). Not here: which failures pass (`transient`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,16 +159,7 @@ impl ObjectStore for Retrying {
         let deleted = chunks.and_then(move |chunk| {
             let client = client.clone();
             async move {
-                let first = chunk.first().map(ToString::to_string).unwrap_or_default();
-                let delete = || {
-                    let locations = stream::iter(chunk.clone().into_iter().map(Ok)).boxed();
-                    let deleted = client.inner.delete_stream(locations);
-                    // A retried deletion finds nothing any more.
-                    let gone =
-                        deleted.filter(|deleted| std::future::ready(!matches!(deleted, Err(Error::NotFound { .. }))));
-                    gone.try_for_each(|_| std::future::ready(Ok(())))
-                };
-                client.retried("delete", &first, delete).await?;
+                client.delete_all(&chunk).await?;
                 Ok(stream::iter(chunk.into_iter().map(Ok)))
             }
         });
@@ -193,6 +185,29 @@ impl ObjectStore for Retrying {
 }
 
 impl Retrying {
+    /// Deletes objects, and those again that could not be deleted.
+    async fn delete_all(&self, locations: &[Path]) -> Result<()> {
+        let mut pauses = self.pauses("delete");
+        let mut left: BTreeSet<Path> = locations.iter().cloned().collect();
+        loop {
+            let mut failed = None;
+            let mut deleted = self.inner.delete_stream(stream::iter(left.clone().into_iter().map(Ok)).boxed());
+            while let Some(deleted) = deleted.next().await {
+                match deleted {
+                    Ok(location) => drop(left.remove(&location)),
+                    Err(Error::NotFound { path, .. }) => left.retain(|location| location.as_ref() != path),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            let Some(first) = left.first() else { return Ok(()) };
+            match failed {
+                Some(error) => pauses.after(first.as_ref(), error).await?,
+                // The bucket has told of each of them, in its own words.
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Continues the body of `found` after a failure, from the byte after the last one that arrived.
     fn resumed(&self, location: &Path, found: GetResult) -> GetResult {
         let GetResult { payload: GetResultPayload::Stream(body), meta, range, attributes } = found else {

@@ -1,6 +1,7 @@
 //! The promises of a store on a local disk and in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use all_docs::store::{MemoryBucket, Store, StoreOptions};
 use object_store::path::Path;
@@ -14,9 +15,9 @@ const LONG_LISTING: usize = 10_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_local_disk_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    let number = std::sync::atomic::AtomicUsize::new(0);
+    let number = AtomicUsize::new(0);
     let fresh = async || {
-        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = number.fetch_add(1, Ordering::Relaxed);
         Store::open(folder.path().join(format!("lake {number}")).to_str().unwrap()).unwrap()
     };
     conformance::conforms(fresh, LONG_LISTING).await;
@@ -36,7 +37,9 @@ async fn lakes_that_share_a_bucket_and_a_scratch_folder_are_apart() {
         let url = Url::parse(&format!("s3://bucket/{name}/")).unwrap();
         Store::of_objects(Arc::new(bucket.clone()), url, Path::from(name), Some(scratch.path().to_owned()))
     };
-    conformance::conforms(async || lake("one"), 100).await;
+    let number = AtomicUsize::new(0);
+    let fresh = async || lake(&format!("lakes/{}", number.fetch_add(1, Ordering::Relaxed)));
+    conformance::conforms(fresh, 100).await;
     let (one, two, beside) = (lake("one"), lake("two"), lake("on"));
     for (store, text) in [(&one, "1"), (&two, "2")] {
         store.put("a", text).await.unwrap();
