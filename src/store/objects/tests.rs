@@ -174,8 +174,11 @@ fn a_failure_passes_or_not() {
     assert_eq!(status(&generic("no number".into())), None);
     assert!(is_transient(&of_status("400 Bad Request: <Code>RequestTimeout</Code>")));
     let of_http = |kind| generic(Box::new(HttpError::new(kind, std::io::Error::other("x"))));
-    assert!(is_transient(&of_http(HttpErrorKind::Connect)) && is_transient(&of_http(HttpErrorKind::Interrupted)));
-    assert!(!is_transient(&of_http(HttpErrorKind::Decode)) && !is_transient(&generic("an option is wrong".into())));
+    for passing in [HttpErrorKind::Connect, HttpErrorKind::Interrupted, HttpErrorKind::Timeout, HttpErrorKind::Decode] {
+        assert!(is_transient(&of_http(passing)), "{passing:?}");
+    }
+    assert!(is_transient(&generic("one of many: We encountered an internal error (code: InternalError)".into())));
+    assert!(!is_transient(&generic("an option is wrong".into())));
 }
 
 /// The console of S3 marks a folder by an object of its name without bytes.
