@@ -1,51 +1,14 @@
 //! The client that the store uses, and requests by hand, against the doubles: each rule that the lake rests on.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
-use object_store::{
-    BackoffConfig, ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
-    RetryConfig, UpdateVersion,
-};
+use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 
 use futures::{StreamExt, TryStreamExt};
 
-use crate::doubles::gcs::Gcs;
-use crate::doubles::proxy::{Fault, Operation, Proxy, counts};
-use crate::doubles::s3::S3;
-
-/// Retries at once, and not for long.
-fn hasty(retries: usize) -> RetryConfig {
-    let [shortest, longest] = [1, 2].map(Duration::from_millis);
-    RetryConfig {
-        backoff: BackoffConfig { init_backoff: shortest, max_backoff: longest, base: 2.0 },
-        max_retries: retries,
-        ..RetryConfig::default()
-    }
-}
-
-fn of_gcs(url: &str, bucket: &str, retries: usize) -> Arc<dyn ObjectStore> {
-    let builder = GoogleCloudStorageBuilder::new()
-        .with_service_account_key(Gcs::service_account_key(url))
-        .with_bucket_name(bucket)
-        .with_retry(hasty(retries))
-        .with_client_options(ClientOptions::new().with_allow_http(true));
-    Arc::new(builder.build().unwrap())
-}
-
-fn of_s3(url: &str, bucket: &str, retries: usize) -> Arc<dyn ObjectStore> {
-    let builder = AmazonS3Builder::new()
-        .with_endpoint(url)
-        .with_bucket_name(bucket)
-        .with_access_key_id("test")
-        .with_secret_access_key("test")
-        .with_retry(hasty(retries))
-        .with_allow_http(true);
-    Arc::new(builder.build().unwrap())
-}
+use super::fixture::Bucket;
+use crate::doubles::proxy::{Fault, Operation, counts};
 
 fn payload(text: &str) -> PutPayload {
     PutPayload::from(text.to_owned())
@@ -152,7 +115,9 @@ async fn races_have_one_winner(store: Arc<dyn ObjectStore>) {
 }
 
 /// Each fault does just what it says, and the client notices it.
-async fn faults_are_as_scripted(proxy: &Proxy, with_retries: Arc<dyn ObjectStore>, without: Arc<dyn ObjectStore>) {
+async fn faults_are_as_scripted(bucket: &Bucket) {
+    let proxy = &bucket.proxy;
+    let [with_retries, without] = [3, 0].map(|retries| bucket.client(&proxy.url, retries));
     let path = Path::from("faults/object");
     for fault in Fault::ALL {
         let once = |operation: Operation| {
@@ -181,44 +146,42 @@ async fn faults_are_as_scripted(proxy: &Proxy, with_retries: Arc<dyn ObjectStore
     assert_eq!(counted[&Operation::Delete], Fault::ALL.len());
 }
 
+/// A bucket that does not exist is told from an object that does not.
+async fn another_bucket_is_missing(bucket: &Bucket) {
+    let error = bucket.client_of("another", bucket.url(), 0).get(&Path::from("x")).await.unwrap_err();
+    assert!(error.to_string().contains("NoSuchBucket"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn google_cloud_storage_is_as_documented() {
-    let gcs = Gcs::start("a-bucket");
-    conditions_ranges_lists_and_uploads(of_gcs(&gcs.url, "a-bucket", 0)).await;
-    races_have_one_winner(of_gcs(&gcs.url, "a-bucket", 0)).await;
-    assert_eq!(gcs.begun_uploads(), Vec::<String>::new());
-    let store = of_gcs(&gcs.url, "a-bucket", 0);
-    assert!(matches!(store.delete(&Path::from("npm/none")).await, Err(Error::NotFound { .. })));
-    let error = of_gcs(&gcs.url, "another", 0).head(&Path::from("x")).await.unwrap_err();
-    assert!(matches!(error, Error::NotFound { .. }), "{error}");
-    let error = of_gcs(&gcs.url, "another", 0).get(&Path::from("x")).await.unwrap_err();
-    assert!(error.to_string().contains("NoSuchBucket"), "{error}");
+    let bucket = Bucket::gcs();
+    let client = bucket.client(bucket.url(), 0);
+    conditions_ranges_lists_and_uploads(client.clone()).await;
+    races_have_one_winner(client.clone()).await;
+    assert_eq!(bucket.begun_uploads(), Vec::<String>::new());
+    assert!(matches!(client.delete(&Path::from("npm/none")).await, Err(Error::NotFound { .. })));
+    another_bucket_is_missing(&bucket).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_is_as_documented() {
-    let Some(s3) = S3::start("servers") else { return };
-    conditions_ranges_lists_and_uploads(of_s3(&s3.url, "servers", 0)).await;
-    races_have_one_winner(of_s3(&s3.url, "servers", 0)).await;
-    assert_eq!(s3.begun_uploads(), Vec::<String>::new());
+    let Some(bucket) = Bucket::s3("servers") else { return };
+    let client = bucket.client(bucket.url(), 0);
+    conditions_ranges_lists_and_uploads(client.clone()).await;
+    races_have_one_winner(client.clone()).await;
+    assert_eq!(bucket.begun_uploads(), Vec::<String>::new());
     // Unlike Google's.
-    of_s3(&s3.url, "servers", 0).delete(&Path::from("npm/none")).await.unwrap();
-    let error = of_s3(&s3.url, "another", 0).get(&Path::from("x")).await.unwrap_err();
-    assert!(error.to_string().contains("NoSuchBucket"), "{error}");
+    client.delete(&Path::from("npm/none")).await.unwrap();
+    another_bucket_is_missing(&bucket).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_fails_requests_to_google_cloud_storage() {
-    let gcs = Gcs::start("a-bucket");
-    let proxy = Proxy::start(&gcs.url);
-    let [with_retries, without] = [3, 0].map(|retries| of_gcs(&proxy.url, "a-bucket", retries));
-    faults_are_as_scripted(&proxy, with_retries, without).await;
+    faults_are_as_scripted(&Bucket::gcs()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_fails_requests_to_s3() {
-    let Some(s3) = S3::start("faults") else { return };
-    let proxy = Proxy::start(&s3.url);
-    let [with_retries, without] = [3, 0].map(|retries| of_s3(&proxy.url, "faults", retries));
-    faults_are_as_scripted(&proxy, with_retries, without).await;
+    let Some(bucket) = Bucket::s3("faults") else { return };
+    faults_are_as_scripted(&bucket).await;
 }
