@@ -6,3 +6,7 @@ mod fixture;
 mod servers;
 /// Ingest through the library: the bytes of a local lake, and the operations that it takes.
 mod lake;
+/// The binary: every command, two processes at once, and processes that are killed.
+mod processes;
+/// DuckDB, pyarrow and Polars as readers.
+mod readers;

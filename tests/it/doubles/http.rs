@@ -27,6 +27,11 @@ impl Request {
         self.target.split('?').next().unwrap_or_default()
     }
 
+    /// Returns the path without percent encoding.
+    pub fn name(&self) -> String {
+        percent_encoding::percent_decode_str(self.path()).decode_utf8_lossy().into_owned()
+    }
+
     /// Returns whether the query has a parameter.
     pub fn has_parameter(&self, name: &str) -> bool {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use super::http::{self, Request};
@@ -165,9 +165,46 @@ impl Proxy {
         self.play(move |_, _| (chance.f64() < share).then(|| Fault::ALL[chance.usize(..Fault::ALL.len())]));
     }
 
+    /// Holds the first request that `is_it` says true of, and all after it, until they are let go. It gets the operation
+    /// and the name of the object.
+    pub fn hold(&self, is_it: impl Fn(Operation, &str) -> bool + Send + 'static) -> Held {
+        let (tell, reached) = mpsc::channel();
+        let (let_go, told) = mpsc::channel();
+        let mut held = Some((tell, told));
+        // Requests wait for the script, so while it waits all do.
+        self.play(move |operation, request| {
+            if !is_it(operation, &request.name()) {
+                return None;
+            }
+            let (tell, told) = held.take()?;
+            // A test that has failed waits no more.
+            let _ = tell.send(());
+            told.recv().unwrap_or_default()
+        });
+        Held { reached, let_go }
+    }
+
     /// Returns the requests since the last call, in the order in which their responses ended.
     pub fn take_passed(&self) -> Vec<Passed> {
         std::mem::take(&mut *self.shared.passed.lock().unwrap())
+    }
+}
+
+/// Requests that wait at the proxy.
+pub struct Held {
+    reached: mpsc::Receiver<()>,
+    let_go: mpsc::Sender<Option<Fault>>,
+}
+
+impl Held {
+    /// Returns whether the request has come, for the first time that it is asked since then.
+    pub fn has_come(&self) -> bool {
+        self.reached.try_recv().is_ok()
+    }
+
+    /// Lets all of them go, and the first with a fault or without.
+    pub fn let_go(self, fault: Option<Fault>) {
+        let _ = self.let_go.send(fault);
     }
 }
 
