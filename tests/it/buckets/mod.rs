@@ -10,3 +10,5 @@ mod lake;
 mod processes;
 /// DuckDB, pyarrow and Polars as readers.
 mod readers;
+/// The operations that it takes.
+mod operations;
