@@ -7,7 +7,6 @@ mod blocking;
 mod disk;
 #[cfg(test)]
 mod failpoint;
-mod interim;
 mod local;
 mod moves;
 mod open_files;
