@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 pub use self::recovery::{Lacking, Settled, abort_all_uploads, complete, interrupted, settle};
 use crate::error::{Doing, Error, Result};
 use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition, Record};
-use crate::store::{Store, StoredRecord};
+use crate::store::{Store, StoredRecord, UploadId};
 use crate::table::TableKind;
 
 /// Tables whose shards are moved at once, between `packuments` and `outcomes`.
@@ -68,7 +68,7 @@ async fn begin_and_finish(store: &Store, layout: &OriginLayout, right: &impl Rig
     for table in MOVED_LAST.into_iter().filter(|table| change.moved.contains(table)) {
         if let Some(meta) = change.manifest.shards.get(table.as_str()) {
             let kept = layout.kept_shard(table, partition, &meta.sha256);
-            store.keep(&layout.staged_shard(table, partition), &kept).await?;
+            store.back_up(&layout.staged_shard(table, partition), &kept).await?;
         }
     }
     let sources = change.moved.iter().map(|table| (*table, layout.staged_shard(*table, partition))).collect();
@@ -152,8 +152,8 @@ impl<R: Right> Begun<'_, R> {
         self.right.check()?;
         let intent = &self.held.record;
         let shard = self.layout.shard(table, &intent.manifest.partition);
-        let upload = intent.uploads.get(table.as_str());
-        if !self.store.promote_upload(from, &shard, upload.map(String::as_str)).await? {
+        let upload = intent.uploads.get(table.as_str()).cloned().map(UploadId);
+        if !self.store.promote_upload(from, &shard, upload.as_ref()).await? {
             return Err(Error::lake(format!("the staged shard {from} vanished"))
                 .hint("run the same command again: staged answers are not requested again"));
         }
@@ -172,7 +172,7 @@ async fn begin_uploads(
     let mut begun = BTreeMap::new();
     for (table, from) in sources {
         match store.begin_upload(from, &layout.shard(*table, partition)).await {
-            Ok(upload) => begun.extend(upload.map(|upload| (table.as_str().to_owned(), upload))),
+            Ok(upload) => begun.extend(upload.map(|upload| (table.as_str().to_owned(), upload.0))),
             Err(error) => {
                 let _ = abort(store, layout, partition, &begun).await;
                 return Err(error);
@@ -195,7 +195,7 @@ async fn abort(
 ) -> Result<()> {
     for (table, upload) in uploads {
         if let Some(table) = TableKind::parse(table) {
-            store.abort_upload(&layout.shard(table, partition), upload).await?;
+            store.abort_upload(&layout.shard(table, partition), &UploadId(upload.clone())).await?;
         }
     }
     Ok(())
