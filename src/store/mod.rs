@@ -261,12 +261,12 @@ impl Store {
         }
     }
 
-    /// Puts a copy of the file that is staged at `path` into the bucket, at the same path, where it outlives the scratch
-    /// folder. [`Store::promote`] leaves the copy; [`Store::delete`] removes both. Does nothing on a disk.
-    pub async fn back_up(&self, path: &str) -> Result<()> {
+    /// Puts a copy of the file that is staged at `from` into the bucket at `to`, where it outlives the scratch folder. Does
+    /// nothing on a disk, where no staged file is in such a folder.
+    pub async fn back_up(&self, from: &str, to: &str) -> Result<()> {
         match &self.backend {
             Backend::Disk(_) => Ok(()),
-            Backend::Objects(objects) => objects.back_up(path).await,
+            Backend::Objects(objects) => objects.back_up(from, to).await,
         }
     }
 
