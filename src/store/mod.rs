@@ -10,6 +10,7 @@ mod failpoint;
 mod local;
 mod moves;
 mod open_files;
+mod overlap;
 mod record;
 mod shard_file;
 mod staged;

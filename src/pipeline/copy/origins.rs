@@ -1,0 +1,142 @@
+//! The origins to copy, and their partition sets. Refuses everything that a copy must not overwrite, before anything is
+//! changed.
+
+use super::ends::Ends;
+use super::partition::PURPOSE;
+use super::summary::CopyOptions;
+use crate::commit::read_manifests;
+use crate::error::{Error, Result};
+use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout, PartitionSet};
+use crate::pipeline::lease::Lease;
+use crate::pipeline::open::read_lake;
+use crate::pipeline::status::{keep_partition_set, read_partition_set};
+use crate::store::Store;
+
+/// An origin to copy.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    /// Its paths.
+    pub(super) layout: OriginLayout,
+    /// Its sources.
+    pub(super) urls: OriginInfo,
+}
+
+/// Returns the origins to copy; the default one is first, so that it becomes that of a new lake.
+///
+/// Fails as [`super::copy`] says. Changes nothing.
+pub(super) async fn origins_to_copy(from: &Store, to: &Store, options: &CopyOptions) -> Result<Vec<Origin>> {
+    if from.overlaps(to) {
+        return Err(Error::input(format!(
+            "{} and {} are the same place, or one is in the other",
+            from.location(),
+            to.location()
+        ))
+        .hint("give a place outside of the lake"));
+    }
+    let Some(info) = read_lake(from).await? else {
+        return Err(Error::lake(format!("there is no lake to copy at {}", from.location()))
+            .hint("name the folder, or the bucket and prefix, that holds all-docs.json: all-docs copy SRC DST"));
+    };
+    let held = read_lake(to).await?;
+    if held.is_none()
+        && let Some(found) = to.any_entry().await?
+    {
+        return Err(Error::lake(format!("{} is no lake, and it is not empty: it holds {found}", to.location()))
+            .hint("give an empty or a new place for the copy"));
+    }
+    let mut origins = Vec::new();
+    for (name, urls) in chosen(info, options, from)? {
+        let layout = Layout::origin(&name);
+        if let Some(held) = held.as_ref().and_then(|held| held.origins.get(&name)) {
+            refuse_other_registry(&name, &urls, held, to)?;
+        }
+        let origin = Origin { layout, urls };
+        origin.refuse_other_partitions(from, to).await?;
+        origins.push(origin);
+    }
+    Ok(origins)
+}
+
+fn chosen(info: LakeInfo, options: &CopyOptions, from: &Store) -> Result<Vec<(String, OriginInfo)>> {
+    let LakeInfo { default_origin, origins, .. } = info;
+    if let Some(unknown) = options.origin.as_ref().filter(|name| !origins.contains_key(*name)) {
+        let known: Vec<&str> = origins.keys().map(String::as_str).collect();
+        return Err(Error::lake(format!("the lake {} holds no origin {unknown}", from.location()))
+            .hint(format!("it holds {}", known.join(", "))));
+    }
+    let is_wanted = |name: &String| options.origin.as_ref().is_none_or(|wanted| wanted == name);
+    let mut origins: Vec<_> = origins.into_iter().filter(|(name, _)| is_wanted(name)).collect();
+    origins.sort_by_key(|(name, _)| *name != default_origin);
+    Ok(origins)
+}
+
+/// Fails if the copy holds rows of another registry under this name.
+fn refuse_other_registry(name: &str, urls: &OriginInfo, held: &OriginInfo, to: &Store) -> Result<()> {
+    if urls.replicate_url == held.replicate_url {
+        return Ok(());
+    }
+    let (ours, theirs) = (&urls.replicate_url, &held.replicate_url);
+    Err(Error::lake(format!("{name} is {theirs} in {}, and {ours} in the lake to copy", to.location())).hint(format!(
+        "give another place for the copy, or remove that origin there: all-docs cache clear --origin {name} --lake {}",
+        to.location()
+    )))
+}
+
+impl Origin {
+    /// Fails if the copy holds partitions of another cut.
+    async fn refuse_other_partitions(&self, from: &Store, to: &Store) -> Result<()> {
+        let Some(held) = read_partition_set(to, &self.layout).await? else { return Ok(()) };
+        let set = read_partition_set(from, &self.layout).await?;
+        let is_same = set.as_ref().is_some_and(|set| set.boundaries == held.boundaries);
+        if is_same || read_manifests(to, &self.layout).await?.is_empty() {
+            return Ok(());
+        }
+        Err(self.other_partitions(&held, set.as_ref(), from, to))
+    }
+
+    fn other_partitions(&self, held: &PartitionSet, set: Option<&PartitionSet>, from: &Store, to: &Store) -> Error {
+        let (name, place) = (self.layout.name(), to.location());
+        let clear = format!("all-docs cache clear --origin {name} --lake {place}");
+        let Some(set) = set else {
+            return Error::lake(format!(
+                "{} holds nothing of {name} yet, and {place} holds partitions",
+                from.location()
+            ))
+            .hint(format!("if the copy is to be empty too: {clear}"));
+        };
+        let error = Error::lake(format!(
+            "{place} holds {name} in other partitions: {} there, and {} in the lake to copy",
+            held.count(),
+            set.count()
+        ));
+        error.hint(match held.rows_per_partition {
+            Some(rows) if set.rows_per_partition != Some(rows) => format!(
+                "to keep the partitions of the copy, give --partition-rows {rows}; or give another place, or remove what is there: {clear}"
+            ),
+            _ => format!("give another place for the copy, or remove what is there: {clear}"),
+        })
+    }
+
+    /// Returns the partition set of the copy, and stores it there unless this is a dry run. Returns `None` if the lake
+    /// that is copied has none yet.
+    pub(super) async fn partition_set(&self, ends: &Ends, dry_run: bool) -> Result<Option<PartitionSet>> {
+        let Some(set) = read_partition_set(&ends.from, &ends.layout).await? else { return Ok(None) };
+        if dry_run {
+            return Ok(Some(set));
+        }
+        let kept = keep_partition_set(&ends.to, &ends.layout, set.clone()).await?;
+        if kept == set {
+            return Ok(Some(set));
+        }
+        // The copy is empty, or its set says in other words where the partitions are.
+        let lease = Lease::of_origin(&ends.to, &ends.layout, PURPOSE).await?;
+        let replaced = async {
+            self.refuse_other_partitions(&ends.from, &ends.to).await?;
+            ends.to.put_record(&ends.layout.partition_set(), &set).await
+        };
+        let replaced = replaced.await;
+        let ended = lease.end().await;
+        replaced.and(ended)?;
+        Ok(Some(set))
+    }
+}
