@@ -130,6 +130,7 @@ mod tests {
             written_at: "2026-01-01T00:00:00Z".to_owned(),
             shards: tables.iter().map(|table| (table.to_string(), meta.clone())).collect(),
             oversize_limit_bytes: None,
+            cut_from: None,
             listed_at_us: None,
             outcomes: BTreeMap::new(),
         }

@@ -11,7 +11,7 @@ use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::settled::is_held;
 use crate::pipeline::verify::REPAIR;
-use crate::store::{Store, blocking};
+use crate::store::Store;
 
 /// How often a partition is read until no commit came between. A commit is rarer than a read, so a few suffice.
 const MAX_READS: usize = 20;
@@ -36,47 +36,62 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Reads a partition of the lake that is copied as one commit left it. Returns its manifest, and the result of
-    /// `read`, which blocks. Returns `None` if there is no manifest.
+    /// Reads partitions of the lake that is copied, each as one commit left it: calls `read` with their manifests.
+    /// Returns `None` if there is no manifest of one of them.
     ///
-    /// `read` must fail if a shard is not as the manifest says. It is then called again with the manifest of the commit
+    /// `read` must fail if a shard is not as its manifest says. It is then called again with the manifest of the commit
     /// that came between. Its error is returned if there was no such commit.
-    pub(super) async fn read_settled<T: Send + 'static>(
+    pub(super) async fn read_settled<T>(
         &self,
-        partition: &Partition,
-        read: impl Fn(&Manifest) -> Result<T> + Clone + Send + 'static,
-    ) -> Result<Option<(Manifest, T)>> {
-        let doing = || format!("reading the partition {partition} of {}", self.from.location());
+        partitions: &[Partition],
+        mut read: impl AsyncFnMut(Vec<Manifest>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let doing = || format!("reading {}", self.from.location());
         for _ in 0..MAX_READS {
-            let Some(manifest) = read_manifest(&self.from, &self.layout, partition).await.doing(doing)? else {
-                return Ok(None);
-            };
-            if manifest.partition != *partition {
-                let found = &manifest.partition;
-                return Err(Error::lake(format!("the manifest in the place of {partition} is that of {found}"))
-                    .doing(doing())
-                    .hint(REPAIR));
-            }
-            let (read, of_read) = (read.clone(), manifest.clone());
-            match blocking("copying a partition", move || read(&of_read)).await {
-                Ok(found) => return Ok(Some((manifest, found))),
+            let Some(manifests) = self.source_manifests(partitions).await.doing(doing)? else { return Ok(None) };
+            match read(manifests.clone()).await {
+                Ok(found) => return Ok(Some(found)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
                 Err(error) => {
-                    if !self.is_superseded(&manifest).await.doing(doing)? {
+                    if !self.is_superseded(&manifests).await.doing(doing)? {
                         return Err(error).doing(doing);
                     }
-                    let stem = partition.file_stem();
-                    tracing::debug!(partition = stem, %error, "a commit came between; the partition is read again");
+                    tracing::debug!(%error, "a commit came between; the partition is read again");
                 }
             }
         }
-        Err(Error::lake(format!("other processes commit the partition {partition} all the time"))
+        Err(Error::lake("other processes commit these partitions all the time")
             .doing(doing())
             .hint("run the same command again when fewer of them work on that lake"))
     }
 
+    /// Returns the manifests of partitions of the lake that is copied; `None` if one of them has none.
+    async fn source_manifests(&self, partitions: &[Partition]) -> Result<Option<Vec<Manifest>>> {
+        let mut manifests = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let Some(manifest) = read_manifest(&self.from, &self.layout, partition).await? else { return Ok(None) };
+            if manifest.partition != *partition {
+                let found = &manifest.partition;
+                let message = format!("the manifest in the place of {partition} is that of {found}");
+                return Err(Error::lake(message).hint(REPAIR));
+            }
+            manifests.push(manifest);
+        }
+        Ok(Some(manifests))
+    }
+
+    /// Returns whether commits have replaced some of `manifests`. Waits for those in progress.
+    async fn is_superseded(&self, manifests: &[Manifest]) -> Result<bool> {
+        for manifest in manifests {
+            if self.is_replaced(manifest).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns whether a commit has replaced `manifest`. Waits for a commit in progress.
-    async fn is_superseded(&self, manifest: &Manifest) -> Result<bool> {
+    async fn is_replaced(&self, manifest: &Manifest) -> Result<bool> {
         let (from, layout, partition) = (&self.from, &self.layout, &manifest.partition);
         for _ in 0..MAX_LOOKS {
             // A commit puts its manifest before it removes its intent. So the intent is looked for first: one that has

@@ -1,12 +1,15 @@
 //! The origins to copy, and their partition sets. Refuses everything that a copy must not overwrite, before anything is
 //! changed.
 
+use std::num::NonZeroU64;
+
+use super::cut_set::derive;
 use super::ends::Ends;
 use super::partition::PURPOSE;
 use super::summary::CopyOptions;
 use crate::commit::read_manifests;
 use crate::error::{Error, Result};
-use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout, PartitionSet};
+use crate::lake::{LakeInfo, Layout, Manifest, OriginInfo, OriginLayout, PartitionSet};
 use crate::pipeline::lease::Lease;
 use crate::pipeline::open::read_lake;
 use crate::pipeline::status::{keep_partition_set, read_partition_set};
@@ -51,7 +54,10 @@ pub(super) async fn origins_to_copy(from: &Store, to: &Store, options: &CopyOpti
             refuse_other_registry(&name, &urls, held, to)?;
         }
         let origin = Origin { layout, urls };
-        origin.refuse_other_partitions(from, to).await?;
+        origin.refuse_other_partitions(from, to, options.rows_per_partition).await?;
+        if options.rows_per_partition.is_some() {
+            origin.refuse_to_cut(from).await?;
+        }
         origins.push(origin);
     }
     Ok(origins)
@@ -84,10 +90,13 @@ fn refuse_other_registry(name: &str, urls: &OriginInfo, held: &OriginInfo, to: &
 
 impl Origin {
     /// Fails if the copy holds partitions of another cut.
-    async fn refuse_other_partitions(&self, from: &Store, to: &Store) -> Result<()> {
+    async fn refuse_other_partitions(&self, from: &Store, to: &Store, rows: Option<NonZeroU64>) -> Result<()> {
         let Some(held) = read_partition_set(to, &self.layout).await? else { return Ok(()) };
         let set = read_partition_set(from, &self.layout).await?;
-        let is_same = set.as_ref().is_some_and(|set| set.boundaries == held.boundaries);
+        let is_same = set.as_ref().is_some_and(|set| match rows {
+            Some(rows) => held.rows_per_partition == Some(rows.get()),
+            None => set.boundaries == held.boundaries,
+        });
         if is_same || read_manifests(to, &self.layout).await?.is_empty() {
             return Ok(());
         }
@@ -96,13 +105,10 @@ impl Origin {
 
     fn other_partitions(&self, held: &PartitionSet, set: Option<&PartitionSet>, from: &Store, to: &Store) -> Error {
         let (name, place) = (self.layout.name(), to.location());
-        let clear = format!("all-docs cache clear --origin {name} --lake {place}");
+        let clear = format!("remove what is there: all-docs cache clear --origin {name} --lake {place}");
         let Some(set) = set else {
-            return Error::lake(format!(
-                "{} holds nothing of {name} yet, and {place} holds partitions",
-                from.location()
-            ))
-            .hint(format!("if the copy is to be empty too: {clear}"));
+            let message = format!("{} holds nothing of {name} yet, and {place} holds partitions", from.location());
+            return Error::lake(message).hint(format!("if the copy is to be empty too, {clear}"));
         };
         let error = Error::lake(format!(
             "{place} holds {name} in other partitions: {} there, and {} in the lake to copy",
@@ -110,33 +116,65 @@ impl Origin {
             set.count()
         ));
         error.hint(match held.rows_per_partition {
-            Some(rows) if set.rows_per_partition != Some(rows) => format!(
-                "to keep the partitions of the copy, give --partition-rows {rows}; or give another place, or remove what is there: {clear}"
+            Some(rows) if held.boundaries != set.boundaries => format!(
+                "to keep the partitions of the copy, give --partition-rows {rows}; else give another place, or {clear}"
             ),
-            _ => format!("give another place for the copy, or remove what is there: {clear}"),
+            _ => format!("give another place for the copy, or {clear}"),
         })
     }
 
-    /// Returns the partition set of the copy, and stores it there unless this is a dry run. Returns `None` if the lake
-    /// that is copied has none yet.
-    pub(super) async fn partition_set(&self, ends: &Ends, dry_run: bool) -> Result<Option<PartitionSet>> {
-        let Some(set) = read_partition_set(&ends.from, &ends.layout).await? else { return Ok(None) };
-        if dry_run {
-            return Ok(Some(set));
+    /// Fails if the rows of the origin cannot be cut anew.
+    async fn refuse_to_cut(&self, from: &Store) -> Result<()> {
+        let (name, place) = (self.layout.name(), from.location());
+        let Some(set) = read_partition_set(from, &self.layout).await? else { return Ok(()) };
+        let manifests = read_manifests(from, &self.layout).await?;
+        let missing = set.count().saturating_sub(manifests.len());
+        if missing > 0 {
+            let message = format!("{missing} of {} partitions of {name} in {place} are not committed yet", set.count());
+            return Err(Error::lake(message)
+                .hint("let the ingest there end first: all names must be known before they are cut anew"));
         }
-        let kept = keep_partition_set(&ends.to, &ends.layout, set.clone()).await?;
-        if kept == set {
-            return Ok(Some(set));
+        if manifests.iter().any(Manifest::is_old) {
+            return Err(Error::lake(format!("an earlier version of all-docs wrote tables of {name} in {place}")).hint(
+                format!(
+                    "rebuild them first: all-docs rebuild --origin {name} --lake {place}; or copy without --partition-rows, and rebuild the copy"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns the partition set of the copy, and stores it there unless this is a dry run.
+    pub(super) async fn partition_set(
+        &self,
+        ends: &Ends,
+        source: &PartitionSet,
+        options: &CopyOptions,
+    ) -> Result<PartitionSet> {
+        let held = read_partition_set(&ends.to, &ends.layout).await?;
+        let set = match options.rows_per_partition {
+            None => source.clone(),
+            Some(rows) => match &held {
+                // It was refused before if it is of another size.
+                Some(held) if held.rows_per_partition == Some(rows.get()) => held.clone(),
+                _ => derive(&ends.from, &ends.layout, source, rows).await?,
+            },
+        };
+        if options.dry_run || held.as_ref() == Some(&set) {
+            return Ok(set);
+        }
+        if held.is_none() && keep_partition_set(&ends.to, &ends.layout, set.clone()).await? == set {
+            return Ok(set);
         }
         // The copy is empty, or its set says in other words where the partitions are.
         let lease = Lease::of_origin(&ends.to, &ends.layout, PURPOSE).await?;
         let replaced = async {
-            self.refuse_other_partitions(&ends.from, &ends.to).await?;
+            self.refuse_other_partitions(&ends.from, &ends.to, options.rows_per_partition).await?;
             ends.to.put_record(&ends.layout.partition_set(), &set).await
         };
         let replaced = replaced.await;
         let ended = lease.end().await;
         replaced.and(ended)?;
-        Ok(Some(set))
+        Ok(set)
     }
 }

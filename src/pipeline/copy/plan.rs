@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::cut::{digest, overlapping};
 use super::ends::Ends;
 use super::partition::Work;
 use super::shards::{has_same_bytes, tables};
@@ -23,7 +24,7 @@ pub(super) struct Plan {
     pub(super) to_remove: u64,
     /// The shards to copy.
     pub(super) shards: u64,
-    /// Their bytes.
+    /// Their bytes; of a cut, the bytes of all shards that are read for it.
     pub(super) bytes: u64,
 }
 
@@ -95,6 +96,34 @@ impl Plan {
         }
         sized.sort_by_key(|(bytes, _)| Reverse(*bytes));
         plan.work = sized.into_iter().map(|(_, work)| work).collect();
+        Ok(plan)
+    }
+
+    /// Compares each partition of `set` with those of `source` from which it is cut, in the order of names.
+    pub(super) async fn of_cut(ends: &Ends, source: &PartitionSet, set: &PartitionSet) -> Result<Plan> {
+        let (held, wanted) = (Held::read(ends).await?, manifests(&ends.from, ends).await?);
+        let mut plan = Plan::default();
+        let mut to_cut = BTreeSet::new();
+        for partition in set.iter() {
+            let work = Work { present: held.present(ends, &partition), partition };
+            let parts = overlapping(source, &work.partition);
+            let stems = parts.clone().map(|index| source.get(index).file_stem());
+            let sources: Vec<&Manifest> = stems.filter_map(|stem| wanted.get(&stem)).collect();
+            let mut named = BTreeSet::new();
+            for source in &sources {
+                named.extend(tables(source)?.into_iter().map(|(table, _)| table));
+            }
+            let cut_from = held.manifest(&work.partition).and_then(|held| held.cut_from.clone());
+            if named == work.present && cut_from == Some(digest(sources)) {
+                plan.current += 1;
+                continue;
+            }
+            to_cut.extend(parts);
+            plan.work.push(work);
+        }
+        // About as many bytes as the shards that are read have.
+        let read = to_cut.into_iter().filter_map(|index| wanted.get(&source.get(index).file_stem()));
+        plan.bytes = read.flat_map(|manifest| manifest.shards.values()).map(|meta| meta.size_bytes).sum();
         Ok(plan)
     }
 }

@@ -6,11 +6,12 @@ use std::io::{Read, Write};
 use sha2::{Digest, Sha256};
 
 use super::ends::Ends;
+use super::partition::Staged;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Manifest, Partition, ShardMeta};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::REPAIR;
-use crate::store::ShardFile;
+use crate::store::{ShardFile, blocking};
 use crate::table::TableKind;
 
 /// How many bytes are read, digested and written at once.
@@ -19,24 +20,32 @@ const BUFFER_BYTES: usize = 1 << 18;
 impl Ends {
     /// Stages the shards of a partition, except those of the tables in `held` that are in their places with the same
     /// digest. Returns the manifest that names all of them, and the staged tables; `None` if there is no such partition.
-    pub(super) async fn stage(
-        &self,
-        partition: &Partition,
-        held: Option<Manifest>,
-    ) -> Result<Option<(Manifest, Vec<TableKind>)>> {
-        let ends = self.clone();
-        let read = move |manifest: &Manifest| {
-            let mut staged = Vec::new();
-            for (table, meta) in tables(manifest)? {
-                let is_held = held.as_ref().is_some_and(|held| has_same_bytes(held, table, meta));
-                if !is_held {
-                    ends.stage_shard(&manifest.partition, table, meta)?;
-                    staged.push(table);
+    pub(super) async fn stage(&self, partition: &Partition, held: Option<Manifest>) -> Result<Option<Staged>> {
+        let read = async |manifests: Vec<Manifest>| {
+            let (ends, held) = (self.clone(), held.clone());
+            blocking("copying a partition", move || {
+                let mut found = None;
+                for manifest in manifests {
+                    let staged = ends.stage_missing(&manifest, held.as_ref())?;
+                    found = Some((manifest, staged));
                 }
-            }
-            Ok(staged)
+                Ok(found)
+            })
+            .await
         };
-        self.read_settled(partition, read).await
+        Ok(self.read_settled(std::slice::from_ref(partition), read).await?.flatten())
+    }
+
+    /// Stages the shards that `held` does not have. Returns their tables.
+    fn stage_missing(&self, manifest: &Manifest, held: Option<&Manifest>) -> Result<Vec<TableKind>> {
+        let mut staged = Vec::new();
+        for (table, meta) in tables(manifest)? {
+            if !held.is_some_and(|held| has_same_bytes(held, table, meta)) {
+                self.stage_shard(&manifest.partition, table, meta)?;
+                staged.push(table);
+            }
+        }
+        Ok(staged)
     }
 
     /// Copies a shard into staging. Fails with [`ErrorKind::Lake`] if it is not the one that its manifest names.

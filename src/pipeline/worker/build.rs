@@ -87,6 +87,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         outcomes,
         listed_at_us: job.listed_at_us,
         oversize_limit_bytes,
+        cut_from: None,
     };
     Ok(Built { manifest, staged: staged_tables })
 }

@@ -79,7 +79,7 @@ async fn after_a_death_at_any_step_another_run_ends_in_the_same_bytes() {
     let kinds = [STAGED, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind));
     let (from, before) = changed().await;
     let update = steps(Backend::Memory, &from, &before).await;
-    assert_tried(&fail_at(update, Backend::Memory, Failure::Death, &from, &before).await, 30, &kinds);
+    assert_tried(&fail_at(update, Backend::Memory, Failure::Death, &from, &before).await, 25, &kinds);
     let mut kinds_of_first: BTreeMap<(Step, String), Reached> = BTreeMap::new();
     for step in steps(Backend::Memory, &from, &BTreeMap::new()).await {
         kinds_of_first.insert((step.step, kind_of(&step.path)), step);
