@@ -65,12 +65,14 @@ struct Inner {
     doing: Vec<String>,
     hint: Option<String>,
     source: Option<Source>,
+    is_of_system: bool,
 }
 
 impl Error {
     /// Creates an error of `kind` with `message`: a clause in lower case, without a final dot.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let inner = Inner { kind, message: message.into(), doing: Vec::new(), hint: None, source: None };
+        let inner =
+            Inner { kind, message: message.into(), doing: Vec::new(), hint: None, source: None, is_of_system: false };
         Error { inner: Box::new(inner) }
     }
 
@@ -117,6 +119,13 @@ impl Error {
         self
     }
 
+    /// Says that a system refused a read or a write that an I/O error of the operating system does not tell of: a bucket,
+    /// for example. See [`Error::is_of_system`].
+    pub fn of_system(mut self) -> Self {
+        self.inner.is_of_system = true;
+        self
+    }
+
     /// Returns the kind, by which callers decide.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
@@ -127,10 +136,10 @@ impl Error {
         &self.inner.message
     }
 
-    /// Returns whether the operating system refused a read or a write: nothing is known then about the bytes, and they
-    /// are not damaged.
+    /// Returns whether the operating system or a bucket refused a read or a write: nothing is known then about the bytes,
+    /// and they are not damaged.
     pub fn is_of_system(&self) -> bool {
-        system_error(self).is_some()
+        system_error(self).is_some() || is_marked(self)
     }
 
     /// Returns whether no more files could be opened.
@@ -185,6 +194,16 @@ pub fn system_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<
             Some(held) => system_error(held),
             None => error.raw_os_error().map(|_| error),
         }
+    })
+}
+
+/// Returns whether [`Error::of_system`] was said of `error` or of one of its causes.
+fn is_marked(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        // An I/O error that wraps another error hides it from `source`.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        held.is_some_and(|held| is_marked(held))
+            || error.downcast_ref::<Error>().is_some_and(|error| error.inner.is_of_system)
     })
 }
 

@@ -32,6 +32,11 @@ impl BlockingStore<'_> {
         wait(self.store.open_shard(path))
     }
 
+    /// See [`Store::open_whole`].
+    pub fn open_whole(self, path: &str) -> Result<Option<ShardFile>> {
+        wait(self.store.open_whole(path))
+    }
+
     /// See [`Store::get`].
     pub fn get(self, path: &str) -> Result<Option<Bytes>> {
         wait(self.store.get(path))

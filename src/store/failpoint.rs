@@ -199,16 +199,20 @@ impl Store {
     fn with(&self, failpoint: Failpoint) -> Store {
         let mut store = self.clone();
         match &mut store.backend {
-            Backend::Local(disk) => disk.failpoint = failpoint,
-            Backend::Memory(_) => store.memory_failpoint = failpoint,
+            Backend::Disk(disk) => disk.failpoint = failpoint,
+            // The steps of the scratch and those of the bucket are steps of one process.
+            Backend::Objects(objects) => {
+                objects.scratch.disk.failpoint = failpoint.clone();
+                objects.failpoint = failpoint;
+            }
         }
         store
     }
 
     fn failpoint(&self) -> &Failpoint {
         match &self.backend {
-            Backend::Local(disk) => &disk.failpoint,
-            Backend::Memory(_) => &self.memory_failpoint,
+            Backend::Disk(disk) => &disk.failpoint,
+            Backend::Objects(objects) => &objects.failpoint,
         }
     }
 

@@ -3,14 +3,17 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::EntryKind;
 use super::blocking;
-use super::disk::{Disk, disk_error, is_put_begun, parent};
+use super::disk::{Disk, disk_error, is_put_begun, parent, target_of_put};
+use super::shard_file::{LocalShard, ShardFile};
 use crate::error::Result;
 
 impl Disk {
@@ -29,6 +32,19 @@ impl Disk {
             Ok(bytes) => Ok(Some(bytes.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(disk_error("read", &path, error)),
+        })
+        .await
+    }
+
+    /// Returns the SHA-256 of a file in hex; `None` if there is none.
+    pub(super) async fn digest(&self, path: &str) -> Result<Option<String>> {
+        let object = path.to_owned();
+        self.run(move |disk| {
+            let Some(shard) = LocalShard::open(disk, &object)? else { return Ok(None) };
+            let mut digest = Sha256::new();
+            let copied = io::copy(&mut ShardFile::Local(Arc::new(shard)).into_read(), &mut digest);
+            copied.map_err(|error| disk_error("read", &disk.path(&object), error))?;
+            Ok(Some(format!("{:x}", digest.finalize())))
         })
         .await
     }
@@ -154,9 +170,31 @@ impl Disk {
         self.run(move |disk| {
             let paths = files_below(&folder)?;
             let objects = paths.iter().filter_map(|path| path.strip_prefix(disk.root()).ok().and_then(Path::to_str));
-            Ok(objects.map(str::to_owned).collect())
+            let mut objects: Vec<String> = objects.map(str::to_owned).collect();
+            objects.sort_unstable();
+            Ok(objects)
         })
         .await
+    }
+
+    pub(super) async fn sweep(&self, folder: &str, least_age: Duration) -> Result<()> {
+        for path in self.list(folder).await? {
+            if is_put_begun(&path) && age(&self.path(&path)) >= least_age {
+                tracing::debug!(path, "an unfinished put is swept");
+                self.delete(&path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn sweep_put(&self, path: &str) -> Result<()> {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for begun in self.list(folder).await? {
+            if target_of_put(&begun).as_deref() == Some(path) {
+                self.delete(&begun).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn entry(&self, path: &str) -> Result<Option<EntryKind>> {

@@ -14,9 +14,13 @@ use crate::error::{Error, Result};
 impl Store {
     /// Fails unless a file that is staged in `staging` can be moved into each of `tables`, and a file created in each of
     /// `others`: if one of them is on another file system or mount, or cannot be written to. Of folders that do not exist
-    /// it checks the nearest one above. Tries it with an empty file, which is removed.
+    /// it checks the nearest one above. Tries it with an empty file, which is removed. Nothing is moved within a bucket:
+    /// for a lake there it checks the scratch folder.
     pub async fn check_moves(&self, staging: &str, tables: &[String], others: &[String]) -> Result<()> {
-        let Backend::Local(disk) = &self.backend else { return Ok(()) };
+        let disk = match &self.backend {
+            Backend::Disk(disk) => disk,
+            Backend::Objects(objects) => return objects.check_scratch().await,
+        };
         let staging = disk.path(staging);
         let [tables, others] = [tables, others].map(|folders| disk.paths(folders));
         disk.run(move |disk| {
@@ -29,7 +33,7 @@ impl Store {
     /// Returns those of `folders` that are on another file system or mount than `staging`, as far as that can be seen
     /// without writing anything.
     pub async fn folders_elsewhere(&self, staging: &str, folders: &[String]) -> Result<Vec<String>> {
-        let Backend::Local(disk) = &self.backend else { return Ok(Vec::new()) };
+        let Backend::Disk(disk) = &self.backend else { return Ok(Vec::new()) };
         let (staging, folders) = (disk.path(staging), folders.to_vec());
         disk.run(move |disk| {
             let Some(home) = mount(nearest(&staging)) else { return Ok(Vec::new()) };

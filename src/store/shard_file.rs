@@ -14,6 +14,7 @@ use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::disk::{Disk, disk_error};
+use super::objects::FarShard;
 use crate::error::{Error, Result};
 
 /// A shard opened for random reads. Cheap to clone.
@@ -23,6 +24,8 @@ pub enum ShardFile {
     Local(Arc<LocalShard>),
     /// A whole object.
     Bytes(Bytes),
+    /// An object of a bucket, read by ranges.
+    Far(Arc<FarShard>),
 }
 
 /// An open file.
@@ -49,19 +52,25 @@ impl LocalShard {
         let path = disk.path(object);
         #[cfg(test)]
         disk.access(super::Access::Open, &path).map_err(|error| disk_error("read", &path, error))?;
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        match opened {
-            Ok((size_bytes, file)) => Ok(Some(LocalShard {
-                file,
-                path,
-                size_bytes,
-                last_refusal: AtomicI32::new(0),
-                #[cfg(test)]
-                disk: disk.clone(),
-            })),
+        match File::open(&path).and_then(|file| LocalShard::of_file(disk, file, path.clone())) {
+            Ok(shard) => Ok(Some(shard)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(disk_error("read", &path, error)),
         }
+    }
+
+    /// Makes a shard of an open file; `path` is for its errors.
+    pub(super) fn of_file(disk: &Disk, file: File, path: PathBuf) -> io::Result<LocalShard> {
+        let size_bytes = file.metadata()?.len();
+        let _ = disk;
+        Ok(LocalShard {
+            file,
+            path,
+            size_bytes,
+            last_refusal: AtomicI32::new(0),
+            #[cfg(test)]
+            disk: disk.clone(),
+        })
     }
 
     /// Reads bytes from a place on; 0 at the end of the file.
@@ -119,10 +128,11 @@ impl ShardFile {
         match self {
             ShardFile::Local(shard) => Box::new(Place { shard, place: 0 }),
             ShardFile::Bytes(bytes) => Box::new(io::Cursor::new(bytes)),
+            ShardFile::Far(shard) => Box::new(FarPlace { shard, place: 0 }),
         }
     }
 
-    /// Returns the error for a failed read of it: the refusal of the operating system if there was one, and otherwise
+    /// Returns the error for a failed read of it: the refusal of the operating system or the bucket if there was one, and otherwise
     /// `damaged` with its cause.
     pub fn failure(&self, damaged: impl FnOnce() -> Error) -> Error {
         match self {
@@ -131,6 +141,7 @@ impl ShardFile {
                 number => disk_error("read", &shard.path, io::Error::from_raw_os_error(number)),
             },
             ShardFile::Bytes(_) => damaged(),
+            ShardFile::Far(shard) => shard.failure().unwrap_or_else(damaged),
         }
     }
 }
@@ -149,11 +160,28 @@ impl Read for Place {
     }
 }
 
+/// A place in an open object of a bucket, from which it is read on.
+struct FarPlace {
+    shard: Arc<FarShard>,
+    place: u64,
+}
+
+impl Read for FarPlace {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.shard.read(self.place, 1)?;
+        let read = bytes.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&bytes[..read]);
+        self.place += read as u64;
+        Ok(read)
+    }
+}
+
 impl Length for ShardFile {
     fn len(&self) -> u64 {
         match self {
             ShardFile::Local(shard) => shard.size_bytes,
             ShardFile::Bytes(bytes) => Length::len(bytes),
+            ShardFile::Far(shard) => shard.size_bytes(),
         }
     }
 }
@@ -165,6 +193,7 @@ impl ChunkReader for ShardFile {
         match self {
             ShardFile::Local(shard) => Ok(Box::new(BufReader::new(Place { shard: Arc::clone(shard), place: start }))),
             ShardFile::Bytes(bytes) => Ok(Box::new(bytes.get_read(start)?)),
+            ShardFile::Far(shard) => Ok(Box::new(FarPlace { shard: Arc::clone(shard), place: start })),
         }
     }
 
@@ -183,6 +212,14 @@ impl ChunkReader for ShardFile {
                 Ok(bytes.into())
             }
             ShardFile::Bytes(bytes) => bytes.get_bytes(start, length),
+            ShardFile::Far(shard) => {
+                if start.checked_add(length as u64).is_none_or(|end| end > shard.size_bytes()) {
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                }
+                let mut bytes = shard.read(start, length)?;
+                bytes.truncate(length);
+                Ok(bytes)
+            }
         }
     }
 }

@@ -4,62 +4,56 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::Backend;
 use super::disk::{Disk, disk_error, parent};
-use super::{Backend, Store};
-use crate::error::Result;
+use super::objects::explained;
+use crate::error::{Error, Result};
 
 /// A staged object being written. Dropped without [`StagedFile::finish`], it stays in staging, where nothing reads it.
 pub struct StagedFile {
-    target: Target,
-}
-
-enum Target {
-    Local { disk: Disk, file: File, path: PathBuf },
-    Memory { store: Store, path: String, bytes: Vec<u8> },
+    disk: Disk,
+    file: File,
+    path: PathBuf,
+    is_scratch: bool,
 }
 
 impl StagedFile {
-    pub(super) fn create(store: &Store, path: &str) -> Result<StagedFile> {
-        let target = match &store.backend {
-            Backend::Local(disk) => {
-                let path = disk.path(path);
-                disk.create_folder(parent(&path))?;
-                let file = disk.create_instead(&path).map_err(|error| disk_error("write", &path, error))?;
-                Target::Local { disk: disk.clone(), file, path }
+    pub(super) fn create(backend: &Backend, path: &str) -> Result<StagedFile> {
+        let (disk, is_scratch) = match backend {
+            Backend::Disk(disk) => (disk, false),
+            Backend::Objects(objects) => {
+                objects.scratch.use_now()?;
+                (&objects.scratch.disk, true)
             }
-            Backend::Memory(_) => Target::Memory { store: store.clone(), path: path.to_owned(), bytes: Vec::new() },
         };
-        Ok(StagedFile { target })
+        let path = disk.path(path);
+        let file = disk
+            .create_folder(parent(&path))
+            .and_then(|()| disk.create_instead(&path).map_err(|error| disk_error("write", &path, error)))
+            .map_err(|error| if is_scratch { explained(error) } else { error })?;
+        Ok(StagedFile { disk: disk.clone(), file, path, is_scratch })
     }
 
     /// Makes the written bytes durable. Must not be called from an async task.
     pub fn finish(self) -> Result<()> {
-        match self.target {
-            Target::Local { disk, file, path } => {
-                disk.sync_file(&file, &path).map_err(|error| disk_error("write", &path, error))
-            }
-            Target::Memory { store, path, bytes } => store.blocking().put(&path, bytes),
-        }
+        self.disk.sync_file(&self.file, &self.path).map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: io::Error) -> Error {
+        let error = disk_error("write", &self.path, error);
+        if self.is_scratch { explained(error) } else { error }
     }
 }
 
 impl Write for StagedFile {
     /// Fails with an [`io::Error`] that holds an [`crate::error::Error`], so that its report has a hint.
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        match &mut self.target {
-            Target::Local { disk, file, path } => {
-                let written = disk.write_all(file, path, buffer);
-                written.map_err(|error| io::Error::new(error.kind(), disk_error("write", path, error)))?;
-                Ok(buffer.len())
-            }
-            Target::Memory { bytes, .. } => bytes.write(buffer),
-        }
+        let written = self.disk.write_all(&self.file, &self.path, buffer);
+        written.map_err(|error| io::Error::new(error.kind(), self.failure(error)))?;
+        Ok(buffer.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.target {
-            Target::Local { file, .. } => file.flush(),
-            Target::Memory { .. } => Ok(()),
-        }
+        self.file.flush()
     }
 }

@@ -18,6 +18,14 @@ pub(crate) enum Step {
     SyncFolder,
     /// Removes an object.
     Delete,
-    /// Puts a whole object into memory at once.
+    /// Puts a whole object into a bucket at once.
     Put,
+    /// Begins a multipart upload.
+    BeginUpload,
+    /// Puts a part of an upload.
+    PutPart,
+    /// Makes an object of the parts of an upload.
+    CompleteUpload,
+    /// Removes the parts of an upload.
+    AbortUpload,
 }

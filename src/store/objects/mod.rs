@@ -1,0 +1,259 @@
+//! A lake in a bucket: anything that `object_store` speaks, memory included. Shards under construction are files of a
+//! scratch folder on the local disk; each has the path of the object that it will become, and reads see both. Not here:
+//! a local disk (`disk`, `local`).
+
+mod client;
+mod conditional;
+mod far_shard;
+mod memory;
+mod metered;
+mod retrying;
+mod scratch;
+mod transient;
+mod upload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{Error as ObjectError, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+pub use client::ObjectClient;
+use conditional::{Condition, put_if, version_of};
+pub use far_shard::FarShard;
+pub use memory::MemoryBucket;
+pub(super) use retrying::Retrying;
+pub(super) use scratch::{Scratch, explained};
+
+#[cfg(test)]
+use super::failpoint::Failpoint;
+use super::refusal::refusal;
+use super::shard_file::{LocalShard, ShardFile};
+use super::step::Step;
+use super::{EntryKind, StoreUsage, blocking};
+use crate::error::{Context, ErrorKind, Result};
+
+/// The first contact with a bucket is given up after this time.
+const CHECK_PATIENCE: Duration = Duration::from_secs(8);
+
+/// A lake in a bucket. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Objects {
+    pub(super) client: Retrying,
+    /// The root of the lake in the bucket.
+    prefix: Path,
+    pub(super) scratch: Scratch,
+    #[cfg(test)]
+    pub(super) failpoint: Failpoint,
+}
+
+impl Objects {
+    pub(super) fn new(
+        client: Arc<dyn ObjectClient>,
+        root_url: &Url,
+        prefix: Path,
+        scratch: Option<PathBuf>,
+    ) -> Objects {
+        Objects {
+            client: Retrying::new(client),
+            prefix,
+            scratch: Scratch::of(scratch, root_url),
+            #[cfg(test)]
+            failpoint: Failpoint::default(),
+        }
+    }
+
+    /// Checks every step before it changes the bucket. Only a test stops one here.
+    fn admit(&self, step: Step, path: &str) -> Result<()> {
+        #[cfg(test)]
+        self.failpoint.pass(step, path).or_error(ErrorKind::Lake, || format!("cannot change {path}"))?;
+        let _ = (step, path);
+        Ok(())
+    }
+
+    /// See [`super::Store::check`].
+    pub(super) async fn check(&self) -> Result<()> {
+        let listed = self.client.with_patience(CHECK_PATIENCE).list(Some(&self.prefix)).try_next().await;
+        listed.map(drop).map_err(|error| refusal("list", "", error))
+    }
+
+    pub(super) fn usage(&self) -> StoreUsage {
+        self.client.usage()
+    }
+
+    /// Returns the key of an object in the bucket.
+    fn path(&self, path: &str) -> Result<Path> {
+        let whole = match self.prefix.as_ref() {
+            "" => Path::parse(path),
+            prefix => Path::parse(format!("{prefix}/{path}")),
+        };
+        whole.or_error(ErrorKind::Input, || format!("{path:?} cannot be the name of an object"))
+    }
+
+    /// Returns the path of an object from the root of the lake.
+    fn name(&self, location: &Path) -> String {
+        let name = location.as_ref().strip_prefix(self.prefix.as_ref()).unwrap_or(location.as_ref());
+        name.trim_start_matches('/').to_owned()
+    }
+
+    /// Begins to read an object of the bucket; `None` if there is none.
+    async fn find(&self, path: &str) -> Result<Option<GetResult>> {
+        match self.client.get(&self.path(path)?).await {
+            Ok(found) => Ok(Some(found)),
+            Err(ObjectError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(refusal("read", path, error)),
+        }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Option<Bytes>> {
+        if self.scratch.file(path).is_some() {
+            return self.scratch.disk.get(path).await.map_err(explained);
+        }
+        let Some(found) = self.find(path).await? else { return Ok(None) };
+        Ok(Some(found.bytes().await.map_err(|error| refusal("read", path, error))?))
+    }
+
+    pub(super) async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
+        self.admit(Step::Put, path)?;
+        let put = self.client.put(&self.path(path)?, PutPayload::from_bytes(bytes)).await;
+        put.map(drop).map_err(|error| refusal("write", path, error))
+    }
+
+    pub(super) async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<bool> {
+        self.admit(Step::Put, path)?;
+        let put = put_if(&self.client, &self.path(path)?, bytes, &Condition::Absent).await;
+        put.map_err(|error| refusal("write", path, error))
+    }
+
+    pub(super) async fn replace_if_unchanged(&self, path: &str, expected: &Bytes, bytes: Bytes) -> Result<bool> {
+        let Some(found) = self.find(path).await? else { return Ok(false) };
+        let condition = Condition::Version(version_of(&found.meta));
+        let held = found.bytes().await.map_err(|error| refusal("read", path, error))?;
+        if held != *expected {
+            return Ok(false);
+        }
+        self.admit(Step::Put, path)?;
+        let put = put_if(&self.client, &self.path(path)?, bytes, &condition).await;
+        put.map_err(|error| refusal("write", path, error))
+    }
+
+    pub(super) async fn delete_if_unchanged(&self, path: &str, expected: &Bytes) -> Result<bool> {
+        if self.get(path).await?.as_ref() != Some(expected) {
+            return Ok(false);
+        }
+        self.delete_object(path).await?;
+        Ok(true)
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<()> {
+        if self.scratch.file(path).is_some() {
+            self.scratch.disk.delete(path).await.map_err(explained)?;
+        }
+        self.delete_object(path).await
+    }
+
+    async fn delete_object(&self, path: &str) -> Result<()> {
+        self.admit(Step::Delete, path)?;
+        match self.client.delete(&self.path(path)?).await {
+            Ok(()) | Err(ObjectError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(refusal("delete", path, error)),
+        }
+    }
+
+    pub(super) async fn delete_folder(&self, folder: &str) -> Result<()> {
+        self.scratch.disk.delete_folder(folder).await.map_err(explained)?;
+        let mut keys = Vec::new();
+        let mut stopped = Ok(());
+        for name in self.list_objects(folder).await?.iter().map(|entry| self.name(&entry.location)) {
+            stopped = self.admit(Step::Delete, &name);
+            if stopped.is_err() {
+                break;
+            }
+            keys.push(self.path(&name)?);
+        }
+        let deleted = self.client.delete_stream(stream::iter(keys.into_iter().map(Ok)).boxed());
+        let deleted = deleted.try_for_each(|_| std::future::ready(Ok(()))).await;
+        deleted.map_err(|error| refusal("delete", folder, error)).and(stopped)
+    }
+
+    async fn list_objects(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
+        let listed: Result<Vec<ObjectMeta>, ObjectError> =
+            self.client.list(Some(&self.path(folder)?)).try_collect().await;
+        listed.map_err(|error| refusal("list", folder, error))
+    }
+
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<String>> {
+        let mut names: Vec<String> =
+            self.list_objects(folder).await?.iter().map(|entry| self.name(&entry.location)).collect();
+        names.extend(self.scratch.disk.list(folder).await.map_err(explained)?);
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Returns the first object below a folder.
+    async fn first(&self, folder: &str) -> Result<Option<ObjectMeta>> {
+        let first = self.client.list(Some(&self.path(folder)?)).try_next().await;
+        first.map_err(|error| refusal("list", folder, error))
+    }
+
+    pub(super) async fn entry(&self, path: &str) -> Result<Option<EntryKind>> {
+        let staged = self.scratch.disk.entry(path).await.map_err(explained)?;
+        if staged == Some(EntryKind::File) {
+            return Ok(staged);
+        }
+        match self.client.head(&self.path(path)?).await {
+            Ok(_) => Ok(Some(EntryKind::File)),
+            Err(ObjectError::NotFound { .. }) => Ok(self.first(path).await?.map(|_| EntryKind::Folder).or(staged)),
+            Err(error) => Err(refusal("read", path, error)),
+        }
+    }
+
+    pub(super) async fn any_entry(&self) -> Result<Option<String>> {
+        Ok(self.first("").await?.map(|entry| self.name(&entry.location)))
+    }
+
+    /// Fails unless files can be written into the scratch folder.
+    pub(super) async fn check_scratch(&self) -> Result<()> {
+        let scratch = self.scratch.clone();
+        blocking("a check of the scratch folder", move || scratch.check()).await
+    }
+
+    pub(super) async fn open_shard(&self, path: &str) -> Result<Option<ShardFile>> {
+        if let Some(staged) = LocalShard::open(&self.scratch.disk, path).map_err(explained)? {
+            return Ok(Some(ShardFile::Local(Arc::new(staged))));
+        }
+        let opened = FarShard::open(&self.client, self.path(path)?, path).await?;
+        Ok(opened.map(|shard| ShardFile::Far(Arc::new(shard))))
+    }
+
+    pub(super) async fn open_whole(&self, path: &str) -> Result<Option<ShardFile>> {
+        if let Some(staged) = LocalShard::open(&self.scratch.disk, path).map_err(explained)? {
+            return Ok(Some(ShardFile::Local(Arc::new(staged))));
+        }
+        let Some(found) = self.find(path).await? else { return Ok(None) };
+        Ok(Some(ShardFile::Local(Arc::new(self.scratch.take_in(path, found).await?))))
+    }
+
+    pub(super) async fn digest(&self, path: &str) -> Result<Option<String>> {
+        match self.scratch.file(path) {
+            Some(_) => self.scratch.disk.digest(path).await.map_err(explained),
+            None => self.digest_of_object(path).await,
+        }
+    }
+
+    async fn digest_of_object(&self, path: &str) -> Result<Option<String>> {
+        let Some(found) = self.find(path).await? else { return Ok(None) };
+        let mut body = found.into_stream();
+        let mut digest = Sha256::new();
+        while let Some(chunk) = body.try_next().await.map_err(|error| refusal("read", path, error))? {
+            digest.update(&chunk);
+        }
+        Ok(Some(format!("{:x}", digest.finalize())))
+    }
+}

@@ -1,0 +1,153 @@
+//! The scratch folder of a store that is no local disk: shards under construction, and copies of shards that are read as
+//! a whole. A file of the scratch has the path of the object that it stands for. Not here: uploads (`upload`).
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use object_store::GetResult;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+use url::Url;
+
+use crate::error::{Error, Result, system_error};
+use crate::store::disk::{Disk, disk_error};
+use crate::store::local::age;
+use crate::store::refusal::refusal;
+use crate::store::shard_file::LocalShard;
+
+/// A file of a dead process is kept for this time: a run that goes on may still use it.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The hint for a scratch folder that is full.
+const FULL_HINT: &str = "free some space there, or give a folder on another disk with --scratch, and run the same command again: what is committed or staged in the bucket is kept, and not fetched again";
+/// The hint for a scratch folder that cannot be used.
+const UNUSABLE_HINT: &str = "give a folder that this user may write to with --scratch";
+
+/// The scratch folder of one lake. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::store) struct Scratch {
+    pub(in crate::store) disk: Disk,
+    held: Arc<Held>,
+}
+
+struct Held {
+    root: PathBuf,
+    /// The folder is removed with the last clone.
+    is_temporary: bool,
+    /// Held while this process may have files in the folder; none before the first one.
+    lock: Mutex<Option<File>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            let _ = std::fs::remove_dir_all(&self.root);
+        }
+    }
+}
+
+impl Scratch {
+    /// Makes the scratch of the lake at `root_url` inside the folder `parent`, or in a temporary folder of its own.
+    /// Creates nothing.
+    pub(super) fn of(parent: Option<PathBuf>, root_url: &Url) -> Scratch {
+        let is_temporary = parent.is_none();
+        let root = match parent {
+            Some(parent) => {
+                let digest = format!("{:x}", Sha256::digest(root_url.as_str()));
+                parent.join(&digest[..16])
+            }
+            None => tempfile::env::temp_dir().join(format!("all-docs-{:032x}", fastrand::u128(..))),
+        };
+        let held = Held { root: root.clone(), is_temporary, lock: Mutex::default() };
+        Scratch { disk: Disk::new(root), held: Arc::new(held) }
+    }
+
+    /// Creates the folder where it does not exist, and marks it as used by this process.
+    pub(in crate::store) fn use_now(&self) -> Result<()> {
+        let mut lock = self.held.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_some() {
+            return Ok(());
+        }
+        let root = self.disk.root();
+        std::fs::create_dir_all(root).map_err(|error| explained(disk_error("create the folder", root, error)))?;
+        if self.held.is_temporary {
+            return Ok(());
+        }
+        let file = self.open_lock().map_err(|error| explained(disk_error("write", root, error)))?;
+        // On a file system without locks no file of a dead process is removed.
+        let _ = file.lock_shared();
+        *lock = Some(file);
+        Ok(())
+    }
+
+    /// The lock is beside the folder, so that it is in no listing.
+    fn open_lock(&self) -> io::Result<File> {
+        File::options().create(true).append(true).open(self.disk.root().with_extension("lock"))
+    }
+
+    /// Returns the path of the file that stands for an object; `None` if there is none.
+    pub(super) fn file(&self, object: &str) -> Option<PathBuf> {
+        let path = self.disk.path(object);
+        path.is_file().then_some(path)
+    }
+
+    /// Removes files of dead processes that are older than a day, if no other process uses the folder.
+    pub(in crate::store) async fn sweep(&self) -> Result<()> {
+        let scratch = self.clone();
+        let is_alone = self.disk.run(move |_| Ok(scratch.is_alone())).await?;
+        if !is_alone {
+            return Ok(());
+        }
+        for path in self.disk.list("").await? {
+            if age(&self.disk.path(&path)) >= KEPT {
+                tracing::debug!(path, "a scratch file of a dead process is removed");
+                self.disk.delete(&path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether no process uses the folder, this one included.
+    fn is_alone(&self) -> bool {
+        let lock = self.held.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.held.is_temporary || lock.is_some() || !self.disk.root().is_dir() {
+            return false;
+        }
+        self.open_lock().is_ok_and(|file| file.try_lock().is_ok())
+    }
+
+    /// Fails unless files can be written into the folder.
+    pub(super) fn check(&self) -> Result<()> {
+        self.use_now()?;
+        let root = self.disk.root();
+        tempfile::tempfile_in(root).map(drop).map_err(|error| explained(disk_error("write into", root, error)))
+    }
+
+    /// Copies an object into a file without a name, which is gone when it is closed.
+    pub(super) async fn take_in(&self, name: &str, found: GetResult) -> Result<LocalShard> {
+        self.use_now()?;
+        let root = self.disk.root();
+        let failed = |error| explained(disk_error("write into", root, error));
+        let file = tempfile::tempfile_in(root).map_err(failed)?;
+        let mut file = tokio::fs::File::from_std(file);
+        let mut body = found.into_stream();
+        while let Some(chunk) = body.try_next().await.map_err(|error| refusal("read", name, error))? {
+            file.write_all(&chunk).await.map_err(failed)?;
+        }
+        file.flush().await.map_err(failed)?;
+        LocalShard::of_file(&self.disk, file.into_std().await, self.disk.path(name)).map_err(failed)
+    }
+}
+
+/// Returns an error of the scratch folder, which says that it is about that folder and how to give another one.
+pub(in crate::store) fn explained(error: Error) -> Error {
+    let kind = system_error(&error).map(io::Error::kind);
+    let hint = match kind {
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge) => FULL_HINT,
+        _ => UNUSABLE_HINT,
+    };
+    Error::lake("the scratch folder cannot be used").hint(hint).source(error)
+}

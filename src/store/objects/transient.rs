@@ -1,0 +1,65 @@
+//! The failures of a bucket that may pass, and those that do not.
+
+use std::error::Error as StdError;
+use std::io;
+
+use object_store::Error;
+use object_store::client::{HttpError, HttpErrorKind};
+
+/// Returns whether a failed operation may succeed if it is sent again unchanged: the server is busy or broken for the
+/// moment, or the connection failed. For a put under a condition this says nothing about whether it was done.
+pub(in crate::store) fn is_transient(error: &Error) -> bool {
+    let Error::Generic { source, .. } = error else { return false };
+    if let Some(status) = status(error) {
+        let is_of_server = (500..=599).contains(&status) && status != 501;
+        // S3 says 400 if a body stopped arriving, and 200 for an upload that it failed to complete.
+        let is_named = || ["<Code>RequestTimeout<", "SlowDown", "InternalError"].iter().any(|code| has(error, code));
+        return is_of_server || matches!(status, 408 | 429) || is_named();
+    }
+    if has(error, "Server returned error response") {
+        return true;
+    }
+    let source: &(dyn StdError + 'static) = &**source;
+    causes(source).any(|cause| {
+        if let Some(error) = cause.downcast_ref::<HttpError>() {
+            return !matches!(error.kind(), HttpErrorKind::Decode);
+        }
+        cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            use io::ErrorKind::{
+                BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
+                UnexpectedEof,
+            };
+            let kinds = [
+                BrokenPipe,
+                ConnectionAborted,
+                ConnectionRefused,
+                ConnectionReset,
+                NotConnected,
+                TimedOut,
+                UnexpectedEof,
+            ];
+            kinds.contains(&error.kind())
+        })
+    })
+}
+
+/// Returns the status of the HTTP response that an error is about. `object_store` keeps the type of that error to itself,
+/// so the status is taken from its text.
+pub(in crate::store) fn status(error: &Error) -> Option<u16> {
+    let source = StdError::source(error)?;
+    causes(source).find_map(|cause| {
+        let text = cause.to_string();
+        let (_, rest) = text.split_once("status code: ")?;
+        rest.get(..3)?.parse().ok()
+    })
+}
+
+/// Returns whether the text of an error or of one of its causes has `word` in it.
+pub(in crate::store) fn has(error: &Error, word: &str) -> bool {
+    causes(error).any(|cause| cause.to_string().contains(word))
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let cause = |error: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> { (*error).source() };
+    std::iter::successors(Some(error), cause)
+}
