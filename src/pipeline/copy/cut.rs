@@ -164,9 +164,10 @@ impl Cutting {
     /// Opens a shard whose bytes are those that its manifest names: row groups are copied undecoded, and a wrong bit may
     /// decode.
     fn open_sound(&self, source: &Manifest, table: TableKind, meta: &ShardMeta) -> Result<ShardFile> {
-        let file = self.ends.open(&source.partition, table, meta)?;
+        let path = self.ends.layout.shard(table, &source.partition);
+        let file = Ends::expect_size(&path, meta, self.ends.from.blocking().open_whole(&path)?)?;
         let digest = self.ends.read_whole(&file, |_| Ok(()))?;
-        self.ends.expect_digest(&source.partition, table, meta, &digest)?;
+        Ends::expect_digest(&path, meta, &digest)?;
         Ok(file)
     }
 }

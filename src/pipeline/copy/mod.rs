@@ -183,7 +183,10 @@ async fn cut_partitions(
     let at_once = OpenFiles::of_process().at_once(FILES_PER_CUT, cores);
     let run_length = work.len().div_ceil(at_once * RUNS_PER_CORE).max(1);
     let runs: Vec<Vec<Work>> = work.chunks(run_length).map(<[Work]>::to_vec).collect();
-    let cuts = runs.into_iter().map(|run| ends.cut_in_order(source, run));
+    let cuts = runs.into_iter().map(|run| {
+        let (ends, source) = (ends.clone(), source.clone());
+        async move { ends.cut_in_order(&source, run).await }
+    });
     let results = stream::iter(cuts).buffer_unordered(at_once).flat_map(stream::iter);
     collect(ends, results, summary).await
 }

@@ -50,46 +50,35 @@ impl Ends {
 
     /// Copies a shard into staging. Fails with [`ErrorKind::Lake`] if it is not the one that its manifest names.
     fn stage_shard(&self, partition: &Partition, table: TableKind, meta: &ShardMeta) -> Result<()> {
-        let file = self.open(partition, table, meta)?;
-        let path = self.layout.staged_shard(table, partition);
-        let mut staged = self.to.stage(&path)?;
+        let path = self.layout.shard(table, partition);
+        let file = Ends::expect_size(&path, meta, self.from.blocking().open(&path)?)?;
+        let staged_path = self.layout.staged_shard(table, partition);
+        let mut staged = self.to.stage(&staged_path)?;
         let digest = self.read_whole(&file, |bytes| {
             Progress::add(&self.progress.shard_bytes, bytes.len() as u64);
-            staged.write_all(bytes).or_error(ErrorKind::Lake, || format!("cannot write {path}"))
+            staged.write_all(bytes).or_error(ErrorKind::Lake, || format!("cannot write {staged_path}"))
         })?;
-        self.expect_digest(partition, table, meta, &digest)?;
+        Ends::expect_digest(&path, meta, &digest)?;
         staged.finish()
     }
 
-    /// Opens a shard. Fails with [`ErrorKind::Lake`] unless it has the size that its manifest names.
-    pub(super) fn open(&self, partition: &Partition, table: TableKind, meta: &ShardMeta) -> Result<ShardFile> {
-        let path = self.layout.shard(table, partition);
-        let file = self.from.blocking().open(&path)?;
-        let file = file
+    /// Returns a shard that was opened. Fails with [`ErrorKind::Lake`] unless it has the size that its manifest names.
+    pub(super) fn expect_size(path: &str, meta: &ShardMeta, opened: Option<ShardFile>) -> Result<ShardFile> {
+        let file = opened
             .ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))?;
-        let size_bytes = file.size_bytes();
-        match size_bytes == meta.size_bytes {
-            true => Ok(file),
-            false => {
-                let said = meta.size_bytes;
-                Err(Error::lake(format!("the shard {path} has {size_bytes} bytes, and its manifest says {said}"))
-                    .hint(REPAIR))
-            }
+        let (size_bytes, said) = (file.size_bytes(), meta.size_bytes);
+        if size_bytes == said {
+            return Ok(file);
         }
+        let message = format!("the shard {path} has {size_bytes} bytes, and its manifest says {said}");
+        Err(Error::lake(message).hint(REPAIR))
     }
 
     /// Fails with [`ErrorKind::Lake`] unless `digest` is that of a shard.
-    pub(super) fn expect_digest(
-        &self,
-        partition: &Partition,
-        table: TableKind,
-        meta: &ShardMeta,
-        digest: &str,
-    ) -> Result<()> {
+    pub(super) fn expect_digest(path: &str, meta: &ShardMeta, digest: &str) -> Result<()> {
         if digest == meta.sha256 {
             return Ok(());
         }
-        let path = self.layout.shard(table, partition);
         Err(Error::lake(format!("the bytes of the shard {path} are not those that its manifest names")).hint(REPAIR))
     }
 

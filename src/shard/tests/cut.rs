@@ -30,7 +30,7 @@ fn set(boundaries: &BTreeSet<String>) -> PartitionSet {
 /// Returns the names of a world that are in a partition.
 fn part(world: &World, partition: &Partition) -> World {
     let start = partition.start.as_ref().map_or(Bound::Unbounded, Bound::Included);
-    let names = world.range((start, Bound::Unbounded)).filter(|(name, _)| partition.contains(name));
+    let names = world.range::<String, _>((start, Bound::Unbounded)).filter(|(name, _)| partition.contains(name));
     names.map(|(name, rows)| (name.clone(), *rows)).collect()
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{PIVOTS, assert_copied, copied, empty, lake, revise, rows, server, try_copy};
+use super::{PIVOTS, assert_copied, copied, empty, ingest_options, lake, revise, rows, server, try_copy};
 use crate::commit::{read_manifest, read_manifests};
+use crate::diff::Selection;
 use crate::lake::{Layout, Partition};
 use crate::pipeline::crash_tests::{Backend, layout, objects, run};
 use crate::pipeline::verify::verify;
-use crate::pipeline::{CopyOptions, IngestOptions, PartitionMode, ingest};
+use crate::pipeline::{CopyOptions, IngestOptions, ingest};
 use crate::store::{Failure, Step, Store};
 use crate::table::TableKind;
 
@@ -57,7 +58,8 @@ async fn a_copy_has_the_bytes_of_the_lake_and_another_run_has_nothing_to_do() {
 async fn an_update_copies_only_shards_that_differ_and_replaces_what_the_copy_has_of_its_own() {
     let server = server();
     let from = lake(&server).await;
-    let to = empty(Backend::Disk).await.store;
+    let place = empty(Backend::Disk).await;
+    let to = place.store.clone();
     copied(&from, &to).await;
     revise(&server);
     run(&server, &from, &PIVOTS).await.unwrap();
@@ -82,7 +84,8 @@ async fn an_update_copies_only_shards_that_differ_and_replaces_what_the_copy_has
 async fn what_the_lake_no_longer_holds_is_removed_from_the_copy() {
     let server = server();
     let from = lake(&server).await;
-    let to = empty(Backend::Memory).await.store;
+    let place = empty(Backend::Memory).await;
+    let to = place.store.clone();
     copied(&from, &to).await;
     let gone = read_manifests(&from, &layout()).await.unwrap().remove(1).partition;
     from.delete(&layout().manifest(&gone)).await.unwrap();
@@ -99,23 +102,12 @@ async fn what_the_lake_no_longer_holds_is_removed_from_the_copy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_a_partition_no_longer_has_are_removed_from_the_copy() {
     let server = server();
-    let to = empty(Backend::Disk).await.store;
+    let place = empty(Backend::Disk).await;
+    let to = place.store.clone();
     copied(&lake(&server).await, &to).await;
     let names_alone = Store::memory();
-    let options = |store: &Store| {
-        let mut origin = crate::registry::Origin::parse(server.url(), None).unwrap();
-        layout().name().clone_into(&mut origin.name);
-        let config = crate::registry::RegistryConfig::for_origin(&origin);
-        let registry = crate::registry::Registry::new(origin, config, Default::default()).unwrap();
-        let urls = crate::lake::OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() };
-        IngestOptions {
-            pivots: Some(crate::lake::Pivots::new(PIVOTS.map(str::to_owned).to_vec()).unwrap()),
-            partitions: PartitionMode::Exact,
-            selection: crate::diff::Selection::None,
-            ..IngestOptions::new(store.clone(), registry, urls)
-        }
-    };
-    ingest(options(&names_alone), Arc::default(), CancellationToken::new()).await.unwrap();
+    let options = IngestOptions { selection: Selection::None, ..ingest_options(&server, &names_alone) };
+    ingest(options, Arc::default(), CancellationToken::new()).await.unwrap();
     let summary = copied(&names_alone, &to).await;
     assert_eq!(summary.partitions_copied, 4);
     assert_copied(&names_alone, &to, "after a copy of names alone").await;
@@ -146,7 +138,8 @@ async fn a_stopped_copy_is_interrupted_and_resumes() {
     assert_copied(&from, &to.store, "after a stop").await;
 
     // A run that is stopped before it began copies nothing.
-    let to = empty(Backend::Memory).await.store;
+    let place = empty(Backend::Memory).await;
+    let to = place.store.clone();
     let summary = super::copy(&from, &to, &CopyOptions::default(), Arc::default(), stop).await.unwrap();
     assert!(summary.interrupted, "{summary:?}");
     assert!(rows(&to).await.is_empty());
@@ -182,11 +175,13 @@ async fn one_origin_of_several_is_copied_alone_and_the_default_one_stays_the_def
     };
     info.origins.insert("another".to_owned(), urls);
     from.put_record(Layout::INFO, &info).await.unwrap();
-    let to = empty(Backend::Disk).await.store;
+    let place = empty(Backend::Disk).await;
+    let to = place.store.clone();
     let summary = copied(&from, &to).await;
     assert_eq!(summary.origins, ["sample", "another"]);
     assert_copied(&from, &to, "after a copy of two origins").await;
-    let to = empty(Backend::Memory).await.store;
+    let place = empty(Backend::Memory).await;
+    let to = place.store.clone();
     let only = CopyOptions { origin: Some("another".to_owned()), ..CopyOptions::default() };
     let summary = try_copy(&from, &to, &only).await.unwrap();
     assert_eq!(summary.origins, ["another"]);

@@ -21,7 +21,8 @@ const AT_ONCE: usize = 3;
 async fn changed() -> (Store, BTreeMap<String, Bytes>) {
     let server = server();
     let from = lake(&server).await;
-    let to = empty(Backend::Memory).await.store;
+    let place = empty(Backend::Memory).await;
+    let to = place.store.clone();
     copied(&from, &to).await;
     revise(&server);
     run(&server, &from, &PIVOTS).await.unwrap();
@@ -124,7 +125,8 @@ async fn a_lake_that_commits_meanwhile_is_read_as_one_commit_left_it() {
             Failure::Held,
         );
         let update = run(&server, &writing, &PIVOTS);
-        let to = empty(Backend::Memory).await.store;
+        let place = empty(Backend::Memory).await;
+        let to = place.store.clone();
         let read = async {
             writing.until(|| writing.failed_at().is_some()).await;
             let (from, to) = (from.store.clone(), to.clone());
@@ -152,7 +154,8 @@ async fn a_lake_whose_writer_died_in_a_commit_or_that_is_damaged_is_not_copied_t
     let server = server();
     let from = empty(Backend::Disk).await;
     run(&server, &from.store, &PIVOTS).await.unwrap();
-    let to = empty(Backend::Memory).await.store;
+    let place = empty(Backend::Memory).await;
+    let to = place.store.clone();
     copied(&from.store, &to).await;
     let before = rows(&to).await;
     revise(&server);
@@ -170,7 +173,7 @@ async fn a_lake_whose_writer_died_in_a_commit_or_that_is_damaged_is_not_copied_t
     let fresh = empty(Backend::Memory).await.store;
     for to in [&fresh, &to] {
         to.delete(&layout().manifest(&manifest.partition)).await.unwrap();
-        let error = refused(&from.store, to).await;
+        let error = refused(&from.store, &to).await;
         assert_eq!(error.kind(), ErrorKind::Lake);
         assert!(error.report().contains(from.store.location().as_str()), "{}", error.report());
         assert!(error.hint_text().unwrap().contains("verify --repair"), "{}", error.report());

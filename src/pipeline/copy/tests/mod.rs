@@ -3,6 +3,7 @@
 
 mod copied;
 mod crashes;
+mod cut;
 mod refused;
 
 use std::collections::BTreeMap;
@@ -14,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CopyOptions, CopySummary, copy};
 use crate::error::{Error, Result};
-use crate::lake::Layout;
-use crate::pipeline::crash_tests::{Backend, objects, run};
+use crate::lake::{Layout, OriginInfo, Pivots};
+use crate::pipeline::crash_tests::{Backend, Lake, layout, objects, run};
+use crate::pipeline::{IngestOptions, PartitionMode};
+use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
 use crate::store::Store;
 
@@ -31,6 +34,20 @@ async fn lake(server: &SampleServer) -> Store {
     let store = Store::memory();
     run(server, &store, &PIVOTS).await.unwrap();
     store
+}
+
+/// Returns the options of an ingest with these pivots.
+fn ingest_options(server: &SampleServer, store: &Store) -> IngestOptions {
+    let mut origin = Origin::parse(server.url(), None).unwrap();
+    layout().name().clone_into(&mut origin.name);
+    let config = RegistryConfig::for_origin(&origin);
+    let registry = Registry::new(origin, config, Credentials::default()).unwrap();
+    let urls = OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() };
+    IngestOptions {
+        pivots: Some(Pivots::new(PIVOTS.map(str::to_owned).to_vec()).unwrap()),
+        partitions: PartitionMode::Exact,
+        ..IngestOptions::new(store.clone(), registry, urls)
+    }
 }
 
 /// Changes a document of the first partition.
@@ -77,7 +94,8 @@ async fn rows(store: &Store) -> BTreeMap<String, Bytes> {
     objects
 }
 
-async fn empty(place: Backend) -> crate::pipeline::crash_tests::Lake {
+/// Returns a place without a lake.
+async fn empty(place: Backend) -> Lake {
     place.lake(&BTreeMap::new()).await
 }
 

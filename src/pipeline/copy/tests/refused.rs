@@ -46,7 +46,8 @@ async fn a_place_without_a_lake_is_not_copied_and_one_with_other_files_is_no_pla
 async fn another_registry_under_the_same_name_is_refused_and_another_server_of_documents_is_not() {
     let server = server();
     let from = lake(&server).await;
-    let to = empty(Backend::Memory).await.store;
+    let place = empty(Backend::Memory).await;
+    let to = place.store.clone();
     copied(&from, &to).await;
     let before = objects(&to).await;
     let change = async |store: &Store, change: &dyn Fn(&mut crate::lake::OriginInfo)| {
@@ -104,7 +105,8 @@ async fn other_partitions_are_refused_unless_the_copy_is_empty() {
 async fn lakes_of_a_newer_version_are_neither_copied_nor_overwritten() {
     let server = server();
     let from = lake(&server).await;
-    let to = empty(Backend::Memory).await.store;
+    let place = empty(Backend::Memory).await;
+    let to = place.store.clone();
     copied(&from, &to).await;
     for newer in [&from, &to] {
         let text = newer.get(Layout::INFO).await.unwrap().unwrap();
