@@ -3,6 +3,7 @@
 
 mod args;
 mod cache;
+mod copy;
 mod documentation;
 mod events;
 mod exit;
@@ -86,6 +87,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Query(_) => Err(no_sql()),
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             Command::Rebuild(args) => rebuild::run(args, &settings, printer, stop).await,
+            Command::Copy(args) => copy::run(args, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
             Command::Packument(command) => packument::run(command, &settings, printer, stop).await,

@@ -130,7 +130,13 @@ async fn repair(
     Ok(())
 }
 
-async fn prove(store: &Store, only: Option<&str>, printer: &Printer, stop: &CancellationToken) -> Result<LakeProof> {
+/// Checks a lake, or one of its origins, and shows the progress.
+pub(super) async fn prove(
+    store: &Store,
+    only: Option<&str>,
+    printer: &Printer,
+    stop: &CancellationToken,
+) -> Result<LakeProof> {
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
     let proof = verify(store, only, progress, stop.clone()).await;
@@ -205,7 +211,8 @@ fn tell_findings(printer: &Printer, findings: &[Finding]) {
     }
 }
 
-fn describe(store: &Store, lake: &LakeProof) -> String {
+/// Formats the result of a check.
+pub(super) fn describe(store: &Store, lake: &LakeProof) -> String {
     let count = log::count;
     let mut lines = vec![format!("lake {}", store.location())];
     lines.extend(lake.notes.iter().map(|note| format!("  note: {note}")));

@@ -7,6 +7,7 @@ mod balance;
 #[cfg(test)]
 mod beside_tests;
 mod clear;
+mod copy;
 #[cfg(test)]
 mod crash_tests;
 mod doc_rows;
@@ -39,6 +40,7 @@ mod worker;
 
 pub use balance::{ask_for_pivots, lake_pivots};
 pub use clear::{ClearPart, Clearing};
+pub use copy::{CopyOptions, CopySummary, copy};
 pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 pub use ingest::ingest;

@@ -15,6 +15,7 @@ mod objects;
 mod open_files;
 mod options;
 mod reach;
+mod overlap;
 mod record;
 mod refusal;
 mod shard_file;

@@ -1,0 +1,120 @@
+//! Brings one partition of the copy up to date, under its lease. Not here: which partitions need it (`plan`).
+
+use std::collections::BTreeSet;
+
+use super::ends::Ends;
+use crate::commit::{clear_staging, commit, read_manifest, settle};
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::lake::{Manifest, Partition};
+use crate::pipeline::lease::{Attempt, Lease, LeaseWatch};
+use crate::pipeline::progress::Progress;
+use crate::table::TableKind;
+
+/// The command for which leases are taken.
+pub(super) const PURPOSE: &str = "copy";
+
+/// A partition of the copy that is not as the other lake says.
+#[derive(Debug, Clone)]
+pub(super) struct Work {
+    pub(super) partition: Partition,
+    /// The tables that have a shard at its place in the copy.
+    pub(super) present: BTreeSet<TableKind>,
+}
+
+/// How the work on a partition ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It was committed; the shards that were replaced, and their bytes.
+    Copied { shards: u64, bytes: u64 },
+    /// There was nothing left to do.
+    Current,
+    /// The lake that is copied does not hold it.
+    Removed,
+    /// Another process works on it.
+    Held(Work),
+}
+
+/// The new content of a partition: its manifest, and the tables whose shards are staged.
+pub(super) type Staged = (Manifest, Vec<TableKind>);
+
+impl Ends {
+    /// Takes the lease of a partition, lets `stage` stage its new content, and commits that. `stage` receives the
+    /// manifest of the copy with the tables that are in their places, and returns `None` if the partition is to be
+    /// removed.
+    pub(super) async fn replace(
+        &self,
+        work: Work,
+        stage: impl AsyncFnOnce(Option<Manifest>) -> Result<Option<Staged>>,
+    ) -> Result<Ended> {
+        if self.stop.is_cancelled() {
+            return Err(Error::interrupted());
+        }
+        let lease = match Lease::of_partition(&self.to, &self.layout, &work.partition, PURPOSE).await? {
+            Attempt::Taken(lease) => lease,
+            Attempt::HeldBy(_) => return Ok(Ended::Held(work)),
+        };
+        let partition = work.partition.clone();
+        let result = self.replace_leased(work, &lease.watch(), stage).await;
+        let ended = lease.end().await;
+        let result = result.and_then(|done| ended.map(|()| done));
+        let done = result.doing(|| format!("copying the partition {partition}"))?;
+        Progress::add(&self.progress.partitions_done, 1);
+        Ok(done)
+    }
+
+    async fn replace_leased(
+        &self,
+        work: Work,
+        lease: &LeaseWatch,
+        stage: impl AsyncFnOnce(Option<Manifest>) -> Result<Option<Staged>>,
+    ) -> Result<Ended> {
+        let Work { partition, mut present } = work;
+        settle(&self.to, &self.layout, &partition).await?;
+        let held = read_manifest(&self.to, &self.layout, &partition).await?;
+        let mut in_place = held.clone();
+        if let Some(held) = &mut in_place {
+            held.shards.retain(|table, _| TableKind::parse(table).is_some_and(|table| present.contains(&table)));
+        }
+        let staged = match stage(in_place).await {
+            Ok(staged) => staged,
+            Err(error) => {
+                // Without the lease, the staged files are those of another process. The first error is the one to
+                // report.
+                if lease.confirm().await.is_ok() {
+                    let _ = clear_staging(&self.to, &self.layout, &partition).await;
+                }
+                return Err(error);
+            }
+        };
+        lease.confirm().await?;
+        present.extend(held.iter().flat_map(|held| held.shards.keys()).filter_map(|table| TableKind::parse(table)));
+        let Some((manifest, moved)) = staged else {
+            self.to.delete(&self.layout.manifest(&partition)).await?;
+            self.delete_shards(&partition, present).await?;
+            clear_staging(&self.to, &self.layout, &partition).await?;
+            tracing::debug!(partition = partition.file_stem(), "a partition of the copy is removed");
+            return Ok(Ended::Removed);
+        };
+        present.retain(|table| !manifest.shards.contains_key(table.as_str()));
+        let is_current = moved.is_empty() && held.as_ref() == Some(&manifest);
+        let bytes = moved.iter().filter_map(|table| manifest.shards.get(table.as_str())).map(|meta| meta.size_bytes);
+        let ended = Ended::Copied { shards: moved.len() as u64, bytes: bytes.sum() };
+        if !is_current {
+            let (store, layout) = (self.to.clone(), self.layout.clone());
+            // Runs to its end, even if this future is dropped meanwhile.
+            let committed = tokio::spawn(async move { commit(&store, &layout, &manifest, &moved).await }).await;
+            committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
+        }
+        // The new manifest names these no more, and a reader of the folder would still read them.
+        let is_left = !present.is_empty();
+        self.delete_shards(&partition, present).await?;
+        Ok(if is_current && !is_left { Ended::Current } else { ended })
+    }
+
+    async fn delete_shards(&self, partition: &Partition, tables: BTreeSet<TableKind>) -> Result<()> {
+        for table in TableKind::in_order_of_promotion().filter(|table| tables.contains(table)) {
+            self.to.delete(&self.layout.shard(table, partition)).await?;
+        }
+        Ok(())
+    }
+}
