@@ -92,6 +92,7 @@ impl Run {
             refresh: options.refresh,
             began_at_us: options.began_at_us.unwrap_or_else(|| jiff::Timestamp::now().as_microsecond()),
             max_document_bytes: options.registry.max_document_bytes(),
+            accepts_removals: options.accept_removals,
         });
         let judge = Arc::new(Judge::new(options.accept_removals));
         let worker = Arc::new(Worker::new(
