@@ -30,6 +30,7 @@ mod snapshot;
 mod statement;
 mod syntax;
 mod terminal_table;
+mod way_out;
 mod write;
 
 pub use attached::AttachedLake;
