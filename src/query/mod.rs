@@ -13,6 +13,7 @@ mod format;
 mod functions;
 mod json_value;
 mod lake_location;
+mod lost_shards;
 mod mistake;
 mod named;
 mod nearest;
