@@ -35,7 +35,7 @@ pub(crate) use blocking::blocking;
 use disk::Disk;
 #[cfg(test)]
 pub(crate) use failpoint::{Access, Failure, Reached};
-pub use open_files::{KeptFile, open_file_limit, raise_open_file_limit};
+pub use open_files::{KeptFile, brief_files, open_file_limit, raise_open_file_limit};
 pub use record::StoredRecord;
 use shard_file::LocalShard;
 pub use shard_file::{ShardFile, read_exact_at};
