@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::disk::{Disk, disk_error};
+use super::disk::{Disk, disk_error, open_file};
 use crate::error::{Error, Result};
 
 /// A shard opened for random reads. Cheap to clone.
@@ -49,7 +49,7 @@ impl LocalShard {
         let path = disk.path(object);
         #[cfg(test)]
         disk.access(super::Access::Open, &path).map_err(|error| disk_error("read", &path, error))?;
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let opened = open_file(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
             Ok((size_bytes, file)) => Ok(Some(LocalShard {
                 file,
