@@ -15,8 +15,8 @@ use super::settings::Settings;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::{
-    Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair, read_lake,
-    repair_records, verify,
+    Fault, Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair,
+    read_lake, repair_records, verify,
 };
 use crate::registry::Origin;
 use crate::store::Store;
@@ -68,7 +68,8 @@ pub(super) async fn run(
     } else {
         printer.result(&describe(&store, &proof))?;
     }
-    if !proof.is_sound() && !args.repair {
+    let mut faults = proof.findings.iter().chain(proof.origins.iter().flat_map(|origin| &origin.findings));
+    if !args.repair && faults.any(|finding| !matches!(finding.fault, Fault::Unreadable | Fault::Elsewhere)) {
         printer.note("all-docs verify --repair rebuilds broken partitions");
     }
     Ok(if proof.is_sound() { Code::Done } else { Code::Lake })

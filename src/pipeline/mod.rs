@@ -18,6 +18,7 @@ mod ingest;
 mod judge;
 mod lease;
 mod losses;
+mod lost;
 mod new_origin;
 mod open;
 mod open_files;

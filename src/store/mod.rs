@@ -43,7 +43,7 @@ use disk::Disk;
 pub(crate) use failpoint::{Access, Failure, Reached};
 use objects::Objects;
 pub use objects::{FarShard, MemoryBucket, ObjectClient};
-pub use open_files::{KeptFile, open_file_limit, raise_open_file_limit};
+pub use open_files::{KeptFile, brief_files, open_file_limit, raise_open_file_limit};
 pub use options::{StoreOptions, StoreUsage};
 pub use record::StoredRecord;
 use shard_file::LocalShard;

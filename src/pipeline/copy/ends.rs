@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use crate::commit::read_manifest;
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, Partition};
+use crate::pipeline::lost::REPAIR;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::settled::is_held;
-use crate::pipeline::verify::REPAIR;
 use crate::store::Store;
 
 /// How often a partition is read until no commit came between. A commit is rarer than a read, so a few suffice.

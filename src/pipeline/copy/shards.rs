@@ -9,8 +9,8 @@ use super::ends::Ends;
 use super::partition::Staged;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Manifest, Partition, ShardMeta};
+use crate::pipeline::lost::REPAIR;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::verify::REPAIR;
 use crate::store::{ShardFile, blocking};
 use crate::table::TableKind;
 
