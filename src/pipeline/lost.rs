@@ -18,6 +18,18 @@ pub(super) fn lost_error(path: &str) -> Error {
         .hint(format!("if its disk or mount is away, bring it back; else {REPAIR}"))
 }
 
+/// Fails if the folder of an origin, or that of its manifests, is a link that leads nowhere: the lake would seem to hold
+/// nothing of it.
+pub(super) async fn refuse_lost_origin(store: &Store, layout: &OriginLayout) -> Result<()> {
+    for folder in [layout.root().to_owned(), layout.manifests()] {
+        if store.entry(&folder).await? == Some(EntryKind::Other) {
+            return Err(Error::lake(format!("{folder} of the lake {} is a link that leads nowhere", store.location()))
+                .hint("bring back the disk or mount that it leads to"));
+        }
+    }
+    Ok(())
+}
+
 /// Returns the paths of all files in the folders of an origin's tables.
 pub(super) async fn shards_there(store: &Store, layout: &OriginLayout) -> Result<BTreeSet<String>> {
     let mut there = BTreeSet::new();

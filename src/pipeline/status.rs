@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::lease::{live_holder, live_workers};
-use super::lost::{lost_shards, shards_there};
+use super::lost::{lost_shards, refuse_lost_origin, shards_there};
 use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
@@ -66,6 +66,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
     for (name, urls) in info.origins {
         let layout = Layout::origin(&name);
         let manifests = read_manifests(store, &layout).await?;
+        refuse_lost_origin(store, &layout).await?;
         let (runs, dead_runs) = RunStatus::all(store, &layout).await?.into_iter().partition(RunStatus::is_alive);
         // An unreadable lock hides nothing else of the lake; `ingest` and `verify` name it.
         let is_at_work = matches!(live_holder(store, &layout.lock()).await, Ok(Some(_)))
@@ -112,6 +113,9 @@ pub async fn lake_ages(store: &Store, info: &LakeInfo) -> Result<BTreeMap<String
         for path in store.list(&Layout::origin(name).manifests()).await? {
             let text = store.get(&path).await?.unwrap_or_default();
             manifests.extend(serde_json::from_slice(&text).ok());
+        }
+        if manifests.is_empty() {
+            refuse_lost_origin(store, &Layout::origin(name)).await?;
         }
         ages.insert(name.clone(), OriginAge::of(&manifests));
     }

@@ -280,6 +280,25 @@ fn every_command_that_needs_a_lost_shard_says_so() {
 
 #[cfg(unix)]
 #[test]
+fn an_origin_whose_disk_is_away_does_not_seem_to_be_empty() {
+    let env = Env::new(World::seeded(86, 40));
+    assert!(env.ingest_command(&["m"]).output().unwrap().status.success());
+    let origin = origin_folder(&env.lake());
+    std::fs::rename(&origin, env.folder.path().join("aside")).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", &origin).unwrap();
+    let mut commands = vec![vec!["status"], vec!["packument", "show", "a"]];
+    if cfg!(feature = "query") {
+        commands.push(vec!["query", "select count(*) from versions"]);
+    }
+    for command in commands {
+        let (code, told) = told(&env, &command);
+        assert_eq!(code, Some(4), "{command:?}: {told}");
+        assert!(command[0] == "packument" || told.contains("leads nowhere"), "{command:?}: {told}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_pipe_in_the_place_of_a_shard_is_named_and_nobody_waits_for_its_writer() {
     let env = Env::new(World::seeded(85, 60));
     assert!(env.ingest_command(&["m"]).output().unwrap().status.success());
