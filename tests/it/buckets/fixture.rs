@@ -6,12 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use all_docs::store::{ObjectClient, Store};
+use all_docs::store::{ObjectClient, Store, StoreOptions};
 use object_store::aws::AmazonS3Builder;
 use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::path::Path as ObjectPath;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
-use url::Url;
 
 use crate::doubles::gcs::Gcs;
 use crate::doubles::proxy::Proxy;
@@ -57,7 +55,7 @@ impl Bucket {
     /// Returns the location of the lake.
     pub fn lake(&self) -> String {
         let scheme = if matches!(self.server, Server::S3(_)) { "s3" } else { "gs" };
-        format!("{scheme}://{}/{}", self.name(), PREFIX.replace(' ', "%20"))
+        format!("{scheme}://{}/{PREFIX}", self.name())
     }
 
     /// Returns the address of the store behind the proxy.
@@ -108,8 +106,30 @@ impl Bucket {
     }
 
     fn store_at(&self, url: &str) -> Store {
-        let root = Url::parse(&format!("{}/", self.lake())).unwrap();
-        Store::of_objects(self.client(url, 0), root, ObjectPath::from(PREFIX), None)
+        let environment = self.environment(url).map(|(name, value)| (name.to_owned(), value));
+        let options = StoreOptions {
+            endpoint: self.endpoint(url).map(str::to_owned),
+            environment: environment.collect(),
+            ..StoreOptions::default()
+        };
+        Store::open_with(&self.lake(), &options).unwrap()
+    }
+
+    /// Returns the address to give for a server of S3. That of Google Cloud Storage is in its key.
+    fn endpoint<'a>(&self, url: &'a str) -> Option<&'a str> {
+        matches!(self.server, Server::S3(_)).then_some(url)
+    }
+
+    /// Returns the variables that a user would set for the server at `url`.
+    fn environment(&self, url: &str) -> impl Iterator<Item = (&'static str, String)> {
+        let variables = match &self.server {
+            Server::S3(_) => [("AWS_ACCESS_KEY_ID", "test".to_owned()), ("AWS_SECRET_ACCESS_KEY", "test".to_owned())],
+            Server::Gcs(_) => [
+                ("GOOGLE_SERVICE_ACCOUNT_KEY", Gcs::service_account_key(url)),
+                ("GOOGLE_ALLOW_HTTP", "true".to_owned()),
+            ],
+        };
+        variables.into_iter()
     }
 
     /// Returns the names of the multipart uploads that were neither completed nor aborted.
@@ -127,14 +147,9 @@ impl Bucket {
             command.env_remove(name);
         }
         command.arg("--lake").arg(self.lake()).arg("--scratch").arg(scratch);
-        match &self.server {
-            Server::S3(_) => {
-                command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
-                command.env("AWS_REGION", "us-east-1").args(["--endpoint", &self.proxy.url]);
-            }
-            Server::Gcs(_) => {
-                command.env("GOOGLE_SERVICE_ACCOUNT_KEY", Gcs::service_account_key(&self.proxy.url));
-            }
+        command.envs(self.environment(&self.proxy.url));
+        if let Some(endpoint) = self.endpoint(&self.proxy.url) {
+            command.args(["--endpoint", endpoint]);
         }
     }
 

@@ -31,7 +31,7 @@ async fn reads_the_same_as_from_a_disk(bucket: Bucket, python: PathBuf, script: 
     let store = bucket.store_behind();
     run(IngestOptions { store, ..env.options(&["@k", "c", "m"]) }).await.unwrap();
     let here = bucket.download(env.folder.path().join("copy")).await.join(ORIGIN);
-    let there = format!("{}/{ORIGIN}", bucket.lake().replace("%20", " "));
+    let there = format!("{}/{ORIGIN}", bucket.lake());
     let told = run_python(&python, script, &[bucket.url(), &there, here.to_str().unwrap()]);
     for table in TableKind::ALL {
         assert!(told.contains(table.as_str()), "{told}");
