@@ -10,6 +10,8 @@
 //! answers are still there. If it is lost after that, the tables of documents can be made again from `packuments`, and
 //! copies of `outcomes` and `docs` are in staging. Both are moved last, because the next ingest compares with them.
 
+#[cfg(test)]
+mod bucket_tests;
 mod recovery;
 #[cfg(test)]
 mod tests;
