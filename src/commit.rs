@@ -218,14 +218,19 @@ fn lost_right(layout: &OriginLayout, partition: &Partition) -> Error {
 /// commit may have been about other names, and the code that requested the answers removes them.
 pub async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
     let folder = layout.partition_staging(partition);
+    let intent = layout.commit_intent(partition);
     let staged = store.list(&folder).await?;
-    if !staged.iter().any(|path| layout.parse_staged_answers(path).is_some()) {
-        return store.delete_folder(&folder).await;
-    }
-    for path in staged.iter().filter(|path| layout.parse_staged_answers(path).is_none()) {
+    let (answers, others): (Vec<&String>, Vec<&String>) =
+        staged.iter().partition(|path| layout.parse_staged_answers(path).is_some());
+    // The intent is last: it shows the next process that something is left.
+    for path in others.iter().filter(|path| ***path != intent) {
         store.delete(path).await?;
     }
-    Ok(())
+    match answers.is_empty() {
+        true => store.delete_folder(&folder).await,
+        false if others.contains(&&intent) => store.delete(&intent).await,
+        false => Ok(()),
+    }
 }
 
 /// Reads the manifest of a partition; returns `None` if it was never committed.

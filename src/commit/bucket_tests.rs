@@ -32,10 +32,10 @@ struct Lake {
 }
 
 impl Scene {
-    fn new() -> Scene {
+    fn new(is_large: bool) -> Scene {
         let texts = |age: &str| {
             let text = |table| match table {
-                TableKind::Packuments => (table, age.repeat(LARGE_BYTES / age.len() + 1)),
+                TableKind::Packuments if is_large => (table, age.repeat(LARGE_BYTES / age.len() + 1)),
                 _ => (table, format!("{age} {table}")),
             };
             TABLES.into_iter().map(text).collect::<BTreeMap<_, _>>()
@@ -128,7 +128,7 @@ fn is_unrecorded(reached: &Reached) -> bool {
 
 #[tokio::test]
 async fn after_a_death_at_any_step_of_a_commit_the_next_process_ends_or_discards_it() {
-    let scene = Scene::new();
+    let scene = Scene::new(true);
     let quiet = scene.lake().await;
     scene.commit(&quiet.store).await.unwrap();
     assert!(scene.is_new(&quiet, "none").await);
@@ -158,7 +158,6 @@ async fn after_a_death_at_any_step_of_a_commit_the_next_process_ends_or_discards
 
 #[tokio::test]
 async fn after_a_death_at_any_step_of_a_recovery_the_next_one_ends_the_same() {
-    let scene = Scene::new();
     let shard = |table| layout().shard(table, &PARTITION);
     let moments = [
         (Step::PutPart, shard(TableKind::Packuments)),
@@ -168,6 +167,7 @@ async fn after_a_death_at_any_step_of_a_recovery_the_next_one_ends_the_same() {
     ];
     let mut deaths = 0;
     for (step, path) in moments {
+        let scene = Scene::new(step == Step::PutPart);
         for has_scratch in [true, false] {
             for number in 1.. {
                 let lake = scene.lake().await;
@@ -200,7 +200,7 @@ async fn after_a_death_at_any_step_of_a_recovery_the_next_one_ends_the_same() {
 
 #[tokio::test]
 async fn an_upload_of_a_process_that_stands_still_is_aborted_and_cannot_replace_a_newer_shard() {
-    let scene = Scene::new();
+    let scene = Scene::new(true);
     let lake = scene.lake().await;
     // A process stands still before it completes its upload; here it has died, and its upload is completed afterwards.
     let is_last = |reached: &Reached| reached.step == Step::CompleteUpload;
@@ -219,7 +219,7 @@ async fn an_upload_of_a_process_that_stands_still_is_aborted_and_cannot_replace_
 
 #[tokio::test]
 async fn a_stale_scratch_folder_hides_no_copy_of_a_shard() {
-    let scene = Scene::new();
+    let scene = Scene::new(true);
     let lake = scene.lake().await;
     let at_docs =
         |reached: &Reached| reached.step == Step::Put && reached.path == layout().shard(TableKind::Docs, &PARTITION);
