@@ -59,12 +59,14 @@ impl Objects {
         prefix: Path,
         scratch: Option<PathBuf>,
     ) -> Objects {
+        let scratch = Scratch::of(scratch, root_url);
         Objects {
             client: Retrying::new(client),
             prefix,
-            scratch: Scratch::of(scratch, root_url),
+            // The steps of the scratch and those of the bucket are steps of one process.
             #[cfg(test)]
-            failpoint: Failpoint::default(),
+            failpoint: scratch.disk.failpoint.clone(),
+            scratch,
         }
     }
 
@@ -74,6 +76,12 @@ impl Objects {
         self.failpoint.pass(step, path).or_error(ErrorKind::Lake, || format!("cannot change {path}"))?;
         let _ = (step, path);
         Ok(())
+    }
+
+    /// Takes an empty scratch folder in place of the present one, which is lost.
+    #[cfg(test)]
+    pub(super) fn renew_scratch(&mut self, root_url: &Url) {
+        self.scratch = Scratch::of(None, root_url);
     }
 
     /// See [`super::Store::check`].
