@@ -37,55 +37,93 @@ pub(super) enum Ended {
 /// The new content of a partition: its manifest, and the tables whose shards are staged.
 pub(super) type Staged = (Manifest, Vec<TableKind>);
 
+/// The result of an attempt to begin.
+pub(super) enum Begun {
+    /// This process works on the partition now.
+    Taken(Replacement),
+    /// Another process works on it.
+    HeldBy(Work),
+}
+
+/// A partition of the copy that is being replaced, under its lease. Give it to [`Ends::end`].
+pub(super) struct Replacement {
+    work: Work,
+    lease: Lease,
+    /// The manifest of the copy.
+    held: Option<Manifest>,
+    /// The same, without the tables whose shard is not in its place.
+    in_place: Option<Manifest>,
+}
+
+impl Replacement {
+    pub(super) fn partition(&self) -> &Partition {
+        &self.work.partition
+    }
+
+    /// Returns the manifest of the copy with the tables whose shards are in their places.
+    pub(super) fn in_place(&self) -> Option<&Manifest> {
+        self.in_place.as_ref()
+    }
+}
+
 impl Ends {
-    /// Takes the lease of a partition, lets `stage` stage its new content, and commits that. `stage` receives the
-    /// manifest of the copy with the tables that are in their places, and returns `None` if the partition is to be
-    /// removed.
-    pub(super) async fn replace(
-        &self,
-        work: Work,
-        stage: impl AsyncFnOnce(Option<Manifest>) -> Result<Option<Staged>>,
-    ) -> Result<Ended> {
+    /// Takes the lease of a partition of the copy.
+    pub(super) async fn begin(&self, work: Work) -> Result<Begun> {
         if self.stop.is_cancelled() {
             return Err(Error::interrupted());
         }
         let lease = match Lease::of_partition(&self.to, &self.layout, &work.partition, PURPOSE).await? {
             Attempt::Taken(lease) => lease,
-            Attempt::HeldBy(_) => return Ok(Ended::Held(work)),
+            Attempt::HeldBy(_) => return Ok(Begun::HeldBy(work)),
         };
+        let held = async {
+            settle(&self.to, &self.layout, &work.partition).await?;
+            read_manifest(&self.to, &self.layout, &work.partition).await
+        };
+        let held = match held.await {
+            Ok(held) => held,
+            Err(error) => {
+                let _ = lease.end().await;
+                return Err(error).doing(|| format!("copying the partition {}", work.partition));
+            }
+        };
+        let mut in_place = held.clone();
+        if let Some(held) = &mut in_place {
+            held.shards.retain(|table, _| TableKind::parse(table).is_some_and(|table| work.present.contains(&table)));
+        }
+        Ok(Begun::Taken(Replacement { work, lease, held, in_place }))
+    }
+
+    /// Commits the new content of a partition, removes it for `None`, or clears up after a failure. Gives the lease back.
+    pub(super) async fn end(&self, begun: Replacement, staged: Result<Option<Staged>>) -> Result<Ended> {
+        let Replacement { work, lease, held, .. } = begun;
         let partition = work.partition.clone();
-        let result = self.replace_leased(work, &lease.watch(), stage).await;
+        let result = match staged {
+            Ok(staged) => self.commit(work, held, staged, &lease.watch()).await,
+            Err(error) => {
+                // Without the lease, the staged files are those of another process. The first error is the one to
+                // report.
+                if lease.watch().confirm().await.is_ok() {
+                    let _ = clear_staging(&self.to, &self.layout, &partition).await;
+                }
+                Err(error)
+            }
+        };
         let ended = lease.end().await;
-        let result = result.and_then(|done| ended.map(|()| done));
-        let done = result.doing(|| format!("copying the partition {partition}"))?;
+        let done = result.and_then(|done| ended.map(|()| done));
+        let done = done.doing(|| format!("copying the partition {partition}"))?;
         Progress::add(&self.progress.partitions_done, 1);
         Ok(done)
     }
 
-    async fn replace_leased(
+    async fn commit(
         &self,
         work: Work,
+        held: Option<Manifest>,
+        staged: Option<Staged>,
         lease: &LeaseWatch,
-        stage: impl AsyncFnOnce(Option<Manifest>) -> Result<Option<Staged>>,
     ) -> Result<Ended> {
         let Work { partition, mut present } = work;
-        settle(&self.to, &self.layout, &partition).await?;
-        let held = read_manifest(&self.to, &self.layout, &partition).await?;
-        let mut in_place = held.clone();
-        if let Some(held) = &mut in_place {
-            held.shards.retain(|table, _| TableKind::parse(table).is_some_and(|table| present.contains(&table)));
-        }
-        let staged = match stage(in_place).await {
-            Ok(staged) => staged,
-            Err(error) => {
-                // Without the lease, the staged files are those of another process. The first error is the one to
-                // report.
-                if lease.confirm().await.is_ok() {
-                    let _ = clear_staging(&self.to, &self.layout, &partition).await;
-                }
-                return Err(error);
-            }
-        };
         lease.confirm().await?;
         present.extend(held.iter().flat_map(|held| held.shards.keys()).filter_map(|table| TableKind::parse(table)));
         let Some((manifest, moved)) = staged else {
