@@ -3,6 +3,9 @@
 use super::Partition;
 use crate::table::TableKind;
 
+/// How many characters of a digest tell copies of one staged shard apart: far more than there are copies.
+const KEPT_DIGEST_CHARS: usize = 16;
+
 /// The paths of a lake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout;
@@ -121,6 +124,13 @@ impl OriginLayout {
         format!("{}/staging/{}/{table}.staged", self.origin, partition.file_stem())
     }
 
+    /// Returns the path of the copy of a staged shard that outlives the scratch folder of the process that made it. The
+    /// digest of the shard, in hex, keeps the copies of two processes apart.
+    pub fn kept_shard(&self, table: TableKind, partition: &Partition, sha256: &str) -> String {
+        let digest = sha256.get(..KEPT_DIGEST_CHARS).unwrap_or(sha256);
+        format!("{}/staging/{}/{table}-{digest}.kept", self.origin, partition.file_stem())
+    }
+
     /// Returns the path that an earlier version gave a staged shard.
     pub fn earlier_staged_shard(&self, table: TableKind, partition: &Partition) -> String {
         format!("{}/staging/{}/{table}.parquet", self.origin, partition.file_stem())
@@ -219,9 +229,11 @@ impl OriginLayout {
     }
 
     fn is_staged_name(&self, path: &str, file: &str) -> bool {
-        let is_table = |stem| TableKind::parse(stem).is_some();
+        let is_table = |stem: &str| TableKind::parse(stem).is_some();
+        let is_kept = |stem: &str| stem.split_once('-').is_some_and(|(table, _)| is_table(table));
         file == "commit.json"
             || [".staged", ".parquet"].iter().any(|suffix| file.strip_suffix(suffix).is_some_and(is_table))
+            || file.strip_suffix(".kept").is_some_and(is_kept)
             || (self.parse_staged_answers(path).is_some() && !file.contains('/'))
     }
 

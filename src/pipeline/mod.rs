@@ -26,6 +26,7 @@ mod partitions;
 mod process;
 mod progress;
 mod rebuild;
+mod recovery;
 mod report;
 mod requests;
 mod run;

@@ -14,7 +14,7 @@ use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, PartitionSet, R
 use crate::pipeline::lease::{lease_paths, live_holder};
 use crate::pipeline::open_files::OpenFiles;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::settled::open_settled;
+use crate::pipeline::settled::{Extent, open_settled};
 use crate::pipeline::status::read_partition_set;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
@@ -196,7 +196,7 @@ async fn check_partition(
     let of_manifest = |fault, error: &Error| {
         partition::Checked::of(finding(layout, (path.clone(), fault, error.report()), Some(&partition)))
     };
-    let open = match open_settled(store, layout, &partition, is_ours).await {
+    let open = match open_settled(store, layout, &partition, Extent::Whole, is_ours).await {
         Err(error) if error.is_of_system() && !error.is_out_of_files() => {
             return Ok(of_manifest(Fault::Unreadable, &error));
         }

@@ -139,30 +139,38 @@ pub(super) fn open_cursor(
     }
 }
 
-/// Returns whether a shard is the one that the manifest names, byte for byte.
-pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest, kind: TableKind) -> Result<bool> {
-    let Some(meta) = manifest.shards.get(kind.as_str()) else { return Ok(false) };
-    match store.blocking().open(&layout.shard(kind, &manifest.partition))? {
-        Some(file) => Ok(difference(&file, meta)?.is_none()),
-        None => Ok(false),
-    }
+/// Opens a shard if it is the one that the manifest names, byte for byte. Blocks.
+pub(super) fn open_as_named(
+    store: &Store,
+    layout: &OriginLayout,
+    manifest: &Manifest,
+    kind: TableKind,
+) -> Result<Option<ShardFile>> {
+    let Some(meta) = manifest.shards.get(kind.as_str()) else { return Ok(None) };
+    let Some(file) = store.blocking().open_whole(&layout.shard(kind, &manifest.partition))? else { return Ok(None) };
+    Ok(difference(&file, meta)?.is_none().then_some(file))
 }
 
-/// Fails with [`crate::error::ErrorKind::Lake`] unless the bytes of a shard are those that its manifest names. A shard that will be
-/// replaced is checked with this: otherwise the next manifest would vouch for damage. Blocks.
-pub(in crate::pipeline) fn refuse_damaged(
+/// Opens a shard to be read as a whole. Fails with [`crate::error::ErrorKind::Lake`] unless its bytes are those that its
+/// manifest names, and if a newer version wrote it. A shard that will be replaced is opened with this: otherwise the
+/// next manifest would vouch for damage. Blocks.
+pub(in crate::pipeline) fn open_sound(
     store: &Store,
     layout: &OriginLayout,
     manifest: &Manifest,
     table: TableKind,
-) -> Result<()> {
-    let Some(meta) = manifest.shards.get(table.as_str()) else { return Ok(()) };
+) -> Result<ShardFile> {
     let path = layout.shard(table, &manifest.partition);
-    let Some(file) = store.blocking().open(&path)? else {
-        return Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR));
+    let file = store.blocking().open_whole(&path)?;
+    let file =
+        file.ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))?;
+    refuse_newer(table, file.clone()).doing(|| format!("reading {path}"))?;
+    let difference = match manifest.shards.get(table.as_str()) {
+        Some(meta) => difference(&file, meta)?,
+        None => None,
     };
-    match difference(&file, meta)? {
-        None => Ok(()),
+    match difference {
+        None => Ok(file),
         Some(difference) => Err(Error::lake(format!("the shard {path} is damaged: {difference}")).hint(REPAIR)),
     }
 }

@@ -16,10 +16,10 @@ use crate::fetch::FetchItem;
 use crate::lake::ShardMeta;
 use crate::npm::{Answer, Outcome, Revision};
 use crate::pipeline::progress::Progress;
-use crate::pipeline::verify::refuse_damaged;
+use crate::pipeline::verify::open_sound;
 use crate::registry::{RequestFailure, Response};
 use crate::shard::{ShardMerge, StoredDocuments};
-use crate::store::StagedFile;
+use crate::store::{ShardFile, StagedFile};
 use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
@@ -39,6 +39,8 @@ pub(super) struct DocumentShards<'a> {
     outcomes: OutcomesBuilder,
     /// The merge of `outcomes`, and from the first document that changes on those of the other tables.
     merges: BTreeMap<TableKind, ShardMerge<StagedFile>>,
+    /// The previous shards of these tables.
+    previous: BTreeMap<TableKind, ShardFile>,
     decided: Decided,
     /// Names whose row in `outcomes` is decided since the last flush.
     answered: Vec<String>,
@@ -116,6 +118,7 @@ impl<'a> DocumentShards<'a> {
             tables: DocumentTables::new(true),
             outcomes: OutcomesBuilder::new(),
             merges: BTreeMap::new(),
+            previous: BTreeMap::new(),
             decided: Decided::default(),
             answered: Vec::new(),
             counts: job.plan.carried.clone(),
@@ -123,7 +126,7 @@ impl<'a> DocumentShards<'a> {
             removed_passed: 0,
             held_documents: None,
         };
-        let has = |table: TableKind| job.previous_shards.contains_key(&table);
+        let has = |table: TableKind| job.previous_names(table).is_some();
         shards.open_merge(TableKind::Outcomes)?;
         if !TableKind::of_answers().all(has) {
             shards.open_documents()?;
@@ -133,11 +136,10 @@ impl<'a> DocumentShards<'a> {
 
     fn open_merge(&mut self, table: TableKind) -> Result<()> {
         let job = self.job;
-        let previous = job.previous_shards.get(&table).cloned();
         // Row groups are copied undecoded, and a wrong bit may decode: only the digest shows damage.
-        if let Some(manifest) = job.previous.as_ref().filter(|_| previous.is_some()) {
-            refuse_damaged(&job.store, &job.layout, manifest, table)?;
-        }
+        let open = |manifest| open_sound(&job.store, &job.layout, manifest, table);
+        let previous = job.previous_names(table).map(open).transpose()?;
+        self.previous.extend(previous.clone().map(|file| (table, file)));
         let writer = ShardWriter::new(table, schema(table), job.stage(table)?)?;
         self.merges.insert(table, ShardMerge::open(writer, previous, job.stop.clone())?);
         Ok(())
@@ -318,7 +320,8 @@ impl<'a> DocumentShards<'a> {
                 .hint(format!("delete {manifest}: the next ingest rebuilds the partition"))
         };
         if self.held_documents.is_none() {
-            let file = self.job.previous_shards.get(&TableKind::Packuments).cloned().ok_or_else(gone)?;
+            self.open_documents()?;
+            let file = self.previous.get(&TableKind::Packuments).cloned().ok_or_else(gone)?;
             self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
         }
         let documents = self.held_documents.as_mut().ok_or_else(gone)?;

@@ -89,13 +89,21 @@ pub(super) struct Previous<'a> {
 }
 
 impl Previous<'_> {
-    /// Opens the shard of a table; returns `None` if the manifest names none.
-    pub(super) fn open(&self, table: TableKind) -> Result<Option<ShardFile>> {
+    /// Opens the shard of a table, to read some of its columns; returns `None` if the manifest names none.
+    fn open(&self, table: TableKind) -> Result<Option<ShardFile>> {
+        self.open_by(table, |path| self.store.blocking().open(path))
+    }
+
+    fn open_by(
+        &self,
+        table: TableKind,
+        open: impl FnOnce(&str) -> Result<Option<ShardFile>>,
+    ) -> Result<Option<ShardFile>> {
         if !self.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str())) {
             return Ok(None);
         }
         let path = self.layout.shard(table, self.partition);
-        match self.store.blocking().open(&path)? {
+        match open(&path)? {
             Some(file) => Ok(Some(file)),
             None => Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(format!(
                 "delete {}: the next ingest rebuilds the partition",
@@ -104,9 +112,9 @@ impl Previous<'_> {
         }
     }
 
-    /// Opens the shard of a table for reading in order.
-    pub(super) fn read(&self, table: TableKind) -> Result<Option<ShardReader>> {
-        let Some(file) = self.open(table)? else { return Ok(None) };
+    /// Opens the shard of a table to read all of it in order.
+    fn read(&self, table: TableKind) -> Result<Option<ShardReader>> {
+        let Some(file) = self.open_by(table, |path| self.store.blocking().open_whole(path))? else { return Ok(None) };
         ShardReader::open(table, file, &schema(table)).map(Some)
     }
 
