@@ -1,6 +1,6 @@
 //! The two ends of a copy of one origin, and how one of them is read beside its writers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,7 @@ use crate::commit::read_manifest;
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::pipeline::progress::Progress;
+use crate::pipeline::recovery::Recovery;
 use crate::pipeline::settled::is_held;
 use crate::pipeline::verify::REPAIR;
 use crate::store::Store;
@@ -33,9 +34,17 @@ pub(super) struct Ends {
     pub(super) progress: Arc<Progress>,
     /// Cancelled to end the run: by its caller, and by the first failure.
     pub(super) stop: CancellationToken,
+    /// Held while a large document becomes rows, which only a recovery makes.
+    pub(super) large_documents: Arc<Mutex<()>>,
 }
 
 impl Ends {
+    /// Returns the recovery of the copy.
+    pub(super) fn recovery(&self) -> Recovery {
+        let Ends { to, layout, stop, large_documents, .. } = self.clone();
+        Recovery { store: to, layout, stop, large_documents }
+    }
+
     /// Returns the result of a read of partitions of the lake that is copied. The read must have failed if a shard was not
     /// as `manifests`, of which there is one for each partition, say. If a commit came between, it waits for the end of
     /// that and returns `None`: read again, with the new manifests. `reads` counts the reads so far.

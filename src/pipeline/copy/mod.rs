@@ -31,7 +31,7 @@ use self::partition::{Begun, Ended, PURPOSE, Work};
 use self::plan::Plan;
 use self::queries::copy_queries;
 pub use self::summary::{CopyOptions, CopySummary};
-use super::lease::{given_back, recover_unheld, refuse_locked};
+use super::lease::{given_back, refuse_locked};
 use super::open::{check_moves, open_lake, sweep};
 use super::open_files::OpenFiles;
 use super::progress::Progress;
@@ -89,7 +89,8 @@ pub async fn copy(
     while let Some(origin) = origins.next_if(|_| !stop.is_cancelled()) {
         let layout = origin.layout.clone();
         let (from, to, progress) = (from.clone(), to.clone(), Arc::clone(&progress));
-        let ends = Ends { from, to, layout, progress, stop: stop.child_token() };
+        let stop = stop.child_token();
+        let ends = Ends { from, to, layout, progress, stop, large_documents: Arc::default() };
         let name = ends.layout.name().to_owned();
         reported_origin(&ends, &origin, options, &mut summary).await.doing(|| format!("copying {name}"))?;
         summary.origins.push(name);
@@ -119,7 +120,7 @@ async fn reported_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, su
 
 async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summary: &mut CopySummary) -> Result<()> {
     if !options.dry_run {
-        summary.commits_recovered += recover_unheld(&ends.to, &ends.layout, PURPOSE).await?;
+        summary.commits_recovered += ends.recovery().of_unheld(PURPOSE).await?;
     }
     let Some(source) = read_partition_set(&ends.from, &ends.layout).await? else { return Ok(()) };
     let set = origin.partition_set(ends, &source, options).await?;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::ends::Ends;
-use crate::commit::{clear_staging, commit, read_manifest, settle};
+use crate::commit::{Change, Right, clear_staging, commit};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::{Manifest, Partition};
+use crate::lake::{Manifest, Partition, Record};
 use crate::pipeline::lease::{Attempt, Lease, LeaseWatch};
 use crate::pipeline::progress::Progress;
 use crate::table::TableKind;
@@ -49,8 +51,8 @@ pub(super) enum Begun {
 pub(super) struct Replacement {
     work: Work,
     lease: Lease,
-    /// The manifest of the copy.
-    held: Option<Manifest>,
+    /// The text of the manifest of the copy, and what it says.
+    held: Option<(Bytes, Manifest)>,
     /// The same, without the tables whose shard is not in its place.
     in_place: Option<Manifest>,
 }
@@ -77,8 +79,11 @@ impl Ends {
             Attempt::HeldBy(_) => return Ok(Begun::HeldBy(work)),
         };
         let held = async {
-            settle(&self.to, &self.layout, &work.partition).await?;
-            read_manifest(&self.to, &self.layout, &work.partition).await
+            self.recovery().settle(&work.partition, &lease.watch()).await?;
+            let path = self.layout.manifest(&work.partition);
+            let Some(text) = self.to.get(&path).await? else { return Ok(None) };
+            let manifest = Manifest::from_json(&path, &text)?;
+            Ok(Some((text, manifest)))
         };
         let held = match held.await {
             Ok(held) => held,
@@ -87,7 +92,7 @@ impl Ends {
                 return Err(error).doing(|| format!("copying the partition {}", work.partition));
             }
         };
-        let mut in_place = held.clone();
+        let mut in_place = held.as_ref().map(|(_, held)| held.clone());
         if let Some(held) = &mut in_place {
             held.shards.retain(|table, _| TableKind::parse(table).is_some_and(|table| work.present.contains(&table)));
         }
@@ -99,7 +104,7 @@ impl Ends {
         let Replacement { work, lease, held, .. } = begun;
         let partition = work.partition.clone();
         let result = match staged {
-            Ok(staged) => self.commit(work, held, staged, &lease.watch()).await,
+            Ok(staged) => self.commit(work, held, staged, lease.watch()).await,
             Err(error) => {
                 // Without the lease, the staged files are those of another process. The first error is the one to
                 // report.
@@ -119,18 +124,15 @@ impl Ends {
     async fn commit(
         &self,
         work: Work,
-        held: Option<Manifest>,
+        held: Option<(Bytes, Manifest)>,
         staged: Option<Staged>,
-        lease: &LeaseWatch,
+        lease: LeaseWatch,
     ) -> Result<Ended> {
         let Work { partition, mut present } = work;
-        lease.confirm().await?;
+        let (base, held) = held.unzip();
         present.extend(held.iter().flat_map(|held| held.shards.keys()).filter_map(|table| TableKind::parse(table)));
         let Some((manifest, moved)) = staged else {
-            self.to.delete(&self.layout.manifest(&partition)).await?;
-            self.delete_shards(&partition, present).await?;
-            clear_staging(&self.to, &self.layout, &partition).await?;
-            tracing::debug!(partition = partition.file_stem(), "a partition of the copy is removed");
+            self.remove(&partition, base, present, &lease).await?;
             return Ok(Ended::Removed);
         };
         present.retain(|table| !manifest.shards.contains_key(table.as_str()));
@@ -138,15 +140,39 @@ impl Ends {
         let bytes = moved.iter().filter_map(|table| manifest.shards.get(table.as_str())).map(|meta| meta.size_bytes);
         let ended = Ended::Copied { shards: moved.len() as u64, bytes: bytes.sum() };
         if !is_current {
-            let (store, layout) = (self.to.clone(), self.layout.clone());
+            let (store, layout, right) = (self.to.clone(), self.layout.clone(), lease.clone());
+            let change = Change { manifest, moved, base };
             // Runs to its end, even if this future is dropped meanwhile.
-            let committed = tokio::spawn(async move { commit(&store, &layout, &manifest, &moved).await }).await;
+            let committed = tokio::spawn(async move { commit(&store, &layout, &right, &change).await }).await;
             committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
         }
+        if is_current && present.is_empty() {
+            return Ok(Ended::Current);
+        }
         // The new manifest names these no more, and a reader of the folder would still read them.
-        let is_left = !present.is_empty();
+        lease.confirm().await?;
         self.delete_shards(&partition, present).await?;
-        Ok(if is_current && !is_left { Ended::Current } else { ended })
+        Ok(ended)
+    }
+
+    /// Removes a partition from the copy: its manifest first, so that none names a shard that is gone.
+    async fn remove(
+        &self,
+        partition: &Partition,
+        base: Option<Bytes>,
+        tables: BTreeSet<TableKind>,
+        lease: &LeaseWatch,
+    ) -> Result<()> {
+        lease.confirm().await?;
+        if let Some(base) = base
+            && !self.to.delete_if_unchanged(&self.layout.manifest(partition), &base).await?
+        {
+            return Err(lease.lost_error());
+        }
+        self.delete_shards(partition, tables).await?;
+        clear_staging(&self.to, &self.layout, partition).await?;
+        tracing::debug!(partition = partition.file_stem(), "a partition of the copy is removed");
+        Ok(())
     }
 
     async fn delete_shards(&self, partition: &Partition, tables: BTreeSet<TableKind>) -> Result<()> {

@@ -43,9 +43,8 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
     let last = |list: &[(Key, String)], key: Key| {
         list.iter().rev().find(|(known, text)| *known == key && !text.is_empty()).map(|(_, text)| text.clone())
     };
-    let endpoint = last(&given, Key::BaseUrl)
-        .or_else(|| options.endpoint.clone())
-        .or_else(|| last(&of_environment, Key::BaseUrl));
+    let endpoint =
+        last(&given, Key::BaseUrl).or_else(|| options.endpoint.clone()).or_else(|| last(&of_environment, Key::BaseUrl));
     let endpoint = endpoint.as_deref().map(checked_endpoint).transpose()?;
 
     let mut builder = GoogleCloudStorageBuilder::new()
@@ -257,7 +256,10 @@ mod tests {
             assert!(report.contains("gcloud auth print-access-token") && !report.contains("hush"), "{report}");
         }
         let error = gcs(&options(&[("GOOGLE_SERVICE_ACCOUNT_KEY", "{\"hush\"")], &[])).unwrap_err();
-        assert!(!error.report().contains("hush") && error.message().contains("GOOGLE_SERVICE_ACCOUNT_KEY"), "{error:?}");
+        assert!(
+            !error.report().contains("hush") && error.message().contains("GOOGLE_SERVICE_ACCOUNT_KEY"),
+            "{error:?}"
+        );
         let error = gcs(&options(&[("SERVICE_ACCOUNT", "/gone/key.json")], &[])).unwrap_err();
         assert!(error.message().contains("/gone/key.json"), "{error:?}");
     }
