@@ -11,10 +11,12 @@ use super::lake_origin::find;
 use super::log;
 use super::meter::Meter;
 use super::printer::Printer;
+use super::settings::Settings;
+use super::store_args::StoreArgs;
+use super::usage::Report;
 use super::verify::{describe, prove};
-use crate::error::Result;
+use crate::error::{Doing, Result};
 use crate::pipeline::{CopyOptions, CopySummary, LakeProof, Progress, copy, read_lake};
-use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -31,7 +33,9 @@ Examples:
   all-docs copy lake /backup/lake
   all-docs copy lake /backup/lake --dry-run
   all-docs copy /backup/lake lake --origin npm --verify
-  all-docs copy lake small-files --partition-rows 2000")]
+  all-docs copy lake small-files --partition-rows 2000
+  all-docs copy lake s3://my-lake/npm                                      then: query --lake s3://my-lake/npm
+  all-docs copy s3://old/npm r2://new/npm --source-endpoint https://s3.example.com")]
 pub(super) struct CopyArgs {
     /// The lake to copy: a folder or a URL, as for --lake
     #[arg(value_name = "SRC")]
@@ -42,6 +46,20 @@ pub(super) struct CopyArgs {
     /// Which of the lake's origins: its name, or its URL [default: all of them]
     #[arg(long, value_name = "ORIGIN", env = "ALL_DOCS_ORIGIN")]
     origin: Option<String>,
+    /// The server of the bucket of SRC, in place of --endpoint, which is then that of DST alone
+    #[arg(long, value_name = "URL", env = "ALL_DOCS_SOURCE_ENDPOINT", help_heading = "Buckets")]
+    source_endpoint: Option<String>,
+    /// An option of the client of the bucket of SRC; repeatable. These replace all of --lake-option, which are then those
+    /// of DST alone. ALL_DOCS_SOURCE_LAKE_OPTION holds one a line
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        env = "ALL_DOCS_SOURCE_LAKE_OPTION",
+        hide_env_values = true,
+        value_delimiter = '\n',
+        help_heading = "Buckets"
+    )]
+    source_lake_option: Vec<String>,
     /// Cut the names anew, into partitions of about this many rows
     #[arg(long, value_name = "N")]
     partition_rows: Option<NonZeroU64>,
@@ -63,15 +81,36 @@ struct Summary<'a> {
     copy: &'a CopySummary,
     /// The result of `--verify`.
     proof: Option<LakeProof>,
+    /// The use of the bucket of the lake that was copied; none on a local disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_store: Option<Report>,
+    /// The use of the bucket of the copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<Report>,
 }
 
-pub(super) async fn run(args: CopyArgs, printer: &Printer, stop: CancellationToken) -> Result<Code> {
-    let (from, to) = (Store::open(&args.source)?, Store::open(&args.target)?);
+pub(super) async fn run(
+    args: CopyArgs,
+    settings: &Settings,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<Code> {
+    let of_source = StoreArgs { endpoint: args.source_endpoint, lake_option: args.source_lake_option, scratch: None };
+    let from = settings.open_store_by(&args.source, &of_source)?;
+    let to = settings.open_store(&args.target)?;
+    for store in [&from, &to] {
+        store.check().await.doing(|| format!("reaching {}", store.location()))?;
+    }
     let origin = match (&args.origin, read_lake(&from).await?) {
         (Some(text), Some(info)) => Some(find(text, &info)?),
         _ => None,
     };
-    let options = CopyOptions { origin, rows_per_partition: args.partition_rows, dry_run: args.dry_run };
+    let options = CopyOptions {
+        origin,
+        rows_per_partition: args.partition_rows,
+        on_two_services: of_source != StoreArgs::default(),
+        dry_run: args.dry_run,
+    };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
     let result = copy(&from, &to, &options, progress, stop.clone()).await;
@@ -86,7 +125,8 @@ pub(super) async fn run(args: CopyArgs, printer: &Printer, stop: CancellationTok
     };
     let is_sound = proof.as_ref().is_none_or(LakeProof::is_sound);
     if args.json {
-        printer.json(&Summary { copy: &summary, proof })?;
+        let (source_store, store) = (Report::of(&from), Report::of(&to));
+        printer.json(&Summary { copy: &summary, proof, source_store, store })?;
     } else if let Some(proof) = proof {
         printer.result(&describe(&to, &proof))?;
     }

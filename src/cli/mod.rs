@@ -99,7 +99,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Query(_) => Err(no_sql()),
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             Command::Rebuild(args) => rebuild::run(args, &settings, printer, stop).await,
-            Command::Copy(args) => copy::run(args, printer, stop).await,
+            Command::Copy(args) => copy::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
             Command::Packument(command) => packument::run(command, &settings, printer, stop).await,
@@ -129,7 +129,12 @@ fn no_sql() -> crate::error::Error {
 fn uses_much(command: &Command) -> bool {
     matches!(
         command,
-        Command::Ingest(_) | Command::Verify(_) | Command::Rebuild(_) | Command::Partition(_) | Command::Packument(_)
+        Command::Ingest(_)
+            | Command::Verify(_)
+            | Command::Rebuild(_)
+            | Command::Copy(_)
+            | Command::Partition(_)
+            | Command::Packument(_)
     )
 }
 

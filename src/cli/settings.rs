@@ -101,7 +101,12 @@ impl Settings {
 
     /// Opens the store of any location.
     pub(super) fn open_store(&self, location: &str) -> Result<Store> {
-        let store = Store::open_with(location, &self.store.options()?)?;
+        self.open_store_by(location, &StoreArgs::default())
+    }
+
+    /// Opens the store of any location. Arguments in `own` replace the common ones.
+    pub(super) fn open_store_by(&self, location: &str, own: &StoreArgs) -> Result<Store> {
+        let store = Store::open_with(location, &own.or(&self.store).options()?)?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
         Ok(store)
     }

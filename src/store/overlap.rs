@@ -8,11 +8,17 @@ use super::Store;
 
 impl Store {
     /// Returns whether one of two stores has the place of the other, or lies in it. Links to folders are followed. Each
-    /// store in memory has a place of its own. Two services may use the same URL: only the caller knows the services.
-    pub fn overlaps(&self, other: &Store) -> bool {
+    /// store in memory has a place of its own. `is_one_service` says that equal URLs of buckets are one bucket: buckets of
+    /// different services may have the same name.
+    pub fn overlaps(&self, other: &Store, is_one_service: bool) -> bool {
         let (one, other) = (real(self.root_url()), real(other.root_url()));
         let within = |inner: &Url, outer: &Url| inner.as_str().starts_with(outer.as_str());
-        one.scheme() != "memory" && (within(&one, &other) || within(&other, &one))
+        let is_comparable = match one.scheme() {
+            "file" => true,
+            "memory" => false,
+            _ => is_one_service,
+        };
+        is_comparable && (within(&one, &other) || within(&other, &one))
     }
 }
 
@@ -51,11 +57,31 @@ mod tests {
             (folder.path().join("lake-2"), false),
             (folder.path().join("other"), false),
         ] {
-            assert_eq!(at(&lake).overlaps(&at(&other)), overlaps, "{}", other.display());
-            assert_eq!(at(&other).overlaps(&at(&lake)), overlaps, "{}", other.display());
+            assert_eq!(at(&lake).overlaps(&at(&other), false), overlaps, "{}", other.display());
+            assert_eq!(at(&other).overlaps(&at(&lake), true), overlaps, "{}", other.display());
         }
-        assert!(!Store::memory().overlaps(&Store::memory()));
-        assert!(!Store::memory().overlaps(&at(&lake)));
+        assert!(!Store::memory().overlaps(&Store::memory(), true));
+        assert!(!Store::memory().overlaps(&at(&lake), true));
+    }
+
+    #[test]
+    fn a_bucket_overlaps_its_folders_and_no_bucket_of_another_service() {
+        let bucket = |url: &str| {
+            let client = std::sync::Arc::new(crate::store::MemoryBucket::new());
+            Store::of_objects(client, Url::parse(url).unwrap(), object_store::path::Path::ROOT, None)
+        };
+        let lake = bucket("s3://lakes/npm/");
+        for (other, overlaps) in [
+            ("s3://lakes/npm/", true),
+            ("s3://lakes/npm/copy/", true),
+            ("s3://lakes/", true),
+            ("s3://lakes/npm-2/", false),
+            ("s3://others/npm/", false),
+            ("r2://lakes/npm/", false),
+        ] {
+            assert_eq!(lake.overlaps(&bucket(other), true), overlaps, "{other}");
+            assert!(!lake.overlaps(&bucket(other), false), "{other}");
+        }
     }
 
     #[cfg(unix)]
@@ -65,7 +91,7 @@ mod tests {
         let (lake, link) = (folder.path().join("lake"), folder.path().join("link"));
         std::fs::create_dir(&lake).unwrap();
         std::os::unix::fs::symlink(&lake, &link).unwrap();
-        assert!(at(&lake).overlaps(&at(&link)));
-        assert!(at(&link.join("new")).overlaps(&at(&lake)));
+        assert!(at(&lake).overlaps(&at(&link), true));
+        assert!(at(&link.join("new")).overlaps(&at(&lake), true));
     }
 }

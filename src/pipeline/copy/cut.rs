@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use sha2::{Digest, Sha256};
 
 use super::ends::Ends;
-use super::partition::{Ended, Staged, Work};
+use super::partition::{Begun, Ended, Replacement, Staged, Work};
 use super::shards::{has_same_bytes, tables};
 use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
@@ -46,14 +46,12 @@ pub(super) fn digest<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> S
 }
 
 impl Ends {
-    /// Cuts consecutive partitions, one after the other, from those of `source`. Passes each result to `ended`.
+    /// Cuts consecutive partitions, one after the other, from those of `source`. Ends with the first failure.
     pub(super) async fn cut_in_order(&self, source: &PartitionSet, run: Vec<Work>) -> Vec<Result<Ended>> {
         let mut kept: Kept = None;
         let mut results = Vec::with_capacity(run.len());
         for work in run {
-            let partition = work.partition.clone();
-            let parts: Vec<Partition> = overlapping(source, &partition).map(|index| source.get(index)).collect();
-            let result = self.replace(work, async |held| self.cut(&partition, &parts, held, &mut kept).await).await;
+            let result = self.cut_one(source, work, &mut kept).await;
             let is_failed = result.is_err();
             results.push(result);
             if is_failed {
@@ -63,26 +61,34 @@ impl Ends {
         results
     }
 
-    /// Stages the shards of a partition, cut from `parts`.
-    async fn cut(
-        &self,
-        partition: &Partition,
-        parts: &[Partition],
-        held: Option<Manifest>,
-        kept: &mut Kept,
-    ) -> Result<Option<Staged>> {
-        let read = async |sources: Vec<Manifest>| {
-            let cutting = Cutting { ends: self.clone(), partition: partition.clone(), held: held.clone() };
-            let before = kept.take();
-            let (staged, last) = blocking("cutting a partition", move || cutting.stage(sources, before)).await?;
-            *kept = last;
-            Ok(staged)
+    async fn cut_one(&self, source: &PartitionSet, work: Work, kept: &mut Kept) -> Result<Ended> {
+        let begun = match self.begin(work).await? {
+            Begun::Taken(begun) => begun,
+            Begun::HeldBy(work) => return Ok(Ended::Held(work)),
         };
-        let staged = self.read_settled(parts, read).await?;
-        staged.map(Some).ok_or_else(|| {
-            Error::lake(format!("a part of {partition} has gone from {}", self.from.location()))
-                .hint("another process clears or repairs that lake; run the same command again when it has ended")
-        })
+        let parts: Vec<Partition> = overlapping(source, begun.partition()).map(|index| source.get(index)).collect();
+        let staged = self.cut(&begun, &parts, kept).await;
+        self.end(begun, staged).await
+    }
+
+    /// Stages the shards of a partition, cut from `parts`.
+    async fn cut(&self, begun: &Replacement, parts: &[Partition], kept: &mut Kept) -> Result<Option<Staged>> {
+        let mut reads = 0;
+        loop {
+            let Some(sources) = self.source_manifests(parts).await? else {
+                let message = format!("a part of {} has gone from {}", begun.partition(), self.from.location());
+                let hint = "another process clears or repairs that lake; run the same command again when it has ended";
+                return Err(Error::lake(message).hint(hint));
+            };
+            let (partition, held) = (begun.partition().clone(), begun.in_place().cloned());
+            let cutting = Cutting { ends: self.clone(), partition, held };
+            let (of_read, before) = (sources.clone(), kept.take());
+            let read = blocking("cutting a partition", move || cutting.stage(of_read, before)).await;
+            if let Some((staged, last)) = self.settled(&sources, read, &mut reads).await? {
+                *kept = last;
+                return Ok(Some(staged));
+            }
+        }
     }
 }
 

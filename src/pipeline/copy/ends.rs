@@ -1,6 +1,6 @@
 //! The two ends of a copy of one origin, and how one of them is read beside its writers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::pipeline::lost::REPAIR;
 use crate::pipeline::progress::Progress;
+use crate::pipeline::recovery::Recovery;
 use crate::pipeline::settled::is_held;
 use crate::store::Store;
 
@@ -33,40 +34,46 @@ pub(super) struct Ends {
     pub(super) progress: Arc<Progress>,
     /// Cancelled to end the run: by its caller, and by the first failure.
     pub(super) stop: CancellationToken,
+    /// Held while a large document becomes rows, which only a recovery makes.
+    pub(super) large_documents: Arc<Mutex<()>>,
 }
 
 impl Ends {
-    /// Reads partitions of the lake that is copied, each as one commit left it: calls `read` with their manifests.
-    /// Returns `None` if there is no manifest of one of them.
-    ///
-    /// `read` must fail if a shard is not as its manifest says. It is then called again with the manifest of the commit
-    /// that came between. Its error is returned if there was no such commit.
-    pub(super) async fn read_settled<T>(
+    /// Returns the recovery of the copy.
+    pub(super) fn recovery(&self) -> Recovery {
+        let Ends { to, layout, stop, large_documents, .. } = self.clone();
+        Recovery { store: to, layout, stop, large_documents }
+    }
+
+    /// Returns the result of a read of partitions of the lake that is copied. The read must have failed if a shard was not
+    /// as `manifests`, of which there is one for each partition, say. If a commit came between, it waits for the end of
+    /// that and returns `None`: read again, with the new manifests. `reads` counts the reads so far.
+    pub(super) async fn settled<T>(
         &self,
-        partitions: &[Partition],
-        mut read: impl AsyncFnMut(Vec<Manifest>) -> Result<T>,
+        manifests: &[Manifest],
+        read: Result<T>,
+        reads: &mut usize,
     ) -> Result<Option<T>> {
         let doing = || format!("reading {}", self.from.location());
-        for _ in 0..MAX_READS {
-            let Some(manifests) = self.source_manifests(partitions).await.doing(doing)? else { return Ok(None) };
-            match read(manifests.clone()).await {
-                Ok(found) => return Ok(Some(found)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
-                Err(error) => {
-                    if !self.is_superseded(&manifests).await.doing(doing)? {
-                        return Err(error).doing(doing);
-                    }
-                    tracing::debug!(%error, "a commit came between; the partition is read again");
-                }
-            }
+        let error = match read {
+            Err(error) if error.kind() != ErrorKind::Interrupted => error,
+            read => return read.map(Some),
+        };
+        if !self.is_superseded(manifests).await.doing(doing)? {
+            return Err(error).doing(doing);
         }
-        Err(Error::lake("other processes commit these partitions all the time")
-            .doing(doing())
-            .hint("run the same command again when fewer of them work on that lake"))
+        tracing::debug!(%error, "a commit came between; the partition is read again");
+        *reads += 1;
+        match *reads < MAX_READS {
+            true => Ok(None),
+            false => Err(Error::lake("other processes commit these partitions all the time")
+                .doing(doing())
+                .hint("run the same command again when fewer of them work on that lake")),
+        }
     }
 
     /// Returns the manifests of partitions of the lake that is copied; `None` if one of them has none.
-    async fn source_manifests(&self, partitions: &[Partition]) -> Result<Option<Vec<Manifest>>> {
+    pub(super) async fn source_manifests(&self, partitions: &[Partition]) -> Result<Option<Vec<Manifest>>> {
         let mut manifests = Vec::with_capacity(partitions.len());
         for partition in partitions {
             let Some(manifest) = read_manifest(&self.from, &self.layout, partition).await? else { return Ok(None) };

@@ -27,11 +27,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::ends::Ends;
 use self::origins::{Origin, origins_to_copy};
-use self::partition::{Ended, PURPOSE, Work};
+use self::partition::{Begun, Ended, PURPOSE, Work};
 use self::plan::Plan;
 use self::queries::copy_queries;
 pub use self::summary::{CopyOptions, CopySummary};
-use super::lease::{given_back, recover_unheld, refuse_locked};
+use super::lease::{given_back, refuse_locked};
 use super::open::{check_moves, open_lake, sweep};
 use super::open_files::OpenFiles;
 use super::progress::Progress;
@@ -89,7 +89,8 @@ pub async fn copy(
     while let Some(origin) = origins.next_if(|_| !stop.is_cancelled()) {
         let layout = origin.layout.clone();
         let (from, to, progress) = (from.clone(), to.clone(), Arc::clone(&progress));
-        let ends = Ends { from, to, layout, progress, stop: stop.child_token() };
+        let stop = stop.child_token();
+        let ends = Ends { from, to, layout, progress, stop, large_documents: Arc::default() };
         let name = ends.layout.name().to_owned();
         reported_origin(&ends, &origin, options, &mut summary).await.doing(|| format!("copying {name}"))?;
         summary.origins.push(name);
@@ -119,7 +120,7 @@ async fn reported_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, su
 
 async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summary: &mut CopySummary) -> Result<()> {
     if !options.dry_run {
-        summary.commits_recovered += recover_unheld(&ends.to, &ends.layout, PURPOSE).await?;
+        summary.commits_recovered += ends.recovery().of_unheld(PURPOSE).await?;
     }
     let Some(source) = read_partition_set(&ends.from, &ends.layout).await? else { return Ok(()) };
     let set = origin.partition_set(ends, &source, options).await?;
@@ -165,11 +166,18 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
 /// end, so nothing is written after the leases are given back.
 async fn copy_partitions(ends: &Ends, work: Vec<Work>, summary: &mut CopySummary) -> Result<Vec<Work>> {
     let at_once = OpenFiles::of_process().at_once(FILES_PER_PARTITION, PARTITIONS_AT_ONCE);
-    let copies = work.into_iter().map(|work| async {
-        let partition = work.partition.clone();
-        ends.replace(work, async |held| ends.stage(&partition, held).await).await
-    });
+    let copies = work.into_iter().map(|work| copy_partition(ends, work));
     collect(ends, stream::iter(copies).buffer_unordered(at_once), summary).await
+}
+
+async fn copy_partition(ends: &Ends, work: Work) -> Result<Ended> {
+    match ends.begin(work).await? {
+        Begun::HeldBy(work) => Ok(Ended::Held(work)),
+        Begun::Taken(begun) => {
+            let staged = ends.stage(begun.partition(), begun.in_place().cloned()).await;
+            ends.end(begun, staged).await
+        }
+    }
 }
 
 /// Cuts partitions anew, a run of consecutive ones on each core. Returns those that another process holds.
@@ -183,10 +191,7 @@ async fn cut_partitions(
     let at_once = OpenFiles::of_process().at_once(FILES_PER_CUT, cores);
     let run_length = work.len().div_ceil(at_once * RUNS_PER_CORE).max(1);
     let runs: Vec<Vec<Work>> = work.chunks(run_length).map(<[Work]>::to_vec).collect();
-    let cuts = runs.into_iter().map(|run| {
-        let (ends, source) = (ends.clone(), source.clone());
-        async move { ends.cut_in_order(&source, run).await }
-    });
+    let cuts = runs.into_iter().map(|run| ends.cut_in_order(source, run));
     let results = stream::iter(cuts).buffer_unordered(at_once).flat_map(stream::iter);
     collect(ends, results, summary).await
 }

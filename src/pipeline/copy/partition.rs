@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::ends::Ends;
-use crate::commit::{clear_staging, commit, read_manifest, settle};
+use crate::commit::{Change, Right, clear_staging, commit};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::{Manifest, Partition};
+use crate::lake::{Manifest, Partition, Record};
 use crate::pipeline::lease::{Attempt, Lease, LeaseWatch};
 use crate::pipeline::progress::Progress;
 use crate::table::TableKind;
@@ -37,62 +39,100 @@ pub(super) enum Ended {
 /// The new content of a partition: its manifest, and the tables whose shards are staged.
 pub(super) type Staged = (Manifest, Vec<TableKind>);
 
+/// The result of an attempt to begin.
+pub(super) enum Begun {
+    /// This process works on the partition now.
+    Taken(Replacement),
+    /// Another process works on it.
+    HeldBy(Work),
+}
+
+/// A partition of the copy that is being replaced, under its lease. Give it to [`Ends::end`].
+pub(super) struct Replacement {
+    work: Work,
+    lease: Lease,
+    /// The text of the manifest of the copy, and what it says.
+    held: Option<(Bytes, Manifest)>,
+    /// The same, without the tables whose shard is not in its place.
+    in_place: Option<Manifest>,
+}
+
+impl Replacement {
+    pub(super) fn partition(&self) -> &Partition {
+        &self.work.partition
+    }
+
+    /// Returns the manifest of the copy with the tables whose shards are in their places.
+    pub(super) fn in_place(&self) -> Option<&Manifest> {
+        self.in_place.as_ref()
+    }
+}
+
 impl Ends {
-    /// Takes the lease of a partition, lets `stage` stage its new content, and commits that. `stage` receives the
-    /// manifest of the copy with the tables that are in their places, and returns `None` if the partition is to be
-    /// removed.
-    pub(super) async fn replace(
-        &self,
-        work: Work,
-        stage: impl AsyncFnOnce(Option<Manifest>) -> Result<Option<Staged>>,
-    ) -> Result<Ended> {
+    /// Takes the lease of a partition of the copy.
+    pub(super) async fn begin(&self, work: Work) -> Result<Begun> {
         if self.stop.is_cancelled() {
             return Err(Error::interrupted());
         }
         let lease = match Lease::of_partition(&self.to, &self.layout, &work.partition, PURPOSE).await? {
             Attempt::Taken(lease) => lease,
-            Attempt::HeldBy(_) => return Ok(Ended::Held(work)),
+            Attempt::HeldBy(_) => return Ok(Begun::HeldBy(work)),
         };
+        let held = async {
+            self.recovery().settle(&work.partition, &lease.watch()).await?;
+            let path = self.layout.manifest(&work.partition);
+            let Some(text) = self.to.get(&path).await? else { return Ok(None) };
+            let manifest = Manifest::from_json(&path, &text)?;
+            Ok(Some((text, manifest)))
+        };
+        let held = match held.await {
+            Ok(held) => held,
+            Err(error) => {
+                let _ = lease.end().await;
+                return Err(error).doing(|| format!("copying the partition {}", work.partition));
+            }
+        };
+        let mut in_place = held.as_ref().map(|(_, held)| held.clone());
+        if let Some(held) = &mut in_place {
+            held.shards.retain(|table, _| TableKind::parse(table).is_some_and(|table| work.present.contains(&table)));
+        }
+        Ok(Begun::Taken(Replacement { work, lease, held, in_place }))
+    }
+
+    /// Commits the new content of a partition, removes it for `None`, or clears up after a failure. Gives the lease back.
+    pub(super) async fn end(&self, begun: Replacement, staged: Result<Option<Staged>>) -> Result<Ended> {
+        let Replacement { work, lease, held, .. } = begun;
         let partition = work.partition.clone();
-        let result = self.replace_leased(work, &lease.watch(), stage).await;
+        let result = match staged {
+            Ok(staged) => self.commit(work, held, staged, lease.watch()).await,
+            Err(error) => {
+                // Without the lease, the staged files are those of another process. The first error is the one to
+                // report.
+                if lease.watch().confirm().await.is_ok() {
+                    let _ = clear_staging(&self.to, &self.layout, &partition).await;
+                }
+                Err(error)
+            }
+        };
         let ended = lease.end().await;
-        let result = result.and_then(|done| ended.map(|()| done));
-        let done = result.doing(|| format!("copying the partition {partition}"))?;
+        let done = result.and_then(|done| ended.map(|()| done));
+        let done = done.doing(|| format!("copying the partition {partition}"))?;
         Progress::add(&self.progress.partitions_done, 1);
         Ok(done)
     }
 
-    async fn replace_leased(
+    async fn commit(
         &self,
         work: Work,
-        lease: &LeaseWatch,
-        stage: impl AsyncFnOnce(Option<Manifest>) -> Result<Option<Staged>>,
+        held: Option<(Bytes, Manifest)>,
+        staged: Option<Staged>,
+        lease: LeaseWatch,
     ) -> Result<Ended> {
         let Work { partition, mut present } = work;
-        settle(&self.to, &self.layout, &partition).await?;
-        let held = read_manifest(&self.to, &self.layout, &partition).await?;
-        let mut in_place = held.clone();
-        if let Some(held) = &mut in_place {
-            held.shards.retain(|table, _| TableKind::parse(table).is_some_and(|table| present.contains(&table)));
-        }
-        let staged = match stage(in_place).await {
-            Ok(staged) => staged,
-            Err(error) => {
-                // Without the lease, the staged files are those of another process. The first error is the one to
-                // report.
-                if lease.confirm().await.is_ok() {
-                    let _ = clear_staging(&self.to, &self.layout, &partition).await;
-                }
-                return Err(error);
-            }
-        };
-        lease.confirm().await?;
+        let (base, held) = held.unzip();
         present.extend(held.iter().flat_map(|held| held.shards.keys()).filter_map(|table| TableKind::parse(table)));
         let Some((manifest, moved)) = staged else {
-            self.to.delete(&self.layout.manifest(&partition)).await?;
-            self.delete_shards(&partition, present).await?;
-            clear_staging(&self.to, &self.layout, &partition).await?;
-            tracing::debug!(partition = partition.file_stem(), "a partition of the copy is removed");
+            self.remove(&partition, base, present, &lease).await?;
             return Ok(Ended::Removed);
         };
         present.retain(|table| !manifest.shards.contains_key(table.as_str()));
@@ -100,15 +140,39 @@ impl Ends {
         let bytes = moved.iter().filter_map(|table| manifest.shards.get(table.as_str())).map(|meta| meta.size_bytes);
         let ended = Ended::Copied { shards: moved.len() as u64, bytes: bytes.sum() };
         if !is_current {
-            let (store, layout) = (self.to.clone(), self.layout.clone());
+            let (store, layout, right) = (self.to.clone(), self.layout.clone(), lease.clone());
+            let change = Change { manifest, moved, base };
             // Runs to its end, even if this future is dropped meanwhile.
-            let committed = tokio::spawn(async move { commit(&store, &layout, &manifest, &moved).await }).await;
+            let committed = tokio::spawn(async move { commit(&store, &layout, &right, &change).await }).await;
             committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
         }
+        if is_current && present.is_empty() {
+            return Ok(Ended::Current);
+        }
         // The new manifest names these no more, and a reader of the folder would still read them.
-        let is_left = !present.is_empty();
+        lease.confirm().await?;
         self.delete_shards(&partition, present).await?;
-        Ok(if is_current && !is_left { Ended::Current } else { ended })
+        Ok(ended)
+    }
+
+    /// Removes a partition from the copy: its manifest first, so that none names a shard that is gone.
+    async fn remove(
+        &self,
+        partition: &Partition,
+        base: Option<Bytes>,
+        tables: BTreeSet<TableKind>,
+        lease: &LeaseWatch,
+    ) -> Result<()> {
+        lease.confirm().await?;
+        if let Some(base) = base
+            && !self.to.delete_if_unchanged(&self.layout.manifest(partition), &base).await?
+        {
+            return Err(lease.lost_error());
+        }
+        self.delete_shards(partition, tables).await?;
+        clear_staging(&self.to, &self.layout, partition).await?;
+        tracing::debug!(partition = partition.file_stem(), "a partition of the copy is removed");
+        Ok(())
     }
 
     async fn delete_shards(&self, partition: &Partition, tables: BTreeSet<TableKind>) -> Result<()> {

@@ -21,19 +21,16 @@ impl Ends {
     /// Stages the shards of a partition, except those of the tables in `held` that are in their places with the same
     /// digest. Returns the manifest that names all of them, and the staged tables; `None` if there is no such partition.
     pub(super) async fn stage(&self, partition: &Partition, held: Option<Manifest>) -> Result<Option<Staged>> {
-        let read = async |manifests: Vec<Manifest>| {
-            let (ends, held) = (self.clone(), held.clone());
-            blocking("copying a partition", move || {
-                let mut found = None;
-                for manifest in manifests {
-                    let staged = ends.stage_missing(&manifest, held.as_ref())?;
-                    found = Some((manifest, staged));
-                }
-                Ok(found)
-            })
-            .await
-        };
-        Ok(self.read_settled(std::slice::from_ref(partition), read).await?.flatten())
+        let mut reads = 0;
+        loop {
+            let found = self.source_manifests(std::slice::from_ref(partition)).await?;
+            let Some(manifest) = found.and_then(|mut found| found.pop()) else { return Ok(None) };
+            let (ends, of_read, held) = (self.clone(), manifest.clone(), held.clone());
+            let read = blocking("copying a partition", move || ends.stage_missing(&of_read, held.as_ref())).await;
+            if let Some(staged) = self.settled(std::slice::from_ref(&manifest), read, &mut reads).await? {
+                return Ok(Some((manifest, staged)));
+            }
+        }
     }
 
     /// Stages the shards that `held` does not have. Returns their tables.

@@ -77,7 +77,7 @@ const MANIFEST: &str = "sample/manifest/partition.json";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_another_run_ends_in_the_same_bytes() {
-    let kinds = [STAGED, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind));
+    let kinds = [(Step::Write, STAGED), (Step::Put, INTENT), (Step::Put, SHARD), (Step::Put, MANIFEST)];
     let (from, before) = changed().await;
     let update = steps(Backend::Memory, &from, &before).await;
     assert_tried(&fail_at(update, Backend::Memory, Failure::Death, &from, &before).await, 25, &kinds);

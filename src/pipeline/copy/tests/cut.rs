@@ -222,8 +222,10 @@ async fn after_a_death_at_any_kind_of_step_of_a_cut_another_run_ends_in_the_same
     let tries = kinds.into_values().map(async |step| {
         let lake = empty(Backend::Memory).await;
         let failing = lake.store.failing_before(&step, Failure::Death);
-        assert!(try_copy(&from, &failing, &into(5)).await.is_err());
-        let after = failing.failed_at().unwrap().to_string();
+        let first = try_copy(&from, &failing, &into(5)).await;
+        let reached = failing.failed_at()?;
+        let after = reached.to_string();
+        assert!(first.is_err(), "a run cannot end well after its death before {after}");
         assert_nothing_half(&lake.store, [&BTreeMap::new(), &quiet_objects], &after).await;
         forget_dead_process(&lake.store).await;
         cut(&from, &lake.store, 5).await;
@@ -233,6 +235,10 @@ async fn after_a_death_at_any_kind_of_step_of_a_cut_another_run_ends_in_the_same
             objects
         };
         assert!(shards(rows(&lake.store).await) == shards(quiet_objects.clone()), "{after}");
+        Some(reached)
     });
-    stream::iter(tries).buffered(3).for_each(std::future::ready).await;
+    let tried: Vec<Reached> = stream::iter(tries).buffered(3).filter_map(std::future::ready).collect().await;
+    for kind in ["sample/table/partition.parquet", "sample/manifest/partition.json", "sample/partitions.json"] {
+        assert!(tried.iter().any(|reached| kind_of(&reached.path) == kind), "no step of {kind} was made to fail");
+    }
 }
