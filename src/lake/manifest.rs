@@ -30,6 +30,10 @@ pub struct Manifest {
     /// there are no such names, or the limit is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oversize_limit_bytes: Option<u64>,
+    /// The form of all its documents, as [`crate::npm::Representation`] names it. `None` if they have several forms, or
+    /// if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents_form: Option<String>,
 }
 
 impl Manifest {
