@@ -34,6 +34,10 @@ pub struct Manifest {
     /// if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents_form: Option<String>,
+    /// The SHA-256 of the digests of the shards in another lake from which `copy` cut this partition, in lower-case hex.
+    /// `None` if the partition is not a cut of others, or an ingest has changed it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_from: Option<String>,
 }
 
 impl Manifest {

@@ -83,6 +83,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         listed_at_us: job.listed_at_us,
         oversize_limit_bytes,
         documents_form,
+        cut_from: None,
     };
     Ok(Change { manifest, moved: staged_tables, base: job.base.take() })
 }

@@ -8,11 +8,12 @@ mod job;
 mod leases;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +24,7 @@ use self::leases::Leases;
 use self::plan::{Planned, Previous, plan};
 use super::judge::Judge;
 use super::lease::{Attempt, Lease, LeaseWatch};
+use super::lost::{lost_error, lost_shards, shards_there};
 use super::progress::Progress;
 use super::rebuild::{self, rebuild_partition};
 use super::recovery::{Recovered, Recovery};
@@ -62,6 +64,8 @@ pub(super) struct Worker {
     /// Tasks that run to their end even if the run ends early.
     unbroken_tasks: TaskTracker,
     leases: Leases,
+    /// The shards that were there when the run first met an unchanged partition.
+    shards_there: OnceCell<BTreeSet<String>>,
 }
 
 impl Worker {
@@ -91,6 +95,7 @@ impl Worker {
             stop_builds: CancellationToken::new(),
             unbroken_tasks: TaskTracker::new(),
             leases: Leases::default(),
+            shards_there: OnceCell::new(),
         }
     }
 
@@ -123,6 +128,7 @@ impl Worker {
         let job = self.prepare(item, before.clone()).await?;
         // Nothing is changed, so no lease is needed.
         if self.is_dry || (job.plan.is_unchanged() && !is_staged) {
+            self.refuse_lost(job.previous.as_ref()).await?;
             return Ok(self.report(&job, if self.is_dry { Ended::Planned } else { Ended::Unchanged }));
         }
         let lease = match self.take_lease(&partition).await? {
@@ -137,6 +143,15 @@ impl Worker {
         let (worker, part) = (Arc::clone(&self), partition.clone());
         let ended = self.unbroken(async move { worker.leases.end(&part).await }).await;
         result.and_then(|report| ended.map(|()| report))
+    }
+
+    /// Fails if a shard of an unchanged partition is lost. One that is changed is opened.
+    async fn refuse_lost(&self, manifest: Option<&Manifest>) -> Result<()> {
+        let there = self.shards_there.get_or_try_init(|| shards_there(&self.store, &self.layout)).await?;
+        match lost_shards(&self.store, &self.layout, manifest, there).await?.first() {
+            Some(lost) => Err(lost_error(lost)),
+            None => Ok(()),
+        }
     }
 
     /// Tries to take the lease of a partition, and keeps it until it is ended.

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::diff::{ChangeCounts, FetchReason, PlannedName, Selection, Step, WantedDocuments, plan_fetch};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::fetch::{FetchItem, LastResult};
 use crate::lake::{HeldOutcome, Manifest, OriginLayout, Partition};
 use crate::npm::{DocRow, Fingerprint, Outcome, PackageName, Representation, Revision};
+use crate::pipeline::lost::lost_error;
 use crate::pipeline::work::{Announced, Wanted};
 use crate::shard::{ShardReader, doc_rows, document_forms, document_revs, held_outcomes};
 use crate::store::{ShardFile, Store};
@@ -105,10 +106,7 @@ impl Previous<'_> {
         let path = self.layout.shard(table, self.partition);
         match open(&path)? {
             Some(file) => Ok(Some(file)),
-            None => Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(format!(
-                "delete {}: the next ingest rebuilds the partition",
-                self.layout.manifest(self.partition)
-            ))),
+            None => Err(lost_error(&path)),
         }
     }
 
