@@ -140,6 +140,7 @@ mod tests {
             outcomes: BTreeMap::new(),
             listed_at_us: None,
             oversize_limit_bytes: None,
+            documents_form: None,
             cut_from: None,
         }
     }

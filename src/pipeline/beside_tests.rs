@@ -135,6 +135,26 @@ async fn a_shard_that_the_system_refuses_to_read_is_unreadable_and_no_repair_tou
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_update_without_a_change_does_not_open_the_documents() {
+    let server = server();
+    let lake = ingested(&server).await;
+    let is_of_documents = |path: &str| path.contains("/packuments/");
+    let store =
+        lake.store.refusing(move |access, path| (access != Access::MoveTo && is_of_documents(path)).then_some(5));
+    let summary = run(&server, &store, &["m"]).await.unwrap();
+    assert_eq!(summary.counts.partitions_unchanged, 2);
+    // A lake whose manifests do not tell the form of the documents needs them.
+    for manifest in crate::commit::read_manifests(&lake.store, &layout()).await.unwrap() {
+        assert_eq!(manifest.documents_form.as_deref(), Some("full"));
+        let path = layout().manifest(&manifest.partition);
+        let earlier = crate::lake::Manifest { documents_form: None, ..manifest };
+        lake.store.put_record(&path, &earlier).await.unwrap();
+    }
+    assert!(run(&server, &store, &["m"]).await.unwrap_err().is_of_system());
+    assert_eq!(run(&server, &lake.store, &["m"]).await.unwrap().counts.partitions_unchanged, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_on_another_disk_is_refused_before_a_request_and_loses_nothing() {
     let server = server();
     let lake = ingested(&server).await;

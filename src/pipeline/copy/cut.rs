@@ -154,6 +154,9 @@ impl Cutting {
     fn manifest(&self, sources: &[Manifest], shards: BTreeMap<String, ShardMeta>, outcomes: Outcomes) -> Manifest {
         // `None` is less than any time: one listing whose time is not known makes that of all unknown.
         let listed_at_us = sources.iter().map(|source| source.listed_at_us).min().flatten();
+        let has_documents = |source: &&Manifest| source.rows(TableKind::Packuments) > 0;
+        let mut forms = sources.iter().filter(has_documents).map(|source| source.documents_form.as_ref());
+        let documents_form = forms.next().flatten().filter(|first| forms.all(|form| form == Some(*first)));
         Manifest {
             format_version: FORMAT_VERSION,
             tool_version: TOOL_VERSION.to_owned(),
@@ -163,6 +166,7 @@ impl Cutting {
             oversize_limit_bytes: outcomes.oversize_limit_bytes.filter(|_| !outcomes.has_unknown_limit),
             outcomes: outcomes.counts,
             listed_at_us,
+            documents_form: documents_form.cloned(),
             cut_from: Some(digest(sources)),
         }
     }

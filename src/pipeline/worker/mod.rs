@@ -57,6 +57,8 @@ pub(super) struct Worker {
     /// One permit for each partition that is planned, fetched or built. A partition gives it back before its commit, which
     /// only waits for the store.
     places: Arc<Semaphore>,
+    /// One permit for each commit: the parts of its uploads are in memory.
+    commits: Arc<Semaphore>,
     budget: OrderedByteBudget,
     large_documents: Arc<Mutex<()>>,
     builders: TaskTracker,
@@ -89,6 +91,7 @@ impl Worker {
             is_dry,
             bounds,
             places: Arc::new(Semaphore::new(bounds.partitions)),
+            commits: Arc::new(Semaphore::new(bounds.commits.max(1))),
             budget: OrderedByteBudget::new(bounds.document_bytes_in_flight),
             large_documents: Arc::default(),
             builders: TaskTracker::new(),
@@ -121,8 +124,7 @@ impl Worker {
 
     /// Brings one partition up to date with the names announced in it.
     pub(super) async fn work(self: Arc<Self>, item: WorkItem) -> Result<PartitionReport> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.or_error(ErrorKind::Internal, || "no partition may be begun".to_owned())?;
+        let place = permit(&self.places).await?;
         let partition = item.partition.clone();
         let (before, is_staged) = (self.manifest(&partition).await?, self.is_staged(&partition).await?);
         let job = self.prepare(item, before.clone()).await?;
@@ -225,10 +227,12 @@ impl Worker {
         };
         drop(place);
         self.judge.examine(&self.registry, true).await?;
+        let turn = permit(&self.commits).await?;
         let (worker, lease) = (Arc::clone(self), lease.clone());
         // Runs to its end and is counted, even if this future is dropped meanwhile.
         let commit = async move {
             commit(&worker.store, &worker.layout, &lease, &change).await?;
+            drop(turn);
             Progress::add(&worker.progress.partitions_done, 1);
             Ok(())
         };
@@ -363,6 +367,10 @@ impl Worker {
         Progress::add(&progress.partitions_done, u64::from(ended != Ended::Committed));
         PartitionReport::of(job.partition(), &job.rows, plan, job.previous.as_ref(), ended)
     }
+}
+
+async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    Arc::clone(of).acquire_owned().await.or_error(ErrorKind::Internal, || "no partition may go on".to_owned())
 }
 
 /// The result of an attempt to take the lease of a partition that the worker keeps.

@@ -126,18 +126,31 @@ impl Previous<'_> {
 
     /// Reads the outcomes, with the form of each document.
     fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
-        let forms = match self.open(TableKind::Packuments)? {
-            Some(file) => document_forms(file)?,
-            None => HashMap::new(),
-        };
         let mut outcomes = Vec::new();
         for batch in self.read(TableKind::Outcomes)?.into_iter().flatten() {
             outcomes.extend(held_outcomes(&batch?)?);
         }
-        for held in &mut outcomes {
-            held.representation = forms.get(&held.name).copied();
+        if let Some(form) = self.form_of_all(&outcomes) {
+            for held in &mut outcomes {
+                held.representation = held.outcome.has_document().then_some(form);
+            }
+        } else if let Some(file) = self.open(TableKind::Packuments)? {
+            let forms = document_forms(file)?;
+            for held in &mut outcomes {
+                held.representation = forms.get(&held.name).copied();
+            }
         }
         Ok(outcomes)
+    }
+
+    /// Returns the form of every document, if the manifest says that there is one form, and if the outcomes show which
+    /// names have a document: then the shard of documents, which is large, need not be read.
+    fn form_of_all(&self, outcomes: &[HeldOutcome]) -> Option<Representation> {
+        let manifest = self.manifest?;
+        let with_document = outcomes.iter().filter(|held| held.outcome.has_document()).count() as u64;
+        let forms = [Representation::Full, Representation::Abbreviated];
+        let form = forms.into_iter().find(|form| manifest.documents_form.as_deref() == Some(form.as_str()))?;
+        (manifest.rows(TableKind::Packuments) == with_document).then_some(form)
     }
 }
 

@@ -341,7 +341,7 @@ async fn staged_files_and_objects_are_one_space(store: &Store) {
         assert_eq!(read_all(file.unwrap().unwrap()).await, bytes);
     }
     // A copy in the bucket outlives nothing but the scratch folder.
-    store.back_up("s/p/a.staged").await.unwrap();
+    store.back_up("s/p/a.staged", "s/p/a.staged").await.unwrap();
     assert_eq!(store.list("s").await.unwrap(), ["s/p/a.staged", "s/p/b.json"]);
     store.delete("s/p/a.staged").await.unwrap();
     assert_eq!(store.list("s").await.unwrap(), ["s/p/b.json"]);
