@@ -28,7 +28,7 @@ impl LakeOrigin {
     ///
     /// Fails with kind Lake if there is no lake, and with kind Input for an origin that it does not hold.
     pub(super) async fn open(args: &LakeArgs, settings: &Settings) -> Result<LakeOrigin> {
-        let store = Store::open(settings.lake())?;
+        let store = settings.open_lake()?;
         let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
         let name = match settings.given_origin(args.origin.as_deref()) {
             Some(text) => find(text, &info)?,

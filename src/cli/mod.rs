@@ -30,6 +30,8 @@ mod sample_edits;
 mod settings;
 mod show;
 mod status;
+mod store_args;
+mod usage;
 mod verify;
 
 use std::ffi::OsString;
@@ -65,12 +67,13 @@ pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
-    let settings = settings::Settings::load(args.config.as_deref(), args.lake)?;
+    let settings = settings::Settings::load(args.config.as_deref(), args.lake, args.store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .or_error(ErrorKind::Internal, || "cannot start the runtime".to_owned())?;
     let stop = CancellationToken::new();
+    let tells_usage = args.verbose > 0 || uses_much(&args.command);
     if !opens_prompt(&args.command) {
         spawn_signal_listener(stop.clone(), patience(&args.command), printer.clone())
             .or_error(ErrorKind::Internal, || "cannot listen for Ctrl-C".to_owned())?;
@@ -96,6 +99,9 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Man(args) => documentation::write_man_pages(args, Args::command(), printer),
         }
     });
+    if tells_usage {
+        usage::tell(printer, &settings.opened());
+    }
     // A blocking thread may still compress a shard that nobody waits for. It must not delay the exit.
     runtime.shutdown_background();
     result
@@ -106,6 +112,14 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
 fn no_sql() -> crate::error::Error {
     crate::error::Error::input("this build of all-docs has no SQL: query and views were left out when it was built")
         .hint("build one with it, from a checkout: cargo install --path . (without --no-default-features); or ask the lake's Parquet files with DuckDB, pandas or Polars")
+}
+
+/// Whether the command may send so many operations to a bucket that their number is worth a line.
+fn uses_much(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Ingest(_) | Command::Verify(_) | Command::Rebuild(_) | Command::Partition(_) | Command::Packument(_)
+    )
 }
 
 /// Whether the command opens a prompt. Ctrl-C at a prompt stops a statement, not the process.

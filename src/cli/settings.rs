@@ -4,12 +4,15 @@
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::registry_args::patience;
-use crate::error::{Context, Error, ErrorKind, Result};
+use super::store_args::StoreArgs;
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::store::Store;
 use crate::text;
 
 /// The name of the settings file in the current folder.
@@ -24,6 +27,10 @@ const MOST_BYTES: u64 = 1 << 20;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct SettingsFile {
     lake: Option<String>,
+    endpoint: Option<String>,
+    #[serde(default)]
+    lake_option: Vec<String>,
+    scratch: Option<PathBuf>,
     origin: Option<String>,
     registry: Option<String>,
     pivots: Option<String>,
@@ -38,16 +45,19 @@ struct SettingsFile {
     patience: Option<String>,
 }
 
-/// The flag `--lake` and the settings file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The common flags and the settings file; and the stores that were opened by them.
+#[derive(Debug, Default)]
 pub(super) struct Settings {
     lake: Option<String>,
+    store: StoreArgs,
     file: SettingsFile,
+    opened: Mutex<Vec<Store>>,
 }
 
 impl Settings {
-    /// Reads the settings file `config`, else `all-docs.toml` if it exists. `lake` is the flag of that name.
-    pub(super) fn load(config: Option<&Path>, lake: Option<String>) -> Result<Settings> {
+    /// Reads the settings file `config`, else `all-docs.toml` if it exists. `lake` is the flag of that name, and `store`
+    /// has the flags for buckets.
+    pub(super) fn load(config: Option<&Path>, lake: Option<String>, store: StoreArgs) -> Result<Settings> {
         let (path, is_asked_for) = match config {
             Some(path) => (path, true),
             None => (Path::new(SETTINGS_FILE), false),
@@ -56,12 +66,43 @@ impl Settings {
             true => parse(&text::read(path, "settings file", MOST_BYTES)?, path)?,
             false => SettingsFile::default(),
         };
-        Ok(Settings { lake, file })
+        let weaker = StoreArgs {
+            endpoint: file.endpoint.clone(),
+            lake_option: file.lake_option.clone(),
+            scratch: file.scratch.clone(),
+        };
+        Ok(Settings { lake, store: store.or(&weaker), file, opened: Mutex::default() })
     }
 
     /// Returns the location of the lake.
     pub(super) fn lake(&self) -> &str {
-        self.lake.as_deref().or(self.file.lake.as_deref()).unwrap_or(DEFAULT_LAKE)
+        let is_given = |lake: &&str| !lake.is_empty();
+        self.lake.as_deref().filter(is_given).or(self.file.lake.as_deref()).unwrap_or(DEFAULT_LAKE)
+    }
+
+    /// Opens the store of the lake.
+    pub(super) fn open_lake(&self) -> Result<Store> {
+        self.open_store(self.lake())
+    }
+
+    /// Opens the store of the lake for a command that writes: a bucket that cannot be reached is an error before
+    /// anything else is done.
+    pub(super) async fn open_lake_to_write(&self) -> Result<Store> {
+        let store = self.open_lake()?;
+        store.check().await.doing(|| format!("reaching {}", store.location()))?;
+        Ok(store)
+    }
+
+    /// Opens the store of any location.
+    pub(super) fn open_store(&self, location: &str) -> Result<Store> {
+        let store = Store::open_with(location, &self.store.options()?)?;
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
+        Ok(store)
+    }
+
+    /// Returns the stores that were opened so far.
+    pub(super) fn opened(&self) -> Vec<Store> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the origin: `npm` if none is given.
@@ -146,15 +187,15 @@ mod tests {
         let file =
             parse("lake = \"from-file\"\nrate = 5\npatience = \"5m\"\nheader = [\"a: b\"]\n", Path::new("x.toml"))
                 .unwrap();
-        let settings = Settings { lake: None, file: file.clone() };
+        let settings = Settings { file: file.clone(), ..Settings::default() };
         assert_eq!((settings.lake(), settings.rate(Some(7)), settings.rate(None)), ("from-file", Some(7), Some(5)));
         assert_eq!(settings.patience(None).unwrap(), Some(Duration::from_secs(300)));
         assert_eq!(
             (settings.header(&[]).len(), settings.header(&["c: d".to_owned(), "e: f".to_owned()]).len()),
             (1, 2)
         );
-        assert_eq!(Settings { lake: Some("flag".to_owned()), file }.lake(), "flag");
-        assert_eq!(Settings { lake: None, file: SettingsFile::default() }.lake(), DEFAULT_LAKE);
+        let of = |lake: &str| Settings { lake: Some(lake.to_owned()), file: file.clone(), ..Settings::default() };
+        assert_eq!((of("flag").lake(), of("").lake(), Settings::default().lake()), ("flag", "from-file", DEFAULT_LAKE));
     }
 
     #[test]

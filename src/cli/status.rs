@@ -7,7 +7,6 @@ use super::settings::Settings;
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::TableAge;
 use crate::pipeline::{OriginStatus, lake_status, no_lake};
-use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
@@ -17,7 +16,7 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake()?;
     let Some(origins) = lake_status(&store).await? else { return Err(no_lake(settings.lake())) };
     if args.json {
         let text = serde_json::to_string_pretty(&origins)

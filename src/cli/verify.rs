@@ -12,6 +12,7 @@ use super::origin::{self, OpenOrigin};
 use super::printer::Printer;
 use super::registry_args::RegistryArgs;
 use super::settings::Settings;
+use super::usage::WithUsage;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::{
@@ -55,7 +56,7 @@ pub(super) async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Code> {
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake_to_write().await?;
     let given = given(&args, settings)?;
     let only = given.as_ref().map(|given| given.name.as_str());
     let mut proof = prove(&store, only, printer, &stop).await?;
@@ -64,7 +65,7 @@ pub(super) async fn run(
         proof = prove(&store, only, printer, &stop).await?;
     }
     if args.json {
-        printer.json(&proof)?;
+        printer.json(&WithUsage::new(&proof, &store))?;
     } else {
         printer.result(&describe(&store, &proof))?;
     }

@@ -56,6 +56,10 @@ mod pace;
 mod verify;
 /// Lakes of earlier and of newer versions.
 mod evolution;
+/// Reaching a bucket: settings, errors, secrets.
+mod reach;
+/// The page about buckets: its statements and settings.
+mod buckets_page;
 /// Failures of servers, disks and people during an ingest.
 mod survival;
 /// A registry with many faults, and a lake that ends as without them.
