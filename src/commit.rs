@@ -10,6 +10,8 @@
 //! answers are still there. If it is lost after that, the tables of documents can be made again from `packuments`, and
 //! copies of `outcomes` and `docs` are in staging. Both are moved last, because the next ingest compares with them.
 
+#[cfg(test)]
+mod bucket_tests;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -216,14 +218,19 @@ fn lost_right(layout: &OriginLayout, partition: &Partition) -> Error {
 /// commit may have been about other names, and the code that requested the answers removes them.
 pub async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
     let folder = layout.partition_staging(partition);
+    let intent = layout.commit_intent(partition);
     let staged = store.list(&folder).await?;
-    if !staged.iter().any(|path| layout.parse_staged_answers(path).is_some()) {
-        return store.delete_folder(&folder).await;
-    }
-    for path in staged.iter().filter(|path| layout.parse_staged_answers(path).is_none()) {
+    let (answers, others): (Vec<&String>, Vec<&String>) =
+        staged.iter().partition(|path| layout.parse_staged_answers(path).is_some());
+    // The intent is last: it shows the next process that something is left.
+    for path in others.iter().filter(|path| ***path != intent) {
         store.delete(path).await?;
     }
-    Ok(())
+    match answers.is_empty() {
+        true => store.delete_folder(&folder).await,
+        false if others.contains(&&intent) => store.delete(&intent).await,
+        false => Ok(()),
+    }
 }
 
 /// Reads the manifest of a partition; returns `None` if it was never committed.

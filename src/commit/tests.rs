@@ -2,14 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use super::*;
-use crate::error::ErrorKind;
+use crate::error::{Context, ErrorKind};
 use crate::lake::{Layout, ShardMeta};
 use crate::version::FORMAT_VERSION;
 
 /// The right of a process that nobody disturbs.
-struct Alone;
+pub(super) struct Alone;
 
 impl Right for Alone {
     async fn confirm(&self) -> Result<()> {
@@ -21,9 +22,9 @@ impl Right for Alone {
     }
 }
 
-const PARTITION: Partition = Partition::ALL;
+pub(super) const PARTITION: Partition = Partition::ALL;
 
-fn layout() -> OriginLayout {
+pub(super) fn layout() -> OriginLayout {
     Layout::origin("npm")
 }
 
@@ -33,7 +34,7 @@ fn text_of(table: TableKind) -> String {
 }
 
 /// Returns a manifest whose shards have these texts.
-fn manifest_of<'a>(shards: impl IntoIterator<Item = (TableKind, &'a str)>) -> Manifest {
+pub(super) fn manifest_of<'a>(shards: impl IntoIterator<Item = (TableKind, &'a str)>) -> Manifest {
     let meta = |text: &str| ShardMeta {
         rows: 1,
         size_bytes: text.len() as u64,
@@ -72,17 +73,19 @@ async fn settled(store: &Store) -> Settled {
     settle(store, &layout(), &PARTITION, &Alone).await.unwrap()
 }
 
-async fn stage(store: &Store, table: TableKind, text: &str) {
-    store.put(&layout().staged_shard(table, &PARTITION), text.to_owned()).await.unwrap();
+pub(super) fn stage(store: &Store, table: TableKind, text: &str) -> Result<()> {
+    let mut staged = store.stage(&layout().staged_shard(table, &PARTITION))?;
+    staged.write_all(text.as_bytes()).or_error(ErrorKind::Lake, || "cannot stage a shard".to_owned())?;
+    staged.finish()
 }
 
 #[tokio::test]
 async fn a_commit_moves_what_is_staged_and_keeps_the_rest() {
     let (store, layout) = (Store::memory(), layout());
     store.put(&layout.shard(TableKind::Versions, &PARTITION), "old").await.unwrap();
-    stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).await;
+    stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).unwrap();
     // A process that died during a build left this shard; its bytes cannot be checked.
-    stage(&store, TableKind::Versions, "half").await;
+    stage(&store, TableKind::Versions, "half").unwrap();
     let manifest = manifest(&[TableKind::Docs, TableKind::Versions]);
     let change = Change { manifest, moved: vec![TableKind::Docs], base: None };
     commit(&store, &layout, &Alone, &change).await.unwrap();
@@ -100,7 +103,7 @@ async fn answers_that_are_staged_outlive_a_commit_that_may_be_about_other_names(
     let (store, layout) = (Store::memory(), layout());
     let answers = layout.staged_answers(&PARTITION, 0, 3);
     store.put(&answers, "of an earlier run").await.unwrap();
-    stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).await;
+    stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).unwrap();
     let change = Change { manifest: manifest(&[TableKind::Docs]), moved: vec![TableKind::Docs], base: None };
     commit(&store, &layout, &Alone, &change).await.unwrap();
     assert_eq!(store.list(&layout.staging()).await.unwrap(), [answers]);
@@ -113,7 +116,7 @@ async fn a_commit_that_died_anywhere_after_its_intent_is_rolled_forward() {
         let (store, layout) = (Store::memory(), layout());
         for (index, table) in tables.into_iter().enumerate() {
             store.put(&layout.shard(table, &PARTITION), "old").await.unwrap();
-            stage(&store, table, &text_of(table)).await;
+            stage(&store, table, &text_of(table)).unwrap();
             if index < moved_before_death {
                 let staged = layout.staged_shard(table, &PARTITION);
                 store.promote(&staged, &layout.shard(table, &PARTITION)).await.unwrap();
@@ -178,7 +181,7 @@ async fn a_commit_without_its_documents_is_discarded_and_one_without_other_table
         for table in tables {
             store.put(&layout.shard(table, &PARTITION), "old").await.unwrap();
             // A file of another build is not the staged shard.
-            stage(&store, table, &if table == lost { "half".to_owned() } else { text_of(table) }).await;
+            stage(&store, table, &if table == lost { "half".to_owned() } else { text_of(table) }).unwrap();
         }
         let answers = layout.staged_answers(&PARTITION, 0, 0);
         store.put(&answers, "kept").await.unwrap();
@@ -196,7 +199,7 @@ async fn a_commit_without_its_documents_is_discarded_and_one_without_other_table
                         _ => (table, "new docs"),
                     }))
                 };
-                stage(&store, lost, "made again").await;
+                stage(&store, lost, "made again").unwrap();
                 let made = lacking.tables().clone();
                 complete(&store, &layout, &Alone, *lacking, rebuilt.clone(), &made).await.unwrap();
                 assert_eq!(read_manifest(&store, &layout, &PARTITION).await.unwrap(), Some(rebuilt));
@@ -224,7 +227,7 @@ async fn a_process_whose_manifest_is_no_longer_there_writes_nothing_more() {
     let base = Bytes::from(manifest_of([]).to_json().unwrap());
     for base in [None, Some(base)] {
         store.put_record(&path, &others).await.unwrap();
-        stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).await;
+        stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).unwrap();
         let moved = vec![TableKind::Docs];
         let change = Change { manifest: manifest(&moved), moved, base };
         let error = commit(&store, &layout, &Alone, &change).await.unwrap_err();
@@ -232,7 +235,7 @@ async fn a_process_whose_manifest_is_no_longer_there_writes_nothing_more() {
         assert!(error.message().contains("another process has committed"), "{error:?}");
         assert_eq!(read_manifest(&store, &layout, &PARTITION).await.unwrap(), Some(others.clone()));
         // The next process that takes the lease removes its intent, and moves nothing.
-        stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).await;
+        stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).unwrap();
         assert!(matches!(settled(&store).await, Settled::Discarded));
         assert!(store.list(&layout.staging()).await.unwrap().is_empty());
         assert_eq!(read_manifest(&store, &layout, &PARTITION).await.unwrap(), Some(others.clone()));
@@ -241,7 +244,7 @@ async fn a_process_whose_manifest_is_no_longer_there_writes_nothing_more() {
     // Another process has begun a commit.
     let theirs = intent(others.clone(), &[TableKind::Docs], None);
     store.put_record(&layout.commit_intent(&PARTITION), &theirs).await.unwrap();
-    stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).await;
+    stage(&store, TableKind::Docs, &text_of(TableKind::Docs)).unwrap();
     let base = store.get(&path).await.unwrap();
     let change = Change { manifest: manifest(&[TableKind::Docs]), moved: vec![TableKind::Docs], base };
     let error = commit(&store, &layout, &Alone, &change).await.unwrap_err();
@@ -280,7 +283,7 @@ async fn a_process_that_loses_its_right_amid_a_commit_stops_there_and_the_next_o
     for at in 0.. {
         let (store, layout) = (Store::memory(), layout());
         for table in tables {
-            stage(&store, table, &text_of(table)).await;
+            stage(&store, table, &text_of(table)).unwrap();
         }
         let change = Change { manifest: manifest(&tables), moved: tables.to_vec(), base: None };
         let right = Ending { at, checks: 0.into() };

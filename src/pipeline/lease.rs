@@ -27,8 +27,10 @@ use crate::version::TOOL_VERSION;
 const HOLDS_FOR_SECONDS: i64 = 60;
 /// How often it is renewed: five renewals may fail before it lapses.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
-/// How often a partition held by another process is checked: its lease may have been given back, or have lapsed.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How soon a partition held by another process is checked again: its lease may have been given back, or have lapsed. The
+/// interval grows by a half each time, because each look at a bucket is a request.
+const FIRST_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const LONGEST_LOOK_INTERVAL: Duration = Duration::from_secs(3);
 /// How often taking it is tried while others take and release it. Each try fails only because another one succeeded.
 const MAX_TRIES: usize = 10;
 
@@ -263,6 +265,7 @@ pub(super) async fn given_back(
     layout: &OriginLayout,
     stems: &BTreeSet<String>,
 ) -> Result<BTreeSet<String>> {
+    let mut interval = FIRST_LOOK_INTERVAL;
     loop {
         let mut given_back = BTreeSet::new();
         for stem in stems {
@@ -273,7 +276,8 @@ pub(super) async fn given_back(
         if !given_back.is_empty() || stems.is_empty() {
             return Ok(given_back);
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(interval).await;
+        interval = (interval * 3 / 2).min(LONGEST_LOOK_INTERVAL);
     }
 }
 
