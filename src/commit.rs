@@ -28,8 +28,8 @@ use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition, Record};
 use crate::store::{Store, StoredRecord, UploadId};
 use crate::table::TableKind;
 
-/// Tables whose shards are moved at once, between `packuments` and `outcomes`.
-const MOVED_AT_ONCE: usize = 3;
+/// Tables whose shards are moved at once, between `packuments` and `outcomes`. The parts of each upload are in memory.
+const MOVED_AT_ONCE: usize = 2;
 /// The tables that cannot be made again from `packuments`. They are moved last, in this order.
 const MOVED_LAST: [TableKind; 2] = [TableKind::Outcomes, TableKind::Docs];
 

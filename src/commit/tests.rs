@@ -49,6 +49,8 @@ pub(super) fn manifest_of<'a>(shards: impl IntoIterator<Item = (TableKind, &'a s
         written_at: "2026-01-01T00:00:00Z".to_owned(),
         shards: shards.into_iter().map(|(table, text)| (table.to_string(), meta(text))).collect(),
         oversize_limit_bytes: None,
+        documents_form: None,
+        cut_from: None,
         listed_at_us: None,
         outcomes: BTreeMap::new(),
     }

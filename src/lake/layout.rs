@@ -105,7 +105,12 @@ impl OriginLayout {
 
     /// Returns the path of a partition's manifest, [`super::Manifest`].
     pub fn manifest(&self, partition: &Partition) -> String {
-        format!("{}/manifest/{}.json", self.origin, partition.file_stem())
+        self.manifest_of(&partition.file_stem())
+    }
+
+    /// Returns the path of the manifest of the partition with a file stem.
+    pub fn manifest_of(&self, stem: &str) -> String {
+        format!("{}/manifest/{stem}.json", self.origin)
     }
 
     /// Returns the folder of everything that is not yet committed.

@@ -30,6 +30,14 @@ pub struct Manifest {
     /// there are no such names, or the limit is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oversize_limit_bytes: Option<u64>,
+    /// The form of all its documents, as [`crate::npm::Representation`] names it. `None` if they have several forms, or
+    /// if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents_form: Option<String>,
+    /// The SHA-256 of the digests of the shards in another lake from which `copy` cut this partition, in lower-case hex.
+    /// `None` if the partition is not a cut of others, or an ingest has changed it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_from: Option<String>,
 }
 
 impl Manifest {

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::durable::{asked, staged_names};
 use super::{
-    Backend, INTENT, LEASE, Lake, MANIFEST, SEGMENT, SHARD, STAGED_SHARD, assert_same, change, forget_dead_process,
-    kind_of, layout, objects, put_of, run,
+    Backend, INTENT, LEASE, Lake, LetGo, MANIFEST, SEGMENT, SHARD, STAGED_SHARD, assert_same, change,
+    forget_dead_process, kind_of, layout, objects, put_of, run,
 };
 use crate::lake::{Layout, LockRecord, Partition, Record};
 use crate::pipeline::run::{RunStatus, sweep_dead};
@@ -61,15 +61,6 @@ struct Died {
 }
 
 type Ingest = Shared<futures::future::BoxFuture<'static, Result<IngestSummary, String>>>;
-
-/// Lets a step that stands still go on, also if the test fails: a runtime ends only after its blocked threads.
-struct LetGo(Store);
-
-impl Drop for LetGo {
-    fn drop(&mut self) {
-        self.0.let_go();
-    }
-}
 
 /// Begins a run as a task of its own.
 fn begin(server: &Arc<SampleServer>, store: &Store) -> Ingest {

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::encode::ShardWriter;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, ShardMeta};
+use crate::pipeline::lost::lost_error;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::verify::{REPAIR, open_sound};
+use crate::pipeline::verify::open_sound;
 use crate::pipeline::worker::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 use crate::shard::{RawDocument, RawDocuments, ShardReader};
 use crate::store::{ShardFile, StagedFile, Store};
@@ -114,7 +115,7 @@ impl Task {
     fn open(&self, table: TableKind) -> Result<ShardFile> {
         let path = self.layout.shard(table, &self.manifest.partition);
         let file = self.store.blocking().open_whole(&path)?;
-        file.ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))
+        file.ok_or_else(|| lost_error(&path))
     }
 
     /// Opens a shard that will be replaced.

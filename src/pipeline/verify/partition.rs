@@ -11,15 +11,13 @@ use super::account::{Counts, Table, account};
 use super::proof::{Fault, Finding, finding};
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta};
+use crate::pipeline::lost::{REPAIR, lost_error};
 use crate::pipeline::progress::Progress;
 use crate::shard::{NameCursor, refuse_newer};
 use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
-/// The hint of an error about a shard that only a repair makes whole again.
-pub(in crate::pipeline) const REPAIR: &str =
-    "all-docs verify --repair repairs the partition; then run the same command again";
 /// How many bytes are digested at once.
 const DIGEST_BUFFER_BYTES: usize = 1 << 18;
 
@@ -41,6 +39,8 @@ pub(super) struct Checked {
     pub(super) rows: u64,
     pub(super) size_bytes: u64,
     pub(super) counts: Counts,
+    /// Whether a shard that the counts need was not read, so they are left out.
+    pub(super) is_uncounted: bool,
     /// Whether an earlier version of the tool wrote some of its shards.
     pub(super) is_old: bool,
     /// Another process was changing it all the time, so no statement is possible.
@@ -101,8 +101,16 @@ pub(super) fn check(mut work: Work) -> Result<Checked> {
     }
     let accounted = account(partition, tables, is_whole, &work.progress);
     checked.rows = accounted.rows;
-    checked.counts = accounted.counts;
     found.extend(accounted.problems.into_iter().map(|(kind, fault, why)| (layout.shard(kind, partition), fault, why)));
+    let is_unread = |(path, fault, _): &(String, Fault, String)| {
+        let counted = [TableKind::Docs, TableKind::Packuments, TableKind::Outcomes];
+        matches!(fault, Fault::Unreadable | Fault::Damaged | Fault::Missing)
+            && counted.iter().any(|table| *path == layout.shard(*table, partition))
+    };
+    checked.is_uncounted = found.iter().any(is_unread);
+    if !checked.is_uncounted {
+        checked.counts = accounted.counts;
+    }
     if is_whole && found.is_empty() && accounted.outcomes != work.manifest.outcomes {
         let (counted, said) = (&accounted.outcomes, &work.manifest.outcomes);
         found.push((manifest_path, Fault::Account, format!("it says outcomes {said:?}, and they are {counted:?}")));
@@ -162,8 +170,7 @@ pub(in crate::pipeline) fn open_sound(
 ) -> Result<ShardFile> {
     let path = layout.shard(table, &manifest.partition);
     let file = store.blocking().open_whole(&path)?;
-    let file =
-        file.ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))?;
+    let file = file.ok_or_else(|| lost_error(&path))?;
     refuse_newer(table, file.clone()).doing(|| format!("reading {path}"))?;
     let difference = match manifest.shards.get(table.as_str()) {
         Some(meta) => difference(&file, meta)?,

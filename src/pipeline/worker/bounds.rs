@@ -24,7 +24,7 @@ const STAGED_WITHIN: Duration = Duration::from_secs(10);
 /// some 60 MB, so more than [`MAX_PARTITIONS`] are never in progress.
 const EXTRA_PARTITIONS: usize = 1;
 const MAX_PARTITIONS: usize = 8;
-/// Partitions whose commit may wait for the store while others are built in their place. A partition takes longer to
+/// Commits at once, and partitions beyond those that are built whose commit may wait for the store. A partition takes longer to
 /// fetch than to upload, so a few suffice.
 const COMMITS: usize = 2;
 

@@ -72,6 +72,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         shards.insert(TableKind::Docs.to_string(), write_docs(&job)?);
         staged_tables.push(TableKind::Docs);
     }
+    let documents_form = documents_form(&job);
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
         tool_version: TOOL_VERSION.to_owned(),
@@ -81,8 +82,21 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         outcomes,
         listed_at_us: job.listed_at_us,
         oversize_limit_bytes,
+        documents_form,
+        cut_from: None,
     };
     Ok(Change { manifest, moved: staged_tables, base: job.base.take() })
+}
+
+/// Returns the form of all documents of the partition after the build, if it is one and known.
+fn documents_form(job: &PartitionJob) -> Option<String> {
+    let form = job.representation().as_str();
+    let has_documents = |manifest: &&Manifest| manifest.rows(TableKind::Packuments) > 0;
+    match (job.previous.as_ref().filter(has_documents), job.plan.writes_documents()) {
+        (Some(previous), false) => previous.documents_form.clone(),
+        (Some(previous), true) => previous.documents_form.clone().filter(|before| before == form),
+        (None, writes_documents) => writes_documents.then(|| form.to_owned()),
+    }
 }
 
 fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {

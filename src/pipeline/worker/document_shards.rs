@@ -243,9 +243,15 @@ impl<'a> DocumentShards<'a> {
                         row.detail = said_of_absence.as_deref();
                         let is_of_credentials = matches!(status, 401 | 403);
                         let is_blocked = is_of_credentials || status == 451;
-                        row.outcome = if is_blocked { Outcome::Blocked } else { Outcome::NotFound };
-                        if is_of_credentials {
-                            // A document that may not be read now is not gone.
+                        // While the registry lists a name, only another document replaces that of the lake: who asks
+                        // with an expired token is told that it is gone. The user can decide otherwise.
+                        let is_kept = item.is_held && (is_of_credentials || !self.job.item.wanted.accepts_removals);
+                        row.outcome = match (is_blocked, is_kept) {
+                            (true, _) => Outcome::Blocked,
+                            (false, true) => Outcome::Stale,
+                            (false, false) => Outcome::NotFound,
+                        };
+                        if is_kept {
                             hold_tag(&mut row, item);
                         } else if item.is_held {
                             self.decide(name)?;
@@ -266,7 +272,12 @@ impl<'a> DocumentShards<'a> {
         row.repetitions = item.repetitions_of(row.outcome);
         // A name without a URL is never requested.
         let is_request = row.attempts > 0;
-        row.next_request_at_micros = row.outcome.next_request_us(fetched_at_us, row.repetitions).filter(|_| is_request);
+        let next_request_us = match item.is_held && row.outcome == Outcome::Blocked {
+            // A document of the lake is not left behind the registry for longer than necessary.
+            true => Some(fetched_at_us),
+            false => row.outcome.next_request_us(fetched_at_us, row.repetitions),
+        };
+        row.next_request_at_micros = next_request_us.filter(|_| is_request);
         row.credentials = row.outcome.can_change().then_some(item.credentials);
         self.refused_as_oversize += u64::from(row.outcome == Outcome::Oversize);
         let counter = match row.outcome {

@@ -8,11 +8,12 @@ mod job;
 mod leases;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +24,7 @@ use self::leases::Leases;
 use self::plan::{Planned, Previous, plan};
 use super::judge::Judge;
 use super::lease::{Attempt, Lease, LeaseWatch};
+use super::lost::{lost_error, lost_shards, shards_there};
 use super::progress::Progress;
 use super::rebuild::{self, rebuild_partition};
 use super::recovery::{Recovered, Recovery};
@@ -55,6 +57,8 @@ pub(super) struct Worker {
     /// One permit for each partition that is planned, fetched or built. A partition gives it back before its commit, which
     /// only waits for the store.
     places: Arc<Semaphore>,
+    /// One permit for each commit: the parts of its uploads are in memory.
+    commits: Arc<Semaphore>,
     budget: OrderedByteBudget,
     large_documents: Arc<Mutex<()>>,
     builders: TaskTracker,
@@ -62,6 +66,8 @@ pub(super) struct Worker {
     /// Tasks that run to their end even if the run ends early.
     unbroken_tasks: TaskTracker,
     leases: Leases,
+    /// The shards that were there when the run first met an unchanged partition.
+    shards_there: OnceCell<BTreeSet<String>>,
 }
 
 impl Worker {
@@ -85,12 +91,14 @@ impl Worker {
             is_dry,
             bounds,
             places: Arc::new(Semaphore::new(bounds.partitions)),
+            commits: Arc::new(Semaphore::new(bounds.commits.max(1))),
             budget: OrderedByteBudget::new(bounds.document_bytes_in_flight),
             large_documents: Arc::default(),
             builders: TaskTracker::new(),
             stop_builds: CancellationToken::new(),
             unbroken_tasks: TaskTracker::new(),
             leases: Leases::default(),
+            shards_there: OnceCell::new(),
         }
     }
 
@@ -116,13 +124,13 @@ impl Worker {
 
     /// Brings one partition up to date with the names announced in it.
     pub(super) async fn work(self: Arc<Self>, item: WorkItem) -> Result<PartitionReport> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.or_error(ErrorKind::Internal, || "no partition may be begun".to_owned())?;
+        let place = permit(&self.places).await?;
         let partition = item.partition.clone();
         let (before, is_staged) = (self.manifest(&partition).await?, self.is_staged(&partition).await?);
         let job = self.prepare(item, before.clone()).await?;
         // Nothing is changed, so no lease is needed.
         if self.is_dry || (job.plan.is_unchanged() && !is_staged) {
+            self.refuse_lost(job.previous.as_ref()).await?;
             return Ok(self.report(&job, if self.is_dry { Ended::Planned } else { Ended::Unchanged }));
         }
         let lease = match self.take_lease(&partition).await? {
@@ -137,6 +145,15 @@ impl Worker {
         let (worker, part) = (Arc::clone(&self), partition.clone());
         let ended = self.unbroken(async move { worker.leases.end(&part).await }).await;
         result.and_then(|report| ended.map(|()| report))
+    }
+
+    /// Fails if a shard of an unchanged partition is lost. One that is changed is opened.
+    async fn refuse_lost(&self, manifest: Option<&Manifest>) -> Result<()> {
+        let there = self.shards_there.get_or_try_init(|| shards_there(&self.store, &self.layout)).await?;
+        match lost_shards(&self.store, &self.layout, manifest, there).await?.first() {
+            Some(lost) => Err(lost_error(lost)),
+            None => Ok(()),
+        }
     }
 
     /// Tries to take the lease of a partition, and keeps it until it is ended.
@@ -210,10 +227,12 @@ impl Worker {
         };
         drop(place);
         self.judge.examine(&self.registry, true).await?;
+        let turn = permit(&self.commits).await?;
         let (worker, lease) = (Arc::clone(self), lease.clone());
         // Runs to its end and is counted, even if this future is dropped meanwhile.
         let commit = async move {
             commit(&worker.store, &worker.layout, &lease, &change).await?;
+            drop(turn);
             Progress::add(&worker.progress.partitions_done, 1);
             Ok(())
         };
@@ -348,6 +367,10 @@ impl Worker {
         Progress::add(&progress.partitions_done, u64::from(ended != Ended::Committed));
         PartitionReport::of(job.partition(), &job.rows, plan, job.previous.as_ref(), ended)
     }
+}
+
+async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    Arc::clone(of).acquire_owned().await.or_error(ErrorKind::Internal, || "no partition may go on".to_owned())
 }
 
 /// The result of an attempt to take the lease of a partition that the worker keeps.
