@@ -106,4 +106,19 @@ mod tests {
         assert!(is_near(told(GCS), [5.4, 1.2]), "{:?}", told(GCS));
         assert_eq!(usage.operations(), 11_000_007);
     }
+
+    #[test]
+    fn the_page_about_buckets_has_these_prices() {
+        let page = include_str!("../../docs/buckets.md");
+        for (name, prices) in [("S3 Standard, us-east-1", S3), ("R2 Standard", R2), ("GCS Standard, us-central1", GCS)]
+        {
+            let line = page.lines().find(|line| line.starts_with(&format!("| {name} |"))).unwrap_or_default();
+            let told: Vec<f64> = line.split('|').filter_map(|cell| cell.trim().parse().ok()).collect();
+            let [writes, reads, _, out] = told[..] else { panic!("{name}: {line}") };
+            assert_eq!(
+                [writes, reads, out],
+                [prices.usd_per_million_writes, prices.usd_per_million_reads, prices.usd_per_gb_out]
+            );
+        }
+    }
 }

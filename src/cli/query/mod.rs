@@ -23,7 +23,6 @@ use crate::error::{Doing, Error, Result};
 use crate::lake::LakeInfo;
 use crate::pipeline::{lake_ages, no_lake, read_lake};
 use crate::query::{AttachedLake, BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions};
-use crate::store::Store;
 use crate::text;
 use answer::Answers;
 use args::SelectionArgs;

@@ -8,7 +8,6 @@ use crate::cli::settings::Settings;
 use crate::error::{Context, ErrorKind, Result};
 use crate::pipeline::read_lake;
 use crate::query::{NamedQueries, NamedQuery, QueryKind};
-use crate::store::Store;
 
 pub(in crate::cli) async fn run(args: ViewsArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
     let store = settings.open_lake()?;
