@@ -106,13 +106,22 @@ impl Bucket {
     }
 
     fn store_at(&self, url: &str) -> Store {
+        self.open(&self.lake(), url)
+    }
+
+    /// Returns the store of another lake in the bucket, not through the proxy.
+    pub fn store_of(&self, prefix: &str) -> Store {
+        self.open(&format!("{}/{prefix}", self.lake()), self.url())
+    }
+
+    fn open(&self, lake: &str, url: &str) -> Store {
         let environment = self.environment(url).map(|(name, value)| (name.to_owned(), value));
         let options = StoreOptions {
             endpoint: self.endpoint(url).map(str::to_owned),
             environment: environment.collect(),
             ..StoreOptions::default()
         };
-        Store::open_with(&self.lake(), &options).unwrap()
+        Store::open_with(lake, &options).unwrap()
     }
 
     /// Returns the address to give for a server of S3. That of Google Cloud Storage is in its key.

@@ -12,3 +12,5 @@ mod processes;
 mod readers;
 /// The operations that it takes.
 mod operations;
+/// The promises of a store.
+mod conformance;

@@ -1,7 +1,7 @@
 //! A double of Google Cloud Storage: the part of its XML API that an object store needs, in memory, on loopback.
 //!
 //! Written from the public documentation, as it was in November 2026: "Request preconditions", "XML API multipart
-//! uploads", "Object naming", and of the XML API reference "HTTP headers and query string parameters", "HTTP status and
+//! uploads", and of the XML API reference "HTTP headers and query string parameters", "HTTP status and
 //! error codes", "Upload an object", "Download an object", "List objects", "Delete an object", and "Initiate",
 //! "Complete" and "Abort a multipart upload". It keeps to these facts:
 //!
