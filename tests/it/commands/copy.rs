@@ -82,7 +82,7 @@ fn places_that_cannot_be_copied_or_overwritten_end_with_their_codes() {
         (["nowhere", "copy"], 4, "there is no lake to copy at"),
         (["lake", "lake/inside"], 2, "one is in the other"),
         (["lake", "papers"], 4, "it holds one.txt"),
-        (["lake", "ftp://example.test/lake"], 2, "example.test"),
+        (["lake", "ftp://example.test/lake"], 2, "ftp:// is not a place"),
     ] {
         let output = run(&env, &["copy", arguments[0], arguments[1]]);
         assert_eq!(exit_code(&output), Some(code), "{arguments:?}: {}", stderr(&output));
