@@ -62,7 +62,7 @@ fn a_hard_limit_of_160_open_files_is_enough_for_every_command() {
             assert_eq!(output.status.code(), Some(0), "{limit}: {}", stderr(&output));
             stdout(&output)
         };
-        assert_eq!(of(90), of(4_000));
+        assert_eq!(of(80), of(4_000));
     }
 
     let unlimited = Env::new(World::seeded(81, 300));
