@@ -120,7 +120,11 @@ pub(super) fn failure(error: DataFusionError, read: &ReadTables) -> Error {
     const LOST: &str = "if its disk or mount is away, bring it back; all-docs verify names every lost shard, and with --repair makes it again";
     if let Some(fault) = find::<ShardFault>(&error) {
         let (kind, message) = (fault.fault, fault.to_string());
-        let lake_error = Error::lake(message).source(error);
+        let lake_error = match kind {
+            // The message says all.
+            Fault::Lost | Fault::Empty => Error::lake(message),
+            _ => Error::lake(message).source(error),
+        };
         return match kind {
             Fault::Vanished | Fault::Replaced => lake_error.hint(AGAIN),
             Fault::Damaged => lake_error.hint(VERIFY),
