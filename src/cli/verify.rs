@@ -12,11 +12,12 @@ use super::origin::{self, OpenOrigin};
 use super::printer::Printer;
 use super::registry_args::RegistryArgs;
 use super::settings::Settings;
+use super::usage::WithUsage;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::{
-    Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair, read_lake,
-    repair_records, verify,
+    Fault, Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair,
+    read_lake, repair_records, verify,
 };
 use crate::registry::Origin;
 use crate::store::Store;
@@ -55,7 +56,7 @@ pub(super) async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Code> {
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake_to_write().await?;
     let given = given(&args, settings)?;
     let only = given.as_ref().map(|given| given.name.as_str());
     let mut proof = prove(&store, only, printer, &stop).await?;
@@ -64,11 +65,12 @@ pub(super) async fn run(
         proof = prove(&store, only, printer, &stop).await?;
     }
     if args.json {
-        printer.json(&proof)?;
+        printer.json(&WithUsage::new(&proof, &store))?;
     } else {
         printer.result(&describe(&store, &proof))?;
     }
-    if !proof.is_sound() && !args.repair {
+    let mut faults = proof.findings.iter().chain(proof.origins.iter().flat_map(|origin| &origin.findings));
+    if !args.repair && faults.any(|finding| !matches!(finding.fault, Fault::Unreadable | Fault::Elsewhere)) {
         printer.note("all-docs verify --repair rebuilds broken partitions");
     }
     Ok(if proof.is_sound() { Code::Done } else { Code::Lake })
@@ -130,7 +132,13 @@ async fn repair(
     Ok(())
 }
 
-async fn prove(store: &Store, only: Option<&str>, printer: &Printer, stop: &CancellationToken) -> Result<LakeProof> {
+/// Checks a lake, or one of its origins, and shows the progress.
+pub(super) async fn prove(
+    store: &Store,
+    only: Option<&str>,
+    printer: &Printer,
+    stop: &CancellationToken,
+) -> Result<LakeProof> {
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
     let proof = verify(store, only, progress, stop.clone()).await;
@@ -205,7 +213,8 @@ fn tell_findings(printer: &Printer, findings: &[Finding]) {
     }
 }
 
-fn describe(store: &Store, lake: &LakeProof) -> String {
+/// Formats the result of a check.
+pub(super) fn describe(store: &Store, lake: &LakeProof) -> String {
     let count = log::count;
     let mut lines = vec![format!("lake {}", store.location())];
     lines.extend(lake.notes.iter().map(|note| format!("  note: {note}")));

@@ -4,6 +4,7 @@
 //! it is durable when it returns. Not here: the paths (`lake::Layout`), and the meaning of the bytes.
 
 mod blocking;
+mod cost;
 mod disk;
 #[cfg(test)]
 mod failpoint;
@@ -13,6 +14,8 @@ mod moves;
 mod objects;
 mod open_files;
 mod options;
+mod reach;
+mod overlap;
 mod record;
 mod refusal;
 mod shard_file;
@@ -34,12 +37,13 @@ use crate::error::Result;
 
 pub use blocking::BlockingStore;
 pub(crate) use blocking::blocking;
+pub use cost::ListPrices;
 use disk::Disk;
 #[cfg(test)]
 pub(crate) use failpoint::{Access, Failure, Reached};
 use objects::Objects;
 pub use objects::{FarShard, MemoryBucket, ObjectClient};
-pub use open_files::{KeptFile, open_file_limit, raise_open_file_limit};
+pub use open_files::{KeptFile, brief_files, open_file_limit, raise_open_file_limit};
 pub use options::{StoreOptions, StoreUsage};
 pub use record::StoredRecord;
 use shard_file::LocalShard;
@@ -53,6 +57,8 @@ pub(crate) use step::Step;
 pub struct Store {
     backend: Backend,
     root_url: Url,
+    /// Those of a bucket at its provider's own server.
+    prices: Option<ListPrices>,
 }
 
 /// The kind of an entry at a path.
@@ -93,7 +99,7 @@ impl Store {
         scratch: Option<PathBuf>,
     ) -> Store {
         let objects = Objects::new(client, &root_url, prefix, scratch);
-        Store { backend: Backend::Objects(objects), root_url }
+        Store { backend: Backend::Objects(objects), root_url, prices: None }
     }
 
     /// Checks the first contact with a bucket: credentials, its existence, region and clock. Takes at most ten seconds. On
@@ -111,6 +117,11 @@ impl Store {
             Backend::Disk(_) => StoreUsage::default(),
             Backend::Objects(objects) => objects.usage(),
         }
+    }
+
+    /// Returns the list prices of the bucket's provider; `None` on a disk, and for a server that the user chose.
+    pub fn list_prices(&self) -> Option<ListPrices> {
+        self.prices
     }
 
     /// Creates the root itself. Puts create the folders below it and never the root: a lake whose folder vanishes while
@@ -251,12 +262,12 @@ impl Store {
         }
     }
 
-    /// Puts a copy of the file that is staged at `path` into the bucket, at the same path, where it outlives the scratch
-    /// folder. [`Store::promote`] leaves the copy; [`Store::delete`] removes both. Does nothing on a disk.
-    pub async fn back_up(&self, path: &str) -> Result<()> {
+    /// Puts a copy of the file that is staged at `from` into the bucket at `to`, where it outlives the scratch folder. Does
+    /// nothing on a disk, where no staged file is in such a folder.
+    pub async fn back_up(&self, from: &str, to: &str) -> Result<()> {
         match &self.backend {
             Backend::Disk(_) => Ok(()),
-            Backend::Objects(objects) => objects.back_up(path).await,
+            Backend::Objects(objects) => objects.back_up(from, to).await,
         }
     }
 

@@ -23,7 +23,6 @@ use crate::error::{Doing, Error, Result};
 use crate::lake::LakeInfo;
 use crate::pipeline::{lake_ages, no_lake, read_lake};
 use crate::query::{AttachedLake, BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions};
-use crate::store::Store;
 use crate::text;
 use answer::Answers;
 use args::SelectionArgs;
@@ -48,9 +47,9 @@ pub(super) async fn run(
     if args.view.is_none() && selection != Selection::default() {
         return Err(Error::input("a key selects from a view, and none is named").hint("add --view NAME"));
     }
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake()?;
     let Some(mut info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
-    let attached = attached::open(&args.attach).await?;
+    let attached = attached::open(&args.attach, settings).await?;
     let name = args.view.as_deref().map(|view| choose_origin(view, &mut info, &attached)).transpose()?;
     let queries = Arc::new(own_queries::load(&args.own, Some(&store)).await?);
     let ages = lake_ages(&store, &info).await?;

@@ -8,10 +8,9 @@ use crate::cli::settings::Settings;
 use crate::error::{Context, ErrorKind, Result};
 use crate::pipeline::read_lake;
 use crate::query::{NamedQueries, NamedQuery, QueryKind};
-use crate::store::Store;
 
 pub(in crate::cli) async fn run(args: ViewsArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake()?;
     // The built-in ones need no lake.
     let lake = read_lake(&store).await?.map(|_| &store);
     let queries = own_queries::load(&args.own, lake).await?;

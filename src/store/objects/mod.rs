@@ -41,10 +41,12 @@ use super::refusal::refusal;
 use super::shard_file::ShardFile;
 use super::step::Step;
 use super::{EntryKind, StoreUsage, blocking};
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The first contact with a bucket is given up after this time.
 const CHECK_PATIENCE: Duration = Duration::from_secs(8);
+/// The longest time for it, also if the server does not respond.
+const CHECK_LIMIT: Duration = Duration::from_secs(10);
 
 /// A lake in a bucket. Cheap to clone.
 #[derive(Clone)]
@@ -91,8 +93,13 @@ impl Objects {
 
     /// See [`super::Store::check`].
     pub(super) async fn check(&self) -> Result<()> {
-        let listed = self.client.with_patience(CHECK_PATIENCE).list(Some(&self.prefix)).try_next().await;
-        listed.map(drop).map_err(|error| refusal("list", "", error))
+        let client = self.client.with_patience(CHECK_PATIENCE);
+        match tokio::time::timeout(CHECK_LIMIT, client.list_with_delimiter(Some(&self.prefix))).await {
+            Ok(listed) => listed.map(drop).map_err(|error| refusal("list", "", error)),
+            Err(_) => Err(Error::lake("the server of the bucket does not respond")
+                .hint("check the address of the bucket, the network, and HTTPS_PROXY if there is a proxy")
+                .of_system()),
+        }
     }
 
     pub(super) fn usage(&self) -> StoreUsage {
