@@ -85,12 +85,6 @@ impl Objects {
         Ok(())
     }
 
-    /// Takes an empty scratch folder in place of the present one, which is lost.
-    #[cfg(test)]
-    pub(super) fn renew_scratch(&mut self, root_url: &Url) {
-        self.scratch = Scratch::of(None, root_url);
-    }
-
     /// See [`super::Store::check`].
     pub(super) async fn check(&self) -> Result<()> {
         let client = self.client.with_patience(CHECK_PATIENCE);

@@ -71,11 +71,12 @@ async fn a_death_at_any_step_leaves_the_old_object_or_the_new_one_with_and_witho
     for loses_scratch in [false, true] {
         let (mut seen_old, mut seen_new) = (0, 0);
         for number in 1.. {
-            let store = Store::memory();
+            let bucket = Arc::new(MemoryBucket::new());
+            let store = Store::of_memory(&bucket);
             store.put("t/x", old.clone()).await.unwrap();
             let dying = store.failing_at(number, Failure::Death);
             let moved = build_and_move(&dying, &new).await;
-            let next = if loses_scratch { store.with_new_scratch() } else { store.clone() };
+            let next = if loses_scratch { Store::of_memory(&bucket) } else { store.clone() };
             let found = next.get("t/x").await.unwrap().unwrap();
             assert!(found == old || found == new, "{} bytes", found.len());
             let Some(step) = dying.failed_at() else {
