@@ -62,7 +62,7 @@ async fn of_two_that_create_the_same_bytes_one_wins_also_if_both_lose_the_respon
 
 #[tokio::test(start_paused = true)]
 async fn an_upload_outlives_failures_of_the_moment() {
-    let bytes = noise(3 * PART_BYTES + 1, 1);
+    let bytes = noise(PART_BYTES + 1, 1);
     for kind in ["begin", "part", "complete"] {
         for fault in PASSING {
             let bucket = MemoryBucket::new();
@@ -127,7 +127,7 @@ async fn an_operation_is_given_up_after_a_minute_and_a_check_after_ten_seconds()
 const CHANGES: [&str; 8] = ["put", "create", "replace", "delete", "delete if", "move", "upload", "begun upload"];
 
 fn new_bytes(change: &str) -> Bytes {
-    if change.ends_with("upload") { noise(2 * PART_BYTES, 9) } else { Bytes::from_static(b"new") }
+    if change.ends_with("upload") { noise(PART_BYTES + 9, 9) } else { Bytes::from_static(b"new") }
 }
 
 async fn change(store: &Store, change: &str) -> Result<(), Error> {
