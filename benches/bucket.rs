@@ -47,7 +47,7 @@ fn main() {
     let far = || Store::open_with("gs://bench/lake", &options).unwrap();
     let local = || Store::open(folder.path().join("lake").to_str().unwrap()).unwrap();
 
-    let mut run = |what: &str, store: Store| {
+    let run = |what: &str, store: Store| {
         let measure = process::Measure::begin();
         let options = options_of(&server, store.clone(), &pivots);
         let summary = runtime.block_on(ingest(options, Arc::new(Progress::default()), CancellationToken::new()));

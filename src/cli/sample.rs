@@ -1,6 +1,6 @@
 //! `all-docs sample`: serves the sample registry on loopback until Ctrl-C, and applies the edits that the user types.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,13 @@ use super::printer::Printer;
 use super::sample_edits::{HELP, Line};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::sample::{FaultScript, Options, SampleError, SampleServer, World};
-use crate::text::{self, LineEnds};
+use crate::text;
 
 /// The longest faults file that is read, in bytes.
 const MOST_FAULTS_BYTES: u64 = 64 << 20;
+
+/// The longest file of packuments that is read, in bytes. A world is held in memory.
+const MOST_PACKUMENTS_BYTES: u64 = 64 << 30;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -118,11 +121,7 @@ fn no_world(error: SampleError) -> Error {
 
 /// Reads a file of packuments, and returns one a line. The items of a JSON array become lines.
 fn lines_of(path: &Path) -> Result<Bytes> {
-    let mut text = String::new();
-    // A line is served as it is, with its line end.
-    let mut reader = text::open(path, "file of packuments", LineEnds::Kept)?;
-    let cannot = || format!("cannot read the file of packuments {}", path.display());
-    reader.read_to_string(&mut text).map_err(|error| text::unwrapped(error, cannot))?;
+    let mut text = text::read(path, "file of packuments", MOST_PACKUMENTS_BYTES)?;
     if text.trim_start().starts_with('[') {
         let items: Vec<Box<RawValue>> = serde_json::from_str(&text)
             .or_error(ErrorKind::Input, || format!("{} begins like a JSON array, and is none", path.display()))?;

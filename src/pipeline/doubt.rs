@@ -87,6 +87,9 @@ struct State {
     unserved_of_sample: Vec<(PackageName, Sign)>,
     /// Names without a document, beyond those with one.
     unserved: u64,
+    /// Names without a document since the registry was believed. Responses come in any order, and those of the last
+    /// names must not be outweighed by others that were sent before them.
+    unserved_in_all: u64,
     limit: u64,
     /// Whether a document of the lake was not served any more, since the last examination.
     has_lost: bool,
@@ -104,6 +107,7 @@ impl Default for Doubt {
             sample: Vec::new(),
             unserved_of_sample: Vec::new(),
             unserved: 0,
+            unserved_in_all: 0,
             limit: FIRST_LIMIT,
             has_lost: false,
             refused: None,
@@ -144,9 +148,10 @@ impl Doubt {
                 }
                 if !is_repeated {
                     state.unserved += 1;
+                    state.unserved_in_all += 1;
                     state.has_lost |= fetched.says_held_is_gone();
                 }
-                if state.unserved >= state.limit {
+                if state.is_in_doubt(false) {
                     drop(state);
                     self.begun.notify_waiters();
                 }
@@ -161,7 +166,7 @@ impl Doubt {
             let begun = self.begun.notified();
             let is_in_doubt = {
                 let state = self.state();
-                state.unserved >= state.limit || state.verdict.is_some()
+                state.is_in_doubt(false) || state.verdict.is_some()
             };
             if is_in_doubt {
                 return;
@@ -181,7 +186,7 @@ impl Doubt {
             }
             let is_refused = is_before_commit && state.refused.is_some() && !state.has_served;
             let is_lost = is_before_commit && state.has_lost;
-            let is_in_doubt = is_lost || state.unserved >= if is_before_commit { state.limit / 2 } else { state.limit };
+            let is_in_doubt = is_lost || state.is_in_doubt(is_before_commit);
             if !is_in_doubt && !is_refused {
                 return Ok(());
             }
@@ -228,8 +233,9 @@ impl Doubt {
             return Err(Error::new(*kind, why.clone()).hint(*hint));
         }
         tracing::info!(served, unserved = signs.len(), "the registry is believed");
-        if state.unserved >= state.limit / 2 {
-            (state.unserved, state.limit) = (0, (state.limit * 2).min(LAST_LIMIT));
+        if state.is_in_doubt(true) {
+            (state.unserved, state.unserved_in_all) = (0, 0);
+            state.limit = (state.limit * 2).min(LAST_LIMIT);
             state.unserved_of_sample.clear();
         }
         if served > 0 {
@@ -240,6 +246,13 @@ impl Doubt {
 }
 
 impl State {
+    fn is_in_doubt(&self, is_before_commit: bool) -> bool {
+        match is_before_commit {
+            true => self.unserved_in_all >= self.limit / 2,
+            false => self.unserved >= self.limit,
+        }
+    }
+
     fn served(&mut self) {
         self.unserved = self.unserved.saturating_sub(1);
         if self.unserved == 0 {

@@ -7,6 +7,7 @@ use datafusion::error::DataFusionError;
 use object_store::path::Path as ObjectPath;
 use parquet::errors::ParquetError;
 
+use super::cause::find;
 use super::way_out;
 use crate::error::{Error, ErrorKind, is_out_of_files, system_error};
 
@@ -119,7 +120,11 @@ pub(super) fn failure(error: DataFusionError, read: &ReadTables) -> Error {
     const LOST: &str = "if its disk or mount is away, bring it back; all-docs verify names every lost shard, and with --repair makes it again";
     if let Some(fault) = find::<ShardFault>(&error) {
         let (kind, message) = (fault.fault, fault.to_string());
-        let lake_error = Error::lake(message).source(error);
+        let lake_error = match kind {
+            // The message says all.
+            Fault::Lost | Fault::Empty => Error::lake(message),
+            _ => Error::lake(message).source(error),
+        };
         return match kind {
             Fault::Vanished | Fault::Replaced => lake_error.hint(AGAIN),
             Fault::Damaged => lake_error.hint(VERIFY),
@@ -173,22 +178,6 @@ pub(super) fn own_error(error: &DataFusionError) -> Option<Error> {
     let again = Error::new(own.kind(), own.message());
     let again = own.source().map(ToString::to_string).into_iter().fold(again, Error::source);
     Some(own.hint_text().into_iter().fold(again, |again, hint| again.hint(hint)))
-}
-
-/// Finds the first cause of type `T` in an error's chain, including the error itself.
-pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        // The pointer of a shared error is itself an error, so the shared one needs its own search.
-        if let Some(shared) = error.downcast_ref::<std::sync::Arc<DataFusionError>>() {
-            return find(shared.as_ref());
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// Returns the engine's message without the leading name of the error type and the trailing back trace.

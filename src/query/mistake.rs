@@ -9,7 +9,8 @@ use crate::error::{Error, ErrorKind};
 use crate::table::TableKind;
 
 use super::catalog::{LakeCatalog, schema_of};
-use super::failure::{find, own_error, plain_message};
+use super::cause::find;
+use super::failure::{own_error, plain_message};
 use super::nearest::nearest;
 use super::own_files;
 use super::way_out;

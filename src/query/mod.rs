@@ -6,6 +6,7 @@
 mod attached;
 mod batch_writer;
 mod catalog;
+mod cause;
 mod csv_output;
 mod describe;
 mod failure;

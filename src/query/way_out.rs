@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
-use super::failure::find;
+use super::cause::find;
 use crate::error::Error;
 
 /// The beginning of the message by which a filter within a scan passes on an error; the error follows as debug text.

@@ -150,7 +150,7 @@ impl Registry {
     /// Asks the host of packuments for its root. That shows whether it is down for all, or fails for one name.
     async fn is_down(&self, attempts: &Attempts) -> Result<bool, RequestFailure> {
         let admitted = self.admit(&self.inner.hosts.registry).await;
-        let mut permit = admitted.map_err(|error| RequestFailure::stops_the_run(error, attempts.made()))?;
+        let mut permit = admitted.map_err(|error| attempts.not_sent(error))?;
         (permit.failures_are_about_host, permit.is_of_known_host) = (true, true);
         let url = &self.inner.origin.registry_url;
         let accept = accept(Representation::Full);
@@ -199,8 +199,7 @@ impl Registry {
 
     /// Begins an attempt once it may be sent.
     async fn enter(&self, host: &Host, attempts: &mut Attempts) -> Result<Permit, RequestFailure> {
-        let mut permit =
-            self.admit(host).await.map_err(|error| RequestFailure::stops_the_run(error, attempts.made()))?;
+        let mut permit = self.admit(host).await.map_err(|error| attempts.not_sent(error))?;
         permit.refusals_are_about_name = attempts.is_refused_for_its_name();
         permit.failures_are_about_host = attempts.concern_the_host(host.standing());
         permit.is_of_known_host = true;

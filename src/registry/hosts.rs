@@ -20,6 +20,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// registry that names a new host in every response would create gates and counts without end.
 const MAX_OTHER_HOSTS: usize = 16;
 
+/// So many documents may be refused for longer than patience lasts while others are served. A host that refuses more, and
+/// serves the rest from a cache, refuses all.
+const MAX_LONG_REFUSALS: u64 = 8;
+
 /// One server.
 pub(super) struct Host {
     pub(super) gate: Gate,
@@ -27,6 +31,8 @@ pub(super) struct Host {
     useful_answers: AtomicU64,
     /// How many there were when it last refused a request for longer than patience lasts.
     useful_at_long_refusal: AtomicU64,
+    /// How often it did.
+    long_refusals: AtomicU64,
     /// Whether the lake holds names that it has listed in an earlier run.
     has_listed_before: AtomicBool,
     /// Admits one request for a page at a time until the first page has come; closed from then on. Otherwise a server
@@ -92,13 +98,16 @@ impl Host {
         self.has_listed_before.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether it has given a useful response since it last refused a request for longer than patience lasts.
+    /// Returns whether it has given a useful response since it last refused a request for longer than patience lasts,
+    /// and has not done that too often.
     pub(super) fn serves_others(&self) -> bool {
         self.useful_answers.load(Ordering::Relaxed) > self.useful_at_long_refusal.load(Ordering::Relaxed)
+            && self.long_refusals.load(Ordering::Relaxed) < MAX_LONG_REFUSALS
     }
 
     /// Records that it has refused a request for longer than patience lasts.
     pub(super) fn refused_for_long(&self) {
+        self.long_refusals.fetch_add(1, Ordering::Relaxed);
         self.useful_at_long_refusal.store(self.useful_answers.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
@@ -143,6 +152,7 @@ impl Make {
             gate,
             useful_answers: AtomicU64::new(0),
             useful_at_long_refusal: AtomicU64::new(0),
+            long_refusals: AtomicU64::new(0),
             has_listed_before: AtomicBool::new(false),
             before_first_page: Semaphore::new(1),
             without_pages: Mutex::default(),

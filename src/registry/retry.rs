@@ -78,6 +78,8 @@ pub(super) struct Attempts {
     pause: Duration,
     pause_cap: Duration,
     past_caches: bool,
+    /// Why the last attempt failed.
+    last_reason: Option<String>,
 }
 
 /// A failed attempt.
@@ -184,6 +186,7 @@ impl Attempts {
             pause: config.retry_pause,
             pause_cap: config.retry_pause_cap,
             past_caches: false,
+            last_reason: None,
         }
     }
 
@@ -201,6 +204,15 @@ impl Attempts {
     /// Returns how many requests were sent.
     pub(super) fn made(&self) -> u32 {
         self.made
+    }
+
+    /// Returns the failure of a request that may not be sent again.
+    pub(super) fn not_sent(&self, error: Error) -> RequestFailure {
+        let error = match &self.last_reason {
+            Some(reason) => error.doing(format!("waiting after {reason}")),
+            None => error,
+        };
+        RequestFailure::stops_the_run(error, self.made)
     }
 
     /// Returns whether the current attempt is the last.
@@ -318,6 +330,7 @@ impl Attempts {
             };
             return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
         }
+        self.last_reason = Some(reason);
         // 2^20 pauses are more than any cap.
         let longest = self.pause.saturating_mul(1 << counted.saturating_sub(1).min(20)).min(self.pause_cap);
         Ok(longest.mul_f64(fraction.clamp(0.0, 1.0)))

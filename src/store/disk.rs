@@ -22,7 +22,7 @@ pub(super) const VANISHED_HINT: &str = "it was deleted, or its disk was taken aw
 pub(super) const ELSEWHERE_HINT: &str = "a commit moves files between the folders of a lake by renaming them, which works within one file system and one mount only: put that folder back, and move the whole lake to the larger disk, with a link in its place";
 
 /// The hint for a file system that lacks what a lake needs.
-const LACKING_HINT: &str = "this file system cannot sync or lock files, as a lake that is written needs it: mount it with these (nolock of NFS, for example, must not be set), or give a folder on another one with --lake";
+const LACKING_HINT: &str = "this file system cannot sync or lock files, which a lake that is written needs: mount it so that it can, or give a folder on another one with --lake";
 
 /// A folder on a local disk and its contents. Cheap to clone.
 #[derive(Clone)]

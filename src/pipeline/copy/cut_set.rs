@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU64;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::commit::read_manifests;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Derivation, OriginLayout, PartitionSet, Pivots};
@@ -18,12 +20,13 @@ pub(super) async fn derive(
     layout: &OriginLayout,
     set: &PartitionSet,
     rows_per_partition: NonZeroU64,
+    stop: &CancellationToken,
 ) -> Result<PartitionSet> {
     let pivots = Pivots::new(set.pivots.clone())?;
     for _ in 0..MAX_READS {
         let before = read_manifests(from, layout).await?;
-        let (rows, of_cut) = (LakeRows::open(from, layout).await?, pivots.clone());
-        let derived = blocking("reading names", move || derive_from(&rows, &of_cut, rows_per_partition)).await;
+        let (rows, of_cut, stop) = (LakeRows::open(from, layout).await?, pivots.clone(), stop.clone());
+        let derived = blocking("reading names", move || derive_from(&rows, &of_cut, rows_per_partition, &stop)).await;
         match derived {
             Ok(derived) => return Ok(derived),
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
@@ -37,18 +40,29 @@ pub(super) async fn derive(
 }
 
 /// Counts the names between the pivots, then derives the cuts between the names. Blocks.
-fn derive_from(rows: &LakeRows, pivots: &Pivots, rows_per_partition: NonZeroU64) -> Result<PartitionSet> {
+fn derive_from(
+    rows: &LakeRows,
+    pivots: &Pivots,
+    rows_per_partition: NonZeroU64,
+    stop: &CancellationToken,
+) -> Result<PartitionSet> {
+    let names = || {
+        rows.iter().map(|row| match stop.is_cancelled() {
+            true => Err(Error::interrupted()),
+            false => Ok(row?.name),
+        })
+    };
     let mut counts = vec![0; pivots.range_count()];
-    for row in rows.iter() {
-        let name = row?.name;
+    for name in names() {
+        let name = name?;
         let range = pivots.keys().partition_point(|key| key.as_str() <= name.as_str());
         if let Some(count) = counts.get_mut(range) {
             *count += 1;
         }
     }
     let mut derivation = Derivation::new(pivots, &counts, rows_per_partition)?;
-    for row in rows.iter() {
-        derivation.push(row?.name.as_str())?;
+    for name in names() {
+        derivation.push(name?.as_str())?;
     }
     derivation.finish()
 }

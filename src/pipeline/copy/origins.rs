@@ -157,7 +157,7 @@ impl Origin {
             Some(rows) => match &held {
                 // It was refused before if it is of another size.
                 Some(held) if held.rows_per_partition == Some(rows.get()) => held.clone(),
-                _ => derive(&ends.from, &ends.layout, source, rows).await?,
+                _ => derive(&ends.from, &ends.layout, source, rows, &ends.stop).await?,
             },
         };
         if options.dry_run || held.as_ref() == Some(&set) {

@@ -9,7 +9,11 @@ use crate::store::Store;
 pub(super) async fn copy_queries(from: &Store, to: &Store, dry_run: bool) -> Result<u64> {
     let mut copied = 0;
     for path in from.list(Layout::QUERIES).await? {
-        if !path.ends_with(".sql") || Store::is_put_begun(&path) {
+        // Folder and file, as the readers of queries expect them: a name in a bucket may be anything.
+        let below = path.strip_prefix(Layout::QUERIES).unwrap_or_default().trim_start_matches('/');
+        let is_query = matches!(below.split_once('/'), Some((folder, file))
+            if !folder.starts_with('.') && file.ends_with(".sql") && !file.contains('/'));
+        if !is_query || Store::is_put_begun(&path) {
             continue;
         }
         let Some(text) = from.get(&path).await? else { continue };

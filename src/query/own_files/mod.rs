@@ -70,7 +70,7 @@ impl UrlTableFactory for OwnFiles {
         blocking("a reader of a file", move || parquet_files::check(&checked)).await.map_err(planned)?;
         let cause = match self.engine.try_new(&path).await {
             Ok(Some(table)) => return Ok(Some(table)),
-            Ok(None) => "the engine makes no table of it".into(),
+            Ok(None) => "the engine found no table in it".into(),
             Err(error) => Box::<dyn std::error::Error + Send + Sync>::from(error),
         };
         let explain = move || Err::<Option<_>, _>(parquet_files::explain(&path, &found, cause));

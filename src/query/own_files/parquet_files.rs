@@ -14,7 +14,8 @@ use crate::error::{Context, Error, ErrorKind, Result, system_error};
 pub(super) fn check(found: &Found) -> Result<()> {
     for path in files(found)? {
         let shown = path.display();
-        let file = File::open(&path).and_then(|file| file.metadata());
+        // As the engine names it.
+        let file = std::path::absolute(&path).and_then(File::open).and_then(|file| file.metadata());
         if file.or_error(ErrorKind::Input, || format!("cannot read the file {shown}"))?.len() == 0 {
             return Err(Error::input(format!("{shown} is empty, which no Parquet file is"))
                 .hint("make or download the file again, or leave it out"));

@@ -10,5 +10,6 @@ mod mistakes;
 mod named;
 mod optimizer;
 mod own_files;
+mod own_parquet;
 mod statements;
 mod terminal;

@@ -11,21 +11,21 @@ use crate::error::{Error, ErrorKind};
 use crate::query::{Format, Session, SessionOptions, TableOptions, write};
 
 /// A folder of files, and a session that may read them.
-struct Files {
+pub(super) struct Files {
     folder: tempfile::TempDir,
     _lake: TestLake,
-    session: Session,
+    pub(super) session: Session,
 }
 
 impl Files {
-    fn new() -> Files {
+    pub(super) fn new() -> Files {
         let lake = TestLake::small();
         let session = lake.session_with(&SessionOptions { reads_own_files: true, ..SessionOptions::default() });
         Files { folder: tempfile::tempdir().unwrap(), _lake: lake, session }
     }
 
     /// Writes a file, and returns its path.
-    fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         path
@@ -36,14 +36,14 @@ impl Files {
         sql.replace('@', self.folder.path().to_str().unwrap())
     }
 
-    async fn rows(&self, sql: &str) -> Vec<Value> {
+    pub(super) async fn rows(&self, sql: &str) -> Vec<Value> {
         let stream = self.session.query(&self.sql(sql)).await.unwrap();
         let mut out = Vec::new();
         write(stream, Format::Json, &mut out, &TableOptions::default()).await.unwrap();
         serde_json::from_slice(&out).unwrap()
     }
 
-    async fn error(&self, sql: &str) -> Error {
+    pub(super) async fn error(&self, sql: &str) -> Error {
         let sql = self.sql(sql);
         let ran: crate::error::Result<Vec<_>> = async { self.session.query(&sql).await?.try_collect().await }.await;
         match ran {
@@ -343,54 +343,6 @@ async fn a_view_can_read_a_file() {
     let sql = "with r as (select * from read_csv('@/r.csv', all_text => true)) select r.n from r where n = '1.10'";
     assert_eq!(files.rows(sql).await, [json!({"n": "1.10"})]);
     assert!(files.rows("explain select * from read_csv('@/r.csv')").await.len() > 1);
-}
-
-#[tokio::test]
-async fn a_parquet_file_that_cannot_be_read_is_named_with_the_reason() {
-    let files = Files::new();
-    for (name, value) in [("a", "1"), ("b", "'x'"), ("c", "2")] {
-        let sql = format!("select name, {value} as n from packages");
-        let stream = files.session.query(&sql).await.unwrap();
-        let mut out = Vec::new();
-        write(stream, Format::Parquet, &mut out, &TableOptions::default()).await.unwrap();
-        files.put(&format!("{name}.parquet"), out);
-    }
-    let rows = files.rows("select count(*) as n from '@/[ac].parquet'".replace("[ac]", "a").as_str()).await;
-    assert_eq!(rows, [json!({"n": 4})]);
-    let told = async |sql: &str| {
-        let error = files.error(sql).await;
-        assert_eq!(error.kind(), ErrorKind::Input, "{error:?}");
-        error.report()
-    };
-    let different = told("select * from '@/*.parquet'").await;
-    assert!(different.contains("n is Utf8") && different.contains("b.parquet, and Int64 in "), "{different}");
-    let mistake = told("select * from '@/b.parquet' where n = 1").await;
-    assert!(mistake.contains("cannot cast string 'x'") && mistake.contains("try_cast"), "{mistake}");
-    files.put("empty.parquet", "");
-    for of_empty in ["select count(*) from '@/empty.parquet'", "select * from '@/e*.parquet'", "select * from '@'"] {
-        assert!(told(of_empty).await.contains("empty.parquet is empty"), "{of_empty}");
-    }
-    files.put("empty.parquet", "PAR1 is no footer");
-    for damaged in ["select * from '@/empty.parquet'", "select count(*) from '@/e*.parquet'"] {
-        let told = told(damaged).await;
-        assert!(told.contains("empty.parquet is no Parquet file, or is damaged"), "{told}");
-    }
-    let nothing = told("select * from '@/x*.parquet'").await;
-    assert!(nothing.contains("there is no file") && nothing.contains("* stands for"), "{nothing}");
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn a_file_that_the_system_refuses_is_not_called_damaged() {
-    use std::os::unix::fs::PermissionsExt;
-    let files = Files::new();
-    let path = files.put("secret.parquet", "PAR1");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
-    // The administrator reads every file.
-    if std::fs::read(&path).is_err() {
-        let told = files.error("select * from '@/secret.parquet'").await.report();
-        assert!(told.contains("cannot read the file") && !told.contains("damaged"), "{told}");
-    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use object_store::Error;
-use object_store::client::{HttpError, HttpErrorKind};
+use object_store::client::HttpError;
 
 /// Returns whether a failed operation may succeed if it is sent again unchanged: the server is busy or broken for the
 /// moment, or the connection failed. For a put under a condition this says nothing about whether it was done.
@@ -21,29 +21,28 @@ pub(in crate::store) fn is_transient(error: &Error) -> bool {
         return true;
     }
     if let Some(status) = status(error) {
-        return (500..=599).contains(&status) && status != 501 || matches!(status, 408 | 429);
+        return matches!(status, 408 | 429 | 500 | 502..=599);
     }
     let source: &(dyn StdError + 'static) = &**source;
     causes(source).any(|cause| {
-        if let Some(error) = cause.downcast_ref::<HttpError>() {
-            return !matches!(error.kind(), HttpErrorKind::Decode);
-        }
-        cause.downcast_ref::<io::Error>().is_some_and(|error| {
-            use io::ErrorKind::{
-                BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
-                UnexpectedEof,
-            };
-            let kinds = [
-                BrokenPipe,
-                ConnectionAborted,
-                ConnectionRefused,
-                ConnectionReset,
-                NotConnected,
-                TimedOut,
-                UnexpectedEof,
-            ];
-            kinds.contains(&error.kind())
-        })
+        // A body that breaks off may be an error of its decoder.
+        cause.is::<HttpError>()
+            || cause.downcast_ref::<io::Error>().is_some_and(|error| {
+                use io::ErrorKind::{
+                    BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
+                    UnexpectedEof,
+                };
+                let kinds = [
+                    BrokenPipe,
+                    ConnectionAborted,
+                    ConnectionRefused,
+                    ConnectionReset,
+                    NotConnected,
+                    TimedOut,
+                    UnexpectedEof,
+                ];
+                kinds.contains(&error.kind())
+            })
     })
 }
 

@@ -8,6 +8,8 @@ mod servers;
 mod lake;
 /// The binary: every command, two processes at once, and processes that are killed.
 mod processes;
+/// Copies between a disk and buckets.
+mod copy;
 /// DuckDB, pyarrow and Polars as readers.
 mod readers;
 /// The operations that it takes.

@@ -59,12 +59,16 @@ fn a_lake_is_copied_and_the_copy_is_brought_up_to_date() {
 #[test]
 fn a_copy_that_is_cut_anew_has_the_bytes_of_an_ingest() {
     let env = small_lake(&["a", "b", "c", "d", "e", "f", "g", "h"]);
-    answer(&env, &["ingest", "--origin", "ORIGIN", "--partition-rows", "3", "--lake", "expected"]);
-    let summary = json(&answer(&env, &["copy", "lake", "cut", "--partition-rows", "3", "--json", "--verify"]));
+    fs::write(env.folder.path().join("pivots.json"), "[\"c\", \"g\"]").unwrap();
+    for (lake, rows) in [("source", "2"), ("expected", "3")] {
+        let pivots = ["--pivots", "pivots.json", "--partition-rows", rows];
+        answer(&env, &[&["ingest", "--origin", "ORIGIN", "--lake", lake][..], &pivots].concat());
+    }
+    let summary = json(&answer(&env, &["copy", "source", "cut", "--partition-rows", "3", "--json", "--verify"]));
     assert!(summary["partitions_copied"].as_u64().unwrap() > 1, "{summary}");
     let (expected, found) = (env.folder.path().join("expected"), env.folder.path().join("cut"));
     assert_eq!(lake_bytes(&expected), lake_bytes(&found));
-    let refused = run(&env, &["copy", "lake", "cut"]);
+    let refused = run(&env, &["copy", "source", "cut"]);
     assert_eq!(exit_code(&refused), Some(4));
     assert!(stderr(&refused).contains("--partition-rows 3"), "{}", stderr(&refused));
 }
@@ -78,7 +82,7 @@ fn places_that_cannot_be_copied_or_overwritten_end_with_their_codes() {
         (["nowhere", "copy"], 4, "there is no lake to copy at"),
         (["lake", "lake/inside"], 2, "one is in the other"),
         (["lake", "papers"], 4, "it holds one.txt"),
-        (["lake", "ftp://example.test/lake"], 2, "example.test"),
+        (["lake", "ftp://example.test/lake"], 2, "ftp:// is not a place"),
     ] {
         let output = run(&env, &["copy", arguments[0], arguments[1]]);
         assert_eq!(exit_code(&output), Some(code), "{arguments:?}: {}", stderr(&output));
