@@ -101,9 +101,10 @@ pub(super) async fn run(
     for store in [&from, &to] {
         store.check().await.doing(|| format!("reaching {}", store.location()))?;
     }
-    let origin = match (&args.origin, read_lake(&from).await?) {
-        (Some(text), Some(info)) => Some(find(text, &info)?),
-        _ => None,
+    let origin = match &args.origin {
+        None => None,
+        // Where there is no lake, the copy says so.
+        Some(text) => read_lake(&from).await?.map(|info| find(text, &info)).transpose()?,
     };
     let options = CopyOptions {
         origin,

@@ -87,10 +87,7 @@ pub async fn copy(
     summary.queries_copied = copy_queries(from, to, options.dry_run).await?;
     let mut origins = origins.into_iter().peekable();
     while let Some(origin) = origins.next_if(|_| !stop.is_cancelled()) {
-        let layout = origin.layout.clone();
-        let (from, to, progress) = (from.clone(), to.clone(), Arc::clone(&progress));
-        let stop = stop.child_token();
-        let ends = Ends { from, to, layout, progress, stop, large_documents: Arc::default() };
+        let ends = Ends::new(from, to, &origin.layout, &progress, stop.child_token());
         let name = ends.layout.name().to_owned();
         reported_origin(&ends, &origin, options, &mut summary).await.doing(|| format!("copying {name}"))?;
         summary.origins.push(name);
