@@ -56,7 +56,7 @@ pub(super) struct OpenShard {
 #[derive(Debug)]
 enum Source {
     /// An open file, and the right to keep it.
-    File(Arc<File>, KeptFile),
+    File { file: Arc<File>, _right: KeptFile },
     /// A file that is opened for each read. The read asks for the version.
     Closed(Arc<dyn ObjectStore>),
     /// Each read asks for the version.
@@ -120,7 +120,7 @@ impl Snapshot {
         let e_tag = shard.meta.e_tag.clone();
         match lock(&self.shards).entry(place) {
             Entry::Vacant(vacant) => {
-                let is_kept = matches!(shard.source, Source::File(..));
+                let is_kept = matches!(shard.source, Source::File { .. });
                 vacant.insert(Known { e_tag, kept: is_kept.then(|| Arc::clone(&shard)) });
                 Ok(shard)
             }
@@ -147,7 +147,7 @@ impl OpenShard {
             // A disk opens the file for this as well.
             let found = from.get_opts(&path, GetOptions::new().with_head(true).with_if_match(expected)).await?;
             let source = match (found.payload, right) {
-                (GetResultPayload::File(file, _), Some(right)) => Source::File(Arc::new(file), right),
+                (GetResultPayload::File(file, _), Some(right)) => Source::File { file: Arc::new(file), _right: right },
                 (GetResultPayload::File(..), None) => Source::Closed(from),
                 (GetResultPayload::Stream(_), _) => Source::Store(from),
             };
@@ -160,7 +160,7 @@ impl OpenShard {
     pub(super) async fn read(&self, range: Range<u64>) -> Result<Bytes, ShardFault> {
         let location = &self.meta.location;
         match &self.source {
-            Source::File(file, _) => {
+            Source::File { file, .. } => {
                 let file = Arc::clone(file);
                 let read = tokio::task::spawn_blocking(move || read_range(&file, range)).await;
                 let read = read.unwrap_or_else(|died| Err(std::io::Error::other(died)));
