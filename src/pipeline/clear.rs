@@ -90,6 +90,7 @@ impl Clearing {
         }
         let forget = |info: &mut LakeInfo| {
             info.origins.remove(self.layout.name());
+            info.least_schema_versions.remove(self.layout.name());
             if let Some(next) = info.origins.keys().next()
                 && info.default_origin == self.layout.name()
             {

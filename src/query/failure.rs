@@ -46,6 +46,11 @@ impl ShardFault {
         ShardFault { shard: shard.to_string(), fault, source: Some(Box::new(error)) }
     }
 
+    /// Makes the fault of a shard that a store of files has not opened as one.
+    pub(super) fn of_no_file(shard: &ObjectPath) -> Self {
+        ShardFault { shard: shard.to_string(), fault: Fault::Unreadable, source: None }
+    }
+
     /// Makes a fault of an error met while reading a footer: it could not be read, or the bytes are no footer.
     pub(super) fn of_footer(shard: &ObjectPath, error: ParquetError) -> ParquetError {
         match find::<ShardFault>(&error) {

@@ -4,6 +4,7 @@
 //! A shard's file name gives the range of its names. So a lookup by name opens one file of hundreds, and rows come in
 //! the order of names without a sort. The engine's own listing table would have to open every file for that.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -31,7 +32,8 @@ use crate::table::TableKind;
 
 use super::lake_location::LakeLocation;
 use super::old_columns::OldColumns;
-use super::plan_limits::FOOTER_GUESS_BYTES;
+use super::plan_limits::{FOOTER_GUESS_BYTES, LOOKUP_SHARDS};
+use super::read_ahead::ReadAhead;
 use super::shard_reader::ShardReaderFactory;
 use super::snapshot::Snapshot;
 
@@ -182,6 +184,23 @@ impl ShardTable {
         Ok(shards.iter().zip(kept).filter(|(_, kept)| *kept).map(|(shard, _)| shard.clone()).collect())
     }
 
+    /// Returns the columns of a look-up of few names in a store that opens no files; `None` for any other scan.
+    fn looked_up(
+        &self,
+        shard_count: usize,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Option<HashSet<String>> {
+        let of_filters: HashSet<String> =
+            filters.iter().flat_map(Expr::column_refs).map(|column| column.name.clone()).collect();
+        if self.location.opens_files || shard_count > LOOKUP_SHARDS || !of_filters.contains(SORT_COLUMN) {
+            return None;
+        }
+        let fields = self.schema.fields().iter().enumerate();
+        let projected = fields.filter(|(index, _)| projection.is_none_or(|projection| projection.contains(index)));
+        Some(projected.map(|(_, field)| field.name().clone()).chain(of_filters).collect())
+    }
+
     /// Returns the order of rows within each group of shards. The engine checks that a group's bounds do not overlap.
     fn by_name(&self, state: &dyn Session) -> Result<LexOrdering> {
         let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
@@ -276,21 +295,29 @@ impl TableProvider for ShardTable {
         if shards.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
         }
-        let kept = snapshot.keep(&self.location.store, shards).await;
+        let kept = snapshot.keep(&self.location, shards).await;
         let shards = kept.map_err(|fault| DataFusionError::External(Box::new(fault)))?;
         let statistics = self.guessed_statistics(&shards);
-        let readers = ShardReaderFactory {
-            kind: self.kind,
-            store: Arc::clone(&self.location.store),
-            snapshot,
-            footers: state.runtime_env().cache_manager.get_file_metadata_cache(),
-        };
+        let looked_up = self.looked_up(shards.len(), projection, filters);
         let mut options = state.default_table_options().parquet;
         if self.is_latest_only || filters.iter().any(asks_for_latest) {
             // Rows of latest versions are scattered, and the cache holds the columns of a filter in whole batches. With
             // the cache, all rows of each column that a filter reads would be decoded, for one row in twenty.
             options.global.max_predicate_cache_size = Some(0);
         }
+        // The names lead to one row group or two, and each Bloom filter would be a request.
+        options.global.bloom_filter_on_read &= looked_up.is_none();
+        let groups = groups(shards, state.config().target_partitions());
+        let readers = ShardReaderFactory {
+            kind: self.kind,
+            location: self.location.clone(),
+            snapshot,
+            footers: state.runtime_env().cache_manager.get_file_metadata_cache(),
+            has_filter: self.is_latest_only || !filters.is_empty(),
+            looked_up: looked_up.map(Arc::new),
+            // A statement with a limit may need no other shard than the first.
+            ahead: if limit.is_some() { None } else { ReadAhead::of(&groups) },
+        };
         let mut source = ParquetSource::new(Arc::clone(&self.schema))
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_GUESS_BYTES)
@@ -301,7 +328,7 @@ impl TableProvider for ShardTable {
             source = source.with_predicate(is_latest);
         }
         let scan = FileScanConfigBuilder::new(self.location.store_url.clone(), Arc::new(source))
-            .with_file_groups(groups(shards, state.config().target_partitions()))
+            .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

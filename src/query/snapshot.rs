@@ -2,15 +2,15 @@
 //!
 //! An ingest may replace a shard at any time. So a statement lists a table's folder once, opens the shards that it needs
 //! when it is planned, and keeps them open until it ends. On a disk an open file stays what it is. A store that opens
-//! nothing is asked for the same version again, by its ETag. If no more files may be kept open, a shard is opened when it
-//! is first read; a later read of it expects that version. A statement that meets another version is planned again
-//! (`session`). Not here: decoding (`shard_reader`).
+//! nothing is asked for the version that was listed, by its ETag (`ranged_shard`). If no more files may be kept open, a
+//! shard is opened when it is first read; a later read of it expects that version. A statement that meets another version
+//! is planned again (`session`). Not here: decoding (`shard_reader`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use datafusion::catalog::Session;
@@ -18,11 +18,12 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path as ObjectPath;
-use object_store::{GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore};
+use object_store::{GetOptions, GetResultPayload, ObjectMeta, ObjectStore};
 use tokio::sync::OnceCell;
 
 use super::failure::ShardFault;
 use super::lake_location::LakeLocation;
+use super::ranged_shard::RangedShard;
 use crate::store::KeptFile;
 
 /// Shards that are opened at once.
@@ -36,6 +37,8 @@ type Place = (usize, ObjectPath);
 pub(super) struct Snapshot {
     listings: Mutex<HashMap<Place, Arc<OnceCell<Vec<ObjectMeta>>>>>,
     shards: Mutex<HashMap<Place, Known>>,
+    /// The shards of stores that open no files, as long as somebody reads them.
+    ranged: Mutex<HashMap<Place, Weak<RangedShard>>>,
 }
 
 /// A shard that was opened.
@@ -46,19 +49,12 @@ struct Known {
     kept: Option<(Arc<OpenShard>, KeptFile)>,
 }
 
-/// One version of a shard.
+/// An open file, which is one version of a shard.
 #[derive(Debug)]
 pub(super) struct OpenShard {
     /// Its path, size and ETag.
     pub(super) meta: ObjectMeta,
-    source: Source,
-}
-
-#[derive(Debug)]
-enum Source {
-    File(Arc<File>),
-    /// Each read asks for the version.
-    Store(Arc<dyn ObjectStore>),
+    file: Arc<File>,
 }
 
 impl Snapshot {
@@ -75,12 +71,17 @@ impl Snapshot {
         Ok(listing.get_or_try_init(list).await?.clone())
     }
 
-    /// Opens the shards that a scan needs, as long as they may be kept open, and gives each the size of its version.
+    /// Opens the shards that a scan needs, as long as they may be kept open, and gives each the size of its version. Of a
+    /// store that opens no files, the versions are those that were listed.
     pub(super) async fn keep(
         &self,
-        store: &Arc<dyn ObjectStore>,
+        location: &LakeLocation,
         shards: Vec<PartitionedFile>,
     ) -> Result<Vec<PartitionedFile>, ShardFault> {
+        if !location.opens_files {
+            return Ok(shards);
+        }
+        let store = &location.store;
         let keep = |mut shard: PartitionedFile| async {
             if let Some(right) = KeptFile::take() {
                 shard.object_meta =
@@ -89,6 +90,17 @@ impl Snapshot {
             Ok(shard)
         };
         stream::iter(shards).map(keep).buffered(OPENED_AT_ONCE).try_collect().await
+    }
+
+    /// Returns a shard of a store that opens no files, in the version that was listed. All readers of it share one.
+    pub(super) fn ranged(&self, location: &LakeLocation, listed: &ObjectMeta) -> Arc<RangedShard> {
+        let mut ranged = lock(&self.ranged);
+        let known = ranged.entry(place(&location.store, &listed.location)).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let shard = Arc::new(RangedShard::new(location.clone(), listed.clone()));
+            *known = Arc::downgrade(&shard);
+            shard
+        })
     }
 
     /// Opens a shard for a read. `planned` is the version that the plan depends on, if it does.
@@ -138,35 +150,20 @@ impl OpenShard {
         location: &ObjectPath,
         expected: Option<String>,
     ) -> Result<OpenShard, ShardFault> {
-        // A disk opens the file for this as well.
         let head = GetOptions::new().with_head(true).with_if_match(expected);
         let found = store.get_opts(location, head).await.map_err(|error| ShardFault::of_store(location, error))?;
-        let source = match found.payload {
-            GetResultPayload::File(file, _) => Source::File(Arc::new(file)),
-            GetResultPayload::Stream(_) => Source::Store(Arc::clone(store)),
-        };
-        Ok(OpenShard { meta: found.meta, source })
+        match found.payload {
+            GetResultPayload::File(file, _) => Ok(OpenShard { meta: found.meta, file: Arc::new(file) }),
+            GetResultPayload::Stream(_) => Err(ShardFault::of_no_file(location)),
+        }
     }
 
     /// Reads some bytes.
     pub(super) async fn read(&self, range: Range<u64>) -> Result<Bytes, ShardFault> {
-        let location = &self.meta.location;
-        match &self.source {
-            Source::File(file) => {
-                let file = Arc::clone(file);
-                let read = tokio::task::spawn_blocking(move || read_range(&file, range)).await;
-                let read = read.unwrap_or_else(|died| Err(std::io::Error::other(died)));
-                read.map_err(|error| ShardFault::of_file(location, error))
-            }
-            Source::Store(store) => {
-                let options = GetOptions::new()
-                    .with_range(Some(GetRange::Bounded(range)))
-                    .with_if_match(self.meta.e_tag.clone())
-                    .with_version(self.meta.version.clone());
-                let read = async { store.get_opts(location, options).await?.bytes().await };
-                read.await.map_err(|error| ShardFault::of_store(location, error))
-            }
-        }
+        let file = Arc::clone(&self.file);
+        let read = tokio::task::spawn_blocking(move || read_range(&file, range)).await;
+        let read = read.unwrap_or_else(|died| Err(std::io::Error::other(died)));
+        read.map_err(|error| ShardFault::of_file(&self.meta.location, error))
     }
 }
 

@@ -4,9 +4,11 @@
 //! it is durable when it returns. Not here: the paths (`lake::Layout`), and the meaning of the bytes.
 
 mod blocking;
+mod cache;
 mod disk;
 #[cfg(test)]
 mod failpoint;
+mod listed;
 mod local;
 mod location;
 mod moves;
@@ -34,9 +36,11 @@ use crate::error::Result;
 
 pub use blocking::BlockingStore;
 pub(crate) use blocking::blocking;
+pub use cache::{ObjectCache, Part};
 use disk::Disk;
 #[cfg(test)]
 pub(crate) use failpoint::{Access, Failure, Reached};
+pub use listed::{FolderContent, Listed};
 use objects::Objects;
 pub use objects::{FarShard, MemoryBucket, ObjectClient};
 pub use open_files::{KeptFile, open_file_limit, raise_open_file_limit};

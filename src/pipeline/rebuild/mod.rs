@@ -22,14 +22,14 @@ use tokio_util::sync::CancellationToken;
 use self::build::Task;
 pub(super) use self::plan::Wanted;
 use super::lease::{Attempt, Lease, LeaseWatch, given_back, recover_unheld, refuse_locked};
-use super::open::{check_moves, no_lake, raise_lake, read_lake, sweep};
+use super::open::{check_moves, no_lake, note_current, raise_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
 use super::progress::{Progress, ProgressSnapshot};
 use super::run::{RunReporter, sweep_dead};
 use super::summary::seconds;
 use crate::commit::{clear_staging, commit, read_manifest, read_manifests, settle};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::{Layout, Manifest, OriginLayout, Partition};
+use crate::lake::{Layout, Manifest, OriginAge, OriginLayout, Partition};
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
@@ -114,6 +114,9 @@ pub async fn rebuild(
             large_documents: Arc::default(),
         };
         run.reported_origin(&mut summary).await.doing(|| format!("rebuilding {name}"))?;
+        if OriginAge::of(&read_manifests(store, &run.layout).await?).partitions == 0 {
+            note_current(store, &name).await?;
+        }
         summary.origins.push(name);
     }
     let is_rest_left = summary.partitions_rebuilt + summary.partitions_current < summary.partitions_total;

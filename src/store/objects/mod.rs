@@ -5,6 +5,7 @@
 mod client;
 mod conditional;
 mod far_shard;
+mod listed;
 mod memory;
 mod metered;
 mod retrying;
@@ -30,6 +31,7 @@ pub use memory::MemoryBucket;
 pub(super) use retrying::Retrying;
 pub(super) use scratch::{Scratch, explained};
 
+use super::cache::ObjectCache;
 #[cfg(test)]
 use super::failpoint::Failpoint;
 use super::refusal::refusal;
@@ -48,6 +50,8 @@ pub(super) struct Objects {
     /// The root of the lake in the bucket.
     prefix: Path,
     pub(super) scratch: Scratch,
+    /// Where small objects and the ends of shards are kept, if they are.
+    pub(super) cache: Option<ObjectCache>,
     #[cfg(test)]
     pub(super) failpoint: Failpoint,
 }
@@ -63,6 +67,7 @@ impl Objects {
             client: Retrying::new(client),
             prefix,
             scratch: Scratch::of(scratch, root_url),
+            cache: None,
             #[cfg(test)]
             failpoint: Failpoint::default(),
         }
