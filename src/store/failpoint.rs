@@ -187,6 +187,16 @@ impl Store {
         self.with(Failpoint { refusal: Some(Arc::new(refusal)), ..Failpoint::default() })
     }
 
+    /// Returns the same bucket, with a scratch folder of its own: the store of another machine, or of one whose scratch is
+    /// lost. On a disk, returns the same store.
+    pub(crate) fn with_new_scratch(&self) -> Store {
+        let mut store = self.clone();
+        if let Backend::Objects(objects) = &mut store.backend {
+            objects.renew_scratch(&self.root_url);
+        }
+        store.with(Failpoint::default())
+    }
+
     /// Returns the same store on a file system without hard links.
     pub(crate) fn without_links(&self) -> Store {
         self.with(Failpoint { has_no_links: true, ..Failpoint::default() })
@@ -200,7 +210,6 @@ impl Store {
         let mut store = self.clone();
         match &mut store.backend {
             Backend::Disk(disk) => disk.failpoint = failpoint,
-            // The steps of the scratch and those of the bucket are steps of one process.
             Backend::Objects(objects) => {
                 objects.scratch.disk.failpoint = failpoint.clone();
                 objects.failpoint = failpoint;

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use url::Url;
 
+use super::cost::ListPrices;
 use super::disk::Disk;
+use super::reach::{BucketUrl, Provider, reach};
 use super::{Backend, Store, StoreOptions};
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -14,11 +17,17 @@ impl Store {
         Store::open_with(location, &StoreOptions::default())
     }
 
-    /// Opens a location: a path, `file://…`, or `memory:///` (a new, empty store that dies with the process).
+    /// Opens a location: a path, `file://…`, a bucket (`gs://BUCKET/FOLDER`, `r2://…`, `s3://…`), or `memory:///` (a new,
+    /// empty store that dies with the process).
     ///
-    /// Nothing is created or read. Fails with [`ErrorKind::Input`] for a location of another kind.
-    pub fn open_with(location: &str, _options: &StoreOptions) -> Result<Store> {
-        if let Some((scheme, _)) = location.split_once("://") {
+    /// Nothing is created, and nothing far is read: [`Store::check`] makes the first contact. Fails with
+    /// [`ErrorKind::Input`] for a location of another kind, and for options, variables and files of credentials that are
+    /// missing or cannot be used.
+    pub fn open_with(location: &str, options: &StoreOptions) -> Result<Store> {
+        if let Some((scheme, rest)) = location.split_once("://") {
+            if let Some(provider) = Provider::of_scheme(scheme) {
+                return bucket(&BucketUrl::parse(provider, rest)?, options);
+            }
             return match scheme {
                 "file" => {
                     let url = Url::parse(location).or_error(ErrorKind::Input, || format!("{location} is not a URL"))?;
@@ -27,16 +36,24 @@ impl Store {
                     local(&path)
                 }
                 "memory" => Ok(Store::memory()),
-                "gs" | "s3" | "r2" => {
-                    Err(Error::input(format!("a lake in a bucket ({scheme}://) is not supported yet"))
-                        .hint("give a local folder"))
-                }
-                _ => Err(Error::input(format!("{location} is not a place for a lake"))
-                    .hint("give a folder, or a file:// URL")),
+                // The rest may hold a secret, so it is not repeated.
+                _ => Err(Error::input(format!("{scheme}:// is not a place for a lake"))
+                    .hint("give a folder, a file:// URL, or a bucket: gs://, r2:// or s3://")),
             };
         }
         local(Path::new(location))
     }
+}
+
+fn bucket(url: &BucketUrl, options: &StoreOptions) -> Result<Store> {
+    let (client, target) = reach(url, options)?;
+    // Two servers may each have a bucket of that name. What was built for one must not get into the other.
+    let scratch = options.scratch.as_ref().map(|parent| {
+        let digest = format!("{:x}", Sha256::digest(&target.server));
+        parent.join(&digest[..16])
+    });
+    let store = Store::of_objects(client, url.url.clone(), url.prefix.clone(), scratch);
+    Ok(Store { prices: ListPrices::of(&target), ..store })
 }
 
 fn local(path: &Path) -> Result<Store> {
@@ -44,7 +61,7 @@ fn local(path: &Path) -> Result<Store> {
     let root = without_parents(&root);
     let root_url =
         Url::from_directory_path(&root).map_err(|()| Error::input(format!("{} is not a path", path.display())))?;
-    Ok(Store { backend: Backend::Disk(Disk::new(root)), root_url })
+    Ok(Store { backend: Backend::Disk(Disk::new(root)), root_url, prices: None })
 }
 
 /// Returns the path without `..`, which no URL can express. Follows a link before taking its parent, as the system

@@ -5,6 +5,7 @@
 
 mod blocking;
 mod cache;
+mod cost;
 mod disk;
 #[cfg(test)]
 mod failpoint;
@@ -15,6 +16,7 @@ mod moves;
 mod objects;
 mod open_files;
 mod options;
+mod reach;
 mod record;
 mod refusal;
 mod shard_file;
@@ -37,6 +39,7 @@ use crate::error::Result;
 pub use blocking::BlockingStore;
 pub(crate) use blocking::blocking;
 pub use cache::{ObjectCache, Part};
+pub use cost::ListPrices;
 use disk::Disk;
 #[cfg(test)]
 pub(crate) use failpoint::{Access, Failure, Reached};
@@ -57,6 +60,8 @@ pub(crate) use step::Step;
 pub struct Store {
     backend: Backend,
     root_url: Url,
+    /// Those of a bucket at its provider's own server.
+    prices: Option<ListPrices>,
 }
 
 /// The kind of an entry at a path.
@@ -97,7 +102,7 @@ impl Store {
         scratch: Option<PathBuf>,
     ) -> Store {
         let objects = Objects::new(client, &root_url, prefix, scratch);
-        Store { backend: Backend::Objects(objects), root_url }
+        Store { backend: Backend::Objects(objects), root_url, prices: None }
     }
 
     /// Checks the first contact with a bucket: credentials, its existence, region and clock. Takes at most ten seconds. On
@@ -115,6 +120,11 @@ impl Store {
             Backend::Disk(_) => StoreUsage::default(),
             Backend::Objects(objects) => objects.usage(),
         }
+    }
+
+    /// Returns the list prices of the bucket's provider; `None` on a disk, and for a server that the user chose.
+    pub fn list_prices(&self) -> Option<ListPrices> {
+        self.prices
     }
 
     /// Creates the root itself. Puts create the folders below it and never the root: a lake whose folder vanishes while

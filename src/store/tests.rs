@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::*;
+use crate::error::{Context, Error, ErrorKind};
 
 async fn conforms(store: &Store) {
     store.create_root().await.unwrap();

@@ -38,10 +38,12 @@ use super::refusal::refusal;
 use super::shard_file::{LocalShard, ShardFile};
 use super::step::Step;
 use super::{EntryKind, StoreUsage, blocking};
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The first contact with a bucket is given up after this time.
 const CHECK_PATIENCE: Duration = Duration::from_secs(8);
+/// The longest time for it, also if the server does not respond.
+const CHECK_LIMIT: Duration = Duration::from_secs(10);
 
 /// A lake in a bucket. Cheap to clone.
 #[derive(Clone)]
@@ -63,13 +65,15 @@ impl Objects {
         prefix: Path,
         scratch: Option<PathBuf>,
     ) -> Objects {
+        let scratch = Scratch::of(scratch, root_url);
         Objects {
             client: Retrying::new(client),
             prefix,
-            scratch: Scratch::of(scratch, root_url),
             cache: None,
+            // The steps of the scratch and those of the bucket are steps of one process.
             #[cfg(test)]
-            failpoint: Failpoint::default(),
+            failpoint: scratch.disk.failpoint.clone(),
+            scratch,
         }
     }
 
@@ -81,10 +85,21 @@ impl Objects {
         Ok(())
     }
 
+    /// Takes an empty scratch folder in place of the present one, which is lost.
+    #[cfg(test)]
+    pub(super) fn renew_scratch(&mut self, root_url: &Url) {
+        self.scratch = Scratch::of(None, root_url);
+    }
+
     /// See [`super::Store::check`].
     pub(super) async fn check(&self) -> Result<()> {
-        let listed = self.client.with_patience(CHECK_PATIENCE).list(Some(&self.prefix)).try_next().await;
-        listed.map(drop).map_err(|error| refusal("list", "", error))
+        let client = self.client.with_patience(CHECK_PATIENCE);
+        match tokio::time::timeout(CHECK_LIMIT, client.list_with_delimiter(Some(&self.prefix))).await {
+            Ok(listed) => listed.map(drop).map_err(|error| refusal("list", "", error)),
+            Err(_) => Err(Error::lake("the server of the bucket does not respond")
+                .hint("check the address of the bucket, the network, and HTTPS_PROXY if there is a proxy")
+                .of_system()),
+        }
     }
 
     pub(super) fn usage(&self) -> StoreUsage {

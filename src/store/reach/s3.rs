@@ -1,0 +1,403 @@
+//! Buckets of Amazon S3, of Cloudflare R2, and of servers that are compatible with S3: from options, variables and
+//! profile files to a client. Not here: requests, and errors of a server (`connection`).
+//!
+//! Strongest first: `--lake-option`, `--endpoint` (for the address), variables, the profile. One source gives all of an
+//! access key: a token of another source would not fit.
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
+use object_store::{Certificate, ClientConfigKey, ClientOptions};
+use url::Url;
+
+use super::aws_profile::Profile;
+use super::target::{BucketUrl, Provider, Source, Target, Variables, checked_endpoint, unknown_option};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::store::StoreOptions;
+
+/// The option that names the jurisdiction of an R2 bucket. It is not one of `object_store`.
+const JURISDICTION: &str = "jurisdiction";
+/// The region that the client signs for if nothing names one, as `object_store` does.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// An access key.
+#[derive(Clone, PartialEq, Eq)]
+struct AccessKey {
+    id: String,
+    secret: String,
+    token: Option<String>,
+}
+
+/// Returns the description of a bucket, and a client of it that is not built yet.
+///
+/// Fails, of kind Input, for a variable that is missing, an option that is not known, a profile that cannot be used, and
+/// files that cannot be read.
+pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Target, AmazonS3Builder)> {
+    let is_r2 = url.provider == Provider::R2;
+    let variables = Variables::of(options);
+    let given = given(url.provider, options)?;
+    let of_environment: Vec<(Key, String)> = variables
+        .with_prefix("AWS_")
+        .filter_map(|(name, text)| Some((name.parse().ok()?, text.to_owned())))
+        .collect();
+    let last = |list: &[(Key, String)], wanted: &[Key]| {
+        let found = list.iter().rev().find(|(key, text)| wanted.contains(key) && !text.is_empty());
+        found.map(|(_, text)| text.clone())
+    };
+    let either = |wanted: &[Key]| last(&given, wanted).or_else(|| last(&of_environment, wanted));
+
+    let own_keys = own_access_key(is_r2, &variables, &given, &last)?;
+    // R2 has its own variables, and the keys of a profile are usually AWS's.
+    let profile = if is_r2 && own_keys.is_some() { Profile::default() } else { Profile::read(options)? };
+
+    let region = match is_r2 {
+        true => last(&given, &[Key::Region, Key::DefaultRegion]).unwrap_or_else(|| "auto".to_owned()),
+        false => either(&[Key::Region])
+            .or_else(|| either(&[Key::DefaultRegion]))
+            .or_else(|| profile.get("region").map(str::to_owned))
+            .unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+    };
+    let endpoint = last(&given, &[Key::S3Endpoint, Key::Endpoint]).or_else(|| options.endpoint.clone());
+    let of_variable = || last(&of_environment, &[Key::S3Endpoint]).or_else(|| last(&of_environment, &[Key::Endpoint]));
+    let endpoint = match (endpoint, is_r2) {
+        (Some(endpoint), _) => Some(endpoint),
+        (None, true) => Some(r2_endpoint(&variables, options, of_variable())?),
+        (None, false) => of_variable().or_else(|| profile.get("endpoint_url").map(str::to_owned)),
+    };
+    let endpoint = endpoint.as_deref().map(checked_endpoint).transpose()?;
+
+    let mut builder = AmazonS3Builder::new().with_client_options(client_options(&variables)?);
+    if endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        // The user wrote it out. AWS_ALLOW_HTTP=false still forbids it.
+        builder = builder.with_allow_http(true);
+    }
+    for (key, text) in of_environment.iter().chain(&given).filter(|(key, _)| is_plain_setting(*key)) {
+        builder = builder.with_config(*key, text);
+    }
+    builder = builder.with_bucket_name(&url.bucket).with_region(&region);
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+
+    let mut credentials_url = None;
+    let web_identity = either(&[Key::WebIdentityTokenFile]).zip(either(&[Key::RoleArn]));
+    let of_profile = || Some((profile.get("web_identity_token_file")?.to_owned(), profile.get("role_arn")?.to_owned()));
+    let keys = match own_keys {
+        None if web_identity.is_none() => key_of_profile(&profile)?,
+        own_keys => own_keys,
+    };
+    let source = if either(&[Key::SkipSignature]).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+        builder = builder.with_skip_signature(true);
+        Source::Anonymous
+    } else if let Some(AccessKey { id, secret, token }) = keys {
+        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
+        builder = token.into_iter().fold(builder, |builder, token| builder.with_token(token));
+        Source::Given
+    } else if is_r2 {
+        return Err(Error::input(format!("there are no credentials for r2://{}", url.bucket)).hint(
+            "set R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) to those of an R2 API token",
+        ));
+    } else if let Some((file, role)) = web_identity.or_else(of_profile) {
+        check_is_file(&file, "AWS_WEB_IDENTITY_TOKEN_FILE")?;
+        builder = builder.with_config(Key::WebIdentityTokenFile, file).with_config(Key::RoleArn, role);
+        let name = either(&[Key::RoleSessionName]).or_else(|| profile.get("role_session_name").map(str::to_owned));
+        builder = name.into_iter().fold(builder, |builder, name| builder.with_config(Key::RoleSessionName, name));
+        Source::WebIdentity
+    } else if let Some(path) = either(&[Key::ContainerCredentialsRelativeUri]) {
+        builder = builder.with_config(Key::ContainerCredentialsRelativeUri, path);
+        Source::Container
+    } else if let Some((uri, file)) =
+        either(&[Key::ContainerCredentialsFullUri]).zip(either(&[Key::ContainerAuthorizationTokenFile]))
+    {
+        builder = builder
+            .with_config(Key::ContainerCredentialsFullUri, &uri)
+            .with_config(Key::ContainerAuthorizationTokenFile, file);
+        credentials_url = Some(uri);
+        Source::Container
+    } else if variables.any(&["AWS_EC2_METADATA_DISABLED"]).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+        return Err(Error::input(format!("there are no credentials for s3://{}", url.bucket)).hint(
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of ~/.aws; AWS_EC2_METADATA_DISABLED keeps those of the machine from being used",
+        ));
+    } else {
+        Source::Machine
+    };
+    let target = Target {
+        provider: url.provider,
+        bucket: url.bucket.clone(),
+        is_own_server: endpoint.is_some_and(is_own_server),
+        server: endpoint.map_or_else(|| format!("https://s3.{region}.amazonaws.com"), str::to_owned),
+        region,
+        source,
+        credentials_url,
+    };
+    Ok((target, builder))
+}
+
+/// Returns the options that concern S3. Those that begin with `google_` are for a lake at the other end of a copy.
+fn given(provider: Provider, options: &StoreOptions) -> Result<Vec<(Key, String)>> {
+    let options = options.options.iter().map(|(key, text)| (key.to_ascii_lowercase(), text));
+    let concerned = options.filter(|(key, _)| !key.starts_with("google_") && key != JURISDICTION);
+    let parse = |(key, text): (String, &String)| match key.parse() {
+        Ok(Key::Bucket) | Err(_) => Err(unknown_option(provider, &key)),
+        Ok(known) => Ok((known, text.trim().to_owned())),
+    };
+    concerned.map(parse).collect()
+}
+
+/// Returns the access key of the options or of variables.
+fn own_access_key(
+    is_r2: bool,
+    variables: &Variables<'_>,
+    given: &[(Key, String)],
+    last: &impl Fn(&[(Key, String)], &[Key]) -> Option<String>,
+) -> Result<Option<AccessKey>> {
+    let of_options = [Key::AccessKeyId, Key::SecretAccessKey, Key::Token].map(|key| last(given, &[key]));
+    let mut sources = vec![(of_options, ["--lake-option aws_access_key_id", "--lake-option aws_secret_access_key"])];
+    let mut add = |names: [&'static str; 3]| {
+        let [id, secret, _] = names;
+        sources.push((names.map(|name| variables.any(&[name]).map(str::to_owned)), [id, secret]));
+    };
+    if is_r2 {
+        add(["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "R2_SESSION_TOKEN"]);
+    }
+    add(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]);
+    for ([id, secret, token], names) in sources {
+        if let Some(key) = both(id, secret, token, names)? {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
+}
+
+fn key_of_profile(profile: &Profile) -> Result<Option<AccessKey>> {
+    profile.check_is_static()?;
+    let names = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
+    let [id, secret, token] = names.map(|name| profile.get(name).map(str::to_owned));
+    both(id, secret, token, ["aws_access_key_id of the profile", "aws_secret_access_key of the profile"])
+}
+
+/// Fails, of kind Input, for half of an access key.
+fn both(
+    id: Option<String>,
+    secret: Option<String>,
+    token: Option<String>,
+    [id_name, secret_name]: [&str; 2],
+) -> Result<Option<AccessKey>> {
+    let missing = |set: &str, unset: &str| {
+        Err(Error::input(format!("{set} is set, and {unset} is not")).hint("an access key has both parts: set both"))
+    };
+    match (id, secret) {
+        (Some(id), Some(secret)) => Ok(Some(AccessKey { id, secret, token })),
+        (None, None) => Ok(None),
+        (Some(_), None) => missing(id_name, secret_name),
+        (None, Some(_)) => missing(secret_name, id_name),
+    }
+}
+
+/// Whether a key is neither a credential nor a part of the address, which are decided apart.
+fn is_plain_setting(key: Key) -> bool {
+    !matches!(
+        key,
+        Key::AccessKeyId
+            | Key::SecretAccessKey
+            | Key::Token
+            | Key::Region
+            | Key::DefaultRegion
+            | Key::Bucket
+            | Key::Endpoint
+            | Key::S3Endpoint
+            | Key::WebIdentityTokenFile
+            | Key::RoleArn
+            | Key::RoleSessionName
+            | Key::ContainerCredentialsRelativeUri
+            | Key::ContainerCredentialsFullUri
+            | Key::ContainerAuthorizationTokenFile
+            | Key::SkipSignature
+    )
+}
+
+/// Returns the address of an R2 account, in its jurisdiction.
+fn r2_endpoint(variables: &Variables<'_>, options: &StoreOptions, of_aws: Option<String>) -> Result<String> {
+    let Some(account) = variables.any(&["CLOUDFLARE_ACCOUNT_ID"]) else {
+        return of_aws.ok_or_else(|| {
+            Error::input("CLOUDFLARE_ACCOUNT_ID is not set").hint(
+                "set it to the id of the account, 32 hexadecimal digits of the R2 page of the dashboard; or give --endpoint",
+            )
+        });
+    };
+    let is_word = |text: &str| !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric());
+    if !is_word(account) {
+        return Err(Error::input(format!("CLOUDFLARE_ACCOUNT_ID is {account:?}, which is not the id of an account"))
+            .hint("it has 32 hexadecimal digits; the R2 page of the dashboard shows it"));
+    }
+    let jurisdiction = options.options.get(JURISDICTION).map(String::as_str);
+    let jurisdiction = jurisdiction.or_else(|| variables.any(&["CLOUDFLARE_R2_JURISDICTION"])).unwrap_or("default");
+    match jurisdiction.to_ascii_lowercase().as_str() {
+        "default" => Ok(format!("https://{account}.r2.cloudflarestorage.com")),
+        known @ ("eu" | "fedramp") => Ok(format!("https://{account}.{known}.r2.cloudflarestorage.com")),
+        _ => Err(Error::input(format!("{jurisdiction:?} is not a jurisdiction of R2"))
+            .hint("CLOUDFLARE_R2_JURISDICTION is eu, fedramp or default")),
+    }
+}
+
+/// Returns whether a server is another one than AWS's and Cloudflare's.
+fn is_own_server(endpoint: &str) -> bool {
+    let url = Url::parse(endpoint).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    ![".amazonaws.com", ".amazonaws.com.cn", ".r2.cloudflarestorage.com"].iter().any(|end| host.ends_with(end))
+}
+
+/// Returns the options of the HTTP client, with the certificates of `AWS_CA_BUNDLE`.
+fn client_options(variables: &Variables<'_>) -> Result<ClientOptions> {
+    let options = ClientOptions::new().with_config(ClientConfigKey::UserAgent, super::USER_AGENT);
+    let Some(path) = variables.any(&["AWS_CA_BUNDLE"]) else { return Ok(options) };
+    let refused = || format!("the certificates of AWS_CA_BUNDLE, {path}, cannot be read");
+    let pem = std::fs::read(path).or_error(ErrorKind::Input, refused)?;
+    let certificates = Certificate::from_pem_bundle(&pem).or_error(ErrorKind::Input, refused)?;
+    Ok(certificates.into_iter().fold(options, ClientOptions::with_root_certificate))
+}
+
+fn check_is_file(path: &str, variable: &str) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::input(format!("the file of {variable}, {path}, cannot be read")).source(error)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AK"), ("AWS_SECRET_ACCESS_KEY", "SK")];
+
+    fn options(variables: &[(&str, &str)], given: &[(&str, &str)]) -> StoreOptions {
+        let map = |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        StoreOptions { environment: map(variables), options: map(given), ..StoreOptions::default() }
+    }
+
+    fn s3(options: &StoreOptions) -> Result<(Target, AmazonS3Builder)> {
+        describe(&BucketUrl::parse(Provider::S3, "lake/a").unwrap(), options)
+    }
+
+    fn r2(options: &StoreOptions) -> Result<(Target, AmazonS3Builder)> {
+        describe(&BucketUrl::parse(Provider::R2, "lake").unwrap(), options)
+    }
+
+    #[test]
+    fn the_variables_of_aws_describe_a_bucket() {
+        let set = [&KEYS[..], &[("AWS_REGION", "eu-central-1"), ("AWS_DEFAULT_REGION", "us-west-1")]].concat();
+        let (target, builder) = s3(&options(&set, &[])).unwrap();
+        assert_eq!((target.server.as_str(), target.source), ("https://s3.eu-central-1.amazonaws.com", Source::Given));
+        assert!(!target.is_own_server);
+        let read = |key| builder.get_config_value(&key);
+        assert_eq!(read(Key::AccessKeyId).as_deref(), Some("AK"));
+        assert_eq!(read(Key::Region).as_deref(), Some("eu-central-1"));
+        assert_eq!(read(Key::Bucket).as_deref(), Some("lake"));
+        assert_eq!(read(Key::Endpoint), None);
+        assert_eq!(read(Key::Token), None);
+
+        let (target, _) = s3(&options(&[], &[])).unwrap();
+        assert_eq!((target.region.as_str(), target.source), (DEFAULT_REGION, Source::Machine));
+    }
+
+    #[test]
+    fn an_option_wins_over_the_flag_the_flag_over_a_variable_and_one_source_gives_the_whole_key() {
+        let set = [&KEYS[..], &[("AWS_SESSION_TOKEN", "T"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]].concat();
+        let (target, builder) = s3(&options(&set, &[])).unwrap();
+        assert!(target.is_own_server);
+        assert_eq!(builder.get_config_value(&Key::Endpoint).as_deref(), Some("http://127.0.0.1:1"));
+        assert_eq!(builder.get_config_value(&Key::Client(ClientConfigKey::AllowHttp)).as_deref(), Some("true"));
+        let set = [&set[..], &[("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:2")]].concat();
+        assert_eq!(s3(&options(&set, &[])).unwrap().0.server, "http://127.0.0.1:2");
+        let mut told = options(&set, &[]);
+        told.endpoint = Some("http://127.0.0.1:3".to_owned());
+        assert_eq!(s3(&told).unwrap().0.server, "http://127.0.0.1:3");
+        let given = [("endpoint_url", "http://127.0.0.1:4"), ("AWS_ACCESS_KEY_ID", "OK"), ("secret_access_key", "OS")];
+        let given = [&given[..], &[("timeout", "9s"), ("google_base_url", "x")]].concat();
+        let (target, builder) = s3(&options(&set, &given)).unwrap();
+        assert_eq!(target.server, "http://127.0.0.1:4");
+        let read = |key| builder.get_config_value(&key);
+        assert_eq!((read(Key::AccessKeyId).as_deref(), read(Key::Token)), (Some("OK"), None));
+        assert_eq!(read(Key::Client(ClientConfigKey::Timeout)).as_deref(), Some("9s"));
+        let set = [&KEYS[..], &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_ALLOW_HTTP", "false")]].concat();
+        let (_, builder) = s3(&options(&set, &[])).unwrap();
+        assert_eq!(builder.get_config_value(&Key::Client(ClientConfigKey::AllowHttp)).as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn half_a_key_an_unknown_option_and_a_missing_file_are_named() {
+        for (set, given, named) in [
+            (&[("AWS_ACCESS_KEY_ID", "AK")][..], &[][..], "AWS_SECRET_ACCESS_KEY is not"),
+            (&[("AWS_SECRET_ACCESS_KEY", "SK"), ("AWS_ACCESS_KEY_ID", "")], &[], "AWS_ACCESS_KEY_ID is not"),
+            (&[], &[("access_key_id", "AK")], "--lake-option aws_secret_access_key is not"),
+            (&[], &[("reggion", "x")], "--lake-option reggion"),
+            (&[], &[("service_account", "x")], "--lake-option service_account"),
+            (&[("AWS_EC2_METADATA_DISABLED", "true")], &[], "no credentials"),
+            (&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/gone"), ("AWS_ROLE_ARN", "r")], &[], "AWS_WEB_IDENTITY_TOKEN_FILE"),
+            (&[("AWS_CA_BUNDLE", "/gone")], &[], "AWS_CA_BUNDLE"),
+            (&[("AWS_PROFILE", "gone")], &[], "AWS_PROFILE"),
+        ] {
+            let error = s3(&options(set, given)).unwrap_err();
+            assert!(error.message().contains(named), "{named}: {error:?}");
+            assert_eq!(error.kind(), ErrorKind::Input);
+            assert!(!error.report().contains("SK"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_come_from_variables_then_web_identity_then_the_profile_then_the_machine() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".aws")).unwrap();
+        let text = "[default]\nregion = eu-west-3\naws_access_key_id = PK\naws_secret_access_key = PS\n[profile sso]\nsso_session = x\n";
+        std::fs::write(home.path().join(".aws/config"), text).unwrap();
+        let token = home.path().join("token");
+        std::fs::write(&token, "t").unwrap();
+        let token = token.to_str().unwrap();
+        let tell = |set: &[(&str, &str)]| {
+            let (target, builder) =
+                s3(&StoreOptions { home: Some(home.path().to_owned()), ..options(set, &[]) }).unwrap();
+            (target.source, builder.get_config_value(&Key::AccessKeyId), target.region)
+        };
+        let region = || "eu-west-3".to_owned();
+        assert_eq!(tell(&[]), (Source::Given, Some("PK".to_owned()), region()));
+        assert_eq!(tell(&KEYS), (Source::Given, Some("AK".to_owned()), region()));
+        let web = [("AWS_WEB_IDENTITY_TOKEN_FILE", token), ("AWS_ROLE_ARN", "r")];
+        assert_eq!(tell(&web), (Source::WebIdentity, None, region()));
+        assert_eq!(tell(&[&web[..], &KEYS].concat()).1.as_deref(), Some("AK"));
+        assert_eq!(tell(&[("AWS_SKIP_SIGNATURE", "true")]).0, Source::Anonymous);
+        let sso = StoreOptions { home: Some(home.path().to_owned()), ..options(&[("AWS_PROFILE", "sso")], &[]) };
+        assert!(s3(&sso).unwrap_err().hint_text().unwrap().contains("export-credentials --profile sso"));
+        let container = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x"), ("AWS_CONFIG_FILE", "/gone")];
+        assert_eq!(tell(&container).0, Source::Container);
+    }
+
+    #[test]
+    fn an_r2_bucket_has_an_account_a_jurisdiction_and_keys_of_its_own() {
+        let account = ("CLOUDFLARE_ACCOUNT_ID", "0123abc");
+        let set = [&KEYS[..], &[account, ("AWS_REGION", "us-west-2"), ("R2_ACCESS_KEY_ID", "")]].concat();
+        let (target, builder) = r2(&options(&set, &[])).unwrap();
+        assert_eq!(target.server, "https://0123abc.r2.cloudflarestorage.com");
+        assert_eq!((target.region.as_str(), target.is_own_server), ("auto", false));
+        assert_eq!(builder.get_config_value(&Key::AccessKeyId).as_deref(), Some("AK"));
+
+        let own = [("R2_ACCESS_KEY_ID", "RK"), ("R2_SECRET_ACCESS_KEY", "RS"), ("AWS_PROFILE", "gone")];
+        let set = [&set[..6 - 1], &own, &[("CLOUDFLARE_R2_JURISDICTION", "EU")]].concat();
+        let (target, builder) = r2(&options(&set, &[])).unwrap();
+        assert_eq!(target.server, "https://0123abc.eu.r2.cloudflarestorage.com");
+        assert_eq!(builder.get_config_value(&Key::AccessKeyId).as_deref(), Some("RK"));
+        let server = |given: &[(&str, &str)]| r2(&options(&set, given)).map(|(target, _)| target.server);
+        assert_eq!(server(&[("jurisdiction", "fedramp")]).unwrap(), "https://0123abc.fedramp.r2.cloudflarestorage.com");
+        assert!(server(&[("jurisdiction", "mars")]).unwrap_err().message().contains("mars"));
+
+        let of_aws = [&KEYS[..], &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]].concat();
+        assert_eq!(r2(&options(&of_aws, &[])).unwrap().0.server, "http://127.0.0.1:1");
+        for (set, named) in [
+            (&KEYS[..], "CLOUDFLARE_ACCOUNT_ID"),
+            (&[account][..], "no credentials for r2://lake"),
+            (&[account, ("R2_ACCESS_KEY_ID", "RK")], "R2_SECRET_ACCESS_KEY is not"),
+            (&[("CLOUDFLARE_ACCOUNT_ID", "a.example.com/"), KEYS[0], KEYS[1]], "CLOUDFLARE_ACCOUNT_ID"),
+        ] {
+            let error = r2(&options(set, &[])).unwrap_err();
+            assert!(error.message().contains(named) && error.hint_text().is_some(), "{named}: {error:?}");
+        }
+    }
+}
