@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::cache::CacheCommand;
+use super::copy::CopyArgs;
 use super::documentation::{CompletionsArgs, ManArgs};
 use super::ingest::IngestArgs;
 use super::log_format::LogFormat;
@@ -17,6 +18,7 @@ use super::query::{QueryArgs, ViewsArgs};
 use super::rebuild::RebuildArgs;
 use super::sample::SampleArgs;
 use super::status::StatusArgs;
+use super::store_args::StoreArgs;
 use super::verify::VerifyArgs;
 
 /// The npm registry as columns: crawl it into a lake of Parquet files, and query the lake in SQL.
@@ -27,22 +29,26 @@ use super::verify::VerifyArgs;
     propagate_version = true,
     max_term_width = 110,
     after_help = "Settings, in order of precedence: the flag, its environment variable, all-docs.toml in the current \
-    folder (members: lake, origin, registry, pivots, concurrency, rate, partition-rows, cafile, proxy, header, user-agent-contact, patience), the default.\n\n\
+    folder (members: lake, endpoint, lake-option, scratch, cache-dir, origin, registry, pivots, concurrency, rate, partition-rows, cafile, proxy, header, user-agent-contact, patience), the default.\n\n\
                   Exit codes: 0 done · 1 failed · 2 invalid arguments or input · 3 network · 4 lake · 5 rate limit did \
                   not lift in time · 6 done, but not complete (the table outcomes says which names and why) · \
                   130 interrupted."
 )]
 pub(super) struct Args {
-    /// The location of the lake: a folder or a file:// URL [default: lake]
+    /// The location of the lake: a folder, a file:// URL, or a bucket (gs://BUCKET/FOLDER, r2://…, s3://…; see
+    /// docs/buckets.md) [default: lake]
     #[arg(long, global = true, value_name = "PLACE", env = "ALL_DOCS_LAKE")]
     pub(super) lake: Option<String>,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
     /// Read this settings file instead of ./all-docs.toml
     #[arg(long, global = true, value_name = "FILE", env = "ALL_DOCS_CONFIG")]
     pub(super) config: Option<PathBuf>,
     /// Print only results and errors: no progress, notes or warnings; the exit code gives the outcome
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
-    /// Show events on standard error: retries, refusals, pauses, leases, commits and repairs; -vv shows every request.
+    /// Show events on standard error: retries, refusals, pauses, leases, commits and repairs, and at the end the
+    /// operations in a bucket with their price; -vv shows every request.
     /// ALL_DOCS_LOG=registry=debug,pipeline=trace chooses by module
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
@@ -73,6 +79,8 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Rebuild a lake's tables from its raw documents, without a request
     Rebuild(RebuildArgs),
+    /// Copy a lake to another place, or bring the copy up to date
+    Copy(CopyArgs),
     /// List the registry's names into partitions, and show the partitions
     #[command(subcommand)]
     Partition(PartitionCommand),

@@ -110,7 +110,7 @@ async fn origins(args: &LakeArgs, settings: &Settings) -> Result<(Store, Vec<Ori
         let lake = LakeOrigin::open(args, settings).await?;
         return Ok((lake.store, vec![lake.layout]));
     }
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake()?;
     let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
     Ok((store, info.origins.keys().map(|name| Layout::origin(name)).collect()))
 }
@@ -194,7 +194,7 @@ async fn clear(args: ClearArgs, settings: &Settings, printer: &Printer) -> Resul
         Some(_) => origins(&lake_args, settings).await?,
         None => {
             // Only the command line selects the origin to delete, never a setting that the user may have forgotten.
-            let store = Store::open(settings.lake())?;
+            let store = settings.open_lake()?;
             let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
             (store, info.origins.keys().map(|name| Layout::origin(name)).collect())
         }

@@ -16,8 +16,9 @@ use super::origin;
 use super::printer::Printer;
 use super::registry_args::{Packuments, RegistryArgs};
 use super::settings::Settings;
+use super::usage::WithUsage;
 use crate::diff::{FetchReason, Selection};
-use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::error::{Doing, Error, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
 use crate::pipeline::{
@@ -83,8 +84,8 @@ pub(super) struct IngestArgs {
     /// Request every selected document again, by its ETag: an unchanged document costs no body
     #[arg(long)]
     pub(super) refresh: bool,
-    /// Accept that the registry no longer has many of the lake's names or documents, and drop them; without this flag
-    /// the run ends instead
+    /// Accept that the registry no longer has many of the lake's names, or documents of names that it lists, and drop
+    /// them; without this flag the run ends instead, or keeps the documents
     #[arg(long)]
     pub(super) accept_removals: bool,
     /// Print the summary as JSON on standard output
@@ -148,7 +149,7 @@ pub(super) async fn crawl(
     stop: CancellationToken,
 ) -> Result<Code> {
     let pivots = wish.pivots.as_deref().map(read_pivots).transpose()?;
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake_to_write().await?;
     let origin = origin::open(registry, settings, printer, &store).await?;
     let layout = Layout::origin(&origin.registry.origin().name);
     if let Some(set) = read_partition_set(&store, &layout).await?
@@ -185,9 +186,7 @@ pub(super) async fn crawl(
     drop(meter);
     let summary = result.doing(|| format!("ingesting {} into {}", origin.info.registry_url, settings.lake()))?;
     if wish.json {
-        let text = serde_json::to_string_pretty(&summary)
-            .or_error(ErrorKind::Internal, || "the summary cannot be written as JSON".to_owned())?;
-        printer.result(&format!("{text}\n"))?;
+        printer.json(&WithUsage::new(&summary, &store))?;
     } else {
         tell(printer, &summary);
     }

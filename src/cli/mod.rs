@@ -3,6 +3,7 @@
 
 mod args;
 mod cache;
+mod copy;
 mod documentation;
 mod events;
 mod exit;
@@ -30,6 +31,8 @@ mod sample_edits;
 mod settings;
 mod show;
 mod status;
+mod store_args;
+mod usage;
 mod verify;
 
 use std::ffi::OsString;
@@ -39,8 +42,9 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use args::{Args, Command};
+use log_format::LogFormat;
 use printer::Printer;
 
 /// The longest time that a query continues after Ctrl-C.
@@ -53,7 +57,15 @@ pub fn main() -> ExitCode {
 
 /// Runs the caller's command line as [`main`] does. Its first member is the program's name.
 pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = Args::parse_from(command_line);
+    let command_line: Vec<OsString> = command_line.into_iter().collect();
+    let args = match Args::try_parse_from(&command_line) {
+        Ok(args) => args,
+        Err(told) if told.use_stderr() && log_format::is_json(&command_line) => {
+            Printer::new(false, LogFormat::Json).error(&Error::input(told.render().to_string().trim_end()));
+            return exit::Code::Input.into();
+        }
+        Err(told) => told.exit(),
+    };
     let printer = Printer::new(args.quiet, args.log_format);
     match events::show(args.verbose, args.log_format, &printer).and_then(|()| run(args, &printer)) {
         Ok(code) => code.into(),
@@ -65,12 +77,13 @@ pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
-    let settings = settings::Settings::load(args.config.as_deref(), args.lake)?;
+    let settings = settings::Settings::load(args.config.as_deref(), args.lake, args.store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .or_error(ErrorKind::Internal, || "cannot start the runtime".to_owned())?;
     let stop = CancellationToken::new();
+    let tells_usage = args.verbose > 0 || uses_much(&args.command);
     if !opens_prompt(&args.command) {
         spawn_signal_listener(stop.clone(), patience(&args.command), printer.clone())
             .or_error(ErrorKind::Internal, || "cannot listen for Ctrl-C".to_owned())?;
@@ -86,6 +99,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Query(_) => Err(no_sql()),
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             Command::Rebuild(args) => rebuild::run(args, &settings, printer, stop).await,
+            Command::Copy(args) => copy::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
             Command::Packument(command) => packument::run(command, &settings, printer, stop).await,
@@ -96,6 +110,9 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Man(args) => documentation::write_man_pages(args, Args::command(), printer),
         }
     });
+    if tells_usage {
+        usage::tell(printer, &settings.opened());
+    }
     // A blocking thread may still compress a shard that nobody waits for. It must not delay the exit.
     runtime.shutdown_background();
     result
@@ -106,6 +123,19 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
 fn no_sql() -> crate::error::Error {
     crate::error::Error::input("this build of all-docs has no SQL: query and views were left out when it was built")
         .hint("build one with it, from a checkout: cargo install --path . (without --no-default-features); or ask the lake's Parquet files with DuckDB, pandas or Polars")
+}
+
+/// Whether the command may send so many operations to a bucket that their number is worth a line.
+fn uses_much(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Ingest(_)
+            | Command::Verify(_)
+            | Command::Rebuild(_)
+            | Command::Copy(_)
+            | Command::Partition(_)
+            | Command::Packument(_)
+    )
 }
 
 /// Whether the command opens a prompt. Ctrl-C at a prompt stops a statement, not the process.

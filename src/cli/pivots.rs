@@ -16,7 +16,7 @@ use super::settings::Settings;
 use crate::error::Result;
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, PartSize, Pivots};
 use crate::pipeline::{LakeRows, ask_for_pivots, lake_pivots, read_lake};
-use crate::store::{Store, blocking};
+use crate::store::blocking;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -85,7 +85,7 @@ pub(super) async fn run(args: PivotsArgs, settings: &Settings, printer: &Printer
 
 /// Returns the lake's names of the origin; `None` if it holds none, or is no lake.
 async fn rows_of_lake(args: &PivotsArgs, settings: &Settings) -> Result<Option<LakeRows>> {
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake()?;
     if read_lake(&store).await?.is_none_or(|info| info.origins.is_empty()) {
         return Ok(None);
     }
@@ -97,7 +97,7 @@ async fn rows_of_lake(args: &PivotsArgs, settings: &Settings) -> Result<Option<L
 }
 
 async fn ask(args: &PivotsArgs, size: PartSize, settings: &Settings, printer: &Printer) -> Result<Pivots> {
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake()?;
     let mut registry = args.registry.clone();
     if settings.given_origin(registry.origin.as_deref()).is_none() {
         registry.origin = read_lake(&store).await?.map(|info| info.default_origin);

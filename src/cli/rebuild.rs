@@ -11,9 +11,9 @@ use super::log;
 use super::meter::Meter;
 use super::printer::Printer;
 use super::settings::Settings;
+use super::usage::WithUsage;
 use crate::error::{Doing, Result};
 use crate::pipeline::{Progress, RebuildOptions, RebuildSummary, no_lake, read_lake, rebuild};
-use crate::store::Store;
 use crate::table::TableKind;
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ pub(super) async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Code> {
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake_to_write().await?;
     let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
     let options = RebuildOptions {
         origin: args.origin.as_deref().map(|text| find(text, &info)).transpose()?,
@@ -65,7 +65,7 @@ pub(super) async fn run(
     drop(meter);
     let summary = result.doing(|| format!("rebuilding {}", store.location()))?;
     match args.json {
-        true => printer.json(&summary)?,
+        true => printer.json(&WithUsage::new(&summary, &store))?,
         false => tell(printer, &summary),
     }
     Ok(if summary.interrupted { Code::Interrupted } else { Code::Done })

@@ -12,11 +12,12 @@ use super::origin::{self, OpenOrigin};
 use super::printer::Printer;
 use super::registry_args::RegistryArgs;
 use super::settings::Settings;
+use super::usage::WithUsage;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::{
-    Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair, read_lake,
-    repair_records, verify, verify_quickly,
+    Fault, Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair,
+    read_lake, repair_records, verify, verify_quickly,
 };
 use crate::registry::Origin;
 use crate::store::Store;
@@ -62,7 +63,7 @@ pub(super) async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Code> {
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake_to_write().await?;
     let given = given(&args, settings)?;
     let only = given.as_ref().map(|given| given.name.as_str());
     let mut proof = prove(&store, only, args.quick, printer, &stop).await?;
@@ -71,11 +72,12 @@ pub(super) async fn run(
         proof = prove(&store, only, false, printer, &stop).await?;
     }
     if args.json {
-        printer.json(&proof)?;
+        printer.json(&WithUsage::new(&proof, &store))?;
     } else {
         printer.result(&describe(&store, &proof))?;
     }
-    if !proof.is_sound() && !args.repair {
+    let mut faults = proof.findings.iter().chain(proof.origins.iter().flat_map(|origin| &origin.findings));
+    if !args.repair && faults.any(|finding| !matches!(finding.fault, Fault::Unreadable | Fault::Elsewhere)) {
         printer.note("all-docs verify --repair rebuilds broken partitions");
     }
     Ok(if proof.is_sound() { Code::Done } else { Code::Lake })
@@ -137,7 +139,8 @@ async fn repair(
     Ok(())
 }
 
-async fn prove(
+/// Checks a lake, or one of its origins, and shows the progress.
+pub(super) async fn prove(
     store: &Store,
     only: Option<&str>,
     is_quick: bool,
@@ -221,7 +224,8 @@ fn tell_findings(printer: &Printer, findings: &[Finding]) {
     }
 }
 
-fn describe(store: &Store, lake: &LakeProof) -> String {
+/// Formats the result of a check.
+pub(super) fn describe(store: &Store, lake: &LakeProof) -> String {
     let count = log::count;
     let mut lines = vec![format!("lake {}", store.location())];
     lines.extend(lake.notes.iter().map(|note| format!("  note: {note}")));

@@ -68,6 +68,11 @@ impl LakeInfo {
         let least = TableKind::ALL.map(|table| (table.to_string(), schema_version(table)));
         self.least_schema_versions.insert(origin.to_owned(), least.into());
     }
+
+    /// Records that the shards of an origin may be of any version up to this one.
+    pub fn forget_age(&mut self, origin: &str) {
+        self.least_schema_versions.remove(origin);
+    }
 }
 
 /// The sources of an origin's rows and documents.

@@ -103,6 +103,11 @@ async fn a_shard_that_the_system_refuses_to_read_is_unreadable_and_no_repair_tou
             assert!(found.values().all(|fault| *fault == Fault::Unreadable), "{table} {access:?}: {proof:?}");
             assert!(proof.origins[0].findings.iter().all(|found| !found.reason.contains("damaged")), "{proof:?}");
             assert!(prepare_repair(&store, &proof.origins[0]).await.unwrap().is_empty(), "{table}");
+            let origin = &proof.origins[0];
+            let counted = !matches!(table, TableKind::Docs | TableKind::Packuments | TableKind::Outcomes);
+            assert_eq!(origin.names > 0, counted, "what is not read is not counted: {proof:?}");
+            assert_eq!(origin.notes.iter().any(|note| note.contains("2 partitions are not counted")), !counted);
+            assert!(counted || origin.names_without_document == 0, "{proof:?}");
             unchanged(&lake.store, &before).await;
         }
         let part = format!("/{table}/");

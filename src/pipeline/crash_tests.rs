@@ -1,11 +1,13 @@
 //! Tests a run that fails, or whose process dies, before each single step that changes the store. Readers never see
-//! half a shard, and a rerun ends in the bytes of an undisturbed run. In memory a step is a whole put; on a disk it is
-//! less than that (`store::Step`), and of steps of one kind the first and the last are tried.
+//! half a shard, and a rerun ends in the bytes of an undisturbed run. A bucket in memory is tried at each step, those of
+//! its scratch folder included, and the rerun has that folder or has not. On a disk the first and the last of the steps
+//! of each kind are tried.
 #![allow(clippy::unwrap_used)]
 
+mod durable;
 mod together;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -14,15 +16,16 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use self::durable::{asked, durable_names};
 use super::worker::Bounds;
-use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
+use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest, verify};
 use crate::commit::read_manifests;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Layout, OriginInfo, OriginLayout, Partition, Pivots};
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
-use crate::shard::ShardReader;
-use crate::store::{Failure, Reached, Step, Store};
+use crate::shard::{ShardReader, held_outcomes};
+use crate::store::{Failure, MemoryBucket, Reached, Step, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
@@ -63,6 +66,7 @@ pub(super) async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
 /// The backend of a lake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backend {
+    /// A bucket in memory.
     Memory,
     Disk,
 }
@@ -70,7 +74,22 @@ pub(super) enum Backend {
 /// A lake, and the folder that is deleted with it.
 pub(super) struct Lake {
     pub(super) store: Store,
+    bucket: Option<Arc<MemoryBucket>>,
     _folder: Option<tempfile::TempDir>,
+}
+
+impl Lake {
+    /// Returns the store of the next process. It has the scratch folder of the one before only if `keeps_scratch`.
+    pub(super) fn next_store(&self, keeps_scratch: bool) -> Store {
+        let bucket = self.bucket.as_ref().filter(|_| !keeps_scratch);
+        bucket.map_or_else(|| self.store.clone(), Store::of_memory)
+    }
+
+    /// Asserts that no upload was begun and not ended.
+    pub(super) fn assert_no_uploads(&self, after: &str) {
+        let uploads = self.bucket.as_ref().map_or(0, |bucket| bucket.open_uploads());
+        assert_eq!(uploads, 0, "after a failure at {after}");
+    }
 }
 
 impl Backend {
@@ -82,13 +101,16 @@ impl Backend {
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, bytes).unwrap();
             }
-            return Lake { store: Store::open(folder.path().to_str().unwrap()).unwrap(), _folder: Some(folder) };
+            let store = Store::open(folder.path().to_str().unwrap()).unwrap();
+            return Lake { store, bucket: None, _folder: Some(folder) };
         }
-        let store = Store::memory();
+        let bucket = Arc::new(MemoryBucket::new());
+        let store = Store::of_memory(&bucket);
         for (path, bytes) in objects {
             store.put(path, bytes.clone()).await.unwrap();
         }
-        Lake { store, _folder: None }
+        store.take_reached();
+        Lake { store, bucket: Some(bucket), _folder: None }
     }
 }
 
@@ -130,12 +152,20 @@ pub(super) async fn assert_same(store: &Store, quiet: &Store, after: &str) {
 }
 
 /// Asserts two rules that hold at any moment. A shard of a table is wholly that of one of two lakes. The shards match
-/// their manifest, unless it is still the old one of a commit that must be rolled forward.
+/// their manifest, unless it is still the old one of a commit that must be rolled forward. A shard of `outcomes`, which
+/// holds times, has each name once.
 pub(super) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
     let now = objects(store).await;
     for (path, bytes) in now.iter().filter(|(path, _)| path.ends_with(".parquet") && !path.contains("/staging/")) {
         let is_whole = lakes.iter().any(|lake| lake.get(path) == Some(bytes)) || carries_times(path);
         assert!(is_whole, "{path} is neither the old nor the new shard after a failure at {after}");
+    }
+    for path in store.list(&layout().table(TableKind::Outcomes)).await.unwrap() {
+        let file = store.open_whole(&path).await.unwrap().unwrap();
+        let reader = ShardReader::open(TableKind::Outcomes, file, &schema(TableKind::Outcomes)).unwrap();
+        let names: Vec<_> =
+            reader.flat_map(|batch| held_outcomes(&batch.unwrap()).unwrap()).map(|row| row.name).collect();
+        assert!(names.is_sorted_by(|one, other| one < other), "{path} after a failure at {after}");
     }
     for manifest in read_manifests(store, &layout()).await.unwrap() {
         let path = layout().manifest(&manifest.partition);
@@ -163,11 +193,12 @@ fn change(world: &mut World) {
 
 /// A run whose steps are made to fail.
 struct Scene {
-    server: SampleServer,
-    pivots: Vec<&'static str>,
+    is_update: bool,
     before: BTreeMap<String, Bytes>,
     backend: Backend,
     failure: Failure,
+    /// Whether the rerun has the scratch folder of the run that died.
+    keeps_scratch: bool,
 }
 
 /// The steps that failed, and how many documents each rerun took from segments.
@@ -175,38 +206,48 @@ type Tried = Vec<(Reached, u64)>;
 
 impl Scene {
     fn first_ingest(backend: Backend, failure: Failure) -> Scene {
-        let mut world = World::seeded(31, 3);
-        // There are more names than a segment holds: each run puts one segment before its builder ends.
-        world.add_names((0..=Bounds::of_this_machine().segment.answers).map(|number| format!("small-{number:02}")));
-        let server = SampleServer::start(world, Options::default()).unwrap();
-        Scene { server, pivots: Vec::new(), before: BTreeMap::new(), backend, failure }
+        Scene { is_update: false, before: BTreeMap::new(), backend, failure, keeps_scratch: true }
     }
 
     /// Returns a scene whose registry has changed: nearly every document has changed, one is new and one is gone.
     async fn update(backend: Backend, failure: Failure) -> Scene {
-        let mut scene = Scene { pivots: vec![PIVOT], ..Scene::first_ingest(backend, failure) };
+        let first = Scene::first_ingest(backend, failure);
         let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-        scene.run(&lake.store).await.unwrap();
-        scene.before = objects(&lake.store).await;
-        change(&mut scene.server.world());
-        scene
+        run(&first.server(), &lake.store, &[PIVOT]).await.unwrap();
+        Scene { is_update: true, before: objects(&lake.store).await, ..first }
     }
 
-    async fn run(&self, store: &Store) -> Result<IngestSummary> {
-        run(&self.server, store, &self.pivots).await
+    fn without_scratch(self) -> Scene {
+        Scene { keeps_scratch: false, ..self }
+    }
+
+    fn server(&self) -> SampleServer {
+        let mut world = World::seeded(31, 3);
+        // There are more names than a segment holds: each run puts one segment before its builder ends.
+        world.add_names((0..=Bounds::of_this_machine().segment.answers).map(|number| format!("small-{number:02}")));
+        if self.is_update {
+            change(&mut world);
+        }
+        SampleServer::start(world, Options::default()).unwrap()
+    }
+
+    async fn run(&self, server: &SampleServer, store: &Store) -> Result<IngestSummary> {
+        run(server, store, if self.is_update { &[PIVOT] } else { &[] }).await
     }
 
     /// Runs without a failure. Returns the lake and the steps on the way.
     async fn in_peace(&self) -> (Lake, Vec<Reached>) {
         let quiet = self.backend.lake(&self.before).await;
-        self.run(&quiet.store).await.unwrap();
+        self.run(&self.server(), &quiet.store).await.unwrap();
         let steps = quiet.store.take_reached();
         (quiet, steps)
     }
 
-    /// Fails the run at every step.
+    /// Fails the run at every step; of the writes into one file, at the first one.
     async fn fail_everywhere(&self) -> Tried {
-        let (quiet, steps) = self.in_peace().await;
+        let (quiet, mut steps) = self.in_peace().await;
+        let mut written = BTreeSet::new();
+        steps.retain(|reached| reached.step != Step::Write || written.insert(reached.path.clone()));
         self.fail_at(steps.iter(), &quiet).await
     }
 
@@ -229,15 +270,16 @@ impl Scene {
     async fn fail_at<'a>(&self, steps: impl Iterator<Item = &'a Reached>, quiet: &Lake) -> Tried {
         let tries = steps.map(async |step| {
             let lake = self.backend.lake(&self.before).await;
-            self.fail_once(&lake.store.failing_before(step, self.failure), &lake.store, &quiet.store).await
+            self.fail_once(&lake, lake.store.failing_before(step, self.failure), &quiet.store).await
         });
         stream::iter(tries).buffered(AT_ONCE).filter_map(std::future::ready).collect().await
     }
 
     /// Runs on a store that fails, and then on one that does not. Returns the step at which it failed, and how many
     /// documents the second run took from segments.
-    async fn fail_once(&self, failing: &Store, store: &Store, quiet: &Store) -> Option<(Reached, u64)> {
-        let first = self.run(failing).await;
+    async fn fail_once(&self, lake: &Lake, failing: Store, quiet: &Store) -> Option<(Reached, u64)> {
+        let server = self.server();
+        let first = self.run(&server, &failing).await;
         let reached = failing.failed_at()?;
         let after = reached.to_string();
         match first {
@@ -249,10 +291,20 @@ impl Scene {
                 assert!(is_clear, "before {after}: {}", error.report());
             }
         }
-        assert_nothing_half(store, [&self.before, &objects(quiet).await], &after).await;
-        forget_dead_process(store).await;
-        let rerun = self.run(store).await.unwrap();
-        assert_same(store, quiet, &after).await;
+        let store = lake.next_store(self.keeps_scratch);
+        let undisturbed = objects(quiet).await;
+        assert_nothing_half(&store, [&self.before, &undisturbed], &after).await;
+        forget_dead_process(&store).await;
+        let durable = durable_names(&store, &server, &self.before).await;
+        server.clear_requests();
+        let rerun = self.run(&server, &store).await.unwrap();
+        let repeated: Vec<String> = asked(&server).into_keys().filter(|name| durable.contains(name)).collect();
+        assert!(repeated.is_empty(), "{repeated:?} were requested again after a failure at {after}");
+        assert_nothing_half(&store, [&undisturbed, &undisturbed], &after).await;
+        assert_same(&store, quiet, &after).await;
+        lake.assert_no_uploads(&after);
+        let proof = verify(&store, None, Arc::default(), CancellationToken::new()).await.unwrap();
+        assert!(proof.is_sound(), "after a failure at {after}: {proof:?}");
         Some((reached, rerun.counts.packuments_resumed))
     }
 }
@@ -278,6 +330,7 @@ pub(super) fn kind_of(path: &str) -> String {
             _ if TableKind::parse(stem).is_some() => "table",
             _ if is_partition => "partition",
             _ if stem.starts_with("answers-") => "answers",
+            _ if suffix == "kept" => "table",
             _ if stem.starts_with("run-") => "run",
             _ if stem.starts_with("scan-") => "scan",
             _ => stem,
@@ -289,6 +342,7 @@ pub(super) fn kind_of(path: &str) -> String {
 
 const SEGMENT: &str = "sample/staging/partition/answers.segment";
 const STAGED_SHARD: &str = "sample/staging/partition/table.staged";
+const KEPT_SHARD: &str = "sample/staging/partition/table.kept";
 const SHARD: &str = "sample/table/partition.parquet";
 const INTENT: &str = "sample/staging/partition/commit.json";
 const LEASE: &str = "sample/leases/partition.json";
@@ -309,20 +363,36 @@ fn put_of(kind: &str) -> [(Step, &str); 4] {
     [Step::CreateFile, Step::Write, Step::SyncFile, Step::Rename].map(|step| (step, kind))
 }
 
+/// Returns the kinds of steps of a commit into a bucket.
+fn steps_of_a_bucket() -> Vec<(Step, &'static str)> {
+    let put = [SEGMENT, KEPT_SHARD, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind));
+    let scratch = [Step::CreateFile, Step::Write, Step::SyncFile, Step::Delete].map(|step| (step, STAGED_SHARD));
+    let deleted = [KEPT_SHARD, INTENT, SEGMENT].map(|kind| (Step::Delete, kind));
+    [&put[..], &scratch, &deleted].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_of_a_first_ingest_a_rerun_ends_in_the_same_bytes() {
     let tried = Scene::first_ingest(Backend::Memory, Failure::Death).fail_everywhere().await;
-    let put = [SEGMENT, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind));
-    let staged = [Step::CreateFile, Step::Write, Step::SyncFile, Step::Delete].map(|step| (step, STAGED_SHARD));
-    assert_tried(&tried, 50, &[&put[..], &staged].concat());
+    assert_tried(&tried, 90, &steps_of_a_bucket());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_death_at_any_step_of_a_first_ingest_that_loses_its_scratch_a_rerun_ends_in_the_same_bytes() {
+    let tried = Scene::first_ingest(Backend::Memory, Failure::Death).without_scratch().fail_everywhere().await;
+    assert_tried(&tried, 90, &steps_of_a_bucket());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_of_an_update_a_rerun_ends_in_the_same_bytes() {
     let tried = Scene::update(Backend::Memory, Failure::Death).await.fail_everywhere().await;
-    let put = [SEGMENT, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind));
-    let staged = [Step::CreateFile, Step::Write, Step::SyncFile, Step::Delete].map(|step| (step, STAGED_SHARD));
-    assert_tried(&tried, 80, &[&put[..], &staged].concat());
+    assert_tried(&tried, 150, &steps_of_a_bucket());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_death_at_any_step_of_an_update_that_loses_its_scratch_a_rerun_ends_in_the_same_bytes() {
+    let tried = Scene::update(Backend::Memory, Failure::Death).await.without_scratch().fail_everywhere().await;
+    assert_tried(&tried, 150, &steps_of_a_bucket());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Reads all rows of `docs` that a lake holds of one origin, in the order of names, one shard in memory at a time.
 //! Read-only.
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::lake::{OriginLayout, Partition};
 use crate::npm::DocRow;
 use crate::shard::{ShardReader, doc_rows};
@@ -9,6 +9,7 @@ use crate::store::Store;
 use crate::table::TableKind;
 use crate::table::schema;
 
+use super::lost::lost_error;
 use super::partitions::{PartitionState, partition_states};
 
 /// The names and revisions of one origin, by its manifests.
@@ -61,10 +62,7 @@ impl LakeRows {
     /// Reads the rows of one shard in order. Blocks during the read.
     pub fn read(&self, shard: &DocShard) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
         let path = self.layout.shard(TableKind::Docs, &shard.partition);
-        let file = self.store.blocking().open(&path)?.ok_or_else(|| {
-            Error::lake(format!("the shard {path} is gone, but its manifest names it"))
-                .hint("all-docs cache validate-partitions shows what else is missing")
-        })?;
+        let file = self.store.blocking().open(&path)?.ok_or_else(|| lost_error(&path))?;
         let reader = ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs)).doing(|| reading(&path))?;
         Ok(reader.flat_map(move |batch| match batch.and_then(|batch| doc_rows(&batch)).doing(|| reading(&path)) {
             Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),

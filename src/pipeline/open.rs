@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 
 use crate::error::{Doing, Error, Result};
-use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout, Record, newer_than_known};
+use crate::lake::{LakeInfo, Layout, Manifest, OriginAge, OriginInfo, OriginLayout, Record, newer_than_known};
 use crate::store::{EntryKind, Listed, Store};
 use crate::table::TableKind;
 use crate::version::TOOL_VERSION;
@@ -54,15 +54,25 @@ pub async fn open_to_read(store: &Store) -> Result<Option<LakeRoot>> {
     Ok(Some(LakeRoot { info: LakeInfo::from_json(Layout::INFO, &text)?, may_have_queries }))
 }
 
-/// Records in the lake metadata that no shard of an origin is of an earlier version.
-pub(super) async fn note_current(store: &Store, origin: &str) -> Result<()> {
+/// Records in the lake metadata whether these manifests of an origin, which are all that it has, name a shard of an
+/// earlier version.
+pub(super) async fn note_age(store: &Store, origin: &str, manifests: &[Manifest]) -> Result<()> {
+    let is_current = OriginAge::of(manifests).partitions == 0;
+    change_known_lake(store, |info| match is_current && info.origins.contains_key(origin) {
+        true => info.note_current(origin),
+        false => info.forget_age(origin),
+    })
+    .await
+}
+
+/// Records in the lake metadata that an origin may get shards of earlier versions. Must be called before it gets them.
+pub(super) async fn forget_age(store: &Store, origin: &str) -> Result<()> {
+    change_known_lake(store, |info| info.forget_age(origin)).await
+}
+
+async fn change_known_lake(store: &Store, change: impl Fn(&mut LakeInfo)) -> Result<()> {
     let is_gone = || ready(Err(no_lake(&store.location())));
-    let note = |info: &mut LakeInfo| {
-        if info.origins.contains_key(origin) {
-            info.note_current(origin);
-        }
-    };
-    store.update_record(Layout::INFO, is_gone, note).await.map(drop)
+    store.update_record(Layout::INFO, is_gone, change).await.map(drop)
 }
 
 /// Fails with [`crate::error::ErrorKind::Lake`] if a record of a lake, given as its text, is of a newer version.

@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::losses::lists_too_few;
-use super::open::note_current;
+use super::open::note_age;
 use super::options::IngestOptions;
 use super::progress::{Progress, ProgressSnapshot};
 use super::report::{Ended, PartitionReport, PlannedPartition};
 use super::status::read_partition_set;
 use crate::commit::read_manifests;
 use crate::error::Result;
-use crate::lake::{OriginAge, OriginLayout, PartitionSet};
+use crate::lake::{OriginLayout, PartitionSet};
 use crate::table::TableKind;
 
 /// How many unlisted names a summary shows.
@@ -205,8 +205,8 @@ impl LakeState {
     async fn read(options: &IngestOptions, layout: &OriginLayout) -> Result<LakeState> {
         let set = read_partition_set(&options.store, layout).await?;
         let manifests = read_manifests(&options.store, layout).await?;
-        if !options.dry_run && OriginAge::of(&manifests).partitions == 0 {
-            note_current(&options.store, layout.name()).await?;
+        if !options.dry_run {
+            note_age(&options.store, layout.name(), &manifests).await?;
         }
         let rows = |table| manifests.iter().map(|manifest| manifest.rows(table)).sum();
         Ok(LakeState {

@@ -13,6 +13,7 @@ mod format;
 mod functions;
 mod json_value;
 mod lake_location;
+mod lost_shards;
 mod mistake;
 mod named;
 mod nearest;
@@ -32,6 +33,7 @@ mod snapshot;
 mod statement;
 mod syntax;
 mod terminal_table;
+mod way_out;
 mod write;
 
 pub use attached::AttachedLake;

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const USUAL_LIMIT: usize = 256;
 /// Statements keep at most this share of the limit open: the rest is for readers, sorts on disk, and connections.
 const KEPT_SHARE: usize = 2;
+/// Statements open at most this share of the limit for a single read, beyond those that they keep.
+const BRIEF_SHARE: usize = 8;
 /// More than that are never kept, however high the limit is.
 const MOST_KEPT: usize = 16_384;
 
@@ -23,6 +25,11 @@ pub fn raise_open_file_limit() {
 pub fn open_file_limit() -> usize {
     let limit = rlimit::Resource::NOFILE.get_soft().ok();
     limit.map_or(USUAL_LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// Returns how many files statements may open at once for a single read.
+pub fn brief_files() -> usize {
+    (open_file_limit() / BRIEF_SHARE).clamp(1, MOST_KEPT)
 }
 
 /// The right to keep one file open for longer than a read. Ends when it is dropped.

@@ -5,6 +5,8 @@
 mod support;
 /// A registry whose responses depend on headers and on the number of a request.
 mod small_server;
+/// Servers that stand in for object stores.
+mod doubles;
 
 /// The rules of the layers.
 mod layering;
@@ -57,9 +59,15 @@ mod pace;
 mod verify;
 /// Lakes of earlier and of newer versions.
 mod evolution;
+/// Reaching a bucket: settings, errors, secrets.
+mod reach;
+/// The page about buckets: its statements and settings.
+mod buckets_page;
 /// Failures of servers, disks and people during an ingest.
 mod survival;
 /// A registry with many faults, and a lake that ends as without them.
 mod weather;
 /// The documented commands: partition, packument, cache, pivots.
 mod commands;
+/// Lakes in buckets.
+mod buckets;

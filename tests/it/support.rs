@@ -183,8 +183,16 @@ pub fn all_docs(folder: &Path) -> Command {
     for name in ["ALL_DOCS_LAKE", "ALL_DOCS_ORIGIN", "ALL_DOCS_PIVOTS", "ALL_DOCS_CONFIG", "ALL_DOCS_REGISTRY"] {
         command.env_remove(name);
     }
+    let of_buckets = ["ALL_DOCS_ENDPOINT", "ALL_DOCS_LAKE_OPTION", "ALL_DOCS_SCRATCH", "SERVICE_ACCOUNT"];
+    let prefixes = ["AWS_", "CLOUDFLARE_", "CLOUDSDK_", "GCE_", "GOOGLE_", "R2_"];
+    for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+        if of_buckets.contains(&name.as_str()) || prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     // It must not coordinate with the processes of other tests.
     command.env("ALL_DOCS_RUNTIME_DIR", folder);
+    command.env("ALL_DOCS_CACHE_DIR", folder.join("cache"));
     command
 }
 

@@ -1,22 +1,22 @@
 //! Opens the lakes of `--attach NAME=LAKE`.
 
 use crate::cli::origin::given_name;
+use crate::cli::settings::Settings;
 use crate::error::{Error, Result};
 use crate::pipeline::{LakeRoot, lake_ages, no_lake, open_to_read};
 use crate::query::AttachedLake;
-use crate::store::Store;
 
 /// Opens each lake.
 ///
 /// Fails with kind Input for one without a name, and with kind Lake if there is no lake.
-pub(super) async fn open(texts: &[String]) -> Result<Vec<AttachedLake>> {
+pub(super) async fn open(texts: &[String], settings: &Settings) -> Result<Vec<AttachedLake>> {
     let mut lakes = Vec::new();
     for text in texts {
         let Some((name, place)) = given_name(text) else {
             return Err(Error::input(format!("--attach {text:?} does not name the lake"))
                 .hint("as in: --attach old=lakes/2025, NAME=LAKE; a name is small letters, digits and _"));
         };
-        let store = Store::open(place)?;
+        let store = settings.open_store(place)?;
         let Some(LakeRoot { info, .. }) = open_to_read(&store).await? else { return Err(no_lake(place)) };
         let ages = lake_ages(&store, &info).await?;
         let (root_url, cache, store) = (store.root_url().clone(), store.cache().cloned(), store.object_store());

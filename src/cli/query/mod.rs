@@ -48,11 +48,11 @@ pub(super) async fn run(
     if args.view.is_none() && selection != Selection::default() {
         return Err(Error::input("a key selects from a view, and none is named").hint("add --view NAME"));
     }
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake()?;
     let Some(LakeRoot { mut info, may_have_queries }) = open_to_read(&store).await? else {
         return Err(no_lake(settings.lake()));
     };
-    let attached = attached::open(&args.attach).await?;
+    let attached = attached::open(&args.attach, settings).await?;
     let name = args.view.as_deref().map(|view| choose_origin(view, &mut info, &attached)).transpose()?;
     let queries = Arc::new(own_queries::load(&args.own, Some(&store).filter(|_| may_have_queries)).await?);
     let ages = lake_ages(&store, &info).await?;

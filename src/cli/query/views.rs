@@ -11,7 +11,7 @@ use crate::query::{NamedQueries, NamedQuery, QueryKind};
 use crate::store::Store;
 
 pub(in crate::cli) async fn run(args: ViewsArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
-    let store = Store::open(settings.lake())?;
+    let store = settings.open_lake()?;
     // The built-in ones need no lake.
     let lake = open_to_read(&store).await?.filter(|root| root.may_have_queries).map(|_| &store);
     let queries = own_queries::load(&args.own, lake).await?;

@@ -170,6 +170,10 @@ impl LakeMetadata {
 /// Returns every path of the lake. The path of a folder that is a link ends in `/`.
 pub(super) async fn list_root(store: &Store) -> Result<Vec<String>> {
     let mut paths = store.list("").await?;
+    if store.is_far() {
+        // There are no links.
+        return Ok(paths);
+    }
     for path in paths.iter_mut().filter(|path| !path.contains('/')) {
         if store.entry(path).await? == Some(EntryKind::Folder) {
             path.push('/');

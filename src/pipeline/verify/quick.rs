@@ -14,7 +14,7 @@ use super::{chosen, requests};
 use crate::error::{Error, Result};
 use crate::lake::{FileRole, Layout, Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::pipeline::progress::Progress;
-use crate::pipeline::settled::{is_held, open_settled};
+use crate::pipeline::settled::{Extent, is_held, open_settled};
 use crate::pipeline::status::read_partition_set;
 use crate::store::{Listed, Store};
 use crate::table::TableKind;
@@ -34,11 +34,11 @@ pub async fn verify_quickly(
 ) -> Result<LakeProof> {
     let work = async {
         let listed = store.list_sized("").await?;
-        let page = match store.is_far() {
-            // There are no links.
-            true => LakeMetadata::read_among(store, listed.iter().map(|listed| listed.path.clone()).collect()).await?,
-            false => LakeMetadata::read_among(store, list_root(store).await?).await?,
+        let paths = match store.is_far() {
+            true => listed.iter().map(|listed| listed.path.clone()).collect(),
+            false => list_root(store).await?,
         };
+        let page = LakeMetadata::read_among(store, paths).await?;
         let mut proof = LakeProof { findings: page.findings(), notes: page.notes.clone(), origins: Vec::new() };
         proof.notes.push("no shard was read: without --quick every byte is checked".to_owned());
         proof.findings.extend(requests::check(store).await?);
@@ -190,7 +190,7 @@ struct Look {
 }
 
 async fn look_again(store: &Store, layout: &OriginLayout, partition: Partition) -> Result<Look> {
-    let open = open_settled(store, layout, &partition, false).await?;
+    let open = open_settled(store, layout, &partition, Extent::Part, false).await?;
     let path = layout.manifest(&partition);
     let mut told = Vec::new();
     let manifest = match open.manifest.as_ref().map(|text| Manifest::from_json(&path, text)).transpose() {

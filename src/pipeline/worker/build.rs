@@ -10,6 +10,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::document_shards::DocumentShards;
 use super::job::PartitionJob;
+use crate::commit::Change;
 use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
 use crate::fetch::Fetched;
@@ -23,17 +24,10 @@ use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 /// Rows of `docs` that are passed to its writer at once.
 const DOCS_BATCH_ROWS: usize = 8_192;
 
-/// The shards that a build left in staging, and the manifest that will be true when they are in place.
-pub(super) struct Built {
-    pub(super) manifest: Manifest,
-    /// The tables of the staged shards.
-    pub(super) staged: Vec<TableKind>,
-}
-
 /// Builds the shards that change and leaves them durable in staging. Fails with
 /// [`crate::error::ErrorKind::Interrupted`] if the channel closes before every document has arrived, if some are left
 /// out, or if the job is stopped.
-pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Built> {
+pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Change> {
     let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
@@ -87,8 +81,9 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         outcomes,
         listed_at_us: job.listed_at_us,
         oversize_limit_bytes,
+        cut_from: None,
     };
-    Ok(Built { manifest, staged: staged_tables })
+    Ok(Change { manifest, moved: staged_tables, base: job.base.take() })
 }
 
 fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {

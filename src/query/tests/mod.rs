@@ -5,6 +5,7 @@ mod formats;
 mod beside_a_writer;
 mod functions;
 mod lake;
+mod lost_shards;
 mod mistakes;
 mod named;
 mod optimizer;

@@ -324,7 +324,7 @@ async fn an_error_names_the_file_and_the_line() {
         ("quote.csv", "line 2: a field in quotes does not end"),
         ("latin.csv", "line 2 has other bytes, at byte 5"),
         ("x.xlsx", "names no form of records"),
-        ("bad.parquet", "cannot be read as Parquet"),
+        ("bad.parquet", "is no Parquet file, or is damaged"),
         ("folder.csv", "is a folder"),
         ("absent.csv", "there is no file"),
         ("*.absent.csv", "there is no file"),
@@ -343,4 +343,81 @@ async fn a_view_can_read_a_file() {
     let sql = "with r as (select * from read_csv('@/r.csv', all_text => true)) select r.n from r where n = '1.10'";
     assert_eq!(files.rows(sql).await, [json!({"n": "1.10"})]);
     assert!(files.rows("explain select * from read_csv('@/r.csv')").await.len() > 1);
+}
+
+#[tokio::test]
+async fn a_parquet_file_that_cannot_be_read_is_named_with_the_reason() {
+    let files = Files::new();
+    for (name, value) in [("a", "1"), ("b", "'x'"), ("c", "2")] {
+        let sql = format!("select name, {value} as n from packages");
+        let stream = files.session.query(&sql).await.unwrap();
+        let mut out = Vec::new();
+        write(stream, Format::Parquet, &mut out, &TableOptions::default()).await.unwrap();
+        files.put(&format!("{name}.parquet"), out);
+    }
+    let rows = files.rows("select count(*) as n from '@/[ac].parquet'".replace("[ac]", "a").as_str()).await;
+    assert_eq!(rows, [json!({"n": 4})]);
+    let told = async |sql: &str| {
+        let error = files.error(sql).await;
+        assert_eq!(error.kind(), ErrorKind::Input, "{error:?}");
+        error.report()
+    };
+    let different = told("select * from '@/*.parquet'").await;
+    assert!(different.contains("n is Utf8") && different.contains("b.parquet, and Int64 in "), "{different}");
+    let mistake = told("select * from '@/b.parquet' where n = 1").await;
+    assert!(mistake.contains("cannot cast string 'x'") && mistake.contains("try_cast"), "{mistake}");
+    files.put("empty.parquet", "");
+    for of_empty in ["select count(*) from '@/empty.parquet'", "select * from '@/e*.parquet'", "select * from '@'"] {
+        assert!(told(of_empty).await.contains("empty.parquet is empty"), "{of_empty}");
+    }
+    files.put("empty.parquet", "PAR1 is no footer");
+    for damaged in ["select * from '@/empty.parquet'", "select count(*) from '@/e*.parquet'"] {
+        let told = told(damaged).await;
+        assert!(told.contains("empty.parquet is no Parquet file, or is damaged"), "{told}");
+    }
+    let nothing = told("select * from '@/x*.parquet'").await;
+    assert!(nothing.contains("there is no file") && nothing.contains("* stands for"), "{nothing}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_the_system_refuses_is_not_called_damaged() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new();
+    let path = files.put("secret.parquet", "PAR1");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    // The administrator reads every file.
+    if std::fs::read(&path).is_err() {
+        let told = files.error("select * from '@/secret.parquet'").await.report();
+        assert!(told.contains("cannot read the file") && !told.contains("damaged"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn quotes_can_be_letters() {
+    let files = Files::new();
+    files.put("x.tsv", "a\tb\n\"x\ty\"z\n\t\"\"\n");
+    let hint = files.error("select * from '@/x.tsv'").await.hint_text().unwrap_or_default().to_owned();
+    assert!(hint.contains("quotes => false"), "{hint}");
+    let rows = files.rows("select a, b from read_csv('@/x.tsv', quotes => false)").await;
+    assert_eq!(rows, [json!({"a": "\"x", "b": "y\"z"}), json!({"a": null, "b": "\"\""})]);
+}
+
+#[tokio::test]
+async fn an_empty_file_is_said_to_be_empty() {
+    let files = Files::new();
+    files.put("empty.ndjson", "");
+    assert_eq!(files.rows("select count(*) as n from '@/empty.ndjson'").await, [json!({"n": 0})]);
+    for sql in [
+        "select name from '@/empty.ndjson'",
+        "select e.name from '@/empty.ndjson' e",
+        "select p.name from packages p join '@/empty.ndjson' e on p.name = e.name",
+        "select name from read_json('@/empty.ndjson')",
+    ] {
+        let hint = files.error(sql).await.hint_text().unwrap_or_default().to_owned();
+        assert!(
+            hint.contains("empty.ndjson is empty") && hint.contains("columns => {'name': 'text'}"),
+            "{sql}: {hint}"
+        );
+    }
 }

@@ -146,11 +146,7 @@ mod tests {
             std::fs::write(home.path().join(".aws").join(name), text).unwrap();
         }
         let set = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        Profile::read(&StoreOptions {
-            home: Some(home.path().to_owned()),
-            environment: set,
-            ..StoreOptions::default()
-        })
+        Profile::read(&StoreOptions { home: Some(home.path().to_owned()), environment: set, ..StoreOptions::default() })
     }
 
     #[test]

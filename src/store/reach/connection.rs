@@ -110,8 +110,7 @@ impl Connection {
 
     /// Returns the error of a failed connection. An address that was never reached is not tried for long.
     fn unreached(&self, error: HttpError, asked: &Asked) -> HttpError {
-        let has_responded =
-            if asked.of_credentials { &self.contact.has_credentials } else { &self.contact.has_bucket };
+        let has_responded = if asked.of_credentials { &self.contact.has_credentials } else { &self.contact.has_bucket };
         if has_responded.load(Ordering::Relaxed) {
             return error;
         }

@@ -35,9 +35,9 @@ fn no_retries() -> RetryConfig {
 /// Fails, of kind Input, for options, variables and files that are missing or cannot be used; the error names them.
 pub(super) fn reach(url: &BucketUrl, options: &StoreOptions) -> Result<(Arc<dyn ObjectClient>, Target)> {
     let unusable = |error: object_store::Error| {
-        Error::new(ErrorKind::Input, format!("the settings for {} cannot be used", url.url))
-            .source(error)
-            .hint("a value of --lake-option, or of a variable such as AWS_ALLOW_HTTP, is wrong; docs/buckets.md lists them")
+        Error::new(ErrorKind::Input, format!("the settings for {} cannot be used", url.url)).source(error).hint(
+            "a value of --lake-option, or of a variable such as AWS_ALLOW_HTTP, is wrong; docs/buckets.md lists them",
+        )
     };
     match url.provider {
         Provider::S3 | Provider::R2 => {

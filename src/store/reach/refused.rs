@@ -227,8 +227,15 @@ fn cause(target: &Target, response: &Response, of_credentials: bool) -> Cause {
         ("NotImplemented", _) | (_, 501) => return Cause::Unsupported,
         ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "invalid_grant", _) => Cause::Expired,
         (
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "InvalidSecurity" | "InvalidIdentityToken"
-            | "InvalidClientTokenId" | "AuthorizationHeaderMalformed" | "invalid_client" | "unauthorized_client",
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "InvalidToken"
+            | "InvalidSecurity"
+            | "InvalidIdentityToken"
+            | "InvalidClientTokenId"
+            | "AuthorizationHeaderMalformed"
+            | "invalid_client"
+            | "unauthorized_client",
             _,
         )
         | (_, 401) => Cause::WrongCredentials,

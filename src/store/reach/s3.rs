@@ -34,10 +34,8 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
     let is_r2 = url.provider == Provider::R2;
     let variables = Variables::of(options);
     let given = given(url.provider, options)?;
-    let of_environment: Vec<(Key, String)> = variables
-        .with_prefix("AWS_")
-        .filter_map(|(name, text)| Some((name.parse().ok()?, text.to_owned())))
-        .collect();
+    let of_environment: Vec<(Key, String)> =
+        variables.with_prefix("AWS_").filter_map(|(name, text)| Some((name.parse().ok()?, text.to_owned()))).collect();
     let last = |list: &[(Key, String)], wanted: &[Key]| {
         let found = list.iter().rev().find(|(key, text)| wanted.contains(key) && !text.is_empty());
         found.map(|(_, text)| text.clone())

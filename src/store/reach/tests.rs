@@ -117,10 +117,8 @@ async fn s3_says_which_setting_is_wrong() {
     );
     let expired = xml("ExpiredToken", "<Message>The provided token has expired.</Message><Token-0>x</Token-0>");
     let token = xml("InvalidToken", "<Message>The provided token is malformed or otherwise invalid.</Message>");
-    let bucket = xml(
-        "NoSuchBucket",
-        "<Message>The specified bucket does not exist</Message><BucketName>lake</BucketName>",
-    );
+    let bucket =
+        xml("NoSuchBucket", "<Message>The specified bucket does not exist</Message><BucketName>lake</BucketName>");
     let redirect = xml(
         "PermanentRedirect",
         "<Message>The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.</Message><Endpoint>lake.s3.eu-central-1.amazonaws.com</Endpoint><Bucket>lake</Bucket>",
@@ -129,7 +127,10 @@ async fn s3_says_which_setting_is_wrong() {
         "AuthorizationHeaderMalformed",
         "<Message>The authorization header is malformed; the region 'eu-west-1' is wrong; expecting 'eu-central-1'</Message><Region>eu-central-1</Region>",
     );
-    let missing = xml("NotImplemented", "<Message>A header you provided implies functionality that is not implemented.</Message>");
+    let missing = xml(
+        "NotImplemented",
+        "<Message>A header you provided implies functionality that is not implemented.</Message>",
+    );
     let region = "x-amz-bucket-region: eu-central-1\r\n";
     for (status, headers, body, sentence, hint) in [
         (403, "", &denied, "cannot list the lake: the credentials for s3://lake do not allow it", "least permissions"),
