@@ -30,8 +30,6 @@ use crate::table::TableKind;
 
 /// Tables whose shards are moved at once, between `packuments` and `outcomes`. The parts of each upload are in memory.
 const MOVED_AT_ONCE: usize = 2;
-/// Manifests that are read at once: in a bucket each is a request.
-const MANIFESTS_AT_ONCE: usize = 16;
 /// The tables that cannot be made again from `packuments`. They are moved last, in this order.
 const MOVED_LAST: [TableKind; 2] = [TableKind::Outcomes, TableKind::Docs];
 
@@ -242,8 +240,6 @@ pub async fn read_manifest(store: &Store, layout: &OriginLayout, partition: &Par
 
 /// Reads every manifest of an origin, in the order of their file names.
 pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<Manifest>> {
-    let paths = store.list(&layout.manifests()).await?.into_iter().filter(|path| path.ends_with(".json"));
-    let read = async |path: String| store.read_record::<Manifest>(&path).await;
-    let read: Vec<Option<Manifest>> = stream::iter(paths).map(read).buffered(MANIFESTS_AT_ONCE).try_collect().await?;
-    Ok(read.into_iter().flatten().collect())
+    let manifests = store.read_records::<Manifest>(&layout.manifests()).await?;
+    Ok(manifests.into_iter().map(|(_, manifest)| manifest).collect())
 }
