@@ -47,9 +47,7 @@ fn files_below(folder: &Path) -> usize {
 }
 
 async fn every_command_works(bucket: Bucket) {
-    let mut world = World::seeded(82, 60);
-    world.add_odd_documents();
-    let env = Env::new(world);
+    let env = Env::new(World::seeded(82, 60));
     let folder = env.folder.path();
     let run = |codes: &[i32], arguments: &[&str]| ends_with(codes, &mut bucket.command(folder, arguments));
     ingest(&bucket, &env, &PIVOTS);
