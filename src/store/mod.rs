@@ -4,10 +4,12 @@
 //! it is durable when it returns. Not here: the paths (`lake::Layout`), and the meaning of the bytes.
 
 mod blocking;
+mod cache;
 mod cost;
 mod disk;
 #[cfg(test)]
 mod failpoint;
+mod listed;
 mod local;
 mod location;
 mod moves;
@@ -37,10 +39,12 @@ use crate::error::Result;
 
 pub use blocking::BlockingStore;
 pub(crate) use blocking::blocking;
+pub use cache::{ObjectCache, Part};
 pub use cost::ListPrices;
 use disk::Disk;
 #[cfg(test)]
 pub(crate) use failpoint::{Access, Failure, Reached};
+pub use listed::{FolderContent, Listed};
 use objects::Objects;
 pub use objects::{FarShard, MemoryBucket, ObjectClient};
 pub use open_files::{KeptFile, brief_files, open_file_limit, raise_open_file_limit};

@@ -5,6 +5,7 @@
 mod client;
 mod conditional;
 mod far_shard;
+mod listed;
 mod memory;
 mod metered;
 mod retrying;
@@ -35,6 +36,7 @@ pub(super) use retrying::Retrying;
 use retrying::read_now;
 pub(super) use scratch::{Scratch, explained};
 
+use super::cache::ObjectCache;
 #[cfg(test)]
 use super::failpoint::Failpoint;
 use super::refusal::refusal;
@@ -55,6 +57,8 @@ pub(super) struct Objects {
     /// The root of the lake in the bucket.
     prefix: Path,
     pub(super) scratch: Scratch,
+    /// Where small objects and the ends of shards are kept, if they are.
+    pub(super) cache: Option<ObjectCache>,
     #[cfg(test)]
     pub(super) failpoint: Failpoint,
 }
@@ -70,6 +74,7 @@ impl Objects {
         Objects {
             client: Retrying::new(client),
             prefix,
+            cache: None,
             // The steps of the scratch and those of the bucket are steps of one process.
             #[cfg(test)]
             failpoint: scratch.disk.failpoint.clone(),
