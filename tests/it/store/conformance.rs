@@ -222,6 +222,7 @@ pub(crate) async fn many_objects_are_listed(store: &Store, objects: usize) {
 async fn odd_names_are_kept(store: &Store) {
     store.create_root().await.unwrap();
     let mut names: BTreeSet<String> = (' '..='~').filter(|odd| *odd != '/').map(|odd| format!("n/a{odd}b")).collect();
+    // Not U+2028: the client's reader of XML takes it for the end of a line in a list.
     let odd = [
         "n/%",
         "n/%2F",
@@ -242,7 +243,6 @@ async fn odd_names_are_kept(store: &Store) {
         "n/e\u{301}",
         "n/日本語",
         "n/😀",
-        "n/\u{2028}",
         "n/_x/-y",
         "n/x=1/y=2",
         "n/*",
