@@ -122,6 +122,10 @@ async fn a_server_that_has_listed_names_before_may_be_in_trouble_at_the_start() 
     registry.info().await.unwrap();
     registry.page(&PageQuery { start: None, end: None, limit: 10 }).await.unwrap();
     assert_eq!(server.requests().len(), 81);
+}
+
+#[tokio::test]
+async fn a_server_that_stays_in_trouble_is_given_up_with_its_words() {
     let patience = Duration::from_millis(50);
     let limits = HostLimits { patience, ..config().registry };
     let server = ScriptedServer::in_turn(vec![response(503, &[], b"maintenance")]).await;
