@@ -15,7 +15,8 @@ use parquet::file::FOOTER_SIZE;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use tokio::sync::OnceCell;
 
-use super::failure::{ShardFault, find};
+use super::cause::find;
+use super::failure::ShardFault;
 use super::lake_location::LakeLocation;
 use super::plan_limits::FOOTER_GUESS_BYTES;
 use crate::store::Part;
