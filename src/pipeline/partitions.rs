@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::settled::{Extent, open_settled};
 use super::status::read_partition_set;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::npm::{DocRow, PackageName};
 use crate::shard::{ShardReader, doc_rows};
@@ -139,7 +139,7 @@ async fn sound_by_listing(store: &Store, layout: &OriginLayout, set: &PartitionS
     };
     let check = |state: PartitionState| async {
         let stem = state.partition.file_stem();
-        let Some(manifest) = state.manifest else { return Ok(Some(stem)) };
+        let Some(manifest) = state.manifest else { return Ok::<_, Error>(Some(stem)) };
         if manifest.partition != state.partition || !has_sizes(&manifest) {
             return Ok(None);
         }
