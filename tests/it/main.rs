@@ -50,6 +50,8 @@ mod prompt;
 mod lock;
 /// Several processes that send requests to one server.
 mod pace;
+/// The stores of lakes.
+mod store;
 /// A lake that is verified, damaged, diagnosed, and repaired.
 mod verify;
 /// Lakes of earlier and of newer versions.

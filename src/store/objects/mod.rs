@@ -9,9 +9,12 @@ mod memory;
 mod metered;
 mod retrying;
 mod scratch;
+#[cfg(test)]
+mod tests;
 mod transient;
 mod upload;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,8 +206,15 @@ impl Objects {
     }
 
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<String>> {
-        let mut names: Vec<String> =
-            self.list_objects(folder).await?.iter().map(|entry| self.name(&entry.location)).collect();
+        let listed = self.list_objects(folder).await?;
+        let mut names: Vec<String> = listed.iter().map(|entry| self.name(&entry.location)).collect();
+        // A mark of a folder: an object without bytes whose name is that of the folder. Consoles of buckets put them.
+        let folders: HashSet<&str> =
+            names.iter().flat_map(|name| name.match_indices('/').map(|(end, _)| &name[..end])).collect();
+        let is_mark: Vec<bool> =
+            names.iter().zip(&listed).map(|(name, entry)| entry.size == 0 && folders.contains(name.as_str())).collect();
+        let mut is_mark = is_mark.into_iter();
+        names.retain(|_| !is_mark.next().unwrap_or_default());
         names.extend(self.scratch.disk.list(folder).await.map_err(explained)?);
         names.sort_unstable();
         names.dedup();

@@ -1,6 +1,7 @@
 //! Sends operations again that failed for the moment, within a bound of time. Only operations that may be done twice:
 //! a put under a condition is sent once (`conditional` finds out about it). Not here: which failures pass (`transient`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +19,14 @@ use tokio::time::Instant;
 
 use super::client::ObjectClient;
 use super::metered::Metered;
-use super::transient::is_transient;
+use super::transient::{is_transient, status};
 use crate::store::StoreUsage;
 
 /// An operation is given up after this time: long enough for a server to be restarted, and short enough that a lease of
 /// 90 seconds is not lost in silence.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The first pause. Each later one is twice as long.
+/// The first pause. Each later one is twice as long. A connection that broke is made again at once the first time: the
+/// server may have closed one that was idle.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -42,6 +44,7 @@ pub(in crate::store) struct Retrying {
 pub(super) struct Pauses {
     what: &'static str,
     started: Instant,
+    attempts: u32,
     next: Duration,
     patience: Duration,
     inner: Metered,
@@ -56,15 +59,19 @@ impl Pauses {
 
     /// Waits, whatever the error is. Fails with it if the time is used up.
     pub(super) async fn wait(&mut self, path: &str, error: Error) -> Result<()> {
-        let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let is_at_once = self.attempts == 0 && status(&error).is_none();
+        self.attempts += 1;
+        let pause = if is_at_once { Duration::ZERO } else { self.next.mul_f64(0.5 + fastrand::f64() / 2.0) };
         if self.started.elapsed() + pause > self.patience {
             return Err(error);
         }
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(operation = self.what, path, %error, pause_ms, "an operation of a bucket is tried again");
         self.inner.note_retry();
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
-        tokio::time::sleep(pause).await;
+        if !is_at_once {
+            self.next = (self.next * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
+        }
         Ok(())
     }
 }
@@ -85,7 +92,14 @@ impl Retrying {
 
     /// Returns the pauses of an operation that begins now.
     pub(super) fn pauses(&self, what: &'static str) -> Pauses {
-        Pauses { what, started: Instant::now(), next: FIRST_PAUSE, patience: self.patience, inner: self.inner.clone() }
+        Pauses {
+            what,
+            started: Instant::now(),
+            attempts: 0,
+            next: FIRST_PAUSE,
+            patience: self.patience,
+            inner: self.inner.clone(),
+        }
     }
 
     /// Does `attempt` until it succeeds, or fails for good.
@@ -145,16 +159,7 @@ impl ObjectStore for Retrying {
         let deleted = chunks.and_then(move |chunk| {
             let client = client.clone();
             async move {
-                let first = chunk.first().map(ToString::to_string).unwrap_or_default();
-                let delete = || {
-                    let locations = stream::iter(chunk.clone().into_iter().map(Ok)).boxed();
-                    let deleted = client.inner.delete_stream(locations);
-                    // A retried deletion finds nothing any more.
-                    let gone =
-                        deleted.filter(|deleted| std::future::ready(!matches!(deleted, Err(Error::NotFound { .. }))));
-                    gone.try_for_each(|_| std::future::ready(Ok(())))
-                };
-                client.retried("delete", &first, delete).await?;
+                client.delete_all(&chunk).await?;
                 Ok(stream::iter(chunk.into_iter().map(Ok)))
             }
         });
@@ -180,6 +185,29 @@ impl ObjectStore for Retrying {
 }
 
 impl Retrying {
+    /// Deletes objects, and those again that could not be deleted.
+    async fn delete_all(&self, locations: &[Path]) -> Result<()> {
+        let mut pauses = self.pauses("delete");
+        let mut left: BTreeSet<Path> = locations.iter().cloned().collect();
+        loop {
+            let mut failed = None;
+            let mut deleted = self.inner.delete_stream(stream::iter(left.clone().into_iter().map(Ok)).boxed());
+            while let Some(deleted) = deleted.next().await {
+                match deleted {
+                    Ok(location) => drop(left.remove(&location)),
+                    Err(Error::NotFound { path, .. }) => left.retain(|location| location.as_ref() != path),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            let Some(first) = left.first() else { return Ok(()) };
+            match failed {
+                Some(error) => pauses.after(first.as_ref(), error).await?,
+                // The bucket has told of each of them, in its own words.
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Continues the body of `found` after a failure, from the byte after the last one that arrived.
     fn resumed(&self, location: &Path, found: GetResult) -> GetResult {
         let GetResult { payload: GetResultPayload::Stream(body), meta, range, attributes } = found else {

@@ -4,42 +4,45 @@ use std::error::Error as StdError;
 use std::io;
 
 use object_store::Error;
-use object_store::client::{HttpError, HttpErrorKind};
+use object_store::client::HttpError;
 
 /// Returns whether a failed operation may succeed if it is sent again unchanged: the server is busy or broken for the
 /// moment, or the connection failed. For a put under a condition this says nothing about whether it was done.
 pub(in crate::store) fn is_transient(error: &Error) -> bool {
-    let Error::Generic { source, .. } = error else { return false };
-    if let Some(status) = status(error) {
-        let is_of_server = (500..=599).contains(&status) && status != 501;
-        // S3 says 400 if a body stopped arriving, and 200 for an upload that it failed to complete.
-        let is_named = || ["<Code>RequestTimeout<", "SlowDown", "InternalError"].iter().any(|code| has(error, code));
-        return is_of_server || matches!(status, 408 | 429) || is_named();
-    }
-    if has(error, "Server returned error response") {
+    let source = match error {
+        Error::Generic { source, .. } => source,
+        // S3 says 409 of an operation that meets another one on the same object. Only a create is about existence.
+        Error::AlreadyExists { .. } => return status(error) == Some(409),
+        _ => return false,
+    };
+    // S3 says 400 if a body stopped arriving, 200 for an upload that it failed to complete, and nothing but a code for one
+    // of many objects that it failed to delete.
+    if ["<Code>RequestTimeout<", "SlowDown", "InternalError"].iter().any(|code| has(error, code)) {
         return true;
+    }
+    if let Some(status) = status(error) {
+        return matches!(status, 408 | 429 | 500 | 502..=599);
     }
     let source: &(dyn StdError + 'static) = &**source;
     causes(source).any(|cause| {
-        if let Some(error) = cause.downcast_ref::<HttpError>() {
-            return !matches!(error.kind(), HttpErrorKind::Decode);
-        }
-        cause.downcast_ref::<io::Error>().is_some_and(|error| {
-            use io::ErrorKind::{
-                BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
-                UnexpectedEof,
-            };
-            let kinds = [
-                BrokenPipe,
-                ConnectionAborted,
-                ConnectionRefused,
-                ConnectionReset,
-                NotConnected,
-                TimedOut,
-                UnexpectedEof,
-            ];
-            kinds.contains(&error.kind())
-        })
+        // A body that breaks off may be an error of its decoder.
+        cause.is::<HttpError>()
+            || cause.downcast_ref::<io::Error>().is_some_and(|error| {
+                use io::ErrorKind::{
+                    BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
+                    UnexpectedEof,
+                };
+                let kinds = [
+                    BrokenPipe,
+                    ConnectionAborted,
+                    ConnectionRefused,
+                    ConnectionReset,
+                    NotConnected,
+                    TimedOut,
+                    UnexpectedEof,
+                ];
+                kinds.contains(&error.kind())
+            })
     })
 }
 
