@@ -1,97 +1,236 @@
 //! Commit: moves a partition's staged shards to their places, then writes its manifest.
 //!
-//! The order makes a commit safe. First the new shards are durable in staging; then the *intent*, which holds the new
-//! manifest, is durable there too; then each shard is moved into place by one atomic put; then the manifest is written;
-//! then staging is removed. A process that dies before the intent has changed no table. If it dies after the intent,
-//! [`recover`] rolls the commit forward, without a request to the registry. Not here: the contents of the shards.
+//! The order makes a commit safe. First the new shards are durable in staging, or in the scratch folder of a process
+//! whose lake is in a bucket; then the *intent*, which holds the new manifest, is durable in staging; then each shard is
+//! moved into place by one atomic put; then the manifest replaces the one that the build began from; then staging is
+//! removed. A process that dies before the intent has changed no table. If it dies after the intent, [`settle`] ends the
+//! commit, without a request to the registry. Not here: the contents of the shards.
+//!
+//! `packuments` is moved first, alone. If a scratch folder is lost before that, no table has changed, and the staged
+//! answers are still there. If it is lost after that, the tables of documents can be made again from `packuments`, and
+//! copies of `outcomes` and `docs` are in staging. Both are moved last, because the next ingest compares with them.
 
-use std::time::Duration;
+#[cfg(test)]
+mod bucket_tests;
+mod recovery;
+#[cfg(test)]
+mod tests;
 
-use crate::error::{Doing, Result};
-use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition};
-use crate::store::Store;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
+
+pub use self::recovery::{Lacking, Settled, abort_all_uploads, complete, interrupted, settle};
+use crate::error::{Doing, Error, Result};
+use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition, Record};
+use crate::store::{Store, StoredRecord, UploadId};
 use crate::table::TableKind;
 
-/// Moves the staged shards of `moved` to their places and writes `manifest`, which names them and the shards that stay.
-pub async fn commit(store: &Store, layout: &OriginLayout, manifest: &Manifest, moved: &[TableKind]) -> Result<()> {
-    let partition = &manifest.partition;
-    let doing = || format!("committing the partition {partition} of {}", layout.name());
-    let tables = moved.iter().map(|table| table.as_str().to_owned()).collect();
-    let intent = CommitIntent { manifest: manifest.clone(), moved: Some(tables) };
-    store.put_record(&layout.commit_intent(partition), &intent).await.doing(doing)?;
-    tracing::debug!(origin = layout.name(), partition = partition.file_stem(), tables = moved.len(), "a commit begins");
-    roll_forward(store, layout, &intent).await.doing(doing)
+/// Tables whose shards are moved at once, between `packuments` and `outcomes`. The parts of each upload are in memory.
+const MOVED_AT_ONCE: usize = 2;
+/// The tables that cannot be made again from `packuments`. They are moved last, in this order.
+const MOVED_LAST: [TableKind; 2] = [TableKind::Outcomes, TableKind::Docs];
+
+/// The right of a process to write a partition.
+pub trait Right: Sync {
+    /// Fails with [`crate::error::ErrorKind::Lake`] if another process has the right now. Asks the store.
+    fn confirm(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Fails with [`crate::error::ErrorKind::Lake`] if the right has ended by the clock of this process. Asks nobody.
+    fn check(&self) -> Result<()>;
 }
 
-/// Finishes every interrupted commit of an origin. Returns their number.
-pub async fn recover_all(store: &Store, layout: &OriginLayout) -> Result<usize> {
-    let mut recovered = 0;
-    for path in store.list(&layout.staging()).await? {
-        if layout.is_commit_intent(&path)
-            && let Some(intent) = store.read_record::<CommitIntent>(&path).await?
-        {
-            recovered += usize::from(recover(store, layout, &intent.manifest.partition).await?);
+/// The result of a build, to be committed.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The new manifest. It names the staged shards, and the shards that stay.
+    pub manifest: Manifest,
+    /// The tables of the staged shards.
+    pub moved: Vec<TableKind>,
+    /// The text of the manifest that the build began from; `None` if there was none.
+    pub base: Option<Bytes>,
+}
+
+/// Moves the staged shards of a partition to their places, and replaces its manifest.
+///
+/// Fails with [`crate::error::ErrorKind::Lake`], and writes nothing more, if this process has no right to write the
+/// partition any longer, or if its manifest is not [`Change::base`].
+pub async fn commit(store: &Store, layout: &OriginLayout, right: &impl Right, change: &Change) -> Result<()> {
+    let partition = &change.manifest.partition;
+    begin_and_finish(store, layout, right, change)
+        .await
+        .doing(|| format!("committing the partition {partition} of {}", layout.name()))
+}
+
+async fn begin_and_finish(store: &Store, layout: &OriginLayout, right: &impl Right, change: &Change) -> Result<()> {
+    let partition = &change.manifest.partition;
+    right.confirm().await?;
+    for table in MOVED_LAST.into_iter().filter(|table| change.moved.contains(table)) {
+        if let Some(meta) = change.manifest.shards.get(table.as_str()) {
+            let kept = layout.kept_shard(table, partition, &meta.sha256);
+            store.back_up(&layout.staged_shard(table, partition), &kept).await?;
         }
     }
-    Ok(recovered)
-}
-
-/// Clears up a partition after a dead process: removes puts that it had begun, and rolls its interrupted commit
-/// forward. Returns whether there was one. The caller holds the lease of the partition.
-pub async fn settle(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
-    store.sweep_put(&layout.manifest(partition)).await?;
-    store.sweep(&layout.partition_staging(partition), Duration::ZERO).await?;
-    let is_recovered = recover(store, layout, partition).await?;
-    // No intent names them any more, and the next one must not move them.
-    let earlier = TableKind::ALL.map(|table| layout.earlier_staged_shard(table, partition));
-    for path in store.list(&layout.partition_staging(partition)).await?.iter().filter(|path| earlier.contains(path)) {
-        store.delete(path).await?;
-    }
-    Ok(is_recovered)
-}
-
-/// Finishes the interrupted commit of a partition. Returns whether there was one.
-pub async fn recover(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<bool> {
-    let intent: Option<CommitIntent> = store.read_record(&layout.commit_intent(partition)).await?;
-    let Some(intent) = intent else { return Ok(false) };
-    tracing::info!(
+    let sources = change.moved.iter().map(|table| (*table, layout.staged_shard(*table, partition))).collect();
+    let uploads = begin_uploads(store, layout, partition, &sources).await?;
+    let intent = CommitIntent {
+        manifest: change.manifest.clone(),
+        moved: Some(change.moved.iter().map(|table| table.as_str().to_owned()).collect()),
+        base_sha256: Some(sha256(change.base.as_ref())),
+        uploads,
+    };
+    let path = layout.commit_intent(partition);
+    let Some(held) = store.create_record(&path, intent.clone()).await? else {
+        let _ = abort_uploads(store, layout, &intent).await;
+        return Err(lost_right(layout, partition));
+    };
+    tracing::debug!(
         origin = layout.name(),
         partition = partition.file_stem(),
-        "an interrupted commit is rolled forward"
+        tables = change.moved.len(),
+        uploads = intent.uploads.len(),
+        "a commit begins"
     );
-    roll_forward(store, layout, &intent)
-        .await
-        .doing(|| format!("rolling forward the interrupted commit of {partition}"))?;
-    Ok(true)
+    Begun { store, layout, right, held, sources, base: change.base.clone() }.finish().await
 }
 
-async fn roll_forward(store: &Store, layout: &OriginLayout, intent: &CommitIntent) -> Result<()> {
-    let manifest = &intent.manifest;
-    let partition = &manifest.partition;
-    for table in TableKind::in_order_of_promotion().filter(|table| intent.moves(*table)) {
-        // A shard that is no longer staged was moved before the process died.
-        let shard = layout.shard(table, partition);
-        let is_moved = store.promote(&layout.staged_shard(table, partition), &shard).await?;
-        let is_moved = is_moved || store.promote(&layout.earlier_staged_shard(table, partition), &shard).await?;
-        tracing::trace!(shard, is_moved, "a shard of a commit");
-    }
-    store.put_record(&layout.manifest(partition), manifest).await?;
-    tracing::debug!(origin = layout.name(), partition = partition.file_stem(), "a commit is complete");
-    clear_staging(store, layout, partition).await
+/// A commit whose intent is durable.
+struct Begun<'a, R> {
+    store: &'a Store,
+    layout: &'a OriginLayout,
+    right: &'a R,
+    held: StoredRecord<CommitIntent>,
+    /// The tables to move, and where the new shard of each is.
+    sources: BTreeMap<TableKind, String>,
+    /// The text of the manifest to replace.
+    base: Option<Bytes>,
 }
 
-/// Removes everything that a commit has moved or no longer needs, or that no commit will move. Staged answers stay: the commit may have been about
-/// other names, and the code that requested the answers removes them.
-pub async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
-    let folder = layout.partition_staging(partition);
-    let staged = store.list(&folder).await?;
-    if !staged.iter().any(|path| layout.parse_staged_answers(path).is_some()) {
-        return store.delete_folder(&folder).await;
+impl<R: Right> Begun<'_, R> {
+    async fn finish(self) -> Result<()> {
+        let moved = self.move_all().await;
+        if moved.is_err() {
+            // The first error is the one to report.
+            let _ = abort_uploads(self.store, self.layout, &self.held.record).await;
+        }
+        moved?;
+        let manifest = &self.held.record.manifest;
+        let partition = &manifest.partition;
+        self.right.check()?;
+        let (path, text) = (self.layout.manifest(partition), manifest.to_json()?);
+        let is_replaced = match &self.base {
+            Some(base) => self.store.replace_if_unchanged(&path, base, text).await?,
+            None => self.store.put_if_absent(&path, text).await?,
+        };
+        if !is_replaced {
+            return Err(lost_right(self.layout, partition));
+        }
+        tracing::debug!(origin = self.layout.name(), partition = partition.file_stem(), "a commit is complete");
+        clear_staging(self.store, self.layout, partition).await
     }
-    for path in staged.iter().filter(|path| layout.parse_staged_answers(path).is_none()) {
-        store.delete(path).await?;
+
+    async fn move_all(&self) -> Result<()> {
+        // A process that takes the lease looks for an intent afterwards. So one of the two sees the other.
+        self.right.confirm().await?;
+        let tables = |is_such: fn(TableKind) -> bool| {
+            TableKind::in_order_of_promotion().filter(move |table| is_such(*table) && self.sources.contains_key(table))
+        };
+        for table in tables(|table| table == TableKind::Packuments) {
+            self.move_shard(table).await?;
+        }
+        let others = tables(|table| table != TableKind::Packuments && !MOVED_LAST.contains(&table));
+        let others = stream::iter(others).map(|table| self.move_shard(table));
+        others.buffer_unordered(MOVED_AT_ONCE).try_collect::<()>().await?;
+        for table in tables(|table| MOVED_LAST.contains(&table)) {
+            self.move_shard(table).await?;
+        }
+        Ok(())
+    }
+
+    async fn move_shard(&self, table: TableKind) -> Result<()> {
+        let Some(from) = self.sources.get(&table) else { return Ok(()) };
+        self.right.check()?;
+        let intent = &self.held.record;
+        let shard = self.layout.shard(table, &intent.manifest.partition);
+        let upload = intent.uploads.get(table.as_str()).cloned().map(UploadId);
+        if !self.store.promote_upload(from, &shard, upload.as_ref()).await? {
+            return Err(Error::lake(format!("the staged shard {from} vanished"))
+                .hint("run the same command again: staged answers are not requested again"));
+        }
+        tracing::trace!(shard, "a shard of a commit is moved");
+        Ok(())
+    }
+}
+
+/// Begins the multipart uploads of the shards that need one. Aborts them if one cannot be begun.
+async fn begin_uploads(
+    store: &Store,
+    layout: &OriginLayout,
+    partition: &Partition,
+    sources: &BTreeMap<TableKind, String>,
+) -> Result<BTreeMap<String, String>> {
+    let mut begun = BTreeMap::new();
+    for (table, from) in sources {
+        match store.begin_upload(from, &layout.shard(*table, partition)).await {
+            Ok(upload) => begun.extend(upload.map(|upload| (table.as_str().to_owned(), upload.0))),
+            Err(error) => {
+                let _ = abort(store, layout, partition, &begun).await;
+                return Err(error);
+            }
+        }
+    }
+    Ok(begun)
+}
+
+/// Aborts the uploads that an intent names. One that has ended is no error.
+async fn abort_uploads(store: &Store, layout: &OriginLayout, intent: &CommitIntent) -> Result<()> {
+    abort(store, layout, &intent.manifest.partition, &intent.uploads).await
+}
+
+async fn abort(
+    store: &Store,
+    layout: &OriginLayout,
+    partition: &Partition,
+    uploads: &BTreeMap<String, String>,
+) -> Result<()> {
+    for (table, upload) in uploads {
+        if let Some(table) = TableKind::parse(table) {
+            store.abort_upload(&layout.shard(table, partition), &UploadId(upload.clone())).await?;
+        }
     }
     Ok(())
+}
+
+/// Returns the digest of a manifest's text, as an intent names its base.
+fn sha256(text: Option<&Bytes>) -> String {
+    format!("{:x}", Sha256::digest(text.map_or(&[][..], |text| text)))
+}
+
+/// Returns the error of a process whose partition another process has written meanwhile.
+fn lost_right(layout: &OriginLayout, partition: &Partition) -> Error {
+    Error::lake(format!("another process has committed the partition {partition} of {} meanwhile", layout.name()))
+        .hint("this process stood still for so long that another one took its place; run the same command again")
+}
+
+/// Removes everything that a commit has moved or no longer needs, or that no commit will move. Staged answers stay: the
+/// commit may have been about other names, and the code that requested the answers removes them.
+pub async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<()> {
+    let folder = layout.partition_staging(partition);
+    let intent = layout.commit_intent(partition);
+    let staged = store.list(&folder).await?;
+    let (answers, others): (Vec<&String>, Vec<&String>) =
+        staged.iter().partition(|path| layout.parse_staged_answers(path).is_some());
+    // The intent is last: it shows the next process that something is left.
+    for path in others.iter().filter(|path| ***path != intent) {
+        store.delete(path).await?;
+    }
+    match answers.is_empty() {
+        true => store.delete_folder(&folder).await,
+        false if others.contains(&&intent) => store.delete(&intent).await,
+        false => Ok(()),
+    }
 }
 
 /// Reads the manifest of a partition; returns `None` if it was never committed.
@@ -108,128 +247,4 @@ pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<
         }
     }
     Ok(manifests)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::error::ErrorKind;
-    use crate::lake::{Layout, ShardMeta};
-    use crate::version::FORMAT_VERSION;
-
-    fn manifest(tables: &[TableKind]) -> Manifest {
-        let meta =
-            ShardMeta { rows: 1, size_bytes: 3, sha256: String::new(), schema_version: 1, tool_version: String::new() };
-        Manifest {
-            format_version: FORMAT_VERSION,
-            tool_version: "0".to_owned(),
-            partition: Partition::ALL,
-            written_at: "2026-01-01T00:00:00Z".to_owned(),
-            shards: tables.iter().map(|table| (table.to_string(), meta.clone())).collect(),
-            oversize_limit_bytes: None,
-            listed_at_us: None,
-            outcomes: BTreeMap::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_commit_moves_what_is_staged_and_keeps_the_rest() {
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        store.put(&layout.shard(TableKind::Versions, &Partition::ALL), "old").await.unwrap();
-        store.put(&layout.staged_shard(TableKind::Docs, &Partition::ALL), "new").await.unwrap();
-        // A process that died during a build left this shard; its bytes cannot be checked.
-        store.put(&layout.staged_shard(TableKind::Versions, &Partition::ALL), "half").await.unwrap();
-        let manifest = manifest(&[TableKind::Docs, TableKind::Versions]);
-        commit(&store, &layout, &manifest, &[TableKind::Docs]).await.unwrap();
-        assert_eq!(
-            store.list("").await.unwrap(),
-            ["npm/docs/0-z.parquet", "npm/manifest/0-z.json", "npm/versions/0-z.parquet"]
-        );
-        for (table, expected) in [(TableKind::Docs, "new"), (TableKind::Versions, "old")] {
-            assert_eq!(store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap(), expected);
-        }
-        assert_eq!(read_manifests(&store, &layout).await.unwrap().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn answers_that_are_staged_outlive_a_commit_that_may_be_about_other_names() {
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        let answers = layout.staged_answers(&Partition::ALL, 0, 3);
-        store.put(&answers, "of an earlier run").await.unwrap();
-        store.put(&layout.staged_shard(TableKind::Docs, &Partition::ALL), "new").await.unwrap();
-        commit(&store, &layout, &manifest(&[TableKind::Docs]), &[TableKind::Docs]).await.unwrap();
-        assert_eq!(store.list(&layout.staging()).await.unwrap(), [answers]);
-    }
-
-    #[tokio::test]
-    async fn a_commit_that_died_anywhere_after_its_intent_is_rolled_forward() {
-        let tables = [TableKind::Packages, TableKind::Outcomes, TableKind::Docs];
-        for moved_before_death in 0..=tables.len() {
-            let (store, layout) = (Store::memory(), Layout::origin("npm"));
-            for (index, table) in tables.into_iter().enumerate() {
-                store.put(&layout.shard(table, &Partition::ALL), "old").await.unwrap();
-                let staged = layout.staged_shard(table, &Partition::ALL);
-                store.put(&staged, "new").await.unwrap();
-                if index < moved_before_death {
-                    store.promote(&staged, &layout.shard(table, &Partition::ALL)).await.unwrap();
-                }
-            }
-            // In format 1 an intent was only the manifest.
-            let (manifest, path) = (manifest(&tables), layout.commit_intent(&Partition::ALL));
-            let moved = Some(tables.map(|table| table.as_str().to_owned()).to_vec());
-            match moved_before_death % 2 {
-                0 => store.put_record(&path, &manifest).await.unwrap(),
-                _ => store.put_record(&path, &CommitIntent { manifest, moved }).await.unwrap(),
-            }
-            assert_eq!(recover_all(&store, &layout).await.unwrap(), 1);
-            for table in tables {
-                let shard = store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap();
-                assert_eq!(shard, "new", "{table} after {moved_before_death} moves");
-            }
-            assert!(store.list("npm/staging").await.unwrap().is_empty());
-            assert!(!recover(&store, &layout, &Partition::ALL).await.unwrap());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_commit_that_an_earlier_version_began_is_rolled_forward_and_its_leftovers_are_never_moved() {
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        let earlier = |table| layout.earlier_staged_shard(table, &Partition::ALL);
-        let shard = async |table| store.get(&layout.shard(table, &Partition::ALL)).await.unwrap().unwrap();
-        for table in [TableKind::Docs, TableKind::Versions] {
-            store.put(&layout.shard(table, &Partition::ALL), "old").await.unwrap();
-            store.put(&earlier(table), "staged").await.unwrap();
-        }
-        // It died during a build: `versions` belongs to no commit.
-        let moved = Some(vec![TableKind::Docs.to_string()]);
-        let intent = CommitIntent { manifest: manifest(&[TableKind::Docs, TableKind::Versions]), moved };
-        store.put_record(&layout.commit_intent(&Partition::ALL), &intent).await.unwrap();
-        store.put(&layout.staged_answers(&Partition::ALL, 0, 0), "kept").await.unwrap();
-        assert!(settle(&store, &layout, &Partition::ALL).await.unwrap());
-        assert_eq!((shard(TableKind::Docs).await, shard(TableKind::Versions).await), ("staged".into(), "old".into()));
-
-        // A build of an earlier version died before its intent. This version commits, and dies after its last move.
-        store.put(&earlier(TableKind::Versions), "half").await.unwrap();
-        assert!(!settle(&store, &layout, &Partition::ALL).await.unwrap());
-        store.put(&layout.shard(TableKind::Versions, &Partition::ALL), "new").await.unwrap();
-        let moved = Some(vec![TableKind::Versions.to_string()]);
-        let intent = CommitIntent { manifest: manifest(&[TableKind::Docs, TableKind::Versions]), moved };
-        store.put_record(&layout.commit_intent(&Partition::ALL), &intent).await.unwrap();
-        assert!(settle(&store, &layout, &Partition::ALL).await.unwrap());
-        assert_eq!(shard(TableKind::Versions).await, "new");
-        assert_eq!(store.list(&layout.staging()).await.unwrap(), [layout.staged_answers(&Partition::ALL, 0, 0)]);
-    }
-
-    #[tokio::test]
-    async fn a_manifest_of_a_newer_version_is_refused() {
-        let (store, layout) = (Store::memory(), Layout::origin("npm"));
-        let mut newer = manifest(&[]);
-        newer.format_version += 1;
-        store.put_record(&layout.manifest(&Partition::ALL), &newer).await.unwrap();
-        let error = read_manifest(&store, &layout, &Partition::ALL).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Lake);
-    }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::cache::CacheCommand;
+use super::copy::CopyArgs;
 use super::documentation::{CompletionsArgs, ManArgs};
 use super::ingest::IngestArgs;
 use super::log_format::LogFormat;
@@ -78,6 +79,8 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Rebuild a lake's tables from its raw documents, without a request
     Rebuild(RebuildArgs),
+    /// Copy a lake to another place, or bring the copy up to date
+    Copy(CopyArgs),
     /// List the registry's names into partitions, and show the partitions
     #[command(subcommand)]
     Partition(PartitionCommand),

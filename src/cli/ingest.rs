@@ -84,8 +84,8 @@ pub(super) struct IngestArgs {
     /// Request every selected document again, by its ETag: an unchanged document costs no body
     #[arg(long)]
     pub(super) refresh: bool,
-    /// Accept that the registry no longer has many of the lake's names or documents, and drop them; without this flag
-    /// the run ends instead
+    /// Accept that the registry no longer has many of the lake's names, or documents of names that it lists, and drop
+    /// them; without this flag the run ends instead, or keeps the documents
     #[arg(long)]
     pub(super) accept_removals: bool,
     /// Print the summary as JSON on standard output

@@ -5,14 +5,14 @@ use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::lake::{LakeInfo, Layout, OriginLayout};
 use crate::pipeline::{no_lake, read_lake};
-use crate::registry::Origin;
+use crate::registry::{Origin, shown_url};
 use crate::store::Store;
 
 /// The arguments that select an origin of the lake.
 #[derive(Debug, clap::Args)]
 pub(super) struct LakeArgs {
     /// Which of the lake's origins: its name, or its URL [default: the lake's first]
-    #[arg(long, value_name = "ORIGIN", env = "ALL_DOCS_ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", env = "ALL_DOCS_ORIGIN", hide_env_values = true)]
     pub(super) origin: Option<String>,
 }
 
@@ -62,5 +62,6 @@ pub(super) fn find(text: &str, info: &LakeInfo) -> Result<String> {
         return Ok(origin.name);
     }
     let names: Vec<&str> = info.origins.keys().map(String::as_str).collect();
-    Err(Error::input(format!("the lake holds no origin {text:?}")).hint(format!("its origins: {}", names.join(", "))))
+    Err(Error::input(format!("the lake holds no origin {:?}", shown_url(text)))
+        .hint(format!("its origins: {}", names.join(", "))))
 }

@@ -104,6 +104,9 @@ fn waiting(gate: &GateStatus, now: jiff::Timestamp) -> Option<String> {
 
 /// Returns the completed amount and the total, in the unit of the run's current phase.
 fn measure(now: &ProgressSnapshot) -> (u64, u64) {
+    if now.shard_bytes_planned > 0 {
+        return (now.shard_bytes, now.shard_bytes_planned);
+    }
     if now.partitions_total == 0 || now.packuments_planned == 0 {
         return (now.rows_scanned, now.rows_expected);
     }
@@ -140,7 +143,12 @@ fn line(now: &ProgressSnapshot, elapsed: Duration) -> String {
         parts.push(log::bytes(now.document_bytes));
         parts.push(format!("{}/s", log::count(rate as u64)));
     }
-    parts.push(format!("{} rows", log::count(now.rows_scanned)));
+    if now.shard_bytes_planned > 0 {
+        let (done, total) = (log::bytes(now.shard_bytes), log::bytes(now.shard_bytes_planned));
+        parts.push(format!("{done} of {total}"));
+    } else {
+        parts.push(format!("{} rows", log::count(now.rows_scanned)));
+    }
     parts.join(" · ")
 }
 
@@ -184,6 +192,14 @@ mod tests {
             line(&fetching, Duration::from_secs(10)),
             "0/4 partitions · 1 min 10 s left · 500 packuments · 5.0 MB · 50/s · 4,000 rows"
         );
+        let copying = ProgressSnapshot {
+            partitions_total: 4,
+            partitions_done: 1,
+            shard_bytes_planned: 4_000_000,
+            shard_bytes: 1_000_000,
+            ..Default::default()
+        };
+        assert_eq!(line(&copying, Duration::from_secs(10)), "1/4 partitions · 30 s left · 1.0 MB of 4.0 MB");
         let resumed = ProgressSnapshot { packuments_resumed: 400, ..fetching };
         assert_eq!(
             line(&resumed, Duration::from_secs(10)),

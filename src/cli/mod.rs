@@ -3,6 +3,7 @@
 
 mod args;
 mod cache;
+mod copy;
 mod documentation;
 mod events;
 mod exit;
@@ -41,8 +42,9 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use args::{Args, Command};
+use log_format::LogFormat;
 use printer::Printer;
 
 /// The longest time that a query continues after Ctrl-C.
@@ -55,7 +57,15 @@ pub fn main() -> ExitCode {
 
 /// Runs the caller's command line as [`main`] does. Its first member is the program's name.
 pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = Args::parse_from(command_line);
+    let command_line: Vec<OsString> = command_line.into_iter().collect();
+    let args = match Args::try_parse_from(&command_line) {
+        Ok(args) => args,
+        Err(told) if told.use_stderr() && log_format::is_json(&command_line) => {
+            Printer::new(false, LogFormat::Json).error(&Error::input(told.render().to_string().trim_end()));
+            return exit::Code::Input.into();
+        }
+        Err(told) => told.exit(),
+    };
     let printer = Printer::new(args.quiet, args.log_format);
     match events::show(args.verbose, args.log_format, &printer).and_then(|()| run(args, &printer)) {
         Ok(code) => code.into(),
@@ -89,6 +99,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Query(_) => Err(no_sql()),
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             Command::Rebuild(args) => rebuild::run(args, &settings, printer, stop).await,
+            Command::Copy(args) => copy::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
             Command::Packument(command) => packument::run(command, &settings, printer, stop).await,
@@ -118,7 +129,12 @@ fn no_sql() -> crate::error::Error {
 fn uses_much(command: &Command) -> bool {
     matches!(
         command,
-        Command::Ingest(_) | Command::Verify(_) | Command::Rebuild(_) | Command::Partition(_) | Command::Packument(_)
+        Command::Ingest(_)
+            | Command::Verify(_)
+            | Command::Rebuild(_)
+            | Command::Copy(_)
+            | Command::Partition(_)
+            | Command::Packument(_)
     )
 }
 

@@ -51,7 +51,8 @@ fn npmrc(userconfig: Option<&Path>, printer: &Printer) -> Result<Npmrc> {
     };
     let mut npmrc = Npmrc::default();
     for (path, is_flag) in user_file.into_iter().chain([(PathBuf::from(".npmrc"), false)]) {
-        match std::fs::read(&path) {
+        let bytes = if is_flag { std::fs::read(&path) } else { read_file(&path) };
+        match bytes {
             Ok(bytes) => {
                 // A comment in Latin-1 is no error for npm either.
                 npmrc.read(&path.display().to_string(), &text::decode_leniently(&bytes), &variable);
@@ -77,7 +78,7 @@ fn npmrc(userconfig: Option<&Path>, printer: &Printer) -> Result<Npmrc> {
 fn trust(cafile: Option<&Path>, npmrc: &Npmrc, printer: &Printer) -> Result<Trust> {
     let mut trust = Trust::default();
     trust.add_npmrc(npmrc, &read_named).iter().for_each(|note| printer.warn(note));
-    let read = |path: &Path| std::fs::read(path).map_err(|error| error.to_string());
+    let read = |path: &Path| read_pem(path).map_err(|error| error.to_string());
     const EXTRA: &str = "NODE_EXTRA_CA_CERTS";
     if let Some(path) = std::env::var_os(EXTRA).filter(|path| !path.is_empty()).map(PathBuf::from)
         && let Err(why) = read(&path).and_then(|pem| trust.add_pem(&pem))
@@ -109,7 +110,21 @@ fn trust(cafile: Option<&Path>, npmrc: &Npmrc, printer: &Printer) -> Result<Trus
 /// Reads a file that `.npmrc` names. `~/` is the user's home.
 fn read_named(path: &str) -> io::Result<Vec<u8>> {
     let below_home = path.strip_prefix("~/").and_then(|rest| Some(std::env::home_dir()?.join(rest)));
-    std::fs::read(below_home.unwrap_or_else(|| PathBuf::from(path)))
+    read_pem(&below_home.unwrap_or_else(|| PathBuf::from(path)))
+}
+
+/// Reads a file that nobody names on the command line. A pipe without a writer would be waited for without end.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let found = path.metadata()?;
+    match found.is_file() || found.is_dir() {
+        true => std::fs::read(path),
+        false => Err(io::Error::other("it is no file")),
+    }
+}
+
+/// Reads a file of PEM, which is text as the user's editor wrote it.
+fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
+    read_file(path).map(|bytes| text::decode_leniently(&bytes).into_owned().into_bytes())
 }
 
 /// Returns the value of a variable; `None` also if it is no text.

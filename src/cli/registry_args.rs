@@ -11,10 +11,10 @@ use clap::ValueEnum;
 pub(super) struct RegistryArgs {
     /// The registry to read: npm, sample (a built-in registry on loopback), the URL of one server for everything,
     /// NAME=URL to call it NAME in the lake and in SQL, or the name of an origin that the lake has [default: npm]
-    #[arg(long, value_name = "ORIGIN", env = "ALL_DOCS_ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", env = "ALL_DOCS_ORIGIN", hide_env_values = true)]
     pub(super) origin: Option<String>,
     /// Fetch packuments from this URL instead of the origin's own
-    #[arg(long, value_name = "URL", env = "ALL_DOCS_REGISTRY")]
+    #[arg(long, value_name = "URL", env = "ALL_DOCS_REGISTRY", hide_env_values = true)]
     pub(super) registry: Option<String>,
     /// Most concurrent requests per host, of all processes of this user and machine together; the lowest of their
     /// limits holds [default: 64 for packuments, 8 for pages]

@@ -2,8 +2,10 @@
 
 use std::io::BufRead;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +19,9 @@ use crate::text;
 
 /// The longest faults file that is read, in bytes.
 const MOST_FAULTS_BYTES: u64 = 64 << 20;
+
+/// The longest file of packuments that is read, in bytes. A world is held in memory.
+const MOST_PACKUMENTS_BYTES: u64 = 64 << 30;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -36,7 +41,7 @@ pub(super) struct SampleArgs {
     /// The seed of the generated registry: the same seed and number of packages make the same registry
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(super) seed: u64,
-    /// Serve these packuments instead: NDJSON files, plain, .gz or .zst
+    /// Serve these packuments instead: files of NDJSON or a JSON array, plain or compressed
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) from: Vec<PathBuf>,
     /// Add a document for each known oddity of npm's documents: wrong types, broken JSON, strange names
@@ -60,23 +65,31 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
     let start = move || {
         let mut world = match args.from.as_slice() {
             [] => World::seeded(args.seed, args.packages),
-            files => World::from_ndjson(files)?,
+            files => {
+                let mut world = World::new();
+                for file in files {
+                    world.add_lines(file, lines_of(file)?).map_err(no_world)?;
+                }
+                world
+            }
         };
         if args.odd {
             world.add_odd_documents();
         }
         let packages = world.counts().packages;
-        Ok::<_, SampleError>((SampleServer::start(world, Options { address, faults, ..Options::default() })?, packages))
+        let server = SampleServer::start(world, Options { address, faults, ..Options::default() });
+        Ok::<_, Error>((
+            server.map_err(|error| {
+                Error::input(format!("cannot serve a registry on {address}"))
+                    .source(error)
+                    .hint("give another --port, or 0 for a free one")
+            })?,
+            packages,
+        ))
     };
     let (server, packages) = tokio::task::spawn_blocking(start)
         .await
-        .or_error(ErrorKind::Internal, || "the task that makes the sample registry failed".to_owned())?
-        .map_err(|error| match error {
-            SampleError::Start { .. } => Error::input(format!("cannot serve a registry on {address}"))
-                .source(error)
-                .hint("give another --port, or 0 for a free one"),
-            error => Error::input("there is no world to serve").source(error),
-        })?;
+        .or_error(ErrorKind::Internal, || "the task that makes the sample registry failed".to_owned())??;
     printer.note(&format!("{} packages at {} until Ctrl-C; try:", log::count(packages as u64), server.url()));
     printer.note(&format!("  all-docs ingest --pivots examples/pivots.json --origin {}", server.url()));
     printer.result(&format!("{}\n", server.url()))?;
@@ -98,6 +111,24 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
     // The end of standard input does not end the registry: it also runs without a terminal.
     stop.cancelled().await;
     Ok(Code::Done)
+}
+
+fn no_world(error: SampleError) -> Error {
+    Error::input("there is no world to serve")
+        .source(error)
+        .hint("--from takes a packument a line (NDJSON), or a JSON array of packuments")
+}
+
+/// Reads a file of packuments, and returns one a line. The items of a JSON array become lines.
+fn lines_of(path: &Path) -> Result<Bytes> {
+    let mut text = text::read(path, "file of packuments", MOST_PACKUMENTS_BYTES)?;
+    if text.trim_start().starts_with('[') {
+        let items: Vec<Box<RawValue>> = serde_json::from_str(&text)
+            .or_error(ErrorKind::Input, || format!("{} begins like a JSON array, and is none", path.display()))?;
+        let line = |item: &RawValue| item.get().replace(['\n', '\r'], " ");
+        text = items.iter().map(|item| line(item)).collect::<Vec<_>>().join("\n");
+    }
+    Ok(text.into())
 }
 
 /// Reads standard input line by line. It has its own thread, which may wait for a line for ever; the process ends

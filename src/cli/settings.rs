@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::registry_args::patience;
 use super::store_args::StoreArgs;
-use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::error::{Doing, Error, Result};
 use crate::store::Store;
 use crate::text;
 
@@ -62,6 +62,12 @@ impl Settings {
             Some(path) => (path, true),
             None => (Path::new(SETTINGS_FILE), false),
         };
+        // A pipe of this name would be waited for without end.
+        let is_other = path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
+        if is_other && !is_asked_for {
+            return Err(Error::input(format!("{} is no file", path.display()))
+                .hint("remove it, or name a settings file with --config"));
+        }
         let file = match is_asked_for || path.try_exists().unwrap_or(true) {
             true => parse(&text::read(path, "settings file", MOST_BYTES)?, path)?,
             false => SettingsFile::default(),
@@ -95,7 +101,12 @@ impl Settings {
 
     /// Opens the store of any location.
     pub(super) fn open_store(&self, location: &str) -> Result<Store> {
-        let store = Store::open_with(location, &self.store.options()?)?;
+        self.open_store_by(location, &StoreArgs::default())
+    }
+
+    /// Opens the store of any location. Arguments in `own` replace the common ones.
+    pub(super) fn open_store_by(&self, location: &str, own: &StoreArgs) -> Result<Store> {
+        let store = Store::open_with(location, &own.or(&self.store).options()?)?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
         Ok(store)
     }
@@ -173,14 +184,27 @@ impl Settings {
 }
 
 fn parse(text: &str, path: &Path) -> Result<SettingsFile> {
-    toml::from_str(text)
-        .or_error(ErrorKind::Input, || format!("the settings file {} is not understood", path.display()))
+    toml::from_str(text).map_err(|error| {
+        // The error itself quotes the line, which may hold the password of a proxy or a header.
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let (line, why) = (before.matches('\n').count() + 1, without_values(error.message()));
+        Error::input(format!("the settings file {} is not understood: line {line}: {why}", path.display()))
+    })
+}
+
+/// Returns a message without the texts in quotes, which are values.
+fn without_values(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => format!("{}\"…\"{}", &message[..first], &message[last + 1..]),
+        _ => message.to_owned(),
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
@@ -196,6 +220,24 @@ mod tests {
         );
         let of = |lake: &str| Settings { lake: Some(lake.to_owned()), file: file.clone(), ..Settings::default() };
         assert_eq!((of("flag").lake(), of("").lake(), Settings::default().lake()), ("flag", "from-file", DEFAULT_LAKE));
+    }
+
+    #[test]
+    fn a_setting_that_is_not_understood_is_not_shown() {
+        for (text, line, words) in [
+            ("rate = 1\n[header]\nX-Key = \"sesame\"\n", 2, "sequence"),
+            ("header = \"X-Key: sesame\"\n", 1, "sequence"),
+            ("\nproxy = { url = \"http://u:sesame@x\" }", 2, "string"),
+            ("rate = \"ses\\\"ame\"", 1, "u32"),
+            ("partition-rows = 0", 1, "nonzero"),
+            ("proxy = \"http://u:sesame@x", 1, ""),
+            ("header = [\"a: sesame\", 3]", 1, "string"),
+        ] {
+            let error = parse(text, Path::new("x.toml")).unwrap_err();
+            let report = error.report();
+            assert!(!report.contains("ame"), "{report}");
+            assert!(report.contains(&format!("line {line}")) && report.contains(words), "{report}");
+        }
     }
 
     #[test]

@@ -18,18 +18,20 @@ pub(super) struct StatusArgs {
 pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
     let store = settings.open_lake()?;
     let Some(origins) = lake_status(&store).await? else { return Err(no_lake(settings.lake())) };
+    // A lake that lacks rows is no success for a script.
+    let code = if origins.iter().all(|origin| origin.lost.is_empty()) { Code::Done } else { Code::Lake };
     if args.json {
         let text = serde_json::to_string_pretty(&origins)
             .or_error(ErrorKind::Internal, || "the status cannot be written as JSON".to_owned())?;
         printer.result(&format!("{text}\n"))?;
-        return Ok(Code::Done);
+        return Ok(code);
     }
     let mut text = format!("lake {}\n", store.location());
     for origin in &origins {
         text.push_str(&describe(origin, jiff::Timestamp::now().as_second()));
     }
     printer.result(&text)?;
-    Ok(Code::Done)
+    Ok(code)
 }
 
 fn describe_age(age: &TableAge) -> String {
@@ -78,6 +80,17 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
     let widest = origin.tables_in_order().map(|(_, table)| count(table.rows).len()).max().unwrap_or(0);
     for (name, table) in origin.tables_in_order() {
         lines.push(format!("  {name:<13} {:>widest$} rows  {:>9}", count(table.rows), log::bytes(table.size_bytes)));
+    }
+    if let Some(first) = origin.lost.first() {
+        let more = match origin.lost.len() {
+            1 => "is gone, but its manifest names it".to_owned(),
+            lost => format!("and {} more are gone, but their manifests name them", count(lost as u64 - 1)),
+        };
+        lines.push(format!("  lost: {first} {more}"));
+        lines.push(
+            "    if its disk or mount is away, bring it back; all-docs verify --repair makes lost shards again"
+                .to_owned(),
+        );
     }
     if origin.old.partitions > 0 {
         let committed = count(origin.partitions_committed);

@@ -27,7 +27,7 @@ impl<'a, T> WithUsage<'a, T> {
 
 /// The use of a bucket.
 #[derive(Serialize)]
-struct Report {
+pub(super) struct Report {
     location: String,
     /// How many operations of each kind were sent.
     operations: BTreeMap<&'static str, u64>,
@@ -44,7 +44,7 @@ struct Report {
 
 impl Report {
     /// Returns the use of a store; `None` if it is a disk, or was not used.
-    fn of(store: &Store) -> Option<Report> {
+    pub(super) fn of(store: &Store) -> Option<Report> {
         let (usage, prices) = (store.usage(), store.list_prices());
         (usage.operations() > 0).then(|| Report {
             location: store.location(),

@@ -16,8 +16,8 @@ use super::usage::WithUsage;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::{
-    Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair, read_lake,
-    repair_records, verify,
+    Fault, Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair,
+    read_lake, repair_records, verify,
 };
 use crate::registry::Origin;
 use crate::store::Store;
@@ -69,7 +69,8 @@ pub(super) async fn run(
     } else {
         printer.result(&describe(&store, &proof))?;
     }
-    if !proof.is_sound() && !args.repair {
+    let mut faults = proof.findings.iter().chain(proof.origins.iter().flat_map(|origin| &origin.findings));
+    if !args.repair && faults.any(|finding| !matches!(finding.fault, Fault::Unreadable | Fault::Elsewhere)) {
         printer.note("all-docs verify --repair rebuilds broken partitions");
     }
     Ok(if proof.is_sound() { Code::Done } else { Code::Lake })
@@ -131,7 +132,13 @@ async fn repair(
     Ok(())
 }
 
-async fn prove(store: &Store, only: Option<&str>, printer: &Printer, stop: &CancellationToken) -> Result<LakeProof> {
+/// Checks a lake, or one of its origins, and shows the progress.
+pub(super) async fn prove(
+    store: &Store,
+    only: Option<&str>,
+    printer: &Printer,
+    stop: &CancellationToken,
+) -> Result<LakeProof> {
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
     let proof = verify(store, only, progress, stop.clone()).await;
@@ -206,7 +213,8 @@ fn tell_findings(printer: &Printer, findings: &[Finding]) {
     }
 }
 
-fn describe(store: &Store, lake: &LakeProof) -> String {
+/// Formats the result of a check.
+pub(super) fn describe(store: &Store, lake: &LakeProof) -> String {
     let count = log::count;
     let mut lines = vec![format!("lake {}", store.location())];
     lines.extend(lake.notes.iter().map(|note| format!("  note: {note}")));

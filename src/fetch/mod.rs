@@ -48,9 +48,9 @@ pub struct LastResult {
 }
 
 impl FetchItem {
-    /// Returns whether the lake has no document of this name by an outcome that can change.
+    /// Returns whether the last request for it gave no sound document either, by an outcome that can change.
     pub fn was_absent(&self) -> bool {
-        !self.is_held && self.last.is_some_and(|last| last.outcome.can_change())
+        self.last.is_some_and(|last| last.outcome.can_change())
     }
 
     /// Returns whether the lake has a document of this name that only another packument may replace.
@@ -106,9 +106,12 @@ impl Fetched {
         }
     }
 
-    /// Returns whether the registry no longer has a document that the lake holds.
+    /// Returns whether the registry no longer has, or gives, a document that the lake holds.
     pub fn says_held_is_gone(&self) -> bool {
-        let is_gone = matches!(&self.response, Ok(Response { answer: Answer::Gone { .. }, .. }));
+        let is_gone = match &self.response {
+            Ok(response) => matches!(response.answer, Answer::Gone { .. }),
+            Err(failure) => failure.outcome == Some(Outcome::Blocked),
+        };
         is_gone && self.item.is_held
     }
 }

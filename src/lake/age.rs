@@ -2,7 +2,8 @@
 //!
 //! Pure data. The pipeline reads the records; `shard/` adapts the columns of an earlier version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -37,13 +38,16 @@ impl Manifest {
     }
 }
 
-/// The partitions and tables of an origin that earlier versions wrote.
+/// The partitions and tables of an origin that earlier versions wrote, and the shards that it should have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OriginAge {
     /// Partitions with an old table.
     pub partitions: u64,
     /// The old tables, by name.
     pub tables: BTreeMap<&'static str, TableAge>,
+    /// The shards that its manifests name: by table, the stems of their files.
+    #[serde(skip)]
+    pub named: BTreeMap<&'static str, Arc<BTreeSet<String>>>,
 }
 
 /// How many partitions of a table earlier versions wrote.
@@ -56,10 +60,14 @@ pub struct TableAge {
 }
 
 impl OriginAge {
-    /// Counts the old tables of these manifests, which belong to one origin.
+    /// Counts the old tables of these manifests, which belong to one origin, and lists the shards that they name.
     pub fn of<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> OriginAge {
         let mut age = OriginAge::default();
+        let mut named: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
         for manifest in manifests {
+            for table in TableKind::ALL.into_iter().filter(|table| manifest.shards.contains_key(table.as_str())) {
+                named.entry(table.as_str()).or_default().insert(manifest.partition.file_stem());
+            }
             age.partitions += u64::from(manifest.is_old());
             for (table, old) in manifest.old_tables() {
                 let table = age.tables.entry(table.as_str()).or_default();
@@ -69,7 +77,13 @@ impl OriginAge {
                 }
             }
         }
+        age.named = named.into_iter().map(|(table, stems)| (table, Arc::new(stems))).collect();
         age
+    }
+
+    /// Returns the stems of the shards of a table that manifests name.
+    pub fn named_of_table(&self, table: TableKind) -> Arc<BTreeSet<String>> {
+        self.named.get(table.as_str()).cloned().unwrap_or_default()
     }
 
     /// Returns the age of a table.
@@ -126,6 +140,8 @@ mod tests {
             outcomes: BTreeMap::new(),
             listed_at_us: None,
             oversize_limit_bytes: None,
+            documents_form: None,
+            cut_from: None,
         }
     }
 
@@ -149,6 +165,9 @@ mod tests {
         assert_eq!(age.of_table(TableKind::Stars), TableAge { earlier: 0, missing: 1 });
         assert_eq!(age.of_table(TableKind::Versions), TableAge { earlier: 1, missing: 0 });
         assert_eq!(age.of_table(TableKind::Docs), TableAge::default());
+        let stars = age.named_of_table(TableKind::Stars);
+        assert_eq!(stars.iter().collect::<Vec<_>>(), ["0-z"]);
+        assert!(OriginAge::of(&[]).named_of_table(TableKind::Stars).is_empty());
     }
 
     #[test]

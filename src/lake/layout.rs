@@ -3,6 +3,9 @@
 use super::Partition;
 use crate::table::TableKind;
 
+/// How many characters of a digest tell copies of one staged shard apart: far more than there are copies.
+const KEPT_DIGEST_CHARS: usize = 16;
+
 /// The paths of a lake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout;
@@ -102,7 +105,12 @@ impl OriginLayout {
 
     /// Returns the path of a partition's manifest, [`super::Manifest`].
     pub fn manifest(&self, partition: &Partition) -> String {
-        format!("{}/manifest/{}.json", self.origin, partition.file_stem())
+        self.manifest_of(&partition.file_stem())
+    }
+
+    /// Returns the path of the manifest of the partition with a file stem.
+    pub fn manifest_of(&self, stem: &str) -> String {
+        format!("{}/manifest/{stem}.json", self.origin)
     }
 
     /// Returns the folder of everything that is not yet committed.
@@ -119,6 +127,13 @@ impl OriginLayout {
     /// looks for Parquet files reads it.
     pub fn staged_shard(&self, table: TableKind, partition: &Partition) -> String {
         format!("{}/staging/{}/{table}.staged", self.origin, partition.file_stem())
+    }
+
+    /// Returns the path of the copy of a staged shard that outlives the scratch folder of the process that made it. The
+    /// digest of the shard, in hex, keeps the copies of two processes apart.
+    pub fn kept_shard(&self, table: TableKind, partition: &Partition, sha256: &str) -> String {
+        let digest = sha256.get(..KEPT_DIGEST_CHARS).unwrap_or(sha256);
+        format!("{}/staging/{}/{table}-{digest}.kept", self.origin, partition.file_stem())
     }
 
     /// Returns the path that an earlier version gave a staged shard.
@@ -219,9 +234,11 @@ impl OriginLayout {
     }
 
     fn is_staged_name(&self, path: &str, file: &str) -> bool {
-        let is_table = |stem| TableKind::parse(stem).is_some();
+        let is_table = |stem: &str| TableKind::parse(stem).is_some();
+        let is_kept = |stem: &str| stem.split_once('-').is_some_and(|(table, _)| is_table(table));
         file == "commit.json"
             || [".staged", ".parquet"].iter().any(|suffix| file.strip_suffix(suffix).is_some_and(is_table))
+            || file.strip_suffix(".kept").is_some_and(is_kept)
             || (self.parse_staged_answers(path).is_some() && !file.contains('/'))
     }
 

@@ -30,6 +30,14 @@ pub struct Manifest {
     /// there are no such names, or the limit is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oversize_limit_bytes: Option<u64>,
+    /// The form of all its documents, as [`crate::npm::Representation`] names it. `None` if they have several forms, or
+    /// if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents_form: Option<String>,
+    /// The SHA-256 of the digests of the shards in another lake from which `copy` cut this partition, in lower-case hex.
+    /// `None` if the partition is not a cut of others, or an ingest has changed it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_from: Option<String>,
 }
 
 impl Manifest {
@@ -46,6 +54,13 @@ pub struct CommitIntent {
     pub manifest: Manifest,
     /// The tables by name; `None` for all tables that the manifest names, which is the meaning in format 1.
     pub moved: Option<Vec<String>>,
+    /// The SHA-256 of the text of the manifest that the new one replaces, in lower-case hex; that of no bytes if there
+    /// was none. `None` if an earlier version wrote the intent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_sha256: Option<String>,
+    /// The multipart uploads that were begun for the shards of these tables, each by the name that the store gave it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uploads: BTreeMap<String, String>,
 }
 
 impl CommitIntent {

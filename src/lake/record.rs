@@ -2,6 +2,8 @@
 //!
 //! Not here: the path of a record (`layout`), and the reading and replacing of the file (`store`).
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -67,7 +69,12 @@ impl Record for CommitIntent {
     fn from_json(path: &str, text: &[u8]) -> Result<Self> {
         match serde_json::from_slice(text) {
             Ok(intent) if newer_than_known(text).is_none() => Ok(intent),
-            _ => Manifest::from_json(path, text).map(|manifest| CommitIntent { manifest, moved: None }),
+            _ => Manifest::from_json(path, text).map(|manifest| CommitIntent {
+                manifest,
+                moved: None,
+                base_sha256: None,
+                uploads: BTreeMap::new(),
+            }),
         }
     }
 }

@@ -28,7 +28,8 @@ pub enum Outcome {
     Oversize,
     /// Not JSON, or JSON that is no packument. The bytes are kept.
     Malformed,
-    /// Older than the revision that was announced for it. It is kept, and requested again.
+    /// Older than the revision that was announced for it, also because the registry gives no other though it lists the
+    /// name. It is kept, and requested again.
     Stale,
     /// No response within the bound on attempts.
     Failed,

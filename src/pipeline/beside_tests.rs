@@ -103,6 +103,11 @@ async fn a_shard_that_the_system_refuses_to_read_is_unreadable_and_no_repair_tou
             assert!(found.values().all(|fault| *fault == Fault::Unreadable), "{table} {access:?}: {proof:?}");
             assert!(proof.origins[0].findings.iter().all(|found| !found.reason.contains("damaged")), "{proof:?}");
             assert!(prepare_repair(&store, &proof.origins[0]).await.unwrap().is_empty(), "{table}");
+            let origin = &proof.origins[0];
+            let counted = !matches!(table, TableKind::Docs | TableKind::Packuments | TableKind::Outcomes);
+            assert_eq!(origin.names > 0, counted, "what is not read is not counted: {proof:?}");
+            assert_eq!(origin.notes.iter().any(|note| note.contains("2 partitions are not counted")), !counted);
+            assert!(counted || origin.names_without_document == 0, "{proof:?}");
             unchanged(&lake.store, &before).await;
         }
         let part = format!("/{table}/");
@@ -127,6 +132,26 @@ async fn a_shard_that_the_system_refuses_to_read_is_unreadable_and_no_repair_tou
     }
     run(&server, &lake.store, &["m"]).await.unwrap();
     assert!(checked(&lake.store).await.unwrap().is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_without_a_change_does_not_open_the_documents() {
+    let server = server();
+    let lake = ingested(&server).await;
+    let is_of_documents = |path: &str| path.contains("/packuments/");
+    let store =
+        lake.store.refusing(move |access, path| (access != Access::MoveTo && is_of_documents(path)).then_some(5));
+    let summary = run(&server, &store, &["m"]).await.unwrap();
+    assert_eq!(summary.counts.partitions_unchanged, 2);
+    // A lake whose manifests do not tell the form of the documents needs them.
+    for manifest in crate::commit::read_manifests(&lake.store, &layout()).await.unwrap() {
+        assert_eq!(manifest.documents_form.as_deref(), Some("full"));
+        let path = layout().manifest(&manifest.partition);
+        let earlier = crate::lake::Manifest { documents_form: None, ..manifest };
+        lake.store.put_record(&path, &earlier).await.unwrap();
+    }
+    assert!(run(&server, &store, &["m"]).await.unwrap_err().is_of_system());
+    assert_eq!(run(&server, &lake.store, &["m"]).await.unwrap().counts.partitions_unchanged, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

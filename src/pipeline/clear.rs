@@ -5,8 +5,10 @@
 
 use std::future::ready;
 
-use super::lease::Lease;
+use super::lease::{Lease, LeaseWatch};
 use super::open::{no_lake, raise_lake, read_lake};
+use super::recovery::Recovery;
+use crate::commit::abort_all_uploads;
 use crate::error::Result;
 use crate::lake::{LakeInfo, Layout, OriginLayout};
 use crate::store::Store;
@@ -63,7 +65,7 @@ impl Clearing {
     pub async fn run(self) -> Result<()> {
         raise_lake(&self.store).await?;
         let lease = Lease::of_origin(&self.store, &self.layout, "cache clear").await?;
-        let cleared = self.delete().await;
+        let cleared = self.settle_and_delete(&lease.watch()).await;
         let ended = lease.end().await;
         cleared.and(ended)?;
         // Folders without a file in them are deleted too; a foreign file keeps its folder.
@@ -72,6 +74,16 @@ impl Clearing {
             ClearPart::Everything => self.layout.root().to_owned(),
         };
         if self.store.list(&folder).await?.is_empty() { self.store.delete_folder(&folder).await } else { Ok(()) }
+    }
+
+    /// Ends what interrupted commits have begun, because nothing tells of it afterwards: tables that do not belong
+    /// together, and uploads.
+    async fn settle_and_delete(&self, lock: &LeaseWatch) -> Result<()> {
+        match self.part {
+            ClearPart::Staging => Recovery::of(&self.store, &self.layout).of_all(lock).await.map(drop)?,
+            ClearPart::Everything => abort_all_uploads(&self.store, &self.layout).await?,
+        }
+        self.delete().await
     }
 
     async fn delete(&self) -> Result<()> {

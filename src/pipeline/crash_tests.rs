@@ -1,155 +1,36 @@
 //! Tests a run that fails, or whose process dies, before each single step that changes the store. Readers never see
-//! half a shard, and a rerun ends in the bytes of an undisturbed run. In memory a step is a whole put; on a disk it is
-//! less than that (`store::Step`), and of steps of one kind the first and the last are tried.
+//! half a shard, and a rerun ends in the bytes of an undisturbed run. A bucket in memory is tried at each step, those of
+//! its scratch folder included, and the rerun has that folder or has not. On a disk the first and the last of the steps
+//! of each kind are tried.
 #![allow(clippy::unwrap_used)]
 
+mod durable;
+mod lakes;
 mod together;
+mod zombies;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use self::durable::{asked, durable_names};
+pub(super) use self::lakes::{
+    Backend, Lake, assert_nothing_half, assert_same, forget_dead_process, kind_of, layout, objects, run,
+};
 use super::worker::Bounds;
-use super::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
-use crate::commit::read_manifests;
+use super::{IngestSummary, verify};
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Layout, OriginInfo, OriginLayout, Partition, Pivots};
-use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
+use crate::lake::Layout;
 use crate::sample::{Options, SampleServer, World};
-use crate::shard::ShardReader;
 use crate::store::{Failure, Reached, Step, Store};
-use crate::table::TableKind;
-use crate::table::schema;
 
 /// Runs that are tried at the same time.
 const AT_ONCE: usize = 3;
 /// The boundary between the first partition of an update, with nearly all names, and the second.
 const PIVOT: &str = "t";
-
-pub(super) fn layout() -> OriginLayout {
-    Layout::origin("sample")
-}
-
-pub(super) async fn run(server: &SampleServer, store: &Store, pivots: &[&str]) -> Result<IngestSummary> {
-    let mut origin = Origin::parse(server.url(), None).unwrap();
-    layout().name().clone_into(&mut origin.name);
-    let config = RegistryConfig::for_origin(&origin);
-    let options = IngestOptions {
-        pivots: Some(Pivots::new(pivots.iter().map(|&key| key.to_owned()).collect()).unwrap()),
-        partitions: PartitionMode::Exact,
-        ..IngestOptions::new(
-            store.clone(),
-            Registry::new(origin, config, Credentials::default()).unwrap(),
-            OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
-        )
-    };
-    ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await
-}
-
-pub(super) async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
-    let mut objects = BTreeMap::new();
-    for path in store.list("").await.unwrap() {
-        let bytes = store.get(&path).await.unwrap().unwrap();
-        objects.insert(path, bytes);
-    }
-    objects
-}
-
-/// The backend of a lake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Backend {
-    Memory,
-    Disk,
-}
-
-/// A lake, and the folder that is deleted with it.
-pub(super) struct Lake {
-    pub(super) store: Store,
-    _folder: Option<tempfile::TempDir>,
-}
-
-impl Backend {
-    pub(super) async fn lake(self, objects: &BTreeMap<String, Bytes>) -> Lake {
-        if self == Backend::Disk {
-            let folder = tempfile::tempdir().unwrap();
-            for (path, bytes) in objects {
-                let path = folder.path().join(path);
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, bytes).unwrap();
-            }
-            return Lake { store: Store::open(folder.path().to_str().unwrap()).unwrap(), _folder: Some(folder) };
-        }
-        let store = Store::memory();
-        for (path, bytes) in objects {
-            store.put(path, bytes.clone()).await.unwrap();
-        }
-        Lake { store, _folder: None }
-    }
-}
-
-/// Returns whether the bytes of an object contain times, attempts, or counts of requests.
-fn carries_times(path: &str) -> bool {
-    ["/manifest/", "/outcomes/", Layout::INFO, Layout::REQUESTS].iter().any(|part| path.contains(part))
-}
-
-/// Returns the rows of `outcomes` without attempts and times.
-async fn outcomes(store: &Store) -> Vec<RecordBatch> {
-    let mut rows = Vec::new();
-    for path in store.list(&layout().table(TableKind::Outcomes)).await.unwrap() {
-        let file = store.open_shard(&path).await.unwrap().unwrap();
-        let schema = schema(TableKind::Outcomes);
-        let kept: Vec<usize> = (0..schema.fields().len())
-            .filter(|&index| !["attempts", "fetched_at"].contains(&schema.field(index).name().as_str()))
-            .collect();
-        let reader = ShardReader::open(TableKind::Outcomes, file, &schema).unwrap();
-        rows.extend(reader.map(|batch| batch.unwrap().project(&kept).unwrap()));
-    }
-    rows
-}
-
-pub(super) async fn assert_same(store: &Store, quiet: &Store, after: &str) {
-    let (ours, theirs) = (objects(store).await, objects(quiet).await);
-    // Other processes may be writing, so the begun puts of a dead process are removed only after a minute.
-    let is_left =
-        |path: &String| Store::is_put_begun(path) && !path.contains("/staging/") && !path.contains("/manifest/");
-    let names =
-        |objects: &BTreeMap<String, Bytes>| objects.keys().filter(|path| !is_left(path)).cloned().collect::<Vec<_>>();
-    assert_eq!(names(&ours), names(&theirs), "after a failure at {after}");
-    for (path, bytes) in &ours {
-        assert!(
-            is_left(path) || carries_times(path) || *bytes == theirs[path],
-            "{path} differs after a failure at {after}"
-        );
-    }
-    assert_eq!(outcomes(store).await, outcomes(quiet).await, "after a failure at {after}");
-}
-
-/// Asserts two rules that hold at any moment. A shard of a table is wholly that of one of two lakes. The shards match
-/// their manifest, unless it is still the old one of a commit that must be rolled forward.
-pub(super) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
-    let now = objects(store).await;
-    for (path, bytes) in now.iter().filter(|(path, _)| path.ends_with(".parquet") && !path.contains("/staging/")) {
-        let is_whole = lakes.iter().any(|lake| lake.get(path) == Some(bytes)) || carries_times(path);
-        assert!(is_whole, "{path} is neither the old nor the new shard after a failure at {after}");
-    }
-    for manifest in read_manifests(store, &layout()).await.unwrap() {
-        let path = layout().manifest(&manifest.partition);
-        let is_old = lakes[0].get(&path) == now.get(&path);
-        if is_old && now.contains_key(&layout().commit_intent(&manifest.partition)) {
-            continue;
-        }
-        for (table, meta) in &manifest.shards {
-            let path = layout().shard(TableKind::parse(table).unwrap(), &manifest.partition);
-            let digest = format!("{:x}", Sha256::digest(&now[&path]));
-            assert_eq!(digest, meta.sha256, "{path} is not as its manifest says after a failure at {after}");
-        }
-    }
-}
 
 /// Changes every document, makes a new one, and deletes one.
 fn change(world: &mut World) {
@@ -161,13 +42,23 @@ fn change(world: &mut World) {
     world.publish("zz-new", "1.0.0");
 }
 
+/// Lets a step that stands still go on, also if the test fails: a runtime ends only after its blocked threads.
+struct LetGo(Store);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
 /// A run whose steps are made to fail.
 struct Scene {
-    server: SampleServer,
-    pivots: Vec<&'static str>,
+    is_update: bool,
     before: BTreeMap<String, Bytes>,
     backend: Backend,
     failure: Failure,
+    /// Whether the rerun has the scratch folder of the run that died.
+    keeps_scratch: bool,
 }
 
 /// The steps that failed, and how many documents each rerun took from segments.
@@ -175,38 +66,48 @@ type Tried = Vec<(Reached, u64)>;
 
 impl Scene {
     fn first_ingest(backend: Backend, failure: Failure) -> Scene {
-        let mut world = World::seeded(31, 3);
-        // There are more names than a segment holds: each run puts one segment before its builder ends.
-        world.add_names((0..=Bounds::of_this_machine().segment.answers).map(|number| format!("small-{number:02}")));
-        let server = SampleServer::start(world, Options::default()).unwrap();
-        Scene { server, pivots: Vec::new(), before: BTreeMap::new(), backend, failure }
+        Scene { is_update: false, before: BTreeMap::new(), backend, failure, keeps_scratch: true }
     }
 
     /// Returns a scene whose registry has changed: nearly every document has changed, one is new and one is gone.
     async fn update(backend: Backend, failure: Failure) -> Scene {
-        let mut scene = Scene { pivots: vec![PIVOT], ..Scene::first_ingest(backend, failure) };
+        let first = Scene::first_ingest(backend, failure);
         let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-        scene.run(&lake.store).await.unwrap();
-        scene.before = objects(&lake.store).await;
-        change(&mut scene.server.world());
-        scene
+        run(&first.server(), &lake.store, &[PIVOT]).await.unwrap();
+        Scene { is_update: true, before: objects(&lake.store).await, ..first }
     }
 
-    async fn run(&self, store: &Store) -> Result<IngestSummary> {
-        run(&self.server, store, &self.pivots).await
+    fn without_scratch(self) -> Scene {
+        Scene { keeps_scratch: false, ..self }
+    }
+
+    fn server(&self) -> SampleServer {
+        let mut world = World::seeded(31, 3);
+        // There are more names than a segment holds: each run puts one segment before its builder ends.
+        world.add_names((0..=Bounds::of_this_machine().segment.answers).map(|number| format!("small-{number:02}")));
+        if self.is_update {
+            change(&mut world);
+        }
+        SampleServer::start(world, Options::default()).unwrap()
+    }
+
+    async fn run(&self, server: &SampleServer, store: &Store) -> Result<IngestSummary> {
+        run(server, store, if self.is_update { &[PIVOT] } else { &[] }).await
     }
 
     /// Runs without a failure. Returns the lake and the steps on the way.
     async fn in_peace(&self) -> (Lake, Vec<Reached>) {
         let quiet = self.backend.lake(&self.before).await;
-        self.run(&quiet.store).await.unwrap();
+        self.run(&self.server(), &quiet.store).await.unwrap();
         let steps = quiet.store.take_reached();
         (quiet, steps)
     }
 
-    /// Fails the run at every step.
+    /// Fails the run at every step; of the writes into one file, at the first one.
     async fn fail_everywhere(&self) -> Tried {
-        let (quiet, steps) = self.in_peace().await;
+        let (quiet, mut steps) = self.in_peace().await;
+        let mut written = BTreeSet::new();
+        steps.retain(|reached| reached.step != Step::Write || written.insert(reached.path.clone()));
         self.fail_at(steps.iter(), &quiet).await
     }
 
@@ -229,15 +130,16 @@ impl Scene {
     async fn fail_at<'a>(&self, steps: impl Iterator<Item = &'a Reached>, quiet: &Lake) -> Tried {
         let tries = steps.map(async |step| {
             let lake = self.backend.lake(&self.before).await;
-            self.fail_once(&lake.store.failing_before(step, self.failure), &lake.store, &quiet.store).await
+            self.fail_once(&lake, lake.store.failing_before(step, self.failure), &quiet.store).await
         });
         stream::iter(tries).buffered(AT_ONCE).filter_map(std::future::ready).collect().await
     }
 
     /// Runs on a store that fails, and then on one that does not. Returns the step at which it failed, and how many
     /// documents the second run took from segments.
-    async fn fail_once(&self, failing: &Store, store: &Store, quiet: &Store) -> Option<(Reached, u64)> {
-        let first = self.run(failing).await;
+    async fn fail_once(&self, lake: &Lake, failing: Store, quiet: &Store) -> Option<(Reached, u64)> {
+        let server = self.server();
+        let first = self.run(&server, &failing).await;
         let reached = failing.failed_at()?;
         let after = reached.to_string();
         match first {
@@ -249,46 +151,27 @@ impl Scene {
                 assert!(is_clear, "before {after}: {}", error.report());
             }
         }
-        assert_nothing_half(store, [&self.before, &objects(quiet).await], &after).await;
-        forget_dead_process(store).await;
-        let rerun = self.run(store).await.unwrap();
-        assert_same(store, quiet, &after).await;
+        let store = lake.next_store(self.keeps_scratch);
+        let undisturbed = objects(quiet).await;
+        assert_nothing_half(&store, [&self.before, &undisturbed], &after).await;
+        forget_dead_process(&store).await;
+        let durable = durable_names(&store, &server, &self.before).await;
+        server.clear_requests();
+        let rerun = self.run(&server, &store).await.unwrap();
+        let repeated: Vec<String> = asked(&server).into_keys().filter(|name| durable.contains(name)).collect();
+        assert!(repeated.is_empty(), "{repeated:?} were requested again after a failure at {after}");
+        assert_nothing_half(&store, [&undisturbed, &undisturbed], &after).await;
+        assert_same(&store, quiet, &after).await;
+        lake.assert_no_uploads(&after);
+        let proof = verify(&store, None, Arc::default(), CancellationToken::new()).await.unwrap();
+        assert!(proof.is_sound(), "after a failure at {after}: {proof:?}");
         Some((reached, rerun.counts.packuments_resumed))
     }
 }
 
-/// Removes the records that show the process as alive. Another process would find it dead, but here both are one
-/// process.
-pub(super) async fn forget_dead_process(store: &Store) {
-    for path in store.list("").await.unwrap() {
-        let target = Store::target_of_put(&path).unwrap_or_else(|| path.clone());
-        let is_of_run = layout().parse_run_status(&target).is_some() || layout().parse_scan_spool(&target).is_some();
-        if is_of_run || target.starts_with(&layout().leases()) {
-            store.delete(&path).await.unwrap();
-        }
-    }
-}
-
-/// Returns the kind of the object at a path, the same for all tables, partitions and segments.
-pub(super) fn kind_of(path: &str) -> String {
-    let parts = path.split('/').map(|part| {
-        let (stem, suffix) = part.split_once('.').unwrap_or((part, ""));
-        let is_partition = Partition::from_file_stem(stem).is_some();
-        let stem = match stem {
-            _ if TableKind::parse(stem).is_some() => "table",
-            _ if is_partition => "partition",
-            _ if stem.starts_with("answers-") => "answers",
-            _ if stem.starts_with("run-") => "run",
-            _ if stem.starts_with("scan-") => "scan",
-            _ => stem,
-        };
-        if suffix.is_empty() { stem.to_owned() } else { format!("{stem}.{suffix}") }
-    });
-    parts.collect::<Vec<_>>().join("/")
-}
-
 const SEGMENT: &str = "sample/staging/partition/answers.segment";
 const STAGED_SHARD: &str = "sample/staging/partition/table.staged";
+const KEPT_SHARD: &str = "sample/staging/partition/table.kept";
 const SHARD: &str = "sample/table/partition.parquet";
 const INTENT: &str = "sample/staging/partition/commit.json";
 const LEASE: &str = "sample/leases/partition.json";
@@ -309,20 +192,36 @@ fn put_of(kind: &str) -> [(Step, &str); 4] {
     [Step::CreateFile, Step::Write, Step::SyncFile, Step::Rename].map(|step| (step, kind))
 }
 
+/// Returns the kinds of steps of a commit into a bucket.
+fn steps_of_a_bucket() -> Vec<(Step, &'static str)> {
+    let put = [SEGMENT, KEPT_SHARD, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind));
+    let scratch = [Step::CreateFile, Step::Write, Step::SyncFile, Step::Delete].map(|step| (step, STAGED_SHARD));
+    let deleted = [KEPT_SHARD, INTENT, SEGMENT].map(|kind| (Step::Delete, kind));
+    [&put[..], &scratch, &deleted].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_of_a_first_ingest_a_rerun_ends_in_the_same_bytes() {
     let tried = Scene::first_ingest(Backend::Memory, Failure::Death).fail_everywhere().await;
-    let put = [SEGMENT, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind));
-    let staged = [Step::CreateFile, Step::Write, Step::SyncFile, Step::Delete].map(|step| (step, STAGED_SHARD));
-    assert_tried(&tried, 50, &[&put[..], &staged].concat());
+    assert_tried(&tried, 90, &steps_of_a_bucket());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_death_at_any_step_of_a_first_ingest_that_loses_its_scratch_a_rerun_ends_in_the_same_bytes() {
+    let tried = Scene::first_ingest(Backend::Memory, Failure::Death).without_scratch().fail_everywhere().await;
+    assert_tried(&tried, 90, &steps_of_a_bucket());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_of_an_update_a_rerun_ends_in_the_same_bytes() {
     let tried = Scene::update(Backend::Memory, Failure::Death).await.fail_everywhere().await;
-    let put = [SEGMENT, INTENT, SHARD, MANIFEST].map(|kind| (Step::Put, kind));
-    let staged = [Step::CreateFile, Step::Write, Step::SyncFile, Step::Delete].map(|step| (step, STAGED_SHARD));
-    assert_tried(&tried, 80, &[&put[..], &staged].concat());
+    assert_tried(&tried, 150, &steps_of_a_bucket());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_death_at_any_step_of_an_update_that_loses_its_scratch_a_rerun_ends_in_the_same_bytes() {
+    let tried = Scene::update(Backend::Memory, Failure::Death).await.without_scratch().fail_everywhere().await;
+    assert_tried(&tried, 150, &steps_of_a_bucket());
 }
 
 #[tokio::test(flavor = "multi_thread")]

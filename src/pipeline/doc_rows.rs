@@ -2,7 +2,7 @@
 //! Read-only.
 
 use crate::commit::read_manifest;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::lake::{OriginLayout, Partition};
 use crate::npm::DocRow;
 use crate::shard::{ShardReader, doc_rows};
@@ -10,6 +10,7 @@ use crate::store::Store;
 use crate::table::TableKind;
 use crate::table::schema;
 
+use super::lost::lost_error;
 use super::status::read_partition_set;
 
 /// The names and revisions of one origin, by its manifests.
@@ -65,10 +66,7 @@ impl LakeRows {
     /// Reads the rows of one shard in order. Blocks during the read.
     pub fn read(&self, shard: &DocShard) -> Result<impl Iterator<Item = Result<DocRow>> + use<>> {
         let path = self.layout.shard(TableKind::Docs, &shard.partition);
-        let file = self.store.blocking().open(&path)?.ok_or_else(|| {
-            Error::lake(format!("the shard {path} is gone, but its manifest names it"))
-                .hint("all-docs cache validate-partitions shows what else is missing")
-        })?;
+        let file = self.store.blocking().open(&path)?.ok_or_else(|| lost_error(&path))?;
         let reader = ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs)).doing(|| reading(&path))?;
         Ok(reader.flat_map(move |batch| match batch.and_then(|batch| doc_rows(&batch)).doing(|| reading(&path)) {
             Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),

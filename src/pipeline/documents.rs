@@ -1,12 +1,13 @@
 //! Looks up the documents that a lake holds of one origin, by name. The name alone determines the shard, so a look-up
 //! opens one file. Read-only.
 
+use super::lost::lost_error;
 use super::status::read_partition_set;
 use crate::error::{Doing, Error, Result};
-use crate::lake::{HeldOutcome, OriginLayout, Partition, PartitionSet};
+use crate::lake::{HeldOutcome, Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::npm::PackageName;
 use crate::shard::{HeldDocument, ShardReader, doc_rows, document_names, find_documents, held_outcomes};
-use crate::store::Store;
+use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
@@ -63,9 +64,8 @@ impl LakeDocuments {
     /// as [`LakeDocuments::by_partition`] returns them. Blocks.
     pub fn read(&self, names: &[PackageName], each: impl FnMut(HeldDocument) -> Result<()>) -> Result<()> {
         let Some(first) = names.first() else { return Ok(()) };
-        let path = self.path(TableKind::Packuments, first);
-        match self.store.blocking().open(&path)? {
-            Some(file) => find_documents(file, names, each).doing(|| format!("reading {path}")),
+        match self.open_shard(TableKind::Packuments, &self.partition_of(first))? {
+            Some((file, path)) => find_documents(file, names, each).doing(|| format!("reading {path}")),
             None => Ok(()),
         }
     }
@@ -82,9 +82,8 @@ impl LakeDocuments {
 
     /// Returns the names of a partition whose documents the lake holds, ascending. Blocks.
     pub fn names(&self, partition: &Partition) -> Result<Vec<PackageName>> {
-        let path = self.layout.shard(TableKind::Packuments, partition);
-        match self.store.blocking().open(&path)? {
-            Some(file) => document_names(file).doing(|| format!("reading {path}")),
+        match self.open_shard(TableKind::Packuments, partition)? {
+            Some((file, path)) => document_names(file).doing(|| format!("reading {path}")),
             None => Ok(Vec::new()),
         }
     }
@@ -113,12 +112,33 @@ impl LakeDocuments {
     }
 
     fn rows(&self, table: TableKind, name: &PackageName) -> Result<Option<ShardReader>> {
-        let path = self.path(table, name);
-        let Some(file) = self.store.blocking().open(&path)? else { return Ok(None) };
+        let Some((file, path)) = self.open_shard(table, &self.partition_of(name))? else { return Ok(None) };
         ShardReader::open(table, file, &schema(table)).doing(|| format!("reading {path}")).map(Some)
     }
 
-    fn path(&self, table: TableKind, name: &PackageName) -> String {
-        self.layout.shard(table, &self.set.get(self.set.index_of(name.as_str())))
+    fn partition_of(&self, name: &PackageName) -> Partition {
+        self.set.get(self.set.index_of(name.as_str()))
+    }
+
+    /// Opens a shard, and returns its path as well; `None` if no manifest names it.
+    ///
+    /// Fails with [`crate::error::ErrorKind::Lake`] for a shard that its manifest names and that is not there: nothing is
+    /// known then about its names.
+    fn open_shard(&self, table: TableKind, partition: &Partition) -> Result<Option<(ShardFile, String)>> {
+        let path = self.layout.shard(table, partition);
+        let store = self.store.blocking();
+        if let Some(file) = store.open(&path)? {
+            return Ok(Some((file, path)));
+        }
+        let manifest_path = self.layout.manifest(partition);
+        let Some(text) = store.get(&manifest_path)? else { return Ok(None) };
+        if !Manifest::from_json(&manifest_path, &text)?.shards.contains_key(table.as_str()) {
+            return Ok(None);
+        }
+        // Its first commit may have come in between.
+        match store.open(&path)? {
+            Some(file) => Ok(Some((file, path))),
+            None => Err(lost_error(&path)),
+        }
     }
 }

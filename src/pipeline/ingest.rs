@@ -39,6 +39,9 @@ const DRY_RUN: &str = "dry";
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
     let (store, registry, is_dry) = (options.store.clone(), options.registry.clone(), options.dry_run);
     let before = Before::of(&store).await?;
+    if before.has_listed(&store, &options).await? {
+        registry.has_listed_before();
+    }
     let result = counted(&store, &registry, is_dry, run_ingest(options, progress, stop)).await;
     let is_refused = |error: &Error| matches!(error.kind(), ErrorKind::Network | ErrorKind::Denied);
     if result.as_ref().is_err_and(is_refused) && !is_dry && !registry.has_listed() {
@@ -92,6 +95,7 @@ impl Run {
             refresh: options.refresh,
             began_at_us: options.began_at_us.unwrap_or_else(|| jiff::Timestamp::now().as_microsecond()),
             max_document_bytes: options.registry.max_document_bytes(),
+            accepts_removals: options.accept_removals,
         });
         let judge = Arc::new(Judge::new(options.accept_removals));
         let worker = Arc::new(Worker::new(

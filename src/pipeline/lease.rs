@@ -8,15 +8,17 @@
 //! looks for the other, so of two processes at least one sees the other.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::process::{has_died, host_name, own_identity};
-use crate::commit::settle;
+use crate::commit::Right;
 use crate::error::{Error, Result};
-use crate::lake::{CommitIntent, LockRecord, OriginLayout, Partition};
+use crate::lake::{LockRecord, OriginLayout, Partition};
 use crate::store::{Store, StoredRecord};
 use crate::version::TOOL_VERSION;
 
@@ -25,8 +27,10 @@ use crate::version::TOOL_VERSION;
 const HOLDS_FOR_SECONDS: i64 = 60;
 /// How often it is renewed: five renewals may fail before it lapses.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
-/// How often a partition held by another process is checked: its lease may have been given back, or have lapsed.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How soon a partition held by another process is checked again: its lease may have been given back, or have lapsed. The
+/// interval grows by a half each time, because each look at a bucket is a request.
+const FIRST_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const LONGEST_LOOK_INTERVAL: Duration = Duration::from_secs(3);
 /// How often taking it is tried while others take and release it. Each try fails only because another one succeeded.
 const MAX_TRIES: usize = 10;
 
@@ -44,6 +48,8 @@ pub struct LeaseWatch {
     path: String,
     holder: String,
     lost: CancellationToken,
+    /// When it lapses, as last renewed: seconds since 1970.
+    expires_at_s: Arc<AtomicI64>,
 }
 
 /// The result of an attempt to take a lease.
@@ -119,7 +125,8 @@ impl Lease {
         };
         let lost = CancellationToken::new();
         let holder = record.holder.clone();
-        let watch = LeaseWatch { store: store.clone(), path, holder, lost };
+        let expires_at_s = Arc::new(AtomicI64::new(record.expires_at_s));
+        let watch = LeaseWatch { store: store.clone(), path, holder, lost, expires_at_s };
         let given_back = CancellationToken::new();
         let renewal = tokio::spawn(renew(watch.clone(), held, given_back.clone()));
         Ok(Attempt::Taken(Lease { watch, given_back, renewal: AbortOnDropHandle::new(renewal) }))
@@ -154,15 +161,6 @@ impl LeaseWatch {
         self.lost.cancelled().await;
     }
 
-    /// Fails with [`crate::error::ErrorKind::Lake`] if the lease is no longer held. Must be called before any change
-    /// that readers see.
-    pub async fn confirm(&self) -> Result<()> {
-        match self.store.read_record::<LockRecord>(&self.path).await? {
-            Some(record) if record.holder == self.holder && record.expires_at_s > now_s() => Ok(()),
-            _ => Err(self.lost_error()),
-        }
-    }
-
     /// Returns the reason why a run had to stop after [`LeaseWatch::lost`].
     pub fn lost_error(&self) -> Error {
         Error::lake(format!(
@@ -171,6 +169,21 @@ impl LeaseWatch {
             self.store.location()
         ))
         .hint("it was deleted, or this process stood still for so long that another one took it; run the same command again")
+    }
+}
+
+/// The lease of a partition, or the lock of its origin, is the right to write it.
+impl Right for LeaseWatch {
+    async fn confirm(&self) -> Result<()> {
+        match self.store.read_record::<LockRecord>(&self.path).await? {
+            Some(record) if record.holder == self.holder && record.expires_at_s > now_s() => self.check(),
+            _ => Err(self.lost_error()),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let has_lapsed = now_s() >= self.expires_at_s.load(Ordering::Relaxed);
+        if self.lost.is_cancelled() || has_lapsed { Err(self.lost_error()) } else { Ok(()) }
     }
 }
 
@@ -252,6 +265,7 @@ pub(super) async fn given_back(
     layout: &OriginLayout,
     stems: &BTreeSet<String>,
 ) -> Result<BTreeSet<String>> {
+    let mut interval = FIRST_LOOK_INTERVAL;
     loop {
         let mut given_back = BTreeSet::new();
         for stem in stems {
@@ -262,26 +276,9 @@ pub(super) async fn given_back(
         if !given_back.is_empty() || stems.is_empty() {
             return Ok(given_back);
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(interval).await;
+        interval = (interval * 3 / 2).min(LONGEST_LOOK_INTERVAL);
     }
-}
-
-/// Finishes the interrupted commits of all partitions that no other process works on. Returns how many there were.
-pub(super) async fn recover_unheld(store: &Store, layout: &OriginLayout, purpose: &str) -> Result<u64> {
-    let mut recovered = 0;
-    for path in store.list(&layout.staging()).await? {
-        if !layout.is_commit_intent(&path) {
-            continue;
-        }
-        let Some(intent) = store.read_record::<CommitIntent>(&path).await? else { continue };
-        let partition = &intent.manifest.partition;
-        if let Attempt::Taken(lease) = Lease::of_partition(store, layout, partition, purpose).await? {
-            let result = settle(store, layout, partition).await;
-            let ended = lease.end().await;
-            recovered += u64::from(result.and_then(|is_recovered| ended.map(|()| is_recovered))?);
-        }
-    }
-    Ok(recovered)
 }
 
 /// Returns whether another process may take over from a holder.
@@ -292,7 +289,7 @@ fn is_free(holder: &LockRecord) -> bool {
 
 /// Renews the lease until it is lost, or given back.
 async fn renew(watch: LeaseWatch, mut held: StoredRecord<LockRecord>, given_back: CancellationToken) {
-    let LeaseWatch { store, path, lost, .. } = watch;
+    let LeaseWatch { store, path, lost, expires_at_s, .. } = watch;
     while given_back.run_until_cancelled(tokio::time::sleep(RENEWAL_INTERVAL)).await.is_some() {
         let renewed = LockRecord { expires_at_s: now_s() + HOLDS_FOR_SECONDS, ..held.record.clone() };
         match store.replace_record(&path, &held, renewed).await {
@@ -311,6 +308,7 @@ async fn renew(watch: LeaseWatch, mut held: StoredRecord<LockRecord>, given_back
             },
             Err(error) => tracing::warn!(path, %error, "a lease could not be renewed"),
         }
+        expires_at_s.store(held.record.expires_at_s, Ordering::Relaxed);
         if now_s() >= held.record.expires_at_s {
             tracing::warn!(path, "a lease is lost: it lapsed before it could be renewed");
             lost.cancel();

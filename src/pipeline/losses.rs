@@ -1,5 +1,4 @@
-//! Losses: how many names of the lake a new listing lacks, how many documents are said to be gone, and whether that is
-//! plausible.
+//! Losses: how many names of the lake a new listing lacks, and whether that is plausible.
 //!
 //! Names that are not listed are dropped from the lake. A listing that a faulty server or proxy truncated must not be
 //! accepted: so many names are never unpublished at once.
@@ -14,9 +13,6 @@ const ALWAYS_BELIEVED: u64 = 100;
 const BELIEVED_OF_ALL: u64 = 100;
 /// Of the names of one partition, one in this many may go: similar names are often one spammer's, and go together.
 const BELIEVED_OF_PARTITION: u64 = 2;
-/// This many documents that the lake holds, requested one after the other, are never gone together: similar names are
-/// removed together, but from the listing too.
-const TOO_MANY_GONE_IN_A_ROW: u64 = 101;
 /// Of the names that the registry claims to have, one in this many may be missing from its listing: names come and go
 /// during the listing, and some servers count names that they do not list.
 const BELIEVED_MISSING: u64 = 1_000;
@@ -67,20 +63,6 @@ pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -
     ))
 }
 
-/// Returns the error if too many of the requested documents that the lake holds are reported as gone, `in_a_row` of
-/// them one after the other. Returns `None` if that is plausible. A server that lost its data, or its right to read,
-/// reports every document as gone from then on.
-pub(super) fn disbelief_in_gone(gone: u64, answered: u64, in_a_row: u64) -> Option<Error> {
-    let is_most = gone > ALWAYS_BELIEVED && gone * BELIEVED_OF_PARTITION > answered;
-    if !is_most && in_a_row < TOO_MANY_GONE_IN_A_ROW {
-        return None;
-    }
-    let what = format!("the registry says that {gone} of {answered} documents that the lake holds are gone");
-    Some(Error::new(ErrorKind::Network, format!("{what}, which is implausible")).hint(
-        "the lake keeps its documents; run the same command again later, or with --accept-removals if they are gone",
-    ))
-}
-
 /// Returns the error of a run that was given such a listing. Nothing was changed.
 pub(super) fn unbelievable(why: &str) -> Error {
     Error::new(ErrorKind::Network, format!("the registry's listing is implausible: {why}")).hint(
@@ -116,14 +98,6 @@ mod tests {
         assert!(of_few.is_some_and(|why| why.contains("lists 100 fewer")), "they are not gone, they are not listed");
         let by_own_count = disbelief(&losses(&[(100_000, 99_950)]), Some((150, 100_100)));
         assert!(by_own_count.is_some_and(|why| why.contains("lists 150 fewer")));
-    }
-
-    #[test]
-    fn a_registry_that_reports_most_documents_as_gone_is_not_trusted() {
-        assert!(disbelief_in_gone(100, 100, 100).is_none(), "a small registry may be emptied");
-        assert!(disbelief_in_gone(101, 202, 49).is_none());
-        assert!(disbelief_in_gone(101, 201, 1).is_some_and(|error| error.message().contains("101 of 201")));
-        assert!(disbelief_in_gone(101, 9_000, 101).is_some(), "it began midway");
     }
 
     #[test]

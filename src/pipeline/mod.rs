@@ -7,6 +7,7 @@ mod balance;
 #[cfg(test)]
 mod beside_tests;
 mod clear;
+mod copy;
 #[cfg(test)]
 mod crash_tests;
 mod doc_rows;
@@ -17,6 +18,7 @@ mod ingest;
 mod judge;
 mod lease;
 mod losses;
+mod lost;
 mod new_origin;
 mod open;
 mod open_files;
@@ -25,6 +27,7 @@ mod partitions;
 mod process;
 mod progress;
 mod rebuild;
+mod recovery;
 mod report;
 mod requests;
 mod run;
@@ -38,6 +41,7 @@ mod worker;
 
 pub use balance::{ask_for_pivots, lake_pivots};
 pub use clear::{ClearPart, Clearing};
+pub use copy::{CopyOptions, CopySummary, copy};
 pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 pub use ingest::ingest;

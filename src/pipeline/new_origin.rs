@@ -1,6 +1,7 @@
 //! Takes back what an ingest has put into a lake for an origin that turned out to be no registry.
 
 use super::open::read_lake;
+use super::options::IngestOptions;
 use super::run::RunStatus;
 use super::status::read_partition_set;
 use crate::error::{Error, Result};
@@ -17,6 +18,14 @@ pub(super) struct Before {
 impl Before {
     pub(super) async fn of(store: &Store) -> Result<Before> {
         Ok(Before { had_root: store.has_root().await, info: read_lake(store).await? })
+    }
+
+    /// Returns whether the lake holds names that the same server has listed.
+    pub(super) async fn has_listed(&self, store: &Store, options: &IngestOptions) -> Result<bool> {
+        let name = &options.registry.origin().name;
+        let held = self.info.as_ref().and_then(|info| info.origins.get(name));
+        let is_same = held.is_some_and(|held| held.replicate_url == options.origin_info.replicate_url);
+        Ok(is_same && read_partition_set(store, &Layout::origin(name)).await?.is_some())
     }
 
     /// Removes the traces of an origin that the lake did not have before, and of the lake if it is new. Removes nothing

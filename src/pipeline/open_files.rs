@@ -28,6 +28,11 @@ impl OpenFiles {
         self.limit.saturating_sub(RESERVED)
     }
 
+    /// Returns the limit without some files, which other work opens.
+    pub(super) fn without(self, files: usize) -> OpenFiles {
+        OpenFiles { limit: self.limit.saturating_sub(files) }
+    }
+
     /// Returns how many pieces of work that open `files_each` are done at once: at least one, at most `wanted`.
     pub(super) fn at_once(self, files_each: usize, wanted: usize) -> usize {
         let at_once = (self.for_work() / files_each.max(1)).clamp(1, wanted.max(1));

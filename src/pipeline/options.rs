@@ -51,7 +51,7 @@ pub struct IngestOptions {
     /// Plan only.
     pub dry_run: bool,
     /// Believe a listing that lacks so many of the lake's names that it may have been cut short, and a registry that
-    /// reports most documents of the lake as gone.
+    /// serves few documents. Drop documents of the lake that it says are gone.
     pub accept_removals: bool,
 }
 

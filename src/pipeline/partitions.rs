@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::settled::open_settled;
+use super::settled::{Extent, open_settled};
 use super::status::read_partition_set;
 use crate::commit::read_manifest;
 use crate::error::Result;
@@ -81,7 +81,7 @@ pub async fn validate_partitions(store: &Store, layout: &OriginLayout) -> Result
         }
     }
     for partition in set.iter() {
-        let open = open_settled(store, layout, &partition, false).await?;
+        let open = open_settled(store, layout, &partition, Extent::Part, false).await?;
         let Some(text) = open.manifest.filter(|_| open.is_settled) else { continue };
         let path = layout.manifest(&partition);
         let manifest = Manifest::from_json(&path, &text)?;

@@ -76,6 +76,8 @@ counters! {
     names_without_document,
     /// Bytes of documents received, after content decoding.
     document_bytes,
+    /// Bytes of shards to write, if a copy knows them.
+    shard_bytes_planned,
     /// Bytes of shards written.
     shard_bytes,
     /// Rows written over all tables.

@@ -27,6 +27,15 @@ pub(super) struct OpenPartition {
     pub(super) is_settled: bool,
 }
 
+/// How much of a shard its reader needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// Its size, and some of its columns.
+    Part,
+}
+
 /// Opens a partition. `is_ours` says that this process holds the lock of the origin, so no other one writes it.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] if the manifest cannot be read, and if no more files can be opened.
@@ -34,30 +43,39 @@ pub(super) async fn open_settled(
     store: &Store,
     layout: &OriginLayout,
     partition: &Partition,
+    extent: Extent,
     is_ours: bool,
 ) -> Result<OpenPartition> {
+    let is_committing = async || -> Result<bool> {
+        let has_intent = !is_ours && store.entry(&layout.commit_intent(partition)).await?.is_some();
+        Ok(has_intent && is_held(store, layout, partition).await)
+    };
+    let open = async |path: String| match extent {
+        Extent::Whole => store.open_whole(&path).await,
+        Extent::Part => store.open_shard(&path).await,
+    };
     let mut looks = 0;
     loop {
         looks += 1;
         let manifest = store.get(&layout.manifest(partition)).await?;
         let mut shards = BTreeMap::new();
         for table in TableKind::ALL {
-            match store.open_shard(&layout.shard(table, partition)).await {
+            match open(layout.shard(table, partition)).await {
                 Err(error) if error.is_out_of_files() => return Err(error),
                 opened => shards.extend(opened.transpose().map(|opened| (table, opened))),
             }
         }
         // A commit puts its intent before its first move, and its manifest before it removes the intent. So the intent
         // is looked for first: one that has ended meanwhile shows in the manifest.
-        let is_committing = !is_ours
-            && store.entry(&layout.commit_intent(partition)).await?.is_some()
-            && is_held(store, layout, partition).await;
-        let is_settled = !is_committing && store.get(&layout.manifest(partition)).await? == manifest;
+        let is_begun = is_committing().await?;
+        let is_settled = !is_begun && store.get(&layout.manifest(partition)).await? == manifest;
         if is_settled || looks == MAX_LOOKS {
             return Ok(OpenPartition { manifest, shards, is_settled });
         }
         tracing::debug!(partition = partition.file_stem(), looks, "a commit came between; the partition is read again");
-        if is_committing {
+        // The shards are opened again only after the commit has ended: a far one would be read in vain.
+        while looks < MAX_LOOKS && is_committing().await? {
+            looks += 1;
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }

@@ -1,10 +1,12 @@
-//! Status: the contents of a lake by its manifests, and the status of running commands. Reads no shard.
+//! Status: the contents of a lake by its manifests, shards that are lost, and the status of running
+//! commands. Reads no shard.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::lease::{live_holder, live_workers};
+use super::lost::{lost_shards, refuse_lost_origin, shards_there};
 use super::open::read_lake;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
@@ -28,6 +30,8 @@ pub struct OriginStatus {
     pub partitions_committed: u64,
     /// The partitions and tables that earlier versions of the tool wrote; `all-docs rebuild` rebuilds them.
     pub old: OriginAge,
+    /// The paths of shards that manifests name and that are not there.
+    pub lost: Vec<String>,
     /// Rows and bytes of each table.
     pub tables: BTreeMap<String, TableStatus>,
     /// How many names have each outcome.
@@ -62,6 +66,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
     for (name, urls) in info.origins {
         let layout = Layout::origin(&name);
         let manifests = read_manifests(store, &layout).await?;
+        refuse_lost_origin(store, &layout).await?;
         let (runs, dead_runs) = RunStatus::all(store, &layout).await?.into_iter().partition(RunStatus::is_alive);
         // An unreadable lock hides nothing else of the lake; `ingest` and `verify` name it.
         let is_at_work = matches!(live_holder(store, &layout.lock()).await, Ok(Some(_)))
@@ -73,6 +78,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             partitions_total: read_partition_set(store, &layout).await?.map(|set| set.count() as u64),
             partitions_committed: manifests.len() as u64,
             old: OriginAge::of(&manifests),
+            lost: lost_shards(store, &layout, &manifests, &shards_there(store, &layout).await?).await?,
             tables: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             written: None,
@@ -107,6 +113,9 @@ pub async fn lake_ages(store: &Store, info: &LakeInfo) -> Result<BTreeMap<String
         for path in store.list(&Layout::origin(name).manifests()).await? {
             let text = store.get(&path).await?.unwrap_or_default();
             manifests.extend(serde_json::from_slice(&text).ok());
+        }
+        if manifests.is_empty() {
+            refuse_lost_origin(store, &Layout::origin(name)).await?;
         }
         ages.insert(name.clone(), OriginAge::of(&manifests));
     }

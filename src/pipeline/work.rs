@@ -48,6 +48,8 @@ pub struct Wanted {
     pub began_at_us: i64,
     /// The largest document that is accepted, in bytes.
     pub max_document_bytes: u64,
+    /// Whether a document of the lake is dropped when the registry says that it has none, though it lists the name.
+    pub accepts_removals: bool,
 }
 
 impl Announced {

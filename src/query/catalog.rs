@@ -206,7 +206,8 @@ impl OriginSchema {
             let as_old = |field: &FieldRef| field.as_ref().clone().with_nullable(field.name() != SORT_COLUMN);
             schema = Arc::new(Schema::new(schema.fields().iter().map(as_old).collect::<Vec<_>>()));
         }
-        Arc::new(ShardTable::new(self.location.clone(), folder, kind, schema, age))
+        let named = self.age.named_of_table(kind);
+        Arc::new(ShardTable::new(self.location.clone(), folder, kind, schema, age, named))
     }
 }
 

@@ -7,6 +7,8 @@ use datafusion::error::DataFusionError;
 use object_store::path::Path as ObjectPath;
 use parquet::errors::ParquetError;
 
+use super::cause::find;
+use super::way_out;
 use crate::error::{Error, ErrorKind, is_out_of_files, system_error};
 
 /// A shard that cannot be read.
@@ -28,6 +30,10 @@ enum Fault {
     Unreadable,
     #[error("is damaged")]
     Damaged,
+    #[error("is gone, and its manifest names it")]
+    Lost,
+    #[error("is empty, and its manifest says that it is not")]
+    Empty,
     #[error("was written by a newer version of all-docs")]
     Newer,
 }
@@ -61,9 +67,30 @@ impl ShardFault {
         ShardFault { shard: shard.to_string(), fault: Fault::Replaced, source: None }
     }
 
+    /// Makes the fault of a shard that a manifest names, and that is not there, or `is_empty`.
+    pub(super) fn of_lost(shard: &ObjectPath, is_empty: bool) -> Self {
+        let fault = if is_empty { Fault::Empty } else { Fault::Lost };
+        ShardFault { shard: shard.to_string(), fault, source: None }
+    }
+
     /// Makes the fault of a shard whose schema version this program does not know.
     pub(super) fn of_newer_version(shard: &ObjectPath) -> Self {
         ShardFault { shard: shard.to_string(), fault: Fault::Newer, source: None }
+    }
+}
+
+/// The tables that a statement reads.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReadTables {
+    /// Those of lakes.
+    pub(super) tables: Vec<String>,
+    /// The user's own files.
+    pub(super) files: Vec<String>,
+}
+
+impl ReadTables {
+    fn kind_of_unreadable(&self) -> ErrorKind {
+        if self.tables.is_empty() && !self.files.is_empty() { ErrorKind::Input } else { ErrorKind::Lake }
     }
 }
 
@@ -86,16 +113,22 @@ pub(super) fn is_outdated(error: &Error) -> bool {
     find::<ShardFault>(error).is_some_and(|fault| matches!(fault.fault, Fault::Vanished | Fault::Replaced))
 }
 
-/// Converts an error met while a statement ran. `tables` are the tables that it reads.
-pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
+/// Converts an error met while a statement ran. `read` is what it reads.
+pub(super) fn failure(error: DataFusionError, read: &ReadTables) -> Error {
     const AGAIN: &str = "an ingest is writing this lake; run the statement again";
     const VERIFY: &str = "all-docs verify names every shard that is not as its manifest says";
+    const LOST: &str = "if its disk or mount is away, bring it back; all-docs verify names every lost shard, and with --repair makes it again";
     if let Some(fault) = find::<ShardFault>(&error) {
         let (kind, message) = (fault.fault, fault.to_string());
-        let lake_error = Error::lake(message).source(error);
+        let lake_error = match kind {
+            // The message says all.
+            Fault::Lost | Fault::Empty => Error::lake(message),
+            _ => Error::lake(message).source(error),
+        };
         return match kind {
             Fault::Vanished | Fault::Replaced => lake_error.hint(AGAIN),
             Fault::Damaged => lake_error.hint(VERIFY),
+            Fault::Lost | Fault::Empty => lake_error.hint(LOST),
             Fault::Newer => lake_error.hint("update all-docs"),
             Fault::Unreadable => lake_error,
         };
@@ -103,13 +136,21 @@ pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
     if let Some(own) = own_error(&error) {
         return own;
     }
+    if let Some(message) = way_out::of_value(&error) {
+        return way_out::mistake(&message).doing("running the statement");
+    }
     if let Some(ours) = find::<object_store::Error>(&error) {
-        return Error::lake(format!("cannot read the lake: {ours}")).source(error);
+        // The lake's shards have faults of their own.
+        let what = if read.files.is_empty() { "the lake" } else { "a file of the statement" };
+        return Error::new(read.kind_of_unreadable(), format!("cannot read {what}: {ours}")).source(error);
     }
     if find::<ParquetError>(&error).is_some() || matches!(find::<ArrowError>(&error), Some(ArrowError::ParquetError(_)))
     {
-        let message = format!("a shard of {} cannot be decoded", tables.join(" or "));
-        return Error::lake(message).hint(VERIFY).source(error);
+        let files = read.files.iter().map(|file| format!("the file {file}"));
+        let tables = read.tables.iter().map(|table| format!("a shard of {table}"));
+        let message = format!("{} cannot be decoded", tables.chain(files).collect::<Vec<_>>().join(" or "));
+        let hint = if read.tables.is_empty() { "make or download the file again" } else { VERIFY };
+        return Error::new(read.kind_of_unreadable(), message).hint(hint).source(error);
     }
     if let Some(refused) = system_error(&error).filter(|error| is_out_of_files(error)) {
         let refused = std::io::Error::from_raw_os_error(refused.raw_os_error().unwrap_or_default());
@@ -125,7 +166,7 @@ pub(super) fn failure(error: DataFusionError, tables: &[String]) -> Error {
             .hint("ask for fewer columns or rows, or group before you join")
             .source(error),
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_) | DataFusionError::NotImplemented(_) => {
-            Error::input(plain_message(&error)).doing("running the statement")
+            way_out::mistake(&plain_message(&error)).doing("running the statement")
         }
         _ => Error::new(ErrorKind::Internal, "the statement failed").source(error),
     }
@@ -137,22 +178,6 @@ pub(super) fn own_error(error: &DataFusionError) -> Option<Error> {
     let again = Error::new(own.kind(), own.message());
     let again = own.source().map(ToString::to_string).into_iter().fold(again, Error::source);
     Some(own.hint_text().into_iter().fold(again, |again, hint| again.hint(hint)))
-}
-
-/// Finds the first cause of type `T` in an error's chain, including the error itself.
-pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        // The pointer of a shared error is itself an error, so the shared one needs its own search.
-        if let Some(shared) = error.downcast_ref::<std::sync::Arc<DataFusionError>>() {
-            return find(shared.as_ref());
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// Returns the engine's message without the leading name of the error type and the trailing back trace.

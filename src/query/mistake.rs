@@ -9,8 +9,11 @@ use crate::error::{Error, ErrorKind};
 use crate::table::TableKind;
 
 use super::catalog::{LakeCatalog, schema_of};
-use super::failure::{find, own_error, plain_message};
+use super::cause::find;
+use super::failure::{own_error, plain_message};
 use super::nearest::nearest;
+use super::own_files;
+use super::way_out;
 
 /// The most names that a hint lists; beyond it, the hint only says how to list them.
 const LISTED_NAMES: usize = 50;
@@ -27,7 +30,17 @@ impl Mistakes<'_> {
             return own;
         }
         if let Some(SchemaError::FieldNotFound { field, valid_fields }) = find::<SchemaError>(&error) {
-            return self.unknown_column(field, valid_fields, references);
+            let error = || self.unknown_column(field, valid_fields, references);
+            let of_file = |reference: &&TableReference| self.catalog.find(reference).is_none();
+            let empty = references.iter().filter(of_file).find_map(|file| own_files::empty_file(file.table()));
+            return match empty {
+                Some(file) => Error::input(error().message()).hint(format!(
+                    "{file} is empty, so it has no columns; a statement can give it some: \
+                     read_json('{file}', columns => {{'{}': 'text'}})",
+                    field.name
+                )),
+                None => error(),
+            };
         }
         if let Some(SchemaError::AmbiguousReference { field }) = find::<SchemaError>(&error) {
             return Error::input(format!("more than one table of the statement has a column {:?}", field.name))
@@ -51,7 +64,7 @@ impl Mistakes<'_> {
             _ if message.contains("json_") && message.contains("got Boolean") => {
                 Error::input(message).hint("= binds more tightly than -> and ->>: write (json->>'name') = 'a'")
             }
-            _ => Error::input(message),
+            _ => way_out::mistake(&message),
         }
     }
 

@@ -6,6 +6,7 @@
 mod attached;
 mod batch_writer;
 mod catalog;
+mod cause;
 mod csv_output;
 mod describe;
 mod failure;
@@ -13,6 +14,7 @@ mod format;
 mod functions;
 mod json_value;
 mod lake_location;
+mod lost_shards;
 mod mistake;
 mod named;
 mod nearest;
@@ -30,6 +32,7 @@ mod snapshot;
 mod statement;
 mod syntax;
 mod terminal_table;
+mod way_out;
 mod write;
 
 pub use attached::AttachedLake;

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 
-use super::failure::{failure, is_outdated};
+use super::failure::{ReadTables, failure, is_outdated};
 use crate::error::{Error, Result};
 
 /// How often a statement is planned at most. It keeps its shards open, so more than one plan is rare.
@@ -27,7 +27,7 @@ pub struct QueryStream {
 /// A statement that was planned and runs.
 pub(super) struct Begun {
     pub(super) batches: SendableRecordBatchStream,
-    pub(super) tables: Vec<String>,
+    pub(super) reads: ReadTables,
     pub(super) notes: Vec<String>,
 }
 
@@ -46,8 +46,8 @@ impl Running {
     /// Returns the next batch, and the statement as it runs on.
     async fn next(mut self) -> Option<(Result<RecordBatch>, Running)> {
         loop {
-            let Begun { batches, tables, .. } = &mut self.begun;
-            let batch = batches.next().await?.map_err(|error| failure(error, tables));
+            let Begun { batches, reads, .. } = &mut self.begun;
+            let batch = batches.next().await?.map_err(|error| failure(error, reads));
             match batch {
                 Err(error) if is_outdated(&error) && !self.has_returned_rows && self.plans < MAX_PLANS => {
                     note_outdated(&error, self.plans);

@@ -24,7 +24,7 @@ use crate::table::TableKind;
 use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, TableInfo, columns_of};
 use super::describe;
-use super::failure::{failure, is_outdated};
+use super::failure::{ReadTables, failure, is_outdated};
 use super::functions;
 use super::lake_location::LakeLocation;
 use super::mistake::Mistakes;
@@ -88,7 +88,7 @@ struct Planned {
     state: SessionState,
     logical: LogicalPlan,
     physical: Arc<dyn ExecutionPlan>,
-    tables: Vec<String>,
+    reads: ReadTables,
     notes: Vec<String>,
 }
 
@@ -159,9 +159,9 @@ impl Session {
     }
 
     async fn begin(&self, statement: &BoundSql) -> Result<Begun> {
-        let Planned { state, physical, tables, notes, .. } = self.plan(statement).await?;
-        let batches = execute_stream(physical, state.task_ctx()).map_err(|error| failure(error, &tables))?;
-        Ok(Begun { batches, tables, notes })
+        let Planned { state, physical, reads, notes, .. } = self.plan(statement).await?;
+        let batches = execute_stream(physical, state.task_ctx()).map_err(|error| failure(error, &reads))?;
+        Ok(Begun { batches, reads, notes })
     }
 
     /// Returns how one statement would run: the logical plan, an empty line, the physical plan. It does not run it.
@@ -239,7 +239,7 @@ impl Session {
         }
         let physical = state.query_planner().create_physical_plan(&logical, &state).await;
         let physical = physical.map_err(|error| failure(error, &reads.tables))?;
-        Ok(Planned { state, logical, physical, tables: reads.tables, notes: reads.notes })
+        Ok(Planned { state, logical, physical, reads: reads.tables, notes: reads.notes })
     }
 }
 
@@ -252,7 +252,7 @@ impl std::fmt::Debug for Session {
 /// The tables and notes of a plan.
 #[derive(Default)]
 struct Reads {
-    tables: Vec<String>,
+    tables: ReadTables,
     /// Notes on the partitions that earlier versions wrote.
     notes: Vec<String>,
     /// Whether the plan reads whole documents.
@@ -262,20 +262,21 @@ struct Reads {
 fn reads_of(plan: &LogicalPlan) -> Reads {
     let mut reads = Reads::default();
     let visited = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(table) = provider.downcast_ref::<ShardTable>()
-        {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(TreeNodeRecursion::Continue) };
+        let Ok(provider) = source_as_provider(&scan.source) else { return Ok(TreeNodeRecursion::Continue) };
+        if let Some(table) = provider.downcast_ref::<ShardTable>() {
             let columns = scan.projected_schema.fields();
             reads.documents |= table.kind() == TableKind::Packuments
                 && columns.iter().any(|column| matches!(column.name().as_str(), "json" | "bytes"));
             reads.notes.extend(note_on_age(&scan.table_name, table.age()));
-            reads.tables.push(scan.table_name.to_string());
+            reads.tables.tables.push(scan.table_name.to_string());
+        } else {
+            reads.tables.files.push(scan.table_name.table().to_owned());
         }
         Ok(TreeNodeRecursion::Continue)
     });
     debug_assert!(visited.is_ok(), "the visitor never fails");
-    for texts in [&mut reads.tables, &mut reads.notes] {
+    for texts in [&mut reads.tables.tables, &mut reads.tables.files, &mut reads.notes] {
         texts.sort_unstable();
         texts.dedup();
     }

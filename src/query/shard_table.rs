@@ -4,6 +4,7 @@
 //! A shard's file name gives the range of its names. So a lookup by name opens one file of hundreds, and rows come in
 //! the order of names without a sort. The engine's own listing table would have to open every file for that.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -30,6 +31,7 @@ use crate::lake::{Partition, TableAge};
 use crate::table::TableKind;
 
 use super::lake_location::LakeLocation;
+use super::lost_shards::{refuse_lost, stem_of, with_lost};
 use super::old_columns::OldColumns;
 use super::plan_limits::FOOTER_GUESS_BYTES;
 use super::shard_reader::ShardReaderFactory;
@@ -61,6 +63,8 @@ pub(super) struct ShardTable {
     schema: SchemaRef,
     /// Its shards that earlier versions wrote.
     age: TableAge,
+    /// The stems of the shards that manifests name.
+    named: Arc<BTreeSet<String>>,
     /// Whether only rows with `is_latest` are read.
     is_latest_only: bool,
 }
@@ -81,8 +85,9 @@ impl ShardTable {
         kind: TableKind,
         schema: SchemaRef,
         age: TableAge,
+        named: Arc<BTreeSet<String>>,
     ) -> Self {
-        ShardTable { location, folder, kind, schema, age, is_latest_only: false }
+        ShardTable { location, folder, kind, schema, age, named, is_latest_only: false }
     }
 
     /// Returns the same table with only the rows of latest versions. The table must have `is_latest`.
@@ -93,6 +98,7 @@ impl ShardTable {
             kind: self.kind,
             schema: Arc::clone(&self.schema),
             age: self.age,
+            named: Arc::clone(&self.named),
             is_latest_only: true,
         }
     }
@@ -122,8 +128,10 @@ impl ShardTable {
 
     async fn listing(&self, snapshot: &Snapshot) -> Result<Listing> {
         let found = snapshot.list(&self.location, &self.folder).await?;
-        let mut shards: Vec<(Option<Partition>, ObjectMeta)> =
-            found.into_iter().filter_map(|meta| Some((self.range_of(&meta)?, meta))).collect();
+        let mut shards: Vec<(Option<Partition>, ObjectMeta)> = with_lost(&self.folder, found, &self.named)
+            .into_iter()
+            .filter_map(|meta| Some((self.range_of(&meta)?, meta)))
+            .collect();
         let are_sorted = shards.iter().all(|(range, _)| range.is_some());
         let order = |(range, meta): &(Option<Partition>, ObjectMeta)| {
             (range.as_ref().and_then(|range| range.start.clone()), meta.location.clone())
@@ -136,11 +144,10 @@ impl ShardTable {
     /// Returns the range of a file's names; `None` for a file in this table's folder that is no shard. A Parquet file
     /// of another name, such as a user's copy, has an unknown range, `Some(None)`: a plain glob would read it too.
     fn range_of(&self, meta: &ObjectMeta) -> Option<Option<Partition>> {
-        let mut below = meta.location.prefix_match(&self.folder)?;
-        let file_name = below.next()?;
-        let stem = file_name.as_ref().strip_suffix(".parquet")?;
-        let is_shard = below.next().is_none() && meta.size > 0;
-        is_shard.then(|| Partition::from_file_stem(stem))
+        let stem = stem_of(&self.folder, meta)?;
+        // macOS puts a hidden file beside each other file on a foreign disk. `verify` reports it.
+        let is_shard = !stem.starts_with('.') && (meta.size > 0 || self.named.contains(&stem));
+        is_shard.then(|| Partition::from_file_stem(&stem))
     }
 
     fn partitioned_file(&self, range: Option<&Partition>, meta: ObjectMeta) -> PartitionedFile {
@@ -273,6 +280,9 @@ impl TableProvider for ShardTable {
         let snapshot = Snapshot::of(state);
         let listing = self.listing(&snapshot).await?;
         let shards = self.needed(state, &listing.shards, filters)?;
+        let (shards, absent): (Vec<_>, Vec<_>) = shards.into_iter().partition(|shard| shard.object_meta.size > 0);
+        let absent = absent.into_iter().map(|shard| shard.object_meta.location).collect();
+        refuse_lost(&self.location, &self.folder, self.kind, absent).await?;
         if shards.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
         }

@@ -2,15 +2,14 @@
 //!
 //! An ingest may replace a shard at any time. So a statement lists a table's folder once, opens the shards that it needs
 //! when it is planned, and keeps them open until it ends. On a disk an open file stays what it is. A store that opens
-//! nothing is asked for the same version again, by its ETag. If no more files may be kept open, a shard is opened when it
-//! is first read; a later read of it expects that version. A statement that meets another version is planned again
+//! XX A statement that meets another version is planned again
 //! (`session`). Not here: decoding (`shard_reader`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use datafusion::catalog::Session;
@@ -19,11 +18,11 @@ use datafusion::error::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::failure::ShardFault;
 use super::lake_location::LakeLocation;
-use crate::store::KeptFile;
+use crate::store::{KeptFile, brief_files};
 
 /// Shards that are opened at once.
 const OPENED_AT_ONCE: usize = 16;
@@ -42,8 +41,8 @@ pub(super) struct Snapshot {
 #[derive(Debug)]
 struct Known {
     e_tag: Option<String>,
-    /// The open shard, and the right to keep it.
-    kept: Option<(Arc<OpenShard>, KeptFile)>,
+    /// The shard, if its file is kept open.
+    kept: Option<Arc<OpenShard>>,
 }
 
 /// One version of a shard.
@@ -56,7 +55,10 @@ pub(super) struct OpenShard {
 
 #[derive(Debug)]
 enum Source {
-    File(Arc<File>),
+    /// An open file, and the right to keep it.
+    File(Arc<File>, KeptFile),
+    /// A file that is opened for each read. The read asks for the version.
+    Closed(Arc<dyn ObjectStore>),
     /// Each read asks for the version.
     Store(Arc<dyn ObjectStore>),
 }
@@ -110,20 +112,21 @@ impl Snapshot {
     ) -> Result<Arc<OpenShard>, ShardFault> {
         let place = place(store, location);
         let expected = match lock(&self.shards).get(&place) {
-            Some(Known { kept: Some((shard, _)), .. }) => return Ok(Arc::clone(shard)),
+            Some(Known { kept: Some(shard), .. }) => return Ok(Arc::clone(shard)),
             Some(known) => known.e_tag.clone(),
             None => planned,
         };
-        let shard = Arc::new(OpenShard::open(store, location, expected).await?);
+        let shard = Arc::new(OpenShard::open(store, location, expected, right).await?);
         let e_tag = shard.meta.e_tag.clone();
         match lock(&self.shards).entry(place) {
             Entry::Vacant(vacant) => {
-                vacant.insert(Known { e_tag, kept: right.map(|right| (Arc::clone(&shard), right)) });
+                let is_kept = matches!(shard.source, Source::File(..));
+                vacant.insert(Known { e_tag, kept: is_kept.then(|| Arc::clone(&shard)) });
                 Ok(shard)
             }
             // Another reader of the statement was faster.
             Entry::Occupied(known) => match &known.get().kept {
-                Some((kept, _)) => Ok(Arc::clone(kept)),
+                Some(kept) => Ok(Arc::clone(kept)),
                 None if known.get().e_tag == e_tag => Ok(shard),
                 None => Err(ShardFault::of_replaced(location)),
             },
@@ -132,42 +135,63 @@ impl Snapshot {
 }
 
 impl OpenShard {
-    /// Opens the shard, and fails if it is not the version `expected`.
+    /// Opens the shard, and fails if it is not the version `expected`. A file stays open if there is a `right` to that.
     async fn open(
         store: &Arc<dyn ObjectStore>,
         location: &ObjectPath,
         expected: Option<String>,
+        right: Option<KeptFile>,
     ) -> Result<OpenShard, ShardFault> {
-        // A disk opens the file for this as well.
-        let head = GetOptions::new().with_head(true).with_if_match(expected);
-        let found = store.get_opts(location, head).await.map_err(|error| ShardFault::of_store(location, error))?;
-        let source = match found.payload {
-            GetResultPayload::File(file, _) => Source::File(Arc::new(file)),
-            GetResultPayload::Stream(_) => Source::Store(Arc::clone(store)),
+        let (from, path) = (Arc::clone(store), location.clone());
+        let open = async move {
+            // A disk opens the file for this as well.
+            let found = from.get_opts(&path, GetOptions::new().with_head(true).with_if_match(expected)).await?;
+            let source = match (found.payload, right) {
+                (GetResultPayload::File(file, _), Some(right)) => Source::File(Arc::new(file), right),
+                (GetResultPayload::File(..), None) => Source::Closed(from),
+                (GetResultPayload::Stream(_), _) => Source::Store(from),
+            };
+            Ok(OpenShard { meta: found.meta, source })
         };
-        Ok(OpenShard { meta: found.meta, source })
+        briefly(open).await.map_err(|error| ShardFault::of_store(location, error))
     }
 
     /// Reads some bytes.
     pub(super) async fn read(&self, range: Range<u64>) -> Result<Bytes, ShardFault> {
         let location = &self.meta.location;
         match &self.source {
-            Source::File(file) => {
+            Source::File(file, _) => {
                 let file = Arc::clone(file);
                 let read = tokio::task::spawn_blocking(move || read_range(&file, range)).await;
                 let read = read.unwrap_or_else(|died| Err(std::io::Error::other(died)));
                 read.map_err(|error| ShardFault::of_file(location, error))
             }
-            Source::Store(store) => {
+            Source::Closed(store) | Source::Store(store) => {
                 let options = GetOptions::new()
                     .with_range(Some(GetRange::Bounded(range)))
                     .with_if_match(self.meta.e_tag.clone())
                     .with_version(self.meta.version.clone());
-                let read = async { store.get_opts(location, options).await?.bytes().await };
-                read.await.map_err(|error| ShardFault::of_store(location, error))
+                let (store, path) = (Arc::clone(store), location.clone());
+                let read = async move { store.get_opts(&path, options).await?.bytes().await };
+                let read = if matches!(self.source, Source::Closed(_)) { briefly(read).await } else { read.await };
+                read.map_err(|error| ShardFault::of_store(location, error))
             }
         }
     }
+}
+
+/// Runs an access that opens a file and closes it, when few others are in progress. It has its own task: otherwise an
+/// access that is not polled could hold its file, while the operator that polls it waits for another one.
+async fn briefly<T: Send + 'static>(
+    access: impl Future<Output = object_store::Result<T>> + Send + 'static,
+) -> object_store::Result<T> {
+    static IN_PROGRESS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(brief_files()));
+    let task = tokio::spawn(async {
+        // The semaphore is never closed.
+        let _permit = IN_PROGRESS.acquire().await;
+        access.await
+    });
+    task.await.unwrap_or_else(|died| Err(object_store::Error::Generic { store: "disk", source: Box::new(died) }))
 }
 
 fn read_range(file: &File, range: Range<u64>) -> std::io::Result<Bytes> {

@@ -35,6 +35,8 @@ pub(super) enum Fault {
     Unreachable(String),
     /// No data arrived for too long, or the whole response took too long.
     TimedOut,
+    /// The connection was made and ended without a response.
+    Closed(String),
     /// The connection broke, or the body ended before its length or its end.
     Cut(String),
     /// The body is not encoded as its headers declare.
@@ -90,6 +92,8 @@ pub(super) enum UnknownServer {
     No,
     /// It responds as no registry does.
     Answers,
+    /// It ends every connection without a response.
+    Silent,
     /// No server could be reached.
     Unreachable,
 }
@@ -99,8 +103,10 @@ pub(super) enum UnknownServer {
 pub(super) enum Pressure {
     /// Nothing.
     None,
-    /// It could not keep up, or could not be reached.
+    /// It could not keep up.
     Overloaded,
+    /// It seems to be down for all: nobody listens or responds, or a proxy before it says so.
+    Down,
     /// It asked for fewer requests.
     Refused,
 }
@@ -115,6 +121,16 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
     };
     let retry_after = retry_after(headers, SystemTime::now());
     match verdict_on(status, headers, body_start, conditional, words) {
+        // Some hosts refuse the pace with 403. Without a time, it is as if they had named one that says nothing.
+        Verdict::Absent if status == 403 && (retry_after.is_some() || is_about_pace(headers, words)) => {
+            Verdict::Retry {
+                pressure: Pressure::Refused,
+                retry_after: retry_after.or(Some(Duration::ZERO)),
+                unknown_server: UnknownServer::No,
+                past_caches: false,
+                reason: format!("status {status}{}", quoted(words)),
+            }
+        }
         // A server that names a time refuses requests before it, whatever its status.
         Verdict::Retry { unknown_server, past_caches, reason, .. } if retry_after.is_some() => {
             Verdict::Retry { pressure: Pressure::Refused, retry_after, unknown_server, past_caches, reason }
@@ -155,7 +171,7 @@ fn verdict_on(
         // Without a `Retry-After` 503 is as often a passing fault behind a load balancer. The first three concern one
         // document or one fault more often than load.
         500 | 501 | 505 => retry(Pressure::None, said("")),
-        500..=599 => retry(Pressure::Overloaded, said("")),
+        500..=599 => retry(Pressure::Down, said("")),
         408 | 425 => retry(Pressure::Overloaded, said("")),
         421 => retry(Pressure::None, said("")),
         code if (100..300).contains(&code) => unknown_server(Pressure::None, format!("the unexpected {}", said(""))),
@@ -172,13 +188,10 @@ pub(super) fn not_json(headers: &HeaderMap, body_start: &[u8], words: Option<&st
 
 fn classify_fault(fault: &Fault) -> Verdict {
     match fault {
-        Fault::Unreachable(why) => Verdict::Retry {
-            pressure: Pressure::Overloaded,
-            retry_after: None,
-            unknown_server: UnknownServer::Unreachable,
-            past_caches: false,
-            reason: format!("the server cannot be reached: {why}"),
-        },
+        Fault::Unreachable(why) => down(UnknownServer::Unreachable, format!("the server cannot be reached: {why}")),
+        Fault::Closed(why) => {
+            down(UnknownServer::Silent, format!("the server ended the connection without a response: {why}"))
+        }
         Fault::TimedOut => retry(Pressure::Overloaded, "the server stayed silent for too long".to_owned()),
         Fault::Cut(why) => retry(Pressure::None, format!("the response broke off: {why}")),
         Fault::Garbled(why) => retry(Pressure::None, format!("the response is garbled: {why}")),
@@ -205,12 +218,24 @@ fn retry(pressure: Pressure, reason: String) -> Verdict {
     Verdict::Retry { pressure, retry_after: None, unknown_server: UnknownServer::No, past_caches: false, reason }
 }
 
+fn down(unknown_server: UnknownServer, reason: String) -> Verdict {
+    Verdict::Retry { pressure: Pressure::Down, retry_after: None, unknown_server, past_caches: false, reason }
+}
+
 fn unknown_server(pressure: Pressure, reason: String) -> Verdict {
     Verdict::Retry { pressure, retry_after: None, unknown_server: UnknownServer::Answers, past_caches: true, reason }
 }
 
 fn fatal(reason: String) -> Verdict {
     Verdict::Fatal { oversize: false, reason }
+}
+
+/// Returns whether a refusal is about the number of requests, by the server's words or by its count of those left.
+fn is_about_pace(headers: &HeaderMap, words: Option<&str>) -> bool {
+    let words = words.unwrap_or_default().to_lowercase();
+    let is_said =
+        ["rate limit", "rate-limit", "ratelimit", "too many requests"].iter().any(|said| words.contains(said));
+    is_said || headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0")
 }
 
 /// Parses `Retry-After`, in seconds or as an HTTP date, into a delay; zero for a date that has passed.

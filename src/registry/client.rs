@@ -23,12 +23,12 @@ use super::limiter::gate::GateStatus;
 use super::limiter::permit::Permit;
 use super::origin::Origin;
 use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
-use super::retry::{Attempts, Failed};
+use super::retry::{Attempts, Failed, Standing};
 use super::statistics::{Statistics, add};
 use super::urls::packument_url;
 use super::whole::{Whole, read_whole};
 use crate::error::Result;
-use crate::npm::{Answer, Document, Fingerprint, PackageName, Validators};
+use crate::npm::{Answer, Document, Fingerprint, PackageName, Representation, Validators};
 
 /// The largest error message that a server serves as a document.
 const LARGEST_MESSAGE_BYTES: usize = 64 << 10;
@@ -125,16 +125,37 @@ impl Registry {
             packument_url(&self.inner.origin.registry_url, &request.name).map_err(|failure| failure.doing(doing))?;
         let mut attempts = Attempts::of_a_name(&self.inner.config);
         loop {
-            let permit =
-                self.enter(&self.inner.hosts.registry, &mut attempts).await.map_err(|failure| failure.doing(doing))?;
+            let host = &self.inner.hosts.registry;
+            let mut permit = self.enter(host, &mut attempts).await.map_err(|failure| failure.doing(doing))?;
+            permit.longest_refusal = host.serves_others().then(|| host.gate.patience());
+            let longest_refusal = permit.longest_refusal;
             let failed = match self.packument_once(&url, request, gate, &attempts, permit).await {
-                Ok(response) => return Ok(self.inner.hosts.registry.useful(response)),
+                Ok(response) => return Ok(host.useful(response)),
                 Err(failed) => failed,
             };
-            self.pause(&self.inner.hosts.registry, url.path(), &mut attempts, failed)
+            if longest_refusal.is_some_and(|longest| failed.is_refused_for() > longest) {
+                host.refused_for_long();
+                return Err(attempts.given_up(self.inner.wire.cleaned(failed)).doing(doing));
+            }
+            let mut standing = host.standing();
+            if attempts.doubt_host(&failed, standing) {
+                standing.is_down = self.is_down(&attempts).await.map_err(|failure| failure.doing(doing))?;
+            }
+            self.pause(host, standing, url.path(), &mut attempts, failed)
                 .await
                 .map_err(|failure| failure.doing(doing))?;
         }
+    }
+
+    /// Asks the host of packuments for its root. That shows whether it is down for all, or fails for one name.
+    async fn is_down(&self, attempts: &Attempts) -> Result<bool, RequestFailure> {
+        let admitted = self.admit(&self.inner.hosts.registry).await;
+        let mut permit = admitted.map_err(|error| attempts.not_sent(error))?;
+        (permit.failures_are_about_host, permit.is_of_known_host) = (true, true);
+        let url = &self.inner.origin.registry_url;
+        let accept = accept(Representation::Full);
+        let question = Question { url, accept, validators: None, past_caches: false, is_about_database: false };
+        Ok(self.inner.wire.ask(&question, &permit).await.is_err_and(|failed| failed.is_down()))
     }
 
     /// Waits for the right to send one request, and takes it from the host's budget.
@@ -148,16 +169,17 @@ impl Registry {
     /// Sends one request and follows redirects. Each hop is a request to its host and uses that host's gate and budget.
     /// Returns the permit of the host that responded.
     async fn ask(&self, question: Question<'_>, mut permit: Permit) -> Result<(Reply<'_>, Permit), Failed> {
-        let (mut url, mut hops) = (question.url.clone(), 0);
+        let (mut url, mut hops, mut other): (_, _, Option<Arc<Host>>) = (question.url.clone(), 0, None);
         loop {
-            let (to, status) = match self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await {
-                Ok(ExchangeOutcome::Reply(reply)) => return Ok((reply, permit)),
-                Ok(ExchangeOutcome::Redirect { to, http_status }) => (to, http_status),
-                Err(failed) if hops > 0 && question.is_about_database => {
-                    return Err(at_a_login(failed.of_another_host(), &url));
+            let (to, status) = match (self.inner.wire.ask(&Question { url: &url, ..question }, &permit).await, &other) {
+                (Ok(ExchangeOutcome::Reply(reply)), None) => return Ok((reply, permit)),
+                (Ok(ExchangeOutcome::Reply(reply)), Some(host)) => return Ok((host.useful(reply), permit)),
+                (Ok(ExchangeOutcome::Redirect { to, http_status }), _) => (to, http_status),
+                (Err(failed), None) => return Err(failed),
+                (Err(failed), Some(host)) => {
+                    let failed = failed.of_another_host(&url, host.standing());
+                    return Err(if question.is_about_database { at_a_login(failed, &url) } else { failed });
                 }
-                Err(failed) if hops > 0 => return Err(failed.of_another_host()),
-                Err(failed) => return Err(failed),
             };
             url = to;
             let misled = |fault| misled(fault, status);
@@ -169,15 +191,18 @@ impl Registry {
             drop(permit);
             let host = self.inner.hosts.of(&url).map_err(misled)?;
             permit = self.admit(&host).await.map_err(Failed::NotSent)?;
+            let is_known = host.standing().useful_answers > 0;
+            (permit.failures_are_about_host, permit.is_of_known_host) = (is_known, is_known);
+            other = Some(host);
         }
     }
 
     /// Begins an attempt once it may be sent.
     async fn enter(&self, host: &Host, attempts: &mut Attempts) -> Result<Permit, RequestFailure> {
-        let mut permit =
-            self.admit(host).await.map_err(|error| RequestFailure::stops_the_run(error, attempts.made()))?;
+        let mut permit = self.admit(host).await.map_err(|error| attempts.not_sent(error))?;
         permit.refusals_are_about_name = attempts.is_refused_for_its_name();
         permit.failures_are_about_host = attempts.concern_the_host(host.standing());
+        permit.is_of_known_host = true;
         if attempts.made() > 0 {
             add(&self.inner.wire.counters.retries, 1);
         }
@@ -189,6 +214,7 @@ impl Registry {
     async fn pause(
         &self,
         host: &Host,
+        standing: Standing,
         path: &str,
         attempts: &mut Attempts,
         failed: Failed,
@@ -196,7 +222,7 @@ impl Registry {
         let (name, attempt) = (host.gate.host(), attempts.made());
         let failed = self.inner.wire.cleaned(failed);
         let (status, reason) = failed.status_and_reason();
-        let pause = match attempts.after(failed, fastrand::f64(), host.standing()) {
+        let pause = match attempts.after(failed, fastrand::f64(), standing) {
             Ok(pause) => pause,
             Err(failure) => {
                 tracing::debug!(host = name, path, attempt, status, reason, "a request is given up");

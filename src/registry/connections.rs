@@ -144,7 +144,9 @@ impl Connections {
             Some(proxy) if error.is_connect() => NoResponse::NoConnection(no_proxy_connection(proxy, url, &reason)),
             None if error.is_connect() => NoResponse::Fault(Fault::Unreachable(reason)),
             _ if error.is_timeout() => NoResponse::Fault(Fault::TimedOut),
-            _ => NoResponse::Fault(Fault::Cut(reason)),
+            // The words of the HTTP library for bytes that are no response.
+            _ if reason.ends_with("parsed") => NoResponse::Fault(Fault::Cut(reason)),
+            _ => NoResponse::Fault(Fault::Closed(reason)),
         }
     }
 }

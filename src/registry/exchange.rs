@@ -12,14 +12,14 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::body::Body;
-use super::classify::{Evidence, Fault, Pressure, Verdict, classify, looks_like_json, quoted};
+use super::classify::{Evidence, Fault, Pressure, UnknownServer, Verdict, classify, looks_like_json, quoted};
 use super::config::RegistryConfig;
 use super::connections::{Connections, NoResponse, no_proxy_connection};
 use super::credentials::Credentials;
 use super::limiter::Observation;
 use super::limiter::permit::Permit;
 use super::origin::{host_of, is_loopback};
-use super::retry::{Failed, is_down};
+use super::retry::Failed;
 use super::statistics::{Counters, add};
 use super::words::words_of;
 use crate::error::{Error, Result, is_out_of_files, system_error};
@@ -106,7 +106,8 @@ impl Wire {
                 return Err(self.failed(verdict, None, permit, began.elapsed()));
             }
             Err(Unsent::NoResponse(NoResponse::NoConnection(failure))) => {
-                permit.observe(if failure.is_settled { Observation::Neutral } else { overloaded(permit, true) });
+                let unknown_server = UnknownServer::Unreachable;
+                permit.observe(if failure.is_settled { Observation::Neutral } else { down(permit, unknown_server) });
                 return Err(Failed::NoConnection(failure));
             }
             Err(Unsent::Unusable(error)) => return Err(Failed::NotSent(error)),
@@ -199,13 +200,18 @@ impl Wire {
     /// Reports an invalid response to the permit, and counts it.
     fn failed(&self, verdict: Verdict, http_status: Option<u16>, permit: &Permit, latency: Duration) -> Failed {
         let observation = match &verdict {
+            Verdict::Retry { pressure: Pressure::Refused, retry_after: Some(named), .. }
+                if permit.longest_refusal.is_some_and(|longest| *named > longest) =>
+            {
+                add(&self.counters.refusals, 1);
+                Observation::Neutral
+            }
             Verdict::Retry { pressure: Pressure::Refused, retry_after, .. } => {
                 add(&self.counters.refusals, 1);
                 Observation::Refused { retry_after: *retry_after, about_name: permit.refusals_are_about_name }
             }
-            Verdict::Retry { pressure: Pressure::Overloaded, unknown_server, .. } => {
-                overloaded(permit, is_down(http_status, *unknown_server))
-            }
+            Verdict::Retry { pressure: Pressure::Overloaded, .. } => Observation::Overloaded,
+            Verdict::Retry { pressure: Pressure::Down, unknown_server, .. } => down(permit, *unknown_server),
             Verdict::Retry { pressure: Pressure::None, .. } | Verdict::Fatal { .. } => Observation::Neutral,
             _ => Observation::Good { latency },
         };
@@ -253,11 +259,13 @@ impl Wire {
     }
 }
 
-fn overloaded(permit: &Permit, is_down: bool) -> Observation {
-    match is_down && permit.failures_are_about_host {
-        true => Observation::Down,
-        false => Observation::Overloaded,
-    }
+/// Returns the observation of a server that seems to be down.
+fn down(permit: &Permit, unknown_server: UnknownServer) -> Observation {
+    let is_about_host = match unknown_server {
+        UnknownServer::Unreachable => permit.is_of_known_host,
+        _ => permit.failures_are_about_host,
+    };
+    if is_about_host { Observation::Down } else { Observation::Overloaded }
 }
 
 /// Why there is no response.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -20,11 +20,21 @@ use crate::error::{Error, ErrorKind, Result};
 /// registry that names a new host in every response would create gates and counts without end.
 const MAX_OTHER_HOSTS: usize = 16;
 
+/// So many documents may be refused for longer than patience lasts while others are served. A host that refuses more, and
+/// serves the rest from a cache, refuses all.
+const MAX_LONG_REFUSALS: u64 = 8;
+
 /// One server.
 pub(super) struct Host {
     pub(super) gate: Gate,
     /// Useful responses so far. One proves that the server is a registry, whatever its later responses are.
     useful_answers: AtomicU64,
+    /// How many there were when it last refused a request for longer than patience lasts.
+    useful_at_long_refusal: AtomicU64,
+    /// How often it did.
+    long_refusals: AtomicU64,
+    /// Whether the lake holds names that it has listed in an earlier run.
+    has_listed_before: AtomicBool,
     /// Admits one request for a page at a time until the first page has come; closed from then on. Otherwise a server
     /// without pages would be asked for several at once.
     before_first_page: Semaphore,
@@ -83,9 +93,32 @@ impl Host {
         self.before_first_page.close();
     }
 
+    /// Records that it has listed names in an earlier run: if it is in trouble now, that may pass.
+    pub(super) fn listed_before(&self) {
+        self.has_listed_before.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether it has given a useful response since it last refused a request for longer than patience lasts,
+    /// and has not done that too often.
+    pub(super) fn serves_others(&self) -> bool {
+        self.useful_answers.load(Ordering::Relaxed) > self.useful_at_long_refusal.load(Ordering::Relaxed)
+            && self.long_refusals.load(Ordering::Relaxed) < MAX_LONG_REFUSALS
+    }
+
+    /// Records that it has refused a request for longer than patience lasts.
+    pub(super) fn refused_for_long(&self) {
+        self.long_refusals.fetch_add(1, Ordering::Relaxed);
+        self.useful_at_long_refusal.store(self.useful_answers.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Returns the host's current state.
     pub(super) fn standing(&self) -> Standing {
-        Standing { useful_answers: self.useful_answers.load(Ordering::Relaxed), waiting: self.gate.waiting() }
+        Standing {
+            useful_answers: self.useful_answers.load(Ordering::Relaxed),
+            waiting: self.gate.waiting(),
+            has_listed_before: self.has_listed_before.load(Ordering::Relaxed),
+            is_down: false,
+        }
     }
 }
 
@@ -115,8 +148,15 @@ struct Make {
 impl Make {
     fn host(&self, name: String, limits: &HostLimits) -> Arc<Host> {
         let gate = Gate::new(name, limits.clone(), self.share, self.runtime_folder.as_deref());
-        let (useful_answers, before_first_page) = (AtomicU64::new(0), Semaphore::new(1));
-        Arc::new(Host { gate, useful_answers, before_first_page, without_pages: Mutex::default() })
+        Arc::new(Host {
+            gate,
+            useful_answers: AtomicU64::new(0),
+            useful_at_long_refusal: AtomicU64::new(0),
+            long_refusals: AtomicU64::new(0),
+            has_listed_before: AtomicBool::new(false),
+            before_first_page: Semaphore::new(1),
+            without_pages: Mutex::default(),
+        })
     }
 }
 

@@ -29,12 +29,14 @@ pub(super) struct Introduction<'a> {
     url: &'a Url,
     /// `_all_docs` or `_changes`; `None` for the database's information, at the URL itself.
     resource: Option<&'static str>,
+    /// Whether the server has listed names in an earlier run.
+    has_listed_before: bool,
     strange: u32,
 }
 
 impl<'a> Introduction<'a> {
-    pub(super) fn new(url: &'a Url, resource: Option<&'static str>) -> Self {
-        Introduction { url, resource, strange: 0 }
+    pub(super) fn new(url: &'a Url, resource: Option<&'static str>, has_listed_before: bool) -> Self {
+        Introduction { url, resource, has_listed_before, strange: 0 }
     }
 
     /// Decides whether the attempt after the `made`-th failed one can help.
@@ -48,7 +50,8 @@ impl<'a> Introduction<'a> {
                 let is_final = match status {
                     Some(404 | 410) => self.resource.is_none() || made > 1,
                     Some(501) => true,
-                    Some(500..=599) => made >= MAX_TROUBLED_REPLIES,
+                    // Then patience decides.
+                    Some(500..=599) => made >= MAX_TROUBLED_REPLIES && !self.has_listed_before,
                     _ => may_be_of_a_proxy && self.strange >= MAX_STRANGE_REPLIES,
                 };
                 match is_final {

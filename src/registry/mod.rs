@@ -46,7 +46,7 @@ pub use limiter::gate::GateStatus;
 #[cfg(unix)]
 pub use limiter::shared::runtime_folder;
 pub use npmrc::Npmrc;
-pub use origin::{Origin, host_of};
+pub use origin::{Origin, host_of, shown_url};
 pub use packument::{BodyGate, PackumentRequest, Response};
 pub use proxies::Proxies;
 pub use statistics::Statistics;

@@ -7,6 +7,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// The most defaults within defaults.
+const MOST_NESTED: u32 = 16;
+
 /// The settings of `.npmrc` files and of npm's variables, and notes on their unusable lines. Its debug output shows
 /// keys, never values: they hold secrets.
 #[derive(Clone, Default)]
@@ -194,10 +197,15 @@ fn without_comment(text: &str) -> String {
 /// not set, `${NAME:-TEXT}` also where it is empty. `${NAME?}` is empty where NAME is not set. An odd number of `\`
 /// before it makes it plain text. The error is the name of the unset variable.
 fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    expand_nested(text, variable, MOST_NESTED)
+}
+
+/// Expands, with so many levels of braces in braces.
+fn expand_nested(text: &str, variable: &dyn Fn(&str) -> Option<String>, levels: u32) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        let Some((inner, tail)) = after.split_once('}') else { break };
+        let Some((inner, tail)) = split_at_brace(after) else { break };
         let unescaped = before.trim_end_matches('\\');
         let escapes = before.len() - unescaped.len();
         expanded.push_str(unescaped);
@@ -205,7 +213,7 @@ fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Strin
         if escapes % 2 == 1 || inner.is_empty() {
             expanded.push_str(&format!("${{{inner}}}"));
         } else {
-            expanded.push_str(&value_of(inner, variable)?);
+            expanded.push_str(&value_of(inner, variable, levels)?);
         }
         rest = tail;
     }
@@ -213,8 +221,22 @@ fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Strin
     Ok(expanded)
 }
 
+/// Splits at the brace that closes the one before the text: a default may have braces too.
+fn split_at_brace(text: &str) -> Option<(&str, &str)> {
+    let mut open = 0_u32;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '{' if text.get(..at).is_some_and(|before| before.ends_with('$')) => open += 1,
+            '}' if open == 0 => return Some((&text[..at], &text[at + 1..])),
+            '}' => open -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Returns the value of the text between the braces.
-fn value_of(inner: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+fn value_of(inner: &str, variable: &dyn Fn(&str) -> Option<String>, levels: u32) -> Result<String, String> {
     if let Some(value) = variable(inner) {
         return Ok(value);
     }
@@ -222,7 +244,11 @@ fn value_of(inner: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<St
         let (name, empty_counts) = name.strip_suffix(':').map_or((name, true), |name| (name, false));
         if name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') && !name.is_empty() {
             let value = variable(name).filter(|value| empty_counts || !value.is_empty());
-            return Ok(value.unwrap_or_else(|| default.to_owned()));
+            return match (value, levels) {
+                (Some(value), _) => Ok(value),
+                (None, 0) => Err(inner.to_owned()),
+                (None, levels) => expand_nested(default, variable, levels - 1),
+            };
         }
     }
     match inner.strip_suffix('?') {
@@ -268,6 +294,9 @@ mod tests {
             ("${EMPTY:-x}", "x"),
             ("${UNSET:-a-b:-c}", "a-b:-c"),
             ("${UNSET-}z", "z"),
+            ("${UNSET:-${SET}}z", "valuez"),
+            ("${UNSET:-${EMPTY:-${UNSET-x}}y}z", "xyz"),
+            ("${SET:-${UNSET}}", "value"),
             ("${UNSET?}z", "z"),
             ("${SET?}", "value"),
             ("\\${SET}", "${SET}"),
@@ -281,6 +310,8 @@ mod tests {
         }
         assert_eq!(value("${UNSET}"), None);
         assert_eq!(value("${-x}"), None);
+        assert_eq!(value("${UNSET:-${UNSET}}"), None);
+        assert_eq!(value(&format!("{}{}", "${U:-".repeat(9_000), "}".repeat(9_000))), None, "and no stack overflows");
     }
 
     #[test]

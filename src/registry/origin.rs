@@ -88,6 +88,21 @@ pub fn host_of(url: &Url) -> String {
     }
 }
 
+/// Returns a text that was given as a URL as it may be shown: without user, query and fragment, which may be secrets.
+pub fn shown_url(text: &str) -> String {
+    let end = text.find(['?', '#']).unwrap_or(text.len());
+    let (url, rest) = text.split_at(end);
+    let hidden = if rest.is_empty() { "" } else { "…" };
+    let (mark, url) = (rest.get(..1).unwrap_or_default(), url);
+    match url.rsplit_once('@') {
+        Some((before, place)) => {
+            let scheme = before.split_once("//").map_or(String::new(), |(scheme, _)| format!("{scheme}//"));
+            format!("{scheme}…@{place}{mark}{hidden}")
+        }
+        None => format!("{url}{mark}{hidden}"),
+    }
+}
+
 fn is_npm_host(url: &Url) -> bool {
     [NPM_REPLICATE_URL, NPM_REGISTRY_URL]
         .iter()
@@ -97,7 +112,7 @@ fn is_npm_host(url: &Url) -> bool {
 fn parse_url(text: &str) -> Result<Url> {
     const HINT: &str = "an origin is `npm` or a URL such as https://registry.example.com";
     let mut url = Url::parse(text)
-        .or_error(ErrorKind::Input, || format!("{text:?} is neither `npm` nor a URL"))
+        .or_error(ErrorKind::Input, || format!("{:?} is neither `npm` nor a URL", shown_url(text)))
         .map_err(|error| error.hint(HINT))?;
     if !url.username().is_empty() || url.password().is_some() {
         // Not shown again: it would be written to logs and the lake.
@@ -105,10 +120,10 @@ fn parse_url(text: &str) -> Result<Url> {
             .hint("put credentials into .npmrc, as //host/path/:_authToken=…"));
     }
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-        return Err(Error::input(format!("{text:?} is no http or https URL")).hint(HINT));
+        return Err(Error::input(format!("{:?} is no http or https URL", shown_url(text))).hint(HINT));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(Error::input(format!("{text:?} has a query or a fragment")).hint(HINT));
+        return Err(Error::input(format!("{:?} has a query or a fragment", shown_url(text))).hint(HINT));
     }
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", url.path()));
@@ -173,8 +188,21 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Input, "{text:?}");
             assert!(error.hint_text().is_some(), "{text:?}");
         }
-        let error = Origin::parse("https://me:secret@x/", None).unwrap_err();
-        assert!(!error.report().contains("secret"));
+        for text in [
+            "https://me:secret@x/",
+            "https://me:secret@x:bad/",
+            "a b=https://me:secret@x/",
+            "http:/me:secret@[/",
+            "me:secret@x",
+            "ftp://me@x/y:secret@z",
+            "https://x/?token=secret",
+            "https://x/#secret",
+            "x/?secret",
+        ] {
+            let error = Origin::parse(text, None).unwrap_err();
+            assert!(!error.report().contains("secret"), "{}", error.report());
+        }
+        assert_eq!(shown_url("http://a:b@c/d?e#f"), "http://…@c/d?…");
     }
 
     #[test]

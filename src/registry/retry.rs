@@ -6,12 +6,17 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use url::Url;
 
 use super::classify::{Pressure, UnknownServer, Verdict};
 use super::config::RegistryConfig;
 use super::failure::RequestFailure;
+use super::origin::host_of;
 use crate::error::Error;
 use crate::npm::Outcome;
+
+const ADDRESS: &str = "check the network and the URL of the origin: it must be a registry that serves _all_docs";
+const SCHEME: &str = "check the URL and its port: is it https:// rather than http://?";
 
 /// The number of responses that no registry would give, or of failures to reach the host, that ends the attempts before
 /// the first useful response: a mistyped URL, most likely, and the user is waiting.
@@ -22,8 +27,11 @@ const MAX_UNKNOWN_SERVER_REPLIES: u32 = 3;
 const REFUSALS_FORGIVEN: u32 = 32;
 
 /// The same for a name, if hardly any other name is left to request. Then nobody else shows whether the host is closed,
-/// and one name must not delay the end of the run. A server that names a time is believed for more of them.
+/// and one name must not delay the end of the run.
 const REFUSALS_OF_A_NAME_FORGIVEN: u32 = 4;
+
+/// The same for the last names, if the server names a time.
+const NAMED_REFUSALS_OF_A_NAME_FORGIVEN: u32 = 16;
 
 /// The refusals of one name, while the host responds for others, that can still concern the pace.
 const REFUSALS_OF_PACE: u32 = 2;
@@ -43,6 +51,10 @@ pub(super) struct Standing {
     pub(super) useful_answers: u64,
     /// Other requests that wait at its gate.
     pub(super) waiting: u32,
+    /// Whether it has listed names in an earlier run.
+    pub(super) has_listed_before: bool,
+    /// Whether another request has shown meanwhile that it is down for all.
+    pub(super) is_down: bool,
 }
 
 /// The attempts of one request, counted here and nowhere else.
@@ -66,6 +78,8 @@ pub(super) struct Attempts {
     pause: Duration,
     pause_cap: Duration,
     past_caches: bool,
+    /// Why the last attempt failed.
+    last_reason: Option<String>,
 }
 
 /// A failed attempt.
@@ -98,22 +112,52 @@ impl Failed {
         }
     }
 
-    /// Returns the failure as that of a host that a redirect leads to. It says nothing about the origin's own host, so
-    /// it concerns this request only.
-    pub(super) fn of_another_host(self) -> Failed {
-        match self {
+    /// Returns the failure as that of a host that a redirect to `url` leads to. It says nothing about the origin's own
+    /// host, so it concerns this request only, and a host that has never responded is not waited for.
+    pub(super) fn of_another_host(self, url: &Url, host: Standing) -> Failed {
+        let elsewhere = format!("it redirects to {}", host_of(url));
+        let (mut verdict, http_status) = match self {
             Failed::NoConnection(NoConnection { reason, hint, is_settled: true }) => {
-                let reason = format!("it redirects elsewhere, and there is {reason} ({hint})");
-                Failed::NoAnswer { verdict: Verdict::Fatal { oversize: false, reason }, http_status: None }
+                let reason = format!("{elsewhere}, and there is {reason} ({hint})");
+                return Failed::NoAnswer { verdict: Verdict::Fatal { oversize: false, reason }, http_status: None };
             }
-            failed => failed,
+            Failed::NoConnection(NoConnection { reason, .. }) => {
+                let (pressure, unknown_server) = (Pressure::Down, UnknownServer::Unreachable);
+                let reason = format!("there is {reason}");
+                (Verdict::Retry { pressure, retry_after: None, unknown_server, past_caches: false, reason }, None)
+            }
+            Failed::NoAnswer { verdict, http_status } => (verdict, http_status),
+            failed => return failed,
+        };
+        if let Verdict::Retry { pressure: pressure @ Pressure::Down, unknown_server, reason, .. } = &mut verdict {
+            if host.useful_answers == 0 {
+                (*pressure, *unknown_server) = (Pressure::None, UnknownServer::No);
+            }
+            *reason = format!("{elsewhere}, and {reason}");
+        }
+        Failed::NoAnswer { verdict, http_status }
+    }
+
+    /// Returns whether the server seems to be down, or refuses.
+    pub(super) fn is_down(&self) -> bool {
+        match self {
+            Failed::NoAnswer { verdict: Verdict::Retry { pressure, .. }, .. } => {
+                matches!(pressure, Pressure::Down | Pressure::Refused)
+            }
+            Failed::NoConnection(failure) => !failure.is_settled,
+            _ => false,
         }
     }
-}
 
-/// Returns whether an overloaded server seems to be down for all: nobody listens, or a proxy before it says so.
-pub(super) fn is_down(http_status: Option<u16>, unknown_server: UnknownServer) -> bool {
-    http_status.map_or(unknown_server == UnknownServer::Unreachable, |status| status > 500)
+    /// Returns for how long the server refuses by its own word.
+    pub(super) fn is_refused_for(&self) -> Duration {
+        match self {
+            Failed::NoAnswer { verdict: Verdict::Retry { pressure: Pressure::Refused, retry_after, .. }, .. } => {
+                retry_after.unwrap_or_default()
+            }
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// A connection that could not be made, with a better hint than that of the origin's URL.
@@ -142,6 +186,7 @@ impl Attempts {
             pause: config.retry_pause,
             pause_cap: config.retry_pause_cap,
             past_caches: false,
+            last_reason: None,
         }
     }
 
@@ -159,6 +204,15 @@ impl Attempts {
     /// Returns how many requests were sent.
     pub(super) fn made(&self) -> u32 {
         self.made
+    }
+
+    /// Returns the failure of a request that may not be sent again.
+    pub(super) fn not_sent(&self, error: Error) -> RequestFailure {
+        let error = match &self.last_reason {
+            Some(reason) => error.doing(format!("waiting after {reason}")),
+            None => error,
+        };
+        RequestFailure::stops_the_run(error, self.made)
     }
 
     /// Returns whether the current attempt is the last.
@@ -181,12 +235,32 @@ impl Attempts {
         !self.is_of_a_name || host.waiting >= FEW_WAITING
     }
 
+    /// Returns whether it matters, and is not known, if a failure concerns the host or this name: nothing else is
+    /// requested that could show it.
+    pub(super) fn doubt_host(&self, failed: &Failed, host: Standing) -> bool {
+        let is_unreachable = matches!(
+            failed,
+            Failed::NoConnection(_)
+                | Failed::NoAnswer { verdict: Verdict::Retry { unknown_server: UnknownServer::Unreachable, .. }, .. }
+        );
+        let is_refused =
+            matches!(failed, Failed::NoAnswer { verdict: Verdict::Retry { pressure: Pressure::Refused, .. }, .. });
+        let is_known_and_silent = host.useful_answers > 0 && host.useful_answers == self.useful_answers;
+        let is_alone = self.is_of_a_name && host.waiting < FEW_WAITING;
+        failed.is_down() && !is_refused && !is_unreachable && is_known_and_silent && is_alone
+    }
+
+    /// Returns the failure of a name that is given up after this attempt.
+    pub(super) fn given_up(&self, failed: Failed) -> RequestFailure {
+        let (http_status, reason) = failed.status_and_reason();
+        let (error, outcome) = (Error::network(reason.unwrap_or_default()), Some(Outcome::Failed));
+        RequestFailure { error, attempts: self.made, http_status, outcome }
+    }
+
     /// Returns the pause before the next attempt, or the failure if there is none. `fraction` is random, 0 to 1.
     pub(super) fn after(&mut self, failed: Failed, fraction: f64, host: Standing) -> Result<Duration, RequestFailure> {
         let known = host.useful_answers > 0;
-        self.spent += self.began.elapsed();
-        let mut hint =
-            "check the network and the URL of the origin: it must be a registry that serves _all_docs".to_owned();
+        let mut hint = String::new();
         let (verdict, http_status) = match failed {
             Failed::NoAnswer { verdict, http_status } => (verdict, http_status),
             Failed::NoConnection(NoConnection { reason, hint, is_settled: true }) if !known => {
@@ -194,7 +268,7 @@ impl Attempts {
             }
             Failed::NoConnection(failed) => {
                 hint = failed.hint;
-                let (pressure, unknown_server) = (Pressure::Overloaded, UnknownServer::Unreachable);
+                let (pressure, unknown_server) = (Pressure::Down, UnknownServer::Unreachable);
                 let reason = failed.reason;
                 (Verdict::Retry { pressure, retry_after: None, unknown_server, past_caches: false, reason }, None)
             }
@@ -203,11 +277,16 @@ impl Attempts {
         let (unknown_server, reason) = match verdict {
             Verdict::Retry { unknown_server, past_caches, reason, pressure, retry_after } => {
                 self.past_caches |= past_caches;
-                let is_down = known && is_down(http_status, unknown_server);
-                match pressure {
+                let is_known = known || (host.has_listed_before && http_status.is_some());
+                let is_unreachable = unknown_server == UnknownServer::Unreachable;
+                let host = Standing { is_down: host.is_down || is_unreachable, ..host };
+                let is_forgiven = match pressure {
                     Pressure::Refused => self.forgive(host, true, retry_after.is_some_and(|named| !named.is_zero())),
-                    Pressure::Overloaded if is_down => self.forgive(host, false, false),
-                    _ => {}
+                    Pressure::Down if is_known => self.forgive(host, false, false),
+                    _ => false,
+                };
+                if !is_forgiven {
+                    self.spent += self.began.elapsed();
                 }
                 (unknown_server, reason)
             }
@@ -226,9 +305,9 @@ impl Attempts {
                 return Err(RequestFailure { error, attempts: self.made, http_status, outcome: Some(Outcome::Failed) });
             }
         };
-        self.strange += u32::from(unknown_server != UnknownServer::No);
-        let given_up_early =
-            unknown_server != UnknownServer::No && !known && self.strange >= MAX_UNKNOWN_SERVER_REPLIES;
+        let is_strange = matches!(unknown_server, UnknownServer::Answers | UnknownServer::Unreachable);
+        self.strange += u32::from(is_strange);
+        let given_up_early = is_strange && !known && self.strange >= MAX_UNKNOWN_SERVER_REPLIES;
         let counted = self.made - self.forgiven;
         // Once can be chance: a large document on a slow line.
         let takes_too_long = self.is_of_a_name && counted >= 2 && self.spent >= MOST_SPENT_ON_A_NAME;
@@ -236,7 +315,11 @@ impl Attempts {
             let times = if self.made == 1 { "once".to_owned() } else { format!("{} times", self.made) };
             let mut error = Error::network(format!("asked {times} without an answer, at last: {reason}"));
             if unknown_server != UnknownServer::No && !known {
-                error = error.hint(hint);
+                error = error.hint(match unknown_server {
+                    UnknownServer::Silent => SCHEME.to_owned(),
+                    _ if hint.is_empty() => ADDRESS.to_owned(),
+                    _ => hint,
+                });
             }
             let outcome = match http_status {
                 // A host that was never reached says nothing about this name or any other.
@@ -247,26 +330,30 @@ impl Attempts {
             };
             return Err(RequestFailure { error, attempts: self.made, http_status, outcome });
         }
+        self.last_reason = Some(reason);
         // 2^20 pauses are more than any cap.
         let longest = self.pause.saturating_mul(1 << counted.saturating_sub(1).min(20)).min(self.pause_cap);
         Ok(longest.mul_f64(fraction.clamp(0.0, 1.0)))
     }
 
     /// Forgives a refusal, or a failure of a server that is down, that seems to concern the host rather than the name.
-    fn forgive(&mut self, host: Standing, is_refusal: bool, names_a_time: bool) {
+    /// Returns whether it did.
+    fn forgive(&mut self, host: Standing, is_refusal: bool, names_a_time: bool) -> bool {
         let answers_others = host.useful_answers > self.useful_answers;
-        let is_alone = host.waiting < FEW_WAITING;
+        let is_alone = host.waiting < FEW_WAITING && !host.is_down;
         let is_about_the_name = self.is_of_a_name && host.useful_answers > 0 && (answers_others || is_alone);
         self.useful_answers = host.useful_answers;
         self.refused_alone += u32::from(is_refusal && is_about_the_name);
         let most = match (is_about_the_name, answers_others) {
             (false, false) => u32::MAX,
             (false, true) if is_refusal => REFUSALS_FORGIVEN,
-            (true, false) if names_a_time => REFUSALS_FORGIVEN,
+            (true, false) if names_a_time => NAMED_REFUSALS_OF_A_NAME_FORGIVEN,
             (true, _) if is_refusal => REFUSALS_OF_A_NAME_FORGIVEN,
             _ => 0,
         };
-        self.forgiven += u32::from(self.forgiven < most);
+        let is_forgiven = self.forgiven < most;
+        self.forgiven += u32::from(is_forgiven);
+        is_forgiven
     }
 }
 

@@ -10,6 +10,9 @@ use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+/// In place of a response: the connection is closed.
+pub(super) const CLOSED: &[u8] = b"closed";
+
 /// The heads of the received requests, in order.
 type Requests = Arc<Mutex<Vec<String>>>;
 
@@ -71,6 +74,9 @@ async fn answer(mut connection: TcpStream, script: &(dyn Fn(usize, &str) -> Vec<
     if answer.is_empty() {
         // Stays silent until the client gives up.
         let _ = connection.read(&mut byte).await;
+        return;
+    }
+    if answer == CLOSED {
         return;
     }
     let _ = connection.write_all(&answer).await;

@@ -69,8 +69,20 @@ fn why_invalid(invalid: &CertificateError, host: &str) -> (String, String) {
         }
         CertificateError::NotValidForName => names(host, &[]),
         CertificateError::NotValidForNameContext { presented, .. } => names(host, presented),
-        CertificateError::Other(_) => {
-            (format!("its certificate is not valid: {invalid}"), format!("{TRUST}. {UNSAFE}"))
+        CertificateError::Other(found) => {
+            // The library has no words for these.
+            let found = found.to_string();
+            let why = match found.as_str() {
+                "CaUsedAsEndEntity" => {
+                    "its certificate is self-signed, or that of an authority, and not trusted".to_owned()
+                }
+                "UnsupportedCertVersion" => {
+                    let why = "its certificate is of version 1, and only those of version 3 can be checked";
+                    return (why.to_owned(), format!("the server needs another certificate. {UNSAFE}"));
+                }
+                _ => format!("its certificate is not valid ({found})"),
+            };
+            (why, format!("{TRUST}. {UNSAFE}"))
         }
         _ => (format!("its certificate is not valid: {invalid}"), UNSAFE.to_owned()),
     }
@@ -79,10 +91,16 @@ fn why_invalid(invalid: &CertificateError, host: &str) -> (String, String) {
 fn names(host: &str, presented: &[String]) -> (String, String) {
     let names = match presented {
         [] => "other names".to_owned(),
-        names => names.join(", "),
+        names => names.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", "),
     };
     let why = format!("its certificate is for another host name: for {names}, not for {host}");
     (why, format!("use a name of the certificate in the URL. {UNSAFE}"))
+}
+
+/// Returns a name without the words of the library around it: `DnsName("a.b")`.
+fn plain(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
 }
 
 fn day(time: UnixTime) -> String {

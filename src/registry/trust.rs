@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::credentials::ClientCertificate;
@@ -81,9 +82,8 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match own {
-            Some(own) => config
-                .with_client_auth_cert(own.chain().to_vec(), own.key())
-                .or_error(ErrorKind::Input, || "a client certificate cannot be used".to_owned())?,
+            // The library's own way refuses certificates of version 1.
+            Some(own) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified_key()))),
             None => config.with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -48,8 +48,16 @@ impl World {
     /// # Errors
     /// Fails as [`World::from_ndjson`] does.
     pub fn add_ndjson(&mut self, path: &Path) -> Result<(), SampleError> {
+        self.add_lines(path, read(path)?)
+    }
+
+    /// Adds the packuments of lines that are already read. `path` names them in errors.
+    ///
+    /// # Errors
+    /// Fails with [`SampleError::Line`] when a line is no packument.
+    pub fn add_lines(&mut self, path: &Path, lines: Bytes) -> Result<(), SampleError> {
         let mut packages = Vec::new();
-        for_each_line(path, |name, revision, line| {
+        for_each_line(path, &lines, |name, revision, line| {
             let revision = revision.unwrap_or_else(|| format!("1-{:032x}", hash(&line)));
             packages.push(Package::stored(name, &revision, Document::from_bytes(line)));
         })?;
@@ -63,7 +71,7 @@ impl World {
     /// # Errors
     /// Fails as [`World::from_ndjson`] does.
     pub fn with_abbreviated_ndjson(mut self, path: &Path) -> Result<Self, SampleError> {
-        for_each_line(path, |name, _, line| {
+        for_each_line(path, &read(path)?, |name, _, line| {
             let Ok(position) = self.position(name) else { return };
             let Some(package) = self.packages.get_mut(position) else { return };
             if let Content::Stored { document, .. } = &mut package.content {
@@ -74,7 +82,7 @@ impl World {
     }
 }
 
-fn for_each_line(path: &Path, mut each: impl FnMut(&str, Option<String>, Bytes)) -> Result<(), SampleError> {
+fn read(path: &Path) -> Result<Bytes, SampleError> {
     let read = || -> io::Result<Vec<u8>> {
         let file = BufReader::new(File::open(path)?);
         let mut bytes = Vec::new();
@@ -89,9 +97,16 @@ fn for_each_line(path: &Path, mut each: impl FnMut(&str, Option<String>, Bytes))
         };
         Ok(bytes)
     };
-    let all = Bytes::from(read().map_err(|source| SampleError::Read { path: path.to_owned(), source })?);
+    read().map(Bytes::from).map_err(|source| SampleError::Read { path: path.to_owned(), source })
+}
+
+fn for_each_line(
+    path: &Path,
+    all: &Bytes,
+    mut each: impl FnMut(&str, Option<String>, Bytes),
+) -> Result<(), SampleError> {
     let mut start = 0;
-    for (index, end) in memchr::memchr_iter(b'\n', &all).chain([all.len()]).enumerate() {
+    for (index, end) in memchr::memchr_iter(b'\n', all).chain([all.len()]).enumerate() {
         let line = all.slice(start.min(end)..end);
         start = end + 1;
         if line.trim_ascii().is_empty() {

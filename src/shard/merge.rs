@@ -86,7 +86,7 @@ impl<W: Write + Send> ShardMerge<W> {
     /// shard begins at the same row.
     fn copy_groups_below(&mut self, name: Option<&str>) -> Result<()> {
         let Some(old) = &mut self.old else { return Ok(()) };
-        while let Some(first) = old.whole_group_below(name)? {
+        while let Some(first) = old.whole_group_below(name, name.is_none())? {
             if self.stop.is_cancelled() {
                 return Err(Error::interrupted());
             }

@@ -5,6 +5,7 @@
 
 mod adapt;
 mod cursor;
+mod cut;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use adapt::{fit, refuse_newer, schema_version_of};
 pub use cursor::{NameCursor, Row};
+pub use cut::ShardCut;
 pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
 pub use raw_documents::{RawDocument, RawDocumentBatch, RawDocuments};

@@ -89,16 +89,30 @@ impl OldRows {
         Ok(is_within(names(batch)?.of_row(0).as_bytes()))
     }
 
-    /// Returns the name of the next row if it begins a row group whose names are all below `name`, and which is not the
-    /// shard's last; for `None` any row group qualifies.
-    pub(super) fn whole_group_below(&mut self, name: Option<&str>) -> Result<Option<String>> {
+    /// Drops the rows whose names are below `name`. Decodes only a row group that has other rows too.
+    pub(super) fn pass_below(&mut self, name: &str) -> Result<()> {
+        loop {
+            let is_below = |group| bounds(group).is_some_and(|(_, greatest)| greatest < name.as_bytes());
+            if self.unread_group()?.is_some_and(is_below) {
+                if let Source::Groups(groups) = &mut self.source {
+                    groups.next += 1;
+                }
+            } else if self.take_while(|old_name| old_name < name)?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns the name of the next row if it begins a row group whose names are all below `name`; for `None` there is
+    /// no bound. The shard's last row group qualifies only if `with_last`: it ends where the rows end.
+    pub(super) fn whole_group_below(&mut self, name: Option<&str>, with_last: bool) -> Result<Option<String>> {
         let is_last = match &self.source {
             Source::Groups(groups) => groups.next + 1 == groups.metadata.metadata().num_row_groups(),
             Source::Rows(_) => return Ok(None),
         };
         let Some(group) = self.unread_group()? else { return Ok(None) };
         let Some((least, greatest)) = bounds(group) else { return Ok(None) };
-        let is_below = name.is_none_or(|name| greatest < name.as_bytes() && !is_last);
+        let is_below = name.is_none_or(|name| greatest < name.as_bytes()) && (with_last || !is_last);
         let is_exact = statistics(group).is_some_and(Statistics::min_is_exact);
         let first = std::str::from_utf8(least).ok().filter(|_| is_below && is_exact);
         Ok(first.map(str::to_owned))

@@ -1,6 +1,7 @@
 //! Tests the writer and the merge together: the bytes of a shard depend only on its rows.
 #![allow(clippy::unwrap_used)]
 
+mod cut;
 mod documents;
 mod flat;
 mod merge;

@@ -2,7 +2,7 @@
 //! the steps and let the process die between any two. Not here: the steps of a put (`local`).
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +20,9 @@ pub(super) const VANISHED_HINT: &str = "it was deleted, or its disk was taken aw
 
 /// The hint for folders of one lake that are on several file systems.
 pub(super) const ELSEWHERE_HINT: &str = "a commit moves files between the folders of a lake by renaming them, which works within one file system and one mount only: put that folder back, and move the whole lake to the larger disk, with a link in its place";
+
+/// The hint for a file system that lacks what a lake needs.
+const LACKING_HINT: &str = "this file system cannot sync or lock files, which a lake that is written needs: mount it so that it can, or give a folder on another one with --lake";
 
 /// A folder on a local disk and its contents. Cheap to clone.
 #[derive(Clone)]
@@ -65,7 +68,9 @@ impl Disk {
     pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         #[cfg(test)]
         self.access(Access::Open, path)?;
-        std::fs::read(path)
+        let mut bytes = Vec::new();
+        open_file(path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Creates a folder and its parents, up to the root. Never creates the root: a lake that vanished is not begun
@@ -198,6 +203,15 @@ impl Disk {
     }
 }
 
+/// Opens a file for reading. Refuses a pipe and the like: to open it would wait for a writer.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    let found = std::fs::metadata(path)?;
+    match found.is_file() || found.is_dir() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is no regular file")),
+    }
+}
+
 /// Returns whether an error says that the file system has no hard links. Linux says EPERM for that.
 fn has_no_links(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, PermissionDenied, TooManyLinks, Unsupported};
@@ -240,9 +254,14 @@ pub(super) fn disk_error(verb: &str, path: &Path, error: io::Error) -> Error {
         io::ErrorKind::FileTooLarge => Some(
             "no file may grow so large here: raise that limit (ulimit -f), or give another disk with --lake, and run the same command again",
         ),
+        io::ErrorKind::PermissionDenied if matches!(verb, "read" | "list") => {
+            Some("this user may not read it: run the command as its owner, or change its permissions")
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Some("give a folder that this user may write to with --lake")
         }
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => Some(LACKING_HINT),
+        _ if verb == "lock" => Some(LACKING_HINT),
         // A caller that may find nothing asks for that before; everything else was there when the work began.
         io::ErrorKind::NotFound => Some(VANISHED_HINT),
         io::ErrorKind::CrossesDevices => Some(ELSEWHERE_HINT),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::step::Step;
-use super::{Backend, Store};
+use super::{Backend, MemoryBucket, ObjectClient, ObjectPath, Store, Url};
 
 /// The event at the chosen step. The step is not done; a write is half done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +160,14 @@ impl Step {
 }
 
 impl Store {
+    /// Returns a store of a bucket in memory with a new scratch folder: that of another machine, or of a process whose
+    /// scratch folder was lost.
+    pub(crate) fn of_memory(bucket: &Arc<MemoryBucket>) -> Store {
+        let root_url = Url::parse("memory:///").unwrap_or_else(|_| unreachable!("a constant URL"));
+        let client = Arc::clone(bucket) as Arc<dyn ObjectClient>;
+        Store::of_objects(client, root_url, ObjectPath::ROOT, None)
+    }
+
     /// Returns the same store, but the step with this number, counted from 1, meets `failure`.
     pub(crate) fn failing_at(&self, number: u64, failure: Failure) -> Store {
         self.armed(Chosen::Number(number), failure)

@@ -15,6 +15,7 @@ mod objects;
 mod open_files;
 mod options;
 mod reach;
+mod overlap;
 mod record;
 mod refusal;
 mod shard_file;
@@ -42,7 +43,7 @@ use disk::Disk;
 pub(crate) use failpoint::{Access, Failure, Reached};
 use objects::Objects;
 pub use objects::{FarShard, MemoryBucket, ObjectClient};
-pub use open_files::{KeptFile, open_file_limit, raise_open_file_limit};
+pub use open_files::{KeptFile, brief_files, open_file_limit, raise_open_file_limit};
 pub use options::{StoreOptions, StoreUsage};
 pub use record::StoredRecord;
 use shard_file::LocalShard;
@@ -261,12 +262,12 @@ impl Store {
         }
     }
 
-    /// Puts a copy of the file that is staged at `path` into the bucket, at the same path, where it outlives the scratch
-    /// folder. [`Store::promote`] leaves the copy; [`Store::delete`] removes both. Does nothing on a disk.
-    pub async fn back_up(&self, path: &str) -> Result<()> {
+    /// Puts a copy of the file that is staged at `from` into the bucket at `to`, where it outlives the scratch folder. Does
+    /// nothing on a disk, where no staged file is in such a folder.
+    pub async fn back_up(&self, from: &str, to: &str) -> Result<()> {
         match &self.backend {
             Backend::Disk(_) => Ok(()),
-            Backend::Objects(objects) => objects.back_up(path).await,
+            Backend::Objects(objects) => objects.back_up(from, to).await,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Checks whether files can be moved between the folders of a lake: a commit renames staged shards to their places, which
 //! works within one file system and one mount only.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 
 impl Store {
     /// Fails unless a file that is staged in `staging` can be moved into each of `tables`, and a file created in each of
-    /// `others`: if one of them is on another file system or mount, or cannot be written to. Of folders that do not exist
-    /// it checks the nearest one above. Tries it with an empty file, which is removed. Nothing is moved within a bucket:
-    /// for a lake there it checks the scratch folder.
+    /// `others`: if one of them is on another file system or mount, cannot be written to, or cannot sync or lock. Of
+    /// folders that do not exist it checks the nearest one above. Tries it with an empty file, which is removed. Nothing
+    /// is moved within a bucket: for a lake there it checks the scratch folder.
     pub async fn check_moves(&self, staging: &str, tables: &[String], others: &[String]) -> Result<()> {
         let disk = match &self.backend {
             Backend::Disk(disk) => disk,
@@ -24,7 +24,7 @@ impl Store {
         let staging = disk.path(staging);
         let [tables, others] = [tables, others].map(|folders| disk.paths(folders));
         disk.run(move |disk| {
-            others.iter().try_for_each(|folder| begin_probe(folder).map(drop))?;
+            others.iter().try_for_each(|folder| probe_whole(folder))?;
             disk.move_probe(&staging, tables.iter().filter(|table| table.symlink_metadata().is_ok()))
         })
         .await
@@ -72,6 +72,18 @@ impl Disk {
         #[cfg(test)]
         self.access(super::Access::MoveTo, to)?;
         std::fs::rename(from, to)
+    }
+}
+
+/// Does in a folder what a put of a record does: creates a file, makes it durable, and locks the folder.
+fn probe_whole(folder: &Path) -> Result<()> {
+    let probe = begin_probe(folder)?;
+    File::open(&probe).and_then(|file| file.sync_all()).map_err(|error| disk_error("sync a file in", folder, error))?;
+    let folder = nearest(folder);
+    match File::open(folder).map_err(|error| disk_error("read", folder, error))?.try_lock() {
+        // Another process has the lock.
+        Ok(()) | Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(disk_error("lock", folder, error)),
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::disk::{Disk, disk_error};
+use super::disk::{Disk, disk_error, open_file};
 use super::objects::FarShard;
 use crate::error::{Error, Result};
 
@@ -52,7 +52,7 @@ impl LocalShard {
         let path = disk.path(object);
         #[cfg(test)]
         disk.access(super::Access::Open, &path).map_err(|error| disk_error("read", &path, error))?;
-        match File::open(&path).and_then(|file| LocalShard::of_file(disk, file, path.clone())) {
+        match open_file(&path).and_then(|file| LocalShard::of_file(disk, file, path.clone())) {
             Ok(shard) => Ok(Some(shard)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(disk_error("read", &path, error)),

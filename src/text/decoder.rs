@@ -199,7 +199,8 @@ fn is_utf_32(start: &[u8]) -> bool {
 }
 
 /// Returns the encoding that a byte order mark names, else UTF-16 if nearly every other byte is zero, else UTF-8.
-fn encoding_of(start: &[u8]) -> &'static Encoding {
+pub(super) fn encoding_of(text: &[u8]) -> &'static Encoding {
+    let start = text.get(..SNIFFED_BYTES).unwrap_or(text);
     if let Some((encoding, _)) = Encoding::for_bom(start) {
         return encoding;
     }

@@ -63,10 +63,10 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<String> {
     whole(reader?, u64::MAX)
 }
 
-/// Converts bytes that need not be text everywhere: each invalid sequence becomes U+FFFD. A byte order mark, also one of
-/// UTF-16, is heeded. Line ends stay as they are.
+/// Converts bytes that need not be text everywhere: each invalid sequence becomes U+FFFD. The encoding is detected as for
+/// any other text. Line ends stay as they are.
 pub fn decode_leniently(bytes: &[u8]) -> Cow<'_, str> {
-    encoding_rs::UTF_8.decode(bytes).0
+    decoder::encoding_of(bytes).decode(bytes).0
 }
 
 /// Returns the [`Error`] within an I/O error of a [`TextReader`]; any other I/O error as `doing` failed.

@@ -52,6 +52,21 @@ fn a_text_is_the_same_in_every_form() {
 }
 
 #[test]
+fn bytes_that_need_not_be_text_have_the_encodings_of_all_texts() {
+    for bytes in [
+        TEXT.as_bytes().to_vec(),
+        format!("\u{feff}{TEXT}").into_bytes(),
+        utf_16(TEXT, false, true),
+        utf_16(TEXT, true, true),
+        utf_16(TEXT, false, false),
+        utf_16(TEXT, true, false),
+    ] {
+        assert_eq!(decode_leniently(&bytes), TEXT, "{bytes:02x?}");
+    }
+    assert_eq!(decode_leniently(b"caf\xe9\r\n"), "caf\u{fffd}\r\n");
+}
+
+#[test]
 fn line_ends_are_unified_across_the_pieces_of_a_long_text() {
     // Lines of 8 bytes, so that the `\r\n` of a line lies across the ends of pieces.
     for end in ["\r\n", "\r", "\n"] {

@@ -11,7 +11,7 @@ use all_docs::pipeline::IngestSummary;
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 use all_docs::table::TableKind;
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 
 use crate::small_server::{Asked, SmallServer, is_document};
@@ -358,6 +358,84 @@ async fn a_held_document_outlives_the_right_to_read_it() {
     options.store = all_docs::store::Store::open(fresh.to_str().unwrap()).unwrap();
     run(options).await.unwrap();
     assert_same_lake(&env.lake(), &fresh);
+}
+
+fn documents(folder: &Path) -> usize {
+    let batches = crate::support::read_table(&folder.join("lake"), TableKind::Packuments);
+    batches.iter().map(RecordBatch::num_rows).sum()
+}
+
+/// Even a small lake loses nothing to a token that has expired, whatever the registry says then.
+#[test]
+fn an_expired_token_takes_nothing_from_a_lake() {
+    for (code, count) in [(404, 1), (404, 5), (404, 12), (404, 90), (410, 40), (451, 40), (401, 40), (403, 40)] {
+        let folder = tempfile::tempdir().unwrap();
+        let hides = move |asked: &Asked, is_valid: bool| {
+            (is_document(&asked.path) && !is_valid).then(|| (code, SORRY.to_owned()))
+        };
+        let server = SmallServer::start(&names("p", count), move |asked, _| hides(asked, is_of(asked, "good")));
+        assert_eq!(ingest(&server, folder.path(), "good", &["ingest"]).status.code(), Some(0));
+        // The registry says the same at any time, also to a token that only the registry knows to have expired.
+        server.play(move |asked, _| hides(asked, false));
+        for _ in 0..2 {
+            let output = ingest(&server, folder.path(), "good", &["ingest", "--refresh"]);
+            let told = stderr(&output);
+            assert_eq!(output.status.code(), Some(3), "{code} {count}: {told}");
+            assert!(told.contains(".npmrc") && told.contains("the lake keeps its documents"), "{told}");
+            assert_eq!((outcomes(folder.path()), documents(folder.path())), (counts(&[("present", count)]), count));
+        }
+        server.play(|_, _| None);
+        server.take_documents();
+        let output = ingest(&server, folder.path(), "good", &["ingest", "--refresh"]);
+        assert_eq!((output.status.code(), server.take_documents().len()), (Some(0), count), "{}", stderr(&output));
+    }
+}
+
+/// The token concerns a few names only, and the registry serves all others.
+#[test]
+fn a_document_of_the_lake_stays_while_its_name_is_listed_and_is_requested_again_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = [names("p", 37), names("secret", 3)].concat();
+    let server = SmallServer::start(&all, |_, _| None);
+    assert_eq!(ingest(&server, folder.path(), "good", &["ingest"]).status.code(), Some(0));
+    let hides =
+        |code: u16| move |asked: &Asked, _: usize| asked.path.starts_with("/secret").then(|| (code, SORRY.to_owned()));
+    for (code, outcome) in [(404, "stale"), (410, "stale"), (403, "blocked"), (451, "blocked")] {
+        server.play(hides(code));
+        for arguments in [&["ingest", "--refresh"][..], &["ingest"], &["ingest"]] {
+            let output = ingest(&server, folder.path(), "good", arguments);
+            assert_eq!(output.status.code(), Some(6), "{code}: {}", stderr(&output));
+            assert_eq!(outcomes(folder.path()), counts(&[("present", 37), (outcome, 3)]), "{code}");
+            assert_eq!(documents(folder.path()), 40, "{code}");
+        }
+        let verified = all_docs(folder.path()).arg("verify").output().unwrap();
+        assert_eq!(verified.status.code(), Some(0), "{}{}", stdout(&verified), stderr(&verified));
+        server.play(|_, _| None);
+        server.take_documents();
+        let output = ingest(&server, folder.path(), "good", &["ingest"]);
+        assert_eq!(output.status.code(), Some(0), "{code}: {}", stderr(&output));
+        assert_eq!(server.take_documents(), ["/secret000", "/secret001", "/secret002"]);
+        assert_eq!(outcomes(folder.path()), counts(&[("present", 40)]));
+    }
+    // The user decides otherwise.
+    server.play(hides(404));
+    let output = ingest(&server, folder.path(), "good", &["ingest", "--refresh", "--accept-removals"]);
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    assert_eq!(outcomes(folder.path()), counts(&[("present", 37), ("not_found", 3)]));
+    assert_eq!(documents(folder.path()), 37);
+}
+
+/// Documents that lead nowhere are no documents, and the error says where they lead.
+#[test]
+fn a_registry_that_fails_for_all_documents_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = SmallServer::start(&names("p", 25), |asked, _| {
+        is_document(&asked.path).then(|| (500, r#"{"error":"no such luck"}"#.to_owned()))
+    });
+    let output = ingest(&server, folder.path(), "", &["ingest"]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("fails for") && told.contains("no such luck") && told.contains("in trouble"), "{told}");
 }
 
 #[test]

@@ -81,6 +81,38 @@ fn the_sample_changes_by_what_is_typed_and_plays_the_faults_of_a_file() {
 }
 
 #[test]
+fn a_registry_of_the_users_documents_reads_every_form_of_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = r#"{"name":"café","_rev":"1-a","versions":{}}"#;
+    let utf_16 = |text: &str| format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let array = format!("[{line},\r\n {{\"name\":\r\n\"b\"}}]");
+    for (name, bytes, packages) in [
+        ("plain.ndjson", line.as_bytes().to_vec(), 1),
+        ("marked.ndjson", format!("\u{feff}{line}\r\n").into_bytes(), 1),
+        ("wide.ndjson", utf_16(&format!("{line}\r\n{{\"name\":\"b\"}}")), 2),
+        ("zstd-by-another.ndjson", zstd::encode_all(line.as_bytes(), 1).unwrap(), 1),
+        ("array.json", array.into_bytes(), 2),
+    ] {
+        fs::write(folder.path().join(name), bytes).unwrap();
+        let mut sample = all_docs(folder.path())
+            .args(["sample", "--port", "0", "--from", name])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = BufReader::new(sample.stderr.take().unwrap()).lines().map_while(Result::ok).next().unwrap();
+        sample.kill().unwrap();
+        sample.wait().unwrap();
+        assert!(told.starts_with(&format!("{packages} packages at ")), "{name}: {told}");
+    }
+    fs::write(folder.path().join("none.json"), "[{\"name\":\"a\"}").unwrap();
+    let output = run_binary(folder.path(), &["sample", "--port", "0", "--from", "none.json"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("none.json"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_summary_as_json_is_the_only_thing_on_standard_output() {
     let folder = folder_with_pivots();
     let arguments = ["ingest", "--pivots", "pivots.json", "--origin", "sample", "--packages", "40", "--json"];

@@ -193,3 +193,55 @@ fn a_userconfig_that_is_not_there_is_an_input_error() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("nowhere"), "{}", stderr(&output));
 }
+
+/// A pipe in the place of a file that nobody named is not waited for.
+#[cfg(unix)]
+#[test]
+fn a_pipe_called_npmrc_is_a_warning_and_one_called_as_the_settings_file_an_error() {
+    let (server, folder) = (serve(), tempfile::tempdir().unwrap());
+    let pipe = |name: &str| {
+        let made = std::process::Command::new("mkfifo").arg(folder.path().join(name)).status().unwrap();
+        assert!(made.success());
+    };
+    let ingest = || {
+        let mut command = all_docs(folder.path());
+        command.args(["ingest", "--origin", server.url()]).env("HOME", folder.path()).output().unwrap()
+    };
+    pipe(".npmrc");
+    pipe("ca.pem");
+    let output = ingest();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains(".npmrc is not used, because it cannot be read: it is no file"));
+    std::fs::remove_file(folder.path().join(".npmrc")).unwrap();
+    std::fs::write(folder.path().join(".npmrc"), "cafile=ca.pem\n").unwrap();
+    let output = ingest();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("ca.pem cannot be read"), "{}", stderr(&output));
+    pipe("all-docs.toml");
+    let output = ingest();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("all-docs.toml is no file"), "{}", stderr(&output));
+}
+
+/// Texts that were given in the place of a URL may hold secrets too.
+#[test]
+fn settings_and_origins_that_are_wrong_are_not_repeated_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    for origin in ["http://u:sesame@127.0.0.1/", "http://127.0.0.1/?token=sesame", "u:sesame@127.0.0.1"] {
+        for arguments in
+            [["ingest", "--origin", origin].as_slice(), &["ingest", "--origin", "npm", "--registry", origin]]
+        {
+            let output = all_docs(folder.path()).args(arguments).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+            assert!(!stderr(&output).contains(SESAME), "{}", stderr(&output));
+        }
+    }
+    for text in
+        ["proxy = { url = \"http://u:sesame@x\" }\n", "[header]\nX-Key = \"sesame\"\n", "header = [\"X: sesame\n"]
+    {
+        std::fs::write(folder.path().join("all-docs.toml"), text).unwrap();
+        let output = all_docs(folder.path()).args(["ingest", "--origin", "sample"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("line ") && !stderr(&output).contains(SESAME), "{}", stderr(&output));
+    }
+}

@@ -57,6 +57,11 @@ fn a_log_in_json_is_json_in_each_line() {
     assert!(events.iter().any(|event| event["target"] == "all_docs::registry::client" && event["status"] == 429));
     assert!(events.iter().any(|event| event["message"].as_str().is_some_and(|text| text.contains("commit"))));
 
+    let misspelt = run_binary(env.folder.path(), &["statsu", "--log-format", "json"]);
+    assert_eq!(misspelt.status.code(), Some(2));
+    let line: serde_json::Value = serde_json::from_str(stderr(&misspelt).trim_end()).unwrap();
+    assert_eq!(line["level"], "ERROR");
+    assert!(line["message"].as_str().unwrap().contains("statsu"), "{line}");
     let failed = run_binary(env.folder.path(), &["status", "--lake", "no-such-lake", "--log-format", "json"]);
     let events = objects(&failed);
     assert_eq!(events.last().map(|event| &event["level"]), Some(&Value::from("ERROR")), "{events:?}");

@@ -51,6 +51,20 @@ fn a_hard_limit_of_160_open_files_is_enough_for_every_command() {
         assert!(stdout(&output).lines().nth(1).unwrap().parse::<u32>().unwrap() > 200, "{}", stdout(&output));
     }
 
+    if cfg!(feature = "query") {
+        // 104 shards, which are more than may be open.
+        let sql = "select count(*) from versions v join dependencies d on d.name = v.name and d.version = v.version \
+                   join packages p on p.name = v.name join docs o on o.name = v.name join maintainers m \
+                   on m.name = v.name join packuments k on k.name = v.name join outcomes u on u.name = v.name \
+                   join dist_tags t on t.name = v.name";
+        let of = |limit| {
+            let output = limited(limit, &command(folder, &[&["query", sql, "--format", "csv"], &lake[..]].concat()));
+            assert_eq!(output.status.code(), Some(0), "{limit}: {}", stderr(&output));
+            stdout(&output)
+        };
+        assert_eq!(of(80), of(4_000));
+    }
+
     let unlimited = Env::new(World::seeded(81, 300));
     let output = unlimited.ingest_command(&PIVOTS).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
@@ -222,4 +236,82 @@ mod beside_a_writer {
     async fn none_of_two_thousand_statements_fails() {
         eprintln!("{} partitions were committed meanwhile", readers(2_000).await);
     }
+}
+
+/// Returns the exit code of a command, and everything that it printed.
+fn told(env: &Env, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run_binary(env.folder.path(), &[arguments, &["--lake", "lake"]].concat());
+    (output.status.code(), stdout(&output) + &stderr(&output))
+}
+
+#[test]
+fn every_command_that_needs_a_lost_shard_says_so() {
+    let env = Env::new(World::seeded(84, 60));
+    assert!(env.ingest_command(&["m"]).output().unwrap().status.success());
+    assert_eq!(told(&env, &["status"]).0, Some(0));
+    let name = env.server.world().names().next().unwrap().to_owned();
+    std::fs::write(env.folder.path().join("names.txt"), &name).unwrap();
+    let is_told = |(code, told): (Option<i32>, String), table: &str| {
+        assert_eq!(code, Some(4), "{told}");
+        let origin = origin_folder(&env.lake());
+        let path = format!("{}/{table}/0-6d.parquet", origin.file_name().unwrap().to_str().unwrap());
+        assert!(told.contains(&path) && told.contains("gone") && told.contains("verify"), "{told}");
+    };
+    for table in ["stars", "packuments"] {
+        let shard = origin_folder(&env.lake()).join(table).join("0-6d.parquet");
+        let aside = env.folder.path().join("aside");
+        std::fs::rename(&shard, &aside).unwrap();
+        is_told(told(&env, &["status"]), table);
+        let ingest = env.ingest_command(&["m"]).output().unwrap();
+        is_told((ingest.status.code(), stderr(&ingest)), table);
+        if cfg!(feature = "query") {
+            is_told(told(&env, &["query", &format!("select name from {table}")]), table);
+            assert_eq!(told(&env, &["query", "select count(*) from dist_tags"]).0, Some(0));
+        }
+        if table == "packuments" {
+            is_told(told(&env, &["packument", "export", "names.txt", "documents"]), table);
+            is_told(told(&env, &["packument", "show", &name]), table);
+            is_told(told(&env, &["cache", "list", "--packuments"]), table);
+        }
+        std::fs::rename(&aside, &shard).unwrap();
+    }
+    assert_eq!(told(&env, &["packument", "export", "names.txt", "documents"]).0, Some(0));
+    assert_eq!(told(&env, &["status"]).0, Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_origin_whose_disk_is_away_does_not_seem_to_be_empty() {
+    let env = Env::new(World::seeded(86, 40));
+    assert!(env.ingest_command(&["m"]).output().unwrap().status.success());
+    let origin = origin_folder(&env.lake());
+    std::fs::rename(&origin, env.folder.path().join("aside")).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", &origin).unwrap();
+    let mut commands = vec![vec!["status"], vec!["packument", "show", "a"]];
+    if cfg!(feature = "query") {
+        commands.push(vec!["query", "select count(*) from versions"]);
+    }
+    for command in commands {
+        let (code, told) = told(&env, &command);
+        assert_eq!(code, Some(4), "{command:?}: {told}");
+        assert!(command[0] == "packument" || told.contains("leads nowhere"), "{command:?}: {told}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_shard_is_named_and_nobody_waits_for_its_writer() {
+    let env = Env::new(World::seeded(85, 60));
+    assert!(env.ingest_command(&["m"]).output().unwrap().status.success());
+    let shard = origin_folder(&env.lake()).join("docs/0-6d.parquet");
+    std::fs::remove_file(&shard).unwrap();
+    assert!(Command::new("mkfifo").arg(&shard).status().unwrap().success());
+    for arguments in [&["cache", "validate-partitions"][..], &["verify"], &["status"]] {
+        let (code, told) = told(&env, arguments);
+        assert!(code == Some(4) || arguments == ["status"], "{told}");
+        assert!(arguments == ["status"] || told.contains("docs/0-6d.parquet"), "{told}");
+    }
+    let ingest = env.ingest_command(&["m"]).output().unwrap();
+    assert_eq!(ingest.status.code(), Some(4), "{}", stderr(&ingest));
+    assert!(stderr(&ingest).contains("no regular file"), "{}", stderr(&ingest));
 }

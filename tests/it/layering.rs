@@ -177,7 +177,7 @@ fn only_the_command_line_prints_or_reads_the_environment() {
 }
 
 /// Every text of a user is read by `text`, which knows byte order marks, UTF-16 and line ends. The exceptions read
-/// `.npmrc` files and certificates, compare an exported document with its bytes, and talk with a terminal.
+/// `.npmrc` files and certificates, read Parquet, compare an exported document with its bytes, and talk with a terminal.
 #[test]
 fn only_one_module_reads_the_texts_of_users() {
     let exceptions = [
@@ -185,6 +185,8 @@ fn only_one_module_reads_the_texts_of_users() {
         ("cli/export.rs", "fs::read("),
         // In its tests.
         ("cli/output_file.rs", "fs::read("),
+        // Parquet is no text.
+        ("query/own_files/parquet_files.rs", " File::open("),
         ("cli/cache.rs", "stdin()"),
         ("cli/sample.rs", "stdin()"),
         ("cli/query/mod.rs", "stdin()"),

@@ -5,6 +5,8 @@
 mod support;
 /// A registry whose responses depend on headers and on the number of a request.
 mod small_server;
+/// Servers that stand in for object stores.
+mod doubles;
 
 /// The rules of the layers.
 mod layering;
@@ -66,3 +68,5 @@ mod survival;
 mod weather;
 /// The documented commands: partition, packument, cache, pivots.
 mod commands;
+/// Lakes in buckets.
+mod buckets;

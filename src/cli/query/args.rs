@@ -11,7 +11,7 @@ semver_major(version), semver_sort_key(version). Who depends on whom: dependents
 
 A file of yours is a table by its path: from 'records.ndjson' (.ndjson, .jsonl, .json, .csv, .tsv, also with .gz or \
 .zst, and .parquet). Its types come from the whole file; to say them: read_json('x.json', columns => {'n': 'text'}), \
-read_csv('x.csv', all_text => true, delimiter => ';', header => false).
+read_csv('x.csv', all_text => true, delimiter => ';', header => false, quotes => false).
 
 Without a statement the command opens a prompt on a terminal, and reads statements divided by `;` from a pipe.
 

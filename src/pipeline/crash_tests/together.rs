@@ -13,19 +13,18 @@ use futures::future::{FutureExt, Shared, join_all};
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
+use super::durable::{asked, staged_names};
 use super::{
-    Backend, INTENT, LEASE, Lake, MANIFEST, SEGMENT, SHARD, STAGED_SHARD, assert_same, change, forget_dead_process,
-    kind_of, layout, objects, put_of, run,
+    Backend, INTENT, LEASE, Lake, LetGo, MANIFEST, SEGMENT, SHARD, STAGED_SHARD, assert_same, change,
+    forget_dead_process, kind_of, layout, objects, put_of, run,
 };
-use crate::fetch::{FetchItem, StagedAnswers};
 use crate::lake::{Layout, LockRecord, Partition, Record};
-use crate::npm::{Fingerprint, PackageName, Representation, Revision, Validators};
 use crate::pipeline::run::{RunStatus, sweep_dead};
 use crate::pipeline::worker::Bounds;
 use crate::pipeline::{IngestSummary, LakeState, read_partition_set, verify};
 use crate::registry::BudgetSnapshot;
-use crate::sample::{Kind, Options, SampleServer, World};
-use crate::store::{Failure, Reached, Step, Store, blocking};
+use crate::sample::{Options, SampleServer, World};
+use crate::store::{Failure, Reached, Step, Store};
 
 /// Lakes that are tried at the same time.
 const AT_ONCE: usize = 6;
@@ -63,28 +62,11 @@ struct Died {
 
 type Ingest = Shared<futures::future::BoxFuture<'static, Result<IngestSummary, String>>>;
 
-/// Lets a step that stands still go on, also if the test fails: a runtime ends only after its blocked threads.
-struct LetGo(Store);
-
-impl Drop for LetGo {
-    fn drop(&mut self) {
-        self.0.let_go();
-    }
-}
-
 /// Begins a run as a task of its own.
 fn begin(server: &Arc<SampleServer>, store: &Store) -> Ingest {
     let (server, store) = (Arc::clone(server), store.clone());
     let task = tokio::spawn(async move { run(&server, &store, &PIVOTS).await.map_err(|error| error.report()) });
     task.map(Result::unwrap).boxed().shared()
-}
-
-fn asked(server: &SampleServer) -> BTreeMap<String, usize> {
-    let mut asked = BTreeMap::new();
-    for request in server.requests().into_iter().filter(|request| request.kind == Kind::Packument) {
-        *asked.entry(request.package.unwrap()).or_default() += 1;
-    }
-    asked
 }
 
 impl Quiet {
@@ -223,23 +205,9 @@ impl Scene {
             if !is_held || is_committed {
                 continue;
             }
-            let (from, part) = (store.clone(), partition.clone());
-            let open = move || StagedAnswers::open(&from, &layout(), &part);
-            let staged = blocking("reading staged answers", open).await.unwrap();
+            let staged = staged_names(store, server, partition).await;
             let world = server.world();
-            let is_staged = |name: &&str| {
-                let item = FetchItem {
-                    name: PackageName::new(*name),
-                    announced_rev: Revision::new(world.revision(name).unwrap()),
-                    validators: Some(Validators::default()),
-                    is_held: false,
-                    last_answer_us: None,
-                    credentials: Fingerprint::NONE,
-                    last: None,
-                };
-                staged.has(&item, Representation::Full)
-            };
-            let names = world.names().filter(|name| partition.contains(name) && !is_staged(name));
+            let names = world.names().filter(|name| partition.contains(name) && !staged.contains(*name));
             lost.extend(names.map(str::to_owned));
         }
         lost

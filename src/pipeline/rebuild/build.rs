@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::encode::ShardWriter;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, ShardMeta};
+use crate::pipeline::lost::lost_error;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::verify::{REPAIR, refuse_damaged};
+use crate::pipeline::verify::open_sound;
 use crate::pipeline::worker::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
-use crate::shard::{RawDocument, RawDocuments, ShardReader, refuse_newer};
+use crate::shard::{RawDocument, RawDocuments, ShardReader};
 use crate::store::{ShardFile, StagedFile, Store};
 use crate::table::{DocumentInput, DocumentTables, TableKind, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
@@ -22,24 +23,24 @@ use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 type Written = (StagedFile, ShardMeta);
 
 /// The input of a rebuild of a partition.
-pub(super) struct Task {
-    pub(super) store: Store,
-    pub(super) layout: OriginLayout,
+pub(in crate::pipeline) struct Task {
+    pub(in crate::pipeline) store: Store,
+    pub(in crate::pipeline) layout: OriginLayout,
     /// The manifest of the partition.
-    pub(super) manifest: Manifest,
+    pub(in crate::pipeline) manifest: Manifest,
     /// The tables to rebuild.
-    pub(super) tables: BTreeSet<TableKind>,
-    pub(super) progress: Arc<Progress>,
+    pub(in crate::pipeline) tables: BTreeSet<TableKind>,
+    pub(in crate::pipeline) progress: Arc<Progress>,
     /// Cancelled when the run ends early: the build ends at the next document or batch.
-    pub(super) stop: CancellationToken,
+    pub(in crate::pipeline) stop: CancellationToken,
     /// Held while a large document becomes rows; shared by all partitions.
-    pub(super) large_documents: Arc<Mutex<()>>,
+    pub(in crate::pipeline) large_documents: Arc<Mutex<()>>,
 }
 
 impl Task {
     /// Stages the tables. Returns the manifest that will be true after the commit. Drops `core` when only waiting for the
     /// disk is left. Fails with [`ErrorKind::Interrupted`] if the run is stopped.
-    pub(super) fn build(&self, core: Option<OwnedSemaphorePermit>) -> Result<Manifest> {
+    pub(in crate::pipeline) fn build(&self, core: Option<OwnedSemaphorePermit>) -> Result<Manifest> {
         let mut written = Vec::new();
         // Tables that cannot be made from the documents are encoded again unchanged.
         for table in [TableKind::Docs, TableKind::Outcomes].into_iter().filter(|table| self.tables.contains(table)) {
@@ -113,15 +114,13 @@ impl Task {
 
     fn open(&self, table: TableKind) -> Result<ShardFile> {
         let path = self.layout.shard(table, &self.manifest.partition);
-        let file = self.store.blocking().open(&path)?;
-        file.ok_or_else(|| Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR))
+        let file = self.store.blocking().open_whole(&path)?;
+        file.ok_or_else(|| lost_error(&path))
     }
 
     /// Opens a shard that will be replaced.
     fn open_sound(&self, table: TableKind) -> Result<ShardFile> {
-        refuse_newer(table, self.open(table)?).doing(|| self.reading(table))?;
-        refuse_damaged(&self.store, &self.layout, &self.manifest, table)?;
-        self.open(table)
+        open_sound(&self.store, &self.layout, &self.manifest, table)
     }
 
     fn reading(&self, table: TableKind) -> String {

@@ -4,7 +4,7 @@
 //! an ingest. A committed partition is not rebuilt again, so an interrupted run resumes where it stopped. Not here: the
 //! bytes of a table (`table/`, `encode/`), and the order in which shards become visible (`commit`).
 
-mod build;
+pub(super) mod build;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -21,15 +21,16 @@ use tokio_util::sync::CancellationToken;
 
 use self::build::Task;
 pub(super) use self::plan::Wanted;
-use super::lease::{Attempt, Lease, LeaseWatch, given_back, recover_unheld, refuse_locked};
+use super::lease::{Attempt, Lease, LeaseWatch, given_back, refuse_locked};
 use super::open::{check_moves, no_lake, raise_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
 use super::progress::{Progress, ProgressSnapshot};
+use super::recovery::Recovery;
 use super::run::{RunReporter, sweep_dead};
 use super::summary::seconds;
-use crate::commit::{clear_staging, commit, read_manifest, read_manifests, settle};
+use crate::commit::{Change, Right, clear_staging, commit, read_manifests};
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
-use crate::lake::{Layout, Manifest, OriginLayout, Partition};
+use crate::lake::{Layout, Manifest, OriginLayout, Partition, Record};
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
@@ -137,6 +138,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    fn recovery(&self) -> Recovery {
+        let Run { store, layout, stop, large_documents, .. } = self.clone();
+        Recovery { store, layout, stop, large_documents }
+    }
+
     /// Rebuilds an origin, and reports the progress meanwhile.
     async fn reported_origin(&self, summary: &mut RebuildSummary) -> Result<()> {
         sweep(&self.store).await?;
@@ -150,7 +156,7 @@ impl Run {
     }
 
     async fn origin(&self, summary: &mut RebuildSummary) -> Result<()> {
-        summary.commits_recovered += recover_unheld(&self.store, &self.layout, PURPOSE).await?;
+        summary.commits_recovered += self.recovery().of_unheld(PURPOSE).await?;
         let manifests = read_manifests(&self.store, &self.layout).await?;
         summary.partitions_total += manifests.len() as u64;
         Progress::add(&self.progress.partitions_total, manifests.len() as u64);
@@ -233,7 +239,7 @@ impl Run {
         };
         let watch = lease.watch();
         let result = async {
-            settle(&self.store, &self.layout, &partition).await?;
+            self.recovery().settle(&partition, &watch).await?;
             build_and_commit(self, &partition, &watch, Some(core)).await
         };
         let result = result.await;
@@ -277,7 +283,9 @@ async fn build_and_commit(
     if run.stop.is_cancelled() {
         return Err(Error::interrupted());
     }
-    let Some(manifest) = read_manifest(&run.store, &run.layout, partition).await? else { return Ok(false) };
+    let path = run.layout.manifest(partition);
+    let Some(base) = run.store.get(&path).await? else { return Ok(false) };
+    let manifest = Manifest::from_json(&path, &base)?;
     let task = run.clone();
     let build = move || {
         let tables = task.wanted.of(&task.store, &task.layout, &manifest)?;
@@ -300,11 +308,11 @@ async fn build_and_commit(
             return Err(error);
         }
     };
-    let Some((manifest, tables)) = built else { return Ok(false) };
-    lease.confirm().await?;
-    let (store, layout) = (run.store.clone(), run.layout.clone());
+    let Some((manifest, moved)) = built else { return Ok(false) };
+    let change = Change { manifest, moved, base: Some(base) };
+    let (store, layout, lease) = (run.store.clone(), run.layout.clone(), lease.clone());
     // Runs to its end, even if this future is dropped meanwhile.
-    let committed = tokio::spawn(async move { commit(&store, &layout, &manifest, &tables).await }).await;
+    let committed = tokio::spawn(async move { commit(&store, &layout, &lease, &change).await }).await;
     committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
     Ok(true)
 }

@@ -216,7 +216,9 @@ fn judge_together(name: &str, held: &Held, has_outcomes: bool, tally: &mut Tally
         return;
     };
     let (needs_document, needs_package) = match outcome {
-        Some(Outcome::Present | Outcome::Tombstone | Outcome::Stale) => (Some(true), Some(true)),
+        Some(Outcome::Present | Outcome::Tombstone) => (Some(true), Some(true)),
+        // The earlier document may be malformed.
+        Some(Outcome::Stale) => (Some(true), None),
         Some(Outcome::Malformed) => (Some(true), Some(false)),
         Some(Outcome::NotFound) => (Some(false), Some(false)),
         // Earlier rows of the name stay.

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::lake::Layout;
 use crate::store::Store;
 
-pub(super) use partition::{REPAIR, refuse_damaged};
+pub(super) use partition::open_sound;
 pub use proof::{Fault, Finding, LakeProof, OriginProof};
 pub use repair::{Mending, prepare_repair, repair_records};
 

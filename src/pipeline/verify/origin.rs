@@ -14,7 +14,7 @@ use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, PartitionSet, R
 use crate::pipeline::lease::{lease_paths, live_holder};
 use crate::pipeline::open_files::OpenFiles;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::settled::open_settled;
+use crate::pipeline::settled::{Extent, open_settled};
 use crate::pipeline::status::read_partition_set;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
@@ -92,10 +92,16 @@ async fn check_locks(store: &Store, layout: &OriginLayout, proof: &mut OriginPro
     Ok(is_at_work)
 }
 
-/// Reports tables into whose folder no commit can move a shard. Nothing is wrong with their rows.
+/// Reports the folders between which no commit can move a shard. Nothing is wrong with their rows.
 async fn check_moves(store: &Store, layout: &OriginLayout, proof: &mut OriginProof) -> Result<()> {
     let tables = TableKind::ALL.map(|table| layout.table(table));
-    for folder in store.folders_elsewhere(&layout.staging(), &tables).await? {
+    let mut elsewhere = store.folders_elsewhere(&layout.staging(), &tables).await?;
+    if !elsewhere.is_empty() {
+        // Staging may be the one that is not with the rest.
+        let all: Vec<String> = tables.into_iter().chain([layout.staging()]).collect();
+        elsewhere = store.folders_elsewhere(layout.root(), &all).await?;
+    }
+    for folder in elsewhere {
         let reason = "it is on another file system or mount than the rest of the lake, so no ingest can end a commit \
                       there: put it back, and move the whole lake instead";
         proof.findings.push(finding(layout, (folder, Fault::Elsewhere, reason.to_owned()), None));
@@ -158,7 +164,7 @@ async fn check_partitions(
     let mut checked = stream::iter(partitions)
         .map(|partition| check_partition(store, layout, partition, is_ours, progress))
         .buffered(at_once);
-    let (mut unsettled, mut old) = (0, 0);
+    let (mut unsettled, mut old, mut uncounted) = (0, 0, 0);
     while let Some(part) = checked.try_next().await? {
         proof.partitions_committed += u64::from(part.is_committed);
         proof.shards += part.shards;
@@ -168,6 +174,7 @@ async fn check_partitions(
         proof.names_with_document += part.counts.with_document;
         proof.names_without_document += part.counts.without_document;
         proof.names_not_asked += part.counts.not_asked;
+        uncounted += u64::from(part.is_uncounted);
         proof.findings.extend(part.findings);
         unsettled += u64::from(part.is_unsettled);
         old += u64::from(part.is_old);
@@ -176,6 +183,11 @@ async fn check_partitions(
     if old > 0 {
         proof.notes.push(format!(
             "an earlier version of all-docs wrote {old} partitions; all-docs rebuild rebuilds them without a request"
+        ));
+    }
+    if uncounted > 0 {
+        proof.notes.push(format!(
+            "the names of {uncounted} partitions are not counted, because a shard that tells of them was not read"
         ));
     }
     if unsettled > 0 {
@@ -196,7 +208,7 @@ async fn check_partition(
     let of_manifest = |fault, error: &Error| {
         partition::Checked::of(finding(layout, (path.clone(), fault, error.report()), Some(&partition)))
     };
-    let open = match open_settled(store, layout, &partition, is_ours).await {
+    let open = match open_settled(store, layout, &partition, Extent::Whole, is_ours).await {
         Err(error) if error.is_of_system() && !error.is_out_of_files() => {
             return Ok(of_manifest(Fault::Unreadable, &error));
         }

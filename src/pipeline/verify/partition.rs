@@ -11,15 +11,13 @@ use super::account::{Counts, Table, account};
 use super::proof::{Fault, Finding, finding};
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Manifest, OriginLayout, Partition, ShardMeta};
+use crate::pipeline::lost::{REPAIR, lost_error};
 use crate::pipeline::progress::Progress;
 use crate::shard::{NameCursor, refuse_newer};
 use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
-/// The hint of an error about a shard that only a repair makes whole again.
-pub(in crate::pipeline) const REPAIR: &str =
-    "all-docs verify --repair repairs the partition; then run the same command again";
 /// How many bytes are digested at once.
 const DIGEST_BUFFER_BYTES: usize = 1 << 18;
 
@@ -41,6 +39,8 @@ pub(super) struct Checked {
     pub(super) rows: u64,
     pub(super) size_bytes: u64,
     pub(super) counts: Counts,
+    /// Whether a shard that the counts need was not read, so they are left out.
+    pub(super) is_uncounted: bool,
     /// Whether an earlier version of the tool wrote some of its shards.
     pub(super) is_old: bool,
     /// Another process was changing it all the time, so no statement is possible.
@@ -101,8 +101,16 @@ pub(super) fn check(mut work: Work) -> Result<Checked> {
     }
     let accounted = account(partition, tables, is_whole, &work.progress);
     checked.rows = accounted.rows;
-    checked.counts = accounted.counts;
     found.extend(accounted.problems.into_iter().map(|(kind, fault, why)| (layout.shard(kind, partition), fault, why)));
+    let is_unread = |(path, fault, _): &(String, Fault, String)| {
+        let counted = [TableKind::Docs, TableKind::Packuments, TableKind::Outcomes];
+        matches!(fault, Fault::Unreadable | Fault::Damaged | Fault::Missing)
+            && counted.iter().any(|table| *path == layout.shard(*table, partition))
+    };
+    checked.is_uncounted = found.iter().any(is_unread);
+    if !checked.is_uncounted {
+        checked.counts = accounted.counts;
+    }
     if is_whole && found.is_empty() && accounted.outcomes != work.manifest.outcomes {
         let (counted, said) = (&accounted.outcomes, &work.manifest.outcomes);
         found.push((manifest_path, Fault::Account, format!("it says outcomes {said:?}, and they are {counted:?}")));
@@ -139,30 +147,37 @@ pub(super) fn open_cursor(
     }
 }
 
-/// Returns whether a shard is the one that the manifest names, byte for byte.
-pub(super) fn has_meta(store: &Store, layout: &OriginLayout, manifest: &Manifest, kind: TableKind) -> Result<bool> {
-    let Some(meta) = manifest.shards.get(kind.as_str()) else { return Ok(false) };
-    match store.blocking().open(&layout.shard(kind, &manifest.partition))? {
-        Some(file) => Ok(difference(&file, meta)?.is_none()),
-        None => Ok(false),
-    }
+/// Opens a shard if it is the one that the manifest names, byte for byte. Blocks.
+pub(super) fn open_as_named(
+    store: &Store,
+    layout: &OriginLayout,
+    manifest: &Manifest,
+    kind: TableKind,
+) -> Result<Option<ShardFile>> {
+    let Some(meta) = manifest.shards.get(kind.as_str()) else { return Ok(None) };
+    let Some(file) = store.blocking().open_whole(&layout.shard(kind, &manifest.partition))? else { return Ok(None) };
+    Ok(difference(&file, meta)?.is_none().then_some(file))
 }
 
-/// Fails with [`crate::error::ErrorKind::Lake`] unless the bytes of a shard are those that its manifest names. A shard that will be
-/// replaced is checked with this: otherwise the next manifest would vouch for damage. Blocks.
-pub(in crate::pipeline) fn refuse_damaged(
+/// Opens a shard to be read as a whole. Fails with [`crate::error::ErrorKind::Lake`] unless its bytes are those that its
+/// manifest names, and if a newer version wrote it. A shard that will be replaced is opened with this: otherwise the
+/// next manifest would vouch for damage. Blocks.
+pub(in crate::pipeline) fn open_sound(
     store: &Store,
     layout: &OriginLayout,
     manifest: &Manifest,
     table: TableKind,
-) -> Result<()> {
-    let Some(meta) = manifest.shards.get(table.as_str()) else { return Ok(()) };
+) -> Result<ShardFile> {
     let path = layout.shard(table, &manifest.partition);
-    let Some(file) = store.blocking().open(&path)? else {
-        return Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(REPAIR));
+    let file = store.blocking().open_whole(&path)?;
+    let file = file.ok_or_else(|| lost_error(&path))?;
+    refuse_newer(table, file.clone()).doing(|| format!("reading {path}"))?;
+    let difference = match manifest.shards.get(table.as_str()) {
+        Some(meta) => difference(&file, meta)?,
+        None => None,
     };
-    match difference(&file, meta)? {
-        None => Ok(()),
+    match difference {
+        None => Ok(file),
         Some(difference) => Err(Error::lake(format!("the shard {path} is damaged: {difference}")).hint(REPAIR)),
     }
 }

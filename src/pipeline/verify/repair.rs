@@ -11,13 +11,14 @@ use super::partition_set::mend_partition_set;
 use super::proof::{Fault, OriginProof};
 use super::salvage::{names_held, restage, wanted_form};
 use super::{places, requests};
-use crate::commit::{read_manifest, recover_all};
+use crate::commit::read_manifest;
 use crate::diff::Selection;
 use crate::error::{Result, unless_damaged};
 use crate::lake::{CommitIntent, FileRole, Layout, LockRecord, Manifest, OriginInfo, OriginLayout, Partition, Record};
 use crate::npm::{PackageName, Representation};
-use crate::pipeline::lease::{Lease, lease_paths};
+use crate::pipeline::lease::{Lease, LeaseWatch, lease_paths};
 use crate::pipeline::open::{check_moves_of_repair, raise_lake};
+use crate::pipeline::recovery::Recovery;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
@@ -60,7 +61,7 @@ pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Me
     }
     clear_locks(store, &layout, &at).await?;
     let lease = Lease::of_origin(store, &layout, "verify --repair").await?;
-    let result = prepare(store, &layout, proof, &at).await;
+    let result = prepare(store, &layout, &lease.watch(), proof, &at).await;
     let ended = lease.end().await;
     result.and_then(|mendings| ended.map(|()| mendings))
 }
@@ -84,10 +85,16 @@ async fn clear_locks(store: &Store, layout: &OriginLayout, at: &str) -> Result<(
     Ok(())
 }
 
-async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: &str) -> Result<Vec<Mending>> {
+async fn prepare(
+    store: &Store,
+    layout: &OriginLayout,
+    lock: &LeaseWatch,
+    proof: &OriginProof,
+    at: &str,
+) -> Result<Vec<Mending>> {
     let mut proof = proof.clone();
     // Each of these may have hidden other faults.
-    while set_aside(store, layout, &proof, Fault::Misfit, at).await? || settle(store, layout).await? {
+    while set_aside(store, layout, &proof, Fault::Misfit, at).await? || settle(store, layout, lock).await? {
         proof = verify_origin(store, layout, Lock::Ours, &Arc::default()).await?;
     }
     set_aside(store, layout, &proof, Fault::ForeignFile, at).await?;
@@ -101,14 +108,14 @@ async fn prepare(store: &Store, layout: &OriginLayout, proof: &OriginProof, at: 
 
 /// Restores a lost partition set, without which no partition can be checked, and finishes interrupted commits, which
 /// may be the only fault of their partitions. Returns whether there was anything to do.
-async fn settle(store: &Store, layout: &OriginLayout) -> Result<bool> {
+async fn settle(store: &Store, layout: &OriginLayout, lock: &LeaseWatch) -> Result<bool> {
     if mend_partition_set(store, layout).await? {
         return Ok(true);
     }
     // No other process writes the origin.
     store.sweep(layout.root(), Duration::ZERO).await?;
     drop_damaged_intents(store, layout).await?;
-    Ok(recover_all(store, layout).await? > 0)
+    Recovery::of(store, layout).of_all(lock).await
 }
 
 /// Moves the files with a kind of fault aside. Returns whether there were any.

@@ -6,15 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::partition::{has_meta, open_cursor};
+use super::partition::{open_as_named, open_cursor};
 use crate::error::{Result, unless_damaged};
 use crate::fetch::{FetchItem, SegmentBound, StagedAnswers, StagingWriter};
 use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::npm::{Answer, Document, Fingerprint, Outcome, PackageName, Representation, Revision, Validators};
 use crate::registry::Response;
-use crate::shard::Row;
+use crate::shard::{NameCursor, Row};
 use crate::store::{Store, blocking};
-use crate::table::TableKind;
+use crate::table::{TableKind, schema};
 
 /// Segments may be large: the answers of a lost one are read again from the shard that they came from.
 const SEGMENT: SegmentBound = SegmentBound { answers: 1_000, bytes: 16 << 20, age: Duration::MAX };
@@ -104,16 +104,14 @@ fn read_answers(
     representation: Representation,
     answers: &mpsc::Sender<Salvaged>,
 ) -> Result<()> {
-    let partition = &manifest.partition;
-    let is_sound = |table| has_meta(store, layout, manifest, table);
-    if !is_sound(TableKind::Outcomes)? || !is_sound(TableKind::Packuments)? {
-        return Ok(());
-    }
+    let sound = |table| open_as_named(store, layout, manifest, table);
+    let Some(outcomes) = sound(TableKind::Outcomes)? else { return Ok(()) };
+    let Some(documents) = sound(TableKind::Packuments)? else { return Ok(()) };
     let outcome_columns = ["outcome", "rev", "http_status", "etag", "last_modified", "attempts", "fetched_at"];
     let document_columns = ["representation", "json", "bytes"];
-    let outcomes = open_cursor(store, layout, partition, TableKind::Outcomes, &outcome_columns)?;
-    let documents = open_cursor(store, layout, partition, TableKind::Packuments, &document_columns)?;
-    let (Some(mut outcomes), Some(mut documents)) = (outcomes, documents) else { return Ok(()) };
+    let cursor = |table, file, columns| NameCursor::open(table, file, &schema(table), columns);
+    let mut outcomes = cursor(TableKind::Outcomes, outcomes, &outcome_columns)?;
+    let mut documents = cursor(TableKind::Packuments, documents, &document_columns)?;
     while let Some(name) = outcomes.name().map(PackageName::new) {
         let mut document = None;
         while documents.name().is_some_and(|other| other <= name.as_str()) {

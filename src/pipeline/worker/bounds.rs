@@ -24,11 +24,16 @@ const STAGED_WITHIN: Duration = Duration::from_secs(10);
 /// some 60 MB, so more than [`MAX_PARTITIONS`] are never in progress.
 const EXTRA_PARTITIONS: usize = 1;
 const MAX_PARTITIONS: usize = 8;
+/// Commits at once, and partitions beyond those that are built whose commit may wait for the store. A partition takes longer to
+/// fetch than to upload, so a few suffice.
+const COMMITS: usize = 2;
 
 /// The open files of a partition in progress: for each table the previous shard and the new one, and a segment or a record.
 const FILES_PER_PARTITION: usize = 2 * TableKind::ALL.len() + 4;
 /// The open files of a request: its connection, and that of the built-in registry to its other end.
 const FILES_PER_REQUEST: usize = 2;
+/// The open files of a commit: the staged shards that are uploaded at once, the connections of their parts, and a record.
+const FILES_PER_COMMIT: usize = 16;
 /// The requests that a partition has in flight even if few files may be open.
 const LEAST_REQUESTS: usize = 4;
 
@@ -37,6 +42,8 @@ const LEAST_REQUESTS: usize = 4;
 pub(in crate::pipeline) struct Bounds {
     /// Partitions that are planned, fetched and built at once.
     pub(super) partitions: usize,
+    /// Partitions that are committed at once, besides those.
+    pub(super) commits: usize,
     /// Requests for documents that a partition keeps in flight; the limiter of the host decides how many are sent.
     pub(super) requests_per_partition: usize,
     /// Documents between the network and a partition's builder.
@@ -54,12 +61,16 @@ impl Bounds {
 
     /// Returns the bounds for a machine with this many cores, and a process with this limit of open files.
     pub(super) fn new(cores: usize, files: OpenFiles) -> Bounds {
+        // At most a quarter of the files, so that few of them are no reason to do nothing.
+        let commits = (files.for_work() / 4 / FILES_PER_COMMIT).min(COMMITS);
+        let files = files.without(commits * FILES_PER_COMMIT);
         let partitions = (cores + EXTRA_PARTITIONS).min(MAX_PARTITIONS);
         let partitions = files.at_once(FILES_PER_PARTITION + FILES_PER_REQUEST * LEAST_REQUESTS, partitions);
         let requests = files.for_work().saturating_sub(partitions * FILES_PER_PARTITION) / FILES_PER_REQUEST;
         let requests = requests.clamp(LEAST_REQUESTS * partitions, REQUESTED);
         Bounds {
             partitions,
+            commits,
             requests_per_partition: requests / partitions,
             fetched_per_partition: BETWEEN / partitions,
             segment: SegmentBound {
@@ -104,6 +115,7 @@ mod tests {
             let bounds = Bounds::new(cores, files);
             let requests = bounds.partitions * bounds.requests_per_partition;
             let open = bounds.partitions * FILES_PER_PARTITION + requests * FILES_PER_REQUEST;
+            let open = open + bounds.commits * FILES_PER_COMMIT;
             assert!(open <= files.for_work() && requests >= LEAST_REQUESTS, "{limit}: {bounds:?}");
         }
         // A limit below the least work is not a reason to do nothing.

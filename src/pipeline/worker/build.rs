@@ -10,6 +10,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::document_shards::DocumentShards;
 use super::job::PartitionJob;
+use crate::commit::Change;
 use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
 use crate::fetch::Fetched;
@@ -23,17 +24,10 @@ use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 /// Rows of `docs` that are passed to its writer at once.
 const DOCS_BATCH_ROWS: usize = 8_192;
 
-/// The shards that a build left in staging, and the manifest that will be true when they are in place.
-pub(super) struct Built {
-    pub(super) manifest: Manifest,
-    /// The tables of the staged shards.
-    pub(super) staged: Vec<TableKind>,
-}
-
 /// Builds the shards that change and leaves them durable in staging. Fails with
 /// [`crate::error::ErrorKind::Interrupted`] if the channel closes before every document has arrived, if some are left
 /// out, or if the job is stopped.
-pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Built> {
+pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Change> {
     let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
@@ -78,6 +72,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         shards.insert(TableKind::Docs.to_string(), write_docs(&job)?);
         staged_tables.push(TableKind::Docs);
     }
+    let documents_form = documents_form(&job);
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
         tool_version: TOOL_VERSION.to_owned(),
@@ -87,8 +82,21 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         outcomes,
         listed_at_us: job.listed_at_us,
         oversize_limit_bytes,
+        documents_form,
+        cut_from: None,
     };
-    Ok(Built { manifest, staged: staged_tables })
+    Ok(Change { manifest, moved: staged_tables, base: job.base.take() })
+}
+
+/// Returns the form of all documents of the partition after the build, if it is one and known.
+fn documents_form(job: &PartitionJob) -> Option<String> {
+    let form = job.representation().as_str();
+    let has_documents = |manifest: &&Manifest| manifest.rows(TableKind::Packuments) > 0;
+    match (job.previous.as_ref().filter(has_documents), job.plan.writes_documents()) {
+        (Some(previous), false) => previous.documents_form.clone(),
+        (Some(previous), true) => previous.documents_form.clone().filter(|before| before == form),
+        (None, writes_documents) => writes_documents.then(|| form.to_owned()),
+    }
 }
 
 fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {

@@ -16,10 +16,10 @@ use crate::fetch::FetchItem;
 use crate::lake::ShardMeta;
 use crate::npm::{Answer, Outcome, Revision};
 use crate::pipeline::progress::Progress;
-use crate::pipeline::verify::refuse_damaged;
+use crate::pipeline::verify::open_sound;
 use crate::registry::{RequestFailure, Response};
 use crate::shard::{ShardMerge, StoredDocuments};
-use crate::store::StagedFile;
+use crate::store::{ShardFile, StagedFile};
 use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
@@ -39,6 +39,8 @@ pub(super) struct DocumentShards<'a> {
     outcomes: OutcomesBuilder,
     /// The merge of `outcomes`, and from the first document that changes on those of the other tables.
     merges: BTreeMap<TableKind, ShardMerge<StagedFile>>,
+    /// The previous shards of these tables.
+    previous: BTreeMap<TableKind, ShardFile>,
     decided: Decided,
     /// Names whose row in `outcomes` is decided since the last flush.
     answered: Vec<String>,
@@ -116,6 +118,7 @@ impl<'a> DocumentShards<'a> {
             tables: DocumentTables::new(true),
             outcomes: OutcomesBuilder::new(),
             merges: BTreeMap::new(),
+            previous: BTreeMap::new(),
             decided: Decided::default(),
             answered: Vec::new(),
             counts: job.plan.carried.clone(),
@@ -123,7 +126,7 @@ impl<'a> DocumentShards<'a> {
             removed_passed: 0,
             held_documents: None,
         };
-        let has = |table: TableKind| job.previous_shards.contains_key(&table);
+        let has = |table: TableKind| job.previous_names(table).is_some();
         shards.open_merge(TableKind::Outcomes)?;
         if !TableKind::of_answers().all(has) {
             shards.open_documents()?;
@@ -133,11 +136,10 @@ impl<'a> DocumentShards<'a> {
 
     fn open_merge(&mut self, table: TableKind) -> Result<()> {
         let job = self.job;
-        let previous = job.previous_shards.get(&table).cloned();
         // Row groups are copied undecoded, and a wrong bit may decode: only the digest shows damage.
-        if let Some(manifest) = job.previous.as_ref().filter(|_| previous.is_some()) {
-            refuse_damaged(&job.store, &job.layout, manifest, table)?;
-        }
+        let open = |manifest| open_sound(&job.store, &job.layout, manifest, table);
+        let previous = job.previous_names(table).map(open).transpose()?;
+        self.previous.extend(previous.clone().map(|file| (table, file)));
         let writer = ShardWriter::new(table, schema(table), job.stage(table)?)?;
         self.merges.insert(table, ShardMerge::open(writer, previous, job.stop.clone())?);
         Ok(())
@@ -241,9 +243,15 @@ impl<'a> DocumentShards<'a> {
                         row.detail = said_of_absence.as_deref();
                         let is_of_credentials = matches!(status, 401 | 403);
                         let is_blocked = is_of_credentials || status == 451;
-                        row.outcome = if is_blocked { Outcome::Blocked } else { Outcome::NotFound };
-                        if is_of_credentials {
-                            // A document that may not be read now is not gone.
+                        // While the registry lists a name, only another document replaces that of the lake: who asks
+                        // with an expired token is told that it is gone. The user can decide otherwise.
+                        let is_kept = item.is_held && (is_of_credentials || !self.job.item.wanted.accepts_removals);
+                        row.outcome = match (is_blocked, is_kept) {
+                            (true, _) => Outcome::Blocked,
+                            (false, true) => Outcome::Stale,
+                            (false, false) => Outcome::NotFound,
+                        };
+                        if is_kept {
                             hold_tag(&mut row, item);
                         } else if item.is_held {
                             self.decide(name)?;
@@ -264,7 +272,12 @@ impl<'a> DocumentShards<'a> {
         row.repetitions = item.repetitions_of(row.outcome);
         // A name without a URL is never requested.
         let is_request = row.attempts > 0;
-        row.next_request_at_micros = row.outcome.next_request_us(fetched_at_us, row.repetitions).filter(|_| is_request);
+        let next_request_us = match item.is_held && row.outcome == Outcome::Blocked {
+            // A document of the lake is not left behind the registry for longer than necessary.
+            true => Some(fetched_at_us),
+            false => row.outcome.next_request_us(fetched_at_us, row.repetitions),
+        };
+        row.next_request_at_micros = next_request_us.filter(|_| is_request);
         row.credentials = row.outcome.can_change().then_some(item.credentials);
         self.refused_as_oversize += u64::from(row.outcome == Outcome::Oversize);
         let counter = match row.outcome {
@@ -318,7 +331,8 @@ impl<'a> DocumentShards<'a> {
                 .hint(format!("delete {manifest}: the next ingest rebuilds the partition"))
         };
         if self.held_documents.is_none() {
-            let file = self.job.previous_shards.get(&TableKind::Packuments).cloned().ok_or_else(gone)?;
+            self.open_documents()?;
+            let file = self.previous.get(&TableKind::Packuments).cloned().ok_or_else(gone)?;
             self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
         }
         let documents = self.held_documents.as_mut().ok_or_else(gone)?;

@@ -1,8 +1,8 @@
 //! The input of a partition's build. Not here: the build itself (`build`).
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::PartitionPlan;
@@ -12,7 +12,7 @@ use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::npm::{DocRow, Representation};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::work::WorkItem;
-use crate::store::{ShardFile, StagedFile, Store};
+use crate::store::{StagedFile, Store};
 use crate::table::TableKind;
 
 /// The input of a partition's build.
@@ -27,10 +27,10 @@ pub(super) struct PartitionJob {
     pub(super) plan: PartitionPlan,
     /// The previous manifest of the partition.
     pub(super) previous: Option<Manifest>,
+    /// The text of the previous manifest.
+    pub(super) base: Option<Bytes>,
     /// The answers that an earlier run fetched and did not commit.
     pub(super) staged: StagedAnswers,
-    /// The previous shards of the merged tables, opened.
-    pub(super) previous_shards: BTreeMap<TableKind, ShardFile>,
     pub(super) progress: Arc<Progress>,
     /// Cancelled when the run ends early: the build ends at the next document or batch.
     pub(super) stop: CancellationToken,
@@ -52,6 +52,11 @@ impl PartitionJob {
     pub(super) fn items_to_ask_for(&self) -> Vec<FetchItem> {
         let is_staged = |item: &&FetchItem| self.staged.has(item, self.representation());
         self.plan.fetch.iter().filter(|item| !is_staged(item)).cloned().collect()
+    }
+
+    /// Returns the previous manifest if it names a shard of `table`.
+    pub(super) fn previous_names(&self, table: TableKind) -> Option<&Manifest> {
+        self.previous.as_ref().filter(|manifest| manifest.shards.contains_key(table.as_str()))
     }
 
     /// Opens a file to write the new shard of a table into.

@@ -8,27 +8,29 @@ mod job;
 mod leases;
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(super) use self::bounds::Bounds;
-use self::build::{Built, build};
+use self::build::build;
 use self::job::PartitionJob;
 use self::leases::Leases;
 use self::plan::{Planned, Previous, plan};
 use super::judge::Judge;
 use super::lease::{Attempt, Lease, LeaseWatch};
+use super::lost::{lost_error, lost_shards, shards_there};
 use super::progress::Progress;
 use super::rebuild::{self, rebuild_partition};
+use super::recovery::{Recovered, Recovery};
 use super::report::{Ended, PartitionReport};
 use super::work::WorkItem;
-use crate::commit::{commit, settle};
+use crate::commit::{Change, commit};
 use crate::diff::Selection;
 use crate::error::{Context, ErrorKind, Result};
 use crate::fetch::{Fetched, OrderedByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
@@ -36,7 +38,6 @@ use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, Record};
 use crate::npm::PackageName;
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
-use crate::table::TableKind;
 
 pub(super) use self::document_shards::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 pub(super) use self::plan::PartitionPlan;
@@ -53,6 +54,11 @@ pub(super) struct Worker {
     /// Whether it only plans.
     is_dry: bool,
     bounds: Bounds,
+    /// One permit for each partition that is planned, fetched or built. A partition gives it back before its commit, which
+    /// only waits for the store.
+    places: Arc<Semaphore>,
+    /// One permit for each commit: the parts of its uploads are in memory.
+    commits: Arc<Semaphore>,
     budget: OrderedByteBudget,
     large_documents: Arc<Mutex<()>>,
     builders: TaskTracker,
@@ -60,6 +66,8 @@ pub(super) struct Worker {
     /// Tasks that run to their end even if the run ends early.
     unbroken_tasks: TaskTracker,
     leases: Leases,
+    /// The shards that were there when the run first met an unchanged partition.
+    shards_there: OnceCell<BTreeSet<String>>,
 }
 
 impl Worker {
@@ -82,18 +90,21 @@ impl Worker {
             purpose,
             is_dry,
             bounds,
+            places: Arc::new(Semaphore::new(bounds.partitions)),
+            commits: Arc::new(Semaphore::new(bounds.commits.max(1))),
             budget: OrderedByteBudget::new(bounds.document_bytes_in_flight),
             large_documents: Arc::default(),
             builders: TaskTracker::new(),
             stop_builds: CancellationToken::new(),
             unbroken_tasks: TaskTracker::new(),
             leases: Leases::default(),
+            shards_there: OnceCell::new(),
         }
     }
 
     /// Returns how many items it works on at once.
     pub(super) fn items_at_once(&self) -> usize {
-        self.bounds.partitions
+        self.bounds.partitions + self.bounds.commits
     }
 
     /// Ends the builds in progress at their next document or batch.
@@ -113,11 +124,13 @@ impl Worker {
 
     /// Brings one partition up to date with the names announced in it.
     pub(super) async fn work(self: Arc<Self>, item: WorkItem) -> Result<PartitionReport> {
+        let place = permit(&self.places).await?;
         let partition = item.partition.clone();
         let (before, is_staged) = (self.manifest(&partition).await?, self.is_staged(&partition).await?);
         let job = self.prepare(item, before.clone()).await?;
         // Nothing is changed, so no lease is needed.
         if self.is_dry || (job.plan.is_unchanged() && !is_staged) {
+            self.refuse_lost(job.previous.as_ref()).await?;
             return Ok(self.report(&job, if self.is_dry { Ended::Planned } else { Ended::Unchanged }));
         }
         let lease = match self.take_lease(&partition).await? {
@@ -127,11 +140,20 @@ impl Worker {
         let result = tokio::select! {
             biased;
             () = lease.lost() => Err(lease.lost_error()),
-            result = self.work_under(&lease, job, before) => result,
+            result = self.work_under(&lease, place, job, before) => result,
         };
         let (worker, part) = (Arc::clone(&self), partition.clone());
         let ended = self.unbroken(async move { worker.leases.end(&part).await }).await;
         result.and_then(|report| ended.map(|()| report))
+    }
+
+    /// Fails if a shard of an unchanged partition is lost. One that is changed is opened.
+    async fn refuse_lost(&self, manifest: Option<&Manifest>) -> Result<()> {
+        let there = self.shards_there.get_or_try_init(|| shards_there(&self.store, &self.layout)).await?;
+        match lost_shards(&self.store, &self.layout, manifest, there).await?.first() {
+            Some(lost) => Err(lost_error(lost)),
+            None => Ok(()),
+        }
     }
 
     /// Tries to take the lease of a partition, and keeps it until it is ended.
@@ -158,11 +180,13 @@ impl Worker {
     async fn work_under(
         self: &Arc<Self>,
         lease: &LeaseWatch,
+        place: OwnedSemaphorePermit,
         mut job: PartitionJob,
         before: Option<Bytes>,
     ) -> Result<PartitionReport> {
         let partition = job.partition().clone();
-        let is_recovered = settle(&self.store, &self.layout, &partition).await?;
+        let (recovery, part, watch) = (self.as_recovery(), partition.clone(), lease.clone());
+        let recovered = self.unbroken(async move { recovery.settle(&part, &watch).await }).await?;
         let now = self.manifest(&partition).await?;
         if now != before {
             job = self.prepare(job.item, now).await?;
@@ -183,7 +207,7 @@ impl Worker {
         }
         let ended = if job.plan.is_unchanged() { Ended::Unchanged } else { Ended::Committed };
         let mut report = self.report(&job, ended);
-        report.is_recovered = is_recovered;
+        report.is_recovered = recovered == Recovered::Completed;
         // If this run wanted every document, unused staged answers are out of date. A run that wanted less leaves them
         // to the next that wants more. The staged answers are known only if documents are written.
         let uses_all_staged = job.item.wanted.selection == Selection::All
@@ -193,7 +217,7 @@ impl Worker {
             self.clear_staged(&partition, uses_all_staged).await?;
             return Ok(report);
         }
-        let built = match self.fetch_and_build(job).await {
+        let change = match self.fetch_and_build(job).await {
             // Received documents are staged.
             Err(error) if error.kind() == ErrorKind::Interrupted && self.judge.ending.has_begun() => {
                 report.ended = Ended::LeftOut;
@@ -201,12 +225,14 @@ impl Worker {
             }
             built => built?,
         };
+        drop(place);
         self.judge.examine(&self.registry, true).await?;
-        lease.confirm().await?;
-        let worker = Arc::clone(self);
+        let turn = permit(&self.commits).await?;
+        let (worker, lease) = (Arc::clone(self), lease.clone());
         // Runs to its end and is counted, even if this future is dropped meanwhile.
         let commit = async move {
-            commit(&worker.store, &worker.layout, &built.manifest, &built.staged).await?;
+            commit(&worker.store, &worker.layout, &lease, &change).await?;
+            drop(turn);
             Progress::add(&worker.progress.partitions_done, 1);
             Ok(())
         };
@@ -223,6 +249,15 @@ impl Worker {
             wanted: rebuild::Wanted::default(),
             // The reads and writes of the rebuild do not count as those of the run.
             progress: Arc::default(),
+            stop: self.stop_builds.clone(),
+            large_documents: Arc::clone(&self.large_documents),
+        }
+    }
+
+    fn as_recovery(&self) -> Recovery {
+        Recovery {
+            store: self.store.clone(),
+            layout: self.layout.clone(),
             stop: self.stop_builds.clone(),
             large_documents: Arc::clone(&self.large_documents),
         }
@@ -245,28 +280,20 @@ impl Worker {
         }
     }
 
-    /// Plans a partition whose manifest is `manifest`, and opens its shards.
-    async fn prepare(self: &Arc<Self>, item: WorkItem, manifest: Option<Bytes>) -> Result<PartitionJob> {
-        let path = self.layout.manifest(&item.partition);
-        let previous = manifest.map(|text| Manifest::from_json(&path, &text)).transpose()?;
+    /// Plans a partition whose manifest has the text `base`.
+    async fn prepare(self: &Arc<Self>, item: WorkItem, base: Option<Bytes>) -> Result<PartitionJob> {
         let worker = Arc::clone(self);
-        blocking("a partition's plan", move || worker.prepare_blocking(item, previous)).await
+        blocking("a partition's plan", move || worker.prepare_blocking(item, base)).await
     }
 
-    fn prepare_blocking(&self, item: WorkItem, previous: Option<Manifest>) -> Result<PartitionJob> {
+    fn prepare_blocking(&self, item: WorkItem, base: Option<Bytes>) -> Result<PartitionJob> {
+        let path = self.layout.manifest(&item.partition);
+        let previous = base.as_ref().map(|text| Manifest::from_json(&path, text)).transpose()?;
         let (store, layout) = (self.store.clone(), self.layout.clone());
         let before =
             Previous { store: &store, layout: &layout, partition: &item.partition, manifest: previous.as_ref() };
         let credentials = |name: &PackageName| self.registry.credentials_for(name);
         let Planned { rows, listed_at_us, plan } = plan(&before, &item.announced, &item.wanted, &credentials)?;
-        let mut previous_shards = BTreeMap::new();
-        if plan.writes_documents() && !self.is_dry {
-            for table in TableKind::of_answers() {
-                if let Some(file) = before.open(table)? {
-                    previous_shards.insert(table, file);
-                }
-            }
-        }
         Ok(PartitionJob {
             store,
             layout,
@@ -275,8 +302,8 @@ impl Worker {
             listed_at_us,
             plan,
             previous,
+            base,
             staged: StagedAnswers::default(),
-            previous_shards,
             progress: Arc::clone(&self.progress),
             stop: self.stop_builds.clone(),
             large_documents: Arc::clone(&self.large_documents),
@@ -284,7 +311,7 @@ impl Worker {
     }
 
     /// Runs the requests and the builder of one partition concurrently, until both have ended.
-    async fn fetch_and_build(self: &Arc<Self>, job: PartitionJob) -> Result<Built> {
+    async fn fetch_and_build(self: &Arc<Self>, job: PartitionJob) -> Result<Change> {
         let representation = job.representation();
         let judge = Arc::clone(&self.judge);
         let items = job.items_to_ask_for().into_iter().take_while(move |_| !judge.ending.has_begun());
@@ -340,6 +367,10 @@ impl Worker {
         Progress::add(&progress.partitions_done, u64::from(ended != Ended::Committed));
         PartitionReport::of(job.partition(), &job.rows, plan, job.previous.as_ref(), ended)
     }
+}
+
+async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    Arc::clone(of).acquire_owned().await.or_error(ErrorKind::Internal, || "no partition may go on".to_owned())
 }
 
 /// The result of an attempt to take the lease of a partition that the worker keeps.

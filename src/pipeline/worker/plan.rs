@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::diff::{ChangeCounts, FetchReason, PlannedName, Selection, Step, WantedDocuments, plan_fetch};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::fetch::{FetchItem, LastResult};
 use crate::lake::{HeldOutcome, Manifest, OriginLayout, Partition};
 use crate::npm::{DocRow, Fingerprint, Outcome, PackageName, Representation, Revision};
+use crate::pipeline::lost::lost_error;
 use crate::pipeline::work::{Announced, Wanted};
 use crate::shard::{ShardReader, doc_rows, document_forms, document_revs, held_outcomes};
 use crate::store::{ShardFile, Store};
@@ -89,24 +90,29 @@ pub(super) struct Previous<'a> {
 }
 
 impl Previous<'_> {
-    /// Opens the shard of a table; returns `None` if the manifest names none.
-    pub(super) fn open(&self, table: TableKind) -> Result<Option<ShardFile>> {
+    /// Opens the shard of a table, to read some of its columns; returns `None` if the manifest names none.
+    fn open(&self, table: TableKind) -> Result<Option<ShardFile>> {
+        self.open_by(table, |path| self.store.blocking().open(path))
+    }
+
+    fn open_by(
+        &self,
+        table: TableKind,
+        open: impl FnOnce(&str) -> Result<Option<ShardFile>>,
+    ) -> Result<Option<ShardFile>> {
         if !self.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str())) {
             return Ok(None);
         }
         let path = self.layout.shard(table, self.partition);
-        match self.store.blocking().open(&path)? {
+        match open(&path)? {
             Some(file) => Ok(Some(file)),
-            None => Err(Error::lake(format!("the shard {path} is gone, but its manifest names it")).hint(format!(
-                "delete {}: the next ingest rebuilds the partition",
-                self.layout.manifest(self.partition)
-            ))),
+            None => Err(lost_error(&path)),
         }
     }
 
-    /// Opens the shard of a table for reading in order.
-    pub(super) fn read(&self, table: TableKind) -> Result<Option<ShardReader>> {
-        let Some(file) = self.open(table)? else { return Ok(None) };
+    /// Opens the shard of a table to read all of it in order.
+    fn read(&self, table: TableKind) -> Result<Option<ShardReader>> {
+        let Some(file) = self.open_by(table, |path| self.store.blocking().open_whole(path))? else { return Ok(None) };
         ShardReader::open(table, file, &schema(table)).map(Some)
     }
 
@@ -120,18 +126,31 @@ impl Previous<'_> {
 
     /// Reads the outcomes, with the form of each document.
     fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
-        let forms = match self.open(TableKind::Packuments)? {
-            Some(file) => document_forms(file)?,
-            None => HashMap::new(),
-        };
         let mut outcomes = Vec::new();
         for batch in self.read(TableKind::Outcomes)?.into_iter().flatten() {
             outcomes.extend(held_outcomes(&batch?)?);
         }
-        for held in &mut outcomes {
-            held.representation = forms.get(&held.name).copied();
+        if let Some(form) = self.form_of_all(&outcomes) {
+            for held in &mut outcomes {
+                held.representation = held.outcome.has_document().then_some(form);
+            }
+        } else if let Some(file) = self.open(TableKind::Packuments)? {
+            let forms = document_forms(file)?;
+            for held in &mut outcomes {
+                held.representation = forms.get(&held.name).copied();
+            }
         }
         Ok(outcomes)
+    }
+
+    /// Returns the form of every document, if the manifest says that there is one form, and if the outcomes show which
+    /// names have a document: then the shard of documents, which is large, need not be read.
+    fn form_of_all(&self, outcomes: &[HeldOutcome]) -> Option<Representation> {
+        let manifest = self.manifest?;
+        let with_document = outcomes.iter().filter(|held| held.outcome.has_document()).count() as u64;
+        let forms = [Representation::Full, Representation::Abbreviated];
+        let form = forms.into_iter().find(|form| manifest.documents_form.as_deref() == Some(form.as_str()))?;
+        (manifest.rows(TableKind::Packuments) == with_document).then_some(form)
     }
 }
 

@@ -13,6 +13,8 @@ const MOST_RECORD_BYTES: usize = 256 << 20;
 pub(super) struct CsvRecords {
     reader: TextReader,
     delimiter: u8,
+    /// Whether quotes enclose fields; if not, they are letters.
+    has_quotes: bool,
     /// The line of the next byte, from 1.
     line: u64,
     record: CsvRecord,
@@ -81,9 +83,9 @@ impl CsvRecord {
 }
 
 impl CsvRecords {
-    /// Reads `reader`, whose fields `delimiter` separates.
-    pub(super) fn new(reader: TextReader, delimiter: u8) -> Self {
-        CsvRecords { reader, delimiter, line: 1, record: CsvRecord::default(), ended_by_return: false }
+    /// Reads `reader`, whose fields `delimiter` separates and quotes may enclose if it `has_quotes`.
+    pub(super) fn new(reader: TextReader, delimiter: u8, has_quotes: bool) -> Self {
+        CsvRecords { reader, delimiter, has_quotes, line: 1, record: CsvRecord::default(), ended_by_return: false }
     }
 
     /// Returns the next record, which may be blank; `None` at the end.
@@ -100,7 +102,7 @@ impl CsvRecords {
                 if state == State::Quoted {
                     let line = self.record.line;
                     return Err(Error::input(format!("{name}: line {line}: a field in quotes does not end"))
-                        .hint("a quote within quotes is written twice"));
+                        .hint("a quote within quotes is written twice; read_csv('FILE', quotes => false) takes quotes for letters"));
                 }
                 if !has_begun {
                     return Ok(None);
@@ -126,7 +128,7 @@ impl CsvRecords {
                         self.record.text.push(b'"');
                         state = State::Quoted;
                     }
-                    (State::FieldStart, b'"') => {
+                    (State::FieldStart, b'"') if self.has_quotes => {
                         is_quoted = true;
                         state = State::Quoted;
                     }
@@ -154,7 +156,7 @@ impl CsvRecords {
             if self.record.text.len() > MOST_RECORD_BYTES {
                 let (line, most) = (self.record.line, MOST_RECORD_BYTES >> 20);
                 return Err(Error::input(format!("{name}: line {line} begins a record of more than {most} MB"))
-                    .hint("a quote without its partner may be the cause"));
+                    .hint("a quote without its partner may be the cause; read_csv('FILE', quotes => false) takes quotes for letters"));
             }
         }
     }

@@ -132,7 +132,9 @@ impl CsvFile {
     fn open(source: &Source, path: &std::path::Path) -> Result<CsvFile> {
         let delimiter = source.request.delimiter.unwrap_or(source.found.delimiter);
         let has_header = source.request.header.unwrap_or(true);
-        let new = || Ok::<_, Error>(CsvRecords::new(source.open(path)?, u8::try_from(delimiter).unwrap_or(b',')));
+        let quotes = source.request.quotes.unwrap_or(true);
+        let new =
+            || Ok::<_, Error>(CsvRecords::new(source.open(path)?, u8::try_from(delimiter).unwrap_or(b','), quotes));
         let mut records = new()?;
         let mut names: Vec<String> = Vec::new();
         while let Some(record) = records.next()? {
@@ -176,7 +178,7 @@ impl CsvFile {
                 let (name, line, fields) = (&self.name, record.line, record.len());
                 let by = if self.has_header { "header" } else { "first row" };
                 return Err(Error::input(format!("{name}: line {line} has {fields} values, and the {by} {columns}"))
-                    .hint("put a value that holds a delimiter in quotes; delimiter => ';' sets another one"));
+                    .hint("put a value that holds a delimiter in quotes; delimiter => ';' sets another one, and quotes => false takes quotes for letters"));
             }
             take(record);
             return Ok(true);

@@ -55,7 +55,6 @@ pub(super) fn find(request: &Request) -> Result<Option<Found>> {
     };
     if metadata.is_dir() {
         let mut names = std::fs::read_dir(&path).or_error(ErrorKind::Input, || format!("cannot read {shown}"))?;
-        let is_parquet = |path: &Path| matches!(suffixes(path), Some((Form::Parquet, ..)));
         if request.is_only_a_path() && names.any(|entry| entry.is_ok_and(|entry| is_parquet(&entry.path()))) {
             let form = Form::Parquet;
             return Ok(Some(Found { paths: vec![path], form, has_lines: false, delimiter: ',' }));
@@ -111,10 +110,14 @@ fn of_pattern(pattern: &Path, request: &Request) -> Result<Found> {
     paths.retain(|path| path.is_file());
     paths.sort();
     match paths.is_empty() {
-        true => Err(Error::input(format!("there is no file {}", pattern.display()))),
+        true => Err(Error::input(format!("there is no file {}", pattern.display())).hint(PATTERN)),
         false => found(paths, request),
     }
 }
+
+/// The hint for a pattern without a file.
+const PATTERN: &str = "a path is relative to the folder in which all-docs was started; * stands for any text within one \
+                       part of a path, and ? for one character";
 
 /// The characters that make a path a pattern.
 const WILDCARDS: [char; 2] = ['*', '?'];
@@ -131,6 +134,11 @@ fn matches(wanted: &[u8], name: &[u8]) -> bool {
         }
     }
     (name.first() != Some(&b'.') || wanted.first() == Some(&b'.')) && rest(wanted, name)
+}
+
+/// Whether a path has the suffix of a Parquet file.
+pub(super) fn is_parquet(path: &Path) -> bool {
+    matches!(suffixes(path), Some((Form::Parquet, ..)))
 }
 
 /// Returns what a path's suffixes say: the form of records, whether each has a line, and the delimiter.

@@ -11,6 +11,7 @@ mod json_column;
 mod json_records;
 mod json_shape;
 mod json_table;
+mod parquet_files;
 mod request;
 mod source;
 mod table;
@@ -26,6 +27,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionContext;
 
 use crate::error::Error;
+use crate::store::blocking;
 use request::{Form, Request};
 use table::OwnTable;
 
@@ -63,11 +65,16 @@ impl UrlTableFactory for OwnFiles {
             let table = OwnTable::learn(found, request, &state).await.map_err(planned)?;
             return Ok(Some(Arc::new(table)));
         }
-        match self.engine.try_new(&path).await {
-            Ok(Some(table)) => Ok(Some(table)),
-            Ok(None) => Err(planned(not_parquet(&path))),
-            Err(error) => Err(planned(not_parquet(&path).source(error))),
-        }
+        let found = Arc::new(found);
+        let checked = Arc::clone(&found);
+        blocking("a reader of a file", move || parquet_files::check(&checked)).await.map_err(planned)?;
+        let cause = match self.engine.try_new(&path).await {
+            Ok(Some(table)) => return Ok(Some(table)),
+            Ok(None) => "the engine found no table in it".into(),
+            Err(error) => Box::<dyn std::error::Error + Send + Sync>::from(error),
+        };
+        let explain = move || Err::<Option<_>, _>(parquet_files::explain(&path, &found, cause));
+        blocking("a reader of a file", explain).await.map_err(planned)
     }
 }
 
@@ -79,7 +86,10 @@ impl OwnFiles {
     }
 }
 
-fn not_parquet(path: &str) -> Error {
-    Error::input(format!("{path} cannot be read as Parquet"))
-        .hint("the file is damaged, or has another form than its suffix says")
+/// Returns the path of a user's file of no bytes by the name of its table; `None` for any other table.
+pub(super) fn empty_file(table: &str) -> Option<String> {
+    let request = Request::of_table(table);
+    let found = find::find(&request).ok().flatten()?;
+    let is_empty = |path: &std::path::PathBuf| path.metadata().is_ok_and(|metadata| metadata.len() == 0);
+    found.paths.iter().all(is_empty).then_some(request.path)
 }

@@ -32,6 +32,8 @@ pub(super) struct Request {
     pub(super) all_text: bool,
     /// The character between the values of CSV.
     pub(super) delimiter: Option<char>,
+    /// Whether quotes enclose values of CSV; they do unless the statement says otherwise.
+    pub(super) quotes: Option<bool>,
     /// Whether the first row of CSV has the names of the columns; it has unless the statement says otherwise.
     pub(super) header: Option<bool>,
 }
@@ -41,7 +43,7 @@ const MARK: &str = "a file read as ";
 
 /// The arguments of the functions, for hints.
 const USAGE: &str = "as in: read_json('x.ndjson', columns => {'deprecated': 'text'}) or \
-                     read_csv('x.csv', all_text => true, delimiter => ';', header => false, columns => {'n': 'bigint'})";
+                     read_csv('x.csv', all_text => true, delimiter => ';', header => false, quotes => false, columns => {'n': 'bigint'})";
 
 impl Request {
     /// Reads the name of a table.
@@ -90,6 +92,7 @@ impl Request {
             }
             ("all_text", _) => self.all_text = boolean_of(value).ok_or_else(|| takes("true or false"))?,
             ("header", Form::Csv) => self.header = Some(boolean_of(value).ok_or_else(|| takes("true or false"))?),
+            ("quotes", Form::Csv) => self.quotes = Some(boolean_of(value).ok_or_else(|| takes("true or false"))?),
             ("delimiter", Form::Csv) => {
                 let text = text_of(value).map(|text| text.replace("\\t", "\t")).unwrap_or_default();
                 let mut letters = text.chars();

@@ -22,10 +22,10 @@ use crate::error::ErrorKind;
 use crate::query::{Session, SessionOptions};
 use crate::table::TableKind;
 
-type BeforeCall = dyn Fn(usize, &str) -> Result<()> + Send + Sync;
+pub(super) type BeforeCall = dyn Fn(usize, &str) -> Result<()> + Send + Sync;
 
 /// A disk that does something before each call.
-struct Scripted {
+pub(super) struct Scripted {
     disk: LocalFileSystem,
     calls: AtomicUsize,
     /// Whether objects are read like those of a bucket, by their ETag and not from an open file.
@@ -35,7 +35,10 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn new(is_bucket: bool, before: impl Fn(usize, &str) -> Result<()> + Send + Sync + 'static) -> Arc<Scripted> {
+    pub(super) fn new(
+        is_bucket: bool,
+        before: impl Fn(usize, &str) -> Result<()> + Send + Sync + 'static,
+    ) -> Arc<Scripted> {
         Arc::new(Scripted {
             disk: LocalFileSystem::new(),
             calls: AtomicUsize::new(0),

@@ -93,6 +93,19 @@ impl TestLake {
         self.folder.path().join(Layout::origin(origin).shard(kind, &partition))
     }
 
+    /// Writes the manifest of a partition of npm that names shards of `tables`.
+    pub(super) fn put_manifest(&self, start: Option<&str>, end: Option<&str>, tables: &[TableKind]) -> PathBuf {
+        let partition = Partition { start: start.map(str::to_owned), end: end.map(str::to_owned) };
+        let path = self.folder.path().join(Layout::origin("npm").manifest(&partition));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let shard = json!({"rows": 1, "size_bytes": 1, "sha256": "", "schema_version": 1, "tool_version": "0"});
+        let shards: BTreeMap<&str, Value> = tables.iter().map(|table| (table.as_str(), shard.clone())).collect();
+        let manifest = json!({"format_version": 1, "tool_version": "0", "partition": partition,
+                              "written_at": "2026-01-01T00:00:00Z", "shards": shards, "outcomes": {}});
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        path
+    }
+
     pub(super) fn session(&self) -> Session {
         self.session_with(&SessionOptions { threads: 2, ..SessionOptions::default() })
     }

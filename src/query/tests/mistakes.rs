@@ -67,12 +67,38 @@ async fn other_mistakes_have_the_message_of_the_planner() {
     let (message, _) = message_and_hint("select nosuchfunction(name) from versions").await;
     assert!(message.contains("nosuchfunction"), "{message}");
     let (message, _) = message_and_hint("select cast(name as int) from versions").await;
-    assert!(message.starts_with("cast error: Cannot cast string"), "{message}");
+    assert!(message.starts_with("cannot cast string"), "{message}");
     for nothing in ["", "  ", "-- only a comment", ";"] {
         assert_eq!(message_and_hint(nothing).await.0, "there is no statement", "{nothing:?}");
     }
     assert_eq!(message_and_hint("select 1; select 2").await.0, "there are 2 statements where one is expected");
     assert_eq!(TestLake::small().rows("select 1 as one;").await, [json!({"one": 1})]);
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_fit_is_a_mistake_and_no_damage() {
+    for (sql, told, way_out) in [
+        ("select name from versions where version = 1", "to value of Int64", "version = '1'"),
+        ("select name from versions where version in (1, 2)", "cannot cast string '", "try_cast"),
+        ("select name from versions where cast(version as int) > 0", "cannot cast string '", "try_cast"),
+        ("select name from versions where version::boolean", "cannot cast value '", "try_cast"),
+        ("select name from versions where 10 / version_index > 1", "divide by zero", "nullif"),
+        ("select version_index / 0 from versions", "divide by zero", "nullif"),
+        ("select name from packages where cast(latest as date) = '2020-01-01'", "cannot cast string", "try_cast"),
+        ("select sum(name) from packages", "the function sum takes", "try_cast(x as double)"),
+        ("select avg(name) from packages", "the function avg takes", "columns =>"),
+        ("select substr(version_index, 1) from versions", "the function substr takes String, not Int", "all_text"),
+        ("select regexp_like(version_index, '1') from versions", "the function regexp_like takes String", "as text"),
+        ("select name from versions where is_latest = 'x'", "comparison operation", "deprecated = 'false'"),
+        ("select name from packages where name = false", "comparison operation", "deprecated = 'false'"),
+        ("select name from versions where published_at > '2020'", "'2020'", "'2020-01-01'"),
+        ("select keywords->>'x' from packages", "got List", "x[1]"),
+        ("select name + 1 from packages", "arithmetic expression", "try_cast"),
+    ] {
+        let (message, hint) = message_and_hint(sql).await;
+        assert!(message.contains(told) && !message.contains("bug"), "{sql}: {message}");
+        assert!(hint.contains(way_out), "{sql}: {hint}");
+    }
 }
 
 #[tokio::test]

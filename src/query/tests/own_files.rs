@@ -11,21 +11,21 @@ use crate::error::{Error, ErrorKind};
 use crate::query::{Format, Session, SessionOptions, TableOptions, write};
 
 /// A folder of files, and a session that may read them.
-struct Files {
+pub(super) struct Files {
     folder: tempfile::TempDir,
     _lake: TestLake,
-    session: Session,
+    pub(super) session: Session,
 }
 
 impl Files {
-    fn new() -> Files {
+    pub(super) fn new() -> Files {
         let lake = TestLake::small();
         let session = lake.session_with(&SessionOptions { reads_own_files: true, ..SessionOptions::default() });
         Files { folder: tempfile::tempdir().unwrap(), _lake: lake, session }
     }
 
     /// Writes a file, and returns its path.
-    fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         path
@@ -36,14 +36,14 @@ impl Files {
         sql.replace('@', self.folder.path().to_str().unwrap())
     }
 
-    async fn rows(&self, sql: &str) -> Vec<Value> {
+    pub(super) async fn rows(&self, sql: &str) -> Vec<Value> {
         let stream = self.session.query(&self.sql(sql)).await.unwrap();
         let mut out = Vec::new();
         write(stream, Format::Json, &mut out, &TableOptions::default()).await.unwrap();
         serde_json::from_slice(&out).unwrap()
     }
 
-    async fn error(&self, sql: &str) -> Error {
+    pub(super) async fn error(&self, sql: &str) -> Error {
         let sql = self.sql(sql);
         let ran: crate::error::Result<Vec<_>> = async { self.session.query(&sql).await?.try_collect().await }.await;
         match ran {
@@ -324,7 +324,7 @@ async fn an_error_names_the_file_and_the_line() {
         ("quote.csv", "line 2: a field in quotes does not end"),
         ("latin.csv", "line 2 has other bytes, at byte 5"),
         ("x.xlsx", "names no form of records"),
-        ("bad.parquet", "cannot be read as Parquet"),
+        ("bad.parquet", "is no Parquet file, or is damaged"),
         ("folder.csv", "is a folder"),
         ("absent.csv", "there is no file"),
         ("*.absent.csv", "there is no file"),
@@ -343,4 +343,33 @@ async fn a_view_can_read_a_file() {
     let sql = "with r as (select * from read_csv('@/r.csv', all_text => true)) select r.n from r where n = '1.10'";
     assert_eq!(files.rows(sql).await, [json!({"n": "1.10"})]);
     assert!(files.rows("explain select * from read_csv('@/r.csv')").await.len() > 1);
+}
+
+#[tokio::test]
+async fn quotes_can_be_letters() {
+    let files = Files::new();
+    files.put("x.tsv", "a\tb\n\"x\ty\"z\n\t\"\"\n");
+    let hint = files.error("select * from '@/x.tsv'").await.hint_text().unwrap_or_default().to_owned();
+    assert!(hint.contains("quotes => false"), "{hint}");
+    let rows = files.rows("select a, b from read_csv('@/x.tsv', quotes => false)").await;
+    assert_eq!(rows, [json!({"a": "\"x", "b": "y\"z"}), json!({"a": null, "b": "\"\""})]);
+}
+
+#[tokio::test]
+async fn an_empty_file_is_said_to_be_empty() {
+    let files = Files::new();
+    files.put("empty.ndjson", "");
+    assert_eq!(files.rows("select count(*) as n from '@/empty.ndjson'").await, [json!({"n": 0})]);
+    for sql in [
+        "select name from '@/empty.ndjson'",
+        "select e.name from '@/empty.ndjson' e",
+        "select p.name from packages p join '@/empty.ndjson' e on p.name = e.name",
+        "select name from read_json('@/empty.ndjson')",
+    ] {
+        let hint = files.error(sql).await.hint_text().unwrap_or_default().to_owned();
+        assert!(
+            hint.contains("empty.ndjson is empty") && hint.contains("columns => {'name': 'text'}"),
+            "{sql}: {hint}"
+        );
+    }
 }

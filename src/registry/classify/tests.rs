@@ -55,13 +55,13 @@ fn refusals_and_faults_are_retried() {
         (429, BLOCK_PAGE, Pressure::Refused),
         (403, BLOCK_PAGE, Pressure::Refused),
         (403, "", Pressure::Refused),
-        (503, "", Pressure::Overloaded),
+        (503, "", Pressure::Down),
         (500, "{\"error\":\"x\"}", Pressure::None),
-        (502, "", Pressure::Overloaded),
-        (504, "", Pressure::Overloaded),
-        (520, "", Pressure::Overloaded),
-        (522, BLOCK_PAGE, Pressure::Overloaded),
-        (527, "", Pressure::Overloaded),
+        (502, "", Pressure::Down),
+        (504, "", Pressure::Down),
+        (520, "", Pressure::Down),
+        (522, BLOCK_PAGE, Pressure::Down),
+        (527, "", Pressure::Down),
         (408, "", Pressure::Overloaded),
         (200, BLOCK_PAGE, Pressure::Overloaded),
         (404, BLOCK_PAGE, Pressure::None),
@@ -85,6 +85,31 @@ fn a_503_that_names_a_time_is_a_refusal() {
 }
 
 #[test]
+fn a_403_about_the_pace_is_a_refusal_and_any_other_is_about_the_document() {
+    let header = |name, value| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+    let none = HeaderMap::new();
+    for (headers, words, waits) in [
+        (&header(RETRY_AFTER, "2"), "forbidden", Some(2)),
+        (&none, "You have exceeded a secondary rate limit", Some(0)),
+        (&none, "Too Many Requests", Some(0)),
+        (&header(reqwest::header::HeaderName::from_static("x-ratelimit-remaining"), "0"), "no", Some(0)),
+        (&header(reqwest::header::HeaderName::from_static("x-ratelimit-remaining"), "7"), "no", None),
+        (&none, "forbidden by policy", None),
+    ] {
+        let (status, body_start) = (StatusCode::FORBIDDEN, b"{\"error\":\"x\"}".as_slice());
+        let evidence = Evidence::Answered { status, headers, body_start, conditional: false, words: Some(words) };
+        match (classify(&evidence), waits) {
+            (Verdict::Retry { pressure: Pressure::Refused, retry_after, reason, .. }, Some(seconds)) => {
+                assert_eq!(retry_after, Some(Duration::from_secs(seconds)));
+                assert!(reason.contains(words), "{reason}");
+            }
+            (Verdict::Absent, None) => {}
+            (verdict, _) => panic!("{words}: {verdict:?}"),
+        }
+    }
+}
+
+#[test]
 fn an_unasked_304_goes_past_caches() {
     assert!(matches!(answered(304, "", false), Verdict::Retry { past_caches: true, .. }));
 }
@@ -102,6 +127,8 @@ fn a_request_that_the_server_cannot_understand_is_not_repeated() {
 fn faults_of_the_connection_are_retried() {
     let cut = Fault::Cut("x".to_owned());
     assert_eq!(pressure(&classify(&Evidence::Failed(&cut))), Some(Pressure::None));
+    let closed = Fault::Closed("x".to_owned());
+    assert_eq!(pressure(&classify(&Evidence::Failed(&closed))), Some(Pressure::Down));
     assert_eq!(pressure(&classify(&Evidence::Failed(&Fault::TimedOut))), Some(Pressure::Overloaded));
     let other = Fault::OtherName("left-pad".to_owned());
     assert!(matches!(classify(&Evidence::Failed(&other)), Verdict::Retry { past_caches: true, .. }));

@@ -36,7 +36,8 @@ impl Registry {
         let url = &self.inner.origin.replicate_url;
         let doing = || format!("requesting the information of {url}");
         let mut attempts = Attempts::new(&self.inner.config);
-        let mut introduction = Introduction::new(url, None);
+        let has_listed_before = self.inner.hosts.replicate.standing().has_listed_before;
+        let mut introduction = Introduction::new(url, None, has_listed_before);
         loop {
             let permit =
                 self.enter(&self.inner.hosts.replicate, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
@@ -44,10 +45,17 @@ impl Registry {
                 Ok(info) => return Ok(self.inner.hosts.replicate.useful(info)),
                 Err(failed) => introduction.judged(failed, attempts.made()),
             };
-            self.pause(&self.inner.hosts.replicate, url.path(), &mut attempts, failed)
+            let host = &self.inner.hosts.replicate;
+            self.pause(host, host.standing(), url.path(), &mut attempts, failed)
                 .await
                 .map_err(|failure| introduction.error(failure).doing(doing()))?;
         }
+    }
+
+    /// Tells the client that the lake holds names of this origin: it is a registry, and whatever trouble it is in may
+    /// pass.
+    pub fn has_listed_before(&self) {
+        self.inner.hosts.replicate.listed_before();
     }
 
     /// Returns whether the server has listed names, so that it is a registry.
@@ -72,7 +80,8 @@ impl Registry {
         let doing = || format!("asking for {url}");
         let host = &self.inner.hosts.replicate;
         let mut attempts = Attempts::new(&self.inner.config);
-        let mut introduction = Introduction::new(&self.inner.origin.replicate_url, Some(P::RESOURCE));
+        let mut introduction =
+            Introduction::new(&self.inner.origin.replicate_url, Some(P::RESOURCE), host.standing().has_listed_before);
         let _first = host.first_page().await?;
         loop {
             let permit = self.enter(host, &mut attempts).await.map_err(|f| f.doing(doing).error)?;
@@ -85,7 +94,8 @@ impl Registry {
                 Err(failed) if host.has_listed() => passing(failed),
                 Err(failed) => introduction.judged(failed, attempts.made()),
             };
-            self.pause(host, url.path(), &mut attempts, failed).await.map_err(|failure| match host.has_listed() {
+            let paused = self.pause(host, host.standing(), url.path(), &mut attempts, failed).await;
+            paused.map_err(|failure| match host.has_listed() {
                 true => failure.doing(doing).error,
                 false => {
                     let error = introduction.error(failure).doing(doing());

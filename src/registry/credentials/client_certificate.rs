@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rustls::crypto::ring;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, Error as TlsError, InconsistentKeys};
 use url::Url;
 
 use super::{Credentials, UrlPrefix};
@@ -14,11 +15,7 @@ use crate::registry::npmrc::Npmrc;
 
 /// A certificate that shows a server who the client is, and its key.
 #[derive(Clone)]
-pub(in crate::registry) struct ClientCertificate {
-    /// The certificate, then those of its authorities.
-    chain: Vec<CertificateDer<'static>>,
-    key: Arc<PrivateKeyDer<'static>>,
-}
+pub(in crate::registry) struct ClientCertificate(Arc<CertifiedKey>);
 
 impl ClientCertificate {
     /// Reads a certificate and its key, both PEM. The error is a clause without any part of them.
@@ -30,20 +27,28 @@ impl ClientCertificate {
         let chain = chain.ok().filter(|chain| !chain.is_empty());
         let chain = chain.ok_or_else(|| "certfile holds no certificate as PEM".to_owned())?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "keyfile holds no private key as PEM".to_owned())?;
-        let read = ClientCertificate { chain, key: Arc::new(key) };
-        let tried = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map(|config| config.with_root_certificates(RootCertStore::empty()))
-            .and_then(|config| config.with_client_auth_cert(read.chain.clone(), read.key()));
-        tried.map(|_| read).map_err(|error| error.to_string())
+        let key = any_supported_type(&key).map_err(|_| "a key of this kind is not supported".to_owned())?;
+        let own = CertifiedKey::new(chain, key);
+        match own.keys_match() {
+            // One of version 1 cannot be compared. The server decides about it, as about any other.
+            Ok(())
+            | Err(
+                TlsError::InconsistentKeys(InconsistentKeys::Unknown)
+                | TlsError::InvalidCertificate(CertificateError::Other(_)),
+            ) => Ok(ClientCertificate(Arc::new(own))),
+            Err(TlsError::InconsistentKeys(_)) => Err("keyfile is not the key of certfile".to_owned()),
+            Err(_) => Err("certfile is no certificate".to_owned()),
+        }
     }
 
+    /// Returns the certificate, then those of its authorities.
     pub(in crate::registry) fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
+        &self.0.cert
     }
 
-    pub(in crate::registry) fn key(&self) -> PrivateKeyDer<'static> {
-        self.key.clone_key()
+    /// Returns the certificate, with those of its authorities, and its key.
+    pub(in crate::registry) fn certified_key(&self) -> CertifiedKey {
+        CertifiedKey::clone(&self.0)
     }
 }
 

@@ -144,6 +144,11 @@ impl Gate {
         self.inner.local.waiting()
     }
 
+    /// Returns how long refusals are waited out.
+    pub(in crate::registry) fn patience(&self) -> Duration {
+        self.inner.limits.patience
+    }
+
     /// Returns the host and port.
     pub(in crate::registry) fn host(&self) -> &str {
         &self.inner.host

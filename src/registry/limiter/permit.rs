@@ -1,5 +1,7 @@
 //! The permit of an admitted request, from this process or from the host's coordinator.
 
+use std::time::Duration;
+
 use super::Observation;
 use super::local::LocalPermit;
 #[cfg(unix)]
@@ -23,11 +25,21 @@ pub(in crate::registry) struct Permit {
     pub(in crate::registry) refusals_are_about_name: bool,
     /// Whether a server that is down concerns the host, rather than a name that is one of the last.
     pub(in crate::registry) failures_are_about_host: bool,
+    /// Whether the same holds if nobody listens: always, unless it was never reached behind a redirect.
+    pub(in crate::registry) is_of_known_host: bool,
+    /// A refusal for longer than this concerns the name: the host has served others since it last refused so.
+    pub(in crate::registry) longest_refusal: Option<Duration>,
 }
 
 impl Permit {
     pub(super) fn new(admitted: Admitted) -> Permit {
-        Permit { admitted, refusals_are_about_name: false, failures_are_about_host: false }
+        Permit {
+            admitted,
+            refusals_are_about_name: false,
+            failures_are_about_host: false,
+            is_of_known_host: false,
+            longest_refusal: None,
+        }
     }
 
     /// Reports the outcome of the request to the controller. At most once.

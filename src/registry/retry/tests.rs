@@ -4,7 +4,7 @@ use super::super::classify::{Evidence, Fault, classify};
 use super::*;
 use crate::error::ErrorKind;
 
-const KNOWN: Standing = Standing { useful_answers: 1, waiting: FEW_WAITING };
+const KNOWN: Standing = Standing { useful_answers: 1, waiting: FEW_WAITING, has_listed_before: false, is_down: false };
 
 fn standing(known: bool) -> Standing {
     if known { KNOWN } else { Standing::default() }
@@ -92,8 +92,8 @@ fn refusals_borne(mut attempts: Attempts, mut standings: impl Iterator<Item = St
 #[test]
 fn a_name_that_is_refused_while_others_are_answered_or_when_it_is_the_last_is_given_up() {
     let config = RegistryConfig { max_attempts: 8, ..RegistryConfig::default() };
-    let flowing = (1..).map(|useful_answers| Standing { useful_answers, waiting: 40 });
-    let alone = std::iter::repeat(Standing { useful_answers: 5, waiting: 0 });
+    let flowing = (1..).map(|useful_answers| Standing { useful_answers, waiting: 40, ..Standing::default() });
+    let alone = std::iter::repeat(Standing { useful_answers: 5, waiting: 0, ..Standing::default() });
     let mut attempts = Attempts::of_a_name(&config);
     let is_for_its_name = flowing.clone().take(4).map(|standing| {
         attempts.begin();
@@ -129,8 +129,8 @@ fn a_ban_does_not_use_up_attempts() {
     let config = RegistryConfig { max_attempts: 3, ..RegistryConfig::default() };
     for (mut attempts, host) in [
         (Attempts::new(&config), Standing::default()),
-        (Attempts::new(&config), Standing { useful_answers: 5, waiting: 0 }),
-        (Attempts::of_a_name(&config), Standing { useful_answers: 5, waiting: 40 }),
+        (Attempts::new(&config), Standing { useful_answers: 5, waiting: 0, ..Standing::default() }),
+        (Attempts::of_a_name(&config), Standing { useful_answers: 5, waiting: 40, ..Standing::default() }),
     ] {
         for _ in 0..1000 {
             attempts.begin();
@@ -150,18 +150,18 @@ fn the_last_name_is_refused_for_longer_where_the_server_names_a_time() {
         attempts.begin();
         let Failed::NoAnswer { verdict, http_status } = &named else { unreachable!() };
         let failed = Failed::NoAnswer { verdict: verdict.clone(), http_status: *http_status };
-        if attempts.after(failed, 0.0, Standing { useful_answers: 5, waiting: 0 }).is_err() {
+        if attempts.after(failed, 0.0, Standing { useful_answers: 5, waiting: 0, ..Standing::default() }).is_err() {
             break attempts.made();
         }
     };
-    assert_eq!(made, 40);
+    assert_eq!(made, 24);
 }
 
 #[test]
 fn a_server_that_is_down_for_all_is_waited_for_and_one_that_fails_for_a_name_is_not() {
     let config = RegistryConfig { max_attempts: 3, ..RegistryConfig::default() };
     let down = || {
-        let (pressure, unknown_server, reason) = (Pressure::Overloaded, UnknownServer::No, "503".to_owned());
+        let (pressure, unknown_server, reason) = (Pressure::Down, UnknownServer::No, "503".to_owned());
         let verdict = Verdict::Retry { pressure, retry_after: None, unknown_server, past_caches: false, reason };
         Failed::NoAnswer { verdict, http_status: Some(503) }
     };
@@ -177,12 +177,77 @@ fn a_server_that_is_down_for_all_is_waited_for_and_one_that_fails_for_a_name_is_
     }
     for failed in [down, unreachable] {
         let mut name = Attempts::of_a_name(&config);
-        let flowing = (1..).map(|useful_answers| Standing { useful_answers, waiting: 40 });
+        let flowing = (1..).map(|useful_answers| Standing { useful_answers, waiting: 40, ..Standing::default() });
         let ended = flowing.take(10).position(|standing| {
             name.begin();
             name.after(failed(), 0.0, standing).is_err()
         });
         assert_eq!(ended, Some(2));
+    }
+}
+
+#[test]
+fn the_last_names_of_a_run_wait_for_a_server_that_is_down_for_all() {
+    let config = RegistryConfig { max_attempts: 3, ..RegistryConfig::default() };
+    let last = Standing { useful_answers: 5, ..Standing::default() };
+    let gateway = || failed(&Fault::Closed("early".to_owned()));
+    let refused = || failed(&Fault::Unreachable("refused".to_owned()));
+    for (failed, is_down, is_doubtful, is_waited_for) in [
+        // Something responds at its place, and another request finds out what is up.
+        (&gateway as &dyn Fn() -> Failed, true, true, true),
+        (&gateway, false, true, false),
+        // Nobody listens there: that is never about a name.
+        (&refused, false, false, true),
+    ] {
+        let mut name = Attempts::of_a_name(&config);
+        name.begin();
+        assert!(!name.doubt_host(&failed(), last), "others were served since the last attempt");
+        assert!(name.after(failed(), 0.0, last).is_ok());
+        assert_eq!(name.doubt_host(&failed(), last), is_doubtful);
+        assert!(!name.doubt_host(&failed(), Standing { waiting: FEW_WAITING, ..last }), "others show it");
+        let borne = (0..1_000).take_while(|_| {
+            name.begin();
+            name.after(failed(), 0.0, Standing { is_down, ..last }).is_ok()
+        });
+        assert_eq!(borne.count() == 1_000, is_waited_for);
+    }
+}
+
+#[test]
+fn a_server_in_trouble_is_waited_for_from_the_start_if_it_has_listed_names_before() {
+    for (has_listed_before, http_status, expected) in
+        [(true, Some(503), None), (false, Some(503), Some(8)), (true, None, Some(3))]
+    {
+        let mut attempts = Attempts::new(&RegistryConfig { max_attempts: 8, ..RegistryConfig::default() });
+        let host = Standing { has_listed_before, ..Standing::default() };
+        let ended = (0..1_000).find_map(|_| {
+            attempts.begin();
+            let unknown_server = if http_status.is_some() { UnknownServer::No } else { UnknownServer::Unreachable };
+            let (pressure, reason) = (Pressure::Down, "down".to_owned());
+            let verdict = Verdict::Retry { pressure, retry_after: None, unknown_server, past_caches: false, reason };
+            attempts.after(Failed::NoAnswer { verdict, http_status }, 0.0, host).err()
+        });
+        assert_eq!(ended.map(|failure| failure.attempts), expected, "{has_listed_before} {http_status:?}");
+    }
+}
+
+#[test]
+fn a_host_behind_a_redirect_is_waited_for_only_if_it_has_responded_before() {
+    let url = Url::parse("http://elsewhere.example:81/x").unwrap();
+    for (useful_answers, expected) in [(0, Some(8)), (1, None)] {
+        let mut page = Attempts::new(&RegistryConfig { max_attempts: 8, ..RegistryConfig::default() });
+        let elsewhere = Standing { useful_answers, ..Standing::default() };
+        let ended = (0..1_000).find_map(|_| {
+            page.begin();
+            let found = failed(&Fault::Unreachable("refused".to_owned())).of_another_host(&url, elsewhere);
+            page.after(found, 0.0, KNOWN).err()
+        });
+        assert_eq!(ended.as_ref().map(|failure| failure.attempts), expected);
+        let words = ended.map(|failure| failure.error.message().to_owned()).unwrap_or_default();
+        assert!(
+            words.is_empty() || words.contains("it redirects to elsewhere.example:81, and the server cannot"),
+            "{words}"
+        );
     }
 }
 

@@ -87,7 +87,7 @@ proptest! {
 }
 
 /// Returns the first and last byte offsets of the row groups of a shard.
-fn group_places(file: &Bytes) -> Vec<(usize, usize)> {
+pub(super) fn group_places(file: &Bytes) -> Vec<(usize, usize)> {
     let metadata = ArrowReaderMetadata::load(file, ArrowReaderOptions::new()).unwrap();
     let place = |group: &parquet::file::metadata::RowGroupMetaData| {
         let (first, last) = (group.column(0).byte_range(), group.column(2).byte_range());

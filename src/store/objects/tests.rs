@@ -59,7 +59,7 @@ async fn the_steps_of_the_scratch_and_of_the_bucket_are_one_sequence() {
 /// Stages, and moves by an upload whose id is known.
 async fn build_and_move(store: &Store, bytes: &[u8]) -> Result<()> {
     stage(store, "s/x", bytes)?;
-    store.back_up("s/x").await?;
+    store.back_up("s/x", "s/x").await?;
     let upload = store.begin_upload("s/x", "t/x").await?;
     store.promote_upload("s/x", "t/x", upload.as_ref()).await?;
     store.delete("s/x").await

@@ -65,10 +65,10 @@ impl Objects {
         Ok(true)
     }
 
-    /// Puts a copy of the file that is staged at `path` into the bucket, at the same path.
-    pub(in crate::store) async fn back_up(&self, path: &str) -> Result<()> {
-        match self.scratch.file(path) {
-            Some(file) => self.send_file(&file, path, path, None).await,
+    /// Puts a copy of the file that is staged at `from` into the bucket at `to`.
+    pub(in crate::store) async fn back_up(&self, from: &str, to: &str) -> Result<()> {
+        match self.scratch.file(from) {
+            Some(file) => self.send_file(&file, from, to, None).await,
             None => Ok(()),
         }
     }

@@ -149,6 +149,8 @@ fn check(found: &Found) -> Result<Source> {
     };
     let kind = value.get("type").and_then(Value::as_str);
     let has = |members: &[&str]| members.iter().all(|member| value.get(member).is_some_and(Value::is_string));
+    // The client then asks for no token, and signs no request for data.
+    let is_anonymous = value.get("disable_oauth").and_then(Value::as_bool) == Some(true);
     match (kind, found.key) {
         (Some("authorized_user"), Key::ApplicationCredentials) => {
             match has(&["client_id", "client_secret", "refresh_token"]) {
@@ -158,6 +160,7 @@ fn check(found: &Found) -> Result<Source> {
         }
         (Some("service_account"), _) | (None, Key::ServiceAccount | Key::ServiceAccountKey) => {
             match has(&["private_key", "private_key_id", "client_email"]) {
+                true if is_anonymous => Ok(Source::Anonymous),
                 true => Ok(Source::Given),
                 false => wrong("lacks a part of the key of a service account"),
             }
@@ -217,6 +220,9 @@ mod tests {
         assert_eq!(tell(&[default, ("SERVICE_ACCOUNT", file)], &[]).1, Some(Key::ServiceAccount));
         let key = ("GOOGLE_SERVICE_ACCOUNT_KEY", ACCOUNT);
         assert_eq!(tell(&[default, key], &[]).1, Some(Key::ServiceAccountKey));
+        let unsigned = ACCOUNT.replace("{", r#"{"disable_oauth":true,"#);
+        let unsigned = ("GOOGLE_SERVICE_ACCOUNT_KEY", unsigned.as_str());
+        assert_eq!(tell(&[unsigned], &[]), (Source::Anonymous, Some(Key::ServiceAccountKey)));
         let token = ("GOOGLE_OAUTH_ACCESS_TOKEN", "hush");
         assert_eq!(tell(&[default, key, token], &[]), (Source::Given, None));
         assert_eq!(tell(&[token], &[("google_service_account", file)]).1, Some(Key::ServiceAccount));

@@ -2,6 +2,7 @@
 
 mod balance;
 mod budget;
+mod copy;
 mod crawl;
 mod documents;
 mod index;

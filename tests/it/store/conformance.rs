@@ -340,8 +340,10 @@ async fn staged_files_and_objects_are_one_space(store: &Store) {
     for file in [store.open_shard("s/p/a.staged").await, store.open_whole("s/p/a.staged").await] {
         assert_eq!(read_all(file.unwrap().unwrap()).await, bytes);
     }
-    // A copy in the bucket outlives nothing but the scratch folder.
-    store.back_up("s/p/a.staged").await.unwrap();
+    // A copy in the bucket outlives the scratch folder. A disk needs none.
+    store.back_up("s/p/a.staged", "s/p/a.copy").await.unwrap();
+    assert!(store.get("s/p/a.copy").await.unwrap().is_none_or(|copy| copy == bytes));
+    store.delete("s/p/a.copy").await.unwrap();
     assert_eq!(store.list("s").await.unwrap(), ["s/p/a.staged", "s/p/b.json"]);
     store.delete("s/p/a.staged").await.unwrap();
     assert_eq!(store.list("s").await.unwrap(), ["s/p/b.json"]);

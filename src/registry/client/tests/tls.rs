@@ -3,9 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::super::super::npmrc::Npmrc;
@@ -20,7 +22,8 @@ fn file(name: &str) -> Vec<u8> {
 fn serve(name: &str, wants_client: bool) -> (String, Arc<AtomicU64>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = vec![CertificateDer::from_pem_slice(&file(&format!("{name}.pem"))).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(&file(&format!("{name}.key"))).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&file(&format!("{}.key", name.trim_end_matches("-v1")))).unwrap();
+    let own = CertifiedKey::new(chain, any_supported_type(&key).unwrap());
     let config =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
     let config = match wants_client {
@@ -32,7 +35,7 @@ fn serve(name: &str, wants_client: bool) -> (String, Arc<AtomicU64>) {
         }
         false => config.with_no_client_auth(),
     };
-    let config = Arc::new(config.with_single_cert(chain, key).unwrap());
+    let config = Arc::new(config.with_cert_resolver(Arc::new(SingleCertAndKey::from(own))));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let accepted = Arc::new(AtomicU64::new(0));
@@ -96,6 +99,8 @@ async fn an_authority_is_trusted_by_its_file_or_its_text() {
     }
     // openssl makes a self-signed certificate an authority.
     assert!(info(&serve("own", false).0, "cafile=own.pem").await.is_ok());
+    // A certificate of version 1 cannot be checked, and need not be where the user says so.
+    assert!(info(&serve("own-v1", false).0, "strict-ssl=false").await.is_ok());
 }
 
 #[tokio::test]
@@ -103,7 +108,8 @@ async fn a_certificate_that_is_not_valid_is_told_as_what_it_is_after_one_attempt
     for (name, text, told, hint) in [
         ("server", "", "not trusted", "--cafile"),
         ("server", "ca=null\ncafile=missing", "not trusted", "NODE_EXTRA_CA_CERTS"),
-        ("own", "", "its certificate is not", "--cafile"),
+        ("own", "", "self-signed, or that of an authority, and not trusted", "--cafile"),
+        ("own-v1", "cafile=own-v1.pem", "of version 1", "strict-ssl"),
         ("expired", "cafile=ca.pem", "expired on 20", "clock"),
         ("other", "cafile=ca.pem", "other.example", "name of the certificate"),
     ] {
@@ -111,6 +117,8 @@ async fn a_certificate_that_is_not_valid_is_told_as_what_it_is_after_one_attempt
         let error = info(&url, text).await.unwrap_err();
         let report = error.report();
         assert!(error.kind() == ErrorKind::Network && report.contains(told) && report.contains(hint), "{report}");
+        // No names of the library's types.
+        assert!(!report.contains("DnsName") && !report.contains("Error("), "{report}");
         assert_eq!(accepted.load(Ordering::Relaxed), 1, "{report}");
     }
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -133,7 +141,7 @@ async fn a_client_certificate_goes_to_its_host_and_is_asked_for_where_it_is_miss
     }
     for (lines, told) in [
         ("//a.b/:certfile=client.pem", "needs both"),
-        ("//a.b/:certfile=client.pem\n//a.b/:keyfile=server.key", "not used"),
+        ("//a.b/:certfile=client.pem\n//a.b/:keyfile=server.key", "is not the key of certfile"),
         ("//a.b/:certfile=missing\n//a.b/:keyfile=client.key", "cannot be read"),
         ("//a.b/:certfile=client.key\n//a.b/:keyfile=client.key", "no certificate"),
     ] {
@@ -143,4 +151,11 @@ async fn a_client_certificate_goes_to_its_host_and_is_asked_for_where_it_is_miss
         let credentials = Credentials::of_npmrc(&npmrc).with_client_certificates(&npmrc, &read);
         assert!(credentials.notes()[0].contains(told), "{:?}", credentials.notes());
     }
+    // The server decides about one of version 1.
+    let old = format!("cafile=ca.pem\n{place}/:certfile=client-v1.pem\n{place}/:keyfile=client.key");
+    let credentials =
+        Credentials::of_npmrc(&npmrc(&old)).with_client_certificates(&npmrc(&old), &|name| Ok(file(name)));
+    assert!(credentials.notes().is_empty(), "{:?}", credentials.notes());
+    let report = info(&url, &old).await.unwrap_err().report();
+    assert!(report.contains("client certificate that it accepts"), "{report}");
 }

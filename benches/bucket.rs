@@ -1,0 +1,95 @@
+//! An ingest into a bucket that is far away, against one into a local disk: 100 ms of latency, and 20 MB/s for each
+//! connection. The registry is the bottleneck, with 200 documents a second. Then an update of one document.
+//!
+//! `cargo bench --no-default-features --features pipeline --bench bucket [-- DOCUMENTS]`. The registry, the store (the
+//! tests' double of Google Cloud Storage) and the proxy before it are in this process; the requests that reach the proxy
+//! are counted there.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../tests/it/doubles/mod.rs"]
+mod doubles;
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use all_docs::lake::OriginInfo;
+use all_docs::lake::Pivots;
+use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, ingest};
+use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
+use all_docs::sample::{Options, SampleServer, World};
+use all_docs::store::{Store, StoreOptions};
+use doubles::gcs::Gcs;
+use doubles::proxy::{Distance, Proxy, counts};
+use support::process;
+use tokio_util::sync::CancellationToken;
+
+const DOCUMENTS_PER_SECOND: f64 = 200.0;
+const DISTANCE: Distance = Distance { latency: Duration::from_millis(100), bytes_per_second: 20e6 };
+/// The documents of a partition.
+const PARTITION_DOCUMENTS: usize = 2_000;
+
+fn main() {
+    let documents = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(10_000);
+    let world = World::seeded(1, documents);
+    world.prepare(std::thread::available_parallelism().map_or(1, usize::from));
+    let names: Vec<String> = world.names().map(str::to_owned).collect();
+    let pivots: Vec<String> = names.iter().step_by(PARTITION_DOCUMENTS).skip(1).cloned().collect();
+    let server = SampleServer::start(world, Options { records_requests: false, ..Options::default() }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+
+    let gcs = Gcs::start("bench");
+    let proxy = Proxy::start_far(&gcs.url, DISTANCE);
+    let environment = BTreeMap::from([("GOOGLE_SERVICE_ACCOUNT_KEY".to_owned(), Gcs::service_account_key(&proxy.url))]);
+    let options = StoreOptions { scratch: Some(folder.path().join("scratch")), environment, ..StoreOptions::default() };
+    let far = || Store::open_with("gs://bench/lake", &options).unwrap();
+    let local = || Store::open(folder.path().join("lake").to_str().unwrap()).unwrap();
+
+    let run = |what: &str, store: Store| {
+        let measure = process::Measure::begin();
+        let options = options_of(&server, store.clone(), &pivots);
+        let summary = runtime.block_on(ingest(options, Arc::new(Progress::default()), CancellationToken::new()));
+        let (summary, taken) = (summary.unwrap(), measure.end());
+        let rate = summary.counts.packuments_done as f64 / taken.wall.as_secs_f64();
+        println!(
+            "{what}: {} documents in {:.1} s, {rate:.1} a second; {:.1} s processor",
+            summary.counts.packuments_done,
+            taken.wall.as_secs_f64(),
+            taken.processor.as_secs_f64()
+        );
+        let passed = proxy.take_passed();
+        if !passed.is_empty() {
+            let sent: u64 = passed.iter().map(|passed| passed.sent_bytes).sum();
+            let received: u64 = passed.iter().map(|passed| passed.received_bytes).sum();
+            println!("  {} requests, {sent} bytes sent, {received} received: {:?}", passed.len(), counts(&passed));
+        }
+        rate
+    };
+    let on_disk = run("a first ingest, local disk", local());
+    let in_bucket = run("a first ingest, far bucket", far());
+    println!("the far bucket has {:.0} % of the local rate", 100.0 * in_bucket / on_disk);
+    server.world().publish(&names[documents / 2], "999.0.0");
+    run("an update of one document, local disk", local());
+    run("an update of one document, far bucket", far());
+    run("nothing changed, far bucket", far());
+}
+
+/// Returns the options to ingest all of the registry, no faster than it may serve.
+fn options_of(server: &SampleServer, store: Store, pivots: &[String]) -> IngestOptions {
+    let mut origin = Origin::parse(server.url(), None).unwrap();
+    origin.name = "sample".to_owned();
+    let mut config = RegistryConfig::for_origin(&origin);
+    config.registry.max_requests_per_second = Some(DOCUMENTS_PER_SECOND);
+    config.replicate.max_requests_per_second = Some(DOCUMENTS_PER_SECOND);
+    IngestOptions {
+        pivots: Some(Pivots::new(pivots.to_vec()).unwrap()),
+        partitions: PartitionMode::Exact,
+        ..IngestOptions::new(
+            store,
+            Registry::new(origin, config, Credentials::default()).unwrap(),
+            OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
+        )
+    }
+}
