@@ -74,11 +74,12 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
     let mut credentials_url = None;
     let web_identity = either(&[Key::WebIdentityTokenFile]).zip(either(&[Key::RoleArn]));
     let of_profile = || Some((profile.get("web_identity_token_file")?.to_owned(), profile.get("role_arn")?.to_owned()));
+    let is_anonymous = either(&[Key::SkipSignature]).is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let keys = match own_keys {
-        None if web_identity.is_none() => access_key::of_profile(&profile)?,
+        None if web_identity.is_none() && !is_anonymous => access_key::of_profile(&profile)?,
         own_keys => own_keys,
     };
-    let source = if either(&[Key::SkipSignature]).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+    let source = if is_anonymous {
         builder = builder.with_skip_signature(true);
         Source::Anonymous
     } else if let Some(AccessKey { id, secret, token }) = keys {
@@ -312,6 +313,7 @@ mod tests {
         assert_eq!(tell(&[("AWS_SKIP_SIGNATURE", "true")]).0, Source::Anonymous);
         let sso = StoreOptions { home: Some(home.path().to_owned()), ..options(&[("AWS_PROFILE", "sso")], &[]) };
         assert!(s3(&sso).unwrap_err().hint_text().unwrap().contains("export-credentials --profile sso"));
+        assert_eq!(tell(&[("AWS_PROFILE", "sso"), ("AWS_SKIP_SIGNATURE", "true")]).0, Source::Anonymous);
         let container = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x"), ("AWS_CONFIG_FILE", "/gone")];
         assert_eq!(tell(&container).0, Source::Container);
     }
