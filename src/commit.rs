@@ -240,11 +240,6 @@ pub async fn read_manifest(store: &Store, layout: &OriginLayout, partition: &Par
 
 /// Reads every manifest of an origin, in the order of their file names.
 pub async fn read_manifests(store: &Store, layout: &OriginLayout) -> Result<Vec<Manifest>> {
-    let mut manifests = Vec::new();
-    for path in store.list(&layout.manifests()).await? {
-        if path.ends_with(".json") {
-            manifests.extend(store.read_record::<Manifest>(&path).await?);
-        }
-    }
-    Ok(manifests)
+    let manifests = store.read_records::<Manifest>(&layout.manifests()).await?;
+    Ok(manifests.into_iter().map(|(_, manifest)| manifest).collect())
 }

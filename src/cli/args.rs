@@ -29,7 +29,7 @@ use super::verify::VerifyArgs;
     propagate_version = true,
     max_term_width = 110,
     after_help = "Settings, in order of precedence: the flag, its environment variable, all-docs.toml in the current \
-    folder (members: lake, endpoint, lake-option, scratch, origin, registry, pivots, concurrency, rate, partition-rows, cafile, proxy, header, user-agent-contact, patience), the default.\n\n\
+    folder (members: lake, endpoint, lake-option, scratch, cache-dir, origin, registry, pivots, concurrency, rate, partition-rows, cafile, proxy, header, user-agent-contact, patience), the default.\n\n\
                   Exit codes: 0 done · 1 failed · 2 invalid arguments or input · 3 network · 4 lake · 5 rate limit did \
                   not lift in time · 6 done, but not complete (the table outcomes says which names and why) · \
                   130 interrupted."

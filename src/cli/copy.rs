@@ -95,15 +95,17 @@ pub(super) async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Code> {
-    let of_source = StoreArgs { endpoint: args.source_endpoint, lake_option: args.source_lake_option, scratch: None };
+    let of_source =
+        StoreArgs { endpoint: args.source_endpoint, lake_option: args.source_lake_option, ..StoreArgs::default() };
     let from = settings.open_store_by(&args.source, &of_source)?;
     let to = settings.open_store(&args.target)?;
     for store in [&from, &to] {
         store.check().await.doing(|| format!("reaching {}", store.location()))?;
     }
-    let origin = match (&args.origin, read_lake(&from).await?) {
-        (Some(text), Some(info)) => Some(find(text, &info)?),
-        _ => None,
+    let origin = match &args.origin {
+        None => None,
+        // Where there is no lake, the copy says so.
+        Some(text) => read_lake(&from).await?.map(|info| find(text, &info)).transpose()?,
     };
     let options = CopyOptions {
         origin,
@@ -120,7 +122,7 @@ pub(super) async fn run(
         tell(printer, &summary);
     }
     let proof = match args.verify && !summary.interrupted {
-        true => Some(prove(&to, options.origin.as_deref(), printer, &stop).await?),
+        true => Some(prove(&to, options.origin.as_deref(), false, printer, &stop).await?),
         false => None,
     };
     let is_sound = proof.as_ref().is_none_or(LakeProof::is_sound);

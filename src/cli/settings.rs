@@ -31,6 +31,7 @@ struct SettingsFile {
     #[serde(default)]
     lake_option: Vec<String>,
     scratch: Option<PathBuf>,
+    cache_dir: Option<PathBuf>,
     origin: Option<String>,
     registry: Option<String>,
     pivots: Option<String>,
@@ -76,6 +77,7 @@ impl Settings {
             endpoint: file.endpoint.clone(),
             lake_option: file.lake_option.clone(),
             scratch: file.scratch.clone(),
+            cache_dir: file.cache_dir.clone(),
         };
         Ok(Settings { lake, store: store.or(&weaker), file, opened: Mutex::default() })
     }

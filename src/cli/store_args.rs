@@ -11,6 +11,8 @@ use crate::store::StoreOptions;
 const PREFIXES: [&str; 5] = ["AWS_", "CLOUDFLARE_", "CLOUDSDK_", "GOOGLE_", "R2_"];
 /// Such a variable with another name.
 const SERVICE_ACCOUNT: &str = "SERVICE_ACCOUNT";
+/// The name of no folder: nothing is cached.
+const NO_CACHE: &str = "none";
 
 /// How lakes in buckets are reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
@@ -35,18 +37,26 @@ pub(super) struct StoreArgs {
     /// [default: a temporary folder]
     #[arg(long, global = true, value_name = "DIR", env = "ALL_DOCS_SCRATCH", help_heading = "Buckets")]
     pub(super) scratch: Option<PathBuf>,
+    /// The folder that keeps footers and small records of lakes in buckets, so that a later command need not request them
+    /// again: at most about 1 GB, and safe to delete at any time; none keeps nothing [default: all-docs in the user's cache
+    /// folder]
+    #[arg(long, global = true, value_name = "DIR", env = "ALL_DOCS_CACHE_DIR", help_heading = "Buckets")]
+    pub(super) cache_dir: Option<PathBuf>,
 }
 
 impl StoreArgs {
     /// Returns these arguments, and those of `weaker` where they are not given. An empty text is not given.
     pub(super) fn or(&self, weaker: &StoreArgs) -> StoreArgs {
         let text = |args: &StoreArgs| args.endpoint.clone().filter(|text| !text.trim().is_empty());
-        let folder = |args: &StoreArgs| args.scratch.clone().filter(|folder| !folder.as_os_str().is_empty());
+        let is_named = |folder: &PathBuf| !folder.as_os_str().is_empty();
+        let folder = |args: &StoreArgs| args.scratch.clone().filter(is_named);
+        let cache_dir = |args: &StoreArgs| args.cache_dir.clone().filter(is_named);
         let is_given = self.lake_option.iter().any(|option| !option.trim().is_empty());
         StoreArgs {
             endpoint: text(self).or_else(|| text(weaker)),
             lake_option: if is_given { &self.lake_option } else { &weaker.lake_option }.clone(),
             scratch: folder(self).or_else(|| folder(weaker)),
+            cache_dir: cache_dir(self).or_else(|| cache_dir(weaker)),
         }
     }
 
@@ -62,12 +72,29 @@ impl StoreArgs {
         });
         Ok(StoreOptions {
             scratch: self.scratch.clone(),
+            cache: match &self.cache_dir {
+                Some(folder) if folder.as_os_str() == NO_CACHE => None,
+                Some(folder) => Some(folder.clone()),
+                None => usual_cache(),
+            },
             endpoint: self.endpoint.clone(),
             options: parse(&self.lake_option)?,
             environment: environment.collect(),
             home: std::env::home_dir(),
         })
     }
+}
+
+/// Returns the cache's folder in the user's folder of caches, where the system puts that; `None` for a user without one.
+fn usual_cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    let home = |below: &str| Some(std::env::home_dir()?.join(below));
+    let caches = match std::env::consts::OS {
+        "macos" => home("Library/Caches"),
+        "windows" => variable("LOCALAPPDATA"),
+        _ => variable("XDG_CACHE_HOME").filter(|folder| folder.is_absolute()).or_else(|| home(".cache")),
+    };
+    caches.filter(|folder| folder.is_absolute()).map(|folder| folder.join("all-docs"))
 }
 
 fn parse(options: &[String]) -> Result<BTreeMap<String, String>> {
@@ -103,14 +130,24 @@ mod tests {
 
     #[test]
     fn an_argument_wins_over_the_file_unless_it_is_empty() {
-        let of = |endpoint: &str, option: &str, scratch: &str| StoreArgs {
+        let of = |endpoint: &str, option: &str, folder: &str| StoreArgs {
             endpoint: Some(endpoint.to_owned()),
             lake_option: vec![option.to_owned()],
-            scratch: Some(PathBuf::from(scratch)),
+            scratch: Some(PathBuf::from(folder)),
+            cache_dir: Some(PathBuf::from(folder)),
         };
         let file = of("http://file", "a=1", "/file");
         assert_eq!(of("http://flag", "b=2", "/flag").or(&file), of("http://flag", "b=2", "/flag"));
         assert_eq!(of("", " ", "").or(&file), file);
         assert_eq!(StoreArgs::default().or(&file), file);
+    }
+
+    #[test]
+    fn a_cache_is_in_the_named_folder_or_the_users_or_nowhere() {
+        let of = |folder: &str| StoreArgs { cache_dir: Some(PathBuf::from(folder)), ..StoreArgs::default() };
+        assert_eq!(of("/x/cache").options().unwrap().cache, Some(PathBuf::from("/x/cache")));
+        assert_eq!(of("none").options().unwrap().cache, None);
+        let usual = of("").or(&StoreArgs::default()).options().unwrap().cache;
+        assert!(usual.is_none_or(|folder| folder.is_absolute() && folder.ends_with("all-docs")));
     }
 }

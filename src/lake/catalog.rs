@@ -20,6 +20,10 @@ pub struct LakeInfo {
     /// greater version, or a table that this tool does not know, comes from a newer tool.
     #[serde(default)]
     pub schema_versions: BTreeMap<String, u32>,
+    /// By origin and table, a schema version that no shard is below, and that no partition lacks. Where it is not known,
+    /// only the manifests tell it. It spares a reader of a few rows all of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub least_schema_versions: BTreeMap<String, BTreeMap<String, u32>>,
     /// Every origin by its folder's name, which is also its SQL schema.
     pub origins: BTreeMap<String, OriginInfo>,
 }
@@ -32,6 +36,7 @@ impl LakeInfo {
             tool_version: TOOL_VERSION.to_owned(),
             default_origin: default_origin.to_owned(),
             schema_versions: BTreeMap::new(),
+            least_schema_versions: BTreeMap::new(),
             origins: BTreeMap::new(),
         };
         info.raise();
@@ -45,6 +50,28 @@ impl LakeInfo {
             let version = self.schema_versions.entry(table.to_string()).or_default();
             *version = (*version).max(schema_version(table));
         }
+    }
+}
+
+impl LakeInfo {
+    /// Returns whether this version could have written all shards of an origin, as far as the lake metadata knows.
+    pub fn is_current(&self, origin: &str) -> bool {
+        let least = self.least_schema_versions.get(origin);
+        let is_current = |table: TableKind| {
+            least.and_then(|least| least.get(table.as_str())).is_some_and(|least| *least >= schema_version(table))
+        };
+        TableKind::ALL.into_iter().all(is_current)
+    }
+
+    /// Records that no shard of an origin is of an earlier version.
+    pub fn note_current(&mut self, origin: &str) {
+        let least = TableKind::ALL.map(|table| (table.to_string(), schema_version(table)));
+        self.least_schema_versions.insert(origin.to_owned(), least.into());
+    }
+
+    /// Records that the shards of an origin may be of any version up to this one.
+    pub fn forget_age(&mut self, origin: &str) {
+        self.least_schema_versions.remove(origin);
     }
 }
 

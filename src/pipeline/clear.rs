@@ -102,6 +102,7 @@ impl Clearing {
         }
         let forget = |info: &mut LakeInfo| {
             info.origins.remove(self.layout.name());
+            info.forget_age(self.layout.name());
             if let Some(next) = info.origins.keys().next()
                 && info.default_origin == self.layout.name()
             {

@@ -1,7 +1,6 @@
 //! Reads all rows of `docs` that a lake holds of one origin, in the order of names, one shard in memory at a time.
 //! Read-only.
 
-use crate::commit::read_manifest;
 use crate::error::{Doing, Result};
 use crate::lake::{OriginLayout, Partition};
 use crate::npm::DocRow;
@@ -11,7 +10,7 @@ use crate::table::TableKind;
 use crate::table::schema;
 
 use super::lost::lost_error;
-use super::status::read_partition_set;
+use super::partitions::{PartitionState, partition_states};
 
 /// The names and revisions of one origin, by its manifests.
 #[derive(Debug, Clone)]
@@ -34,17 +33,14 @@ pub struct DocShard {
 impl LakeRows {
     /// Reads the manifests of an origin.
     pub async fn open(store: &Store, layout: &OriginLayout) -> Result<LakeRows> {
-        let mut shards = Vec::new();
-        let mut partitions_total = 0;
-        if let Some(set) = read_partition_set(store, layout).await? {
-            partitions_total = set.count();
-            for partition in set.iter() {
-                let manifest = read_manifest(store, layout, &partition).await?;
-                if let Some(manifest) = manifest.filter(|held| held.shards.contains_key(TableKind::Docs.as_str())) {
-                    shards.push(DocShard { rows: manifest.rows(TableKind::Docs), partition });
-                }
-            }
-        }
+        let states = partition_states(store, layout).await?;
+        let partitions_total = states.len();
+        let listed = |state: PartitionState| {
+            let rows = state.rows();
+            let is_listed = state.manifest?.shards.contains_key(TableKind::Docs.as_str());
+            is_listed.then_some(DocShard { partition: state.partition, rows })
+        };
+        let shards = states.into_iter().filter_map(listed).collect();
         Ok(LakeRows { store: store.clone(), layout: layout.clone(), shards, partitions_total })
     }
 

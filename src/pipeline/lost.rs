@@ -21,6 +21,10 @@ pub(super) fn lost_error(path: &str) -> Error {
 /// Fails if the folder of an origin, or that of its manifests, is a link that leads nowhere: the lake would seem to hold
 /// nothing of it.
 pub(super) async fn refuse_lost_origin(store: &Store, layout: &OriginLayout) -> Result<()> {
+    if store.is_far() {
+        // There are no links.
+        return Ok(());
+    }
     for folder in [layout.root().to_owned(), layout.manifests()] {
         if store.entry(&folder).await? == Some(EntryKind::Other) {
             return Err(Error::lake(format!("{folder} of the lake {} is a link that leads nowhere", store.location()))
@@ -32,6 +36,10 @@ pub(super) async fn refuse_lost_origin(store: &Store, layout: &OriginLayout) -> 
 
 /// Returns the paths of all files in the folders of an origin's tables.
 pub(super) async fn shards_there(store: &Store, layout: &OriginLayout) -> Result<BTreeSet<String>> {
+    if store.is_far() {
+        // Whole pages of one listing are fewer than the pages of a listing for each table.
+        return Ok(store.list(layout.root()).await?.into_iter().collect());
+    }
     let mut there = BTreeSet::new();
     for table in TableKind::ALL {
         there.extend(store.list(&layout.table(table)).await?);

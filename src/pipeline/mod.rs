@@ -46,7 +46,7 @@ pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
-pub use open::{no_lake, open_lake, raise_lake, read_lake};
+pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};
 pub use options::{IngestOptions, PartitionMode};
 pub use partitions::{PartitionFault, PartitionState, partition_states, validate_partitions};
 pub use progress::{Progress, ProgressSnapshot};
@@ -56,5 +56,7 @@ pub use run::RunStatus;
 pub use source::{Changes, Scope, Source};
 pub use status::{OriginStatus, TableStatus, lake_ages, lake_status, read_partition_set};
 pub use summary::{IngestSummary, LakeState, OthersSummary, ScanSummary};
-pub use verify::{Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_records, verify};
+pub use verify::{
+    Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_records, verify, verify_quickly,
+};
 pub use work::{Announced, Wanted, WorkItem};

@@ -1,32 +1,78 @@
 //! Opens a lake: reads its lake metadata, or writes it if there is none yet. Refuses a lake of a newer version, for
 //! every command.
 
+use std::future::ready;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
 use crate::error::{Doing, Error, Result};
-use crate::lake::{LakeInfo, Layout, OriginInfo, OriginLayout, newer_than_known};
-use crate::store::{EntryKind, Store};
+use crate::lake::{LakeInfo, Layout, Manifest, OriginAge, OriginInfo, OriginLayout, Record, newer_than_known};
+use crate::store::{EntryKind, Listed, Store};
 use crate::table::TableKind;
 use crate::version::TOOL_VERSION;
 
 /// A put of a small file that began this long ago is no longer in progress.
 const LONGEST_PUT: Duration = Duration::from_secs(60);
 /// How many records are read at once to check whether a newer version wrote them.
-const RECORDS_AT_ONCE: usize = 16;
+const RECORDS_AT_ONCE: usize = 32;
 
 /// Reads the lake metadata; returns `None` if there is no lake.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] if the folder holds something else, or a lake of a newer version. A
-/// lake is newer if its lake metadata, partition set, manifests or begun commits say so; the reader of a newer shard
-/// refuses it.
+/// lake is newer if its lake metadata says so. On a disk the partition set, manifests and begun commits are read as well;
+/// in a far store, where each may be a request, only before something is written. A newer version raises the lake
+/// metadata before it writes anything else, and the reader of a newer record or shard refuses it.
 pub async fn read_lake(store: &Store) -> Result<Option<LakeInfo>> {
-    let Some(info) = store.read_record::<LakeInfo>(Layout::INFO).await? else { return Ok(None) };
-    for name in info.origins.keys() {
-        refuse_newer_origin(store, &Layout::origin(name)).await?;
+    let info = store.read_record::<LakeInfo>(Layout::INFO).await?;
+    if !store.is_far() {
+        refuse_newer_origins(store, info.as_ref()).await?;
     }
-    Ok(Some(info))
+    Ok(info)
+}
+
+/// A lake that a command opens to read some of it.
+#[derive(Debug, Clone)]
+pub struct LakeRoot {
+    /// The lake metadata.
+    pub info: LakeInfo,
+    /// Whether there may be views and reports of the user's own in it.
+    pub may_have_queries: bool,
+}
+
+/// Reads the same by a listing of the root, which costs a far store one request if the lake metadata is cached.
+///
+/// Fails as [`read_lake`] does.
+pub async fn open_to_read(store: &Store) -> Result<Option<LakeRoot>> {
+    if !store.is_far() {
+        return Ok(read_lake(store).await?.map(|info| LakeRoot { info, may_have_queries: true }));
+    }
+    let root = store.list_folder("").await?;
+    let Some(listed) = root.objects.iter().find(|listed| listed.path == Layout::INFO) else { return Ok(None) };
+    let Some(text) = store.get_listed(listed).await? else { return Ok(None) };
+    let may_have_queries = root.folders.iter().any(|folder| folder == Layout::QUERIES);
+    Ok(Some(LakeRoot { info: LakeInfo::from_json(Layout::INFO, &text)?, may_have_queries }))
+}
+
+/// Records in the lake metadata whether these manifests of an origin, which are all that it has, name a shard of an
+/// earlier version.
+pub(super) async fn note_age(store: &Store, origin: &str, manifests: &[Manifest]) -> Result<()> {
+    let is_current = OriginAge::of(manifests).partitions == 0;
+    change_known_lake(store, |info| match is_current && info.origins.contains_key(origin) {
+        true => info.note_current(origin),
+        false => info.forget_age(origin),
+    })
+    .await
+}
+
+/// Records in the lake metadata that an origin may get shards of earlier versions. Must be called before it gets them.
+pub(super) async fn forget_age(store: &Store, origin: &str) -> Result<()> {
+    change_known_lake(store, |info| info.forget_age(origin)).await
+}
+
+async fn change_known_lake(store: &Store, change: impl Fn(&mut LakeInfo)) -> Result<()> {
+    let is_gone = || ready(Err(no_lake(&store.location())));
+    store.update_record(Layout::INFO, is_gone, change).await.map(drop)
 }
 
 /// Fails with [`crate::error::ErrorKind::Lake`] if a record of a lake, given as its text, is of a newer version.
@@ -40,16 +86,27 @@ pub(super) fn refuse_newer_record(store: &Store, path: &str, text: &[u8]) -> Res
     }
 }
 
+/// Does so for every origin of a lake.
+async fn refuse_newer_origins(store: &Store, info: Option<&LakeInfo>) -> Result<()> {
+    for name in info.iter().flat_map(|info| info.origins.keys()) {
+        refuse_newer_origin(store, &Layout::origin(name)).await?;
+    }
+    Ok(())
+}
+
 /// Fails with [`crate::error::ErrorKind::Lake`] if the partition set, a manifest or a begun commit of an origin is of a
 /// newer version. An unreadable record is passed over: the code that needs it reports why it cannot be read.
 pub(super) async fn refuse_newer_origin(store: &Store, layout: &OriginLayout) -> Result<()> {
-    let manifests = store.list(&layout.manifests()).await.unwrap_or_default();
-    let staged = store.list(&layout.staging()).await.unwrap_or_default();
-    let records = [layout.partition_set()].into_iter().chain(manifests);
-    let records = records.chain(staged.into_iter().filter(|path| layout.is_commit_intent(path)));
-    let read = async |path: String| (store.get(&path).await.ok().flatten(), path);
-    let mut read = stream::iter(records).map(read).buffered(RECORDS_AT_ONCE);
+    let manifests = store.list_sized(&layout.manifests()).await.unwrap_or_default();
+    let read = async |listed: Listed| (store.get_listed(&listed).await.ok().flatten(), listed.path);
+    let mut read = stream::iter(manifests).map(read).buffered(RECORDS_AT_ONCE);
     while let Some((text, path)) = read.next().await {
+        refuse_newer_record(store, &path, &text.unwrap_or_default())?;
+    }
+    let staged = store.list(&layout.staging()).await.unwrap_or_default();
+    let intents = staged.into_iter().filter(|path| layout.is_commit_intent(path));
+    for path in [layout.partition_set()].into_iter().chain(intents) {
+        let text = store.get(&path).await.ok().flatten();
         refuse_newer_record(store, &path, &text.unwrap_or_default())?;
     }
     Ok(())
@@ -91,7 +148,8 @@ pub async fn raise_lake(store: &Store) -> Result<LakeInfo> {
 /// Raises the lake metadata and changes it. If there is no lake, `new_origin` makes one.
 async fn change_lake_info(store: &Store, new_origin: Option<&str>, change: impl Fn(&mut LakeInfo)) -> Result<LakeInfo> {
     // A newer lake is refused before anything is changed.
-    read_lake(store).await?;
+    let info = store.read_record::<LakeInfo>(Layout::INFO).await?;
+    refuse_newer_origins(store, info.as_ref()).await?;
     let initial = async || match new_origin {
         Some(origin) => new_lake(store, origin).await,
         None => Err(no_lake(&store.location())),

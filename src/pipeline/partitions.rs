@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use super::settled::{Extent, open_settled};
 use super::status::read_partition_set;
-use crate::commit::read_manifest;
 use crate::error::Result;
 use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::npm::{DocRow, PackageName};
@@ -41,14 +42,17 @@ impl PartitionState {
 
 /// Returns the partitions of an origin in order; none if it has no partition set yet.
 pub async fn partition_states(store: &Store, layout: &OriginLayout) -> Result<Vec<PartitionState>> {
-    let mut states = Vec::new();
-    if let Some(set) = read_partition_set(store, layout).await? {
-        for partition in set.iter() {
-            let manifest = read_manifest(store, layout, &partition).await?;
-            states.push(PartitionState { partition, manifest });
-        }
-    }
-    Ok(states)
+    let Some(set) = read_partition_set(store, layout).await? else { return Ok(Vec::new()) };
+    let known: BTreeSet<String> = set.iter().map(|partition| layout.manifest(&partition)).collect();
+    let mut listed = store.list_sized(&layout.manifests()).await?;
+    listed.retain(|listed| known.contains(&listed.path));
+    let mut texts: BTreeMap<String, Bytes> = store.get_all_listed(listed).await?.into_iter().collect();
+    let state = |partition| {
+        let path = layout.manifest(&partition);
+        let manifest = texts.remove(&path).map(|text| Manifest::from_json(&path, &text)).transpose()?;
+        Ok(PartitionState { partition, manifest })
+    };
+    set.iter().map(state).collect()
 }
 
 /// A fault of a partition.

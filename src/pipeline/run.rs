@@ -83,12 +83,17 @@ impl RunStatus {
     /// Reads the status of every run of an origin, those of dead processes included. A damaged status counts as none:
     /// it is only informative.
     pub async fn all(store: &Store, layout: &OriginLayout) -> Result<Vec<RunStatus>> {
+        RunStatus::among(store, layout, &store.list(&layout.staging()).await?).await
+    }
+
+    /// Reads the same among these paths in staging.
+    pub(super) async fn among(store: &Store, layout: &OriginLayout, staged: &[String]) -> Result<Vec<RunStatus>> {
         let mut runs: Vec<RunStatus> = Vec::new();
-        for path in store.list(&layout.staging()).await? {
-            if layout.parse_run_status(&path).is_some()
-                && let Some(text) = store.get(&path).await?
+        for path in staged {
+            if layout.parse_run_status(path).is_some()
+                && let Some(text) = store.get(path).await?
             {
-                runs.extend(RunStatus::from_json(&path, &text));
+                runs.extend(RunStatus::from_json(path, &text));
             }
         }
         runs.sort_by_key(|run| run.started_at_s);

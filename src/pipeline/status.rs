@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::lease::{live_holder, live_workers};
 use super::lost::{lost_shards, refuse_lost_origin, shards_there};
-use super::open::read_lake;
+use super::open::open_to_read;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
 use crate::error::{Error, Result};
@@ -61,13 +61,15 @@ pub struct TableStatus {
 
 /// Reads the contents of a lake, origin by origin; returns `None` if there is no lake.
 pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
-    let Some(info) = read_lake(store).await? else { return Ok(None) };
+    let Some(root) = open_to_read(store).await? else { return Ok(None) };
     let mut origins = Vec::new();
-    for (name, urls) in info.origins {
+    for (name, urls) in root.info.origins {
         let layout = Layout::origin(&name);
         let manifests = read_manifests(store, &layout).await?;
         refuse_lost_origin(store, &layout).await?;
-        let (runs, dead_runs) = RunStatus::all(store, &layout).await?.into_iter().partition(RunStatus::is_alive);
+        let staged = store.list(&layout.staging()).await?;
+        let runs = RunStatus::among(store, &layout, &staged).await?;
+        let (runs, dead_runs) = runs.into_iter().partition(RunStatus::is_alive);
         // An unreadable lock hides nothing else of the lake; `ingest` and `verify` name it.
         let is_at_work = matches!(live_holder(store, &layout.lock()).await, Ok(Some(_)))
             || live_workers(store, &layout).await.is_ok_and(|workers| !workers.is_empty());
@@ -82,7 +84,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             tables: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             written: None,
-            partitions_staged: staged_partitions(store, &layout).await?,
+            partitions_staged: staged_partitions(&layout, &staged),
             runs,
             dead_runs,
             is_at_work,
@@ -109,11 +111,14 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
 pub async fn lake_ages(store: &Store, info: &LakeInfo) -> Result<BTreeMap<String, OriginAge>> {
     let mut ages = BTreeMap::new();
     for name in info.origins.keys() {
-        let mut manifests: Vec<Manifest> = Vec::new();
-        for path in store.list(&Layout::origin(name).manifests()).await? {
-            let text = store.get(&path).await?.unwrap_or_default();
-            manifests.extend(serde_json::from_slice(&text).ok());
+        // On a disk the manifests are at hand, and tell what the partitions are whoever wrote them.
+        if store.is_far() && info.is_current(name) {
+            ages.insert(name.clone(), OriginAge::default());
+            continue;
         }
+        let listed = store.list_sized(&Layout::origin(name).manifests()).await?;
+        let texts = store.get_all_listed(listed).await?;
+        let manifests: Vec<Manifest> = texts.iter().filter_map(|(_, text)| serde_json::from_slice(text).ok()).collect();
         if manifests.is_empty() {
             refuse_lost_origin(store, &Layout::origin(name)).await?;
         }
@@ -141,16 +146,12 @@ pub(super) async fn keep_partition_set(
     store.read_record(&path).await?.ok_or_else(|| Error::lake(format!("{path} vanished")))
 }
 
-async fn staged_partitions(store: &Store, layout: &OriginLayout) -> Result<u64> {
+fn staged_partitions(layout: &OriginLayout, staged: &[String]) -> u64 {
     let prefix = format!("{}/", layout.staging());
-    let mut partitions: Vec<String> = Vec::new();
-    for path in store.list(&layout.staging()).await? {
-        if let Some((partition, _)) = path.strip_prefix(&prefix).and_then(|rest| rest.split_once('/')) {
-            partitions.push(partition.to_owned());
-        }
-    }
+    let partitions = staged.iter().filter_map(|path| path.strip_prefix(&prefix)?.split_once('/'));
+    let mut partitions: Vec<&str> = partitions.map(|(partition, _)| partition).collect();
     partitions.dedup();
-    Ok(partitions.len() as u64)
+    partitions.len() as u64
 }
 
 impl OriginStatus {

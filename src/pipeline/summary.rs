@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::losses::lists_too_few;
+use super::open::note_age;
 use super::options::IngestOptions;
 use super::progress::{Progress, ProgressSnapshot};
 use super::report::{Ended, PartitionReport, PlannedPartition};
@@ -204,6 +205,9 @@ impl LakeState {
     async fn read(options: &IngestOptions, layout: &OriginLayout) -> Result<LakeState> {
         let set = read_partition_set(&options.store, layout).await?;
         let manifests = read_manifests(&options.store, layout).await?;
+        if !options.dry_run {
+            note_age(&options.store, layout.name(), &manifests).await?;
+        }
         let rows = |table| manifests.iter().map(|manifest| manifest.rows(table)).sum();
         Ok(LakeState {
             partitions_committed: manifests.len() as u64,

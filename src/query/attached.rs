@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::lake::{LakeInfo, OriginAge, OriginInfo};
+use crate::store::ObjectCache;
 
 /// Another lake, and the name of its tables.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct AttachedLake {
     pub store: Arc<dyn ObjectStore>,
     /// The URL of its root.
     pub root_url: Url,
+    /// The cache of its store, as in [`super::SessionOptions::cache`].
+    pub cache: Option<ObjectCache>,
     /// Its lake metadata.
     pub info: LakeInfo,
     /// The tables of its origins that earlier versions wrote, as in [`super::SessionOptions::ages`].

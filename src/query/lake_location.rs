@@ -8,6 +8,7 @@ use object_store::path::Path as ObjectPath;
 use url::{Position, Url};
 
 use crate::error::{Context, ErrorKind, Result};
+use crate::store::ObjectCache;
 
 /// The object store of a lake, and the lake's root in it.
 #[derive(Debug, Clone)]
@@ -15,15 +16,24 @@ pub(super) struct LakeLocation {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) store_url: ObjectStoreUrl,
     pub(super) root: ObjectPath,
+    /// Whether the store opens files, which stay what they are when they are replaced. The others are asked for the
+    /// version that was listed.
+    pub(super) opens_files: bool,
+    /// Where the ends of shards are kept.
+    pub(super) cache: Option<ObjectCache>,
 }
 
 impl LakeLocation {
     /// Makes the location of the lake whose root is `root_url`, in `store`.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, root_url: &Url) -> Result<LakeLocation> {
+    pub(super) fn new(
+        store: Arc<dyn ObjectStore>,
+        root_url: &Url,
+        cache: Option<&ObjectCache>,
+    ) -> Result<LakeLocation> {
         let not_a_root = || format!("{root_url} is not the root of a lake");
         let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;
         let store_url =
             ObjectStoreUrl::parse(&root_url[..Position::BeforePath]).or_error(ErrorKind::Input, not_a_root)?;
-        Ok(LakeLocation { store, store_url, root })
+        Ok(LakeLocation { store, store_url, root, opens_files: root_url.scheme() == "file", cache: cache.cloned() })
     }
 }

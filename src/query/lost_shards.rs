@@ -10,7 +10,7 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt};
 
 use super::failure::ShardFault;
 use super::lake_location::LakeLocation;
-use crate::lake::{Layout, Manifest};
+use crate::lake::{Layout, Manifest, Partition};
 use crate::table::TableKind;
 
 /// Manifests that are read at once.
@@ -22,6 +22,30 @@ pub(super) fn stem_of(folder: &ObjectPath, meta: &ObjectMeta) -> Option<String> 
     let file_name = below.next()?;
     let stem = file_name.as_ref().strip_suffix(".parquet")?;
     below.next().is_none().then(|| stem.to_owned())
+}
+
+/// Returns whether the shards with these stems have all names between them.
+pub(super) fn are_gapless(stems: impl Iterator<Item = String>) -> bool {
+    let mut ranges: Vec<Partition> = stems.filter_map(|stem| Partition::from_file_stem(&stem)).collect();
+    ranges.sort_by(|one, other| one.start.cmp(&other.start));
+    // The least name that may be missing; `None` once there is none.
+    let mut reached = Some(String::new());
+    for Partition { start, end } in ranges {
+        let Some(least) = &reached else { return true };
+        if start.is_some_and(|start| start > *least) {
+            return false;
+        }
+        reached = end.map(|end| end.max(least.clone()));
+    }
+    reached.is_none()
+}
+
+/// Returns the folder of the manifests beside a table's folder.
+pub(super) fn manifests_of(table: &ObjectPath) -> Option<ObjectPath> {
+    let (origin, _) = table.as_ref().rsplit_once('/')?;
+    let (root, name) = origin.rsplit_once('/').map_or(("", origin), |(root, name)| (root, name));
+    let folder = Layout::origin(name).manifests();
+    ObjectPath::parse(if root.is_empty() { folder } else { format!("{root}/{folder}") }).ok()
 }
 
 /// Adds an entry of no bytes to the content of a table's folder for each shard that a manifest names and that is not
@@ -91,4 +115,28 @@ fn manifest_of(location: &LakeLocation, shard: &ObjectPath) -> Option<ObjectPath
     let manifest = Layout::origin(origin).manifest_of(file.strip_suffix(".parquet")?);
     let path = if location.root.is_root() { manifest } else { format!("{}/{manifest}", location.root) };
     ObjectPath::parse(path).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_shard_leaves_a_gap() {
+        for (stems, is_gapless) in [
+            (&["0-z"][..], true),
+            (&["61-62", "0-61", "62-z"], true),
+            (&["0-61", "0-61", "copy", "61-z"], true),
+            (&[], false),
+            (&["0-61", "62-z"], false),
+            (&["61-z"], false),
+            (&["0-61"], false),
+        ] {
+            assert_eq!(are_gapless(stems.iter().map(|&stem| stem.to_owned())), is_gapless, "{stems:?}");
+        }
+        let manifests = |table: &str| manifests_of(&ObjectPath::from(table)).unwrap().to_string();
+        assert_eq!(manifests("npm/docs"), "npm/manifest");
+        assert_eq!(manifests("a/lake/npm/docs"), "a/lake/npm/manifest");
+    }
 }

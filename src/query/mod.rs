@@ -23,6 +23,8 @@ mod optimizer;
 mod output_columns;
 mod own_files;
 mod plan_limits;
+mod ranged_shard;
+mod read_ahead;
 mod script;
 mod query_stream;
 mod session;

@@ -17,6 +17,16 @@ pub(super) const FOOTER_GUESS_BYTES: usize = 64 * 1024;
 /// local disk, and far less than one more request to a bucket.
 pub(super) const READ_GAP_BYTES: u64 = 256 * 1024;
 
+/// The same in a store that opens no files: in the time of one more request it sends a megabyte or two.
+pub(super) const FAR_READ_GAP_BYTES: u64 = 512 * 1024;
+
+/// A statement that looks up names in at most this many shards reads the wanted columns of a row group at once, not those
+/// of the filter first: the rest of so few row groups costs less than one more request.
+pub(super) const LOOKUP_SHARDS: usize = 2;
+
+/// It does so if they take at most this many bytes. A row group of any table takes some 0.3 MB.
+pub(super) const LOOKUP_READ_BYTES: u64 = 768 * 1024;
+
 /// Returns the engine's settings for a lake.
 pub(super) fn session_config(threads: usize) -> SessionConfig {
     let mut config = SessionConfig::new()

@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{LakeInfo, OriginAge, TableAge};
+use crate::store::ObjectCache;
 use crate::table::TableKind;
 
 use super::attached::{AttachedLake, check_names};
@@ -58,6 +59,8 @@ pub struct SessionOptions {
     /// The tables that earlier versions of the tool wrote, by origin; none by default. Columns of such tables may be
     /// null that otherwise are not, and notes say so.
     pub ages: BTreeMap<String, OriginAge>,
+    /// The cache of the store, for the ends of its shards; none by default. A store on a local disk needs none.
+    pub cache: Option<ObjectCache>,
 }
 
 impl Default for SessionOptions {
@@ -72,6 +75,7 @@ impl Default for SessionOptions {
             reads_own_files: false,
             attached: Vec::new(),
             ages: BTreeMap::new(),
+            cache: None,
         }
     }
 }
@@ -104,11 +108,11 @@ impl Session {
         info: &LakeInfo,
         options: &SessionOptions,
     ) -> Result<Session> {
-        let location = LakeLocation::new(store, root_url)?;
-        let attached = options
-            .attached
-            .iter()
-            .map(|lake| LakeLocation::new(Arc::clone(&lake.store), &lake.root_url).map(|location| (location, lake)));
+        let location = LakeLocation::new(store, root_url, options.cache.as_ref())?;
+        let attached = options.attached.iter().map(|lake| {
+            let location = LakeLocation::new(Arc::clone(&lake.store), &lake.root_url, lake.cache.as_ref());
+            location.map(|location| (location, lake))
+        });
         let attached: Vec<(LakeLocation, &AttachedLake)> = attached.collect::<Result<_>>()?;
         check_names(info, &options.attached)?;
 

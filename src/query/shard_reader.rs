@@ -1,5 +1,6 @@
 //! Reads byte ranges of one shard, always of the version that the statement reads (`snapshot`). Not here: decoding.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,22 +18,49 @@ use object_store::{ObjectMeta, ObjectStore, coalesce_ranges};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::{AsyncFileReader, MetadataFetch};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use crate::shard::schema_version_of;
 use crate::table::{TableKind, schema_version};
 
 use super::failure::ShardFault;
-use super::plan_limits::READ_GAP_BYTES;
+use super::lake_location::LakeLocation;
+use super::plan_limits::{FAR_READ_GAP_BYTES, LOOKUP_READ_BYTES, READ_GAP_BYTES};
+use super::ranged_shard::{RangedShard, Span};
+use super::read_ahead::ReadAhead;
 use super::snapshot::{OpenShard, Snapshot};
 
 /// Makes the readers of one scan.
 #[derive(Debug)]
 pub(super) struct ShardReaderFactory {
     pub(super) kind: TableKind,
-    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) location: LakeLocation,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) footers: Arc<FileMetadataCache>,
+    /// Whether page indexes are of use: without a filter they are not.
+    pub(super) has_filter: bool,
+    /// The columns that a look-up of few names wants, which are then read together.
+    pub(super) looked_up: Option<Arc<HashSet<String>>>,
+    /// The shards whose footers are read ahead.
+    pub(super) ahead: Option<ReadAhead>,
+}
+
+impl ShardReaderFactory {
+    fn policy(&self) -> PageIndexPolicy {
+        if self.has_filter { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip }
+    }
+
+    /// Returns a shard of a store that opens no files; `None` of one that does.
+    fn ranged(&self, shard: &ObjectMeta) -> Option<Arc<RangedShard>> {
+        let location = &self.location;
+        if location.opens_files {
+            return None;
+        }
+        Some(match &self.ahead {
+            Some(ahead) => ahead.take(location, &self.snapshot, shard, self.policy()),
+            None => self.snapshot.ranged(location, shard),
+        })
+    }
 }
 
 impl ParquetFileReaderFactory for ShardReaderFactory {
@@ -44,12 +72,25 @@ impl ParquetFileReaderFactory for ShardReaderFactory {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
         let metrics = ParquetFileMetrics::new(partition_index, file.object_meta.location.as_ref(), metrics);
+        let location = file.object_meta.location.clone();
+        if let Some(shard) = self.ranged(&file.object_meta) {
+            return Ok(Box::new(RangedReader {
+                kind: self.kind,
+                shard,
+                footers: Arc::clone(&self.footers),
+                policy: self.policy(),
+                looked_up: self.looked_up.clone(),
+                footer: None,
+                group: None,
+                metrics,
+            }));
+        }
         Ok(Box::new(ShardReader {
             kind: self.kind,
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.location.store),
             snapshot: Arc::clone(&self.snapshot),
             footers: Arc::clone(&self.footers),
-            location: file.object_meta.location.clone(),
+            location,
             // A part of a shard is planned by the size of its version.
             planned: file.range.is_some().then_some(file.object_meta),
             opened: None,
@@ -59,7 +100,7 @@ impl ParquetFileReaderFactory for ShardReaderFactory {
     }
 }
 
-/// Reads one shard.
+/// Reads one shard, from an open file.
 struct ShardReader {
     kind: TableKind,
     store: Arc<dyn ObjectStore>,
@@ -84,14 +125,7 @@ impl ShardReader {
     /// Returns the footer, with the page index if `policy` wants it. The session keeps the footers of each version.
     async fn footer(&mut self, policy: PageIndexPolicy) -> Result<Arc<ParquetMetaData>, ParquetError> {
         let shard = self.shard().await?;
-        let kept = self.footers.get(&self.location);
-        // The cache itself compares sizes and times only.
-        let kept = kept.filter(|kept| kept.meta.e_tag == shard.meta.e_tag && kept.is_valid_for(&shard.meta));
-        let kept = kept.and_then(|kept| {
-            let kept = kept.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?;
-            Some(Arc::clone(kept.parquet_metadata()))
-        });
-        let footer = match kept {
+        let footer = match kept_footer(self.footers.as_ref(), &shard.meta) {
             Some(kept) if policy == PageIndexPolicy::Skip || has_page_index(&kept) => return Ok(kept),
             Some(kept) => {
                 let reader = ParquetMetaDataReader::new_with_metadata(Arc::unwrap_or_clone(kept));
@@ -104,9 +138,31 @@ impl ShardReader {
             }
         };
         let footer = Arc::new(footer.map_err(|error| ShardFault::of_footer(&self.location, error))?);
-        let entry = Arc::new(CachedParquetMetaData::new(Arc::clone(&footer)));
-        self.footers.put(&self.location, CachedFileMetadataEntry::new(shard.meta.clone(), entry));
+        keep_footer(self.footers.as_ref(), &shard.meta, &footer);
         Ok(footer)
+    }
+}
+
+/// Returns the footer of a version of a shard, if the session has kept it.
+fn kept_footer(footers: &FileMetadataCache, version: &ObjectMeta) -> Option<Arc<ParquetMetaData>> {
+    let kept = footers.get(&version.location)?;
+    // The cache itself compares sizes and times only.
+    if kept.meta.e_tag != version.e_tag || !kept.is_valid_for(version) {
+        return None;
+    }
+    let footer = kept.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?;
+    Some(Arc::clone(footer.parquet_metadata()))
+}
+
+fn keep_footer(footers: &FileMetadataCache, version: &ObjectMeta, footer: &Arc<ParquetMetaData>) {
+    let entry = Arc::new(CachedParquetMetaData::new(Arc::clone(footer)));
+    footers.put(&version.location, CachedFileMetadataEntry::new(version.clone(), entry));
+}
+
+fn check_version(kind: TableKind, shard: &ObjectPath, footer: &ParquetMetaData) -> Result<(), ParquetError> {
+    match schema_version_of(footer.file_metadata()) > schema_version(kind) {
+        true => Err(ShardFault::of_newer_version(shard).into()),
+        false => Ok(()),
     }
 }
 
@@ -133,9 +189,7 @@ impl AsyncFileReader for ShardReader {
         async move {
             let policy = options.map_or(PageIndexPolicy::Optional, ArrowReaderOptions::column_index_policy);
             let footer = self.footer(policy).await?;
-            if schema_version_of(footer.file_metadata()) > schema_version(self.kind) {
-                return Err(ShardFault::of_newer_version(&self.location).into());
-            }
+            check_version(self.kind, &self.location, &footer)?;
             Ok(footer)
         }
         .boxed()
@@ -157,4 +211,88 @@ fn has_page_index(footer: &ParquetMetaData) -> bool {
 
 fn length(range: &Range<u64>) -> usize {
     usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)
+}
+
+/// Reads one shard by ranges.
+struct RangedReader {
+    kind: TableKind,
+    shard: Arc<RangedShard>,
+    footers: Arc<FileMetadataCache>,
+    policy: PageIndexPolicy,
+    looked_up: Option<Arc<HashSet<String>>>,
+    footer: Option<Arc<ParquetMetaData>>,
+    /// The row group of a look-up, or the part of it that is wanted.
+    group: Option<Span>,
+    metrics: ParquetFileMetrics,
+}
+
+impl RangedReader {
+    async fn footer(&self) -> Result<Arc<ParquetMetaData>, ParquetError> {
+        let version = &self.shard.meta;
+        let footer = match kept_footer(self.footers.as_ref(), version) {
+            Some(kept) if self.policy == PageIndexPolicy::Skip || has_page_index(&kept) => return Ok(kept),
+            Some(kept) => self.shard.with_index(&kept, self.policy).await,
+            None => self.shard.footer(self.policy).await,
+        };
+        let footer = footer.map_err(|error| ShardFault::of_footer(&version.location, error))?;
+        keep_footer(self.footers.as_ref(), version, &footer);
+        Ok(footer)
+    }
+
+    /// Returns the range of a row group that a look-up reads at once, if it reads these ranges of the group so.
+    fn group_of(&self, ranges: &[Range<u64>]) -> Option<Range<u64>> {
+        let (columns, footer) = (self.looked_up.as_ref()?, self.footer.as_ref()?);
+        let first = ranges.iter().map(|range| range.start).min()?;
+        let end_of = |(start, length): (u64, u64)| start..start.saturating_add(length);
+        let group = footer
+            .row_groups()
+            .iter()
+            .find(|group| group.columns().iter().any(|column| end_of(column.byte_range()).contains(&first)))?;
+        let is_wanted = |column: &&ColumnChunkMetaData| {
+            column.column_path().parts().first().is_some_and(|name| columns.contains(name))
+        };
+        let wanted = group.columns().iter().filter(is_wanted).map(|column| end_of(column.byte_range()));
+        let all = wanted.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end))?;
+        let covers = ranges.iter().all(|range| all.start <= range.start && range.end <= all.end);
+        (covers && all.end - all.start <= LOOKUP_READ_BYTES && all.end <= self.shard.meta.size).then_some(all)
+    }
+
+    async fn read(&mut self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, ParquetError> {
+        let of_group = |group: &Span| ranges.iter().map(|range| group.slice(range)).collect::<Option<Vec<Bytes>>>();
+        if let Some(found) = self.group.as_ref().and_then(of_group) {
+            return Ok(found);
+        }
+        if let Some(group) = self.group_of(&ranges) {
+            let group = Span::new(group.start, self.shard.read(group).await?);
+            if let Some(found) = of_group(self.group.insert(group)) {
+                return Ok(found);
+            }
+        }
+        let read = |range| async { Ok::<_, ParquetError>(self.shard.read(range).await?) };
+        coalesce_ranges(&ranges, read, FAR_READ_GAP_BYTES).await
+    }
+}
+
+impl AsyncFileReader for RangedReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        self.metrics.bytes_scanned.add(length(&range));
+        async move { Ok(self.shard.read(range).await?) }.boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        self.metrics.bytes_scanned.add(ranges.iter().map(length).sum());
+        self.read(ranges).boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        async move {
+            let footer = self.footer().await?;
+            check_version(self.kind, &self.shard.meta.location, &footer)?;
+            Ok(Arc::clone(self.footer.insert(footer)))
+        }
+        .boxed()
+    }
 }

@@ -4,7 +4,7 @@
 //! A shard's file name gives the range of its names. So a lookup by name opens one file of hundreds, and rows come in
 //! the order of names without a sort. The engine's own listing table would have to open every file for that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -31,9 +31,10 @@ use crate::lake::{Partition, TableAge};
 use crate::table::TableKind;
 
 use super::lake_location::LakeLocation;
-use super::lost_shards::{refuse_lost, stem_of, with_lost};
+use super::lost_shards::{are_gapless, manifests_of, refuse_lost, stem_of, with_lost};
 use super::old_columns::OldColumns;
-use super::plan_limits::FOOTER_GUESS_BYTES;
+use super::plan_limits::{FOOTER_GUESS_BYTES, LOOKUP_SHARDS};
+use super::read_ahead::ReadAhead;
 use super::shard_reader::ShardReaderFactory;
 use super::snapshot::Snapshot;
 
@@ -128,9 +129,10 @@ impl ShardTable {
 
     async fn listing(&self, snapshot: &Snapshot) -> Result<Listing> {
         let found = snapshot.list(&self.location, &self.folder).await?;
-        let mut shards: Vec<(Option<Partition>, ObjectMeta)> = with_lost(&self.folder, found, &self.named)
+        let named = self.named(snapshot, &found).await?;
+        let mut shards: Vec<(Option<Partition>, ObjectMeta)> = with_lost(&self.folder, found, &named)
             .into_iter()
-            .filter_map(|meta| Some((self.range_of(&meta)?, meta)))
+            .filter_map(|meta| Some((self.range_of(&meta, &named)?, meta)))
             .collect();
         let are_sorted = shards.iter().all(|(range, _)| range.is_some());
         let order = |(range, meta): &(Option<Partition>, ObjectMeta)| {
@@ -141,12 +143,25 @@ impl ShardTable {
         Ok(Listing { shards, are_sorted })
     }
 
+    /// Returns the stems of the shards that should be there. A session on a far store has read no manifests if the lake
+    /// metadata told it enough. It misses a shard by the names that no shard has, and looks which manifests there are.
+    async fn named(&self, snapshot: &Snapshot, found: &[ObjectMeta]) -> Result<Arc<BTreeSet<String>>> {
+        let stems = || found.iter().filter(|meta| meta.size > 0).filter_map(|meta| stem_of(&self.folder, meta));
+        if self.location.opens_files || !self.named.is_empty() || are_gapless(stems()) {
+            return Ok(Arc::clone(&self.named));
+        }
+        let Some(folder) = manifests_of(&self.folder) else { return Ok(Arc::clone(&self.named)) };
+        let manifests = snapshot.list(&self.location, &folder).await?;
+        let stem = |meta: &ObjectMeta| Some(meta.location.filename()?.strip_suffix(".json")?.to_owned());
+        Ok(Arc::new(manifests.iter().filter_map(stem).collect()))
+    }
+
     /// Returns the range of a file's names; `None` for a file in this table's folder that is no shard. A Parquet file
     /// of another name, such as a user's copy, has an unknown range, `Some(None)`: a plain glob would read it too.
-    fn range_of(&self, meta: &ObjectMeta) -> Option<Option<Partition>> {
+    fn range_of(&self, meta: &ObjectMeta, named: &BTreeSet<String>) -> Option<Option<Partition>> {
         let stem = stem_of(&self.folder, meta)?;
         // macOS puts a hidden file beside each other file on a foreign disk. `verify` reports it.
-        let is_shard = !stem.starts_with('.') && (meta.size > 0 || self.named.contains(&stem));
+        let is_shard = !stem.starts_with('.') && (meta.size > 0 || named.contains(&stem));
         is_shard.then(|| Partition::from_file_stem(&stem))
     }
 
@@ -187,6 +202,23 @@ impl ShardTable {
         }
         let kept = predicate.prune(&PrunableStatistics::new(known, Arc::clone(&self.schema)))?;
         Ok(shards.iter().zip(kept).filter(|(_, kept)| *kept).map(|(shard, _)| shard.clone()).collect())
+    }
+
+    /// Returns the columns of a look-up of few names in a store that opens no files; `None` for any other scan.
+    fn looked_up(
+        &self,
+        shard_count: usize,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Option<HashSet<String>> {
+        let of_filters: HashSet<String> =
+            filters.iter().flat_map(Expr::column_refs).map(|column| column.name.clone()).collect();
+        if self.location.opens_files || shard_count > LOOKUP_SHARDS || !of_filters.contains(SORT_COLUMN) {
+            return None;
+        }
+        let fields = self.schema.fields().iter().enumerate();
+        let projected = fields.filter(|(index, _)| projection.is_none_or(|projection| projection.contains(index)));
+        Some(projected.map(|(_, field)| field.name().clone()).chain(of_filters).collect())
     }
 
     /// Returns the order of rows within each group of shards. The engine checks that a group's bounds do not overlap.
@@ -286,21 +318,29 @@ impl TableProvider for ShardTable {
         if shards.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
         }
-        let kept = snapshot.keep(&self.location.store, shards).await;
+        let kept = snapshot.keep(&self.location, shards).await;
         let shards = kept.map_err(|fault| DataFusionError::External(Box::new(fault)))?;
         let statistics = self.guessed_statistics(&shards);
-        let readers = ShardReaderFactory {
-            kind: self.kind,
-            store: Arc::clone(&self.location.store),
-            snapshot,
-            footers: state.runtime_env().cache_manager.get_file_metadata_cache(),
-        };
+        let looked_up = self.looked_up(shards.len(), projection, filters);
         let mut options = state.default_table_options().parquet;
         if self.is_latest_only || filters.iter().any(asks_for_latest) {
             // Rows of latest versions are scattered, and the cache holds the columns of a filter in whole batches. With
             // the cache, all rows of each column that a filter reads would be decoded, for one row in twenty.
             options.global.max_predicate_cache_size = Some(0);
         }
+        // The names lead to one row group or two, and each Bloom filter would be a request.
+        options.global.bloom_filter_on_read &= looked_up.is_none();
+        let groups = groups(shards, state.config().target_partitions());
+        let readers = ShardReaderFactory {
+            kind: self.kind,
+            location: self.location.clone(),
+            snapshot,
+            footers: state.runtime_env().cache_manager.get_file_metadata_cache(),
+            has_filter: self.is_latest_only || !filters.is_empty(),
+            looked_up: looked_up.map(Arc::new),
+            // A statement with a limit may need no other shard than the first.
+            ahead: if limit.is_some() { None } else { ReadAhead::of(&groups) },
+        };
         let mut source = ParquetSource::new(Arc::clone(&self.schema))
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_GUESS_BYTES)
@@ -311,7 +351,7 @@ impl TableProvider for ShardTable {
             source = source.with_predicate(is_latest);
         }
         let scan = FileScanConfigBuilder::new(self.location.store_url.clone(), Arc::new(source))
-            .with_file_groups(groups(shards, state.config().target_partitions()))
+            .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

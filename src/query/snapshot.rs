@@ -2,14 +2,15 @@
 //!
 //! An ingest may replace a shard at any time. So a statement lists a table's folder once, opens the shards that it needs
 //! when it is planned, and keeps them open until it ends. On a disk an open file stays what it is. A store that opens
-//! XX A statement that meets another version is planned again
-//! (`session`). Not here: decoding (`shard_reader`).
+//! nothing is asked for the version that was listed, by its ETag (`ranged_shard`). If no more files may be kept open, a
+//! shard is opened when it is first read, and for each read; a later read of it expects that version. A statement that
+//! meets another version is planned again (`session`). Not here: decoding (`shard_reader`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use datafusion::catalog::Session;
@@ -22,6 +23,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::failure::ShardFault;
 use super::lake_location::LakeLocation;
+use super::ranged_shard::RangedShard;
 use crate::store::{KeptFile, brief_files};
 
 /// Shards that are opened at once.
@@ -35,6 +37,8 @@ type Place = (usize, ObjectPath);
 pub(super) struct Snapshot {
     listings: Mutex<HashMap<Place, Arc<OnceCell<Vec<ObjectMeta>>>>>,
     shards: Mutex<HashMap<Place, Known>>,
+    /// The shards of stores that open no files, as long as somebody reads them.
+    ranged: Mutex<HashMap<Place, Weak<RangedShard>>>,
 }
 
 /// A shard that was opened.
@@ -45,7 +49,7 @@ struct Known {
     kept: Option<Arc<OpenShard>>,
 }
 
-/// One version of a shard.
+/// One version of a shard on a disk.
 #[derive(Debug)]
 pub(super) struct OpenShard {
     /// Its path, size and ETag.
@@ -56,11 +60,9 @@ pub(super) struct OpenShard {
 #[derive(Debug)]
 enum Source {
     /// An open file, and the right to keep it.
-    File(Arc<File>, KeptFile),
+    File { file: Arc<File>, _right: KeptFile },
     /// A file that is opened for each read. The read asks for the version.
     Closed(Arc<dyn ObjectStore>),
-    /// Each read asks for the version.
-    Store(Arc<dyn ObjectStore>),
 }
 
 impl Snapshot {
@@ -77,12 +79,17 @@ impl Snapshot {
         Ok(listing.get_or_try_init(list).await?.clone())
     }
 
-    /// Opens the shards that a scan needs, as long as they may be kept open, and gives each the size of its version.
+    /// Opens the shards that a scan needs, as long as they may be kept open, and gives each the size of its version. Of a
+    /// store that opens no files, the versions are those that were listed.
     pub(super) async fn keep(
         &self,
-        store: &Arc<dyn ObjectStore>,
+        location: &LakeLocation,
         shards: Vec<PartitionedFile>,
     ) -> Result<Vec<PartitionedFile>, ShardFault> {
+        if !location.opens_files {
+            return Ok(shards);
+        }
+        let store = &location.store;
         let keep = |mut shard: PartitionedFile| async {
             if let Some(right) = KeptFile::take() {
                 shard.object_meta =
@@ -91,6 +98,17 @@ impl Snapshot {
             Ok(shard)
         };
         stream::iter(shards).map(keep).buffered(OPENED_AT_ONCE).try_collect().await
+    }
+
+    /// Returns a shard of a store that opens no files, in the version that was listed. All readers of it share one.
+    pub(super) fn ranged(&self, location: &LakeLocation, listed: &ObjectMeta) -> Arc<RangedShard> {
+        let mut ranged = lock(&self.ranged);
+        let known = ranged.entry(place(&location.store, &listed.location)).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let shard = Arc::new(RangedShard::new(location.clone(), listed.clone()));
+            *known = Arc::downgrade(&shard);
+            shard
+        })
     }
 
     /// Opens a shard for a read. `planned` is the version that the plan depends on, if it does.
@@ -120,7 +138,7 @@ impl Snapshot {
         let e_tag = shard.meta.e_tag.clone();
         match lock(&self.shards).entry(place) {
             Entry::Vacant(vacant) => {
-                let is_kept = matches!(shard.source, Source::File(..));
+                let is_kept = matches!(shard.source, Source::File { .. });
                 vacant.insert(Known { e_tag, kept: is_kept.then(|| Arc::clone(&shard)) });
                 Ok(shard)
             }
@@ -147,9 +165,8 @@ impl OpenShard {
             // A disk opens the file for this as well.
             let found = from.get_opts(&path, GetOptions::new().with_head(true).with_if_match(expected)).await?;
             let source = match (found.payload, right) {
-                (GetResultPayload::File(file, _), Some(right)) => Source::File(Arc::new(file), right),
-                (GetResultPayload::File(..), None) => Source::Closed(from),
-                (GetResultPayload::Stream(_), _) => Source::Store(from),
+                (GetResultPayload::File(file, _), Some(right)) => Source::File { file: Arc::new(file), _right: right },
+                _ => Source::Closed(from),
             };
             Ok(OpenShard { meta: found.meta, source })
         };
@@ -160,21 +177,20 @@ impl OpenShard {
     pub(super) async fn read(&self, range: Range<u64>) -> Result<Bytes, ShardFault> {
         let location = &self.meta.location;
         match &self.source {
-            Source::File(file, _) => {
+            Source::File { file, .. } => {
                 let file = Arc::clone(file);
                 let read = tokio::task::spawn_blocking(move || read_range(&file, range)).await;
                 let read = read.unwrap_or_else(|died| Err(std::io::Error::other(died)));
                 read.map_err(|error| ShardFault::of_file(location, error))
             }
-            Source::Closed(store) | Source::Store(store) => {
+            Source::Closed(store) => {
                 let options = GetOptions::new()
                     .with_range(Some(GetRange::Bounded(range)))
                     .with_if_match(self.meta.e_tag.clone())
                     .with_version(self.meta.version.clone());
                 let (store, path) = (Arc::clone(store), location.clone());
                 let read = async move { store.get_opts(&path, options).await?.bytes().await };
-                let read = if matches!(self.source, Source::Closed(_)) { briefly(read).await } else { read.await };
-                read.map_err(|error| ShardFault::of_store(location, error))
+                briefly(read).await.map_err(|error| ShardFault::of_store(location, error))
             }
         }
     }

@@ -105,14 +105,14 @@ impl CacheFolder {
 
     fn read(&self, name: &str) -> io::Result<Option<Bytes>> {
         let path = self.file(name);
-        let mut file = match File::open(&path) {
+        let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let mut text = Vec::new();
         // Nobody writes a longer one, so the bytes that a damaged folder makes this process hold are bounded.
-        file.by_ref().take(self.limit_bytes).read_to_end(&mut text)?;
+        (&file).take(self.limit_bytes).read_to_end(&mut text)?;
         let piece = piece_of(&text, name).map(|at| Bytes::from(text).slice(at..));
         match piece {
             // A sweep removes first those that were not used for longest.
@@ -305,7 +305,8 @@ mod tests {
         assert!(writer.get(&urls[0], "e", Part::End).await.is_some());
         for url in &urls[31..] {
             cache(folder.path(), limit_bytes).put(url, "e", Part::End, piece.clone()).await;
-            let total: u64 = files(&writer).iter().filter(|path| is_hex(path, 64)).map(|path| path.metadata().unwrap().len()).sum();
+            let total: u64 =
+                files(&writer).iter().filter(|path| is_hex(path, 64)).map(|path| path.metadata().unwrap().len()).sum();
             assert!(total <= limit_bytes + limit_bytes / SHARE_BETWEEN_SWEEPS, "{total}");
         }
         assert!(writer.get(&urls[0], "e", Part::End).await.is_some());

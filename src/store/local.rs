@@ -226,7 +226,7 @@ impl Disk {
 }
 
 /// Returns the files below `folder`, at any depth; none if it does not exist.
-fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -8,7 +8,7 @@ use url::Url;
 use super::cost::ListPrices;
 use super::disk::Disk;
 use super::reach::{BucketUrl, Provider, reach};
-use super::{Backend, Store, StoreOptions};
+use super::{Backend, ObjectCache, Store, StoreOptions};
 use crate::error::{Context, Error, ErrorKind, Result};
 
 impl Store {
@@ -53,7 +53,11 @@ fn bucket(url: &BucketUrl, options: &StoreOptions) -> Result<Store> {
         parent.join(&digest[..16])
     });
     let store = Store::of_objects(client, url.url.clone(), url.prefix.clone(), scratch);
-    Ok(Store { prices: ListPrices::of(&target), ..store })
+    let store = Store { prices: ListPrices::of(&target), ..store };
+    Ok(match &options.cache {
+        Some(folder) => store.with_cache(ObjectCache::new(folder.clone(), &target.server, ObjectCache::LIMIT_BYTES)),
+        None => store,
+    })
 }
 
 fn local(path: &Path) -> Result<Store> {

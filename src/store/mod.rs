@@ -4,10 +4,12 @@
 //! it is durable when it returns. Not here: the paths (`lake::Layout`), and the meaning of the bytes.
 
 mod blocking;
+mod cache;
 mod cost;
 mod disk;
 #[cfg(test)]
 mod failpoint;
+mod listed;
 mod local;
 mod location;
 mod moves;
@@ -37,10 +39,12 @@ use crate::error::Result;
 
 pub use blocking::BlockingStore;
 pub(crate) use blocking::blocking;
+pub use cache::{ObjectCache, Part};
 pub use cost::ListPrices;
 use disk::Disk;
 #[cfg(test)]
 pub(crate) use failpoint::{Access, Failure, Reached};
+pub use listed::{FolderContent, Listed};
 use objects::Objects;
 pub use objects::{FarShard, MemoryBucket, ObjectClient};
 pub use open_files::{KeptFile, brief_files, open_file_limit, raise_open_file_limit};
@@ -288,12 +292,12 @@ impl Store {
     }
 
     /// Removes unfinished puts of dead processes below `folder` that are at least this old. A put takes only a moment.
-    /// With an age of zero, no other process may put anything there now. A bucket has no unfinished puts; there, files of
-    /// dead processes in the scratch folder are removed after a day.
+    /// With an age of zero, no other process may put anything there now. A bucket has no unfinished puts. In its scratch
+    /// folder, files of dead processes are removed after a day, when a process first uses the folder.
     pub async fn sweep(&self, folder: &str, least_age: Duration) -> Result<()> {
         match &self.backend {
             Backend::Disk(disk) => disk.sweep(folder, least_age).await,
-            Backend::Objects(objects) => objects.scratch.sweep().await,
+            Backend::Objects(_) => Ok(()),
         }
     }
 

@@ -9,6 +9,8 @@ pub struct StoreOptions {
     /// The folder for shards under construction, and for copies of shards that are read as a whole. Only a store that is
     /// not a local disk uses it. Without it: a folder in the system's folder for temporary files.
     pub scratch: Option<PathBuf>,
+    /// The folder of the cache of a store that is not a local disk, [`super::ObjectCache`]. Without it nothing is cached.
+    pub cache: Option<PathBuf>,
     /// The address of the server of a bucket, in place of the provider's own.
     pub endpoint: Option<String>,
     /// Options of the client, by the names that `object_store` gives them. They are stronger than the environment.
@@ -24,6 +26,7 @@ impl std::fmt::Debug for StoreOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StoreOptions")
             .field("scratch", &self.scratch)
+            .field("cache", &self.cache)
             .field("endpoint", &self.endpoint)
             .field("options", &self.options.keys())
             .field("environment", &self.environment.keys())

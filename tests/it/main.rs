@@ -45,6 +45,9 @@ mod readers;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;
+/// The requests that commands take in a lake in a bucket.
+#[cfg(feature = "query")]
+mod far;
 /// The prompt on a terminal.
 #[cfg(feature = "query")]
 mod prompt;

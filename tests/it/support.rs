@@ -192,6 +192,7 @@ pub fn all_docs(folder: &Path) -> Command {
     }
     // It must not coordinate with the processes of other tests.
     command.env("ALL_DOCS_RUNTIME_DIR", folder);
+    command.env("ALL_DOCS_CACHE_DIR", folder.join("cache"));
     command
 }
 

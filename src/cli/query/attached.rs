@@ -3,7 +3,7 @@
 use crate::cli::origin::given_name;
 use crate::cli::settings::Settings;
 use crate::error::{Error, Result};
-use crate::pipeline::{lake_ages, no_lake, read_lake};
+use crate::pipeline::{LakeRoot, lake_ages, no_lake, open_to_read};
 use crate::query::AttachedLake;
 
 /// Opens each lake.
@@ -17,10 +17,10 @@ pub(super) async fn open(texts: &[String], settings: &Settings) -> Result<Vec<At
                 .hint("as in: --attach old=lakes/2025, NAME=LAKE; a name is small letters, digits and _"));
         };
         let store = settings.open_store(place)?;
-        let Some(info) = read_lake(&store).await? else { return Err(no_lake(place)) };
+        let Some(LakeRoot { info, .. }) = open_to_read(&store).await? else { return Err(no_lake(place)) };
         let ages = lake_ages(&store, &info).await?;
-        let (root_url, store) = (store.root_url().clone(), store.object_store());
-        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, info, ages });
+        let (root_url, cache, store) = (store.root_url().clone(), store.cache().cloned(), store.object_store());
+        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, cache, info, ages });
     }
     Ok(lakes)
 }

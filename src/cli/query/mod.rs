@@ -21,7 +21,7 @@ use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Doing, Error, Result};
 use crate::lake::LakeInfo;
-use crate::pipeline::{lake_ages, no_lake, read_lake};
+use crate::pipeline::{LakeRoot, lake_ages, no_lake, open_to_read};
 use crate::query::{AttachedLake, BoundSql, Key, NamedQuery, QueryKind, Script, Selection, Session, SessionOptions};
 use crate::text;
 use answer::Answers;
@@ -48,12 +48,15 @@ pub(super) async fn run(
         return Err(Error::input("a key selects from a view, and none is named").hint("add --view NAME"));
     }
     let store = settings.open_lake()?;
-    let Some(mut info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
+    let Some(LakeRoot { mut info, may_have_queries }) = open_to_read(&store).await? else {
+        return Err(no_lake(settings.lake()));
+    };
     let attached = attached::open(&args.attach, settings).await?;
     let name = args.view.as_deref().map(|view| choose_origin(view, &mut info, &attached)).transpose()?;
-    let queries = Arc::new(own_queries::load(&args.own, Some(&store)).await?);
+    let queries = Arc::new(own_queries::load(&args.own, Some(&store).filter(|_| may_have_queries)).await?);
     let ages = lake_ages(&store, &info).await?;
-    let options = SessionOptions { queries, attached, ages, reads_own_files: true, ..SessionOptions::default() };
+    let cache = store.cache().cloned();
+    let options = SessionOptions { queries, attached, ages, cache, reads_own_files: true, ..SessionOptions::default() };
     let session = Session::open(store.object_store(), store.root_url(), &info, &options)?;
     let mut answers = Answers::new(&session, printer, args.format.as_deref(), args.output.as_deref())?;
     if opens_prompt(&args) {

@@ -16,9 +16,10 @@ use crate::text;
 pub(super) async fn load(args: &OwnQueriesArgs, lake: Option<&Store>) -> Result<NamedQueries> {
     let mut own = Vec::new();
     if let Some(store) = lake {
-        for path in store.list(Layout::QUERIES).await? {
+        let mut listed = store.list_sized(Layout::QUERIES).await?;
+        listed.retain(|listed| listed.path.strip_prefix(Layout::QUERIES).and_then(kind_and_name).is_some());
+        for (path, bytes) in store.get_all_listed(listed).await? {
             let Some((kind, name)) = path.strip_prefix(Layout::QUERIES).and_then(kind_and_name) else { continue };
-            let Some(bytes) = store.get(&path).await? else { continue };
             let sql = text::decode(&bytes, &format!("{path}, in the lake,"))?;
             own.push(NamedQuery::parse(name, kind, &sql).doing(|| format!("reading {path} in the lake"))?);
         }

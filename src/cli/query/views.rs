@@ -6,13 +6,13 @@ use crate::cli::exit::Code;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::error::{Context, ErrorKind, Result};
-use crate::pipeline::read_lake;
+use crate::pipeline::open_to_read;
 use crate::query::{NamedQueries, NamedQuery, QueryKind};
 
 pub(in crate::cli) async fn run(args: ViewsArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
     let store = settings.open_lake()?;
     // The built-in ones need no lake.
-    let lake = read_lake(&store).await?.map(|_| &store);
+    let lake = open_to_read(&store).await?.filter(|root| root.may_have_queries).map(|_| &store);
     let queries = own_queries::load(&args.own, lake).await?;
     let text = match &args.name {
         Some(name) => {

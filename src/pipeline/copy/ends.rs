@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::read_manifest;
@@ -22,6 +23,9 @@ const MAX_LOOKS: usize = 1_000;
 /// The time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Commits at once. Each has up to eight parts of 8 MiB in memory, and sends them on as many streams.
+const COMMITS_AT_ONCE: usize = 3;
+
 /// The ends of the copy of an origin, and what its tasks share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Ends {
@@ -34,11 +38,31 @@ pub(super) struct Ends {
     pub(super) progress: Arc<Progress>,
     /// Cancelled to end the run: by its caller, and by the first failure.
     pub(super) stop: CancellationToken,
+    /// One permit for each commit: the parts of its uploads are in memory.
+    pub(super) commits: Arc<Semaphore>,
     /// Held while a large document becomes rows, which only a recovery makes.
-    pub(super) large_documents: Arc<Mutex<()>>,
+    large_documents: Arc<Mutex<()>>,
 }
 
 impl Ends {
+    pub(super) fn new(
+        from: &Store,
+        to: &Store,
+        layout: &OriginLayout,
+        progress: &Arc<Progress>,
+        stop: CancellationToken,
+    ) -> Ends {
+        Ends {
+            from: from.clone(),
+            to: to.clone(),
+            layout: layout.clone(),
+            progress: Arc::clone(progress),
+            stop,
+            commits: Arc::new(Semaphore::new(COMMITS_AT_ONCE)),
+            large_documents: Arc::default(),
+        }
+    }
+
     /// Returns the recovery of the copy.
     pub(super) fn recovery(&self) -> Recovery {
         let Ends { to, layout, stop, large_documents, .. } = self.clone();

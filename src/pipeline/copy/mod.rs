@@ -32,11 +32,12 @@ use self::plan::Plan;
 use self::queries::copy_queries;
 pub use self::summary::{CopyOptions, CopySummary};
 use super::lease::{given_back, refuse_locked};
-use super::open::{check_moves, open_lake, sweep};
+use super::open::{check_moves, forget_age, note_age, open_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
 use super::progress::Progress;
 use super::run::{RunReporter, sweep_dead};
 use super::status::read_partition_set;
+use crate::commit::read_manifests;
 use crate::error::{Doing, ErrorKind, Result};
 use crate::lake::PartitionSet;
 use crate::store::Store;
@@ -81,18 +82,21 @@ pub async fn copy(
         }
         for origin in &origins {
             open_lake(to, origin.layout.name(), &origin.urls).await?;
+            if !read_lake(from).await?.is_some_and(|info| info.is_current(origin.layout.name())) {
+                forget_age(to, origin.layout.name()).await?;
+            }
         }
         sweep(to).await?;
     }
     summary.queries_copied = copy_queries(from, to, options.dry_run).await?;
     let mut origins = origins.into_iter().peekable();
     while let Some(origin) = origins.next_if(|_| !stop.is_cancelled()) {
-        let layout = origin.layout.clone();
-        let (from, to, progress) = (from.clone(), to.clone(), Arc::clone(&progress));
-        let stop = stop.child_token();
-        let ends = Ends { from, to, layout, progress, stop, large_documents: Arc::default() };
+        let ends = Ends::new(from, to, &origin.layout, &progress, stop.child_token());
         let name = ends.layout.name().to_owned();
         reported_origin(&ends, &origin, options, &mut summary).await.doing(|| format!("copying {name}"))?;
+        if !options.dry_run {
+            note_age(&ends.to, &name, &read_manifests(&ends.to, &ends.layout).await?).await?;
+        }
         summary.origins.push(name);
     }
     let done = summary.partitions_copied + summary.partitions_current + summary.partitions_removed;

@@ -1,6 +1,7 @@
 //! Brings one partition of the copy up to date, under its lease. Not here: which partitions need it (`plan`).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -142,8 +143,14 @@ impl Ends {
         if !is_current {
             let (store, layout, right) = (self.to.clone(), self.layout.clone(), lease.clone());
             let change = Change { manifest, moved, base };
+            let turn = Arc::clone(&self.commits).acquire_owned().await;
+            let turn = turn.or_error(ErrorKind::Internal, || "no commit may begin".to_owned())?;
             // Runs to its end, even if this future is dropped meanwhile.
-            let committed = tokio::spawn(async move { commit(&store, &layout, &right, &change).await }).await;
+            let committed = tokio::spawn(async move {
+                let _turn = turn;
+                commit(&store, &layout, &right, &change).await
+            })
+            .await;
             committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
         }
         if is_current && present.is_empty() {

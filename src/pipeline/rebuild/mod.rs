@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::build::Task;
 pub(super) use self::plan::Wanted;
 use super::lease::{Attempt, Lease, LeaseWatch, given_back, refuse_locked};
-use super::open::{check_moves, no_lake, raise_lake, read_lake, sweep};
+use super::open::{check_moves, no_lake, note_age, raise_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
 use super::progress::{Progress, ProgressSnapshot};
 use super::recovery::Recovery;
@@ -115,6 +115,7 @@ pub async fn rebuild(
             large_documents: Arc::default(),
         };
         run.reported_origin(&mut summary).await.doing(|| format!("rebuilding {name}"))?;
+        note_age(store, &name, &read_manifests(store, &run.layout).await?).await?;
         summary.origins.push(name);
     }
     let is_rest_left = summary.partitions_rebuilt + summary.partitions_current < summary.partitions_total;

@@ -40,8 +40,13 @@ impl LakeMetadata {
     /// Reads it. Fails with [`crate::error::ErrorKind::Lake`] if there is neither lake metadata nor an origin, and for a lake of a
     /// newer version.
     pub(super) async fn read(store: &Store) -> Result<LakeMetadata> {
+        LakeMetadata::read_among(store, list_root(store).await?).await
+    }
+
+    /// Reads it, in a lake that has these paths, as [`list_root`] returns them.
+    pub(super) async fn read_among(store: &Store, mut paths: Vec<String>) -> Result<LakeMetadata> {
         // The folders are listed first: a process that enters an origin writes the lake metadata before the folder.
-        let paths = list_root(store).await?;
+        paths.retain(|path| !Store::is_put_begun(path));
         let file = RootFile::read(store, Layout::INFO).await?;
         let mut problems = Vec::new();
         let mut said = Value::Null;
@@ -163,9 +168,12 @@ impl LakeMetadata {
 }
 
 /// Returns every path of the lake. The path of a folder that is a link ends in `/`.
-async fn list_root(store: &Store) -> Result<Vec<String>> {
+pub(super) async fn list_root(store: &Store) -> Result<Vec<String>> {
     let mut paths = store.list("").await?;
-    paths.retain(|path| !Store::is_put_begun(path));
+    if store.is_far() {
+        // There are no links.
+        return Ok(paths);
+    }
     for path in paths.iter_mut().filter(|path| !path.contains('/')) {
         if store.entry(path).await? == Some(EntryKind::Folder) {
             path.push('/');

@@ -14,6 +14,7 @@ mod partition;
 mod partition_set;
 mod places;
 mod proof;
+mod quick;
 mod repair;
 mod requests;
 mod root_file;
@@ -32,6 +33,7 @@ use crate::store::Store;
 
 pub(super) use partition::open_sound;
 pub use proof::{Fault, Finding, LakeProof, OriginProof};
+pub use quick::verify_quickly;
 pub use repair::{Mending, prepare_repair, repair_records};
 
 /// Checks a lake: the files in its root, and every origin or the named one. `stop` ends it early with an error of kind
@@ -47,15 +49,10 @@ pub async fn verify(
 ) -> Result<LakeProof> {
     let work = async {
         let page = LakeMetadata::read(store).await?;
-        let names = page.names();
-        if let Some(unknown) = origin.filter(|name| !names.contains(name)) {
-            let known: Vec<&str> = names.into_iter().collect();
-            return Err(Error::lake(format!("the lake {} holds no origin {unknown}", store.location()))
-                .hint(format!("it holds {}", known.join(", "))));
-        }
+        let names = chosen(store, &page, origin)?;
         let mut proof = LakeProof { findings: page.findings(), notes: page.notes.clone(), origins: Vec::new() };
         proof.findings.extend(requests::check(store).await?);
-        for name in names.into_iter().filter(|name| origin.is_none_or(|wanted| wanted == *name)) {
+        for name in names {
             proof.origins.push(verify_origin(store, &Layout::origin(name), Lock::AsItLies, &progress).await?);
         }
         let holds_partitions = proof.origins.iter().any(|origin| origin.partitions_committed > 0);
@@ -66,4 +63,15 @@ pub async fn verify(
         Ok(proof)
     };
     stop.run_until_cancelled(work).await.unwrap_or_else(|| Err(Error::interrupted()))
+}
+
+/// Returns the origins to check: all, or the named one.
+fn chosen<'a>(store: &Store, page: &'a LakeMetadata, origin: Option<&str>) -> Result<Vec<&'a str>> {
+    let names = page.names();
+    if let Some(unknown) = origin.filter(|name| !names.contains(name)) {
+        let known: Vec<&str> = names.into_iter().collect();
+        return Err(Error::lake(format!("the lake {} holds no origin {unknown}", store.location()))
+            .hint(format!("it holds {}", known.join(", "))));
+    }
+    Ok(names.into_iter().filter(|name| origin.is_none_or(|wanted| wanted == *name)).collect())
 }

@@ -13,6 +13,10 @@ use crate::table::TableKind;
 
 /// Returns the fault of an entry at a path where a file belongs; `None` if it is a file, or nothing.
 pub(super) async fn no_file(store: &Store, path: &str) -> Result<Option<String>> {
+    if store.is_far() {
+        // A bucket has neither folders nor links: a path is that of an object, or of nothing.
+        return Ok(None);
+    }
     Ok(match store.entry(path).await? {
         None | Some(EntryKind::File) => None,
         Some(EntryKind::Folder) => Some("it is a folder, and a file belongs there".to_owned()),
@@ -22,6 +26,10 @@ pub(super) async fn no_file(store: &Store, path: &str) -> Result<Option<String>>
 
 /// Returns the fault of an entry at a path where a folder belongs.
 pub(super) async fn no_folder(store: &Store, path: &str) -> Result<Option<String>> {
+    if store.is_far() {
+        // A bucket has neither folders nor links: a path is that of an object, or of nothing.
+        return Ok(None);
+    }
     Ok(match store.entry(path).await? {
         None | Some(EntryKind::Folder) => None,
         Some(EntryKind::File) => Some("it is a file, and a folder belongs there".to_owned()),

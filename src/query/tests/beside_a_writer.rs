@@ -20,6 +20,7 @@ use serde_json::json;
 use super::lake::TestLake;
 use crate::error::ErrorKind;
 use crate::query::{Session, SessionOptions};
+use crate::store::ObjectCache;
 use crate::table::TableKind;
 
 pub(super) type BeforeCall = dyn Fn(usize, &str) -> Result<()> + Send + Sync;
@@ -120,7 +121,15 @@ impl Scene {
     }
 
     fn session(&self, store: Arc<Scripted>) -> Session {
-        self.lake.session_in(store, &SessionOptions { threads: 2, ..SessionOptions::default() })
+        self.session_with(store, None)
+    }
+
+    fn session_with(&self, store: Arc<Scripted>, cache: Option<ObjectCache>) -> Session {
+        let options = SessionOptions { threads: 2, cache, ..SessionOptions::default() };
+        match store.is_bucket {
+            true => self.lake.session_in_bucket(store, &options),
+            false => self.lake.session_in(store, &options),
+        }
     }
 
     /// Prepares a new version, and returns the file that is to be renamed to the shard, and the shard.
@@ -151,16 +160,24 @@ async fn versions_of_c(session: &Session) -> crate::error::Result<Vec<String>> {
 
 #[tokio::test]
 async fn a_shard_that_is_replaced_before_any_call_of_the_store_is_read_at_one_version() {
-    for is_bucket in [false, true] {
-        let calls = {
-            let scene = Scene::new();
+    for (is_bucket, is_cached) in [(false, false), (true, false), (true, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = || is_cached.then(|| ObjectCache::new(folder.path().to_owned(), "", 1 << 20));
+        let calls_of = async |scene: &Scene| {
             let store = Scripted::new(is_bucket, |_, _| Ok(()));
-            assert_eq!(versions_of_c(&scene.session(Arc::clone(&store))).await.unwrap(), ["0.1.0"]);
+            let session = scene.session_with(Arc::clone(&store), cache());
+            assert_eq!(versions_of_c(&session).await.unwrap(), ["0.1.0"]);
             store.calls.load(Ordering::Relaxed)
         };
+        let calls = calls_of(&Scene::new()).await;
         assert!(calls >= 5, "{calls}");
         for replaced_before in 0..calls {
             let scene = Scene::new();
+            if is_cached {
+                // The ends of the first version are in the cache, and with them all of such small shards.
+                calls_of(&scene).await;
+                assert!(calls_of(&scene).await <= 2);
+            }
             let (prepared, shard) = scene.new_version("0.1.1");
             let replace = move |call, _: &str| {
                 if call == replaced_before {
@@ -168,11 +185,14 @@ async fn a_shard_that_is_replaced_before_any_call_of_the_store_is_read_at_one_ve
                 }
                 Ok(())
             };
-            let session = scene.session(Scripted::new(is_bucket, replace));
+            let store = Scripted::new(is_bucket, replace);
+            let session = scene.session_with(Arc::clone(&store), cache());
             let seen = versions_of_c(&session).await;
             let seen = seen.unwrap_or_else(|error| panic!("bucket {is_bucket}, call {replaced_before}: {error:?}"));
             assert!(seen == ["0.1.0"] || seen == ["0.1.1"], "bucket {is_bucket}, call {replaced_before}: {seen:?}");
-            assert_eq!(versions_of_c(&session).await.unwrap(), ["0.1.1"], "the next statement sees the new one");
+            if store.calls.load(Ordering::Relaxed) > replaced_before {
+                assert_eq!(versions_of_c(&session).await.unwrap(), ["0.1.1"], "the next statement sees the new one");
+            }
         }
     }
 }
@@ -260,4 +280,47 @@ async fn a_refusal_of_the_system_is_never_called_damage() {
             assert_eq!(error.hint_text().is_some_and(|hint| hint.contains("ulimit -n")), number >= 23, "{error:?}");
         }
     }
+}
+
+/// Puts `count` rows that hardly compress into the lake's one shard of `docs`, or beside it.
+fn put_docs(lake: &TestLake, origin: &str, count: u64) {
+    let rev = |number: u64| format!("{:016x}", (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(2);
+    let rows: Vec<_> = (0..count).map(|number| json!({"name": format!("{number:06}"), "rev": rev(number)})).collect();
+    lake.put(origin, TableKind::Docs, None, None, &rows);
+}
+
+#[tokio::test]
+async fn a_shard_that_is_replaced_after_its_footer_came_from_the_cache_is_read_at_one_version() {
+    let sql = "select count(*) as n, max(rev) as rev from docs where rev <> ''";
+    let rows_of = async |session: &Session| {
+        let batches: Vec<_> = session.query(sql).await.unwrap().try_collect().await.unwrap();
+        batches[0].column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0)
+    };
+    let mut seen = Vec::new();
+    for replaced_before in 0.. {
+        let (lake, folder) = (TestLake::empty(), tempfile::tempdir().unwrap());
+        put_docs(&lake, "npm", 9_000);
+        put_docs(&lake, "aside", 8_000);
+        let shard = lake.shard("npm", TableKind::Docs, None, None);
+        let aside = lake.shard("aside", TableKind::Docs, None, None);
+        assert!(shard.metadata().unwrap().len() > 200_000);
+        let cache = Some(ObjectCache::new(folder.path().to_owned(), "", 1 << 20));
+        let options = SessionOptions { threads: 2, cache, ..SessionOptions::default() };
+        assert_eq!(rows_of(&lake.session_in_bucket(Scripted::new(true, |_, _| Ok(())), &options)).await, 9_000);
+        let replace = move |call, _: &str| {
+            if call == replaced_before {
+                std::fs::rename(&aside, &shard).unwrap();
+            }
+            Ok(())
+        };
+        let store = Scripted::new(true, replace);
+        let rows = rows_of(&lake.session_in_bucket(Arc::clone(&store) as _, &options)).await;
+        if store.calls.load(Ordering::Relaxed) <= replaced_before {
+            assert_eq!(rows, 9_000);
+            break;
+        }
+        seen.push(rows);
+    }
+    // The listing, and at least one read of rows: both lead to the new version.
+    assert!(seen.len() >= 2 && seen.iter().all(|rows| *rows == 8_000), "{seen:?}");
 }

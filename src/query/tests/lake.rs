@@ -116,11 +116,20 @@ impl TestLake {
 
     /// Opens a session that reads through `store`.
     pub(super) fn session_in(&self, store: Arc<dyn ObjectStore>, options: &SessionOptions) -> Session {
+        self.session_at(&Url::from_directory_path(self.folder.path()).unwrap(), store, options)
+    }
+
+    /// Opens a session that reads through `store` as from a bucket.
+    pub(super) fn session_in_bucket(&self, store: Arc<dyn ObjectStore>, options: &SessionOptions) -> Session {
+        let root = Url::from_directory_path(self.folder.path()).unwrap();
+        self.session_at(&Url::parse(&format!("s3://bucket{}", root.path())).unwrap(), store, options)
+    }
+
+    fn session_at(&self, root: &Url, store: Arc<dyn ObjectStore>, options: &SessionOptions) -> Session {
         let info = |url: &str| OriginInfo { replicate_url: url.to_owned(), registry_url: url.to_owned() };
         let origins = ["mirror", "npm"].map(|name| (name.to_owned(), info("http://127.0.0.1")));
         let info = LakeInfo { origins: BTreeMap::from(origins), ..LakeInfo::new("npm") };
-        let root = Url::from_directory_path(self.folder.path()).unwrap();
-        Session::open(store, &root, &info, options).unwrap()
+        Session::open(store, root, &info, options).unwrap()
     }
 
     /// Returns the rows as JSON.

@@ -10,7 +10,8 @@ use object_store::path::Path;
 use object_store::{Error as ObjectError, GetOptions, GetRange, ObjectStore};
 use tokio::runtime::Handle;
 
-use super::retrying::Retrying;
+use super::retrying::{Retrying, read_now};
+use super::transient::status;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::refusal::refusal;
 
@@ -74,28 +75,19 @@ impl FarShard {
     /// Opens an object by one request; `None` if there is none.
     pub(super) async fn open(client: &Retrying, path: Path, name: &str) -> Result<Option<FarShard>> {
         let options = GetOptions { range: Some(GetRange::Suffix(TAIL_BYTES)), ..GetOptions::default() };
-        let found = match client.get_opts(&path, options).await {
-            Ok(found) => found,
-            Err(ObjectError::NotFound { .. }) => return Ok(None),
+        let found = match read_now(client, &path, options).await {
             // A range of an object without bytes is refused.
-            Err(error) if super::transient::status(&error) == Some(416) => {
-                match client.get_opts(&path, GetOptions::default()).await {
-                    Ok(found) => found,
-                    Err(ObjectError::NotFound { .. }) => return Ok(None),
-                    Err(error) => return Err(refusal("read", name, error)),
-                }
-            }
-            Err(error) => return Err(refusal("read", name, error)),
+            Err(error) if status(&error) == Some(416) => read_now(client, &path, GetOptions::default()).await,
+            found => found,
         };
-        let (size_bytes, e_tag, start) = (found.meta.size, found.meta.e_tag.clone(), found.range.start);
-        let bytes = found.bytes().await.map_err(|error| refusal("read", name, error))?;
+        let Some((meta, range, bytes)) = found.map_err(|error| refusal("read", name, error))? else { return Ok(None) };
         Ok(Some(FarShard {
             client: client.clone(),
             path,
             name: name.to_owned(),
-            size_bytes,
-            e_tag,
-            tail: Window { start, bytes },
+            size_bytes: meta.size,
+            e_tag: meta.e_tag,
+            tail: Window { start: range.start, bytes },
             runtime: Handle::current(),
             state: Mutex::default(),
         }))

@@ -5,6 +5,7 @@
 mod client;
 mod conditional;
 mod far_shard;
+mod listed;
 mod memory;
 mod metered;
 mod retrying;
@@ -20,9 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error as ObjectError, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{Error as ObjectError, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 use url::Url;
 
@@ -31,12 +33,14 @@ use conditional::{Condition, put_if, version_of};
 pub use far_shard::FarShard;
 pub use memory::MemoryBucket;
 pub(super) use retrying::Retrying;
+use retrying::read_now;
 pub(super) use scratch::{Scratch, explained};
 
+use super::cache::ObjectCache;
 #[cfg(test)]
 use super::failpoint::Failpoint;
 use super::refusal::refusal;
-use super::shard_file::{LocalShard, ShardFile};
+use super::shard_file::ShardFile;
 use super::step::Step;
 use super::{EntryKind, StoreUsage, blocking};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -53,6 +57,8 @@ pub(super) struct Objects {
     /// The root of the lake in the bucket.
     prefix: Path,
     pub(super) scratch: Scratch,
+    /// Where small objects and the ends of shards are kept, if they are.
+    pub(super) cache: Option<ObjectCache>,
     #[cfg(test)]
     pub(super) failpoint: Failpoint,
 }
@@ -68,6 +74,7 @@ impl Objects {
         Objects {
             client: Retrying::new(client),
             prefix,
+            cache: None,
             // The steps of the scratch and those of the bucket are steps of one process.
             #[cfg(test)]
             failpoint: scratch.disk.failpoint.clone(),
@@ -128,12 +135,18 @@ impl Objects {
         }
     }
 
+    /// Reads an object of the bucket into memory.
+    async fn read(&self, path: &str) -> Result<Option<(ObjectMeta, Bytes)>> {
+        let read = read_now(&self.client, &self.path(path)?, GetOptions::default()).await;
+        let read = read.map_err(|error| refusal("read", path, error))?;
+        Ok(read.map(|(meta, _, bytes)| (meta, bytes)))
+    }
+
     pub(super) async fn get(&self, path: &str) -> Result<Option<Bytes>> {
         if self.scratch.file(path).is_some() {
             return self.scratch.disk.get(path).await.map_err(explained);
         }
-        let Some(found) = self.find(path).await? else { return Ok(None) };
-        Ok(Some(found.bytes().await.map_err(|error| refusal("read", path, error))?))
+        Ok(self.read(path).await?.map(|(_, bytes)| bytes))
     }
 
     pub(super) async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
@@ -149,9 +162,8 @@ impl Objects {
     }
 
     pub(super) async fn replace_if_unchanged(&self, path: &str, expected: &Bytes, bytes: Bytes) -> Result<bool> {
-        let Some(found) = self.find(path).await? else { return Ok(false) };
-        let condition = Condition::Version(version_of(&found.meta));
-        let held = found.bytes().await.map_err(|error| refusal("read", path, error))?;
+        let Some((meta, held)) = self.read(path).await? else { return Ok(false) };
+        let condition = Condition::Version(version_of(&meta));
         if held != *expected {
             return Ok(false);
         }
@@ -184,7 +196,9 @@ impl Objects {
     }
 
     pub(super) async fn delete_folder(&self, folder: &str) -> Result<()> {
-        self.scratch.disk.delete_folder(folder).await.map_err(explained)?;
+        if self.scratch.exists() {
+            self.scratch.disk.delete_folder(folder).await.map_err(explained)?;
+        }
         let mut keys = Vec::new();
         let mut stopped = Ok(());
         for name in self.list_objects(folder).await?.iter().map(|entry| self.name(&entry.location)) {
@@ -199,10 +213,15 @@ impl Objects {
         deleted.map_err(|error| refusal("delete", folder, error)).and(stopped)
     }
 
+    /// Lists the objects below a folder. A mark of the folder itself is no object.
+    fn listing(&self, folder: &str) -> Result<BoxStream<'static, Result<ObjectMeta, ObjectError>>> {
+        let folder = self.path(folder)?;
+        let listed = self.client.list(Some(&folder));
+        Ok(listed.try_filter(move |entry| std::future::ready(entry.location != folder)).boxed())
+    }
+
     async fn list_objects(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
-        let listed: Result<Vec<ObjectMeta>, ObjectError> =
-            self.client.list(Some(&self.path(folder)?)).try_collect().await;
-        listed.map_err(|error| refusal("list", folder, error))
+        self.listing(folder)?.try_collect().await.map_err(|error| refusal("list", folder, error))
     }
 
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<String>> {
@@ -215,7 +234,9 @@ impl Objects {
             names.iter().zip(&listed).map(|(name, entry)| entry.size == 0 && folders.contains(name.as_str())).collect();
         let mut is_mark = is_mark.into_iter();
         names.retain(|_| !is_mark.next().unwrap_or_default());
-        names.extend(self.scratch.disk.list(folder).await.map_err(explained)?);
+        if self.scratch.exists() {
+            names.extend(self.scratch.disk.list(folder).await.map_err(explained)?);
+        }
         names.sort_unstable();
         names.dedup();
         Ok(names)
@@ -223,15 +244,14 @@ impl Objects {
 
     /// Returns the first object below a folder.
     async fn first(&self, folder: &str) -> Result<Option<ObjectMeta>> {
-        let first = self.client.list(Some(&self.path(folder)?)).try_next().await;
-        first.map_err(|error| refusal("list", folder, error))
+        self.listing(folder)?.try_next().await.map_err(|error| refusal("list", folder, error))
     }
 
     pub(super) async fn entry(&self, path: &str) -> Result<Option<EntryKind>> {
-        let staged = self.scratch.disk.entry(path).await.map_err(explained)?;
-        if staged == Some(EntryKind::File) {
-            return Ok(staged);
+        if self.scratch.file(path).is_some() {
+            return Ok(Some(EntryKind::File));
         }
+        let staged = self.scratch.disk.path(path).is_dir().then_some(EntryKind::Folder);
         match self.client.head(&self.path(path)?).await {
             Ok(_) => Ok(Some(EntryKind::File)),
             Err(ObjectError::NotFound { .. }) => Ok(self.first(path).await?.map(|_| EntryKind::Folder).or(staged)),
@@ -250,7 +270,7 @@ impl Objects {
     }
 
     pub(super) async fn open_shard(&self, path: &str) -> Result<Option<ShardFile>> {
-        if let Some(staged) = LocalShard::open(&self.scratch.disk, path).map_err(explained)? {
+        if let Some(staged) = self.scratch.open(path)? {
             return Ok(Some(ShardFile::Local(Arc::new(staged))));
         }
         let opened = FarShard::open(&self.client, self.path(path)?, path).await?;
@@ -258,7 +278,7 @@ impl Objects {
     }
 
     pub(super) async fn open_whole(&self, path: &str) -> Result<Option<ShardFile>> {
-        if let Some(staged) = LocalShard::open(&self.scratch.disk, path).map_err(explained)? {
+        if let Some(staged) = self.scratch.open(path)? {
             return Ok(Some(ShardFile::Local(Arc::new(staged))));
         }
         let Some(found) = self.find(path).await? else { return Ok(None) };

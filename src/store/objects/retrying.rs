@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::multipart::{MultipartStore, PartId};
@@ -30,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A body is begun again so often because the object was replaced while it was read.
+const MOST_REPLACED: u32 = 10;
 /// The most keys that one request may delete.
 const DELETED_AT_ONCE: usize = 1_000;
 
@@ -297,5 +301,27 @@ impl MultipartStore for Retrying {
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
         self.retried("abort an upload", path.as_ref(), || self.inner.abort_multipart(path, id)).await
+    }
+}
+
+/// Reads an object, or a range of it, into memory; `None` if there is none. Begins again if it is replaced meanwhile.
+pub(super) async fn read_now(
+    client: &Retrying,
+    location: &Path,
+    options: GetOptions,
+) -> Result<Option<(ObjectMeta, Range<u64>, Bytes)>> {
+    let mut replaced = 0;
+    loop {
+        let found = match client.get_opts(location, options.clone()).await {
+            Ok(found) => found,
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let (meta, range) = (found.meta.clone(), found.range.clone());
+        match found.bytes().await {
+            Ok(bytes) => return Ok(Some((meta, range, bytes))),
+            Err(Error::Precondition { .. } | Error::NotFound { .. }) if replaced < MOST_REPLACED => replaced += 1,
+            Err(error) => return Err(error),
+        }
     }
 }

@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use url::Url;
 
-use crate::error::{Error, Result, system_error};
+use crate::error::{Error, Result};
 use crate::store::disk::{Disk, disk_error};
-use crate::store::local::age;
+use crate::store::local::{age, files_below};
 use crate::store::refusal::refusal;
 use crate::store::shard_file::LocalShard;
 
@@ -65,19 +65,23 @@ impl Scratch {
         Scratch { disk: Disk::new(root), held: Arc::new(held) }
     }
 
-    /// Creates the folder where it does not exist, and marks it as used by this process.
+    /// Creates the folder where it does not exist, and marks it as used by this process. Before that, removes files of dead
+    /// processes that are older than a day, if no other process uses the folder.
     pub(in crate::store) fn use_now(&self) -> Result<()> {
+        let root = self.disk.root();
         let mut lock = self.held.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if lock.is_some() {
+        if lock.is_some() && root.is_dir() {
             return Ok(());
         }
-        let root = self.disk.root();
         std::fs::create_dir_all(root).map_err(|error| explained(disk_error("create the folder", root, error)))?;
-        if self.held.is_temporary {
+        if self.held.is_temporary || lock.is_some() {
             return Ok(());
         }
         let file = self.open_lock().map_err(|error| explained(disk_error("write", root, error)))?;
-        // On a file system without locks no file of a dead process is removed.
+        if file.try_lock().is_ok() {
+            self.sweep()?;
+        }
+        // On a file system without locks no file is ever removed for its age.
         let _ = file.lock_shared();
         *lock = Some(file);
         Ok(())
@@ -94,29 +98,28 @@ impl Scratch {
         path.is_file().then_some(path)
     }
 
-    /// Removes files of dead processes that are older than a day, if no other process uses the folder.
-    pub(in crate::store) async fn sweep(&self) -> Result<()> {
-        let scratch = self.clone();
-        let is_alone = self.disk.run(move |_| Ok(scratch.is_alone())).await?;
-        if !is_alone {
-            return Ok(());
-        }
-        for path in self.disk.list("").await? {
-            if age(&self.disk.path(&path)) >= KEPT {
-                tracing::debug!(path, "a scratch file of a dead process is removed");
-                self.disk.delete(&path).await?;
+    fn sweep(&self) -> Result<()> {
+        for path in files_below(self.disk.root()).map_err(explained)? {
+            if age(&path) >= KEPT {
+                tracing::debug!(path = %path.display(), "a scratch file of a dead process is removed");
+                let removed = self.disk.delete_file(&path);
+                removed.map_err(|error| explained(disk_error("delete", &path, error)))?;
             }
         }
         Ok(())
     }
 
-    /// Returns whether no process uses the folder, this one included.
-    fn is_alone(&self) -> bool {
-        let lock = self.held.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.held.is_temporary || lock.is_some() || !self.disk.root().is_dir() {
-            return false;
+    /// Returns whether the folder was created.
+    pub(super) fn exists(&self) -> bool {
+        self.disk.root().is_dir()
+    }
+
+    /// Opens the file that stands for an object; `None` if there is none.
+    pub(super) fn open(&self, object: &str) -> Result<Option<LocalShard>> {
+        match self.file(object) {
+            Some(_) => LocalShard::open(&self.disk, object).map_err(explained),
+            None => Ok(None),
         }
-        self.open_lock().is_ok_and(|file| file.try_lock().is_ok())
     }
 
     /// Fails unless files can be written into the folder.
@@ -144,7 +147,8 @@ impl Scratch {
 
 /// Returns an error of the scratch folder, which says that it is about that folder and how to give another one.
 pub(in crate::store) fn explained(error: Error) -> Error {
-    let kind = system_error(&error).map(io::Error::kind);
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    let kind = cause.map(io::Error::kind);
     let hint = match kind {
         Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge) => FULL_HINT,
         _ => UNUSABLE_HINT,

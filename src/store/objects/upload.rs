@@ -156,11 +156,12 @@ impl Objects {
         self.admit(Step::CompleteUpload, to)?;
         match self.client.complete_multipart(&self.path(to)?, &upload.0, parts).await {
             Ok(_) => Ok(()),
-            Err(ObjectError::NotFound { .. }) if self.digest(from).await? == self.digest_of_object(to).await? => {
-                tracing::warn!(path = to, "an upload was completed although its response was lost");
-                Ok(())
-            }
             Err(error @ ObjectError::NotFound { .. }) => {
+                let sent = self.digest(from).await?;
+                if sent.is_some() && sent == self.digest_of_object(to).await? {
+                    tracing::warn!(path = to, "an upload was completed although its response was lost");
+                    return Ok(());
+                }
                 Err(Error::lake(format!("the upload of {to} was aborted by another process"))
                     .hint("another process works on the same part of the lake; run the same command again")
                     .source(error))

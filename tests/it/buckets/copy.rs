@@ -108,18 +108,22 @@ async fn a_lake_goes_into_a_bucket_and_back(bucket: Bucket) {
     assert_eq!(lake_bytes(&cut), lake_bytes(&expected));
 }
 
+fn is_put(operation: Operation) -> bool {
+    matches!(operation, Operation::Put | Operation::Create | Operation::Update)
+}
+
 /// Kills a copy at some steps, each time with its scratch folder, and runs the next one.
 async fn a_killed_copy_resumes(bucket: Bucket) {
     let env = Env::new(World::seeded(93, 30));
     env.ingest(&PIVOTS).await;
     let there = bucket.lake();
     let moments: [(&str, fn(Operation, &str) -> bool); 6] = [
-        ("the partition set", |_, name| name.ends_with("/partitions.json")),
-        ("an intent", |_, name| name.ends_with("/commit.json")),
+        ("the partition set", |operation, name| is_put(operation) && name.ends_with("/partitions.json")),
+        ("an intent", |operation, name| is_put(operation) && name.ends_with("/commit.json")),
         ("the first shard", |operation, name| operation == Operation::Put && name.ends_with(".parquet")),
         ("a shard in the middle", |operation, name| operation == Operation::Put && name.contains("/versions/")),
         ("a shard of docs", |operation, name| operation == Operation::Put && name.contains("/docs/")),
-        ("a manifest", |operation, name| operation != Operation::Get && name.contains("/manifest/")),
+        ("a manifest", |operation, name| is_put(operation) && name.contains("/manifest/")),
     ];
     for (what, is_it) in moments {
         for path in bucket.names().await {
