@@ -12,7 +12,7 @@ use object_store::{ClientConfigKey, StaticCredentialProvider};
 use serde_json::Value;
 
 use super::target::{BucketUrl, Provider, Source, Target, Variables, checked_endpoint, unknown_option};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::StoreOptions;
 
 /// The address of Google's own server.
@@ -136,7 +136,10 @@ fn check(found: &Found) -> Result<Source> {
         _ => {
             let path = Path::new(&found.text);
             let place = format!("{name} ({})", path.display());
-            let text = std::fs::read_to_string(path).or_error(ErrorKind::Input, || format!("cannot read {place}"))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                let told = Error::input(format!("cannot read {place}")).source(error);
+                told.hint("correct the path, or unset the variable to use other credentials")
+            })?;
             (text, place)
         }
     };

@@ -1,5 +1,6 @@
 //! The way to a bucket: a location and options become a client. Not here: what is done with it (`objects`).
 
+mod access_key;
 mod aws_profile;
 mod connection;
 mod gcs;

@@ -192,6 +192,9 @@ impl Refused {
                 "docs/buckets.md has the least permissions: list the bucket; get, put and delete its objects".to_owned()
             }
             (Cause::Unsupported, _) => "a lake needs If-Match, If-None-Match and multipart uploads: use a newer version of that server, or another one".to_owned(),
+            (Cause::Unreachable(_), _) if self.told.contains("certificate") => {
+                "its certificate is not trusted: SSL_CERT_FILE, or AWS_CA_BUNDLE for S3 and R2, names a PEM file with those to trust".to_owned()
+            }
             (Cause::Unreachable(_), R2) if !target.is_own_server => {
                 "check CLOUDFLARE_ACCOUNT_ID, the network, and HTTPS_PROXY if there is a proxy".to_owned()
             }

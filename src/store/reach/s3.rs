@@ -1,8 +1,7 @@
 //! Buckets of Amazon S3, of Cloudflare R2, and of servers that are compatible with S3: from options, variables and
 //! profile files to a client. Not here: requests, and errors of a server (`connection`).
 //!
-//! Strongest first: `--lake-option`, `--endpoint` (for the address), variables, the profile. One source gives all of an
-//! access key: a token of another source would not fit.
+//! Strongest first: `--lake-option`, `--endpoint` (for the address), variables, the profile.
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -12,6 +11,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
 use object_store::{Certificate, ClientConfigKey, ClientOptions};
 use url::Url;
 
+use super::access_key::{self, AccessKey};
 use super::aws_profile::Profile;
 use super::target::{BucketUrl, Provider, Source, Target, Variables, checked_endpoint, unknown_option};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -21,14 +21,6 @@ use crate::store::StoreOptions;
 const JURISDICTION: &str = "jurisdiction";
 /// The region that the client signs for if nothing names one, as `object_store` does.
 const DEFAULT_REGION: &str = "us-east-1";
-
-/// An access key.
-#[derive(Clone, PartialEq, Eq)]
-struct AccessKey {
-    id: String,
-    secret: String,
-    token: Option<String>,
-}
 
 /// Returns the description of a bucket, and a client of it that is not built yet.
 ///
@@ -46,7 +38,11 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
     };
     let either = |wanted: &[Key]| last(&given, wanted).or_else(|| last(&of_environment, wanted));
 
-    let own_keys = own_access_key(is_r2, &variables, &given, &last)?;
+    let own_keys = access_key::given(
+        [Key::AccessKeyId, Key::SecretAccessKey, Key::Token].map(|key| last(&given, &[key])),
+        is_r2,
+        &variables,
+    )?;
     // R2 has its own variables, and the keys of a profile are usually AWS's.
     let profile = if is_r2 && own_keys.is_some() { Profile::default() } else { Profile::read(options)? };
 
@@ -82,11 +78,12 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
     let mut credentials_url = None;
     let web_identity = either(&[Key::WebIdentityTokenFile]).zip(either(&[Key::RoleArn]));
     let of_profile = || Some((profile.get("web_identity_token_file")?.to_owned(), profile.get("role_arn")?.to_owned()));
+    let is_anonymous = either(&[Key::SkipSignature]).is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let keys = match own_keys {
-        None if web_identity.is_none() => key_of_profile(&profile)?,
+        None if web_identity.is_none() && !is_anonymous => access_key::of_profile(&profile)?,
         own_keys => own_keys,
     };
-    let source = if either(&[Key::SkipSignature]).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+    let source = if is_anonymous {
         builder = builder.with_skip_signature(true);
         Source::Anonymous
     } else if let Some(AccessKey { id, secret, token }) = keys {
@@ -142,56 +139,6 @@ fn given(provider: Provider, options: &StoreOptions) -> Result<Vec<(Key, String)
         Ok(known) => Ok((known, text.trim().to_owned())),
     };
     concerned.map(parse).collect()
-}
-
-/// Returns the access key of the options or of variables.
-fn own_access_key(
-    is_r2: bool,
-    variables: &Variables<'_>,
-    given: &[(Key, String)],
-    last: &impl Fn(&[(Key, String)], &[Key]) -> Option<String>,
-) -> Result<Option<AccessKey>> {
-    let of_options = [Key::AccessKeyId, Key::SecretAccessKey, Key::Token].map(|key| last(given, &[key]));
-    let mut sources = vec![(of_options, ["--lake-option aws_access_key_id", "--lake-option aws_secret_access_key"])];
-    let mut add = |names: [&'static str; 3]| {
-        let [id, secret, _] = names;
-        sources.push((names.map(|name| variables.any(&[name]).map(str::to_owned)), [id, secret]));
-    };
-    if is_r2 {
-        add(["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "R2_SESSION_TOKEN"]);
-    }
-    add(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]);
-    for ([id, secret, token], names) in sources {
-        if let Some(key) = both(id, secret, token, names)? {
-            return Ok(Some(key));
-        }
-    }
-    Ok(None)
-}
-
-fn key_of_profile(profile: &Profile) -> Result<Option<AccessKey>> {
-    profile.check_is_static()?;
-    let names = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
-    let [id, secret, token] = names.map(|name| profile.get(name).map(str::to_owned));
-    both(id, secret, token, ["aws_access_key_id of the profile", "aws_secret_access_key of the profile"])
-}
-
-/// Fails, of kind Input, for half of an access key.
-fn both(
-    id: Option<String>,
-    secret: Option<String>,
-    token: Option<String>,
-    [id_name, secret_name]: [&str; 2],
-) -> Result<Option<AccessKey>> {
-    let missing = |set: &str, unset: &str| {
-        Err(Error::input(format!("{set} is set, and {unset} is not")).hint("an access key has both parts: set both"))
-    };
-    match (id, secret) {
-        (Some(id), Some(secret)) => Ok(Some(AccessKey { id, secret, token })),
-        (None, None) => Ok(None),
-        (Some(_), None) => missing(id_name, secret_name),
-        (None, Some(_)) => missing(secret_name, id_name),
-    }
 }
 
 /// Whether a key is neither a credential nor a part of the address, which are decided apart.
@@ -260,6 +207,8 @@ fn client_options(variables: &Variables<'_>) -> Result<ClientOptions> {
 fn check_is_file(path: &str, variable: &str) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Error::input(format!("the file of {variable}, {path}, cannot be read")).source(error)),
+        Err(error) => Err(Error::input(format!("the file of {variable}, {path}, cannot be read"))
+            .source(error)
+            .hint("correct the path, or unset the variable to use other credentials")),
     }
 }

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::refused::{Refused, Response};
+use super::target::{Provider, Source, Target};
 use crate::error::{Error, ErrorKind};
 use crate::store::{Store, StoreOptions};
 
@@ -274,4 +276,37 @@ async fn a_server_that_fails_for_the_moment_is_asked_again() {
         store.check().await.unwrap();
         assert_eq!((server.requests().len(), store.usage().retries, store.usage().lists), (2, 1, 2));
     }
+}
+
+/// Servers of credentials are reached by TLS only, so their refusals are judged here without a connection.
+#[test]
+fn a_refusal_of_credentials_says_whose_they_are() {
+    let target = |provider: Provider, source: Source| {
+        Arc::new(Target {
+            provider,
+            bucket: "lake".to_owned(),
+            server: "https://example.com".to_owned(),
+            is_own_server: false,
+            region: "eu-west-1".to_owned(),
+            source,
+            credentials_url: None,
+        })
+    };
+    let (role, user) = (target(Provider::S3, Source::WebIdentity), target(Provider::Gcs, Source::User));
+    let sts = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>InvalidIdentityToken</Code><Message>No OpenIDConnect provider found in your account for https://example.com</Message></Error></ErrorResponse>";
+    let denied = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>Not authorized to perform sts:AssumeRoleWithWebIdentity</Message></Error></ErrorResponse>";
+    let revoked = r#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#;
+    for (target, status, body, why, hint, told) in [
+        (&role, 400, sts, "credentials for s3://lake are wrong", "AWS_ROLE_ARN", "No OpenIDConnect provider"),
+        (&role, 403, denied, "credentials for s3://lake are wrong", "trust policy", "Not authorized"),
+        (&user, 400, revoked, "credentials for gs://lake have expired", "application-default login", "revoked"),
+    ] {
+        let response = Response { status, body: body.to_owned(), ..Response::default() };
+        let refused = Refused::by(target, &response, true);
+        assert!(refused.why().contains(why) && refused.hint().contains(hint), "{}: {}", refused.why(), refused.hint());
+        assert!(refused.to_string().contains(told), "{refused}");
+    }
+    let refused = Refused::unreached(&user, "example.com", "invalid peer certificate: UnknownIssuer", true);
+    assert_eq!(refused.why(), "example.com cannot be reached");
+    assert!(refused.hint().contains("SSL_CERT_FILE"), "{}", refused.hint());
 }

@@ -98,6 +98,7 @@ fn credentials_come_from_variables_then_web_identity_then_the_profile_then_the_m
     assert_eq!(tell(&[("AWS_SKIP_SIGNATURE", "true")]).0, Source::Anonymous);
     let sso = StoreOptions { home: Some(home.path().to_owned()), ..options(&[("AWS_PROFILE", "sso")], &[]) };
     assert!(s3(&sso).unwrap_err().hint_text().unwrap().contains("export-credentials --profile sso"));
+    assert_eq!(tell(&[("AWS_PROFILE", "sso"), ("AWS_SKIP_SIGNATURE", "true")]).0, Source::Anonymous);
     let container = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x"), ("AWS_CONFIG_FILE", "/gone")];
     assert_eq!(tell(&container).0, Source::Container);
 }
