@@ -4,19 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
 
 use super::settled::{Extent, open_settled};
 use super::status::read_partition_set;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::npm::{DocRow, PackageName};
 use crate::shard::{ShardReader, doc_rows};
-use crate::store::{Listed, ShardFile, Store, blocking};
+use crate::store::{ShardFile, Store, blocking};
 use crate::table::{TableKind, schema};
-
-/// Partitions of a far lake whose names are read at once.
-const CHECKED_AT_ONCE: usize = 8;
 
 /// One partition of a lake's set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,18 +43,8 @@ impl PartitionState {
 /// Returns the partitions of an origin in order; none if it has no partition set yet.
 pub async fn partition_states(store: &Store, layout: &OriginLayout) -> Result<Vec<PartitionState>> {
     let Some(set) = read_partition_set(store, layout).await? else { return Ok(Vec::new()) };
-    let listed = store.list_sized(&layout.manifests()).await?;
-    partition_states_among(store, layout, &set, listed).await
-}
-
-/// Returns the partitions of a set, with the manifests that are among the `listed` objects.
-async fn partition_states_among(
-    store: &Store,
-    layout: &OriginLayout,
-    set: &PartitionSet,
-    mut listed: Vec<Listed>,
-) -> Result<Vec<PartitionState>> {
     let known: BTreeSet<String> = set.iter().map(|partition| layout.manifest(&partition)).collect();
+    let mut listed = store.list_sized(&layout.manifests()).await?;
     listed.retain(|listed| known.contains(&listed.path));
     let mut texts: BTreeMap<String, Bytes> = store.get_all_listed(listed).await?.into_iter().collect();
     let state = |partition| {
@@ -98,8 +84,7 @@ pub async fn validate_partitions(store: &Store, layout: &OriginLayout) -> Result
             faults.push(PartitionFault { path, what });
         }
     }
-    let sound = sound_by_listing(store, layout, &set).await?;
-    for partition in set.iter().filter(|partition| !sound.contains(&partition.file_stem())) {
+    for partition in set.iter() {
         let open = open_settled(store, layout, &partition, Extent::Part, false).await?;
         let Some(text) = open.manifest.filter(|_| open.is_settled) else { continue };
         let path = layout.manifest(&partition);
@@ -121,40 +106,6 @@ pub async fn validate_partitions(store: &Store, layout: &OriginLayout) -> Result
     }
     check_foreign_shards(store, layout, &set, &mut faults).await?;
     Ok(faults)
-}
-
-/// Returns the file stems of the partitions of a far lake that are sound by a listing, their manifests and their names. Of
-/// the others nothing is known: a commit may have come between.
-async fn sound_by_listing(store: &Store, layout: &OriginLayout, set: &PartitionSet) -> Result<BTreeSet<String>> {
-    if !store.is_far() {
-        return Ok(BTreeSet::new());
-    }
-    let listed = store.list_sized(layout.root()).await?;
-    let sizes: BTreeMap<&str, u64> = listed.iter().map(|listed| (listed.path.as_str(), listed.size_bytes)).collect();
-    let states = partition_states_among(store, layout, set, listed.clone()).await?;
-    let has_sizes = |manifest: &Manifest| {
-        let size_of = |kind| sizes.get(layout.shard(kind, &manifest.partition).as_str()).copied();
-        let said_of = |kind: TableKind| manifest.shards.get(kind.as_str()).map(|meta| meta.size_bytes);
-        TableKind::ALL.into_iter().all(|kind| said_of(kind).is_none_or(|said| size_of(kind) == Some(said)))
-    };
-    let check = |state: PartitionState| async {
-        let stem = state.partition.file_stem();
-        let Some(manifest) = state.manifest else { return Ok::<_, Error>(Some(stem)) };
-        if manifest.partition != state.partition || !has_sizes(&manifest) {
-            return Ok(None);
-        }
-        let Some(meta) = manifest.shards.get(TableKind::Docs.as_str()) else { return Ok(Some(stem)) };
-        let rows = meta.rows;
-        let Some(file) = store.open_shard(&layout.shard(TableKind::Docs, &state.partition)).await? else {
-            return Ok(None);
-        };
-        let check = move || Ok(check_rows(file, &state.partition, rows));
-        let fault = blocking("reading the names of a partition", check).await?;
-        Ok(fault.is_none().then_some(stem))
-    };
-    let checked = stream::iter(states).map(check).buffered(CHECKED_AT_ONCE);
-    let checked: Vec<Option<String>> = checked.try_collect().await?;
-    Ok(checked.into_iter().flatten().collect())
 }
 
 fn check_shards(

@@ -90,6 +90,8 @@ impl Scene {
                 outcomes: BTreeMap::from([("present".to_owned(), ROWS as u64)]),
                 listed_at_us: None,
                 oversize_limit_bytes: None,
+                cut_from: None,
+                documents_form: None,
             };
             store.put_record(&layout.manifest(&partition), &manifest).await.unwrap();
         }
@@ -235,7 +237,7 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     let show = async |store: Store| {
         let root = open_to_read(&store).await.unwrap().unwrap();
         let documents = LakeDocuments::open(&store, &Layout::origin(&root.info.default_origin)).await.unwrap();
-        let find = move || documents.find(&PackageName::new(&name(321))).unwrap().unwrap();
+        let find = move || documents.find(&PackageName::new(name(321))).unwrap().unwrap();
         tokio::task::spawn_blocking(find).await.unwrap()
     };
     let (found, shown) = scene.cost(show).await;
