@@ -83,6 +83,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stdout)]
     fn bash_completes_commands_their_options_and_the_values_of_these() {
         if Process::new("bash").arg("--version").output().is_err() {
             println!("skipped: there is no bash");

@@ -53,6 +53,7 @@ pub struct LeaseWatch {
 }
 
 /// The result of an attempt to take a lease.
+#[allow(clippy::large_enum_variant)]
 pub enum Attempt {
     /// This process holds it now.
     Taken(Lease),

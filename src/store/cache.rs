@@ -221,8 +221,8 @@ mod tests {
     }
 
     fn files(cache: &ObjectCache) -> Vec<PathBuf> {
-        let folders = entries(&cache.folder.path).unwrap();
-        folders.iter().flat_map(|folder| entries(folder).unwrap()).collect()
+        let folders = entries(&cache.folder.path).unwrap().into_iter().filter(|path| path.is_dir());
+        folders.collect::<Vec<_>>().iter().flat_map(|folder| entries(folder).unwrap()).collect()
     }
 
     #[tokio::test]

@@ -232,7 +232,8 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     assert_eq!(rows[0]["json"], document(321)["json"]);
     assert!(cold.requests <= 6 && cold.bytes <= 1_000_000, "{cold:?}");
     let (_, warm) = scene.query(&sql).await;
-    assert!(warm.requests <= 3, "{warm:?}");
+    // Names and documents of a row group may lie too far apart for one range.
+    assert!(warm.requests <= 4, "{warm:?}");
     println!("document: cold {cold:?}, warm {warm:?}");
     let show = async |store: Store| {
         let root = open_to_read(&store).await.unwrap().unwrap();

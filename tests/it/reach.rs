@@ -159,7 +159,7 @@ fn verbose_says_how_many_operations_a_bucket_got() {
         failure(&command.output().unwrap(), 4)
     };
     let told = status(&["-v"]);
-    assert!(told.contains("bucket   s3://lake/a/: 1 operations (1 gets), 0 B up, 0 B down\n"), "{told}");
+    assert!(told.contains("bucket   s3://lake/a/: 1 operations (1 lists), 0 B up, 0 B down\n"), "{told}");
     assert!(!status(&[]).contains("operations"));
     assert_eq!(server.take_asked().len(), 2);
 }

@@ -41,6 +41,7 @@ pub(super) enum Ended {
 pub(super) type Staged = (Manifest, Vec<TableKind>);
 
 /// The result of an attempt to begin.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Begun {
     /// This process works on the partition now.
     Taken(Replacement),

@@ -374,6 +374,7 @@ async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
 }
 
 /// The result of an attempt to take the lease of a partition that the worker keeps.
+#[allow(clippy::large_enum_variant)]
 enum Attempted {
     Taken(LeaseWatch),
     HeldBy(LockRecord),

@@ -46,7 +46,7 @@ async fn a_file_that_the_system_refuses_is_not_called_damaged() {
     use std::os::unix::fs::PermissionsExt;
     let files = Files::new();
     let path = files.put("secret.parquet", "PAR1");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     // The administrator reads every file.
     if std::fs::read(&path).is_err() {
         let told = files.error("select * from '@/secret.parquet'").await.report();

@@ -6,9 +6,15 @@ use std::io;
 use object_store::Error;
 use object_store::client::HttpError;
 
+use crate::store::reach::Refused;
+
 /// Returns whether a failed operation may succeed if it is sent again unchanged: the server is busy or broken for the
 /// moment, or the connection failed. For a put under a condition this says nothing about whether it was done.
 pub(in crate::store) fn is_transient(error: &Error) -> bool {
+    // The server, or the first contact with it, said why and that it is final.
+    if causes(error).any(|cause| cause.is::<Refused>()) {
+        return false;
+    }
     let source = match error {
         Error::Generic { source, .. } => source,
         // S3 says 409 of an operation that meets another one on the same object. Only a create is about existence.

@@ -12,6 +12,7 @@ use all_docs::store::Store;
 use serde_json::Value;
 
 use super::fixture::Bucket;
+use super::processes::files_below;
 use crate::doubles::proxy::{Fault, Operation};
 use crate::support::{Env, lake_bytes, run, stderr, stdout};
 
@@ -64,7 +65,7 @@ async fn assert_in_bucket(bucket: &Bucket, env: &Env, what: &str) {
     let found = bucket.download(folder.path().join("lake")).await;
     assert_copied(&env.lake(), &found, what);
     assert_eq!(bucket.begun_uploads(), Vec::<String>::new(), "{what}");
-    assert_eq!(files(&env.folder.path().join("scratch")).len(), 0, "{what}");
+    assert_eq!(files_below(&env.folder.path().join("scratch")), 0, "{what}");
 }
 
 async fn a_lake_goes_into_a_bucket_and_back(bucket: Bucket) {

@@ -174,6 +174,7 @@ async fn one_origin_of_several_is_copied_alone_and_the_default_one_stays_the_def
         registry_url: "http://example.test/".to_owned(),
     };
     info.origins.insert("another".to_owned(), urls);
+    info.note_current("another");
     from.put_record(Layout::INFO, &info).await.unwrap();
     let place = empty(Backend::Disk).await;
     let to = place.store.clone();

@@ -176,7 +176,7 @@ async fn a_lake_whose_writer_died_in_a_commit_or_that_is_damaged_is_not_copied_t
     let fresh = empty(Backend::Memory).await.store;
     for to in [&fresh, &to] {
         to.delete(&layout().manifest(&manifest.partition)).await.unwrap();
-        let error = refused(&from.store, &to).await;
+        let error = refused(&from.store, to).await;
         assert_eq!(error.kind(), ErrorKind::Lake);
         assert!(error.report().contains(from.store.location().as_str()), "{}", error.report());
         assert!(error.hint_text().unwrap().contains("verify --repair"), "{}", error.report());
