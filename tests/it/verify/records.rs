@@ -9,6 +9,13 @@ use serde_json::{Value, json};
 use super::{MIDDLE, Sound, copy, flip_byte};
 use crate::support::{Env, ORIGIN, all_docs, assert_same_lake, origin_folder, run_binary, stderr, stdout};
 
+/// Returns the lake metadata without the versions of the shards, which a repair does not know and the next ingest notes.
+fn metadata(page: &Path) -> Value {
+    let mut value = json_of(page);
+    value.as_object_mut().unwrap().remove("least_schema_versions");
+    value
+}
+
 fn json_of(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
@@ -78,7 +85,7 @@ fn damaged_or_lost_lake_metadata_is_reported_and_restored_from_the_given_origin(
     let gone: Ruin = ("gone", |path| fs::remove_file(path).unwrap());
     for (what, ruin) in RUINS.into_iter().chain([gone]) {
         let page = sound.lake_file("all-docs.json");
-        let before = fs::read(&page).unwrap();
+        let before = metadata(&page);
         ruin(&page);
         let (code, told) = sound.verify(&[]);
         assert_eq!(code, Some(4), "{what}: {told}");
@@ -89,7 +96,7 @@ fn damaged_or_lost_lake_metadata_is_reported_and_restored_from_the_given_origin(
         assert_eq!(code, Some(4), "{what}: nobody knows where the origin came from: {told}");
         let (code, told) = sound.verify(&["--repair", "--origin", sound.env.server.url()]);
         assert_eq!(code, Some(0), "{what}: {told}");
-        assert_eq!(fs::read(&page).unwrap(), before, "{what}");
+        assert_eq!(metadata(&page), before, "{what}");
         assert_eq!(sound.env.server.requests().len(), 0, "{what}");
         sound.assert_restored();
     }
@@ -126,14 +133,14 @@ fn lake_metadata_is_restored_without_arguments_if_the_folders_imply_it() {
     ];
     for (what, damage, expected) in changes {
         let page = sound.lake_file("all-docs.json");
-        let before = fs::read(&page).unwrap();
+        let before = metadata(&page);
         change(&page, damage);
         let (code, told) = sound.verify(&[]);
         assert_eq!(code, Some(4), "{what}: {told}");
         assert!(told.contains(expected), "{what}: {told}");
         let (code, told) = sound.verify(&["--repair"]);
         assert_eq!(code, Some(0), "{what}: {told}");
-        assert_eq!(fs::read(&page).unwrap(), before, "{what}");
+        assert_eq!(metadata(&page), before, "{what}");
     }
     let page = sound.lake_file("all-docs.json");
     change(&page, |page| page["origins"][&name]["registry_url"] = json!("httq:/"));
@@ -355,10 +362,10 @@ async fn the_sample_registry_needs_no_address() {
     let env = Env::new(World::seeded(55, 20));
     env.ingest(&["m"]).await;
     let page = env.lake().join("all-docs.json");
-    let before = fs::read(&page).unwrap();
+    let before = metadata(&page);
     fs::write(&page, "{").unwrap();
     let output = run_binary(env.folder.path(), &["verify", "--repair"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
-    assert_eq!(fs::read(&page).unwrap(), before);
+    assert_eq!(metadata(&page), before);
     assert!(json_of(&page)["origins"].get(ORIGIN).is_some());
 }
