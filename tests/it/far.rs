@@ -224,7 +224,6 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     let (rows, all) = scene.query(&format!("select * from packages where name = '{}'", name(42))).await;
     assert_eq!(rows[0]["license"], json!("MIT"));
     assert!(all.requests <= 3, "{all:?}");
-    println!("look-up: cold {cold:?}, warm {warm:?}, of all columns {all:?}");
 
     // A document.
     let sql = format!("select json from packuments where name = '{}'", name(321));
@@ -234,7 +233,6 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     let (_, warm) = scene.query(&sql).await;
     // Names and documents of a row group may lie too far apart for one range.
     assert!(warm.requests <= 4, "{warm:?}");
-    println!("document: cold {cold:?}, warm {warm:?}");
     let show = async |store: Store| {
         let root = open_to_read(&store).await.unwrap().unwrap();
         let documents = LakeDocuments::open(&store, &Layout::origin(&root.info.default_origin)).await.unwrap();
@@ -244,7 +242,6 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     let (found, shown) = scene.cost(show).await;
     assert_eq!(found.bytes, document(321)["json"].as_str().unwrap());
     assert!(shown.requests <= 8, "{shown:?}");
-    println!("show: {shown:?}");
 
     // All footers of a table.
     let sql = "select count(*) as n from docs";
@@ -254,7 +251,6 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     let (rows, warm) = scene.query(sql).await;
     assert_eq!(rows, json!([{"n": PARTITIONS * ROWS}]));
     assert!(warm.requests <= 3 && warm.gets == 0, "{warm:?}");
-    println!("count: cold {cold:?}, warm {warm:?}");
 
     // The manifests, and listings: seven pages show all 6,300 objects.
     let status = async |store: Store| lake_status(&store).await.unwrap().unwrap();
@@ -263,7 +259,6 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     assert!(cold.requests <= PARTITIONS as u64 + 16, "{cold:?}");
     let (_, warm) = scene.cost(status).await;
     assert!(warm.requests <= 16, "{warm:?}");
-    println!("status: cold {cold:?}, warm {warm:?}");
     let states = async |store: Store| partition_states(&store, &Layout::origin("npm")).await.unwrap();
     let (states, listed) = scene.cost(states).await;
     assert!(states.len() == PARTITIONS && listed.requests <= 3, "{listed:?}");
@@ -276,7 +271,6 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     std::fs::remove_dir_all(scene.cache.path()).unwrap();
     let (_, cold) = scene.verify().await;
     assert!(cold.requests <= PARTITIONS as u64 + 16, "{cold:?}");
-    println!("verify --quick: cold {cold:?}, warm {warm:?}");
 
     // The views: one listing shows that the lake has none of its own.
     let (_, cold) = scene.cost(async |store: Store| open_to_read(&store).await.unwrap()).await;

@@ -122,12 +122,15 @@ fn is_put(operation: Operation) -> bool {
     matches!(operation, Operation::Put | Operation::Create | Operation::Update)
 }
 
+/// Returns whether an operation on a name is the moment of a death.
+type IsMoment = fn(Operation, &str) -> bool;
+
 /// Kills a copy at some steps, each time with its scratch folder, and runs the next one.
 async fn a_killed_copy_resumes(bucket: Bucket) {
     let env = Env::new(World::seeded(93, 30));
     env.ingest(&PIVOTS).await;
     let there = bucket.lake();
-    let moments: [(&str, fn(Operation, &str) -> bool); 6] = [
+    let moments: [(&str, IsMoment); 6] = [
         ("the partition set", |operation, name| is_put(operation) && name.ends_with("/partitions.json")),
         ("an intent", |operation, name| is_put(operation) && name.ends_with("/commit.json")),
         ("the first shard", |operation, name| operation == Operation::Put && name.ends_with(".parquet")),
