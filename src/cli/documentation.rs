@@ -56,7 +56,8 @@ pub(super) fn write_man_pages(args: ManArgs, command: Command, printer: &Printer
     Ok(exit::Code::Done)
 }
 
-#[cfg(test)]
+// Without SQL the command `query` has no options.
+#[cfg(all(test, feature = "query"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::process::Command as Process;
