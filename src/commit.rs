@@ -184,7 +184,7 @@ async fn begin_uploads(
     Ok(begun)
 }
 
-/// Aborts the uploads that an intent names. One that has ended is no error.
+/// Aborts the uploads that an intent names. An upload that has ended already is no error.
 async fn abort_uploads(store: &Store, layout: &OriginLayout, intent: &CommitIntent) -> Result<()> {
     abort(store, layout, &intent.manifest.partition, &intent.uploads).await
 }

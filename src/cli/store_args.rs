@@ -9,7 +9,7 @@ use crate::store::StoreOptions;
 
 /// The beginnings of the names of variables that concern buckets.
 const PREFIXES: [&str; 5] = ["AWS_", "CLOUDFLARE_", "CLOUDSDK_", "GOOGLE_", "R2_"];
-/// Such a variable with another name.
+/// A variable of Google Cloud Storage whose name has none of these beginnings.
 const SERVICE_ACCOUNT: &str = "SERVICE_ACCOUNT";
 /// The name of no folder: nothing is cached.
 const NO_CACHE: &str = "none";

@@ -190,7 +190,7 @@ impl Doubt {
             if !is_in_doubt && !is_refused {
                 return Ok(());
             }
-            // Whatever is lost from now on is another doubt.
+            // Names that are lost from now on begin a new doubt.
             state.has_lost &= !is_lost;
             let asked = state.sample.len();
             let enough = match is_in_doubt && asked >= LEAST_SAMPLE {
@@ -212,7 +212,7 @@ impl Doubt {
         };
         let mut responses = std::pin::pin!(stream::iter(&names).map(ask).buffer_unordered(ASKED_AT_ONCE));
         let (mut left, mut served) = (names.len(), 0);
-        // One that hangs does not decide it.
+        // A request that hangs does not decide it.
         while served < enough && served + left >= enough {
             let Some(response) = responses.next().await else { break };
             left -= 1;

@@ -1,6 +1,6 @@
 //! Recovery of partitions: ends the interrupted commits of dead processes, for every command that writes a lake.
 //!
-//! What is left of a commit is rolled forward. Shards that are lost with the scratch folder of the dead process are made
+//! The rest of an interrupted commit is rolled forward. Shards that are lost with the scratch folder of the dead process are made
 //! again from the documents of the partition, without a request. Not here: which shards are lost (`commit`), and how a
 //! table is made (`rebuild`).
 

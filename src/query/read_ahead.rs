@@ -21,7 +21,7 @@ const AT_ONCE: usize = 32;
 /// Footers that wait for their readers. The end of a shard has some 64 kB.
 const MOST_WAITING: usize = 128;
 
-/// The shards that the readers of a scan have not come to. Ends when it is dropped.
+/// Reads the footers of shards before the readers of a scan need them. Stops when it is dropped.
 #[derive(Debug)]
 pub(super) struct ReadAhead {
     /// In the order in which the readers, one for each group, come to them.

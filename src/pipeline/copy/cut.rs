@@ -96,7 +96,7 @@ impl Ends {
 struct Cutting {
     ends: Ends,
     partition: Partition,
-    /// What the copy holds of it.
+    /// The contents of the copy before this run.
     held: Option<Manifest>,
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Plan {
     pub(super) bytes: u64,
 }
 
-/// What the copy holds of an origin.
+/// The contents of the copy for one origin.
 pub(super) struct Held {
     manifests: BTreeMap<String, Manifest>,
     shards: BTreeMap<TableKind, BTreeSet<String>>,

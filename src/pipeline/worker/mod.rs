@@ -147,7 +147,7 @@ impl Worker {
         result.and_then(|report| ended.map(|()| report))
     }
 
-    /// Fails if a shard of an unchanged partition is lost. One that is changed is opened.
+    /// Fails if a shard of an unchanged partition is lost. The shards of a changed partition are opened anyway.
     async fn refuse_lost(&self, manifest: Option<&Manifest>) -> Result<()> {
         let there = self.shards_there.get_or_try_init(|| shards_there(&self.store, &self.layout)).await?;
         match lost_shards(&self.store, &self.layout, manifest, there).await?.first() {

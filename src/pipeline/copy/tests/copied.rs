@@ -1,4 +1,4 @@
-//! What a copy holds afterwards.
+//! The contents of a copy when it has ended.
 
 use std::sync::Arc;
 
