@@ -1,6 +1,7 @@
 //! Events for operators: `-v`, `ALL_DOCS_LOG` and `--log-format json`; and the completions and man pages.
 
-use std::process::Output;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use all_docs::sample::{Action, Fault, FaultScript, World};
 use serde_json::Value;
@@ -86,5 +87,54 @@ fn completions_and_man_pages_know_the_commands() {
     for page in ["all-docs.1", "all-docs-ingest.1", "all-docs-partition-refresh.1"] {
         let text = std::fs::read_to_string(folder.path().join("pages").join(page)).unwrap();
         assert!(text.contains(".TH"), "{page}");
+    }
+}
+
+/// Returns what bash offers for a line of words, the last of which is being typed.
+fn offered(script: &Path, words: &[&str]) -> Vec<String> {
+    let (last, before) = (words.last().unwrap(), words[words.len() - 2]);
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let asked = format!(
+        "source '{}'; COMP_WORDS=({}); COMP_CWORD={}; _all__docs all-docs '{last}' '{before}'; \
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display(),
+        quoted.join(" "),
+        words.len() - 1,
+    );
+    let output = Command::new("bash").args(["--norc", "-c", &asked]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_their_options_and_the_values_of_these() {
+    if Command::new("bash").arg("--version").output().is_err() {
+        println!("skipped: there is no bash");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("completions");
+    std::fs::write(&script, stdout(&run_binary(folder.path(), &["completions", "bash"]))).unwrap();
+    for (words, expected) in [
+        (&["all-docs", "verif"][..], "verify"),
+        (&["all-docs", "verify", "--rep"], "--repair"),
+        (&["all-docs", "cache", "validate-p"], "validate-partitions"),
+        (&["all-docs", "cache", "validate-partitions", "--lak"], "--lake"),
+        (&["all-docs", "packument", "export", "--form"], "--format"),
+        (&["all-docs", "packument", "export", "--format", "nd"], "ndjson"),
+        (&["all-docs", "completions", "ba"], "bash"),
+    ] {
+        let offered = offered(&script, words);
+        assert!(offered.iter().any(|word| word == expected), "{words:?}: {offered:?}");
+    }
+    // Each command has its options. The program without SQL has one only that says so.
+    let help = stdout(&run_binary(folder.path(), &["--help"]));
+    let listed = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let commands: Vec<&str> =
+        listed.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"ingest"), "{help}");
+    for command in commands.into_iter().filter(|name| cfg!(feature = "query") || *name != "query") {
+        let offered = offered(&script, &["all-docs", command, "--he"]);
+        assert!(offered.iter().any(|word| word == "--help"), "{command}: {offered:?}");
     }
 }
