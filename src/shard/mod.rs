@@ -22,6 +22,7 @@ pub use cursor::{NameCursor, Row};
 pub use cut::ShardCut;
 pub use lookup::{HeldDocument, document_names, find_documents};
 pub use merge::ShardMerge;
+pub use old_rows::is_alike;
 pub use raw_documents::{RawDocument, RawDocumentBatch, RawDocuments};
 pub use reader::{ShardReader, doc_rows, document_forms, document_revs, held_outcomes};
 pub use stored_documents::StoredDocuments;

@@ -1,6 +1,7 @@
 //! The remaining rows of the previous shard. Row groups stay undecoded as long as possible.
 
 use std::error::Error as StdError;
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -18,7 +19,7 @@ use parquet::file::reader::ChunkReader;
 use parquet::file::statistics::Statistics;
 
 use super::reader::{ShardReader, batch_rows, unreadable};
-use crate::encode::{EncodedGroup, Names};
+use crate::encode::{EncodedGroup, Names, ShardWriter};
 use crate::error::{Error, Result};
 use crate::store::ShardFile;
 use crate::table::TableKind;
@@ -51,6 +52,14 @@ struct Groups {
     names: Option<(usize, Vec<RecordBatch>)>,
     /// The rest of the row group before it.
     rows: Option<ParquetRecordBatchReader>,
+}
+
+/// Returns whether the writer of a shard has made another one: the same rows then have the same bytes in both. Fails as
+/// [`ShardReader::open`] does.
+pub fn is_alike<W: Write + Send>(writer: &ShardWriter<W>, other: &ShardFile) -> Result<bool> {
+    let metadata = ArrowReaderMetadata::load(other, ArrowReaderOptions::new());
+    let metadata = metadata.map_err(|error| unreadable(writer.table(), other, error))?;
+    Ok(writer.has_written(metadata.metadata().file_metadata()))
 }
 
 impl OldRows {
