@@ -107,12 +107,7 @@ pub(super) async fn run(
         // Where there is no lake, the copy says so.
         Some(text) => read_lake(&from).await?.map(|info| find(text, &info)).transpose()?,
     };
-    let options = CopyOptions {
-        origin,
-        rows_per_partition: args.partition_rows,
-        on_two_services: of_source != StoreArgs::default(),
-        dry_run: args.dry_run,
-    };
+    let options = CopyOptions { origin, rows_per_partition: args.partition_rows, dry_run: args.dry_run };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
     let result = copy(&from, &to, &options, progress, stop.clone()).await;

@@ -8,6 +8,7 @@ mod documentation;
 mod events;
 mod exit;
 mod export;
+mod far;
 mod index;
 mod ingest;
 mod lake_origin;
@@ -88,7 +89,8 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
         spawn_signal_listener(stop.clone(), patience(&args.command), printer.clone())
             .or_error(ErrorKind::Internal, || "cannot listen for Ctrl-C".to_owned())?;
     }
-    let result = runtime.block_on(async {
+    let asked_to_stop = stop.clone();
+    let work = async {
         match args.command {
             Command::Ingest(args) => ingest::run(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]
@@ -108,6 +110,12 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Sample(args) => sample::run(args, printer, stop).await,
             Command::Completions(args) => documentation::print_completions(args, Args::command(), printer),
             Command::Man(args) => documentation::write_man_pages(args, Args::command(), printer),
+        }
+    };
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            never = far::watch(&settings, printer, &asked_to_stop) => match never {},
         }
     });
     if tells_usage {

@@ -41,6 +41,13 @@ impl Store {
                     .hint("give a folder, a file:// URL, or a bucket: gs://, r2:// or s3://")),
             };
         }
+        // A slash is missing: nobody names a folder so.
+        let is_mistyped = |scheme: &str| Provider::of_scheme(scheme).is_some() || scheme == "file";
+        if let Some((scheme, rest)) = location.split_once(":/").filter(|(scheme, _)| is_mistyped(scheme)) {
+            let hint = format!("write it as {scheme}:///{rest}");
+            let hint = if scheme == "file" { hint } else { format!("write it as {scheme}://{rest}") };
+            return Err(Error::input(format!("{scheme}:/ begins no location")).hint(hint));
+        }
         local(Path::new(location))
     }
 }
@@ -53,7 +60,7 @@ fn bucket(url: &BucketUrl, options: &StoreOptions) -> Result<Store> {
         parent.join(&digest[..16])
     });
     let store = Store::of_objects(client, url.url.clone(), url.prefix.clone(), scratch);
-    let store = Store { prices: ListPrices::of(&target), ..store };
+    let store = Store { prices: ListPrices::of(&target), server: Some(target.server.clone()), ..store };
     Ok(match &options.cache {
         Some(folder) => store.with_cache(ObjectCache::new(folder.clone(), &target.server, ObjectCache::LIMIT_BYTES)),
         None => store,
@@ -65,7 +72,7 @@ fn local(path: &Path) -> Result<Store> {
     let root = without_parents(&root);
     let root_url =
         Url::from_directory_path(&root).map_err(|()| Error::input(format!("{} is not a path", path.display())))?;
-    Ok(Store { backend: Backend::Disk(Disk::new(root)), root_url, prices: None })
+    Ok(Store { backend: Backend::Disk(Disk::new(root)), root_url, prices: None, server: None })
 }
 
 /// Returns the path without `..`, which no URL can express. Follows a link before taking its parent, as the system

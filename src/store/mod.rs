@@ -63,6 +63,8 @@ pub struct Store {
     root_url: Url,
     /// Those of a bucket at its provider's own server.
     prices: Option<ListPrices>,
+    /// The address of the server of a bucket that was opened by its location.
+    server: Option<String>,
 }
 
 /// The kind of an entry at a path.
@@ -103,7 +105,7 @@ impl Store {
         scratch: Option<PathBuf>,
     ) -> Store {
         let objects = Objects::new(client, &root_url, prefix, scratch);
-        Store { backend: Backend::Objects(objects), root_url, prices: None }
+        Store { backend: Backend::Objects(objects), root_url, prices: None, server: None }
     }
 
     /// Checks the first contact with a bucket: credentials, its existence, region and clock. Takes at most ten seconds. On
@@ -161,7 +163,24 @@ impl Store {
     pub fn location(&self) -> String {
         match &self.backend {
             Backend::Disk(disk) => disk.root().display().to_string(),
-            Backend::Objects(_) => self.root_url.to_string(),
+            // As it was given: a location is no URL with escapes.
+            Backend::Objects(objects) => objects.location(&self.root_url),
+        }
+    }
+
+    /// Waits out failures of a bucket for seconds only from now on, since the process was asked to stop.
+    pub fn hurry(&self) {
+        if let Backend::Objects(objects) = &self.backend {
+            objects.hurry();
+        }
+    }
+
+    /// Returns the last failure of a bucket in a few words, if it has failed for `at_least` this time without a response in
+    /// between; always `None` on a local disk.
+    pub fn trouble(&self, at_least: Duration) -> Option<String> {
+        match &self.backend {
+            Backend::Disk(_) => None,
+            Backend::Objects(objects) => objects.trouble(at_least),
         }
     }
 

@@ -2,29 +2,38 @@
 
 use std::path::{Path, PathBuf};
 
-use url::Url;
+use url::{Position, Url};
 
 use super::Store;
 
 impl Store {
     /// Returns whether one of two stores has the place of the other, or lies in it. Links to folders are followed. Each
-    /// store in memory has a place of its own. `is_one_service` says that equal URLs of buckets are one bucket: buckets of
-    /// different services may have the same name.
-    pub fn overlaps(&self, other: &Store, is_one_service: bool) -> bool {
-        let (one, other) = (real(self.root_url()), real(other.root_url()));
-        let within = |inner: &Url, outer: &Url| inner.as_str().starts_with(outer.as_str());
-        let is_comparable = match one.scheme() {
-            "file" => true,
-            "memory" => false,
-            _ => is_one_service,
+    /// store in memory has a place of its own. Buckets of two servers may have the same name; one server may be reached by
+    /// the protocols of two providers.
+    pub fn overlaps(&self, other: &Store) -> bool {
+        let (one, other) = match (&self.server, &other.server) {
+            (None, None) if self.is_disk() && other.is_disk() => (real(self.root_url()), real(other.root_url())),
+            (Some(one), Some(two)) if server(one) == server(two) => (self.root_url.clone(), other.root_url.clone()),
+            _ => return false,
         };
-        is_comparable && (within(&one, &other) || within(&other, &one))
+        let place = |url: &Url| url[Position::AfterScheme..].to_owned();
+        let (one, other) = (place(&one), place(&other));
+        one.starts_with(&other) || other.starts_with(&one)
     }
+
+    fn is_disk(&self) -> bool {
+        self.root_url.scheme() == "file"
+    }
+}
+
+/// Returns the address of a server in one form.
+fn server(address: &str) -> String {
+    address.trim_end_matches('/').to_ascii_lowercase().replace("://localhost", "://127.0.0.1")
 }
 
 /// Returns the URL without links, where it is that of a local folder.
 fn real(url: &Url) -> Url {
-    let path = (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten();
+    let path = url.to_file_path().ok();
     path.and_then(|path| Url::from_directory_path(real_path(&path)).ok()).unwrap_or_else(|| url.clone())
 }
 
@@ -41,6 +50,7 @@ fn real_path(path: &Path) -> PathBuf {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::store::StoreOptions;
 
     fn at(path: &Path) -> Store {
         Store::open(path.to_str().unwrap()).unwrap()
@@ -57,30 +67,33 @@ mod tests {
             (folder.path().join("lake-2"), false),
             (folder.path().join("other"), false),
         ] {
-            assert_eq!(at(&lake).overlaps(&at(&other), false), overlaps, "{}", other.display());
-            assert_eq!(at(&other).overlaps(&at(&lake), true), overlaps, "{}", other.display());
+            assert_eq!(at(&lake).overlaps(&at(&other)), overlaps, "{}", other.display());
+            assert_eq!(at(&other).overlaps(&at(&lake)), overlaps, "{}", other.display());
         }
-        assert!(!Store::memory().overlaps(&Store::memory(), true));
-        assert!(!Store::memory().overlaps(&at(&lake), true));
+        assert!(!Store::memory().overlaps(&Store::memory()));
+        assert!(!Store::memory().overlaps(&at(&lake)));
     }
 
     #[test]
-    fn a_bucket_overlaps_its_folders_and_no_bucket_of_another_service() {
-        let bucket = |url: &str| {
-            let client = std::sync::Arc::new(crate::store::MemoryBucket::new());
-            Store::of_objects(client, Url::parse(url).unwrap(), object_store::path::Path::ROOT, None)
+    fn a_bucket_overlaps_its_folders_by_any_protocol_and_no_bucket_of_another_server() {
+        let bucket = |location: &str, endpoint: &str| {
+            let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name.to_owned(), "x".to_owned()));
+            let endpoint = Some(endpoint.to_owned());
+            let options = StoreOptions { endpoint, environment: keys.into(), ..StoreOptions::default() };
+            Store::open_with(location, &options).unwrap()
         };
-        let lake = bucket("s3://lakes/npm/");
-        for (other, overlaps) in [
-            ("s3://lakes/npm/", true),
-            ("s3://lakes/npm/copy/", true),
-            ("s3://lakes/", true),
-            ("s3://lakes/npm-2/", false),
-            ("s3://others/npm/", false),
-            ("r2://lakes/npm/", false),
+        let lake = bucket("s3://lakes/npm", "http://127.0.0.1:9");
+        for (other, endpoint, overlaps) in [
+            ("s3://lakes/npm", "http://127.0.0.1:9", true),
+            ("s3://lakes/npm/copy", "http://127.0.0.1:9/", true),
+            ("s3://lakes", "http://localhost:9", true),
+            ("r2://lakes/npm", "http://127.0.0.1:9", true),
+            ("s3://lakes/npm-2", "http://127.0.0.1:9", false),
+            ("s3://others/npm", "http://127.0.0.1:9", false),
+            ("s3://lakes/npm", "http://127.0.0.1:10", false),
         ] {
-            assert_eq!(lake.overlaps(&bucket(other), true), overlaps, "{other}");
-            assert!(!lake.overlaps(&bucket(other), false), "{other}");
+            assert_eq!(lake.overlaps(&bucket(other, endpoint)), overlaps, "{other} {endpoint}");
+            assert_eq!(bucket(other, endpoint).overlaps(&lake), overlaps, "{other} {endpoint}");
         }
     }
 
@@ -91,7 +104,7 @@ mod tests {
         let (lake, link) = (folder.path().join("lake"), folder.path().join("link"));
         std::fs::create_dir(&lake).unwrap();
         std::os::unix::fs::symlink(&lake, &link).unwrap();
-        assert!(at(&lake).overlaps(&at(&link), true));
-        assert!(at(&link.join("new")).overlaps(&at(&lake), true));
+        assert!(at(&lake).overlaps(&at(&link)));
+        assert!(at(&link.join("new")).overlaps(&at(&lake)));
     }
 }

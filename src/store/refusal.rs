@@ -1,6 +1,7 @@
 //! The errors of a bucket, told as errors of this program. Not here: which of them are tried again (`objects/retrying`),
 //! and the causes of a refusal (`reach/refused`).
 
+use super::objects::NoResponse;
 use super::reach::Refused;
 use crate::error::Error;
 
@@ -11,7 +12,13 @@ const FAILED_HINT: &str = "the network or the bucket failed for longer than an o
 /// whole lake is empty.
 pub(super) fn refusal(verb: &str, path: &str, error: object_store::Error) -> Error {
     let path = if path.is_empty() { "the lake" } else { path };
-    match refused(&error).cloned() {
+    if find::<NoResponse>(&error).is_some() {
+        return Error::lake(format!("cannot {verb} {path}: the server of the bucket does not respond"))
+            .hint("check the address of the bucket, the network, and HTTPS_PROXY if there is a proxy")
+            .source(error)
+            .of_system();
+    }
+    match find::<Refused>(&error).cloned() {
         // Its text has all of the server's; that of the client around it repeats it.
         Some(refused) => {
             let told = Error::lake(format!("cannot {verb} {path}: {}", refused.why()));
@@ -21,10 +28,11 @@ pub(super) fn refusal(verb: &str, path: &str, error: object_store::Error) -> Err
     }
 }
 
-fn refused<'a>(mut error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Refused> {
+/// Finds an error of a type among an error and its causes.
+fn find<'a, T: std::error::Error + 'static>(mut error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {
     loop {
         match error.downcast_ref() {
-            Some(refused) => return Some(refused),
+            Some(found) => return Some(found),
             None => error = error.source()?,
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Origin {
 ///
 /// Fails as [`super::copy`] says. Changes nothing.
 pub(super) async fn origins_to_copy(from: &Store, to: &Store, options: &CopyOptions) -> Result<Vec<Origin>> {
-    if from.overlaps(to, !options.on_two_services) {
+    if from.overlaps(to) {
         return Err(Error::input(format!(
             "{} and {} are the same place, or one is in the other",
             from.location(),

@@ -15,8 +15,6 @@ pub struct CopyOptions {
     pub origin: Option<String>,
     /// The wanted number of rows per partition; `None` for the partitions as they are.
     pub rows_per_partition: Option<NonZeroU64>,
-    /// Whether equal URLs of buckets are different buckets, because the two lakes are on different services.
-    pub on_two_services: bool,
     /// Whether nothing is written: the summary then says what would be.
     pub dry_run: bool,
 }

@@ -4,6 +4,7 @@
 
 mod client;
 mod conditional;
+mod contact;
 mod far_shard;
 mod listed;
 mod memory;
@@ -32,8 +33,8 @@ pub use client::ObjectClient;
 use conditional::{Condition, put_if, version_of};
 pub use far_shard::FarShard;
 pub use memory::MemoryBucket;
-pub(super) use retrying::Retrying;
 use retrying::read_now;
+pub(super) use retrying::{NoResponse, Retrying};
 pub(super) use scratch::{Scratch, explained};
 
 use super::cache::ObjectCache;
@@ -43,12 +44,7 @@ use super::refusal::refusal;
 use super::shard_file::ShardFile;
 use super::step::Step;
 use super::{EntryKind, StoreUsage, blocking};
-use crate::error::{Context, Error, ErrorKind, Result};
-
-/// The first contact with a bucket is given up after this time.
-const CHECK_PATIENCE: Duration = Duration::from_secs(8);
-/// The longest time for it, also if the server does not respond.
-const CHECK_LIMIT: Duration = Duration::from_secs(10);
+use crate::error::{Context, ErrorKind, Result};
 
 /// A lake in a bucket. Cheap to clone.
 #[derive(Clone)]
@@ -92,17 +88,26 @@ impl Objects {
 
     /// See [`super::Store::check`].
     pub(super) async fn check(&self) -> Result<()> {
-        let client = self.client.with_patience(CHECK_PATIENCE);
-        match tokio::time::timeout(CHECK_LIMIT, client.list_with_delimiter(Some(&self.prefix))).await {
-            Ok(listed) => listed.map(drop).map_err(|error| refusal("list", "", error)),
-            Err(_) => Err(Error::lake("the server of the bucket does not respond")
-                .hint("check the address of the bucket, the network, and HTTPS_PROXY if there is a proxy")
-                .of_system()),
-        }
+        let listed = self.client.list_with_delimiter(Some(&self.prefix)).await;
+        listed.map(drop).map_err(|error| refusal("list", "", error))
+    }
+
+    pub(super) fn hurry(&self) {
+        self.client.hurry();
+    }
+
+    pub(super) fn trouble(&self, at_least: Duration) -> Option<String> {
+        self.client.trouble(at_least)
     }
 
     pub(super) fn usage(&self) -> StoreUsage {
         self.client.usage()
+    }
+
+    /// See [`super::Store::location`].
+    pub(super) fn location(&self, root_url: &Url) -> String {
+        let end = if self.prefix.as_ref().is_empty() { "" } else { "/" };
+        format!("{}://{}/{}{end}", root_url.scheme(), root_url.host_str().unwrap_or_default(), self.prefix)
     }
 
     /// Returns the key of an object in the bucket.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
@@ -20,13 +20,11 @@ use object_store::{
 use tokio::time::Instant;
 
 use super::client::ObjectClient;
+use super::contact::{Contact, FIRST_LIMIT};
 use super::metered::Metered;
-use super::transient::{is_transient, status};
+use super::transient::{cause_of, is_transient, status};
 use crate::store::StoreUsage;
 
-/// An operation is given up after this time: long enough for a server to be restarted, and short enough that a lease of
-/// 90 seconds is not lost in silence.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// The first pause. Each later one is twice as long. A connection that broke is made again at once the first time: the
 /// server may have closed one that was idle.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -41,8 +39,20 @@ const DELETED_AT_ONCE: usize = 1_000;
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Retrying {
     inner: Metered,
-    patience: Duration,
+    contact: Arc<Contact>,
 }
+
+/// The bucket has not responded at all.
+#[derive(Debug)]
+pub(in crate::store) struct NoResponse;
+
+impl fmt::Display for NoResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no response within {} seconds", FIRST_LIMIT.as_secs())
+    }
+}
+
+impl std::error::Error for NoResponse {}
 
 /// The pauses between the attempts of one operation.
 pub(super) struct Pauses {
@@ -50,8 +60,7 @@ pub(super) struct Pauses {
     started: Instant,
     attempts: u32,
     next: Duration,
-    patience: Duration,
-    inner: Metered,
+    client: Retrying,
 }
 
 impl Pauses {
@@ -66,12 +75,15 @@ impl Pauses {
         let is_at_once = self.attempts == 0 && status(&error).is_none();
         self.attempts += 1;
         let pause = if is_at_once { Duration::ZERO } else { self.next.mul_f64(0.5 + fastrand::f64() / 2.0) };
-        if self.started.elapsed() + pause > self.patience {
+        let contact = &self.client.contact;
+        if self.started.elapsed() + pause > contact.patience() {
+            contact.note_given_up();
             return Err(error);
         }
+        contact.note_failure(cause_of(&error));
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(operation = self.what, path, %error, pause_ms, "an operation of a bucket is tried again");
-        self.inner.note_retry();
+        self.client.inner.note_retry();
         if !is_at_once {
             self.next = (self.next * 2).min(LONGEST_PAUSE);
             tokio::time::sleep(pause).await;
@@ -82,12 +94,7 @@ impl Pauses {
 
 impl Retrying {
     pub(super) fn new(client: Arc<dyn ObjectClient>) -> Retrying {
-        Retrying { inner: Metered::new(client), patience: PATIENCE }
-    }
-
-    /// Returns the same client, which gives each operation up after `patience`.
-    pub(in crate::store) fn with_patience(&self, patience: Duration) -> Retrying {
-        Retrying { inner: self.inner.clone(), patience }
+        Retrying { inner: Metered::new(client), contact: Arc::default() }
     }
 
     pub(super) fn usage(&self) -> StoreUsage {
@@ -96,14 +103,32 @@ impl Retrying {
 
     /// Returns the pauses of an operation that begins now.
     pub(super) fn pauses(&self, what: &'static str) -> Pauses {
-        Pauses {
-            what,
-            started: Instant::now(),
-            attempts: 0,
-            next: FIRST_PAUSE,
-            patience: self.patience,
-            inner: self.inner.clone(),
+        Pauses { what, started: Instant::now(), attempts: 0, next: FIRST_PAUSE, client: self.clone() }
+    }
+
+    /// Does an attempt, for a bounded time before the first response.
+    async fn attempted<T>(&self, attempt: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let result = match self.contact.is_first() {
+            true => {
+                let no_response = |_| Error::Generic { store: "bucket", source: Box::new(NoResponse) };
+                tokio::time::timeout(FIRST_LIMIT, attempt).await.map_err(no_response)?
+            }
+            false => attempt.await,
+        };
+        if result.as_ref().err().is_none_or(|error| !is_transient(error)) {
+            self.contact.note_response();
         }
+        result
+    }
+
+    /// See [`crate::store::Store::hurry`].
+    pub(super) fn hurry(&self) {
+        self.contact.hurry();
+    }
+
+    /// See [`crate::store::Store::trouble`].
+    pub(super) fn trouble(&self, at_least: Duration) -> Option<String> {
+        self.contact.told(at_least)
     }
 
     /// Does `attempt` until it succeeds, or fails for good.
@@ -115,7 +140,7 @@ impl Retrying {
     ) -> Result<T> {
         let mut pauses = self.pauses(what);
         loop {
-            match attempt().await {
+            match self.attempted(attempt()).await {
                 Ok(done) => return Ok(done),
                 Err(error) => pauses.after(path, error).await?,
             }
@@ -137,7 +162,7 @@ impl ObjectStore for Retrying {
                 let put = || self.inner.put_opts(location, payload.clone(), options.clone());
                 self.retried("put", location.as_ref(), put).await
             }
-            _ => self.inner.put_opts(location, payload, options).await,
+            _ => self.attempted(self.inner.put_opts(location, payload, options)).await,
         }
     }
 
@@ -266,7 +291,7 @@ impl Retrying {
             async move {
                 let mut pauses = client.pauses("list");
                 loop {
-                    let error = match listed.next().await {
+                    let error = match client.attempted(listed.next().map(Option::transpose)).await.transpose() {
                         Some(Ok(entry)) => {
                             last = Some(entry.location.clone());
                             return Ok(Some((entry, (listed, last))));

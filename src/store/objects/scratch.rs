@@ -1,9 +1,10 @@
 //! The scratch folder of a store that is no local disk: shards under construction, and copies of shards that are read as
 //! a whole. A file of the scratch has the path of the object that it stands for. Not here: uploads (`upload`).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use crate::store::shard_file::LocalShard;
 
 /// A file of a dead process is kept for this time: a run that goes on may still use it.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The beginning of the names of temporary scratch folders.
+const TEMPORARY: &str = "all-docs-scratch-";
 /// The hint for a scratch folder that is full.
 const FULL_HINT: &str = "free some space there, or give a folder on another disk with --scratch, and run the same command again: what is committed or staged in the bucket is kept, and not fetched again";
 /// The hint for a scratch folder that cannot be used.
@@ -45,6 +48,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         if self.is_temporary {
             let _ = std::fs::remove_dir_all(&self.root);
+            let _ = std::fs::remove_file(lock_path(&self.root));
         }
     }
 }
@@ -59,14 +63,14 @@ impl Scratch {
                 let digest = format!("{:x}", Sha256::digest(root_url.as_str()));
                 parent.join(&digest[..16])
             }
-            None => tempfile::env::temp_dir().join(format!("all-docs-{:032x}", fastrand::u128(..))),
+            None => tempfile::env::temp_dir().join(format!("{TEMPORARY}{:032x}", fastrand::u128(..))),
         };
         let held = Held { root: root.clone(), is_temporary, lock: Mutex::default() };
         Scratch { disk: Disk::new(root), held: Arc::new(held) }
     }
 
     /// Creates the folder where it does not exist, and marks it as used by this process. Before that, removes files of dead
-    /// processes that are older than a day, if no other process uses the folder.
+    /// processes that are older than a day, if no other process uses the folder, and temporary folders of dead processes.
     pub(in crate::store) fn use_now(&self) -> Result<()> {
         let root = self.disk.root();
         let mut lock = self.held.lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,22 +78,20 @@ impl Scratch {
             return Ok(());
         }
         std::fs::create_dir_all(root).map_err(|error| explained(disk_error("create the folder", root, error)))?;
-        if self.held.is_temporary || lock.is_some() {
+        if lock.is_some() {
             return Ok(());
         }
-        let file = self.open_lock().map_err(|error| explained(disk_error("write", root, error)))?;
-        if file.try_lock().is_ok() {
+        let file = File::options().create(true).append(true).open(lock_path(root));
+        let file = file.map_err(|error| explained(disk_error("write", root, error)))?;
+        if self.held.is_temporary {
+            remove_temporary(root);
+        } else if file.try_lock().is_ok() {
             self.sweep()?;
         }
         // On a file system without locks no file is ever removed for its age.
         let _ = file.lock_shared();
         *lock = Some(file);
         Ok(())
-    }
-
-    /// The lock is beside the folder, so that it is in no listing.
-    fn open_lock(&self) -> io::Result<File> {
-        File::options().create(true).append(true).open(self.disk.root().with_extension("lock"))
     }
 
     /// Returns the path of the file that stands for an object; `None` if there is none.
@@ -142,6 +144,30 @@ impl Scratch {
         }
         file.flush().await.map_err(failed)?;
         LocalShard::of_file(&self.disk, file.into_std().await, self.disk.path(name)).map_err(failed)
+    }
+}
+
+/// Returns the path of the lock of a scratch folder. It is beside the folder, so that it is in no listing.
+fn lock_path(root: &Path) -> PathBuf {
+    root.with_extension("lock")
+}
+
+/// Removes the temporary folders of dead processes beside `root`, by their locks. Other users' folders stay, and what
+/// cannot be removed.
+pub(super) fn remove_temporary(root: &Path) {
+    let Some(Ok(entries)) = root.parent().map(std::fs::read_dir) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+        let is_temporary = path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(TEMPORARY));
+        if !is_lock || !is_temporary || path == lock_path(root) {
+            continue;
+        }
+        let lock = File::options().append(true).open(&path);
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            tracing::debug!(path = %path.display(), "the scratch folder of a dead process is removed");
+            let _ = std::fs::remove_dir_all(path.with_extension(""));
+            let _ = std::fs::remove_file(&path);
+        }
     }
 }
 

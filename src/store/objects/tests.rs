@@ -144,6 +144,27 @@ async fn old_files_of_dead_processes_are_removed_from_the_scratch_folder_and_no_
     assert_eq!(next.list("").await.unwrap(), ["s/more", "s/new"], "a run that goes on may use what is new");
 }
 
+#[test]
+fn temporary_scratch_folders_of_dead_processes_are_removed_and_no_others() {
+    let parent = tempfile::tempdir().unwrap();
+    let make = |name: &str| {
+        std::fs::create_dir(parent.path().join(name)).unwrap();
+        std::fs::write(parent.path().join(name).join("rows"), "1").unwrap();
+        std::fs::File::create(parent.path().join(name).with_extension("lock")).unwrap()
+    };
+    let (own, alive) = (make("all-docs-scratch-1"), make("all-docs-scratch-2"));
+    alive.try_lock_shared().unwrap();
+    drop((own, make("all-docs-scratch-3"), make("others")));
+    super::scratch::remove_temporary(&parent.path().join("all-docs-scratch-1"));
+    let mut left: Vec<String> = std::fs::read_dir(parent.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    let [one, two, others] = ["all-docs-scratch-1", "all-docs-scratch-2", "others"];
+    assert_eq!(left, [one, &format!("{one}.lock"), two, &format!("{two}.lock"), others, &format!("{others}.lock")]);
+}
+
 #[tokio::test]
 async fn a_temporary_scratch_folder_and_the_copies_of_shards_are_gone_with_the_store() {
     let store = Store::memory();

@@ -63,6 +63,14 @@ pub(in crate::store) fn status(error: &Error) -> Option<u16> {
     })
 }
 
+/// Describes a failure in a few words: the status, or the first cause.
+pub(super) fn cause_of(error: &Error) -> String {
+    match status(error) {
+        Some(status) => format!("HTTP {status}"),
+        None => causes(error).last().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
 /// Returns whether the text of an error or of one of its causes has `word` in it.
 pub(in crate::store) fn has(error: &Error, word: &str) -> bool {
     causes(error).any(|cause| cause.to_string().contains(word))

@@ -2,7 +2,7 @@
 //! the other kinds of credentials (`s3`).
 
 use super::aws_profile::Profile;
-use super::target::Variables;
+use super::target::{Variables, control_character, has_control};
 use crate::error::{Error, Result};
 
 /// An access key.
@@ -59,6 +59,8 @@ fn both(
         Err(Error::input(format!("{set} is set, and {unset} is not")).hint("an access key has both parts: set both"))
     };
     match (id, secret) {
+        (Some(id), Some(secret)) if has_control(&id) || has_control(&secret) => Err(control_character(id_name)),
+        (Some(_), Some(_)) if token.as_deref().is_some_and(has_control) => Err(control_character("a session token")),
         (Some(id), Some(secret)) => Ok(Some(AccessKey { id, secret, token })),
         (None, None) => Ok(None),
         (Some(_), None) => missing(id_name, secret_name),

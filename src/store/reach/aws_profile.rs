@@ -103,8 +103,11 @@ fn read(path: Option<PathBuf>) -> Result<String> {
 /// `[NAME]`.
 fn parse(text: &str, is_config: bool, profiles: &mut BTreeMap<String, BTreeMap<String, String>>) {
     let mut section: Option<String> = None;
+    // A line that is farther to the right than the setting before it belongs to that setting.
+    let mut setting_indent: Option<usize> = None;
     for line in text.trim_start_matches('\u{feff}').lines() {
-        let is_nested = line.starts_with([' ', '\t']);
+        let indent = line.len() - line.trim_start().len();
+        let is_nested = setting_indent.is_some_and(|setting| indent > setting);
         let line = without_comment(line);
         if let Some(head) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             let head = head.trim();
@@ -113,13 +116,15 @@ fn parse(text: &str, is_config: bool, profiles: &mut BTreeMap<String, BTreeMap<S
                 _ if is_config && head != "default" => None,
                 _ => Some(head.to_owned()),
             };
+            setting_indent = None;
             if let Some(name) = &section {
                 profiles.entry(name.clone()).or_default();
             }
-        } else if let (Some(name), Some((key, value))) = (&section, line.split_once('='))
+        } else if let (Some(name), Some((key, value))) = (&section, line.split_once(['=', ':']))
             && !is_nested
             && let Some(profile) = profiles.get_mut(name)
         {
+            setting_indent = Some(indent);
             profile.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
         }
     }
@@ -159,6 +164,14 @@ mod tests {
         assert_eq!(told, [Some("us-west-2"), Some("AK"), Some("a/b+c=")]);
         assert_eq!(profile(&files, &[("AWS_PROFILE", "")]).unwrap().get("region"), Some("eu-west-1"));
         assert_eq!(profile(&[], &[]).unwrap(), Profile::default());
+    }
+
+    #[test]
+    fn settings_may_be_indented_and_have_colons() {
+        let keys = " [ default ] # mine\n  aws_access_key_id : AK\n  s3 =\n    aws_access_key_id = nested\n\taws_secret_access_key= a:b=c\n";
+        let found = profile(&[("credentials", keys)], &[]).unwrap();
+        assert_eq!(found.get("aws_access_key_id"), Some("AK"));
+        assert_eq!(found.get("aws_secret_access_key"), Some("a:b=c"));
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! Nothing retries a refusal. Failures that pass, and statuses that the client understands (304, 404 of an object, 409,
 //! 412, 416), go through unchanged. Not here: the meaning of a refusal (`refused`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
@@ -15,12 +16,16 @@ use object_store::client::{
     ReqwestConnector,
 };
 use object_store::{ClientOptions, HeaderMap};
+use serde_json::Value;
 
+use super::listing::{is_listing, with_valid_keys};
 use super::refused::{Refused, Response};
-use super::target::{Source, Target};
+use super::target::{Source, Target, has_control};
 
 /// The most bytes of a refusal that are read.
 const MAX_BODY_BYTES: usize = 64 << 10;
+/// The longest time for the first response of a server of credentials.
+const FIRST_CREDENTIALS_WITHIN: Duration = Duration::from_secs(5);
 /// The failures to connect, before anything was reached, after which the address counts as wrong.
 const MAX_FIRST_FAILURES: u32 = 3;
 
@@ -65,6 +70,7 @@ struct Asked {
     of_credentials: bool,
     /// Whether it asks a machine's metadata server for a session. A refusal may lead to the older protocol.
     is_session: bool,
+    is_listing: bool,
 }
 
 impl Connection {
@@ -76,13 +82,17 @@ impl Connection {
         let of_credentials = self.target.credentials_url.as_ref().is_some_and(is_named)
             || (!is_signed && self.target.source != Source::Anonymous);
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
-        Asked { host, of_credentials, is_session: uri.path() == "/latest/api/token" }
+        let is_listing = uri.query().is_some_and(|query| query.contains("list-type="));
+        Asked { host, of_credentials, is_session: uri.path() == "/latest/api/token", is_listing }
     }
 
     /// Returns the response if the client understands it, and otherwise a refusal.
     async fn judge(&self, response: HttpResponse, asked: &Asked) -> Result<HttpResponse, HttpError> {
         let status = response.status().as_u16();
-        if response.status().is_success() || is_passing(status) || matches!(status, 304 | 409 | 412 | 416) {
+        if response.status().is_success() {
+            return self.recognized(response, asked).await;
+        }
+        if is_passing(status) || matches!(status, 304 | 409 | 412 | 416) {
             return Ok(response);
         }
         let (parts, body) = response.into_parts();
@@ -94,10 +104,12 @@ impl Connection {
             ahead_s: header(&parts.headers, "date").and_then(|date| seconds_ahead(&date)),
         };
         let is_understood = match status {
+            // No prefix has no listing.
+            404 if asked.is_listing && refusing.code().is_empty() => return Err(self.foreign(status, asked)),
             404 => !asked.of_credentials && refusing.code() != "NoSuchBucket",
             // The body stopped arriving.
             400 => refusing.code() == "RequestTimeout",
-            403 => asked.is_session,
+            403 => asked.is_session && self.target.has_old_metadata,
             _ => false,
         };
         if is_understood {
@@ -106,6 +118,32 @@ impl Connection {
         let refused = Refused::by(&self.target, &refusing, asked.of_credentials);
         tracing::warn!(host = asked.host, status, reason = %refused, "a bucket refused a request");
         Err(finally(refused))
+    }
+
+    /// Returns a successful response, unless it is none of a bucket or of a server of credentials. The client would take a
+    /// web page for an empty listing, and cannot sign with a text that is no credential.
+    async fn recognized(&self, response: HttpResponse, asked: &Asked) -> Result<HttpResponse, HttpError> {
+        let status = response.status().as_u16();
+        let content_type = header(response.headers(), "content-type").unwrap_or_default();
+        if content_type.to_ascii_lowercase().starts_with("text/html") {
+            return Err(self.foreign(status, asked));
+        }
+        if !asked.of_credentials && !asked.is_listing {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let body = body.bytes().await?;
+        let body = match asked.of_credentials {
+            true => Some(body).filter(|body| is_of_credentials(body)),
+            false => Some(body).filter(|body| is_listing(body)).map(with_valid_keys),
+        };
+        let body = body.ok_or_else(|| self.foreign(status, asked))?;
+        Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
+    }
+
+    fn foreign(&self, status: u16, asked: &Asked) -> HttpError {
+        tracing::warn!(host = asked.host, status, "a response is not one of a bucket or of its credentials");
+        finally(Refused::foreign(&self.target, status, asked.of_credentials))
     }
 
     /// Returns the error of a failed connection. An address that was never reached is not tried for long.
@@ -131,7 +169,14 @@ impl Connection {
 impl HttpService for Connection {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let asked = self.asked(&request);
-        match self.inner.execute(request).await {
+        // A metadata server that does not respond is one that is not there.
+        let is_first = asked.of_credentials && !self.contact.has_credentials.load(Ordering::Relaxed);
+        let response = match is_first {
+            true => tokio::time::timeout(FIRST_CREDENTIALS_WITHIN, self.inner.execute(request)).await,
+            false => Ok(self.inner.execute(request).await),
+        };
+        let no_response = |elapsed| Err(HttpError::new(HttpErrorKind::Timeout, elapsed));
+        match response.unwrap_or_else(no_response) {
             Ok(response) => {
                 let has_responded =
                     if asked.of_credentials { &self.contact.has_credentials } else { &self.contact.has_bucket };
@@ -152,6 +197,18 @@ fn finally(refused: Refused) -> HttpError {
 /// Returns whether a status says that the same request may succeed later.
 fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 429) || (status >= 500 && status != 501)
+}
+
+/// Returns whether a body may be a credential, or the name of one: a line of text, the XML of STS, or JSON whose texts can
+/// stand in headers.
+fn is_of_credentials(body: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let text = text.trim();
+    match serde_json::from_str::<BTreeMap<String, Value>>(text) {
+        Ok(members) => !members.values().filter_map(Value::as_str).any(has_control),
+        Err(_) if text.starts_with('<') => text.contains("<AssumeRoleWithWebIdentityResponse"),
+        Err(_) => !has_control(text),
+    }
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -11,7 +11,7 @@ use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKe
 use object_store::{ClientConfigKey, StaticCredentialProvider};
 use serde_json::Value;
 
-use super::target::{BucketUrl, Provider, Source, Target, Variables, checked_endpoint, unknown_option};
+use super::target::{BucketUrl, Provider, Source, Target, Variables, check_texts, checked_endpoint, unknown_option};
 use crate::error::{Error, Result};
 use crate::store::StoreOptions;
 
@@ -33,6 +33,7 @@ struct Found {
 ///
 /// Fails, of kind Input, for an option that is not known, and for credentials that cannot be read or used.
 pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Target, GoogleCloudStorageBuilder)> {
+    check_texts(options)?;
     let variables = Variables::of(options);
     let given = given(options)?;
     let mut of_environment: Vec<(Key, String)> = Vec::new();
@@ -61,6 +62,7 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
     let is_anonymous = skips.is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let token = variables.any(&["GOOGLE_OAUTH_ACCESS_TOKEN"]);
     let found = find(&given, "--lake-option");
+    let mut credentials_name = None;
     let source = if is_anonymous || (token.is_some() && found.is_none()) {
         // The client of this version asks for a token also where none is needed.
         let bearer = if is_anonymous { String::new() } else { token.unwrap_or_default().to_owned() };
@@ -73,6 +75,7 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
             Some(found) => {
                 let source = check(&found)?;
                 builder = builder.with_config(found.key, found.text);
+                credentials_name = Some(found.name);
                 source
             }
             None => Source::Machine,
@@ -87,6 +90,8 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
         region: String::new(),
         source,
         credentials_url: None,
+        has_old_metadata: false,
+        credentials_name,
     };
     Ok((target, builder))
 }

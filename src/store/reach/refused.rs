@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::listing::unescaped;
 use super::target::{Provider, Source, Target};
 
 /// A difference of clocks that credentials do not survive, in seconds. S3 tolerates 15 minutes, Google's tokens five.
@@ -31,9 +32,7 @@ impl Response {
     fn element(&self, name: &str) -> Option<String> {
         let (_, rest) = self.body.split_once(&format!("<{name}>"))?;
         let (text, _) = rest.split_once(&format!("</{name}>"))?;
-        let text = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")]
-            .iter()
-            .fold(text.trim().to_owned(), |text, (escape, letter)| text.replace(escape, letter));
+        let text = unescaped(text.trim());
         Some(text).filter(|text| !text.is_empty())
     }
 
@@ -55,14 +54,16 @@ impl Response {
         plain.take(MAX_MESSAGE_CHARACTERS).collect()
     }
 
-    /// Returns how far the clock of this machine is ahead, in seconds, by the header or by the times in the body.
+    /// Returns how far the clock of this machine is ahead, in seconds, by the header or by the times in the body. A header
+    /// that shows no difference may be that of a proxy.
     fn skew_s(&self) -> Option<i64> {
-        self.ahead_s.or_else(|| {
+        let of_body = || {
             let server: jiff::Timestamp = self.element("ServerTime")?.parse().ok()?;
             let own = self.element("RequestTime")?;
             let own = own.parse::<jiff::Timestamp>().ok().or_else(|| basic_time(&own))?;
             Some(own.as_second() - server.as_second())
-        })
+        };
+        self.ahead_s.filter(|ahead| ahead.abs() > TOLERATED_SKEW_S).or_else(of_body).or(self.ahead_s)
     }
 }
 
@@ -91,6 +92,8 @@ pub(super) enum Cause {
     NoPermission,
     /// The server does not have the operation.
     Unsupported,
+    /// The response is not one of a bucket, or of a server of credentials.
+    Foreign,
     /// No connection to the host.
     Unreachable(String),
     /// Anything else.
@@ -116,6 +119,17 @@ impl Refused {
         Refused { target: Arc::clone(target), cause, told: told.join(", ") }
     }
 
+    /// Judges a response that no such server gives: a web page, for example.
+    pub(super) fn foreign(target: &Arc<Target>, status: u16, of_credentials: bool) -> Refused {
+        let cause = if of_credentials { Cause::NoCredentials } else { Cause::Foreign };
+        let kind = if of_credentials { "of a server of credentials" } else { "of a bucket" };
+        Refused {
+            target: Arc::clone(target),
+            cause,
+            told: format!("HTTP {status}, and the response is not one {kind}"),
+        }
+    }
+
     /// Judges a failed connection to `host`.
     pub(super) fn unreached(target: &Arc<Target>, host: &str, told: &str, of_credentials: bool) -> Refused {
         let is_of_machine = matches!(target.source, Source::Machine | Source::Container);
@@ -138,12 +152,13 @@ impl Refused {
                 let side = if *ahead < 0 { "behind" } else { "ahead of" };
                 format!("the clock of this machine is {} {side} the server's", span(ahead.unsigned_abs()))
             }
-            Cause::Clock(None) => "the clock of this machine is wrong".to_owned(),
+            Cause::Clock(None) => "by the server, the clock of this machine is wrong".to_owned(),
             Cause::NoBucket => format!("there is no bucket {bucket} at {server}"),
             Cause::Region(Some(right)) => format!("the bucket {bucket} is in the region {right}, not in {region}"),
             Cause::Region(None) => format!("the bucket {bucket} is not in the region {region}"),
             Cause::NoPermission => format!("the credentials for {name} do not allow it"),
             Cause::Unsupported => format!("the server {server} does not have this operation"),
+            Cause::Foreign => format!("the server {server} does not respond as a bucket does"),
             Cause::Unreachable(host) => format!("{host} cannot be reached"),
             Cause::Other => format!("{name} refused it"),
         }
@@ -172,8 +187,12 @@ impl Refused {
                 "check AWS_ROLE_ARN and the trust policy of that role, and that AWS_WEB_IDENTITY_TOKEN_FILE is renewed"
                     .to_owned()
             }
+            (Cause::WrongCredentials | Cause::Expired, _) if target.source == Source::Container => {
+                "check the role of the container: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or AWS_CONTAINER_CREDENTIALS_FULL_URI names its server of credentials".to_owned()
+            }
             (Cause::WrongCredentials | Cause::Expired, Gcs) => format!(
-                "check {keys} and GOOGLE_SERVICE_ACCOUNT: the key may be deleted; or run gcloud auth application-default login"
+                "check {}: the key may be deleted; or run gcloud auth application-default login",
+                target.credentials_name.as_deref().unwrap_or("GOOGLE_OAUTH_ACCESS_TOKEN")
             ),
             (Cause::WrongCredentials | Cause::Expired, S3) => {
                 format!("check {keys}; temporary keys also need a fresh AWS_SESSION_TOKEN")
@@ -192,13 +211,23 @@ impl Refused {
                 "docs/buckets.md has the least permissions: list the bucket; get, put and delete its objects".to_owned()
             }
             (Cause::Unsupported, _) => "a lake needs If-Match, If-None-Match and multipart uploads: use a newer version of that server, or another one".to_owned(),
+            (Cause::Foreign, _) if target.is_own_server => {
+                "check --endpoint (or the variable with the endpoint): it is the address of the server without the bucket".to_owned()
+            }
+            (Cause::Foreign, _) => "check the network: a proxy, or the page of a network that wants a sign-in, may respond in place of the server".to_owned(),
+            (Cause::Unreachable(_), _) if self.told.contains("scheme is not allowed") => {
+                "the address begins with http://: set AWS_ALLOW_HTTP=true (or GOOGLE_ALLOW_HTTP=true) to use it".to_owned()
+            }
             (Cause::Unreachable(_), _) if self.told.contains("certificate") => {
                 "its certificate is not trusted: SSL_CERT_FILE, or AWS_CA_BUNDLE for S3 and R2, names a PEM file with those to trust".to_owned()
             }
             (Cause::Unreachable(_), R2) if !target.is_own_server => {
                 "check CLOUDFLARE_ACCOUNT_ID, the network, and HTTPS_PROXY if there is a proxy".to_owned()
             }
-            (Cause::Unreachable(_), _) if target.is_own_server => {
+            (Cause::Unreachable(_), _) if self.told.contains("redirect") => {
+                "the server redirects without an end: check AWS_REGION, and whether the network wants a sign-in".to_owned()
+            }
+            (Cause::Unreachable(host), _) if target.is_own_server && target.server.contains(host.as_str()) => {
                 "check --endpoint (or the variable with the endpoint), and that its server runs".to_owned()
             }
             (Cause::Unreachable(_), S3) => {
@@ -222,7 +251,7 @@ fn cause(target: &Target, response: &Response, of_credentials: bool) -> Cause {
     let (code, skew) = (response.code(), response.skew_s());
     let region = response.region.clone().or_else(|| response.element("Region")).filter(|told| *told != target.region);
     let is_refused = match (code.as_str(), response.status) {
-        ("RequestTimeTooSkewed", _) => return Cause::Clock(skew),
+        ("RequestTimeTooSkewed", _) => return Cause::Clock(skew.filter(|ahead| ahead.abs() > TOLERATED_SKEW_S)),
         ("NoSuchBucket", _) => return Cause::NoBucket,
         ("PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException" | "InvalidRegionName", _)
         | (_, 301 | 307) => return Cause::Region(region),
@@ -245,6 +274,8 @@ fn cause(target: &Target, response: &Response, of_credentials: bool) -> Cause {
         // R2, for an access key of another kind.
         ("InvalidArgument", 400) if response.message().contains("access key") => Cause::WrongCredentials,
         (_, 404) if of_credentials => return Cause::NoCredentials,
+        // The metadata server is turned off.
+        (_, 403) if of_credentials && target.source == Source::Machine => return Cause::NoCredentials,
         (_, 400 | 403) if of_credentials => Cause::WrongCredentials,
         (_, 403) => return Cause::NoPermission,
         _ => return Cause::Other,

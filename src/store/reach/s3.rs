@@ -13,7 +13,10 @@ use url::Url;
 
 use super::access_key::{self, AccessKey};
 use super::aws_profile::Profile;
-use super::target::{BucketUrl, Provider, Source, Target, Variables, checked_endpoint, unknown_option};
+use super::target::{
+    BucketUrl, Provider, Source, Target, Variables, check_texts, checked_endpoint, control_character, has_control,
+    unknown_option,
+};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::store::StoreOptions;
 
@@ -28,6 +31,7 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// files that cannot be read.
 pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Target, AmazonS3Builder)> {
     let is_r2 = url.provider == Provider::R2;
+    check_texts(options)?;
     let variables = Variables::of(options);
     let given = given(url.provider, options)?;
     let of_environment: Vec<(Key, String)> =
@@ -75,10 +79,27 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
         builder = builder.with_endpoint(endpoint);
     }
 
+    if either(&[Key::ConditionalPut]).is_some_and(|text| text.eq_ignore_ascii_case("disabled")) {
+        return Err(Error::input("aws_conditional_put is disabled, and a lake needs conditional puts")
+            .hint("remove that setting: leases and manifests are put under a condition"));
+    }
+
     let mut credentials_url = None;
-    let web_identity = either(&[Key::WebIdentityTokenFile]).zip(either(&[Key::RoleArn]));
+    let role = either(&[Key::RoleArn]).or_else(|| profile.get("role_arn").map(str::to_owned));
+    let web_identity = either(&[Key::WebIdentityTokenFile]);
+    let container = either(&[Key::ContainerCredentialsFullUri]);
+    let container_token = either(&[Key::ContainerAuthorizationTokenFile]);
+    if own_keys.is_none() {
+        both_set([("AWS_WEB_IDENTITY_TOKEN_FILE", web_identity.is_some()), ("AWS_ROLE_ARN", role.is_some())])?;
+        both_set([
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.is_some()),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", container_token.is_some()),
+        ])?;
+    }
+    let web_identity = web_identity.zip(role);
     let of_profile = || Some((profile.get("web_identity_token_file")?.to_owned(), profile.get("role_arn")?.to_owned()));
-    let is_anonymous = either(&[Key::SkipSignature]).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let is_chosen = |key: Key| either(&[key]).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let is_anonymous = is_chosen(Key::SkipSignature);
     let keys = match own_keys {
         None if web_identity.is_none() && !is_anonymous => access_key::of_profile(&profile)?,
         own_keys => own_keys,
@@ -103,9 +124,8 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
     } else if let Some(path) = either(&[Key::ContainerCredentialsRelativeUri]) {
         builder = builder.with_config(Key::ContainerCredentialsRelativeUri, path);
         Source::Container
-    } else if let Some((uri, file)) =
-        either(&[Key::ContainerCredentialsFullUri]).zip(either(&[Key::ContainerAuthorizationTokenFile]))
-    {
+    } else if let Some((uri, file)) = container.zip(container_token) {
+        check_is_line(&file, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")?;
         builder = builder
             .with_config(Key::ContainerCredentialsFullUri, &uri)
             .with_config(Key::ContainerAuthorizationTokenFile, file);
@@ -126,6 +146,8 @@ pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Targe
         region,
         source,
         credentials_url,
+        has_old_metadata: is_chosen(Key::ImdsV1Fallback),
+        credentials_name: None,
     };
     Ok((target, builder))
 }
@@ -202,6 +224,27 @@ fn client_options(variables: &Variables<'_>) -> Result<ClientOptions> {
     let pem = std::fs::read(path).or_error(ErrorKind::Input, refused)?;
     let certificates = Certificate::from_pem_bundle(&pem).or_error(ErrorKind::Input, refused)?;
     Ok(certificates.into_iter().fold(options, ClientOptions::with_root_certificate))
+}
+
+/// Fails, of kind Input, unless a file has one line without an end. The client puts it into a header as it is.
+fn check_is_line(path: &str, variable: &str) -> Result<()> {
+    check_is_file(path, variable)?;
+    let text =
+        std::fs::read_to_string(path).or_error(ErrorKind::Input, || format!("{variable} ({path}) is no text"))?;
+    match has_control(&text) {
+        true => Err(control_character(&format!("the file of {variable}, {path},"))
+            .hint("write it again without a line end: printf %s TOKEN > FILE")),
+        false => Ok(()),
+    }
+}
+
+/// Fails, of kind Input, if the first of two variables is set and the second is not.
+fn both_set([(first, is_set), (second, is_second_set)]: [(&str, bool); 2]) -> Result<()> {
+    match is_set && !is_second_set {
+        true => Err(Error::input(format!("{first} is set, and {second} is not"))
+            .hint(format!("set {second} too, or unset {first} to use other credentials"))),
+        false => Ok(()),
+    }
 }
 
 fn check_is_file(path: &str, variable: &str) -> Result<()> {

@@ -112,6 +112,10 @@ pub(in crate::store) struct Target {
     pub(in crate::store) source: Source,
     /// The address of the credentials' server, if a variable names it.
     pub(in crate::store) credentials_url: Option<String>,
+    /// Whether a metadata server that gives no session is asked without one: the option `imdsv1_fallback`.
+    pub(in crate::store) has_old_metadata: bool,
+    /// The variable, option or file that the credentials came from, if there is one.
+    pub(in crate::store) credentials_name: Option<String>,
 }
 
 impl Target {
@@ -140,6 +144,27 @@ impl<'a> Variables<'a> {
         let set = set.filter(move |(name, text)| name.starts_with(prefix) && !text.is_empty());
         set.map(|(name, text)| (name.to_ascii_lowercase(), text))
     }
+}
+
+/// Fails, of kind Input, for a variable or an option with a control character: the client puts it into a header. The key
+/// of a service account is JSON, which may have lines.
+pub(super) fn check_texts(options: &StoreOptions) -> Result<()> {
+    let is_json = |name: &str| name.to_ascii_lowercase().ends_with("service_account_key");
+    let mut all = options.environment.iter().chain(&options.options);
+    match all.find(|(name, text)| !is_json(name) && has_control(text.trim())) {
+        Some((name, _)) => Err(control_character(name)),
+        None => Ok(()),
+    }
+}
+
+/// Returns the error for a setting that has a control character. It may be a secret, so it is not repeated.
+pub(super) fn control_character(name: &str) -> Error {
+    Error::input(format!("{name} holds a line break or another control character")).hint("set it again without it")
+}
+
+/// Returns whether a text has a character that no header of a request can have.
+pub(super) fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control)
 }
 
 /// Checks the address of a server.

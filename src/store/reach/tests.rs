@@ -278,6 +278,61 @@ async fn a_server_that_fails_for_the_moment_is_asked_again() {
     }
 }
 
+#[tokio::test]
+async fn a_server_that_is_no_bucket_is_told_from_a_lake_that_is_not_there() {
+    let page = "<html><body>Please sign in</body></html>";
+    let html = "content-type: text/html; charset=utf-8\r\n";
+    for location in ["s3://lake", "gs://lake"] {
+        for (status, headers, body) in [(404, "", page), (200, "", page), (200, html, page), (404, "", "")] {
+            assert_refused(location, (status, headers, body), "does not respond as a bucket does", "--endpoint").await;
+        }
+        // A small object is read before anything is listed.
+        let server = Server::always(200, html, page).await;
+        let error = store(location, &server.url).get("all-docs.json").await.unwrap_err();
+        assert_says(&error, "does not respond as a bucket does", "without the bucket");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_by_the_body_only_is_named_without_a_wrong_difference() {
+    let times = "<RequestTime>20261129T090000Z</RequestTime><ServerTime>2026-11-29T12:00:00Z</ServerTime>";
+    let now = format!("date: {}\r\n", httpdate::fmt_http_date(SystemTime::now()));
+    for (body, sentence) in [
+        (xml("RequestTimeTooSkewed", times), "is 3 hours behind the server's"),
+        (xml("RequestTimeTooSkewed", ""), "by the server, the clock of this machine is wrong"),
+    ] {
+        assert_refused("s3://lake", (403, &now, &body), sentence, "timedatectl").await;
+    }
+}
+
+#[tokio::test]
+async fn a_metadata_server_that_is_turned_off_or_is_something_else_means_that_there_are_no_credentials() {
+    let bucket = Server::always(500, "", "").await;
+    for (status, body) in [
+        (403, "forbidden"),
+        (200, "<html>Please sign in</html>"),
+        (200, "two\nlines"),
+        (200, "{\"AccessKeyId\":\"a\\nb\"}"),
+    ] {
+        let machine = Server::always(status, "", body).await;
+        let set = [("AWS_METADATA_ENDPOINT".to_owned(), machine.url.clone())];
+        let options =
+            StoreOptions { endpoint: Some(bucket.url.clone()), environment: set.into(), ..StoreOptions::default() };
+        let error = Store::open_with("s3://lake", &options).unwrap().get("x").await.unwrap_err();
+        assert_says(&error, "there are no credentials for s3://lake", "AWS_ACCESS_KEY_ID");
+    }
+    assert!(bucket.requests().is_empty());
+}
+
+#[tokio::test]
+async fn keys_that_no_lake_can_have_do_not_hide_the_others() {
+    let listed = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult><Name>lake</Name><Prefix></Prefix><KeyCount>2</KeyCount><IsTruncated>false</IsTruncated><Contents><Key>logs//1</Key><LastModified>2026-11-29T00:00:00.000Z</LastModified><ETag>&quot;1&quot;</ETag><Size>1</Size></Contents><Contents><Key>a/b</Key><LastModified>2026-11-29T00:00:00.000Z</LastModified><ETag>&quot;2&quot;</ETag><Size>1</Size></Contents></ListBucketResult>";
+    for location in ["s3://lake", "gs://lake"] {
+        let server = Server::always(200, "", listed).await;
+        assert_eq!(store(location, &server.url).list("").await.unwrap(), ["a/b"]);
+    }
+}
+
 /// Servers of credentials are reached by TLS only, so their refusals are judged here without a connection.
 #[test]
 fn a_refusal_of_credentials_says_whose_they_are() {
@@ -290,6 +345,8 @@ fn a_refusal_of_credentials_says_whose_they_are() {
             region: "eu-west-1".to_owned(),
             source,
             credentials_url: None,
+            has_old_metadata: false,
+            credentials_name: None,
         })
     };
     let (role, user) = (target(Provider::S3, Source::WebIdentity), target(Provider::Gcs, Source::User));

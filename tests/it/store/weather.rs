@@ -101,6 +101,11 @@ async fn an_operation_is_given_up_after_a_minute_and_a_check_after_ten_seconds()
     let bucket = MemoryBucket::new();
     for kind in ["put", "create", "get", "list", "delete"] {
         let store = Faulty::failing(&bucket, kind, Fault::SlowDown, usize::MAX).store();
+        // The bucket is reached once.
+        match kind {
+            "get" => drop(store.list("").await.unwrap()),
+            _ => drop(store.get("y").await.unwrap()),
+        }
         let began = Instant::now();
         let failed: Result<(), Error> = match kind {
             "put" => store.put("x", "1").await,
@@ -292,4 +297,29 @@ async fn a_read_that_the_bucket_refuses_is_no_damage() {
     .await;
     assert_eq!(error.kind(), ErrorKind::Lake);
     assert!(error.is_of_system() && !error.message().contains("damaged"), "{error:?}");
+}
+
+/// Returns how long an operation on a bucket took that fails every put.
+async fn time_of_put(store: &Store) -> Duration {
+    let started = Instant::now();
+    let error = store.put("x", "1").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lake);
+    started.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_fails_for_good_is_waited_for_a_minute_once_and_seconds_before_and_after() {
+    let (short, long) = (Duration::from_secs(10), Duration::from_secs(30)..Duration::from_secs(61));
+    let store = Faulty::failing(&MemoryBucket::new(), "put", Fault::SlowDown, usize::MAX).store();
+    assert!(time_of_put(&store).await < short, "nothing was ever reached");
+    assert_eq!(store.get("y").await.unwrap(), None);
+    assert_eq!(store.trouble(Duration::ZERO), None, "it has responded");
+    assert!(long.contains(&time_of_put(&store).await), "it may be restarting");
+    assert_eq!(store.trouble(Duration::from_secs(5)).as_deref(), Some("HTTP 429"));
+    assert!(time_of_put(&store).await < short, "the steps that end a run wait no minute each");
+
+    let store = Faulty::failing(&MemoryBucket::new(), "put", Fault::Reset, usize::MAX).store();
+    store.get("y").await.unwrap();
+    store.hurry();
+    assert!(time_of_put(&store).await < short, "the user wants to stop");
 }

@@ -133,3 +133,34 @@ fn an_r2_bucket_has_an_account_a_jurisdiction_and_keys_of_its_own() {
         assert!(error.message().contains(named) && error.hint_text().is_some(), "{named}: {error:?}");
     }
 }
+
+#[test]
+fn settings_that_cannot_stand_in_a_header_and_half_a_set_are_named_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |text: &str| {
+        let path = folder.path().join(format!("token-{}", text.len()));
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (line, plain) = (file("hush\n"), file("hush"));
+    let uri = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/x");
+    let token = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+    for (set, named) in [
+        (&[("AWS_REGION", "eu\nwest")][..], "AWS_REGION"),
+        (&[("AWS_SESSION_TOKEN", "hush\nhush")], "AWS_SESSION_TOKEN"),
+        (&[("AWS_ACCESS_KEY_ID", "hu\u{1}sh"), ("AWS_SECRET_ACCESS_KEY", "hush")], "AWS_ACCESS_KEY_ID"),
+        (&[("AWS_WEB_IDENTITY_TOKEN_FILE", plain.as_str())], "AWS_ROLE_ARN"),
+        (&[uri], token),
+        (&[uri, (token, line.as_str())], token),
+        (&[("AWS_CONDITIONAL_PUT", "disabled")], "aws_conditional_put"),
+    ] {
+        let error = s3(&options(set, &[])).unwrap_err();
+        assert!(error.message().contains(named) && error.kind() == ErrorKind::Input, "{named}: {error:?}");
+        assert!(!error.report().contains("hush") && error.hint_text().is_some(), "{error:?}");
+    }
+    // A key of the user's own is used whatever else is set.
+    let set = [&KEYS[..], &[("AWS_WEB_IDENTITY_TOKEN_FILE", plain.as_str()), uri]].concat();
+    assert_eq!(s3(&options(&set, &[])).unwrap().0.source, Source::Given);
+    let (target, _) = s3(&options(&[uri, (token, plain.as_str())], &[])).unwrap();
+    assert_eq!(target.source, Source::Container);
+}
