@@ -77,21 +77,26 @@ impl Scratch {
         if lock.is_some() && root.is_dir() {
             return Ok(());
         }
-        std::fs::create_dir_all(root).map_err(|error| explained(disk_error("create the folder", root, error)))?;
-        if lock.is_some() {
-            return Ok(());
+        let create = |folder: &Path| {
+            let created = std::fs::create_dir_all(folder);
+            created.map_err(|error| explained(disk_error("create the folder", folder, error)))
+        };
+        if lock.is_none() {
+            root.parent().map_or(Ok(()), create)?;
+            let file = File::options().create(true).append(true).open(lock_path(root));
+            let file = file.map_err(|error| explained(disk_error("write", root, error)))?;
+            if !self.held.is_temporary && root.is_dir() && file.try_lock().is_ok() {
+                self.sweep()?;
+            }
+            // On a file system without locks no file is ever removed for its age.
+            let _ = file.lock_shared();
+            *lock = Some(file);
+            if self.held.is_temporary {
+                remove_temporary(root);
+            }
         }
-        let file = File::options().create(true).append(true).open(lock_path(root));
-        let file = file.map_err(|error| explained(disk_error("write", root, error)))?;
-        if self.held.is_temporary {
-            remove_temporary(root);
-        } else if file.try_lock().is_ok() {
-            self.sweep()?;
-        }
-        // On a file system without locks no file is ever removed for its age.
-        let _ = file.lock_shared();
-        *lock = Some(file);
-        Ok(())
+        // After the lock: until it is held, another process may take this one for dead.
+        create(root)
     }
 
     /// Returns the path of the file that stands for an object; `None` if there is none.
