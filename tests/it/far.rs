@@ -298,12 +298,14 @@ async fn documents_are_found(scene: &Scene) {
         let warm = find(columns, large).await;
         assert!(warm.requests <= 3 && warm.bytes <= 768 << 10, "{warm:?}");
     }
-    // The names of its row group are kept, and not those of another one.
-    let warm = find("json", large + 1).await;
-    assert!(warm.requests <= 3, "{warm:?}");
-    let first = find("json", 450).await;
-    let second = find("json", 450).await;
-    assert!(first.requests == 4 && second.requests == 3, "{first:?} {second:?}");
+    // The names of a row group are kept when it is first looked at.
+    let mut first_looks = 0;
+    for number in (FULL_DOCUMENTS / 2 + 20..FULL_DOCUMENTS).step_by(40) {
+        let (first, second) = (find("json", number).await, find("json", number).await);
+        assert!(first.requests <= 4 && second.requests <= 3, "{number}: {first:?} {second:?}");
+        first_looks += usize::from(first.requests == 4);
+    }
+    assert!(first_looks >= 2, "no row group is large");
 }
 
 async fn faults_are_found(scene: &Scene) {

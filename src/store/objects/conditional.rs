@@ -53,7 +53,9 @@ pub(super) async fn put_if(
             Ok(put) => return Ok(Some(put.into())),
             Err(error) => error,
         };
-        let is_refused = matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
+        // S3 does not find an object that is gone, where others say that the condition does not hold.
+        let is_gone = matches!((condition, &error), (Condition::Version(_), Error::NotFound { .. }));
+        let is_refused = is_gone || matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
         if !is_refused && !super::transient::is_transient(&error) {
             return Err(error);
         }
