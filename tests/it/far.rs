@@ -298,14 +298,16 @@ async fn documents_are_found(scene: &Scene) {
         let warm = find(columns, large).await;
         assert!(warm.requests <= 3 && warm.bytes <= 768 << 10, "{warm:?}");
     }
-    // The names of a row group are kept when it is first looked at.
+    // The names of a large row group are kept when it is first looked at. The footer is kept before that.
+    std::fs::remove_dir_all(scene.cache.path()).unwrap();
+    find("json", 0).await;
     let mut first_looks = 0;
     for number in (FULL_DOCUMENTS / 2 + 20..FULL_DOCUMENTS).step_by(40) {
         let (first, second) = (find("json", number).await, find("json", number).await);
         assert!(first.requests <= 4 && second.requests <= 3, "{number}: {first:?} {second:?}");
         first_looks += usize::from(first.requests == 4);
     }
-    assert!(first_looks >= 2, "no row group is large");
+    assert!(first_looks >= 1, "no row group is large");
 }
 
 async fn faults_are_found(scene: &Scene) {
