@@ -12,7 +12,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use all_docs::lake::OriginInfo;
 use all_docs::lake::Pivots;
@@ -29,6 +29,9 @@ const DOCUMENTS_PER_SECOND: f64 = 200.0;
 const DISTANCE: Distance = Distance { latency: Duration::from_millis(100), bytes_per_second: 20e6 };
 /// The documents of a partition.
 const PARTITION_DOCUMENTS: usize = 2_000;
+/// How often the progress of an ingest is looked at, and after how many looks a rate is printed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const LOOKS_PER_RATE: usize = 50;
 
 fn main() {
     let documents = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(10_000);
@@ -48,9 +51,11 @@ fn main() {
     let local = || Store::open(folder.path().join("lake").to_str().unwrap()).unwrap();
 
     let run = |what: &str, store: Store| {
-        let measure = process::Measure::begin();
-        let options = options_of(&server, store.clone(), &pivots);
-        let summary = runtime.block_on(ingest(options, Arc::new(Progress::default()), CancellationToken::new()));
+        let (measure, begun) = (process::Measure::begin(), Instant::now());
+        let options = options_of(&server, store, &pivots);
+        let progress = Arc::new(Progress::default());
+        let work = ingest(options, Arc::clone(&progress), CancellationToken::new());
+        let (summary, done) = runtime.block_on(watched(work, &progress));
         let (summary, taken) = (summary.unwrap(), measure.end());
         let rate = summary.counts.packuments_done as f64 / taken.wall.as_secs_f64();
         println!(
@@ -59,7 +64,27 @@ fn main() {
             taken.wall.as_secs_f64(),
             taken.processor.as_secs_f64()
         );
+        let seconds = |looks: usize| looks as f64 * LOOK_INTERVAL.as_secs_f64();
+        let first = done.iter().position(|done| *done > 0).unwrap_or_default();
+        let last = done.iter().position(|now| Some(now) == done.last()).unwrap_or_default();
+        let rates: Vec<String> = done[first..=last]
+            .chunks(LOOKS_PER_RATE + 1)
+            .filter(|part| part.len() > 1)
+            .map(|part| format!("{:.0}", (part[part.len() - 1] - part[0]) as f64 / seconds(part.len() - 1)))
+            .collect();
+        let end = taken.wall.as_secs_f64() - seconds(last);
+        println!(
+            "  {:.1} s before the first document, {end:.1} s after the last; between them a second: {}",
+            seconds(first),
+            rates.join(" ")
+        );
         let passed = proxy.take_passed();
+        if std::env::args().any(|argument| argument == "--requests") {
+            for passed in &passed {
+                let at = passed.at.duration_since(begun).as_secs_f64();
+                println!("  {at:.2} {:?} {} {}", passed.operation, passed.target, passed.sent_bytes);
+            }
+        }
         if !passed.is_empty() {
             let sent: u64 = passed.iter().map(|passed| passed.sent_bytes).sum();
             let received: u64 = passed.iter().map(|passed| passed.received_bytes).sum();
@@ -74,6 +99,19 @@ fn main() {
     run("an update of one document, local disk", local());
     run("an update of one document, far bucket", far());
     run("nothing changed, far bucket", far());
+}
+
+/// Runs an ingest. Returns also how many documents were done at each look.
+async fn watched<T>(work: impl Future<Output = T>, progress: &Progress) -> (T, Vec<u64>) {
+    tokio::pin!(work);
+    let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    let mut done = Vec::new();
+    loop {
+        tokio::select! {
+            summary = &mut work => return (summary, done),
+            _ = looks.tick() => done.push(progress.snapshot().packuments_done),
+        }
+    }
 }
 
 /// Returns the options to ingest all of the registry, no faster than it may serve.

@@ -19,6 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::future::{join_all, try_join_all};
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
@@ -28,8 +29,8 @@ use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition, Record};
 use crate::store::{Store, StoredRecord, UploadId};
 use crate::table::TableKind;
 
-/// Tables whose shards are moved at once, between `packuments` and `outcomes`. The parts of each upload are in memory.
-const MOVED_AT_ONCE: usize = 2;
+/// Tables whose shards are moved at once, between `packuments` and `outcomes`. In a far store each waits for a response.
+const MOVED_AT_ONCE: usize = 6;
 /// The tables that cannot be made again from `packuments`. They are moved last, in this order.
 const MOVED_LAST: [TableKind; 2] = [TableKind::Outcomes, TableKind::Docs];
 
@@ -67,13 +68,8 @@ pub async fn commit(store: &Store, layout: &OriginLayout, right: &impl Right, ch
 async fn begin_and_finish(store: &Store, layout: &OriginLayout, right: &impl Right, change: &Change) -> Result<()> {
     let partition = &change.manifest.partition;
     right.confirm().await?;
-    for table in MOVED_LAST.into_iter().filter(|table| change.moved.contains(table)) {
-        if let Some(meta) = change.manifest.shards.get(table.as_str()) {
-            let kept = layout.kept_shard(table, partition, &meta.sha256);
-            store.back_up(&layout.staged_shard(table, partition), &kept).await?;
-        }
-    }
     let sources = change.moved.iter().map(|table| (*table, layout.staged_shard(*table, partition))).collect();
+    back_up(store, layout, change).await?;
     let uploads = begin_uploads(store, layout, partition, &sources).await?;
     let intent = CommitIntent {
         manifest: change.manifest.clone(),
@@ -164,6 +160,16 @@ impl<R: Right> Begun<'_, R> {
     }
 }
 
+/// Puts copies of the staged shards that cannot be made again into the store.
+async fn back_up(store: &Store, layout: &OriginLayout, change: &Change) -> Result<()> {
+    let partition = &change.manifest.partition;
+    let copied = MOVED_LAST.into_iter().filter(|table| change.moved.contains(table)).filter_map(|table| {
+        let meta = change.manifest.shards.get(table.as_str())?;
+        Some((layout.staged_shard(table, partition), layout.kept_shard(table, partition, &meta.sha256)))
+    });
+    try_join_all(copied.map(async |(from, to)| store.back_up(&from, &to).await)).await.map(drop)
+}
+
 /// Begins the multipart uploads of the shards that need one. Aborts them if one cannot be begun.
 async fn begin_uploads(
     store: &Store,
@@ -171,17 +177,19 @@ async fn begin_uploads(
     partition: &Partition,
     sources: &BTreeMap<TableKind, String>,
 ) -> Result<BTreeMap<String, String>> {
-    let mut begun = BTreeMap::new();
-    for (table, from) in sources {
-        match store.begin_upload(from, &layout.shard(*table, partition)).await {
-            Ok(upload) => begun.extend(upload.map(|upload| (table.as_str().to_owned(), upload.0))),
-            Err(error) => {
-                let _ = abort(store, layout, partition, &begun).await;
-                return Err(error);
-            }
+    let begin = sources.iter().map(async |(table, from)| {
+        let begun = store.begin_upload(from, &layout.shard(*table, partition)).await;
+        begun.map(|upload| upload.map(|upload| (table.as_str().to_owned(), upload.0)))
+    });
+    let (begun, failed): (Vec<_>, Vec<_>) = join_all(begin).await.into_iter().partition(Result::is_ok);
+    let begun = begun.into_iter().flatten().flatten().collect();
+    match failed.into_iter().find_map(Result::err) {
+        None => Ok(begun),
+        Some(error) => {
+            let _ = abort(store, layout, partition, &begun).await;
+            Err(error)
         }
     }
-    Ok(begun)
 }
 
 /// Aborts the uploads that an intent names. An upload that has ended already is no error.
@@ -223,10 +231,10 @@ pub async fn clear_staging(store: &Store, layout: &OriginLayout, partition: &Par
     let (answers, others): (Vec<&String>, Vec<&String>) =
         staged.iter().partition(|path| layout.parse_staged_answers(path).is_some());
     // The intent is last: it shows the next process that something is left.
-    for path in others.iter().filter(|path| ***path != intent) {
-        store.delete(path).await?;
-    }
+    try_join_all(others.iter().filter(|path| ***path != intent).map(|path| store.delete(path))).await?;
     match answers.is_empty() {
+        // A folder of a far store is the objects in it.
+        true if others.is_empty() && store.is_far() => Ok(()),
         true => store.delete_folder(&folder).await,
         false if others.contains(&&intent) => store.delete(&intent).await,
         false => Ok(()),

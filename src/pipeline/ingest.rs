@@ -64,10 +64,11 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
         return Run::new(options, layout, progress, DRY_RUN).complete(&stop, started).await;
     }
     open_lake(&store, layout.name(), &options.origin_info).await?;
-    count_in_lake(&store, &options.registry).await?;
-    refuse_locked(&store, &layout).await?;
-    sweep(&store).await?;
-    sweep_dead(&store, &layout).await?;
+    // The count runs to its end, so that it is exact.
+    let (counted, refused) =
+        future::join(count_in_lake(&store, &options.registry), refuse_locked(&store, &layout)).await;
+    counted.and(refused)?;
+    future::try_join(sweep(&store), sweep_dead(&store, &layout)).await?;
     let registry = Some(options.registry.clone());
     let reporter = RunReporter::start(store.clone(), &layout, PURPOSE, Arc::clone(&progress), registry).await?;
     let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -129,6 +130,10 @@ async fn share(store: &Store, layout: &OriginLayout, registry: Option<&Registry>
 /// Removes what dead processes left: the status and the listed rows of their runs, those of a version that kept one
 /// run per origin, and leases.
 pub(super) async fn sweep_dead(store: &Store, layout: &OriginLayout) -> Result<()> {
+    try_join(sweep_runs(store, layout), sweep_leases(store, layout)).await.map(drop)
+}
+
+async fn sweep_runs(store: &Store, layout: &OriginLayout) -> Result<()> {
     // A run puts its status before its rows, and removes its rows before its status. So the files are listed first:
     // the status of each living run among them is read then.
     let paths = store.list(&layout.staging()).await?;
@@ -149,7 +154,7 @@ pub(super) async fn sweep_dead(store: &Store, layout: &OriginLayout) -> Result<(
             store.delete(&path).await?;
         }
     }
-    sweep_leases(store, layout).await
+    Ok(())
 }
 
 /// Writes the status until it is dropped; [`RunReporter::end`] also removes it.

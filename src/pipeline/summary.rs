@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::try_join;
 use serde::Serialize;
 
 use super::losses::lists_too_few;
@@ -203,8 +204,8 @@ pub struct LakeState {
 
 impl LakeState {
     async fn read(options: &IngestOptions, layout: &OriginLayout) -> Result<LakeState> {
-        let set = read_partition_set(&options.store, layout).await?;
-        let manifests = read_manifests(&options.store, layout).await?;
+        let set = read_partition_set(&options.store, layout);
+        let (set, manifests) = try_join(set, read_manifests(&options.store, layout)).await?;
         if !options.dry_run {
             note_age(&options.store, layout.name(), &manifests).await?;
         }

@@ -27,6 +27,10 @@ pub(super) const LOOKUP_SHARDS: usize = 2;
 /// It does so if they take at most this many bytes. A row group of any table takes some 0.3 MB.
 pub(super) const LOOKUP_READ_BYTES: u64 = 768 * 1024;
 
+/// If they take more, because of large documents, it reads the first columns of the row group, up to this many bytes,
+/// and keeps them in the cache: names, revisions and sizes take some 10 kB. A later look-up then reads documents only.
+pub(super) const LOOKUP_HEAD_BYTES: u64 = 64 * 1024;
+
 /// Returns the engine's settings for a lake.
 pub(super) fn session_config(threads: usize) -> SessionConfig {
     let mut config = SessionConfig::new()

@@ -105,6 +105,21 @@ impl RangedShard {
         }
     }
 
+    /// Reads some bytes that a later process will need too. They are kept in the cache from the first read on.
+    pub(super) async fn read_kept(&self, range: Range<u64>) -> Result<Bytes, ShardFault> {
+        let (Some(cache), Some(e_tag)) = (&self.location.cache, &self.meta.e_tag) else {
+            return self.read(range).await;
+        };
+        let (url, part) = (self.url(), Part::From(range.start));
+        let kept = cache.get(&url, e_tag, part).await;
+        if let Some(kept) = kept.filter(|kept| kept.len() as u64 == range.end - range.start) {
+            return Ok(kept);
+        }
+        let bytes = self.read(range).await?;
+        cache.put(&url, e_tag, part, bytes.clone()).await;
+        Ok(bytes)
+    }
+
     async fn fetch(&self, range: Range<u64>) -> Result<Bytes, ShardFault> {
         let options = GetOptions::new()
             .with_range(Some(GetRange::Bounded(range)))

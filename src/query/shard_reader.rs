@@ -25,7 +25,7 @@ use crate::table::{TableKind, schema_version};
 
 use super::failure::ShardFault;
 use super::lake_location::LakeLocation;
-use super::plan_limits::{FAR_READ_GAP_BYTES, LOOKUP_READ_BYTES, READ_GAP_BYTES};
+use super::plan_limits::{FAR_READ_GAP_BYTES, LOOKUP_HEAD_BYTES, LOOKUP_READ_BYTES, READ_GAP_BYTES};
 use super::ranged_shard::{RangedShard, Span};
 use super::read_ahead::ReadAhead;
 use super::snapshot::{OpenShard, Snapshot};
@@ -239,38 +239,70 @@ impl RangedReader {
         Ok(footer)
     }
 
-    /// Returns the range of a row group that a look-up reads at once, if it reads these ranges of the group so.
-    fn group_of(&self, ranges: &[Range<u64>]) -> Option<Range<u64>> {
+    /// Returns the part of a row group that a look-up reads at once, if it reads these ranges of the group so.
+    fn part_of(&self, ranges: &[Range<u64>]) -> Option<GroupPart> {
         let (columns, footer) = (self.looked_up.as_ref()?, self.footer.as_ref()?);
         let first = ranges.iter().map(|range| range.start).min()?;
-        let end_of = |(start, length): (u64, u64)| start..start.saturating_add(length);
+        let range_of = |column: &ColumnChunkMetaData| {
+            let (start, length) = column.byte_range();
+            start..start.saturating_add(length)
+        };
         let group = footer
             .row_groups()
             .iter()
-            .find(|group| group.columns().iter().any(|column| end_of(column.byte_range()).contains(&first)))?;
+            .find(|group| group.columns().iter().any(|column| range_of(column).contains(&first)))?;
+        let covers = |part: &Range<u64>| {
+            let covers = |range: &Range<u64>| part.start <= range.start && range.end <= part.end;
+            ranges.iter().all(covers) && part.end <= self.shard.meta.size
+        };
+        let size = |range: &Range<u64>| range.end.saturating_sub(range.start);
+        let span = |one: Range<u64>, other: Range<u64>| one.start.min(other.start)..one.end.max(other.end);
         let is_wanted = |column: &&ColumnChunkMetaData| {
             column.column_path().parts().first().is_some_and(|name| columns.contains(name))
         };
-        let wanted = group.columns().iter().filter(is_wanted).map(|column| end_of(column.byte_range()));
-        let all = wanted.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end))?;
-        let covers = ranges.iter().all(|range| all.start <= range.start && range.end <= all.end);
-        (covers && all.end - all.start <= LOOKUP_READ_BYTES && all.end <= self.shard.meta.size).then_some(all)
+        let wanted = group.columns().iter().filter(is_wanted).map(range_of).reduce(span)?;
+        if size(&wanted) <= LOOKUP_READ_BYTES {
+            return covers(&wanted).then_some(GroupPart::Wanted(wanted));
+        }
+        let mut head = range_of(group.columns().first()?);
+        for next in group.columns().iter().skip(1).map(range_of) {
+            let longer = span(head.clone(), next);
+            if size(&longer) > LOOKUP_HEAD_BYTES {
+                break;
+            }
+            head = longer;
+        }
+        (size(&head) <= LOOKUP_HEAD_BYTES && covers(&head)).then_some(GroupPart::Head(head))
     }
 
     async fn read(&mut self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, ParquetError> {
-        let of_group = |group: &Span| ranges.iter().map(|range| group.slice(range)).collect::<Option<Vec<Bytes>>>();
-        if let Some(found) = self.group.as_ref().and_then(of_group) {
-            return Ok(found);
+        let known = |part: &Option<Span>| -> Vec<Option<Bytes>> {
+            ranges.iter().map(|range| part.as_ref().and_then(|part| part.slice(range))).collect()
+        };
+        let mut found = known(&self.group);
+        if found.iter().any(Option::is_none)
+            && let Some(part) = self.part_of(&ranges)
+        {
+            let part = match part {
+                GroupPart::Wanted(range) => Span::new(range.start, self.shard.read(range).await?),
+                GroupPart::Head(range) => Span::new(range.start, self.shard.read_kept(range).await?),
+            };
+            self.group = Some(part);
+            found = known(&self.group);
         }
-        if let Some(group) = self.group_of(&ranges) {
-            let group = Span::new(group.start, self.shard.read(group).await?);
-            if let Some(found) = of_group(self.group.insert(group)) {
-                return Ok(found);
-            }
-        }
+        let others = ranges.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(range, _)| range.clone());
         let read = |range| async { Ok::<_, ParquetError>(self.shard.read(range).await?) };
-        coalesce_ranges(&ranges, read, FAR_READ_GAP_BYTES).await
+        let mut others = coalesce_ranges(&others.collect::<Vec<_>>(), read, FAR_READ_GAP_BYTES).await?.into_iter();
+        Ok(found.into_iter().filter_map(|found| found.or_else(|| others.next())).collect())
     }
+}
+
+/// A part of a row group that a look-up reads at once.
+enum GroupPart {
+    /// All wanted columns.
+    Wanted(Range<u64>),
+    /// The first columns, if those are too large.
+    Head(Range<u64>),
 }
 
 impl AsyncFileReader for RangedReader {

@@ -36,6 +36,8 @@ pub enum Part {
     Whole,
     /// Its last bytes, as many as the piece has.
     End,
+    /// As many bytes as the piece has, from this one on.
+    From(u64),
 }
 
 /// The cache of one store. Cheap to clone.
@@ -90,10 +92,11 @@ impl ObjectCache {
 
     fn name(&self, url: &str, e_tag: &str, part: Part) -> String {
         let part = match part {
-            Part::Whole => "whole",
-            Part::End => "end",
+            Part::Whole => "whole".to_owned(),
+            Part::End => "end".to_owned(),
+            Part::From(start) => format!("from {start}"),
         };
-        [&self.scope, url, e_tag, part].join("\n")
+        [&self.scope, url, e_tag, &part].join("\n")
     }
 }
 
@@ -237,9 +240,12 @@ mod tests {
         assert_eq!(second.get("s3://b/empty", "\"1\"", Part::Whole).await.unwrap(), "");
         let elsewhere = ObjectCache::new(folder.path().join("made/when/needed"), "http://127.0.0.1:9", 1 << 20);
         assert_eq!(elsewhere.get("s3://b/x", "\"1\"", Part::End).await, None);
-        for (url, e_tag, part) in
-            [("s3://b/y", "\"1\"", Part::End), ("s3://b/x", "\"2\"", Part::End), ("s3://b/x", "\"1\"", Part::Whole)]
-        {
+        for (url, e_tag, part) in [
+            ("s3://b/y", "\"1\"", Part::End),
+            ("s3://b/x", "\"2\"", Part::End),
+            ("s3://b/x", "\"1\"", Part::Whole),
+            ("s3://b/x", "\"1\"", Part::From(4)),
+        ] {
             assert_eq!(second.get(url, e_tag, part).await, None, "{url} {e_tag} {part:?}");
         }
     }

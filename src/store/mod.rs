@@ -25,6 +25,7 @@ mod staged;
 mod step;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use shard_file::{ShardFile, read_exact_at};
 pub use staged::StagedFile;
 #[cfg(test)]
 pub(crate) use step::Step;
+use version::Version;
 
 /// The opened storage of a lake. Cheap to clone.
 #[derive(Clone)]
@@ -222,10 +224,7 @@ impl Store {
     /// Puts `bytes` at `path` if nothing is there yet; `false` if something is. Of many concurrent tries one succeeds,
     /// on whichever machine each of them is.
     pub async fn put_if_absent(&self, path: &str, bytes: impl Into<Bytes>) -> Result<bool> {
-        match &self.backend {
-            Backend::Disk(disk) => disk.put_if_absent(path, bytes.into()).await,
-            Backend::Objects(objects) => objects.put_if_absent(path, bytes.into()).await,
-        }
+        Ok(self.create(path, bytes.into()).await?.is_some())
     }
 
     /// Replaces the object at `path` by `bytes` if it is still `expected`; `false` if it is another, or gone. Of many
@@ -234,10 +233,7 @@ impl Store {
     /// In a bucket a success may be reported as `false`, if its response is lost and another process replaces the object
     /// before that is found out.
     pub async fn replace_if_unchanged(&self, path: &str, expected: &Bytes, bytes: impl Into<Bytes>) -> Result<bool> {
-        match &self.backend {
-            Backend::Disk(disk) => disk.replace_if_unchanged(path, expected.clone(), bytes.into()).await,
-            Backend::Objects(objects) => objects.replace_if_unchanged(path, expected, bytes.into()).await,
-        }
+        Ok(self.replace(path, expected, &Version::default(), bytes.into()).await?.is_some())
     }
 
     /// Removes the object at `path` if it is still `expected`; `false` if it is another, or gone. Meanwhile it may be

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::Store;
+use super::version::Version;
 use crate::error::{Error, Result};
 use crate::lake::Record;
 
@@ -18,6 +19,7 @@ pub struct StoredRecord<R> {
     /// The value.
     pub record: R,
     text: Bytes,
+    version: Version,
 }
 
 impl Store {
@@ -31,8 +33,8 @@ impl Store {
 
     /// Returns the same, to be replaced or deleted afterwards.
     pub async fn find_record<R: Record>(&self, path: &str) -> Result<Option<StoredRecord<R>>> {
-        let Some(text) = self.get(path).await? else { return Ok(None) };
-        Ok(Some(StoredRecord { record: R::from_json(path, &text)?, text }))
+        let Some((text, version)) = self.get_with_version(path).await? else { return Ok(None) };
+        Ok(Some(StoredRecord { record: R::from_json(path, &text)?, text, version }))
     }
 
     /// Writes the record at `path`, whatever is there.
@@ -43,8 +45,8 @@ impl Store {
     /// Writes the record at `path` if nothing is there yet; `None` if something is.
     pub async fn create_record<R: Record>(&self, path: &str, record: R) -> Result<Option<StoredRecord<R>>> {
         let text = Bytes::from(record.to_json()?);
-        let is_written = self.put_if_absent(path, text.clone()).await?;
-        Ok(is_written.then_some(StoredRecord { record, text }))
+        let written = self.create(path, text.clone()).await?;
+        Ok(written.map(|version| StoredRecord { record, text, version }))
     }
 
     /// Writes the record at `path` if `held` is still there; `None` if it is not.
@@ -55,8 +57,8 @@ impl Store {
         record: R,
     ) -> Result<Option<StoredRecord<R>>> {
         let text = Bytes::from(record.to_json()?);
-        let is_written = self.replace_if_unchanged(path, &held.text, text.clone()).await?;
-        Ok(is_written.then_some(StoredRecord { record, text }))
+        let written = self.replace(path, &held.text, &held.version, text.clone()).await?;
+        Ok(written.map(|version| StoredRecord { record, text, version }))
     }
 
     /// Deletes the record at `path` if `held` is still there; `false` if it is not.

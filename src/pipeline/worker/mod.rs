@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use futures::future::try_join;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -126,7 +127,7 @@ impl Worker {
     pub(super) async fn work(self: Arc<Self>, item: WorkItem) -> Result<PartitionReport> {
         let place = permit(&self.places).await?;
         let partition = item.partition.clone();
-        let (before, is_staged) = (self.manifest(&partition).await?, self.is_staged(&partition).await?);
+        let (before, is_staged) = try_join(self.manifest(&partition), self.is_staged(&partition)).await?;
         let job = self.prepare(item, before.clone()).await?;
         // Nothing is changed, so no lease is needed.
         if self.is_dry || (job.plan.is_unchanged() && !is_staged) {

@@ -24,16 +24,21 @@ pub(super) enum Condition {
 }
 
 /// Returns the version of an object, for [`Condition::Version`].
-pub(super) fn version_of(meta: &ObjectMeta) -> UpdateVersion {
+pub(in crate::store) fn version_of(meta: &ObjectMeta) -> UpdateVersion {
     UpdateVersion { e_tag: meta.e_tag.clone(), version: meta.version.clone() }
 }
 
-/// Puts `bytes` under a condition; `false` if it did not hold. Sends the put again as long as neither this one nor that of
+/// Puts `bytes` under a condition, and returns the version that is in place then; `None` if the condition did not hold. Sends the put again as long as neither this one nor that of
 /// another process has been done.
 ///
 /// If this put is done, its response is lost, and another process replaces the object before its id is read, the result
-/// is `false`: what was put was in place only for a moment.
-pub(super) async fn put_if(client: &Retrying, path: &Path, bytes: Bytes, condition: &Condition) -> Result<bool> {
+/// is `None`: what was put was in place only for a moment.
+pub(super) async fn put_if(
+    client: &Retrying,
+    path: &Path,
+    bytes: Bytes,
+    condition: &Condition,
+) -> Result<Option<UpdateVersion>> {
     let id = format!("{:032x}", fastrand::u128(..));
     let attributes = Attributes::from_iter([(Attribute::Metadata(WRITE_ID.into()), id.clone())]);
     let mode = match condition {
@@ -44,16 +49,21 @@ pub(super) async fn put_if(client: &Retrying, path: &Path, bytes: Bytes, conditi
     let mut pauses = client.pauses("put under a condition");
     loop {
         let put = client.put_opts(path, PutPayload::from_bytes(bytes.clone()), options.clone()).await;
-        let Err(error) = put else { return Ok(true) };
-        let is_refused = matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
+        let error = match put {
+            Ok(put) => return Ok(Some(put.into())),
+            Err(error) => error,
+        };
+        // S3 does not find an object that is gone, where others say that the condition does not hold.
+        let is_gone = matches!((condition, &error), (Condition::Version(_), Error::NotFound { .. }));
+        let is_refused = is_gone || matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
         if !is_refused && !super::transient::is_transient(&error) {
             return Err(error);
         }
         let found = in_place(client, path).await?;
-        let is_ours = found.as_ref().is_some_and(|(_, found_id)| found_id.as_deref() == Some(&id));
-        if is_ours {
+        let ours = found.as_ref().filter(|(_, found_id)| found_id.as_deref() == Some(&id));
+        if let Some((meta, _)) = ours {
             tracing::warn!(path = %path, %error, "a put was done although its response says otherwise");
-            return Ok(true);
+            return Ok(Some(version_of(meta)));
         }
         let still_holds = match (condition, &found) {
             (Condition::Absent, found) => found.is_none(),
@@ -61,7 +71,7 @@ pub(super) async fn put_if(client: &Retrying, path: &Path, bytes: Bytes, conditi
             (Condition::Version(_), None) => false,
         };
         if !still_holds {
-            return Ok(false);
+            return Ok(None);
         }
         // Nobody's put was done: the failure was of the moment, or two puts at once refused each other.
         pauses.wait(path.as_ref(), error).await?;

@@ -25,12 +25,16 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error as ObjectError, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{
+    Error as ObjectError, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, UpdateVersion,
+};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use url::Url;
 
 pub use client::ObjectClient;
-use conditional::{Condition, put_if, version_of};
+pub(in crate::store) use conditional::version_of;
+use conditional::{Condition, put_if};
 pub use far_shard::FarShard;
 pub use memory::MemoryBucket;
 use retrying::read_now;
@@ -46,6 +50,15 @@ use super::step::Step;
 use super::{EntryKind, StoreUsage, blocking};
 use crate::error::{Context, ErrorKind, Result};
 
+/// The parts of uploads, and the objects put at once, that are in memory at a time: with [`upload::PART_LENGTH`] they
+/// bound it, however many uploads are in progress.
+const PARTS_IN_MEMORY: usize = 8;
+/// The deletions of a folder's objects are sent as this many streams. Each is one request for a thousand objects on S3, and
+/// ten requests at once on Google Cloud Storage.
+const DELETE_STREAMS: usize = 4;
+/// Fewer objects than this are one stream.
+const LEAST_DELETE_STREAM: usize = 16;
+
 /// A lake in a bucket. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Objects {
@@ -53,6 +66,8 @@ pub(super) struct Objects {
     /// The root of the lake in the bucket.
     prefix: Path,
     pub(super) scratch: Scratch,
+    /// One permit for each part in memory.
+    parts: Arc<Semaphore>,
     /// Where small objects and the ends of shards are kept, if they are.
     pub(super) cache: Option<ObjectCache>,
     #[cfg(test)]
@@ -70,6 +85,7 @@ impl Objects {
         Objects {
             client: Retrying::new(client),
             prefix,
+            parts: Arc::new(Semaphore::new(PARTS_IN_MEMORY)),
             cache: None,
             // The steps of the scratch and those of the bucket are steps of one process.
             #[cfg(test)]
@@ -135,7 +151,7 @@ impl Objects {
     }
 
     /// Reads an object of the bucket into memory.
-    async fn read(&self, path: &str) -> Result<Option<(ObjectMeta, Bytes)>> {
+    pub(super) async fn read(&self, path: &str) -> Result<Option<(ObjectMeta, Bytes)>> {
         let read = read_now(&self.client, &self.path(path)?, GetOptions::default()).await;
         let read = read.map_err(|error| refusal("read", path, error))?;
         Ok(read.map(|(meta, _, bytes)| (meta, bytes)))
@@ -154,18 +170,32 @@ impl Objects {
         put.map(drop).map_err(|error| refusal("write", path, error))
     }
 
-    pub(super) async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<bool> {
+    pub(super) async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<Option<UpdateVersion>> {
         self.admit(Step::Put, path)?;
         let put = put_if(&self.client, &self.path(path)?, bytes, &Condition::Absent).await;
         put.map_err(|error| refusal("write", path, error))
     }
 
-    pub(super) async fn replace_if_unchanged(&self, path: &str, expected: &Bytes, bytes: Bytes) -> Result<bool> {
-        let Some((meta, held)) = self.read(path).await? else { return Ok(false) };
-        let condition = Condition::Version(version_of(&meta));
-        if held != *expected {
-            return Ok(false);
+    pub(super) async fn replace_if_unchanged(
+        &self,
+        path: &str,
+        expected: &Bytes,
+        bytes: Bytes,
+    ) -> Result<Option<UpdateVersion>> {
+        match self.read(path).await? {
+            Some((meta, held)) if held == *expected => self.replace_version(path, version_of(&meta), bytes).await,
+            _ => Ok(None),
         }
+    }
+
+    /// Replaces an object if it is still this version. Returns the new one.
+    pub(super) async fn replace_version(
+        &self,
+        path: &str,
+        expected: UpdateVersion,
+        bytes: Bytes,
+    ) -> Result<Option<UpdateVersion>> {
+        let condition = Condition::Version(expected);
         self.admit(Step::Put, path)?;
         let put = put_if(&self.client, &self.path(path)?, bytes, &condition).await;
         put.map_err(|error| refusal("write", path, error))
@@ -207,9 +237,13 @@ impl Objects {
             }
             keys.push(self.path(&name)?);
         }
-        let deleted = self.client.delete_stream(stream::iter(keys.into_iter().map(Ok)).boxed());
-        let deleted = deleted.try_for_each(|_| std::future::ready(Ok(()))).await;
-        deleted.map_err(|error| refusal("delete", folder, error)).and(stopped)
+        let in_stream = keys.len().div_ceil(DELETE_STREAMS).max(LEAST_DELETE_STREAM);
+        let streams = stream::iter(keys.chunks(in_stream).map(<[Path]>::to_vec)).map(Ok);
+        let deleted = streams.try_for_each_concurrent(DELETE_STREAMS, |keys| {
+            let deleted = self.client.delete_stream(stream::iter(keys.into_iter().map(Ok)).boxed());
+            deleted.try_for_each(|_| std::future::ready(Ok(())))
+        });
+        deleted.await.map_err(|error| refusal("delete", folder, error)).and(stopped)
     }
 
     /// Lists the objects below a folder. A mark of the folder itself is no object.

@@ -10,10 +10,11 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::{Error as ObjectError, GetResult, PutPayload};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Objects;
 use super::scratch::explained;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::store::disk::disk_error;
 use crate::store::refusal::refusal;
 use crate::store::shard_file::read_exact_at;
@@ -25,6 +26,17 @@ pub(in crate::store) const PART_LENGTH: usize = 8 << 20;
 const PART_BYTES: u64 = PART_LENGTH as u64;
 /// The parts of one upload that are sent at once: together with their size they bound its memory.
 const PARTS_AT_ONCE: usize = 4;
+
+/// Some bytes on their way into the bucket, and the place in memory that they take.
+struct Part {
+    bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Waits for the place of a part in memory.
+async fn place(parts: Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    parts.acquire_owned().await.or_error(ErrorKind::Internal, || "no part may be sent".to_owned())
+}
 
 impl Objects {
     /// Begins an upload of the file staged at `from`; `None` if nothing is staged there, or if one put is enough.
@@ -78,14 +90,18 @@ impl Objects {
         let open = File::open(file).map_err(|error| explained(disk_error("read", file, error)))?;
         let (open, file) = (Arc::new(open), Arc::new(file.to_owned()));
         let starts = (0..size.max(1)).step_by(PART_LENGTH);
-        let parts = stream::iter(starts).then(move |start| {
-            let (open, file) = (Arc::clone(&open), Arc::clone(&file));
-            let mut part = vec![0; usize::try_from(PART_BYTES.min(size - start)).unwrap_or_default()];
-            blocking("a reader of the scratch folder", move || {
-                let read = read_exact_at(&open, &mut part, start);
-                read.map_err(|error| explained(disk_error("read", &file, error)))?;
-                Ok(Bytes::from(part))
-            })
+        let parts = stream::iter(starts).then(|start| {
+            let (open, file, places) = (Arc::clone(&open), Arc::clone(&file), Arc::clone(&self.parts));
+            async move {
+                let place = place(places).await?;
+                let read = move || {
+                    let mut part = vec![0; usize::try_from(PART_BYTES.min(size - start)).unwrap_or_default()];
+                    let read = read_exact_at(&open, &mut part, start);
+                    read.map_err(|error| explained(disk_error("read", &file, error)))?;
+                    Ok(Part { bytes: part.into(), _place: place })
+                };
+                blocking("a reader of the scratch folder", read).await
+            }
         });
         self.send(parts.boxed(), size, from, to, upload).await
     }
@@ -95,6 +111,7 @@ impl Objects {
         let (size, name) = (found.meta.size, from.to_owned());
         let body = found.into_stream().map_err(move |error| refusal("read", &name, error));
         let parts = stream::try_unfold((body, BytesMut::new()), async |(mut body, mut part)| {
+            let place = place(Arc::clone(&self.parts)).await?;
             while part.len() < PART_LENGTH {
                 match body.try_next().await? {
                     Some(chunk) => part.extend_from_slice(&chunk),
@@ -102,8 +119,8 @@ impl Objects {
                     None => break,
                 }
             }
-            let whole = part.split_to(part.len().min(PART_LENGTH)).freeze();
-            Ok(Some((whole, (body, part))))
+            let bytes = part.split_to(part.len().min(PART_LENGTH)).freeze();
+            Ok(Some((Part { bytes, _place: place }, (body, part))))
         });
         self.send(parts.boxed(), size, from, to, None).await
     }
@@ -112,15 +129,15 @@ impl Objects {
     /// upload that fails is aborted.
     async fn send(
         &self,
-        mut parts: BoxStream<'_, Result<Bytes>>,
+        mut parts: BoxStream<'_, Result<Part>>,
         size: u64,
         from: &str,
         to: &str,
         upload: Option<&UploadId>,
     ) -> Result<()> {
         if size <= PART_BYTES && upload.is_none() {
-            let whole = parts.try_next().await?.unwrap_or_default();
-            return self.put(to, whole).await;
+            let whole = parts.try_next().await?;
+            return self.put(to, whole.as_ref().map(|part| part.bytes.clone()).unwrap_or_default()).await;
         }
         let upload = match upload {
             Some(upload) => upload.clone(),
@@ -130,7 +147,7 @@ impl Objects {
             let numbered = stream::iter(0_usize..).zip(parts).map(|(index, part)| part.map(|part| (index, part)));
             let put = numbered.map(|part| async {
                 let (index, part) = part?;
-                self.put_part(to, &upload, index, part).await
+                self.put_part(to, &upload, index, part.bytes.clone()).await
             });
             let put = put.buffered(PARTS_AT_ONCE).try_collect().await?;
             self.complete(from, to, &upload, put).await

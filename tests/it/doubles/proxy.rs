@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::http::{self, Request};
 
@@ -67,6 +67,8 @@ pub struct Passed {
     /// The bytes of the bodies.
     pub sent_bytes: u64,
     pub received_bytes: u64,
+    /// When the request had come.
+    pub at: Instant,
 }
 
 /// A failure of one request.
@@ -240,6 +242,7 @@ impl Shared {
             fault,
             sent_bytes: request.body_bytes() as u64,
             received_bytes: 0,
+            at: Instant::now(),
         };
         // The body is not read, so the system resets the connection.
         let response = match fault {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 use all_docs::error::ErrorKind;
+use all_docs::lake::PartitionSet;
 use all_docs::store::{EntryKind, ShardFile, Store};
+use all_docs::version::FORMAT_VERSION;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::file::reader::ChunkReader;
@@ -22,6 +24,7 @@ pub(crate) async fn conforms<F: Future<Output = Store>>(fresh: impl Fn() -> F, o
     one_of_many_creators_wins(&fresh().await).await;
     one_of_many_replacers_wins(&fresh().await).await;
     a_condition_holds_or_changes_nothing(&fresh().await).await;
+    a_record_is_replaced_while_it_is_in_place(&fresh().await).await;
     many_objects_are_listed(&fresh().await, objects).await;
     odd_names_are_kept(&fresh().await).await;
     any_range_is_read(&fresh().await).await;
@@ -203,6 +206,27 @@ async fn a_condition_holds_or_changes_nothing(store: &Store) {
     assert_eq!(store.get("x").await.unwrap().unwrap(), second);
     assert!(store.delete_if_unchanged("x", &second).await.unwrap());
     assert!(store.put_if_absent("x", first).await.unwrap(), "what was deleted can be created again");
+}
+
+async fn a_record_is_replaced_while_it_is_in_place(store: &Store) {
+    store.create_root().await.unwrap();
+    let set = |boundary: &str| PartitionSet {
+        format_version: FORMAT_VERSION,
+        rows_per_partition: None,
+        pivots: Vec::new(),
+        boundaries: vec![boundary.to_owned()],
+    };
+    let created = store.create_record("x", set("a")).await.unwrap().unwrap();
+    assert!(store.create_record("x", set("b")).await.unwrap().is_none());
+    let replaced = store.replace_record("x", &created, set("b")).await.unwrap().unwrap();
+    assert!(store.replace_record("x", &created, set("c")).await.unwrap().is_none(), "it is another one");
+    let found = store.find_record::<PartitionSet>("x").await.unwrap().unwrap();
+    assert_eq!(found.record, set("b"));
+    let last = store.replace_record("x", &found, set("c")).await.unwrap().unwrap();
+    assert!(store.replace_record("x", &replaced, set("d")).await.unwrap().is_none(), "it is another one");
+    assert!(store.delete_record("x", &last).await.unwrap());
+    assert!(store.replace_record("x", &last, set("d")).await.unwrap().is_none(), "there is nothing to replace");
+    assert_eq!(store.get("x").await.unwrap(), None);
 }
 
 /// Puts and lists so many objects, in folders; a bucket lists 1,000 at a time.
