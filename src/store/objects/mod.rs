@@ -35,6 +35,8 @@ pub use memory::MemoryBucket;
 pub(super) use retrying::Retrying;
 use retrying::read_now;
 pub(super) use scratch::{Scratch, explained};
+#[cfg(test)]
+pub(crate) use upload::PART_LENGTH;
 
 use super::cache::ObjectCache;
 #[cfg(test)]
