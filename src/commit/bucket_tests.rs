@@ -10,10 +10,10 @@ use bytes::Bytes;
 use super::tests::{Alone, PARTITION, layout, manifest_of, stage};
 use super::*;
 use crate::error::ErrorKind;
-use crate::store::{Failure, MemoryBucket, Reached, Step};
+use crate::store::{Failure, MemoryBucket, PART_LENGTH, Reached, Step};
 
 /// The documents are too large for one put.
-const LARGE_BYTES: usize = (8 << 20) + 1;
+const LARGE_BYTES: usize = PART_LENGTH + 1;
 const TABLES: [TableKind; 5] =
     [TableKind::Docs, TableKind::Packuments, TableKind::Packages, TableKind::Versions, TableKind::Outcomes];
 

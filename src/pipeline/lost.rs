@@ -1,7 +1,9 @@
 //! Shards that a manifest names and that are not there: their disk is away, or somebody removed them. Not here: damaged
 //! shards (`verify`), and statements that need a lost shard (`query`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
 
 use crate::commit::read_manifest;
 use crate::error::{Error, Result};
@@ -45,6 +47,16 @@ pub(super) async fn shards_there(store: &Store, layout: &OriginLayout) -> Result
         there.extend(store.list(&layout.table(table)).await?);
     }
     Ok(there)
+}
+
+/// The size in bytes of each shard, by path.
+pub(super) type Sizes = BTreeMap<String, u64>;
+
+/// Lists the files in the folders of an origin's tables: one request tells of a thousand far shards.
+pub(super) async fn listed_sizes(store: &Store, layout: &OriginLayout) -> Result<Sizes> {
+    let folders = TableKind::ALL.map(|table| layout.table(table));
+    let listed = try_join_all(folders.iter().map(|folder| store.list_sized(folder))).await?;
+    Ok(listed.into_iter().flatten().map(|listed| (listed.path, listed.size_bytes)).collect())
 }
 
 /// Returns the paths of the lost shards of partitions. `there` are the files that were there after `manifests` were read,

@@ -14,6 +14,8 @@ mod doc_rows;
 mod documents;
 mod doubt;
 mod ending;
+#[cfg(test)]
+mod far_tests;
 mod ingest;
 mod judge;
 mod lease;

@@ -4,15 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 
+use super::lost::{Sizes, listed_sizes};
+use super::open_files::OpenFiles;
 use super::settled::{Extent, open_settled};
 use super::status::read_partition_set;
 use crate::error::Result;
-use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, Record};
+use crate::lake::{Manifest, OriginLayout, Partition, PartitionSet, Record, ShardMeta};
 use crate::npm::{DocRow, PackageName};
 use crate::shard::{ShardReader, doc_rows};
 use crate::store::{ShardFile, Store, blocking};
 use crate::table::{TableKind, schema};
+
+/// Partitions that are checked at once, if the limit of open files lets it.
+const CHECKED_AT_ONCE: usize = 8;
+/// The open files of a partition that is checked.
+const FILES_PER_PARTITION: usize = TableKind::ALL.len() + 1;
 
 /// One partition of a lake's set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,28 +92,68 @@ pub async fn validate_partitions(store: &Store, layout: &OriginLayout) -> Result
             faults.push(PartitionFault { path, what });
         }
     }
-    for partition in set.iter() {
-        let open = open_settled(store, layout, &partition, Extent::Part, false).await?;
-        let Some(text) = open.manifest.filter(|_| open.is_settled) else { continue };
-        let path = layout.manifest(&partition);
-        let manifest = Manifest::from_json(&path, &text)?;
-        if manifest.partition != partition {
-            let what = format!("it is the manifest of {}, but in the place of {partition}", manifest.partition);
-            faults.push(PartitionFault { path, what });
-            continue;
-        }
-        check_shards(layout, &manifest, &open.shards, &mut faults);
-        let docs = manifest.shards.get(TableKind::Docs.as_str()).zip(open.shards.get(&TableKind::Docs));
-        if let Some((meta, Ok(file))) = docs {
-            let (file, rows) = (file.clone(), meta.rows);
-            let path = layout.shard(TableKind::Docs, &partition);
-            let check = move || Ok(check_rows(file, &partition, rows));
-            let fault = blocking("reading the names of a partition", check).await?;
-            faults.extend(fault.map(|what| PartitionFault { path, what }));
-        }
+    // The sizes first: a shard that an intact partition lacks there was committed later, and is looked at again.
+    let sizes = listed_sizes(store, layout).await?;
+    let states = partition_states(store, layout).await?;
+    let checks = states.into_iter().filter_map(|state| state.manifest.map(|manifest| (state.partition, manifest)));
+    let checks = checks.map(|(partition, manifest)| check_partition(store, layout, partition, manifest, &sizes));
+    let mut checks =
+        stream::iter(checks).buffered(OpenFiles::of_process().at_once(FILES_PER_PARTITION, CHECKED_AT_ONCE));
+    while let Some(found) = checks.try_next().await? {
+        faults.extend(found);
     }
     check_foreign_shards(store, layout, &set, &mut faults).await?;
     Ok(faults)
+}
+
+/// Checks a partition by the listed sizes of its shards. If they do not agree with its manifest, or if it may have changed
+/// since, checks it as it is between two commits.
+async fn check_partition(
+    store: &Store,
+    layout: &OriginLayout,
+    partition: Partition,
+    manifest: Manifest,
+    sizes: &Sizes,
+) -> Result<Vec<PartitionFault>> {
+    let is_as_listed = |(table, meta): (&String, &ShardMeta)| {
+        let table = TableKind::parse(table);
+        table.is_none_or(|table| sizes.get(&layout.shard(table, &partition)) == Some(&meta.size_bytes))
+    };
+    if manifest.partition == partition && manifest.shards.iter().all(is_as_listed) {
+        let Some(meta) = manifest.shards.get(TableKind::Docs.as_str()) else { return Ok(Vec::new()) };
+        if let Ok(Some(file)) = store.open_shard(&layout.shard(TableKind::Docs, &partition)).await
+            && fault_of_rows(file, &partition, meta.rows).await?.is_none()
+        {
+            return Ok(Vec::new());
+        }
+    }
+    check_settled(store, layout, &partition).await
+}
+
+async fn check_settled(store: &Store, layout: &OriginLayout, partition: &Partition) -> Result<Vec<PartitionFault>> {
+    let open = open_settled(store, layout, partition, Extent::Part, false).await?;
+    let Some(text) = open.manifest.filter(|_| open.is_settled) else { return Ok(Vec::new()) };
+    let path = layout.manifest(partition);
+    let manifest = Manifest::from_json(&path, &text)?;
+    if manifest.partition != *partition {
+        let what = format!("it is the manifest of {}, but in the place of {partition}", manifest.partition);
+        return Ok(vec![PartitionFault { path, what }]);
+    }
+    let mut faults = Vec::new();
+    check_shards(layout, &manifest, &open.shards, &mut faults);
+    let docs = manifest.shards.get(TableKind::Docs.as_str()).zip(open.shards.get(&TableKind::Docs));
+    if let Some((meta, Ok(file))) = docs {
+        let path = layout.shard(TableKind::Docs, partition);
+        let fault = fault_of_rows(file.clone(), partition, meta.rows).await?;
+        faults.extend(fault.map(|what| PartitionFault { path, what }));
+    }
+    Ok(faults)
+}
+
+/// Returns the fault of a shard of `docs` that should have `rows` rows.
+async fn fault_of_rows(file: ShardFile, partition: &Partition, rows: u64) -> Result<Option<String>> {
+    let partition = partition.clone();
+    blocking("reading the names of a partition", move || Ok(check_rows(file, &partition, rows))).await
 }
 
 fn check_shards(

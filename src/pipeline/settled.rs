@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 
 use super::lease::live_holder;
 use crate::error::Result;
@@ -16,6 +17,8 @@ use crate::table::TableKind;
 const MAX_LOOKS: usize = 1_000;
 /// How long to wait for a commit in progress. With [`MAX_LOOKS`], longer than the lease of a process that stands still.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Shards of a partition that are opened at once. Opening a far one is a request, or a download.
+const OPENED_AT_ONCE: usize = 8;
 
 /// A partition as it was between two commits.
 pub(super) struct OpenPartition {
@@ -59,8 +62,10 @@ pub(super) async fn open_settled(
         looks += 1;
         let manifest = store.get(&layout.manifest(partition)).await?;
         let mut shards = BTreeMap::new();
-        for table in TableKind::ALL {
-            match open(layout.shard(table, partition)).await {
+        let opened = TableKind::ALL.map(|table| layout.shard(table, partition)).map(&open);
+        let opened: Vec<_> = stream::iter(opened).buffered(OPENED_AT_ONCE).collect().await;
+        for (table, opened) in TableKind::ALL.into_iter().zip(opened) {
+            match opened {
                 Err(error) if error.is_out_of_files() => return Err(error),
                 opened => shards.extend(opened.transpose().map(|opened| (table, opened))),
             }

@@ -46,7 +46,7 @@ pub(crate) struct Reached {
     /// The path that it changes, from the store's root; the new name of a file to be renamed.
     pub(crate) path: String,
     /// How often the same step was reached before.
-    before: u64,
+    pub(crate) before: u64,
 }
 
 impl fmt::Display for Reached {

@@ -47,6 +47,8 @@ use disk::Disk;
 pub(crate) use failpoint::{Access, Failure, Reached};
 pub use listed::{FolderContent, Listed};
 use objects::Objects;
+#[cfg(test)]
+pub(crate) use objects::PART_LENGTH;
 pub use objects::{FarShard, MemoryBucket, ObjectClient};
 pub use open_files::{KeptFile, brief_files, open_file_limit, raise_open_file_limit};
 pub use options::{StoreOptions, StoreUsage};

@@ -112,10 +112,12 @@ impl Scene {
         Quiet { lake, steps, state, partitions: set.iter().collect(), asked: asked(&server) }
     }
 
-    /// Lets one of three runs die slowly at the middle one of the steps of each kind.
+    /// Lets one of three runs die slowly at the middle one of the steps of each kind. In an update these are the steps
+    /// that the others see: an unfinished file has no name that they read, and a first ingest dies at it too.
     async fn kill_at_each_kind_of_step(&self) -> Vec<Died> {
         let quiet = self.in_peace().await;
-        let kinds = quiet.kinds().into_iter();
+        let is_unseen = |step: Step| matches!(step, Step::CreateFile | Step::Write | Step::SyncFile);
+        let kinds = quiet.kinds().into_iter().filter(|((step, _), _)| !self.is_update || !is_unseen(*step));
         self.kill_at(kinds.map(|(kind, count)| (kind, count / 2)), &quiet, Failure::SlowDeath).await
     }
 
@@ -328,7 +330,9 @@ async fn when_one_of_three_runs_dies_at_any_kind_of_step_of_a_first_ingest_the_o
 async fn when_one_of_three_runs_dies_at_any_kind_of_step_of_an_update_the_others_end_in_the_same_bytes() {
     let scene = Scene::update(a_segment_and_more()).await;
     let deaths = scene.kill_at_each_kind_of_step().await;
-    assert_died(&deaths, 40, &steps_of_a_partition());
+    let mut expected = steps_of_a_partition();
+    expected.retain(|(step, _)| matches!(step, Step::Rename | Step::SyncFolder | Step::Delete));
+    assert_died(&deaths, 15, &expected);
     assert!(deaths.iter().any(|died| died.is_amid && died.repeated > 0), "no death cost anything");
 }
 

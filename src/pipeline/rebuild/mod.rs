@@ -21,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::build::Task;
 pub(super) use self::plan::Wanted;
+use self::plan::opened_sizes;
 use super::lease::{Attempt, Lease, LeaseWatch, given_back, refuse_locked};
+use super::lost::listed_sizes;
 use super::open::{check_moves, no_lake, note_age, raise_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
 use super::progress::{Progress, ProgressSnapshot};
@@ -161,8 +163,7 @@ impl Run {
         let manifests = read_manifests(&self.store, &self.layout).await?;
         summary.partitions_total += manifests.len() as u64;
         Progress::add(&self.progress.partitions_total, manifests.len() as u64);
-        let run = self.clone();
-        let partitions = blocking("planning a rebuild", move || run.plan(manifests)).await?;
+        let partitions = self.plan(manifests).await?;
         summary.partitions_current += partitions.skipped;
         Progress::add(&self.progress.partitions_done, partitions.skipped);
         Progress::add(&self.progress.partitions_unchanged, partitions.skipped);
@@ -207,15 +208,16 @@ impl Run {
     }
 
     /// Finds the partitions to rebuild, the largest first, and the amount of work. A large one at the end would keep one
-    /// core busy alone. Blocks.
-    fn plan(&self, mut manifests: Vec<Manifest>) -> Result<Partitions> {
+    /// core busy alone.
+    async fn plan(&self, mut manifests: Vec<Manifest>) -> Result<Partitions> {
+        let sizes = listed_sizes(&self.store, &self.layout).await?;
         let raw_bytes = |manifest: &Manifest| {
             manifest.shards.get(TableKind::Packuments.as_str()).map_or(0, |shard| shard.size_bytes)
         };
         manifests.sort_by_key(|manifest| Reverse(raw_bytes(manifest)));
         let mut partitions = Partitions::default();
         for manifest in manifests {
-            if self.wanted.of(&self.store, &self.layout, &manifest)?.is_empty() {
+            if self.wanted.of(&self.layout, &manifest, &sizes).is_empty() {
                 partitions.skipped += 1;
                 continue;
             }
@@ -287,20 +289,17 @@ async fn build_and_commit(
     let path = run.layout.manifest(partition);
     let Some(base) = run.store.get(&path).await? else { return Ok(false) };
     let manifest = Manifest::from_json(&path, &base)?;
-    let task = run.clone();
-    let build = move || {
-        let tables = task.wanted.of(&task.store, &task.layout, &manifest)?;
-        if tables.is_empty() {
-            return Ok(None);
-        }
-        let Run { store, layout, progress, stop, large_documents, .. } = task;
-        let moved: Vec<TableKind> = tables.iter().copied().collect();
-        let task = Task { store, layout, manifest, tables, progress, stop, large_documents };
-        task.build(core).map(|manifest| Some((manifest, moved)))
-    };
+    let sizes = opened_sizes(&run.store, &run.layout, &manifest).await?;
+    let tables = run.wanted.of(&run.layout, &manifest, &sizes);
+    if tables.is_empty() {
+        return Ok(false);
+    }
+    let moved: Vec<TableKind> = tables.iter().copied().collect();
+    let Run { store, layout, progress, stop, large_documents, .. } = run.clone();
+    let task = Task { store, layout, manifest, tables, progress, stop, large_documents };
     let doing = || format!("rebuilding the partition {partition}");
-    let built = match blocking("a partition's rebuild", build).await.doing(doing) {
-        Ok(built) => built,
+    let manifest = match blocking("a partition's rebuild", move || task.build(core)).await.doing(doing) {
+        Ok(manifest) => manifest,
         Err(error) => {
             // Without the lease, the staged files are those of another process. The first error is the one to report.
             if lease.confirm().await.is_ok() {
@@ -309,7 +308,6 @@ async fn build_and_commit(
             return Err(error);
         }
     };
-    let Some((manifest, moved)) = built else { return Ok(false) };
     let change = Change { manifest, moved, base: Some(base) };
     let (store, layout, lease) = (run.store.clone(), run.layout.clone(), lease.clone());
     // Runs to its end, even if this future is dropped meanwhile.

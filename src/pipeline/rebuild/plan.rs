@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::Result;
+use futures::future::try_join_all;
+
+use crate::error::{Error, Result};
 use crate::lake::{Manifest, OriginLayout, ShardMeta};
+use crate::pipeline::lost::Sizes;
 use crate::store::Store;
 use crate::table::{TableKind, schema_version};
 use crate::version::TOOL_VERSION;
@@ -18,18 +21,18 @@ pub(in crate::pipeline) struct Wanted {
 }
 
 impl Wanted {
-    /// Returns the tables of a partition to rebuild. They include so many tables that the partition never has shards of
-    /// two schema versions. Reads the sizes of the shards, so it blocks.
-    pub(super) fn of(&self, store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<BTreeSet<TableKind>> {
+    /// Returns the tables of a partition to rebuild: so many that it never has shards of two schema versions. `sizes` are
+    /// those of the shards that exist.
+    pub(super) fn of(&self, layout: &OriginLayout, manifest: &Manifest, sizes: &Sizes) -> BTreeSet<TableKind> {
         let mut tables: BTreeSet<TableKind> = manifest.old_tables().map(|(table, _)| table).collect();
         for table in TableKind::ALL {
             let Some(meta) = manifest.shards.get(table.as_str()) else { continue };
             let is_to_be_made = self.tables.contains(&table) && (self.force || !is_of_this_version(table, meta));
-            if is_to_be_made || !is_as_named(store, &layout.shard(table, &manifest.partition), meta)? {
+            if is_to_be_made || sizes.get(&layout.shard(table, &manifest.partition)) != Some(&meta.size_bytes) {
                 tables.insert(table);
             }
         }
-        Ok(tables)
+        tables
     }
 }
 
@@ -37,8 +40,12 @@ fn is_of_this_version(table: TableKind, meta: &ShardMeta) -> bool {
     meta.schema_version == schema_version(table) && meta.tool_version == TOOL_VERSION
 }
 
-/// Returns whether a shard exists with the size that its manifest names.
-fn is_as_named(store: &Store, path: &str, meta: &ShardMeta) -> Result<bool> {
-    let file = store.blocking().open(path)?;
-    Ok(file.is_some_and(|file| file.size_bytes() == meta.size_bytes))
+/// Opens the shards that a manifest names, all at once, and returns the sizes of those that exist.
+pub(super) async fn opened_sizes(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<Sizes> {
+    let named = TableKind::ALL.into_iter().filter(|table| manifest.shards.contains_key(table.as_str()));
+    let open = async |table| {
+        let path = layout.shard(table, &manifest.partition);
+        Ok::<_, Error>(store.open_shard(&path).await?.map(|file| (path, file.size_bytes())))
+    };
+    Ok(try_join_all(named.map(open)).await?.into_iter().flatten().collect())
 }

@@ -21,6 +21,8 @@ use crate::table::TableKind;
 
 /// Files open at once for each partition that is checked: its shards, and a few records.
 const FILES_PER_PARTITION: usize = TableKind::ALL.len() + 4;
+/// Partitions in progress for each core, if their shards are downloaded first.
+const FAR_PARTITIONS_PER_CORE: usize = 3;
 
 /// The processes that may write an origin during the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +162,9 @@ async fn check_partitions(
     proof: &mut OriginProof,
 ) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let at_once = OpenFiles::of_process().at_once(FILES_PER_PARTITION, cores);
+    // A core checks one partition while the next ones are downloaded.
+    let wanted = if store.is_far() { FAR_PARTITIONS_PER_CORE * cores } else { cores };
+    let at_once = OpenFiles::of_process().at_once(FILES_PER_PARTITION, wanted);
     let mut checked = stream::iter(partitions)
         .map(|partition| check_partition(store, layout, partition, is_ours, progress))
         .buffered(at_once);

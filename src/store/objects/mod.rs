@@ -40,6 +40,8 @@ pub use memory::MemoryBucket;
 use retrying::read_now;
 pub(super) use retrying::{NoResponse, Retrying};
 pub(super) use scratch::{Scratch, explained};
+#[cfg(test)]
+pub(crate) use upload::PART_LENGTH;
 
 use super::cache::ObjectCache;
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::commit::read_manifests;
 use crate::error::ErrorKind;
 use crate::lake::CommitIntent;
 use crate::pipeline::CopyOptions;
-use crate::pipeline::crash_tests::{Backend, assert_nothing_half, forget_dead_process, kind_of, layout, objects, run};
+use crate::pipeline::crash_tests::steps::{assert_tried, last_of_each_kind, telling};
+use crate::pipeline::crash_tests::{Backend, assert_nothing_half, forget_dead_process, layout, objects, run};
 use crate::store::{Failure, Reached, Step, Store};
 use crate::table::TableKind;
 
@@ -65,14 +66,6 @@ async fn steps(place: Backend, from: &Store, before: &BTreeMap<String, Bytes>) -
     quiet.store.take_reached()
 }
 
-fn assert_tried(tried: &[Reached], least: usize, kinds: &[(Step, &str)]) {
-    assert!(tried.len() >= least, "only {} steps were made to fail", tried.len());
-    for (step, kind) in kinds {
-        let is_of_kind = |reached: &Reached| reached.step == *step && kind_of(&reached.path) == *kind;
-        assert!(tried.iter().any(is_of_kind), "no {step:?} of {kind} was made to fail");
-    }
-}
-
 const STAGED: &str = "sample/staging/partition/table.staged";
 const INTENT: &str = "sample/staging/partition/commit.json";
 const SHARD: &str = "sample/table/partition.parquet";
@@ -82,13 +75,9 @@ const MANIFEST: &str = "sample/manifest/partition.json";
 async fn after_a_death_at_any_step_another_run_ends_in_the_same_bytes() {
     let kinds = [(Step::Write, STAGED), (Step::Put, INTENT), (Step::Put, SHARD), (Step::Put, MANIFEST)];
     let (from, before) = changed().await;
-    let update = steps(Backend::Memory, &from, &before).await;
+    let update = telling(&steps(Backend::Memory, &from, &before).await, true);
     assert_tried(&fail_at(update, Backend::Memory, Failure::Death, &from, &before).await, 25, &kinds);
-    let mut kinds_of_first: BTreeMap<(Step, String), Reached> = BTreeMap::new();
-    for step in steps(Backend::Memory, &from, &BTreeMap::new()).await {
-        kinds_of_first.insert((step.step, kind_of(&step.path)), step);
-    }
-    let first = kinds_of_first.into_values().collect();
+    let first = last_of_each_kind(&steps(Backend::Memory, &from, &BTreeMap::new()).await);
     let tried = fail_at(first, Backend::Memory, Failure::Death, &from, &BTreeMap::new()).await;
     assert_tried(&tried, 10, &[&kinds[..], &[(Step::Put, "sample/partitions.json")]].concat());
 }
@@ -96,13 +85,10 @@ async fn after_a_death_at_any_step_another_run_ends_in_the_same_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_failure_at_any_kind_of_step_on_a_disk_another_run_ends_in_the_same_bytes() {
     let (from, before) = changed().await;
-    let mut kinds: BTreeMap<(Step, String), Reached> = BTreeMap::new();
-    for step in steps(Backend::Disk, &from, &before).await {
-        kinds.insert((step.step, kind_of(&step.path)), step);
-    }
+    let kinds = last_of_each_kind(&steps(Backend::Disk, &from, &before).await);
     let expected = [(Step::Write, STAGED), (Step::SyncFile, STAGED), (Step::Rename, SHARD), (Step::Rename, MANIFEST)];
     for failure in [Failure::Death, Failure::Once, Failure::FullDisk] {
-        let steps = kinds.values().filter(|reached| failure != Failure::FullDisk || reached.step.needs_room());
+        let steps = kinds.iter().filter(|reached| failure != Failure::FullDisk || reached.step.needs_room());
         let tried = fail_at(steps.cloned().collect(), Backend::Disk, failure, &from, &before).await;
         assert_tried(&tried, 12, &expected[..if failure == Failure::FullDisk { 2 } else { 4 }]);
     }

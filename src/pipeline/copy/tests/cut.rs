@@ -12,7 +12,8 @@ use crate::commit::read_manifests;
 use crate::error::{Error, ErrorKind};
 use crate::lake::{Manifest, PartitionSet};
 use crate::pipeline::copy::CopySummary;
-use crate::pipeline::crash_tests::{Backend, assert_nothing_half, forget_dead_process, kind_of, layout, objects, run};
+use crate::pipeline::crash_tests::steps::{assert_tried, last_of_each_kind};
+use crate::pipeline::crash_tests::{Backend, assert_nothing_half, forget_dead_process, layout, objects, run};
 use crate::pipeline::verify::verify;
 use crate::pipeline::{CopyOptions, IngestOptions, PartitionMode, ingest};
 use crate::sample::SampleServer;
@@ -190,7 +191,7 @@ async fn a_lake_that_commits_while_it_is_cut_is_read_as_one_commit_left_it() {
         let read = async {
             writing.until(|| writing.failed_at().is_some()).await;
             let (from, to) = (from.store.clone(), to.store.clone());
-            let copying = tokio::spawn(async move { cut(&from, &to, 3).await });
+            let copying = tokio::spawn(async move { cut(&from, &to, 13).await });
             tokio::task::yield_now().await;
             writing.let_go();
             copying.await.unwrap()
@@ -199,9 +200,9 @@ async fn a_lake_that_commits_while_it_is_cut_is_read_as_one_commit_left_it() {
         assert_eq!(summary.partitions_copied, summary.partitions_total);
         let proof = verify(&to.store, None, Default::default(), CancellationToken::new()).await.unwrap();
         assert!(proof.is_sound(), "{step:?} {part}: {proof:?}");
-        cut(&from.store, &to.store, 3).await;
+        cut(&from.store, &to.store, 13).await;
         let expected = empty(Backend::Memory).await;
-        cut(&from.store, &expected.store, 3).await;
+        cut(&from.store, &expected.store, 13).await;
         assert_as_ingested(&to.store, &expected.store, "after another run").await;
     }
 }
@@ -212,24 +213,20 @@ async fn after_a_death_at_any_kind_of_step_of_a_cut_another_run_ends_in_the_same
     let from = Store::memory();
     ingested(&server, &from, ROWS).await;
     let quiet = empty(Backend::Memory).await;
-    cut(&from, &quiet.store, 5).await;
-    let mut kinds: BTreeMap<(Step, String), Reached> = BTreeMap::new();
-    for step in quiet.store.take_reached() {
-        kinds.insert((step.step, kind_of(&step.path)), step);
-    }
-    assert!(kinds.len() > 10, "{kinds:?}");
+    cut(&from, &quiet.store, 13).await;
+    let kinds = last_of_each_kind(&quiet.store.take_reached());
     let quiet_objects = objects(&quiet.store).await;
-    let tries = kinds.into_values().enumerate().map(async |(number, step)| {
+    let tries = kinds.into_iter().enumerate().map(async |(number, step)| {
         let lake = empty(Backend::Memory).await;
         let failing = lake.store.failing_before(&step, Failure::Death);
-        let first = try_copy(&from, &failing, &into(5)).await;
+        let first = try_copy(&from, &failing, &into(13)).await;
         let reached = failing.failed_at()?;
         let after = reached.to_string();
         assert!(first.is_err(), "a run cannot end well after its death before {after}");
         assert_nothing_half(&lake.store, [&BTreeMap::new(), &quiet_objects], &after).await;
         let next = lake.next_store(number % 2 == 0);
         forget_dead_process(&next).await;
-        cut(&from, &next, 5).await;
+        cut(&from, &next, 13).await;
         assert_as_ingested(&next, &quiet.store, &after).await;
         let shards = |mut objects: BTreeMap<String, Bytes>| {
             objects.retain(|path, _| path.ends_with(".parquet"));
@@ -240,7 +237,6 @@ async fn after_a_death_at_any_kind_of_step_of_a_cut_another_run_ends_in_the_same
         Some(reached)
     });
     let tried: Vec<Reached> = stream::iter(tries).buffered(3).filter_map(std::future::ready).collect().await;
-    for kind in ["sample/table/partition.parquet", "sample/manifest/partition.json", "sample/partitions.json"] {
-        assert!(tried.iter().any(|reached| kind_of(&reached.path) == kind), "no step of {kind} was made to fail");
-    }
+    let put = ["sample/table/partition.parquet", "sample/manifest/partition.json", "sample/partitions.json"];
+    assert_tried(&tried, 11, &put.map(|kind| (Step::Put, kind)));
 }
