@@ -146,7 +146,8 @@ impl Lease {
         // deletion.
         let _ = self.renewal.await;
         match store.find_record::<LockRecord>(&path).await {
-            Ok(Some(found)) if found.record.holder == holder => {
+            // One that has lapsed may be taken over while it is deleted: the next sweep removes it.
+            Ok(Some(found)) if found.record.holder == holder && found.record.expires_at_s > now_s() => {
                 tracing::debug!(path, "a lease is given back");
                 store.delete_record(&path, &found).await.map(drop)
             }
@@ -243,9 +244,12 @@ pub(super) async fn sweep_leases(store: &Store, layout: &OriginLayout) -> Result
         if let Ok(Some(found)) = store.find_record::<LockRecord>(&path).await
             && is_free(&found.record)
         {
-            // Another process may have taken it over meanwhile.
-            let is_deleted = store.delete_record(&path, &found).await?;
-            tracing::debug!(path, is_deleted, "the lease of a dead process is swept");
+            // A bucket compares and deletes in two steps, and another process may take the lease over in between. It does
+            // not take over one that is held.
+            if let Attempt::Taken(lease) = Lease::attempt(store, path.clone(), "sweep").await? {
+                lease.end().await?;
+                tracing::debug!(path, "the lease of a dead process is swept");
+            }
         }
     }
     Ok(())

@@ -108,6 +108,10 @@ impl CacheFolder {
 
     fn read(&self, name: &str) -> io::Result<Option<Bytes>> {
         let path = self.file(name);
+        // A pipe of this name would be waited for without end.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Ok(None);
+        }
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -274,6 +278,11 @@ mod tests {
         fs::remove_dir_all(&cache.folder.path).unwrap();
         cache.put("u", "e", Part::End, piece.clone()).await;
         assert_eq!(cache.get("u", "e", Part::End).await.unwrap(), piece);
+        // A folder stands in the place of the file.
+        let file = cache.folder.file(&cache.name("u", "e", Part::End));
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert_eq!(cache.get("u", "e", Part::End).await, None);
         fs::remove_dir_all(&cache.folder.path).unwrap();
         fs::write(&cache.folder.path, "no folder").unwrap();
         cache.put("u", "e", Part::End, piece).await;

@@ -71,6 +71,28 @@ async fn leases_of_the_dead_are_swept_and_those_of_the_living_and_unreadable_one
     assert_eq!(store.list("").await.unwrap(), [layout.lease_of("b"), layout.lease_of("c")]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_being_swept_is_not_taken_over_and_then_deleted() {
+    use crate::store::{Failure, Step};
+    let (store, layout) = (Store::memory(), Layout::origin("npm"));
+    let partition = Partition { start: None, end: None };
+    store.put_record(&layout.lease(&partition), &record(-1, None)).await.unwrap();
+    let is_deletion =
+        |reached: &crate::store::Reached| reached.step == Step::Delete && reached.path.contains("leases/");
+    let held = store.failing_at_such(is_deletion, 0, Failure::Held);
+    let sweep = tokio::spawn({
+        let (held, layout) = (held.clone(), layout.clone());
+        async move { sweep_leases(&held, &layout).await }
+    });
+    held.until(|| held.failed_at().is_some()).await;
+    let take = || Lease::of_partition(&store, &layout, &partition, "ingest");
+    let Attempt::HeldBy(holder) = take().await.unwrap() else { panic!("its new holder would lose it") };
+    assert_eq!(holder.purpose, "sweep");
+    held.let_go();
+    sweep.await.unwrap().unwrap();
+    take().await.unwrap().taken().watch().confirm().await.unwrap();
+}
+
 #[tokio::test]
 async fn of_many_that_take_one_that_lapsed_one_gets_it() {
     let (store, layout) = (Store::memory(), Layout::origin("npm"));
