@@ -71,6 +71,7 @@ struct Asked {
     /// Whether it asks a machine's metadata server for a session. A refusal may lead to the older protocol.
     is_session: bool,
     is_listing: bool,
+    is_get: bool,
 }
 
 impl Connection {
@@ -83,7 +84,8 @@ impl Connection {
             || (!is_signed && self.target.source != Source::Anonymous);
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
         let is_listing = uri.query().is_some_and(|query| query.contains("list-type="));
-        Asked { host, of_credentials, is_session: uri.path() == "/latest/api/token", is_listing }
+        let is_get = request.method() == "GET";
+        Asked { host, of_credentials, is_session: uri.path() == "/latest/api/token", is_listing, is_get }
     }
 
     /// Returns the response if the client understands it, and otherwise a refusal.
@@ -125,7 +127,8 @@ impl Connection {
     async fn recognized(&self, response: HttpResponse, asked: &Asked) -> Result<HttpResponse, HttpError> {
         let status = response.status().as_u16();
         let content_type = header(response.headers(), "content-type").unwrap_or_default();
-        if content_type.to_ascii_lowercase().starts_with("text/html") {
+        // Some servers say so of the empty response to a put.
+        if asked.is_get && content_type.to_ascii_lowercase().starts_with("text/html") {
             return Err(self.foreign(status, asked));
         }
         if !asked.of_credentials && !asked.is_listing {

@@ -286,6 +286,8 @@ async fn a_server_that_is_no_bucket_is_told_from_a_lake_that_is_not_there() {
         for (status, headers, body) in [(404, "", page), (200, "", page), (200, html, page), (404, "", "")] {
             assert_refused(location, (status, headers, body), "does not respond as a bucket does", "--endpoint").await;
         }
+        let server = Server::always(200, &format!("{html}etag: \"1\"\r\n"), "").await;
+        store(location, &server.url).put("a", "1").await.unwrap();
         // A small object is read before anything is listed.
         let server = Server::always(200, html, page).await;
         let error = store(location, &server.url).get("all-docs.json").await.unwrap_err();
