@@ -28,8 +28,8 @@ pub(in crate::store) fn version_of(meta: &ObjectMeta) -> UpdateVersion {
     UpdateVersion { e_tag: meta.e_tag.clone(), version: meta.version.clone() }
 }
 
-/// Puts `bytes` under a condition, and returns the version that is in place then; `None` if the condition did not hold. Sends the put again as long as neither this one nor that of
-/// another process has been done.
+/// Puts `bytes` under a condition, and returns the version that is in place then; `None` if the condition did not hold. Sends
+/// the put again as long as neither this one nor that of another process has been done.
 ///
 /// If this put is done, its response is lost, and another process replaces the object before its id is read, the result
 /// is `None`: what was put was in place only for a moment.
