@@ -109,7 +109,7 @@ fn offered(script: &Path, words: &[&str]) -> Vec<String> {
 #[test]
 fn bash_completes_commands_their_options_and_the_values_of_these() {
     if Command::new("bash").arg("--version").output().is_err() {
-        println!("skipped: there is no bash");
+        eprintln!("skipped: there is no bash");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
