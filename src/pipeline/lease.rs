@@ -146,7 +146,7 @@ impl Lease {
         // deletion.
         let _ = self.renewal.await;
         match store.find_record::<LockRecord>(&path).await {
-            // One that has lapsed may be taken over while it is deleted: the next sweep removes it.
+            // Another process may take over a lapsed lease while this one deletes it. The next sweep removes it.
             Ok(Some(found)) if found.record.holder == holder && found.record.expires_at_s > now_s() => {
                 tracing::debug!(path, "a lease is given back");
                 store.delete_record(&path, &found).await.map(drop)

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// An operation is given up after this time: long enough for a server to be restarted, and short enough that a lease of
-/// 90 seconds is not lost in silence.
+/// An operation is given up after this time, which is long enough for a server to be restarted.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The same before the first response: an address or a server is then more likely wrong than restarting. Also after an
 /// operation was given up, so that the steps that end a run do not wait a minute each, and after the run was asked to stop.

@@ -44,6 +44,13 @@ struct Contact {
     failures: AtomicU32,
 }
 
+impl Contact {
+    /// Returns whether the server of a request has responded.
+    fn of(&self, asked: &Asked) -> &AtomicBool {
+        if asked.of_credentials { &self.has_credentials } else { &self.has_bucket }
+    }
+}
+
 impl Connector {
     pub(super) fn new(target: Target) -> Connector {
         Connector { target: Arc::new(target), contact: Arc::default() }
@@ -151,8 +158,7 @@ impl Connection {
 
     /// Returns the error of a failed connection. An address that was never reached is not tried for long.
     fn unreached(&self, error: HttpError, asked: &Asked) -> HttpError {
-        let has_responded = if asked.of_credentials { &self.contact.has_credentials } else { &self.contact.has_bucket };
-        if has_responded.load(Ordering::Relaxed) {
+        if self.contact.of(asked).load(Ordering::Relaxed) {
             return error;
         }
         let failures = self.contact.failures.fetch_add(1, Ordering::Relaxed) + 1;
@@ -173,7 +179,7 @@ impl HttpService for Connection {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let asked = self.asked(&request);
         // A metadata server that does not respond is one that is not there.
-        let is_first = asked.of_credentials && !self.contact.has_credentials.load(Ordering::Relaxed);
+        let is_first = asked.of_credentials && !self.contact.of(&asked).load(Ordering::Relaxed);
         let response = match is_first {
             true => tokio::time::timeout(FIRST_CREDENTIALS_WITHIN, self.inner.execute(request)).await,
             false => Ok(self.inner.execute(request).await),
@@ -181,9 +187,7 @@ impl HttpService for Connection {
         let no_response = |elapsed| Err(HttpError::new(HttpErrorKind::Timeout, elapsed));
         match response.unwrap_or_else(no_response) {
             Ok(response) => {
-                let has_responded =
-                    if asked.of_credentials { &self.contact.has_credentials } else { &self.contact.has_bucket };
-                has_responded.store(true, Ordering::Relaxed);
+                self.contact.of(&asked).store(true, Ordering::Relaxed);
                 self.judge(response, &asked).await
             }
             Err(error) => Err(self.unreached(error, &asked)),

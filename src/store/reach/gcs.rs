@@ -33,7 +33,7 @@ struct Found {
 ///
 /// Fails, of kind Input, for an option that is not known, and for credentials that cannot be read or used.
 pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Target, GoogleCloudStorageBuilder)> {
-    check_texts(options)?;
+    check_texts(options, |name| name == "google_oauth_access_token" || name.parse::<Key>().is_ok())?;
     let variables = Variables::of(options);
     let given = given(options)?;
     let mut of_environment: Vec<(Key, String)> = Vec::new();

@@ -1,5 +1,5 @@
-//! The XML of a listing, before the client reads it. The client fails for a whole page of keys if it cannot use one of them:
-//! a key with an empty part (`logs//1`), for example. Such a key is none of a lake. Not here: listings (`objects/listed`).
+//! The XML of a listing, before the client reads it. The client rejects a whole page if one key of it has an empty part, such
+//! as `logs//1`. No lake has such keys, so this module removes them. Not here: listings (`objects/listed`).
 
 use bytes::Bytes;
 use object_store::path::Path;

@@ -31,7 +31,7 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// files that cannot be read.
 pub(super) fn describe(url: &BucketUrl, options: &StoreOptions) -> Result<(Target, AmazonS3Builder)> {
     let is_r2 = url.provider == Provider::R2;
-    check_texts(options)?;
+    check_texts(options, |name| name.parse::<Key>().is_ok())?;
     let variables = Variables::of(options);
     let given = given(url.provider, options)?;
     let of_environment: Vec<(Key, String)> =

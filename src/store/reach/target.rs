@@ -146,12 +146,13 @@ impl<'a> Variables<'a> {
     }
 }
 
-/// Fails, of kind Input, for a variable or an option with a control character: the client puts it into a header. The key
-/// of a service account is JSON, which may have lines.
-pub(super) fn check_texts(options: &StoreOptions) -> Result<()> {
-    let is_json = |name: &str| name.to_ascii_lowercase().ends_with("service_account_key");
+/// Fails, of kind Input, for a variable or an option with a control character, if the client may put it into a header.
+/// `is_used` says whether a client knows a name, in small letters. The key of a service account is JSON, which may have
+/// lines.
+pub(super) fn check_texts(options: &StoreOptions, is_used: impl Fn(&str) -> bool) -> Result<()> {
+    let is_plain = |name: &str| is_used(name) && !name.ends_with("service_account_key");
     let mut all = options.environment.iter().chain(&options.options);
-    match all.find(|(name, text)| !is_json(name) && has_control(text.trim())) {
+    match all.find(|(name, text)| has_control(text.trim()) && is_plain(&name.to_ascii_lowercase())) {
         Some((name, _)) => Err(control_character(name)),
         None => Ok(()),
     }

@@ -158,6 +158,9 @@ fn settings_that_cannot_stand_in_a_header_and_half_a_set_are_named_and_not_repea
         assert!(error.message().contains(named) && error.kind() == ErrorKind::Input, "{named}: {error:?}");
         assert!(!error.report().contains("hush") && error.hint_text().is_some(), "{error:?}");
     }
+    // The variable of another tool may be a text of any form.
+    let set = [&KEYS[..], &[("GOOGLE_CREDENTIALS", "{\n}"), ("AWS_NOTES", "a\nb")]].concat();
+    assert_eq!(s3(&options(&set, &[])).unwrap().0.source, Source::Given);
     // A key of the user's own is used whatever else is set.
     let set = [&KEYS[..], &[("AWS_WEB_IDENTITY_TOKEN_FILE", plain.as_str()), uri]].concat();
     assert_eq!(s3(&options(&set, &[])).unwrap().0.source, Source::Given);
