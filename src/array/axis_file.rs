@@ -33,8 +33,8 @@ impl PackageAxis {
     }
 
     /// Writes the axis as a whole. The caller holds the lease of the axis.
-    pub async fn write(&self, store: &Store, layout: &OriginLayout) -> Result<()> {
-        let axis = self.clone();
+    pub async fn write(self: &Arc<Self>, store: &Store, layout: &OriginLayout) -> Result<()> {
+        let axis = Arc::clone(self);
         let bytes = blocking("the writer of the package axis", move || encode(&axis)).await?;
         store.put(&layout.package_index(), bytes).await
     }
@@ -100,21 +100,25 @@ fn read(file: ShardFile, path: &str) -> Result<PackageAxis> {
     let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
     let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(|error| unreadable(error.to_string()))?;
     let batches = batches.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(error.to_string()))?;
-    // The file is in the order of the names, the axis in that of the rows.
-    let mut places = vec![None; rows];
-    for (batch_index, batch) in batches.iter().enumerate() {
-        let row_column = batch.column(1).as_primitive_opt::<Int32Type>().ok_or_else(|| damaged("row".to_owned()))?;
-        for (index, &row) in row_column.values().iter().enumerate() {
-            let place = usize::try_from(row).ok().and_then(|row| places.get_mut(row));
-            match place {
-                Some(place @ None) => *place = Some((batch_index, index)),
+    // The file is in the order of the names, the axis in that of the rows: the place in the file of each row.
+    let mut places = vec![u32::MAX; rows];
+    let mut starts = Vec::with_capacity(batches.len());
+    let mut start = 0;
+    for batch in &batches {
+        starts.push(start);
+        let found = batch.column(1).as_primitive_opt::<Int32Type>().ok_or_else(|| damaged("row".to_owned()))?;
+        for &row in found.values() {
+            match usize::try_from(row).ok().and_then(|row| places.get_mut(row)) {
+                Some(place) if *place == u32::MAX => *place = start,
                 _ => return Err(damaged(format!("it has the row {row} twice, or too large"))),
             }
+            start += 1;
         }
     }
     let mut axis = PackageAxis::default();
-    for (batch_index, index) in places.into_iter().flatten() {
-        let batch = &batches[batch_index];
+    for place in places {
+        let batch_index = starts.partition_point(|&start| start <= place).saturating_sub(1);
+        let (batch, index) = (&batches[batch_index], (place - starts[batch_index]) as usize);
         let day = |column: usize| {
             let days = batch.column(column).as_primitive_opt::<Date32Type>();
             days.map(|days| days.is_valid(index).then(|| day_of(days.value(index))))
@@ -150,6 +154,7 @@ mod tests {
             axis.add(name, day);
         }
         axis.set_gone(3, Some(day));
+        let axis = Arc::new(axis);
         axis.write(&store, &layout).await.unwrap();
         let read = PackageAxis::read(&store, &layout).await.unwrap();
         assert_eq!(read.rows(), 4);
@@ -167,7 +172,7 @@ mod tests {
         let (store, layout) = (Store::memory(), Layout::origin("npm"));
         let mut axis = PackageAxis::default();
         axis.add("react", date(2026, 1, 1));
-        axis.write(&store, &layout).await.unwrap();
+        Arc::new(axis).write(&store, &layout).await.unwrap();
         let bytes = store.get(&layout.package_index()).await.unwrap().unwrap();
         store.put(&layout.package_index(), bytes.slice(..bytes.len() - 9)).await.unwrap();
         let error = PackageAxis::read(&store, &layout).await.unwrap_err();

@@ -84,6 +84,21 @@ impl Group {
             .hint("other processes write it all the time; run the same command again"))
     }
 
+    /// Makes the generation odd: from now on values change in place.
+    pub(super) async fn begin_change(&self) -> Result<()> {
+        self.next_generation_if(|generation| generation.is_multiple_of(2)).await.map(drop)
+    }
+
+    /// Makes the generation even if it is odd: no value changes any more. Returns the generation.
+    pub(super) async fn end_change(&self) -> Result<u64> {
+        self.next_generation_if(|generation| !generation.is_multiple_of(2)).await
+    }
+
+    async fn next_generation_if(&self, is_due: impl Fn(u64) -> bool) -> Result<u64> {
+        let due = |held: &StoredGroup| is_due(held.generation()).then(|| held.of_next_generation());
+        Ok(self.update(|held| Ok(held.and_then(due))).await?.0.generation())
+    }
+
     async fn replace(&self, held: Option<&StoredGroup>, json: Value) -> Result<Option<StoredGroup>> {
         let path = format!("{}/{METADATA}", self.folder);
         let text = to_text(&json)?;
@@ -123,8 +138,7 @@ impl StoredGroup {
         self.json["attributes"][GENERATION].as_u64().unwrap_or_default()
     }
 
-    /// Returns the metadata with the next generation.
-    pub(super) fn of_next_generation(&self) -> Value {
+    fn of_next_generation(&self) -> Value {
         let mut json = self.json.clone();
         json["attributes"][GENERATION] = Value::from(self.generation() + 1);
         json

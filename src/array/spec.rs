@@ -60,7 +60,8 @@ impl ArraySpec {
     }
 }
 
-/// The attribute that grows by one with each change of the values.
+/// The attribute that grows with each change of the values. It is odd while values change in place, and after a process
+/// died meanwhile.
 pub(super) const GENERATION: &str = "generation";
 /// The attribute with the version of the format of the arrays, and the version that this tool writes.
 pub(super) const FORMAT: &str = "all_docs_array_format";

@@ -63,7 +63,7 @@ impl Layout {
 /// The purpose of a file of an origin, by its path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileRole<'a> {
-    /// A file of the origin as a whole: the partition set, the lock, the status of a run, its spool.
+    /// A file of the origin as a whole: the partition set, the lock, the status of a run, its spool, the arrays.
     Own,
     /// A path in a table's folder.
     Table {
@@ -231,6 +231,11 @@ impl OriginLayout {
         format!("{}/dependency_graph.zarr", self.origin)
     }
 
+    /// Returns the folders of all arrays.
+    pub fn arrays(&self) -> [String; 3] {
+        [self.downloads(), self.releases(), self.dependency_graph()]
+    }
+
     /// Returns the folder of the counts that were received for a block of rows and are not in the array yet.
     pub fn downloads_staging(&self, block: u32) -> String {
         format!("{}/staging/downloads-{block:06}", self.origin)
@@ -268,6 +273,12 @@ impl OriginLayout {
         // A version that kept one run per origin left these behind.
         let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");
         if is_of_a_run || is_of_format_1 || [self.partition_set(), self.lock()].iter().any(|own| own == path) {
+            return FileRole::Own;
+        }
+        let is_of_array =
+            self.arrays().iter().any(|array| path.strip_prefix(array).is_some_and(|rest| rest.starts_with('/')));
+        let is_staged_count = below.starts_with("staging/downloads-") && Layout::parse_staged_counts(path).is_some();
+        if is_of_array || is_staged_count || path == self.package_index() {
             return FileRole::Own;
         }
         match below.split_once('/') {

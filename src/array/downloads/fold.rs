@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -26,6 +25,8 @@ impl BlockWriter {
         if self.segments.is_empty() {
             return Ok(());
         }
+        (self.right)()?;
+        self.downloads.group.begin_change().await?;
         let packed: Arc<Vec<Bytes>> = Arc::new(self.segments.iter().map(|(_, packed)| packed.clone()).collect());
         let counted_since = Arc::new(self.states.counted_since.clone());
         let columns = {
@@ -45,7 +46,7 @@ impl BlockWriter {
 
     /// Writes the counts of the days of one shard.
     async fn fold_column(&self, column: u32, packed: &Arc<Vec<Bytes>>, counted_since: &Arc<Vec<i32>>) -> Result<()> {
-        let Downloads { counts, is_changed, .. } = &self.downloads;
+        let Downloads { counts, .. } = &self.downloads;
         let path = counts.path(&[self.block.number.into(), column.into()]);
         let held = self.downloads.store().get(&path).await?;
         let new = {
@@ -71,9 +72,7 @@ impl BlockWriter {
             })
             .await?
         };
-        let is_written = replace_shard(self.downloads.store(), &path, held.as_ref(), new, &self.right).await?;
-        is_changed.fetch_or(is_written, Ordering::Relaxed);
-        Ok(())
+        replace_shard(self.downloads.store(), &path, held.as_ref(), new, &self.right).await.map(drop)
     }
 
     async fn write_states(&mut self) -> Result<()> {
@@ -83,8 +82,7 @@ impl BlockWriter {
             let new = form.encode(values.clone())?;
             let path = form.path(&[self.block.number.into()]);
             let store = self.downloads.group.store();
-            let is_written = replace_shard(store, &path, held.as_ref(), new.clone(), &self.right).await?;
-            self.downloads.is_changed.fetch_or(is_written, Ordering::Relaxed);
+            replace_shard(store, &path, held.as_ref(), new.clone(), &self.right).await?;
             *held = new;
         }
         Ok(())

@@ -13,8 +13,6 @@ mod tests;
 mod writer;
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::civil::{Date, date};
 use serde_json::Value;
@@ -57,7 +55,6 @@ pub struct Downloads {
     group: Group,
     counts: ArrayForm,
     states: [ArrayForm; 3],
-    is_changed: Arc<AtomicBool>,
 }
 
 impl Downloads {
@@ -111,7 +108,6 @@ impl Downloads {
                 now.array(specs::COUNTED_SINCE)?,
             ],
             group,
-            is_changed: Arc::new(AtomicBool::new(false)),
         })
     }
 
@@ -133,13 +129,10 @@ impl Downloads {
         blocks.map(|number| Block { number, rows: number * block_rows..rows.min((number + 1) * block_rows) }).collect()
     }
 
-    /// Ends a run: raises the attribute `generation` if a value has changed since the array was opened. A run that dies
-    /// before that has lost nothing.
+    /// Ends a run: the attribute `generation` becomes even again if a value has changed. A run that dies before that has
+    /// lost nothing.
     pub async fn finish(&self) -> Result<()> {
-        if !self.is_changed.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.group.update(|held| Ok(held.map(StoredGroup::of_next_generation))).await.map(drop)
+        self.group.end_change().await.map(drop)
     }
 
     fn store(&self) -> &Store {

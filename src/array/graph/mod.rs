@@ -94,9 +94,13 @@ impl DependencyGraph {
         let (nodes, edges) = (self.nodes() as u64, self.edges() as u64);
         let lengths = [(packages::NAME, nodes), (NODE_BOUND, nodes + 1), (OUT.edge[0], edges), (IN.edge[0], edges)];
         let title = "Dependencies between the latest versions of npm packages";
-        let mut json =
-            created(title, "the dependencies of the documents of an npm registry", &specs::specs(separator), &lengths);
-        json["attributes"][GENERATION] = json!(held.map_or(0, StoredGroup::generation) + 1);
+        let mut json = created(
+            title,
+            "the dependencies of the documents of an npm registry",
+            &specs::specs(separator, nodes, edges),
+            &lengths,
+        );
+        json["attributes"][GENERATION] = json!(held.map_or(0, StoredGroup::generation) + 2);
         json["attributes"]["packages"] = json!(self.axis.rows());
         json["attributes"]["packages_outside"] = json!(self.outside.len());
         json
@@ -120,18 +124,16 @@ impl DependencyGraph {
     /// Writes the objects of a generation that is not the one in place, and removes those that an earlier one left.
     async fn put_all(self: &Arc<Self>, group: &Group, metadata: &Value, right: &Right) -> Result<u64> {
         let shards = self.shards(group, metadata)?;
-        let mut stale: BTreeSet<String> = BTreeSet::new();
-        for form in shards.iter().map(|shard| &shard.form) {
-            let prefix = form.path(&[0]);
-            let prefix = prefix.trim_end_matches('0').to_owned();
-            let folder = prefix.trim_end_matches(['/', '.', 'c']).to_owned();
-            if !stale.iter().any(|path| path.starts_with(&folder)) {
-                stale.extend(group.store().list(&folder).await?.into_iter().filter(|path| path.starts_with(&prefix)));
-            }
+        let mut stale = BTreeSet::new();
+        for name in specs::NAMES {
+            let first = ArrayForm::of_group(metadata, group.folder(), name)?.path(&[0]);
+            let prefix = first.trim_end_matches('0');
+            let there = group.store().list(&format!("{}/{name}", group.folder())).await?;
+            stale.extend(there.into_iter().filter(|path| path.starts_with(prefix)));
         }
-        shards.iter().for_each(|shard| {
+        for shard in &shards {
             stale.remove(&shard.path());
-        });
+        }
         let puts = shards.into_iter().map(|shard| async move {
             let (path, encoded) = (shard.path(), shard.encode().await?);
             if group.store().get(&path).await? == encoded {
@@ -155,14 +157,14 @@ impl DependencyGraph {
 
     fn shards(self: &Arc<Self>, group: &Group, metadata: &Value) -> Result<Vec<Shard>> {
         let mut shards = Vec::new();
-        for spec in specs::specs('/') {
-            let form = ArrayForm::of_group(metadata, group.folder(), spec.name)?;
+        for name in specs::NAMES {
+            let form = ArrayForm::of_group(metadata, group.folder(), name)?;
             let length = form.shape().first().copied().unwrap_or_default();
             let count = length.div_ceil(form.shard_elements() as u64);
             shards.extend((0..count).map(|number| Shard {
                 graph: Arc::clone(self),
                 form: form.clone(),
-                array: spec.name,
+                array: name,
                 number,
             }));
         }

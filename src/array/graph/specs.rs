@@ -42,14 +42,20 @@ pub(super) const IN: Direction = Direction {
     meaning: "from a package to those whose latest versions depend on it",
 };
 
-/// Returns the arrays of a generation, whose objects have names with `separator`.
-pub(super) fn specs(separator: char) -> Vec<ArraySpec> {
+/// The names of all arrays.
+pub(super) const NAMES: [&str; 8] =
+    [packages::NAME, IN_LAKE, OUT.indptr, OUT.indices, OUT.kind, IN.indptr, IN.indices, IN.kind];
+
+/// Returns the arrays of a generation, whose objects have names with `separator`. Those of a small graph have small chunks.
+pub(super) fn specs(separator: char, nodes: u64, edges: u64) -> Vec<ArraySpec> {
+    let chunk = CHUNK.min((nodes + 1).max(edges).next_power_of_two());
+    let shard = SHARD.min((nodes + 1).max(edges).next_multiple_of(chunk));
     let array = |name, data_type, dimension: &'static [&'static str], attributes: Value| ArraySpec {
         name,
         data_type,
         dimensions: dimension,
-        shard: vec![SHARD],
-        chunk: vec![CHUNK],
+        shard: vec![shard],
+        chunk: vec![chunk],
         fill: json!(0),
         attributes,
         separator,
@@ -66,7 +72,7 @@ pub(super) fn specs(separator: char) -> Vec<ArraySpec> {
             }),
         )
     };
-    let mut all = vec![packages::spec(NAMES_PER_SHARD, separator), in_lake];
+    let mut all = vec![packages::spec(NAMES_PER_SHARD.min(shard), separator), in_lake];
     for Direction { indptr, indices, kind, edge, meaning } in [OUT, IN] {
         all.push(array(indptr, "int64", &[NODE_BOUND], json!({
             "description": format!("The place of the first edge of each node, {meaning}, and at the end the number of \

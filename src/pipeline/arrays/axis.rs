@@ -2,7 +2,7 @@
 //! packages that people compare are in the same chunks. Not here: the axis itself (`array`).
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
@@ -43,11 +43,9 @@ pub(super) async fn refresh_axis(
             }
         }
     }
-    let known: HashSet<&str> = new.iter().map(String::as_str).collect();
-    let is_new = |name: &&String| axis.row(name).is_none() && !known.contains(name.as_str());
-    let mut others: Vec<String> = others.iter().filter(is_new).cloned().collect();
-    others.sort_unstable();
-    others.dedup();
+    new.sort_unstable();
+    let is_new = |name: &&String| axis.row(name).is_none() && new.binary_search(name).is_err();
+    let others: BTreeSet<String> = others.iter().filter(is_new).cloned().collect();
     let mut is_changed = !new.is_empty() || !others.is_empty();
     for (row, is_there) in is_there.into_iter().enumerate() {
         is_changed |= axis.set_gone(row as u32, (!is_there).then_some(today));
@@ -67,17 +65,11 @@ pub(super) async fn refresh_axis(
     Ok(axis)
 }
 
-/// Sorts names by the number of latest versions that depend on them, then by name.
-async fn by_popularity(
-    store: &Store,
-    layout: &OriginLayout,
-    mut names: Vec<String>,
-    today: Date,
-) -> Result<Vec<String>> {
+/// Sorts names, which are sorted, by the number of latest versions that depend on them, then by name.
+async fn by_popularity(store: &Store, layout: &OriginLayout, names: Vec<String>, today: Date) -> Result<Vec<String>> {
     if names.is_empty() {
         return Ok(names);
     }
-    names.sort_unstable();
     let by_name = blocking("the sort of names", move || {
         let mut by_name = PackageAxis::default();
         for name in &names {
