@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "array")]
+use super::arrays::ArraysArgs;
 use super::cache::CacheCommand;
 use super::copy::CopyArgs;
 use super::documentation::{CompletionsArgs, ManArgs};
@@ -79,6 +81,9 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Rebuild a lake's tables from its raw documents, without a request
     Rebuild(RebuildArgs),
+    /// Build the Zarr arrays of releases and of the dependency graph
+    #[cfg(feature = "array")]
+    Arrays(ArraysArgs),
     /// Copy a lake to another place, or bring the copy up to date
     Copy(CopyArgs),
     /// List the registry's names into partitions, and show the partitions

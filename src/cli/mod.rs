@@ -2,6 +2,8 @@
 //! environment.
 
 mod args;
+#[cfg(feature = "array")]
+mod arrays;
 mod cache;
 mod copy;
 mod documentation;
@@ -101,6 +103,8 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Query(_) => Err(no_sql()),
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             Command::Rebuild(args) => rebuild::run(args, &settings, printer, stop).await,
+            #[cfg(feature = "array")]
+            Command::Arrays(args) => arrays::run(args, &settings, printer, stop).await,
             Command::Copy(args) => copy::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
@@ -135,6 +139,10 @@ fn no_sql() -> crate::error::Error {
 
 /// Whether the command may send so many operations to a bucket that their number is worth a line.
 fn uses_much(command: &Command) -> bool {
+    #[cfg(feature = "array")]
+    if matches!(command, Command::Arrays(_)) {
+        return true;
+    }
     matches!(
         command,
         Command::Ingest(_)

@@ -34,6 +34,26 @@ impl Layout {
             && text.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_')
     }
 
+    /// Returns the file stem of the lease under which names are added to the package axis.
+    pub fn package_index_lease() -> &'static str {
+        "package_index"
+    }
+
+    /// Returns the file stem of the lease under which releases and the dependency graph are written.
+    pub fn arrays_lease() -> &'static str {
+        "arrays"
+    }
+
+    /// Returns the file stem of the lease of a block of rows of the download counts.
+    pub fn downloads_lease(block: u32) -> String {
+        format!("downloads-{block:06}")
+    }
+
+    /// Returns the number of the segment at a path that [`OriginLayout::staged_counts`] made.
+    pub fn parse_staged_counts(path: &str) -> Option<u32> {
+        path.rsplit_once('/')?.1.strip_prefix("counts-")?.strip_suffix(".segment")?.parse().ok()
+    }
+
     /// Returns the paths of one origin.
     pub fn origin(name: &str) -> OriginLayout {
         OriginLayout { origin: name.to_owned() }
@@ -43,7 +63,7 @@ impl Layout {
 /// The purpose of a file of an origin, by its path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileRole<'a> {
-    /// A file of the origin as a whole: the partition set, the lock, the status of a run, its spool.
+    /// A file of the origin as a whole: the partition set, the lock, the status of a run, its spool, the arrays.
     Own,
     /// A path in a table's folder.
     Table {
@@ -191,6 +211,41 @@ impl OriginLayout {
         format!("{}/leases/{stem}.json", self.origin)
     }
 
+    /// Returns the path of the package axis of the arrays: a Parquet file with the row of each name.
+    pub fn package_index(&self) -> String {
+        format!("{}/package_index.parquet", self.origin)
+    }
+
+    /// Returns the folder of the array of download counts, a Zarr group.
+    pub fn downloads(&self) -> String {
+        format!("{}/downloads.zarr", self.origin)
+    }
+
+    /// Returns the folder of the array of releases, a Zarr group.
+    pub fn releases(&self) -> String {
+        format!("{}/releases.zarr", self.origin)
+    }
+
+    /// Returns the folder of the dependency graph, a Zarr group.
+    pub fn dependency_graph(&self) -> String {
+        format!("{}/dependency_graph.zarr", self.origin)
+    }
+
+    /// Returns the folders of all arrays.
+    pub fn arrays(&self) -> [String; 3] {
+        [self.downloads(), self.releases(), self.dependency_graph()]
+    }
+
+    /// Returns the folder of the counts that were received for a block of rows and are not in the array yet.
+    pub fn downloads_staging(&self, block: u32) -> String {
+        format!("{}/staging/downloads-{block:06}", self.origin)
+    }
+
+    /// Returns the path of a segment of such counts.
+    pub fn staged_counts(&self, block: u32, segment: u32) -> String {
+        format!("{}/counts-{segment:06}.segment", self.downloads_staging(block))
+    }
+
     /// Returns the folder of everything that belongs to this origin.
     pub fn root(&self) -> &str {
         &self.origin
@@ -218,6 +273,12 @@ impl OriginLayout {
         // A version that kept one run per origin left these behind.
         let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");
         if is_of_a_run || is_of_format_1 || [self.partition_set(), self.lock()].iter().any(|own| own == path) {
+            return FileRole::Own;
+        }
+        let is_of_array =
+            self.arrays().iter().any(|array| path.strip_prefix(array).is_some_and(|rest| rest.starts_with('/')));
+        let is_staged_count = below.starts_with("staging/downloads-") && Layout::parse_staged_counts(path).is_some();
+        if is_of_array || is_staged_count || path == self.package_index() {
             return FileRole::Own;
         }
         match below.split_once('/') {

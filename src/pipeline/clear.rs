@@ -46,8 +46,13 @@ impl Clearing {
                 |path: &String| folder == layout.staging() || path.ends_with(".parquet") || path.ends_with(".json");
             paths.extend(store.list(&folder).await?.into_iter().filter(ours));
         }
-        if part == ClearPart::Everything && store.get(&layout.partition_set()).await?.is_some() {
-            paths.push(layout.partition_set());
+        if part == ClearPart::Everything {
+            for array in layout.arrays() {
+                paths.extend(store.list(&array).await?);
+            }
+            for own in [layout.package_index(), layout.partition_set()] {
+                paths.extend(store.get(&own).await?.map(|_| own));
+            }
         }
         Ok(Clearing { store: store.clone(), layout: layout.clone(), part, paths })
     }

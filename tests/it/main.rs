@@ -42,6 +42,9 @@ mod events;
 mod files;
 /// Python, DuckDB and pandas as readers of our files.
 mod readers;
+/// The Zarr arrays.
+#[cfg(feature = "array")]
+mod arrays;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;

@@ -1,0 +1,152 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{AsArray, RecordBatch};
+use jiff::civil::date;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::pipeline::crash_tests::{Backend, layout, objects, run};
+use crate::sample::{Options, SampleServer, World};
+use crate::shard::ShardReader;
+use crate::store::Failure;
+use crate::table::{TableKind, schema};
+
+fn server() -> SampleServer {
+    SampleServer::start(World::seeded(61, 40), Options::default()).unwrap()
+}
+
+async fn built(store: &Store) -> OriginArrays {
+    arrays(store, Some("sample"), CancellationToken::new()).await.unwrap().origins.remove(0)
+}
+
+/// Returns the rows of a table.
+async fn rows(store: &Store, table: TableKind) -> Vec<RecordBatch> {
+    let mut rows = Vec::new();
+    for path in store.list(&layout().table(table)).await.unwrap() {
+        let file = store.open_shard(&path).await.unwrap().unwrap();
+        rows.extend(ShardReader::open(table, file, &schema(table)).unwrap().map(Result::unwrap));
+    }
+    rows
+}
+
+/// Returns the edges of latest versions, by names.
+async fn edges(store: &Store) -> BTreeSet<(String, String, String)> {
+    let mut edges = BTreeSet::new();
+    for batch in rows(store, TableKind::Dependencies).await {
+        let text = |column: &str, row| batch.column_by_name(column).unwrap().as_string::<i32>().value(row).to_owned();
+        let is_latest = batch.column_by_name("is_latest").unwrap().as_boolean();
+        let of_row = |row| (text("name", row), text("dependency", row), text("kind", row));
+        edges.extend((0..batch.num_rows()).filter(|&row| is_latest.value(row)).map(of_row));
+    }
+    edges
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_arrays_hold_every_package_version_and_latest_edge_of_the_lake() {
+    let server = server();
+    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
+    run(&server, &lake.store, &["m"]).await.unwrap();
+    let first = built(&lake.store).await;
+    let edges = edges(&lake.store).await;
+    let names: BTreeSet<String> = server.world().names().map(str::to_owned).collect();
+    let versions: usize = rows(&lake.store, TableKind::Versions).await.iter().map(RecordBatch::num_rows).sum();
+    let outside = edges.iter().map(|(_, to, _)| to).filter(|to| !names.contains(*to)).collect::<BTreeSet<_>>();
+    assert_eq!(first.packages as usize, names.len());
+    assert_eq!((first.versions + first.versions_without_month) as usize, versions);
+    assert_eq!((first.graph_edges as usize, first.graph_nodes_outside as usize), (edges.len(), outside.len()));
+    assert!(edges.len() > 30 && versions > 100, "{first:?}");
+    // The axis is in the order of dependents.
+    let axis = PackageAxis::read(&lake.store, &layout()).await.unwrap();
+    let dependents = |row| edges.iter().filter(|(_, to, _)| to == axis.name(row)).count();
+    let order: Vec<_> = (0..axis.rows()).map(|row| (std::cmp::Reverse(dependents(row)), axis.name(row))).collect();
+    assert!(order.is_sorted(), "{order:?}");
+    lake.store.take_reached();
+    let again = built(&lake.store).await;
+    assert_eq!(again, OriginArrays { releases_shards_written: 0, graph_shards_written: 0, ..first });
+    let written = lake.store.take_reached();
+    let is_lease = |path: &str| path.starts_with("sample/leases/");
+    assert!(written.iter().all(|reached| is_lease(&reached.path)), "{written:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_stay_where_they_are_when_packages_come_and_go() {
+    let server = server();
+    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
+    run(&server, &lake.store, &["m"]).await.unwrap();
+    built(&lake.store).await;
+    let before = PackageAxis::read(&lake.store, &layout()).await.unwrap();
+    let gone = before.name(3).to_owned();
+    server.world().delete(&gone);
+    server.world().publish("a-new-package", "1.0.0");
+    run(&server, &lake.store, &["m"]).await.unwrap();
+    let (_, downloads) =
+        open_downloads(&lake.store, &layout(), date(2026, 1, 1), date(2026, 1, 1), &["no-package".to_owned()])
+            .await
+            .unwrap();
+    let after = PackageAxis::read(&lake.store, &layout()).await.unwrap();
+    assert_eq!(after.rows(), before.rows() + 2);
+    assert!((0..before.rows()).all(|row| after.name(row) == before.name(row)));
+    assert_eq!((after.name(before.rows()), after.name(before.rows() + 1)), ("a-new-package", "no-package"));
+    let is_gone: Vec<&str> = (0..after.rows()).filter(|&row| after.is_gone(row)).map(|row| after.name(row)).collect();
+    assert_eq!(is_gone, [gone.as_str(), "no-package"]);
+    assert_eq!(downloads.rows(), after.rows());
+    let built = built(&lake.store).await;
+    assert_eq!((built.packages, built.graph_generation), (u64::from(after.rows()), 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_death_at_any_step_another_build_ends_in_the_same_arrays() {
+    let server = server();
+    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
+    run(&server, &lake.store, &["m"]).await.unwrap();
+    let before = objects(&lake.store).await;
+    built(&lake.store).await;
+    let of_arrays = |objects: BTreeMap<String, bytes::Bytes>| {
+        let is_of_arrays = |path: &String| path.contains(".zarr/") || path.ends_with("package_index.parquet");
+        objects.into_iter().filter(|(path, _)| is_of_arrays(path)).collect::<BTreeMap<_, _>>()
+    };
+    let expected = of_arrays(objects(&lake.store).await);
+    assert!(expected.len() > 20);
+    let mut steps = 0;
+    loop {
+        let lake = Backend::Memory.lake(&before).await;
+        let dying = lake.store.failing_at(steps + 1, Failure::Death);
+        let ended = arrays(&dying, None, CancellationToken::new()).await;
+        let Some(died_at) = dying.failed_at() else {
+            ended.unwrap();
+            break;
+        };
+        // The tests are one process, so the lease of the dead one is not seen to be free.
+        for path in lake.store.list(&layout().leases()).await.unwrap() {
+            lake.store.delete(&path).await.unwrap();
+        }
+        built(&lake.store).await;
+        let found = of_arrays(objects(&lake.store).await);
+        assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "at {died_at}");
+        for (path, bytes) in &found {
+            assert!(*bytes == expected[path], "{path} after a death at {died_at}");
+        }
+        steps += 1;
+    }
+    assert!(steps > 25, "only {steps} steps were made to fail");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_builds_at_once_exclude_each_other() {
+    let server = server();
+    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
+    run(&server, &lake.store, &["m"]).await.unwrap();
+    let Attempt::Taken(lease) = Lease::of_stem(&lake.store, &layout(), Layout::arrays_lease(), "arrays").await.unwrap()
+    else {
+        panic!("the lease is not free");
+    };
+    let refused = arrays(&lake.store, None, CancellationToken::new()).await.unwrap_err();
+    assert!(refused.message().contains("another process works on sample"), "{}", refused.report());
+    lease.end().await.unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    assert!(arrays(&lake.store, None, stop).await.unwrap().interrupted);
+    built(&lake.store).await;
+}
