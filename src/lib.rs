@@ -33,6 +33,8 @@ pub mod fetch;
 pub mod shard;
 #[cfg(feature = "pipeline")]
 pub mod commit;
+#[cfg(feature = "array")]
+pub mod array;
 
 // runs: put stages together, or read the result
 #[cfg(feature = "pipeline")]

@@ -191,6 +191,51 @@ impl OriginLayout {
         format!("{}/leases/{stem}.json", self.origin)
     }
 
+    /// Returns the path of the package axis of the arrays: a Parquet file with the row of each name.
+    pub fn package_index(&self) -> String {
+        format!("{}/package_index.parquet", self.origin)
+    }
+
+    /// Returns the file stem of the lease under which names are added to the package axis.
+    pub fn package_index_lease() -> &'static str {
+        "package_index"
+    }
+
+    /// Returns the folder of the array of download counts, a Zarr group.
+    pub fn downloads(&self) -> String {
+        format!("{}/downloads.zarr", self.origin)
+    }
+
+    /// Returns the folder of the array of releases, a Zarr group.
+    pub fn releases(&self) -> String {
+        format!("{}/releases.zarr", self.origin)
+    }
+
+    /// Returns the folder of the dependency graph, a Zarr group.
+    pub fn dependency_graph(&self) -> String {
+        format!("{}/dependency_graph.zarr", self.origin)
+    }
+
+    /// Returns the file stem of the lease of a block of rows of the download counts.
+    pub fn downloads_lease(block: u32) -> String {
+        format!("downloads-{block:06}")
+    }
+
+    /// Returns the folder of the counts that were received for a block of rows and are not in the array yet.
+    pub fn downloads_staging(&self, block: u32) -> String {
+        format!("{}/staging/downloads-{block:06}", self.origin)
+    }
+
+    /// Returns the path of a segment of such counts.
+    pub fn staged_counts(&self, block: u32, segment: u32) -> String {
+        format!("{}/counts-{segment:06}.segment", self.downloads_staging(block))
+    }
+
+    /// Returns the number of the segment at a path that [`OriginLayout::staged_counts`] made.
+    pub fn parse_staged_counts(path: &str) -> Option<u32> {
+        path.rsplit_once('/')?.1.strip_prefix("counts-")?.strip_suffix(".segment")?.parse().ok()
+    }
+
     /// Returns the folder of everything that belongs to this origin.
     pub fn root(&self) -> &str {
         &self.origin

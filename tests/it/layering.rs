@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 18] = [
+const CRATE_MODULES: [(&str, &[&str]); 19] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -23,7 +23,8 @@ const CRATE_MODULES: [(&str, &[&str]); 18] = [
     ("libdeflater", &["registry", "fetch"]),
     ("rquickjs", &["script"]),
     ("rlimit", &["store"]),
-    ("parquet", &["encode", "shard", "store", "query"]),
+    ("parquet", &["array", "encode", "shard", "store", "query"]),
+    ("zarrs", &["array"]),
     ("object_store", &["store", "query"]),
 ];
 

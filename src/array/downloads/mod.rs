@@ -1,0 +1,171 @@
+//! `downloads.zarr`: the downloads of each package on each day, and for which days npm was asked.
+//!
+//! A cell is known or unknown; unknown cells hold [`UNKNOWN`]. Cells are set and never added to, so counts that are
+//! recorded twice are counted once. Not here: the requests for counts (`pipeline`).
+
+mod fold;
+mod read;
+mod segment;
+mod specs;
+mod states;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::civil::{Date, date};
+use serde_json::Value;
+
+use super::axis::PackageAxis;
+use super::day::{day_of, number_of};
+use super::form::ArrayForm;
+use super::group::{GENERATION, Group, StoredGroup};
+use super::packages::{self, write_names};
+use super::shards::replace_shard;
+use crate::error::{Error, Result};
+use crate::lake::OriginLayout;
+use crate::store::Store;
+
+pub use read::Recent;
+pub use segment::Counts;
+pub use specs::DownloadsShape;
+pub use states::RowState;
+pub use writer::BlockWriter;
+
+/// The first day of the axis: the earliest that npm's API of download counts knows.
+pub const FIRST_DAY: Date = date(2015, 1, 10);
+/// The value of a cell that is not known.
+pub(super) const UNKNOWN: u32 = u32::MAX;
+
+/// Rows of the package axis that are written together, under one lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Its number, from 0.
+    pub number: u32,
+    /// Its rows.
+    pub rows: Range<u32>,
+}
+
+/// The array of download counts. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Downloads {
+    layout: OriginLayout,
+    group: Group,
+    counts: ArrayForm,
+    states: [ArrayForm; 3],
+    is_changed: Arc<AtomicBool>,
+}
+
+impl Downloads {
+    /// Opens the array, and creates it if there is none. Afterwards it has a row for each name of the axis, and the days
+    /// up to `last_day` at least; new cells are unknown. The caller holds the lease of the package axis.
+    pub async fn open(store: &Store, layout: &OriginLayout, axis: &PackageAxis, last_day: Date) -> Result<Downloads> {
+        Downloads::open_with(store, layout, axis, last_day, DownloadsShape::default()).await
+    }
+
+    /// The same, with the chunks of an array that is created.
+    pub async fn open_with(
+        store: &Store,
+        layout: &OriginLayout,
+        axis: &PackageAxis,
+        last_day: Date,
+        shape: DownloadsShape,
+    ) -> Result<Downloads> {
+        let group = Group::new(store, layout.downloads());
+        let days = u64::try_from(number_of(last_day) - number_of(FIRST_DAY) + 1).unwrap_or_default();
+        let rows = u64::from(axis.rows());
+        let held = group.find().await?;
+        let held_rows = held.as_ref().map(size_of).transpose()?.unwrap_or_default().0;
+        let plan = |held: Option<&StoredGroup>| -> Result<Option<Value>> {
+            let Some(held) = held else { return Ok(Some(specs::created(shape, rows, days.max(1)))) };
+            let (held_rows, held_days) = size_of(held)?;
+            let is_greater = rows > held_rows || days > held_days;
+            Ok(is_greater.then(|| specs::grown(held.json(), rows.max(held_rows), days.max(held_days))))
+        };
+        if let Some(planned) = plan(held.as_ref())? {
+            // The objects of the coordinates come first: the metadata says how much of them counts.
+            let form = |name| ArrayForm::of_group(&planned, group.folder(), name);
+            write_days(store, &form(specs::DAY)?).await?;
+            write_names(store, &form(packages::NAME)?, axis, held_rows).await?;
+        }
+        // Also if nothing is planned: a process that died may have left copies of older metadata.
+        let (now, _) = group.update(plan).await?;
+        Ok(Downloads {
+            layout: layout.clone(),
+            counts: now.array(specs::COUNTS)?,
+            states: [
+                now.array(specs::REQUESTED_SINCE)?,
+                now.array(specs::REQUESTED_UNTIL)?,
+                now.array(specs::COUNTED_SINCE)?,
+            ],
+            group,
+            is_changed: Arc::new(AtomicBool::new(false)),
+        })
+    }
+
+    /// Returns the last day of the axis.
+    pub fn last_day(&self) -> Date {
+        let days = self.counts.shape().get(1).copied().unwrap_or_default();
+        day_of(number_of(FIRST_DAY) + days as i32 - 1)
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> u32 {
+        self.counts.shape().first().copied().unwrap_or_default() as u32
+    }
+
+    /// Returns the blocks of rows, in their order.
+    pub fn blocks(&self) -> Vec<Block> {
+        let (rows, block_rows) = (self.rows(), self.block_rows());
+        let blocks = 0..rows.div_ceil(block_rows);
+        blocks.map(|number| Block { number, rows: number * block_rows..rows.min((number + 1) * block_rows) }).collect()
+    }
+
+    /// Ends a run: raises the attribute `generation` if a value has changed since the array was opened. A run that dies
+    /// before that has lost nothing.
+    pub async fn finish(&self) -> Result<()> {
+        if !self.is_changed.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let raise = |held: Option<&StoredGroup>| {
+            let Some(held) = held else { return Ok(None) };
+            let mut json = held.json().clone();
+            json["attributes"][GENERATION] = Value::from(held.generation() + 1);
+            Ok(Some(json))
+        };
+        self.group.update(raise).await.map(drop)
+    }
+
+    fn store(&self) -> &Store {
+        self.group.store()
+    }
+
+    fn block_rows(&self) -> u32 {
+        self.counts.shard_shape().first().copied().unwrap_or(1) as u32
+    }
+
+    /// Returns the number of days of a shard.
+    fn shard_days(&self) -> u32 {
+        self.counts.shard_shape().get(1).copied().unwrap_or(1) as u32
+    }
+}
+
+/// Writes the coordinate `day`, once and far ahead: the metadata says how many of the days count.
+async fn write_days(store: &Store, form: &ArrayForm) -> Result<()> {
+    let path = form.path(&[0]);
+    let first = i64::from(number_of(FIRST_DAY));
+    let days: Vec<i64> = (first..).take(form.shard_elements()).collect();
+    let held = store.get(&path).await?;
+    replace_shard(store, &path, held.as_ref(), form.encode(days)?).await.map(drop)
+}
+
+/// Returns the rows and days of the array.
+fn size_of(group: &StoredGroup) -> Result<(u64, u64)> {
+    match group.array(specs::COUNTS)?.shape() {
+        &[rows, days] => Ok((rows, days)),
+        _ => Err(Error::lake(format!("{} is damaged: it has no two dimensions", specs::COUNTS))),
+    }
+}

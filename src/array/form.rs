@@ -1,0 +1,142 @@
+//! An array as its metadata describes it: encodes and decodes whole shards with `zarrs`, and names their objects. Not
+//! here: storing them (`shards`).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use zarrs::array::codec::{ShardingCodecOptions, SubchunkWriteOrder};
+use zarrs::array::{
+    Array, ArrayMetadata, ArrayMetadataV3, ArrayShardedExt, ArrayToBytesCodecTraits, CodecOptions,
+    CodecSpecificOptions, DataTypeSize, Element, ElementOwned,
+};
+
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// The greatest size of a chunk of texts, decoded. A damaged chunk may claim any.
+const MAX_TEXT_CHUNK_BYTES: u64 = 256 << 20;
+/// Two numbers of eight bytes for each chunk, and a checksum of four bytes at the end.
+const INDEX_ENTRY_BYTES: usize = 16;
+const INDEX_CHECKSUM_BYTES: usize = 4;
+
+/// The codecs, shape and grid of one array.
+#[derive(Debug, Clone)]
+pub(super) struct ArrayForm {
+    array: Arc<Array<()>>,
+    folder: String,
+}
+
+impl ArrayForm {
+    /// Reads the metadata of an array whose objects are in `folder`. Fails with [`ErrorKind::Lake`] if it is damaged, or
+    /// needs what this version does not have.
+    fn parse(folder: String, metadata: &Value) -> Result<ArrayForm> {
+        let cannot = || format!("cannot read the metadata of {folder}");
+        let metadata = ArrayMetadataV3::deserialize(metadata).or_error(ErrorKind::Lake, cannot)?;
+        let array = Array::new_with_metadata(Arc::new(()), "/", ArrayMetadata::V3(metadata));
+        let array = array.or_error(ErrorKind::Lake, cannot)?;
+        // In any other order the bytes of a shard would depend on the threads.
+        let in_order = ShardingCodecOptions::default().with_subchunk_write_order(SubchunkWriteOrder::C);
+        let array = array.with_codec_specific_options(&CodecSpecificOptions::default().with_option(in_order));
+        Ok(ArrayForm { array: Arc::new(array), folder })
+    }
+
+    /// Reads the metadata of an array from that of its group, which is in `folder`.
+    pub(super) fn of_group(group: &Value, folder: &str, name: &str) -> Result<ArrayForm> {
+        ArrayForm::parse(format!("{folder}/{name}"), &group["consolidated_metadata"]["metadata"][name])
+    }
+
+    /// Returns the shape of the array.
+    pub(super) fn shape(&self) -> &[u64] {
+        self.array.shape()
+    }
+
+    /// Returns the shape of a shard.
+    pub(super) fn shard_shape(&self) -> Vec<u64> {
+        let first = vec![0; self.array.dimensionality()];
+        self.array
+            .chunk_shape(&first)
+            .map(|shape| shape.iter().map(|length| length.get()).collect())
+            .unwrap_or_default()
+    }
+
+    /// Returns the number of elements of a shard.
+    pub(super) fn shard_elements(&self) -> usize {
+        self.shard_shape().iter().product::<u64>() as usize
+    }
+
+    /// Returns the path of the object of a shard.
+    pub(super) fn path(&self, shard: &[u64]) -> String {
+        format!("{}/{}", self.folder, self.array.chunk_key(shard).as_str())
+    }
+
+    /// Encodes the elements of a shard, in C order; `None` if all are the fill value: such a shard has no object.
+    ///
+    /// The same elements make the same bytes.
+    pub(super) fn encode<T: Element>(&self, elements: Vec<T>) -> Result<Option<Bytes>> {
+        let cannot = || format!("cannot encode a shard of {}", self.folder);
+        let data_type = self.array.data_type();
+        let bytes = T::into_array_bytes(data_type, elements).or_error(ErrorKind::Internal, cannot)?;
+        if bytes.is_fill_value(self.array.fill_value()) {
+            return Ok(None);
+        }
+        let shape = self.first_shard()?;
+        let encoded = self.array.codecs().encode(bytes, &shape, data_type, self.array.fill_value(), &one_thread());
+        Ok(Some(encoded.or_error(ErrorKind::Internal, cannot)?.into_owned().into()))
+    }
+
+    /// Decodes a shard into its elements, in C order. Fails with [`ErrorKind::Lake`] if it is damaged.
+    pub(super) fn decode<T: ElementOwned>(&self, path: &str, bytes: &Bytes) -> Result<Vec<T>> {
+        let damaged = || format!("{path} is damaged");
+        self.check_frames(bytes).map_err(|cause| Error::lake(format!("{path} is damaged: {cause}")))?;
+        let shape = self.first_shard()?;
+        let (codecs, data_type) = (self.array.codecs(), self.array.data_type());
+        let decoded = codecs
+            .decode(Cow::Borrowed(bytes), &shape, data_type, self.array.fill_value(), &one_thread())
+            .or_error(ErrorKind::Lake, damaged)?;
+        T::from_array_bytes(data_type, decoded).or_error(ErrorKind::Lake, damaged)
+    }
+
+    fn first_shard(&self) -> Result<zarrs::array::ChunkShape> {
+        let first = vec![0; self.array.dimensionality()];
+        self.array.chunk_shape(&first).or_error(ErrorKind::Internal, || format!("{} has no chunks", self.folder))
+    }
+
+    /// Checks that each chunk of a shard claims the size that it must have. The library allocates what a chunk claims
+    /// before its checksum can be checked.
+    fn check_frames(&self, bytes: &[u8]) -> std::result::Result<(), &'static str> {
+        let Some(chunk) = self.array.subchunk_shape().filter(|_| self.array.is_exclusively_sharded()) else {
+            return Ok(());
+        };
+        let chunk_elements: u64 = chunk.iter().map(|length| length.get()).product();
+        let chunks = self.shard_elements() / (chunk_elements.max(1) as usize);
+        let index_bytes = chunks * INDEX_ENTRY_BYTES + INDEX_CHECKSUM_BYTES;
+        let index = bytes.len().checked_sub(index_bytes).ok_or("it is too short")?;
+        let (frames, index) = bytes.split_at(index);
+        for entry in index.chunks_exact(INDEX_ENTRY_BYTES) {
+            let (offset, length) = entry.split_at(INDEX_ENTRY_BYTES / 2);
+            let number = |bytes: &[u8]| bytes.try_into().map_or(u64::MAX, u64::from_le_bytes);
+            let (offset, length) = (number(offset), number(length));
+            if (offset, length) == (u64::MAX, u64::MAX) {
+                continue;
+            }
+            let end = offset.checked_add(length).ok_or("its index is wrong")?;
+            let frame = frames.get(offset as usize..end as usize).ok_or("its index is wrong")?;
+            let claimed = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
+            let is_right = match self.array.data_type().size() {
+                DataTypeSize::Fixed(size) => claimed == Some(chunk_elements * size as u64),
+                DataTypeSize::Variable => claimed.is_some_and(|claimed| claimed <= MAX_TEXT_CHUNK_BYTES),
+            };
+            if !is_right {
+                return Err("a chunk has another size than it must have");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Each shard is one task, and several are in progress at once.
+fn one_thread() -> CodecOptions {
+    CodecOptions::default().with_concurrent_target(1)
+}

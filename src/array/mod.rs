@@ -1,0 +1,20 @@
+//! Zarr arrays of an origin: download counts, releases, and the dependency graph. They share one package axis.
+//!
+//! The arrays are of Zarr version 3, on regular grids, with shards (`sharding_indexed`) and zstd, so that zarr-python,
+//! xarray, dask and zarrs read them. Every object is put by `store`, at once and durably, wherever the lake is. Days and
+//! generations are given by the caller.
+//!
+//! Not here: the requests for counts, reading the tables of a lake, and leases (all `pipeline`).
+
+mod axis;
+mod axis_file;
+mod day;
+mod downloads;
+mod form;
+mod group;
+mod packages;
+mod shards;
+mod spec;
+
+pub use axis::PackageAxis;
+pub use downloads::{Block, BlockWriter, Counts, Downloads, DownloadsShape, FIRST_DAY, Recent, RowState};
