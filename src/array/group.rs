@@ -5,14 +5,9 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::form::ArrayForm;
+use super::spec::{FORMAT, FORMAT_VERSION, GENERATION};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::store::Store;
-
-/// The attribute that grows by one with each change of the values.
-pub(super) const GENERATION: &str = "generation";
-/// The attribute with the version of the format of the arrays, and the version that this tool writes.
-pub(super) const FORMAT: &str = "all_docs_array_format";
-pub(super) const FORMAT_VERSION: u64 = 1;
 
 const METADATA: &str = "zarr.json";
 /// How often an update of the metadata is tried again because another process has written it.
@@ -126,6 +121,13 @@ impl StoredGroup {
     /// Returns the generation of the values.
     pub(super) fn generation(&self) -> u64 {
         self.json["attributes"][GENERATION].as_u64().unwrap_or_default()
+    }
+
+    /// Returns the metadata with the next generation.
+    pub(super) fn of_next_generation(&self) -> Value {
+        let mut json = self.json.clone();
+        json["attributes"][GENERATION] = Value::from(self.generation() + 1);
+        json
     }
 }
 

@@ -11,10 +11,15 @@ mod axis_file;
 mod day;
 mod downloads;
 mod form;
+mod graph;
 mod group;
 mod packages;
+mod releases;
 mod shards;
 mod spec;
 
 pub use axis::PackageAxis;
 pub use downloads::{Block, BlockWriter, Counts, Downloads, DownloadsShape, FIRST_DAY, Recent, RowState};
+pub use graph::{Csr, DependencyGraph, EDGE_KINDS, Edges};
+pub use releases::Releases;
+pub use shards::{Right, Written};

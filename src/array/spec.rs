@@ -60,9 +60,15 @@ impl ArraySpec {
     }
 }
 
+/// The attribute that grows by one with each change of the values.
+pub(super) const GENERATION: &str = "generation";
+/// The attribute with the version of the format of the arrays, and the version that this tool writes.
+pub(super) const FORMAT: &str = "all_docs_array_format";
+pub(super) const FORMAT_VERSION: u64 = 1;
+
 /// Returns the metadata of a group: its attributes, and that of all its arrays (consolidated), so that a reader needs one
 /// object to open all of them, and sees them as one put left them.
-pub(super) fn group_metadata(attributes: Map<String, Value>, arrays: &[(&str, Value)]) -> Value {
+fn group_metadata(attributes: Map<String, Value>, arrays: &[(&str, Value)]) -> Value {
     let arrays: Map<String, Value> = arrays.iter().map(|(name, json)| ((*name).to_owned(), json.clone())).collect();
     json!({
         "zarr_format": 3,
@@ -70,4 +76,33 @@ pub(super) fn group_metadata(attributes: Map<String, Value>, arrays: &[(&str, Va
         "attributes": attributes,
         "consolidated_metadata": { "kind": "inline", "must_understand": false, "metadata": arrays },
     })
+}
+
+/// Returns the metadata of a new group of arrays. `lengths` has the length of each dimension.
+pub(super) fn created(title: &str, source: &str, specs: &[ArraySpec], lengths: &[(&str, u64)]) -> Value {
+    let mut attributes = Map::new();
+    attributes.insert("title".to_owned(), json!(title));
+    attributes.insert("source".to_owned(), json!(source));
+    attributes.insert(GENERATION.to_owned(), json!(0));
+    attributes.insert(FORMAT.to_owned(), json!(FORMAT_VERSION));
+    let arrays: Vec<_> =
+        specs.iter().map(|spec| (spec.name, spec.metadata(&shape_of(spec.dimensions, lengths)))).collect();
+    group_metadata(attributes, &arrays)
+}
+
+/// Returns the metadata of a group whose dimensions have become longer.
+pub(super) fn grown(group: &Value, lengths: &[(&str, u64)]) -> Value {
+    let mut group = group.clone();
+    let arrays = group["consolidated_metadata"]["metadata"].as_object_mut();
+    for (_, metadata) in arrays.into_iter().flatten() {
+        let dimensions: Vec<String> = serde_json::from_value(metadata["dimension_names"].clone()).unwrap_or_default();
+        let dimensions: Vec<&str> = dimensions.iter().map(String::as_str).collect();
+        metadata["shape"] = json!(shape_of(&dimensions, lengths));
+    }
+    group
+}
+
+fn shape_of(dimensions: &[&str], lengths: &[(&str, u64)]) -> Vec<u64> {
+    let length = |name: &str| lengths.iter().find(|(dimension, _)| *dimension == name).map_or(0, |(_, length)| *length);
+    dimensions.iter().map(|name| length(name)).collect()
 }

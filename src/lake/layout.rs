@@ -34,6 +34,26 @@ impl Layout {
             && text.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_')
     }
 
+    /// Returns the file stem of the lease under which names are added to the package axis.
+    pub fn package_index_lease() -> &'static str {
+        "package_index"
+    }
+
+    /// Returns the file stem of the lease under which releases and the dependency graph are written.
+    pub fn arrays_lease() -> &'static str {
+        "arrays"
+    }
+
+    /// Returns the file stem of the lease of a block of rows of the download counts.
+    pub fn downloads_lease(block: u32) -> String {
+        format!("downloads-{block:06}")
+    }
+
+    /// Returns the number of the segment at a path that [`OriginLayout::staged_counts`] made.
+    pub fn parse_staged_counts(path: &str) -> Option<u32> {
+        path.rsplit_once('/')?.1.strip_prefix("counts-")?.strip_suffix(".segment")?.parse().ok()
+    }
+
     /// Returns the paths of one origin.
     pub fn origin(name: &str) -> OriginLayout {
         OriginLayout { origin: name.to_owned() }
@@ -196,11 +216,6 @@ impl OriginLayout {
         format!("{}/package_index.parquet", self.origin)
     }
 
-    /// Returns the file stem of the lease under which names are added to the package axis.
-    pub fn package_index_lease() -> &'static str {
-        "package_index"
-    }
-
     /// Returns the folder of the array of download counts, a Zarr group.
     pub fn downloads(&self) -> String {
         format!("{}/downloads.zarr", self.origin)
@@ -216,11 +231,6 @@ impl OriginLayout {
         format!("{}/dependency_graph.zarr", self.origin)
     }
 
-    /// Returns the file stem of the lease of a block of rows of the download counts.
-    pub fn downloads_lease(block: u32) -> String {
-        format!("downloads-{block:06}")
-    }
-
     /// Returns the folder of the counts that were received for a block of rows and are not in the array yet.
     pub fn downloads_staging(&self, block: u32) -> String {
         format!("{}/staging/downloads-{block:06}", self.origin)
@@ -229,11 +239,6 @@ impl OriginLayout {
     /// Returns the path of a segment of such counts.
     pub fn staged_counts(&self, block: u32, segment: u32) -> String {
         format!("{}/counts-{segment:06}.segment", self.downloads_staging(block))
-    }
-
-    /// Returns the number of the segment at a path that [`OriginLayout::staged_counts`] made.
-    pub fn parse_staged_counts(path: &str) -> Option<u32> {
-        path.rsplit_once('/')?.1.strip_prefix("counts-")?.strip_suffix(".segment")?.parse().ok()
     }
 
     /// Returns the folder of everything that belongs to this origin.

@@ -85,7 +85,14 @@ impl Lease {
         partition: &Partition,
         purpose: &str,
     ) -> Result<Attempt> {
-        let lease = match Lease::attempt(store, layout.lease(partition), purpose).await? {
+        Lease::of_stem(store, layout, &partition.file_stem(), purpose).await
+    }
+
+    /// Tries to take the lease with a file stem, like that of a partition, and keeps renewing it.
+    ///
+    /// Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the whole origin.
+    pub(super) async fn of_stem(store: &Store, layout: &OriginLayout, stem: &str, purpose: &str) -> Result<Attempt> {
+        let lease = match Lease::attempt(store, layout.lease_of(stem), purpose).await? {
             Attempt::Taken(lease) => lease,
             held => return Ok(held),
         };

@@ -3,6 +3,8 @@
 //! One function, [`ingest()`], connects all stages. Every bound on concurrent work is a constant in a module below. The
 //! stages know nothing of each other. Not here: printing, arguments, and the inside of a stage.
 
+#[cfg(feature = "array")]
+mod arrays;
 mod balance;
 #[cfg(test)]
 mod beside_tests;
@@ -39,6 +41,8 @@ mod verify;
 mod work;
 mod worker;
 
+#[cfg(feature = "array")]
+pub use arrays::{ArraysSummary, OriginArrays, arrays, lease_block, open_downloads};
 pub use balance::{ask_for_pivots, lake_pivots};
 pub use clear::{ClearPart, Clearing};
 pub use copy::{CopyOptions, CopySummary, copy};

@@ -3,9 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::error::Error as StdError;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, SchemaRef, TimestampMicrosecondType};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
+};
 use parquet::file::metadata::RowGroupMetaData;
 
 use super::adapt::{Adapter, Reading};
@@ -17,6 +20,8 @@ use crate::table::{TableKind, schema};
 
 /// The number of rows in a batch: few enough that a batch of documents stays small in memory.
 const READ_BATCH_ROWS: usize = 1_024;
+/// The same for rows that are chosen by a flag, which most rows do not have.
+const READ_BATCH_FLAGGED: usize = 8_192;
 /// The same for tables whose rows are whole documents.
 const READ_BATCH_DOCUMENTS: usize = 32;
 /// The bytes of documents in a batch, by the mean of the row group with the largest documents.
@@ -43,6 +48,26 @@ impl ShardReader {
     /// Opens a shard like [`ShardReader::open`], but reads only `columns`.
     pub fn open_columns(kind: TableKind, file: ShardFile, schema: &SchemaRef, columns: &[&str]) -> Result<ShardReader> {
         ShardReader::open_some(kind, file, schema, Some(columns))
+    }
+
+    /// Opens a shard like [`ShardReader::open_columns`], but reads only the rows in which the Boolean column `flag` is true.
+    pub fn open_where(
+        kind: TableKind,
+        file: ShardFile,
+        schema: &SchemaRef,
+        columns: &[&str],
+        flag: &str,
+    ) -> Result<ShardReader> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone());
+        let builder = builder.map_err(|error| unreadable(kind, &file, error))?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), [flag]);
+        let is_true = ArrowPredicateFn::new(mask, |batch| {
+            let flags = batch.columns().first().and_then(|column| column.as_boolean_opt()).cloned();
+            Ok(flags.unwrap_or_else(|| BooleanArray::from(vec![false; batch.num_rows()])))
+        });
+        let builder =
+            builder.with_batch_size(READ_BATCH_FLAGGED).with_row_filter(RowFilter::new(vec![Box::new(is_true)]));
+        ShardReader::build(kind, file, builder, schema, Some(columns))
     }
 
     fn open_some(

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use std::sync::atomic::Ordering;
 
 use super::segment::{self, Record};
 use super::states::{NEVER, States};
@@ -71,8 +71,7 @@ impl BlockWriter {
             })
             .await?
         };
-        (self.right)()?;
-        let is_written = replace_shard(self.downloads.store(), &path, held.as_ref(), new).await?;
+        let is_written = replace_shard(self.downloads.store(), &path, held.as_ref(), new, &self.right).await?;
         is_changed.fetch_or(is_written, Ordering::Relaxed);
         Ok(())
     }
@@ -82,9 +81,9 @@ impl BlockWriter {
         let places = self.downloads.states.iter().zip(&mut self.held_states);
         for (values, (form, held)) in [requested_since, requested_until, counted_since].into_iter().zip(places) {
             let new = form.encode(values.clone())?;
-            (self.right)()?;
             let path = form.path(&[self.block.number.into()]);
-            let is_written = replace_shard(self.downloads.group.store(), &path, held.as_ref(), new.clone()).await?;
+            let store = self.downloads.group.store();
+            let is_written = replace_shard(store, &path, held.as_ref(), new.clone(), &self.right).await?;
             self.downloads.is_changed.fetch_or(is_written, Ordering::Relaxed);
             *held = new;
         }

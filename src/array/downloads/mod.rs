@@ -22,9 +22,10 @@ use serde_json::Value;
 use super::axis::PackageAxis;
 use super::day::{day_of, number_of};
 use super::form::ArrayForm;
-use super::group::{GENERATION, Group, StoredGroup};
+use super::group::{Group, StoredGroup};
 use super::packages::{self, write_names};
-use super::shards::replace_shard;
+use super::shards::{Right, replace_shard};
+use super::spec::grown;
 use crate::error::{Error, Result};
 use crate::lake::OriginLayout;
 use crate::store::Store;
@@ -61,9 +62,16 @@ pub struct Downloads {
 
 impl Downloads {
     /// Opens the array, and creates it if there is none. Afterwards it has a row for each name of the axis, and the days
-    /// up to `last_day` at least; new cells are unknown. The caller holds the lease of the package axis.
-    pub async fn open(store: &Store, layout: &OriginLayout, axis: &PackageAxis, last_day: Date) -> Result<Downloads> {
-        Downloads::open_with(store, layout, axis, last_day, DownloadsShape::default()).await
+    /// up to `last_day` at least; new cells are unknown. The caller holds the lease of the package axis;
+    /// `right` is called before each object is written.
+    pub async fn open(
+        store: &Store,
+        layout: &OriginLayout,
+        axis: &PackageAxis,
+        last_day: Date,
+        right: &Right,
+    ) -> Result<Downloads> {
+        Downloads::open_with(store, layout, axis, last_day, right, DownloadsShape::default()).await
     }
 
     /// The same, with the chunks of an array that is created.
@@ -72,6 +80,7 @@ impl Downloads {
         layout: &OriginLayout,
         axis: &PackageAxis,
         last_day: Date,
+        right: &Right,
         shape: DownloadsShape,
     ) -> Result<Downloads> {
         let group = Group::new(store, layout.downloads());
@@ -83,13 +92,13 @@ impl Downloads {
             let Some(held) = held else { return Ok(Some(specs::created(shape, rows, days.max(1)))) };
             let (held_rows, held_days) = size_of(held)?;
             let is_greater = rows > held_rows || days > held_days;
-            Ok(is_greater.then(|| specs::grown(held.json(), rows.max(held_rows), days.max(held_days))))
+            Ok(is_greater.then(|| grown(held.json(), &specs::lengths(rows.max(held_rows), days.max(held_days)))))
         };
         if let Some(planned) = plan(held.as_ref())? {
             // The objects of the coordinates come first: the metadata says how much of them counts.
             let form = |name| ArrayForm::of_group(&planned, group.folder(), name);
-            write_days(store, &form(specs::DAY)?).await?;
-            write_names(store, &form(packages::NAME)?, axis, held_rows).await?;
+            write_days(store, &form(specs::DAY)?, right).await?;
+            write_names(store, &form(packages::NAME)?, axis, held_rows, right).await?;
         }
         // Also if nothing is planned: a process that died may have left copies of older metadata.
         let (now, _) = group.update(plan).await?;
@@ -130,13 +139,7 @@ impl Downloads {
         if !self.is_changed.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
-        let raise = |held: Option<&StoredGroup>| {
-            let Some(held) = held else { return Ok(None) };
-            let mut json = held.json().clone();
-            json["attributes"][GENERATION] = Value::from(held.generation() + 1);
-            Ok(Some(json))
-        };
-        self.group.update(raise).await.map(drop)
+        self.group.update(|held| Ok(held.map(StoredGroup::of_next_generation))).await.map(drop)
     }
 
     fn store(&self) -> &Store {
@@ -154,12 +157,12 @@ impl Downloads {
 }
 
 /// Writes the coordinate `day`, once and far ahead: the metadata says how many of the days count.
-async fn write_days(store: &Store, form: &ArrayForm) -> Result<()> {
+async fn write_days(store: &Store, form: &ArrayForm, right: &Right) -> Result<()> {
     let path = form.path(&[0]);
     let first = i64::from(number_of(FIRST_DAY));
     let days: Vec<i64> = (first..).take(form.shard_elements()).collect();
     let held = store.get(&path).await?;
-    replace_shard(store, &path, held.as_ref(), form.encode(days)?).await.map(drop)
+    replace_shard(store, &path, held.as_ref(), form.encode(days)?, right).await.map(drop)
 }
 
 /// Returns the rows and days of the array.

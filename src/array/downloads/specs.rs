@@ -1,13 +1,12 @@
 //! The arrays of `downloads.zarr`: their types, chunks and attributes.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::UNKNOWN;
 use super::states::NEVER;
 use crate::array::day;
-use crate::array::group::{FORMAT, FORMAT_VERSION, GENERATION};
 use crate::array::packages::{self, row_chunk};
-use crate::array::spec::{ArraySpec, group_metadata};
+use crate::array::spec::{self, ArraySpec};
 
 pub(super) const COUNTS: &str = "downloads";
 pub(super) const REQUESTED_SINCE: &str = "requested_since";
@@ -41,31 +40,13 @@ impl Default for DownloadsShape {
 
 /// Returns the metadata of a new group.
 pub(super) fn created(shape: DownloadsShape, rows: u64, days: u64) -> Value {
-    let attributes = json!({
-        "title": "Downloads of npm packages by day",
-        "source": "the npm registry's API of download counts",
-        GENERATION: 0,
-        FORMAT: FORMAT_VERSION,
-    });
-    let attributes: Map<String, Value> = attributes.as_object().cloned().unwrap_or_default();
-    let arrays = specs(shape).map(|spec| (spec.name, spec.metadata(&shape_of(spec.dimensions, rows, days))));
-    group_metadata(attributes, &arrays)
+    let source = "the npm registry's API of download counts";
+    spec::created("Downloads of npm packages by day", source, &specs(shape), &lengths(rows, days))
 }
 
-/// Returns the metadata of a group with more rows or days.
-pub(super) fn grown(group: &Value, rows: u64, days: u64) -> Value {
-    let mut group = group.clone();
-    let arrays = group["consolidated_metadata"]["metadata"].as_object_mut();
-    for (_, metadata) in arrays.into_iter().flatten() {
-        let dimensions: Vec<String> = serde_json::from_value(metadata["dimension_names"].clone()).unwrap_or_default();
-        let dimensions: Vec<&str> = dimensions.iter().map(String::as_str).collect();
-        metadata["shape"] = json!(shape_of(&dimensions, rows, days));
-    }
-    group
-}
-
-fn shape_of(dimensions: &[&str], rows: u64, days: u64) -> Vec<u64> {
-    dimensions.iter().map(|&dimension| if dimension == DAY { days } else { rows }).collect()
+/// Returns the lengths of the dimensions.
+pub(super) fn lengths(rows: u64, days: u64) -> [(&'static str, u64); 2] {
+    [(packages::NAME, rows), (DAY, days)]
 }
 
 fn specs(shape: DownloadsShape) -> [ArraySpec; 6] {
@@ -73,7 +54,7 @@ fn specs(shape: DownloadsShape) -> [ArraySpec; 6] {
     let counts = ArraySpec {
         name: COUNTS,
         data_type: "uint32",
-        dimensions: &["package", DAY],
+        dimensions: &[packages::NAME, DAY],
         shard: vec![shard_rows, shard_days],
         chunk: vec![chunk_rows, chunk_days],
         fill: json!(UNKNOWN),
@@ -101,7 +82,7 @@ fn specs(shape: DownloadsShape) -> [ArraySpec; 6] {
         ArraySpec {
             name,
             data_type: "int32",
-            dimensions: &["package"],
+            dimensions: &[packages::NAME],
             shard: vec![shard_rows],
             chunk: vec![row_chunk(shard_rows, STATE_CHUNK_ROWS)],
             fill: json!(NEVER),
@@ -110,7 +91,7 @@ fn specs(shape: DownloadsShape) -> [ArraySpec; 6] {
         }
     };
     [
-        packages::spec(shard_rows),
+        packages::spec(shard_rows, '/'),
         days,
         counts,
         state(REQUESTED_SINCE, "The first day for which npm was asked about the package."),

@@ -19,6 +19,10 @@ fn layout() -> OriginLayout {
     Layout::origin("npm")
 }
 
+fn right() -> Right {
+    Arc::new(|| Ok(()))
+}
+
 fn day(number: i64) -> Date {
     FIRST_DAY + Span::new().days(number)
 }
@@ -32,12 +36,12 @@ fn axis(rows: u32) -> PackageAxis {
 }
 
 async fn open(store: &Store, rows: u32, days: i64) -> Downloads {
-    Downloads::open_with(store, &layout(), &axis(rows), day(days - 1), SHAPE).await.unwrap()
+    Downloads::open_with(store, &layout(), &axis(rows), day(days - 1), &right(), SHAPE).await.unwrap()
 }
 
 /// Records counts and returns the writer.
 async fn record(downloads: &Downloads, block: u32, all: &[(u32, i64, &[Option<u64>])]) -> BlockWriter {
-    let mut writer = downloads.writer(&downloads.blocks()[block as usize], || Ok(())).await.unwrap();
+    let mut writer = downloads.writer(&downloads.blocks()[block as usize], &right()).await.unwrap();
     for &(row, since, counts) in all {
         writer.record(Counts { row, since: day(since), counts: counts.to_vec() }).await.unwrap();
     }
@@ -165,8 +169,8 @@ async fn a_lost_lease_or_another_writer_stops_the_writer() {
     let store = Store::memory();
     let downloads = open(&store, 3, 10).await;
     let block = &downloads.blocks()[0];
-    let lost = || Err(Error::lake("lost"));
-    let mut writer = downloads.writer(block, lost).await.unwrap();
+    let lost: Right = Arc::new(|| Err(Error::lake("lost")));
+    let mut writer = downloads.writer(block, &lost).await.unwrap();
     writer.record(Counts { row: 0, since: day(0), counts: vec![Some(1)] }).await.unwrap();
     assert_eq!(writer.flush().await.unwrap_err().message(), "lost");
     let one = record(&downloads, 0, &[(0, 0, &[Some(1)])]).await;
@@ -206,9 +210,9 @@ async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
 
 /// A run of two blocks that asks only for what is missing, as a run of downloads does.
 async fn run(store: &Store) -> Result<()> {
-    let downloads = Downloads::open_with(store, &layout(), &axis(6), day(17), SHAPE).await?;
+    let downloads = Downloads::open_with(store, &layout(), &axis(6), day(17), &right(), SHAPE).await?;
     for block in downloads.blocks() {
-        let mut writer = downloads.writer(&block, || Ok(())).await?;
+        let mut writer = downloads.writer(&block, &right()).await?;
         for row in block.rows.clone() {
             let windows = [(0, 9), (9, 18)].map(|(since, end)| (day(since), day(end)));
             let asked = writer.state(row).requested;

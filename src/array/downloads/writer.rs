@@ -9,15 +9,13 @@ use super::segment::{self, Counts, Record, SEGMENT_BYTES};
 use super::states::{RowState, States};
 use super::{Block, Downloads, FIRST_DAY, UNKNOWN};
 use crate::array::day::{day_of, number_of};
+use crate::array::shards::Right;
 use crate::error::{Error, Result};
-use crate::lake::OriginLayout;
+use crate::lake::Layout;
 use crate::store::blocking;
 
 /// The bytes of segments that are kept, compressed, until they are folded into the array.
 const MAX_STAGED_BYTES: usize = 64 << 20;
-
-/// Whether the process may still write: fails when it has lost its lease.
-pub(super) type Right = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
 /// Records the counts of one block. Nothing that was flushed is lost with the process: the next writer of the block goes on
 /// with it.
@@ -39,16 +37,12 @@ impl Downloads {
     /// when the lease is lost; it is called before each object is written.
     ///
     /// Fails with [`crate::error::ErrorKind::Lake`] if the states of the block are damaged.
-    pub async fn writer(
-        &self,
-        block: &Block,
-        right: impl Fn() -> Result<()> + Send + Sync + 'static,
-    ) -> Result<BlockWriter> {
+    pub async fn writer(&self, block: &Block, right: &Right) -> Result<BlockWriter> {
         let (states, held_states) = self.read_states(block).await?;
         let mut writer = BlockWriter {
             downloads: self.clone(),
             block: block.clone(),
-            right: Arc::new(right),
+            right: Arc::clone(right),
             states,
             held_states,
             segments: Vec::new(),
@@ -143,7 +137,7 @@ impl BlockWriter {
     async fn take_over(&mut self) -> Result<()> {
         let store = self.downloads.store().clone();
         for path in store.list(&self.downloads.layout.downloads_staging(self.block.number)).await? {
-            let Some(number) = OriginLayout::parse_staged_counts(&path) else { continue };
+            let Some(number) = Layout::parse_staged_counts(&path) else { continue };
             let Some(packed) = store.get(&path).await? else { continue };
             self.next_segment = self.next_segment.max(number + 1);
             let bytes = packed.clone();

@@ -1,0 +1,306 @@
+//! `releases.zarr`: the versions that each package published in each month. A zero is a known zero. Not here: reading the
+//! versions from their table (`pipeline`).
+
+use std::collections::BTreeMap;
+
+use jiff::civil::{Date, date};
+use serde_json::{Value, json};
+
+use super::axis::PackageAxis;
+use super::day::{self, number_of};
+use super::form::ArrayForm;
+use super::group::{Group, StoredGroup};
+use super::packages::{self, write_names};
+use super::shards::{Right, Written, replace_shard};
+use super::spec::{ArraySpec, created, grown};
+use crate::error::{Error, Result};
+use crate::lake::OriginLayout;
+use crate::store::{Store, blocking};
+
+/// The first month of the axis. npm published its first package in the autumn of 2009.
+const FIRST_MONTH: Date = date(2009, 1, 1);
+/// The months that the coordinate has room for: 85 years.
+const MONTHS: u64 = 1_024;
+
+const COUNTS: &str = "versions_published";
+const MONTH: &str = "month";
+/// The attribute with the number of versions that are in no month: without a time, or with one outside the axis.
+const WITHOUT_MONTH: &str = "versions_without_month";
+
+/// The chunks of the counts: as in `downloads.zarr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    shard: [u64; 2],
+    chunk: [u64; 2],
+}
+
+const SHAPE: Shape = Shape { shard: [131_072, 128], chunk: [512, 128] };
+
+/// The versions of all packages by month.
+#[derive(Debug, Clone, Default)]
+pub struct Releases {
+    /// The row, the place of the month, and the number of versions.
+    counts: Vec<(u32, u16, u32)>,
+    without_month: u64,
+}
+
+impl Releases {
+    /// Adds the versions that one package published at some time, each `None` if it has none. A version that was published
+    /// before the first month of the axis, or after the month of `today`, is counted as one without a time.
+    pub fn add(&mut self, row: u32, published: impl IntoIterator<Item = Option<Date>>, today: Date) {
+        let mut months: BTreeMap<u16, u32> = BTreeMap::new();
+        for day in published {
+            match day.filter(|day| *day <= today.last_of_month()).and_then(month_of) {
+                Some(month) => *months.entry(month).or_default() += 1,
+                None => self.without_month += 1,
+            }
+        }
+        self.counts.extend(months.into_iter().map(|(month, count)| (row, month, count)));
+    }
+
+    /// Adds what another one holds, of other packages.
+    pub fn append(&mut self, mut other: Releases) {
+        self.counts.append(&mut other.counts);
+        self.without_month += other.without_month;
+    }
+
+    /// Returns the number of versions that are in a month.
+    pub fn versions(&self) -> u64 {
+        self.counts.iter().map(|&(_, _, count)| u64::from(count)).sum()
+    }
+
+    /// Returns the number of versions that are in no month.
+    pub fn without_month(&self) -> u64 {
+        self.without_month
+    }
+
+    /// Writes the array: a shard is written if a value of it has changed. `right` is called before each object is written.
+    pub async fn write(
+        self,
+        store: &Store,
+        layout: &OriginLayout,
+        axis: &PackageAxis,
+        today: Date,
+        right: &Right,
+    ) -> Result<Written> {
+        self.write_with(store, layout, axis, today, right, SHAPE).await
+    }
+
+    async fn write_with(
+        mut self,
+        store: &Store,
+        layout: &OriginLayout,
+        axis: &PackageAxis,
+        today: Date,
+        right: &Right,
+        shape: Shape,
+    ) -> Result<Written> {
+        let group = Group::new(store, layout.releases());
+        let (rows, months) = (u64::from(axis.rows()), month_of(today).map_or(1, |month| u64::from(month) + 1));
+        let held = group.find().await?;
+        let (held_rows, _) = held.as_ref().map(size_of).transpose()?.unwrap_or_default();
+        let without_month = json!(self.without_month);
+        let plan = |held: Option<&StoredGroup>| -> Result<Value> {
+            let mut json = match held {
+                None => {
+                    let source = "the versions of the documents of an npm registry";
+                    created("Versions of npm packages by month", source, &specs(shape), &lengths(rows, months))
+                }
+                Some(held) => {
+                    let (held_rows, held_months) = size_of(held)?;
+                    grown(held.json(), &lengths(rows.max(held_rows), months.max(held_months)))
+                }
+            };
+            json["attributes"][WITHOUT_MONTH] = without_month.clone();
+            Ok(json)
+        };
+        let planned = plan(held.as_ref())?;
+        let form = |name| ArrayForm::of_group(&planned, group.folder(), name);
+        write_months(store, &form(MONTH)?, right).await?;
+        write_names(store, &form(packages::NAME)?, axis, held_rows, right).await?;
+        // The longer axes count before their cells do: absent cells are zero until then.
+        let change = |held: Option<&StoredGroup>| {
+            let planned = plan(held)?;
+            Ok((held.is_none_or(|held| *held.json() != planned)).then_some(planned))
+        };
+        let (now, is_grown) = group.update(change).await?;
+        self.counts.sort_unstable();
+        let shards = self.write_shards(store, &now.array(COUNTS)?, right).await?;
+        if shards == 0 && !is_grown {
+            return Ok(Written { shards, generation: now.generation() });
+        }
+        right()?;
+        let (now, _) = group.update(|held| Ok(held.map(StoredGroup::of_next_generation))).await?;
+        Ok(Written { shards, generation: now.generation() })
+    }
+
+    /// Writes the shards that have another value than before. The counts are sorted.
+    async fn write_shards(&self, store: &Store, form: &ArrayForm, right: &Right) -> Result<u64> {
+        let (&[rows, months], &[shard_rows, shard_months]) = (form.shape(), form.shard_shape().as_slice()) else {
+            return Err(damaged());
+        };
+        let mut written = 0;
+        for block in 0..rows.div_ceil(shard_rows) {
+            let bounds = [block, block + 1]
+                .map(|block| self.counts.partition_point(|&(row, _, _)| u64::from(row) < block * shard_rows));
+            for column in 0..months.div_ceil(shard_months) {
+                let of_block = self.counts[bounds[0]..bounds[1]].iter();
+                let counts: Vec<(usize, u32)> = of_block
+                    .filter(|&&(_, month, _)| u64::from(month) / shard_months == column)
+                    .map(|&(row, month, count)| {
+                        let (row, month) = (u64::from(row) % shard_rows, u64::from(month) % shard_months);
+                        ((row * shard_months + month) as usize, count)
+                    })
+                    .collect();
+                let (path, encoder) = (form.path(&[block, column]), form.clone());
+                let encoded = blocking("the encoder of releases", move || {
+                    let mut cells = vec![0u32; encoder.shard_elements()];
+                    counts.into_iter().for_each(|(cell, count)| cells[cell] = count);
+                    encoder.encode(cells)
+                });
+                let encoded = encoded.await?;
+                let held = store.get(&path).await?;
+                written += u64::from(replace_shard(store, &path, held.as_ref(), encoded, right).await?);
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// Returns the place of the month of a day; `None` before the axis.
+fn month_of(day: Date) -> Option<u16> {
+    let months = (i32::from(day.year()) - i32::from(FIRST_MONTH.year())) * 12 + i32::from(day.month()) - 1;
+    u16::try_from(months).ok().filter(|&month| u64::from(month) < MONTHS)
+}
+
+/// Writes the coordinate `month`, once and far ahead. Months have no unit in CF that all calendars know, so each is its
+/// first day.
+async fn write_months(store: &Store, form: &ArrayForm, right: &Right) -> Result<()> {
+    let path = form.path(&[0]);
+    let first_day = |month: usize| {
+        let (years, month) = ((month / 12) as i16, (month % 12) as i8 + 1);
+        i64::from(number_of(Date::new(FIRST_MONTH.year() + years, month, 1).unwrap_or(FIRST_MONTH)))
+    };
+    let months = form.encode((0..form.shard_elements()).map(first_day).collect::<Vec<_>>())?;
+    let held = store.get(&path).await?;
+    replace_shard(store, &path, held.as_ref(), months, right).await.map(drop)
+}
+
+fn lengths(rows: u64, months: u64) -> [(&'static str, u64); 2] {
+    [(packages::NAME, rows), (MONTH, months)]
+}
+
+fn size_of(group: &StoredGroup) -> Result<(u64, u64)> {
+    match group.array(COUNTS)?.shape() {
+        &[rows, months] => Ok((rows, months)),
+        _ => Err(damaged()),
+    }
+}
+
+fn damaged() -> Error {
+    Error::lake(format!("{COUNTS} is damaged: it has no two dimensions"))
+}
+
+fn specs(shape: Shape) -> [ArraySpec; 3] {
+    let months = ArraySpec {
+        name: MONTH,
+        data_type: "int64",
+        dimensions: &[MONTH],
+        shard: vec![MONTHS],
+        chunk: vec![MONTHS],
+        fill: json!(0),
+        attributes: day::attributes("The first day of the month, in UTC."),
+        separator: '/',
+    };
+    let counts = ArraySpec {
+        name: COUNTS,
+        data_type: "uint32",
+        dimensions: &[packages::NAME, MONTH],
+        shard: shape.shard.to_vec(),
+        chunk: shape.chunk.to_vec(),
+        fill: json!(0),
+        attributes: json!({
+            "description": "Versions that the package published in the month, of those that its document has now.",
+            "units": "versions",
+        }),
+        separator: '/',
+    };
+    [packages::spec(shape.shard[0], '/'), months, counts]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::lake::Layout;
+
+    const SMALL: Shape = Shape { shard: [4, 128], chunk: [2, 64] };
+
+    fn right() -> Right {
+        Arc::new(|| Ok(()))
+    }
+
+    fn axis(rows: u32) -> PackageAxis {
+        let mut axis = PackageAxis::default();
+        for row in 0..rows {
+            axis.add(&format!("package-{row}"), FIRST_MONTH);
+        }
+        axis
+    }
+
+    async fn write(store: &Store, rows: u32, today: Date, published: &[(u32, &[Date])]) -> Written {
+        let mut releases = Releases::default();
+        for &(row, days) in published {
+            releases.add(row, days.iter().copied().map(Some).chain([None]), today);
+        }
+        let layout = Layout::origin("npm");
+        releases.write_with(store, &layout, &axis(rows), today, &right(), SMALL).await.unwrap()
+    }
+
+    async fn cell(store: &Store, block: u64, column: u64) -> Vec<u32> {
+        let group = Group::new(store, Layout::origin("npm").releases());
+        let form = group.find().await.unwrap().unwrap().array(COUNTS).unwrap();
+        let path = form.path(&[block, column]);
+        let Some(bytes) = store.get(&path).await.unwrap() else { return vec![0; form.shard_elements()] };
+        form.decode(&path, &bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn versions_are_counted_by_month_and_only_changed_shards_are_written() {
+        let store = Store::memory();
+        let today = date(2026, 11, 29);
+        let react = [date(2013, 5, 29), date(2013, 5, 30), date(2026, 11, 30), date(2026, 12, 1), date(1999, 1, 1)];
+        let first = write(&store, 6, today, &[(0, &react), (5, &[date(2009, 1, 1)])]).await;
+        assert_eq!(first, Written { shards: 3, generation: 1 });
+        let cells = cell(&store, 0, 0).await;
+        assert_eq!((cells[52], cells.iter().sum::<u32>()), (2, 2), "May 2013 is 52 months after January 2009");
+        assert_eq!(cell(&store, 0, 1).await[214 - 128], 1, "a version of this month that is later than today");
+        assert_eq!(cell(&store, 1, 0).await[128], 1);
+        let json = Group::new(&store, Layout::origin("npm").releases()).find().await.unwrap().unwrap();
+        assert_eq!(json.json()["attributes"][WITHOUT_MONTH], 4, "two without a time, two outside the axis");
+        store.take_reached();
+        let same = write(&store, 6, today, &[(0, &react), (5, &[date(2009, 1, 1)])]).await;
+        assert_eq!((same, store.take_reached().len()), (Written { shards: 0, generation: 1 }, 0));
+        let more = [react.as_slice(), &[date(2026, 11, 1)]].concat();
+        let changed = write(&store, 6, today, &[(0, &more), (5, &[date(2009, 1, 1)])]).await;
+        assert_eq!(changed, Written { shards: 1, generation: 2 });
+        // A package that is gone has no versions, and its row stays.
+        let gone = write(&store, 6, today, &[(0, &more), (5, &[])]).await;
+        assert_eq!((gone.shards, cell(&store, 1, 0).await.iter().sum::<u32>()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn names_and_months_are_appended() {
+        let store = Store::memory();
+        write(&store, 3, date(2026, 11, 29), &[(0, &[date(2020, 1, 1)])]).await;
+        store.take_reached();
+        let grown = write(&store, 5, date(2027, 1, 1), &[(0, &[date(2020, 1, 1)]), (4, &[date(2027, 1, 1)])]).await;
+        let mut written: Vec<String> = store.take_reached().into_iter().map(|reached| reached.path).collect();
+        written.retain(|path| !path.ends_with("zarr.json"));
+        let paths = ["package/c/0", "package/c/1", "versions_published/c/1/1"];
+        assert_eq!(written, paths.map(|path| format!("npm/releases.zarr/{path}")));
+        assert_eq!((grown.shards, grown.generation), (1, 2));
+    }
+}

@@ -1,0 +1,101 @@
+//! Brings the package axis up to date: a row for each name of the lake. A new axis is in the order of popularity, so that
+//! packages that people compare are in the same chunks. Not here: the axis itself (`array`).
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use jiff::civil::Date;
+
+use super::edges::latest_edges;
+use super::tables::{each_shard, for_each_text};
+use crate::array::{PackageAxis, Right};
+use crate::error::Result;
+use crate::lake::OriginLayout;
+use crate::store::{Store, blocking};
+use crate::table::TableKind;
+
+/// Reads the axis, adds the names of the lake that have no row yet, and then `others`, notes which packages are gone, and
+/// writes the axis if that changed it. The caller holds the lease of the axis.
+///
+/// New names are sorted by how many latest versions depend on them, then by name.
+pub(super) async fn refresh_axis(
+    store: &Store,
+    layout: &OriginLayout,
+    today: Date,
+    others: &[String],
+    right: &Right,
+) -> Result<Arc<PackageAxis>> {
+    let mut axis = PackageAxis::read(store, layout).await?;
+    let mut is_there = vec![false; axis.rows() as usize];
+    let mut new = Vec::new();
+    let mut shards = std::pin::pin!(each_shard(store, layout, TableKind::Docs, |_, file| {
+        let mut names = Vec::new();
+        for_each_text(TableKind::Docs, file, "name", |name| names.push(name.to_owned()))?;
+        Ok(names)
+    }));
+    while let Some(names) = shards.try_next().await? {
+        for name in names {
+            match axis.row(&name) {
+                Some(row) => is_there[row as usize] = true,
+                None => new.push(name),
+            }
+        }
+    }
+    let known: HashSet<&str> = new.iter().map(String::as_str).collect();
+    let is_new = |name: &&String| axis.row(name).is_none() && !known.contains(name.as_str());
+    let mut others: Vec<String> = others.iter().filter(is_new).cloned().collect();
+    others.sort_unstable();
+    others.dedup();
+    let mut is_changed = !new.is_empty() || !others.is_empty();
+    for (row, is_there) in is_there.into_iter().enumerate() {
+        is_changed |= axis.set_gone(row as u32, (!is_there).then_some(today));
+    }
+    for name in by_popularity(store, layout, new, today).await? {
+        axis.add(&name, today);
+    }
+    for name in others {
+        let row = axis.add(&name, today);
+        axis.set_gone(row, Some(today));
+    }
+    let axis = Arc::new(axis);
+    if is_changed {
+        right()?;
+        axis.write(store, layout).await?;
+    }
+    Ok(axis)
+}
+
+/// Sorts names by the number of latest versions that depend on them, then by name.
+async fn by_popularity(
+    store: &Store,
+    layout: &OriginLayout,
+    mut names: Vec<String>,
+    today: Date,
+) -> Result<Vec<String>> {
+    if names.is_empty() {
+        return Ok(names);
+    }
+    names.sort_unstable();
+    let by_name = blocking("the sort of names", move || {
+        let mut by_name = PackageAxis::default();
+        for name in &names {
+            by_name.add(name, today);
+        }
+        Ok(by_name)
+    });
+    let by_name = Arc::new(by_name.await?);
+    let mut dependents = vec![0u32; by_name.rows() as usize];
+    let mut edges = std::pin::pin!(latest_edges(store, layout, &by_name));
+    while let Some(edges) = edges.try_next().await? {
+        for &to in &edges.to {
+            if let Some(count) = dependents.get_mut(to as usize) {
+                *count += 1;
+            }
+        }
+    }
+    let mut rows: Vec<u32> = (0..by_name.rows()).collect();
+    rows.sort_by_key(|&row| Reverse(dependents[row as usize]));
+    Ok(rows.into_iter().map(|row| by_name.name(row).to_owned()).collect())
+}

@@ -1,0 +1,60 @@
+//! Reads some columns of all shards of a table, a few shards at once. Not here: what the arrays make of them.
+
+use arrow::array::{AsArray, RecordBatch, StringArray};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+
+use super::super::lost::lost_error;
+use crate::commit::read_manifests;
+use crate::error::{Doing, Error, Result};
+use crate::lake::OriginLayout;
+use crate::shard::ShardReader;
+use crate::store::{ShardFile, Store, blocking};
+use crate::table::{TableKind, schema};
+
+/// The shards that are read at once. Each is one file, and a core.
+const SHARDS_AT_ONCE: usize = 4;
+
+/// Calls `read` with each shard of a table that a manifest names, on threads that may block, and returns the results in the
+/// order of the partitions.
+///
+/// Fails with [`crate::error::ErrorKind::Lake`] for a shard that is lost.
+pub(super) fn each_shard<T: Send + 'static>(
+    store: &Store,
+    layout: &OriginLayout,
+    table: TableKind,
+    read: impl Fn(&str, ShardFile) -> Result<T> + Clone + Send + 'static,
+) -> impl Stream<Item = Result<T>> {
+    let paths = async move {
+        let manifests = read_manifests(store, layout).await?;
+        let has_shard = manifests.into_iter().filter(|manifest| manifest.shards.contains_key(table.as_str()));
+        Ok::<_, Error>(has_shard.map(|manifest| layout.shard(table, &manifest.partition)).collect::<Vec<_>>())
+    };
+    let shards = stream::once(paths).map_ok(|paths| stream::iter(paths.into_iter().map(Ok))).try_flatten();
+    shards
+        .map(move |path: Result<String>| {
+            let (store, read) = (store.clone(), read.clone());
+            async move {
+                let path = path?;
+                blocking("the reader of a shard", move || {
+                    let file = store.blocking().open_whole(&path)?.ok_or_else(|| lost_error(&path))?;
+                    read(&path, file).doing(|| format!("reading {path}"))
+                })
+                .await
+            }
+        })
+        .buffered(SHARDS_AT_ONCE)
+}
+
+/// Calls `see` with each text of a column.
+pub(super) fn for_each_text(table: TableKind, file: ShardFile, column: &str, mut see: impl FnMut(&str)) -> Result<()> {
+    for batch in ShardReader::open_columns(table, file, &schema(table), &[column])? {
+        texts(&batch?, column)?.iter().flatten().for_each(&mut see);
+    }
+    Ok(())
+}
+
+/// Returns a column of texts.
+pub(super) fn texts(batch: &RecordBatch, column: &str) -> Result<StringArray> {
+    let found = batch.column_by_name(column).and_then(|column| column.as_string_opt::<i32>());
+    found.cloned().ok_or_else(|| Error::lake(format!("a shard has no column {column} of texts")))
+}
