@@ -5,6 +5,8 @@ mod args;
 mod cache;
 mod copy;
 mod documentation;
+#[cfg(feature = "array")]
+mod downloads;
 mod events;
 mod exit;
 mod export;
@@ -98,6 +100,8 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             #[cfg(not(feature = "query"))]
             Command::Query(_) => Err(no_sql()),
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
+            #[cfg(feature = "array")]
+            Command::Downloads(args) => downloads::run(args, &settings, printer, stop).await,
             Command::Rebuild(args) => rebuild::run(args, &settings, printer, stop).await,
             Command::Copy(args) => copy::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,

@@ -39,6 +39,8 @@ pub(super) struct Host {
     long_refusals: AtomicU64,
     /// Refusals of names, for which requests for others are no remedy, since the last response without one.
     names_refused: AtomicU32,
+    /// Admits one request at a time that finds out whether it refuses all names.
+    doubt: Semaphore,
     /// Whether the lake holds names that it has listed in an earlier run.
     has_listed_before: AtomicBool,
     /// Admits one request for a page at a time until the first page has come; closed from then on. Otherwise a server
@@ -104,14 +106,14 @@ impl Host {
         self.has_listed_before.store(true, Ordering::Relaxed);
     }
 
-    /// Records that it has refused the names of a request. Returns whether it has refused so many in a row that it may
-    /// refuse all names, and begins to count again.
-    pub(super) fn refused_names(&self) -> bool {
-        let is_doubtful = self.names_refused.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_NAMES_REFUSED_IN_A_ROW;
-        if is_doubtful {
-            self.took_names();
+    /// Records that it has refused the names of a request. Returns a permit if it has refused so many in a row that it may
+    /// refuse all: its holder finds that out, and the next holder does so too unless [`Host::took_names`] was called.
+    pub(super) async fn refused_names(&self) -> Option<SemaphorePermit<'_>> {
+        if self.names_refused.fetch_add(1, Ordering::Relaxed) + 1 < MAX_NAMES_REFUSED_IN_A_ROW {
+            return None;
         }
-        is_doubtful
+        let permit = self.doubt.acquire().await.ok()?;
+        (self.names_refused.load(Ordering::Relaxed) >= MAX_NAMES_REFUSED_IN_A_ROW).then_some(permit)
     }
 
     /// Records that it has not refused the names of a request.
@@ -177,6 +179,7 @@ impl Make {
             useful_at_long_refusal: AtomicU64::new(0),
             long_refusals: AtomicU64::new(0),
             names_refused: AtomicU32::new(0),
+            doubt: Semaphore::new(1),
             has_listed_before: AtomicBool::new(false),
             before_first_page: Semaphore::new(1),
             without_pages: Mutex::default(),

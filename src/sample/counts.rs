@@ -52,10 +52,13 @@ impl Counts {
 
     /// Returns the downloads of a package that has counts.
     pub(super) fn of_package(&self, name: &str, day: Date) -> u64 {
+        if self.zero_days.contains(&day) {
+            return 0;
+        }
         if let Some(edited) = self.edited.get(&(name.into(), day)) {
             return *edited;
         }
-        if self.zero_days.contains(&day) || day < FIRST_COUNTED_DAY {
+        if day < FIRST_COUNTED_DAY {
             return 0;
         }
         let mut character = self.character(name);

@@ -52,9 +52,10 @@ impl Registry {
                 DownloadsAnswer::Counts(counts)
             }
             Attempted::Refused(said) => {
-                if host.refused_names() {
+                if let Some(_doubt) = host.refused_names().await {
                     // If the host refuses this as well, it refuses everything, and its gate closes.
                     self.counts(&DownloadsQuery { names: Vec::new(), ..query.clone() }).await?;
+                    host.took_names();
                 }
                 DownloadsAnswer::Refused { said }
             }
