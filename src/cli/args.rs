@@ -10,6 +10,8 @@ use super::arrays::ArraysArgs;
 use super::cache::CacheCommand;
 use super::copy::CopyArgs;
 use super::documentation::{CompletionsArgs, ManArgs};
+#[cfg(feature = "array")]
+use super::downloads::DownloadsArgs;
 use super::ingest::IngestArgs;
 use super::log_format::LogFormat;
 use super::packument::PackumentCommand;
@@ -31,7 +33,7 @@ use super::verify::VerifyArgs;
     propagate_version = true,
     max_term_width = 110,
     after_help = "Settings, in order of precedence: the flag, its environment variable, all-docs.toml in the current \
-    folder (members: lake, endpoint, lake-option, scratch, cache-dir, origin, registry, pivots, concurrency, rate, partition-rows, cafile, proxy, header, user-agent-contact, patience), the default.\n\n\
+    folder (members: lake, endpoint, lake-option, scratch, cache-dir, origin, registry, downloads, pivots, concurrency, rate, partition-rows, cafile, proxy, header, user-agent-contact, patience), the default.\n\n\
                   Exit codes: 0 done · 1 failed · 2 invalid arguments or input · 3 network · 4 lake · 5 rate limit did \
                   not lift in time · 6 done, but not complete (the table outcomes says which names and why) · \
                   130 interrupted."
@@ -75,6 +77,9 @@ pub(super) enum Command {
     #[cfg(not(feature = "query"))]
     #[command(hide = true, alias = "views", disable_help_flag = true)]
     Query(AnythingArgs),
+    /// Ask for download counts, and keep them in an array of the lake
+    #[cfg(feature = "array")]
+    Downloads(DownloadsArgs),
     /// Show what a lake holds, and what a running ingest does
     Status(StatusArgs),
     /// Check that a lake is complete and intact, or report what is wrong; --repair repairs it

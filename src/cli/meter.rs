@@ -104,6 +104,9 @@ fn waiting(gate: &GateStatus, now: jiff::Timestamp) -> Option<String> {
 
 /// Returns the completed amount and the total, in the unit of the run's current phase.
 fn measure(now: &ProgressSnapshot) -> (u64, u64) {
+    if now.count_requests_planned > 0 {
+        return (now.count_requests_done, now.count_requests_planned);
+    }
     if now.shard_bytes_planned > 0 {
         return (now.shard_bytes, now.shard_bytes_planned);
     }
@@ -143,7 +146,10 @@ fn line(now: &ProgressSnapshot, elapsed: Duration) -> String {
         parts.push(log::bytes(now.document_bytes));
         parts.push(format!("{}/s", log::count(rate as u64)));
     }
-    if now.shard_bytes_planned > 0 {
+    if now.count_requests_planned > 0 {
+        parts.push(format!("{} of {} requests", log::count(done), log::count(total)));
+        parts.push(format!("{} packages", log::count(now.names_counted)));
+    } else if now.shard_bytes_planned > 0 {
         let (done, total) = (log::bytes(now.shard_bytes), log::bytes(now.shard_bytes_planned));
         parts.push(format!("{done} of {total}"));
     } else {
@@ -200,6 +206,13 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(line(&copying, Duration::from_secs(10)), "1/4 partitions · 30 s left · 1.0 MB of 4.0 MB");
+        let counting = ProgressSnapshot {
+            count_requests_planned: 400,
+            count_requests_done: 100,
+            names_counted: 9_000,
+            ..Default::default()
+        };
+        assert_eq!(line(&counting, Duration::from_secs(10)), "30 s left · 100 of 400 requests · 9,000 packages");
         let resumed = ProgressSnapshot { packuments_resumed: 400, ..fetching };
         assert_eq!(
             line(&resumed, Duration::from_secs(10)),

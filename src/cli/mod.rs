@@ -7,6 +7,8 @@ mod arrays;
 mod cache;
 mod copy;
 mod documentation;
+#[cfg(feature = "array")]
+mod downloads;
 mod events;
 mod exit;
 mod export;
@@ -102,6 +104,8 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             #[cfg(not(feature = "query"))]
             Command::Query(_) => Err(no_sql()),
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
+            #[cfg(feature = "array")]
+            Command::Downloads(args) => downloads::run(args, &settings, printer, stop).await,
             Command::Rebuild(args) => rebuild::run(args, &settings, printer, stop).await,
             #[cfg(feature = "array")]
             Command::Arrays(args) => arrays::run(args, &settings, printer, stop).await,

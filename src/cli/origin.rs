@@ -35,6 +35,17 @@ pub(super) async fn open(
     printer: &Printer,
     store: &Store,
 ) -> Result<OpenOrigin> {
+    open_with_downloads(args, None, settings, printer, store).await
+}
+
+/// Does so, and takes download counts from `downloads_url` if one is given.
+pub(super) async fn open_with_downloads(
+    args: &RegistryArgs,
+    downloads_url: Option<&str>,
+    settings: &Settings,
+    printer: &Printer,
+    store: &Store,
+) -> Result<OpenOrigin> {
     let text = settings.origin(args.origin.as_deref());
     let registry_url = settings.registry(args.registry.as_deref());
     let sample = if text == SAMPLE { Some(start_sample(args.packages, printer).await?) } else { None };
@@ -42,6 +53,9 @@ pub(super) async fn open(
         Some(server) => Origin::parse(server.url(), registry_url)?,
         None => resolve(text, registry_url, store).await?,
     };
+    if let Some(url) = downloads_url {
+        origin = origin.with_downloads(url)?;
+    }
     let info = match &sample {
         // The port differs each time, so the lake does not store it.
         Some(_) => {
@@ -107,7 +121,7 @@ async fn start_sample(packages: usize, printer: &Printer) -> Result<SampleServer
 
 fn config(args: &RegistryArgs, settings: &Settings, origin: &Origin) -> Result<RegistryConfig> {
     let mut config = RegistryConfig::for_origin(origin);
-    for limits in [&mut config.replicate, &mut config.registry] {
+    for limits in [&mut config.replicate, &mut config.registry, &mut config.downloads] {
         if let Some(concurrency) = settings.concurrency(args.concurrency) {
             limits.max_concurrency = concurrency;
         }

@@ -17,12 +17,12 @@ pub(super) struct RegistryArgs {
     #[arg(long, value_name = "URL", env = "ALL_DOCS_REGISTRY", hide_env_values = true)]
     pub(super) registry: Option<String>,
     /// Most concurrent requests per host, of all processes of this user and machine together; the lowest of their
-    /// limits holds [default: 64 for packuments, 8 for pages]
+    /// limits holds [default: 64 for packuments, 8 for pages, 2 for download counts]
     #[arg(long, value_name = "N", env = "ALL_DOCS_CONCURRENCY", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) concurrency: Option<u32>,
     /// Most requests per second and host, of all processes of this user and machine together; the lowest of their
     /// limits holds. Processes find each other in the folder for temporary files, or in ALL_DOCS_RUNTIME_DIR [default:
-    /// 200 for packuments, 20 for pages, no limit for a server on this machine]
+    /// 200 for packuments, 20 for pages, 1 for download counts, no limit for a server on this machine]
     #[arg(long, value_name = "N", env = "ALL_DOCS_RATE", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) rate: Option<u32>,
     /// Most requests per host and calendar month, counted in the lake; the run stops at the limit [default: 4000000,
@@ -39,7 +39,8 @@ pub(super) struct RegistryArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) userconfig: Option<PathBuf>,
     /// How long a host may refuse or fail, as 90s, 5m or 1h, before the run ends. A host that names a later time
-    /// (Retry-After) ends it at once. The shortest patience of all processes holds [default: 1h]
+    /// (Retry-After) ends it at once. The shortest patience of all processes holds [default: 1h, 2h for download
+    /// counts]
     #[arg(long, value_name = "DURATION", env = "ALL_DOCS_PATIENCE", value_parser = patience)]
     pub(super) patience: Option<Duration>,
     /// Trust the certificates of this PEM file too, besides the system's (or those of SSL_CERT_FILE), those of

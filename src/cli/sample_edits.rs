@@ -1,6 +1,8 @@
 //! Parses and applies the lines that a user types while the sample registry runs: edits of its world, one a line. Not
 //! here: the effect of an edit on a document (`sample`).
 
+use jiff::civil::Date;
+
 use crate::error::{Error, Result};
 use crate::sample::World;
 
@@ -10,6 +12,8 @@ publish NAME[@VERSION]     publish a version, 1.0.0 by default; makes the packag
 unpublish NAME[@VERSION]   unpublish a version, or the whole package, which leaves a tombstone
 delete NAME                delete a package: no longer listed, 404
 block NAME                 respond with 451 for a name
+downloads NAME DAY COUNT   set the downloads of a package on a day, as 2026-11-28
+late DAY                   list no downloads of a day; landed DAY lists them again
 requests                   print the number of requests so far";
 
 /// A parsed line.
@@ -19,6 +23,8 @@ pub(super) enum Line {
     Unpublish { name: String, version: Option<String> },
     Delete { name: String },
     Block { name: String },
+    Downloads { name: String, day: Date, count: u64 },
+    DownloadDay { day: Date, is_late: bool },
     Requests,
     Help,
     Empty,
@@ -31,6 +37,9 @@ impl Line {
     pub(super) fn parse(line: &str) -> Result<Line> {
         let mut words = line.split_whitespace();
         let (verb, subject) = (words.next().unwrap_or_default(), words.next());
+        if let Some(line) = Line::of_downloads(verb, subject, &mut words) {
+            return Ok(line);
+        }
         let subject = subject.filter(|subject| !subject.ends_with('@'));
         let unknown = || Error::input(format!("{:?} is not understood", line.trim())).hint(HELP);
         if words.next().is_some() {
@@ -48,6 +57,24 @@ impl Line {
             ("block", Some((name, None))) => Line::Block { name },
             _ => return Err(unknown()),
         })
+    }
+
+    /// Parses a line about downloads.
+    fn of_downloads<'a>(
+        verb: &str,
+        subject: Option<&str>,
+        words: &mut (impl Iterator<Item = &'a str> + Clone),
+    ) -> Option<Line> {
+        let mut rest = words.clone();
+        let line = match (verb, subject?) {
+            ("downloads", name) => {
+                let (day, count) = (rest.next()?.parse().ok()?, rest.next()?.parse().ok()?);
+                Line::Downloads { name: name.to_owned(), day, count }
+            }
+            ("late" | "landed", day) => Line::DownloadDay { day: day.parse().ok()?, is_late: verb == "late" },
+            _ => return None,
+        };
+        rest.next().is_none().then_some(line)
     }
 
     /// Applies the edit to the world. Returns a description of it; `None` if the line asks for no edit.
@@ -76,6 +103,17 @@ impl Line {
                 world.block(name);
                 Some(format!("blocked {name}"))
             }
+            Line::Downloads { name, .. } if world.document(name).is_none() => {
+                Some(format!("there is no package {name}"))
+            }
+            Line::Downloads { name, day, count } => {
+                world.set_downloads(name, *day, *count);
+                Some(format!("{count} downloads of {name} on {day}"))
+            }
+            Line::DownloadDay { day, is_late } => {
+                world.hide_download_day(*day, *is_late);
+                Some(format!("the downloads of {day} {}", if *is_late { "have not landed" } else { "have landed" }))
+            }
             Line::Requests | Line::Help | Line::Empty => None,
         }
     }
@@ -101,6 +139,15 @@ mod tests {
         assert_eq!(Line::parse(" publish @x/y@2.0.0 ").unwrap(), publish);
         assert_eq!(Line::parse("unpublish a").unwrap(), Line::Unpublish { name: "a".to_owned(), version: None });
         assert_eq!(Line::parse("").unwrap(), Line::Empty);
+        let day = jiff::civil::date(2026, 11, 28);
+        let downloads = Line::Downloads { name: "a".to_owned(), day, count: 7 };
+        assert_eq!(Line::parse("downloads a 2026-11-28 7").unwrap(), downloads);
+        assert_eq!(Line::parse("late 2026-11-28").unwrap(), Line::DownloadDay { day, is_late: true });
+        for bad in
+            ["downloads a 2026-11-28", "downloads a 2026-02-30 1", "downloads a 2026-11-28 -1", "late", "late a b"]
+        {
+            assert!(Line::parse(bad).is_err(), "{bad}");
+        }
         for bad in ["publish", "publish a@", "delete a@1", "delete a b", "drop a", "help me"] {
             let error = Line::parse(bad).unwrap_err();
             assert!(format!("{error:#}{error:?}").contains("unpublish NAME"), "{error:?}");
@@ -112,6 +159,9 @@ mod tests {
         let mut world = World::new();
         assert_eq!(Line::parse("publish a").unwrap().apply(&mut world).unwrap(), "published a@1.0.0");
         assert!(world.document("a").is_some());
+        let told = Line::parse("downloads a 2026-11-28 7").unwrap().apply(&mut world);
+        assert_eq!(told.as_deref(), Some("7 downloads of a on 2026-11-28"));
+        assert_eq!(world.downloads("a", jiff::civil::date(2026, 11, 28)), Some(7));
         Line::parse("delete a").unwrap().apply(&mut world).unwrap();
         assert!(world.document("a").is_none());
         for gone in ["delete a", "unpublish a", "unpublish a@1.0.0"] {

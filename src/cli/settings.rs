@@ -34,6 +34,7 @@ struct SettingsFile {
     cache_dir: Option<PathBuf>,
     origin: Option<String>,
     registry: Option<String>,
+    downloads: Option<String>,
     pivots: Option<String>,
     concurrency: Option<u32>,
     rate: Option<u32>,
@@ -131,6 +132,12 @@ impl Settings {
     /// Returns the URL that packuments are fetched from instead of the origin's own.
     pub(super) fn registry<'a>(&'a self, flag: Option<&'a str>) -> Option<&'a str> {
         flag.or(self.file.registry.as_deref())
+    }
+
+    /// Returns the URL that download counts are taken from instead of the origin's own.
+    #[cfg(feature = "array")]
+    pub(super) fn downloads<'a>(&'a self, flag: Option<&'a str>) -> Option<&'a str> {
+        flag.or(self.file.downloads.as_deref())
     }
 
     /// Returns the pivots file.

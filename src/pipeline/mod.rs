@@ -15,6 +15,8 @@ mod crash_tests;
 mod doc_rows;
 mod documents;
 mod doubt;
+#[cfg(feature = "array")]
+mod downloads;
 mod ending;
 #[cfg(test)]
 mod far_tests;
@@ -50,6 +52,8 @@ pub use clear::{ClearPart, Clearing};
 pub use copy::{CopyOptions, CopySummary, copy};
 pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
+#[cfg(feature = "array")]
+pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
 pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};

@@ -76,6 +76,12 @@ counters! {
     names_without_document,
     /// Bytes of documents received, after content decoding.
     document_bytes,
+    /// Requests for download counts that the run needs, if none is refused.
+    count_requests_planned,
+    /// Of these, requests that are done.
+    count_requests_done,
+    /// Names whose downloads were asked for.
+    names_counted,
     /// Bytes of shards to write, if a copy knows them.
     shard_bytes_planned,
     /// Bytes of shards written.

@@ -139,6 +139,26 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Verdict {
     }
 }
 
+/// Returns the verdict on one attempt at the download counts of some names. A firewall refuses certain names, and a web
+/// server requests that are too long, whatever the pace is (npm-facts F.2): such a refusal is final for these names
+/// together.
+pub(super) fn classify_counts(evidence: &Evidence<'_>) -> Verdict {
+    let Evidence::Answered { status, headers, body_start, words, .. } = *evidence else { return classify(evidence) };
+    let names_a_time = retry_after(headers, SystemTime::now()).is_some_and(|named| !named.is_zero());
+    // The title of such a page says only that access is denied.
+    let page = String::from_utf8_lossy(body_start);
+    let is_about_pace = is_about_pace(headers, words) || is_about_pace(headers, Some(&page));
+    match refuses_names(status.as_u16()) && !names_a_time && !is_about_pace {
+        true => fatal(format!("status {status}{}", quoted(words))),
+        false => classify(evidence),
+    }
+}
+
+/// Returns whether a final failure with this status concerns the names of a request.
+pub(super) fn refuses_names(status: u16) -> bool {
+    matches!(status, 400 | 403 | 413 | 414 | 431)
+}
+
 /// Returns the verdict without regard to `Retry-After`.
 fn verdict_on(
     status: StatusCode,

@@ -4,6 +4,7 @@
 //! compute the next pause. `classify` decides what a response means; `exchange` sends one request over the wire.
 
 mod database;
+mod downloads;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::budget::{RequestBudget, RequestLedger, month_of};
 use super::classify::{Evidence, Fault, classify, looks_like_json, not_json};
 use super::config::RegistryConfig;
 use super::credentials::Credentials;
-use super::exchange::{ExchangeOutcome, Question, Reply, Wire};
+use super::exchange::{ExchangeOutcome, Question, Reply, Subject, Wire};
 use super::failure::RequestFailure;
 use super::hosts::{Host, Hosts};
 use super::identity::{End, claimed_name};
@@ -29,6 +30,7 @@ use super::urls::packument_url;
 use super::whole::{Whole, read_whole};
 use crate::error::Result;
 use crate::npm::{Answer, Document, Fingerprint, PackageName, Representation, Validators};
+pub use downloads::DownloadsAnswer;
 
 /// The largest error message that a server serves as a document.
 const LARGEST_MESSAGE_BYTES: usize = 64 << 10;
@@ -58,7 +60,8 @@ impl Registry {
     ///
     /// Fails, of kind Input, for a user agent that is not valid in a header.
     pub fn new(origin: Origin, config: RegistryConfig, credentials: Credentials) -> Result<Registry> {
-        let wire = Wire::new(&config, [&origin.replicate_url, &origin.registry_url], credentials)?;
+        let wire =
+            Wire::new(&config, [&origin.replicate_url, &origin.registry_url, &origin.downloads_url], credentials)?;
         let hosts = Hosts::new(&origin, &config);
         let budget = RequestBudget::new(config.monthly_budget);
         Ok(Registry { inner: Arc::new(Inner { origin, config, wire, hosts, budget }) })
@@ -79,10 +82,11 @@ impl Registry {
         self.inner.wire.counters.read()
     }
 
-    /// Returns the state of the gates: that of `_all_docs`, then that of packuments. Both are the same if one host
-    /// serves both.
-    pub fn gates(&self) -> [GateStatus; 2] {
-        [self.inner.hosts.replicate.gate.status(), self.inner.hosts.registry.gate.status()]
+    /// Returns the state of the gates: that of `_all_docs`, that of packuments, and that of download counts. They are
+    /// the same if one host serves all.
+    pub fn gates(&self) -> [GateStatus; 3] {
+        let hosts = &self.inner.hosts;
+        [&hosts.replicate, &hosts.registry, &hosts.downloads].map(|host| host.gate.status())
     }
 
     /// Limits every host from now on to one part in `share` of its limits, for `share` machines in all. If processes of
@@ -154,7 +158,7 @@ impl Registry {
         (permit.failures_are_about_host, permit.is_of_known_host) = (true, true);
         let url = &self.inner.origin.registry_url;
         let accept = accept(Representation::Full);
-        let question = Question { url, accept, validators: None, past_caches: false, is_about_database: false };
+        let question = Question { url, accept, validators: None, past_caches: false, subject: Subject::Resource };
         Ok(self.inner.wire.ask(&question, &permit).await.is_err_and(|failed| failed.is_down()))
     }
 
@@ -178,7 +182,7 @@ impl Registry {
                 (Err(failed), None) => return Err(failed),
                 (Err(failed), Some(host)) => {
                     let failed = failed.of_another_host(&url, host.standing());
-                    return Err(if question.is_about_database { at_a_login(failed, &url) } else { failed });
+                    return Err(if question.subject == Subject::Database { at_a_login(failed, &url) } else { failed });
                 }
             };
             url = to;
@@ -250,7 +254,7 @@ impl Registry {
             accept: accept(request.representation),
             validators: request.validators.as_ref(),
             past_caches: attempts.past_caches(),
-            is_about_database: false,
+            subject: Subject::Resource,
         };
         let limit_bytes = self.inner.config.max_document_bytes;
         let (reply, permit) = self.ask(question, permit).await?;

@@ -31,6 +31,8 @@ pub struct RegistryConfig {
     pub replicate: HostLimits,
     /// Limits for the host of packuments. They apply to both if one host serves both.
     pub registry: HostLimits,
+    /// Limits for the host of download counts. They apply only if it serves nothing else of the origin.
+    pub downloads: HostLimits,
     /// The most attempts of one request, including the first. 8: with the default pauses that covers half a minute of
     /// faults on average, longer than a restart of a server behind a load balancer. Refusals count only from the 33rd
     /// on: the gate decides how long to wait for the end of a ban.
@@ -71,6 +73,10 @@ pub struct HostLimits {
     pub max_concurrency: u32,
     /// The greatest number of requests per second, `None` for as many as the concurrency allows.
     pub max_requests_per_second: Option<f64>,
+    /// The requests per second at the start, from which the rate grows like one that was learned; `None` to start as
+    /// fast as the greatest number and the concurrency allow.
+    #[serde(default)]
+    pub first_requests_per_second: Option<f64>,
     /// Refusals do not push the rate below this.
     pub min_requests_per_second: f64,
     /// Refusals that have nothing to do with the rate do not lower it, as long as at least so many responses come for
@@ -101,6 +107,7 @@ impl HostLimits {
         HostLimits {
             max_concurrency: 64,
             max_requests_per_second: Some(200.0),
+            first_requests_per_second: None,
             min_requests_per_second: 1.0,
             least_answers_a_refusal: 100.0,
             closed_floor: Duration::from_secs(1),
@@ -109,7 +116,8 @@ impl HostLimits {
         }
     }
 
-    /// Returns the limits for the API of download counts: 2 in flight, 1 a second. It is the strictest of npm's APIs:
+    /// Returns the limits for the API of download counts: 2 in flight, 1 a second. A raised ceiling is approached from
+    /// there. It is the strictest of npm's APIs:
     /// it refused 2.3 a second at the 44th request, and steady crawls by others settled on one in two seconds. Refusals
     /// come with `Retry-After: 0`, so the gate closes for at least a minute, and the rate goes as low as one in five
     /// seconds.
@@ -117,6 +125,7 @@ impl HostLimits {
         HostLimits {
             max_concurrency: 2,
             max_requests_per_second: Some(1.0),
+            first_requests_per_second: Some(1.0),
             min_requests_per_second: 0.2,
             closed_floor: Duration::from_secs(60),
             patience: Duration::from_secs(2 * 60 * 60),
@@ -130,6 +139,7 @@ impl HostLimits {
         HostLimits {
             max_concurrency: 64,
             max_requests_per_second: None,
+            first_requests_per_second: None,
             min_requests_per_second: 20.0,
             least_answers_a_refusal: 3.0,
             closed_floor: Duration::from_millis(20),
@@ -143,12 +153,14 @@ impl HostLimits {
     /// Returns the limits that satisfy both.
     pub(super) fn strictest(&self, other: &HostLimits) -> HostLimits {
         let closed_cap = self.closed_cap.min(other.closed_cap);
+        let lower = |one: Option<f64>, other: Option<f64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
         HostLimits {
             max_concurrency: self.max_concurrency.min(other.max_concurrency),
-            max_requests_per_second: match (self.max_requests_per_second, other.max_requests_per_second) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            },
+            max_requests_per_second: lower(self.max_requests_per_second, other.max_requests_per_second),
+            first_requests_per_second: lower(self.first_requests_per_second, other.first_requests_per_second),
             min_requests_per_second: self.min_requests_per_second.min(other.min_requests_per_second),
             least_answers_a_refusal: self.least_answers_a_refusal.max(other.least_answers_a_refusal),
             closed_floor: self.closed_floor.max(other.closed_floor).min(closed_cap),
@@ -163,6 +175,7 @@ impl HostLimits {
         HostLimits {
             max_concurrency: (self.max_concurrency / share).max(1),
             max_requests_per_second: self.max_requests_per_second.map(|ceiling| ceiling * part),
+            first_requests_per_second: self.first_requests_per_second.map(|first| first * part),
             min_requests_per_second: self.min_requests_per_second * part,
             ..self.clone()
         }
@@ -178,6 +191,7 @@ impl Default for RegistryConfig {
             proxies: Proxies::default(),
             replicate: HostLimits::replicate(),
             registry: HostLimits::registry(),
+            downloads: HostLimits::downloads(),
             max_attempts: 8,
             retry_pause: Duration::from_millis(500),
             retry_pause_cap: Duration::from_secs(30),
@@ -195,11 +209,11 @@ impl Default for RegistryConfig {
 
 impl RegistryConfig {
     /// Returns the default for this origin. A server on this machine gets [`HostLimits::loopback`], shorter pauses,
-    /// and, where both halves are on it, no budget.
+    /// and, where all parts are on it, no budget.
     pub fn for_origin(origin: &Origin) -> Self {
         let mut config = RegistryConfig::default();
-        let (replicate_is_here, registry_is_here) =
-            (is_loopback(&origin.replicate_url), is_loopback(&origin.registry_url));
+        let [replicate_is_here, registry_is_here, downloads_are_here] =
+            [&origin.replicate_url, &origin.registry_url, &origin.downloads_url].map(is_loopback);
         if replicate_is_here {
             config.replicate = HostLimits::loopback();
         }
@@ -208,7 +222,10 @@ impl RegistryConfig {
             config.retry_pause = Duration::from_millis(50);
             config.retry_pause_cap = Duration::from_secs(2);
         }
-        if replicate_is_here && registry_is_here {
+        if downloads_are_here {
+            config.downloads = HostLimits::loopback();
+        }
+        if replicate_is_here && registry_is_here && downloads_are_here {
             config.monthly_budget = None;
         }
         config

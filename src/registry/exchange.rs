@@ -12,7 +12,9 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::body::Body;
-use super::classify::{Evidence, Fault, Pressure, UnknownServer, Verdict, classify, looks_like_json, quoted};
+use super::classify::{
+    Evidence, Fault, Pressure, UnknownServer, Verdict, classify, classify_counts, looks_like_json, quoted,
+};
 use super::config::RegistryConfig;
 use super::connections::{Connections, NoResponse, no_proxy_connection};
 use super::credentials::Credentials;
@@ -38,8 +40,18 @@ pub(super) struct Question<'a> {
     pub(super) validators: Option<&'a Validators>,
     /// Whether caches on the way must ask the server itself.
     pub(super) past_caches: bool,
-    /// Whether it is about the database, and not about a document: behind a redirect it may have a login page.
-    pub(super) is_about_database: bool,
+    pub(super) subject: Subject,
+}
+
+/// The subject of a request, if it changes the meaning of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A document, or the counts of the whole registry.
+    Resource,
+    /// The database: behind a redirect it may have a login page.
+    Database,
+    /// The download counts of some names: they may be refused for these names.
+    CountsOfNames,
 }
 
 /// A valid response. Nothing has been taken from its body yet.
@@ -75,14 +87,14 @@ pub(super) struct Wire {
     connections: Connections,
     credentials: Credentials,
     /// The origin's own, each with its port.
-    hosts: [String; 2],
+    hosts: [String; 3],
     silence_timeout: Duration,
     answer_timeout: Duration,
     pub(super) counters: Counters,
 }
 
 impl Wire {
-    pub(super) fn new(config: &RegistryConfig, urls: [&Url; 2], credentials: Credentials) -> Result<Self> {
+    pub(super) fn new(config: &RegistryConfig, urls: [&Url; 3], credentials: Credentials) -> Result<Self> {
         let connections = Connections::new(config)?;
         // Unusable settings end a run before its first request.
         urls.into_iter().try_for_each(|url| connections.to(url, &credentials).map(drop))?;
@@ -148,13 +160,17 @@ impl Wire {
             if !is_document || !looks_like_json(&beginning) {
                 words = self.words(&beginning);
             }
-            classify(&Evidence::Answered {
+            let evidence = Evidence::Answered {
                 status,
                 headers: body.headers(),
                 body_start: &beginning,
                 conditional: question.validators.is_some_and(is_conditional),
                 words: words.as_deref(),
-            })
+            };
+            match question.subject {
+                Subject::CountsOfNames => classify_counts(&evidence),
+                Subject::Resource | Subject::Database => classify(&evidence),
+            }
         };
         let validators = validators_of(body.headers());
         let reply = match verdict {

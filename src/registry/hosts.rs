@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -24,6 +24,10 @@ const MAX_OTHER_HOSTS: usize = 16;
 /// serves the rest from a cache, refuses all.
 const MAX_LONG_REFUSALS: u64 = 8;
 
+/// So many refusals of names in a row can be about these names: the halves of a bulk with the refused one in front are
+/// eight. After more, a request without names shows whether the host refuses everything.
+const MAX_NAMES_REFUSED_IN_A_ROW: u32 = 16;
+
 /// One server.
 pub(super) struct Host {
     pub(super) gate: Gate,
@@ -33,6 +37,10 @@ pub(super) struct Host {
     useful_at_long_refusal: AtomicU64,
     /// How often it did.
     long_refusals: AtomicU64,
+    /// Refusals of names, for which requests for others are no remedy, since the last response without one.
+    names_refused: AtomicU32,
+    /// Admits one request at a time that finds out whether it refuses all names.
+    doubt: Semaphore,
     /// Whether the lake holds names that it has listed in an earlier run.
     has_listed_before: AtomicBool,
     /// Admits one request for a page at a time until the first page has come; closed from then on. Otherwise a server
@@ -98,6 +106,21 @@ impl Host {
         self.has_listed_before.store(true, Ordering::Relaxed);
     }
 
+    /// Records that it has refused the names of a request. Returns a permit if it has refused so many in a row that it may
+    /// refuse all: its holder finds that out, and the next holder does so too unless [`Host::took_names`] was called.
+    pub(super) async fn refused_names(&self) -> Option<SemaphorePermit<'_>> {
+        if self.names_refused.fetch_add(1, Ordering::Relaxed) + 1 < MAX_NAMES_REFUSED_IN_A_ROW {
+            return None;
+        }
+        let permit = self.doubt.acquire().await.ok()?;
+        (self.names_refused.load(Ordering::Relaxed) >= MAX_NAMES_REFUSED_IN_A_ROW).then_some(permit)
+    }
+
+    /// Records that it has not refused the names of a request.
+    pub(super) fn took_names(&self) {
+        self.names_refused.store(0, Ordering::Relaxed);
+    }
+
     /// Returns whether it has given a useful response since it last refused a request for longer than patience lasts,
     /// and has not done that too often.
     pub(super) fn serves_others(&self) -> bool {
@@ -128,6 +151,8 @@ pub(super) struct Hosts {
     pub(super) replicate: Arc<Host>,
     /// The host of packuments; the same one if one host serves both.
     pub(super) registry: Arc<Host>,
+    /// The host of download counts; one of the others if it serves both.
+    pub(super) downloads: Arc<Host>,
     others: Mutex<Others>,
     limits_of_others: HostLimits,
     limits_of_loopback: HostLimits,
@@ -153,6 +178,8 @@ impl Make {
             useful_answers: AtomicU64::new(0),
             useful_at_long_refusal: AtomicU64::new(0),
             long_refusals: AtomicU64::new(0),
+            names_refused: AtomicU32::new(0),
+            doubt: Semaphore::new(1),
             has_listed_before: AtomicBool::new(false),
             before_first_page: Semaphore::new(1),
             without_pages: Mutex::default(),
@@ -169,6 +196,9 @@ impl Hosts {
             true => Arc::clone(&registry),
             false => make.host(replicate_name, &config.replicate),
         };
+        let downloads_name = host_of(&origin.downloads_url);
+        let same = [&registry, &replicate].into_iter().find(|host| host.gate.host() == downloads_name).map(Arc::clone);
+        let downloads = same.unwrap_or_else(|| make.host(downloads_name, &config.downloads));
         // Limits for a server on this machine must not apply to one elsewhere.
         let limits_of_others = match is_loopback(&origin.registry_url) {
             true => HostLimits::registry(),
@@ -176,13 +206,13 @@ impl Hosts {
         };
         let limits_of_loopback = config.registry.clone();
         let others = Mutex::new(Others { hosts: BTreeMap::new(), make });
-        Hosts { replicate, registry, others, limits_of_others, limits_of_loopback }
+        Hosts { replicate, registry, downloads, others, limits_of_others, limits_of_loopback }
     }
 
     /// Returns the host of a redirect's URL. Fails when there are too many hosts.
     pub(super) fn of(&self, url: &Url) -> Result<Arc<Host>, Fault> {
         let name = host_of(url);
-        for own in [&self.registry, &self.replicate] {
+        for own in [&self.registry, &self.replicate, &self.downloads] {
             if own.gate.host() == name {
                 return Ok(Arc::clone(own));
             }
@@ -206,7 +236,7 @@ impl Hosts {
     pub(super) fn set_share(&self, share: NonZeroU32) {
         let mut others = self.others();
         others.make.share = share;
-        let own = [&self.registry, &self.replicate];
+        let own = [&self.registry, &self.replicate, &self.downloads];
         own.into_iter().chain(others.hosts.values()).for_each(|host| host.gate.set_share(share));
     }
 

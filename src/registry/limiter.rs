@@ -186,6 +186,9 @@ impl Controller {
         if self.probing && self.probe_in_flight {
             return Admission::WhenReleased;
         }
+        if let (None, None, Some(first)) = (&self.pace, self.next_due, self.limits.first_requests_per_second) {
+            self.pace = Some(Pace::begun_at(first, now));
+        }
         if let Some(rate) = self.rate(now) {
             let due = self.next_due.unwrap_or(now);
             let earliest = due.checked_sub(PACE_TOLERANCE).unwrap_or(due);

@@ -36,7 +36,7 @@ mod whole;
 mod words;
 
 pub use budget::{BudgetSnapshot, MonthCount, RequestLedger, month_of};
-pub use client::Registry;
+pub use client::{DownloadsAnswer, Registry};
 pub use config::{HostLimits, RegistryConfig};
 pub use credentials::Credentials;
 pub use database_info::DatabaseInfo;

@@ -1,4 +1,4 @@
-//! An origin: the registry to read, its name in the lake, and the URLs of its two halves.
+//! An origin: the registry to read, its name in the lake, and the URLs of its three parts.
 //!
 //! The only file that names npm's hosts.
 
@@ -15,6 +15,9 @@ const NPM_REPLICATE_URL: &str = "https://replicate.npmjs.com/registry/";
 /// Packuments below this URL (npm-facts A.5).
 const NPM_REGISTRY_URL: &str = "https://registry.npmjs.org/";
 
+/// Download counts below this URL (npm-facts F.1).
+const NPM_DOWNLOADS_URL: &str = "https://api.npmjs.org/";
+
 /// Precedes the name of an origin that would begin with a digit, or be taken for npm.
 const NAME_PREFIX: &str = "at_";
 
@@ -27,6 +30,8 @@ pub struct Origin {
     pub replicate_url: Url,
     /// Packuments are below it. Ends with a slash.
     pub registry_url: Url,
+    /// Download counts are below it, at `downloads/`. Ends with a slash.
+    pub downloads_url: Url,
 }
 
 impl Origin {
@@ -41,14 +46,15 @@ impl Origin {
     /// Fails, of kind Input, for text that is no http or https URL, and for a URL with credentials, query or fragment.
     pub fn parse(text: &str, registry: Option<&str>) -> Result<Origin> {
         let mut origin = if text == NPM_NAME {
-            let (replicate_url, registry_url) = (parse_url(NPM_REPLICATE_URL)?, parse_url(NPM_REGISTRY_URL)?);
-            Origin { name: NPM_NAME.to_owned(), replicate_url, registry_url }
+            let [replicate_url, registry_url, downloads_url] =
+                [parse_url(NPM_REPLICATE_URL)?, parse_url(NPM_REGISTRY_URL)?, parse_url(NPM_DOWNLOADS_URL)?];
+            Origin { name: NPM_NAME.to_owned(), replicate_url, registry_url, downloads_url }
         } else {
             let url = parse_url(text)?;
             if is_npm_host(&url) {
                 return Origin::parse(NPM_NAME, registry);
             }
-            Origin { name: name_of(&url), replicate_url: url.clone(), registry_url: url }
+            Origin { name: name_of(&url), replicate_url: url.clone(), registry_url: url.clone(), downloads_url: url }
         };
         if let Some(registry) = registry {
             let url = parse_url(registry)?;
@@ -56,6 +62,13 @@ impl Origin {
             origin.registry_url = if is_npm_host(&url) { parse_url(NPM_REGISTRY_URL)? } else { url };
         }
         Ok(origin)
+    }
+
+    /// Takes download counts from this URL instead of the origin's own. Fails as [`Origin::parse`] does.
+    pub fn with_downloads(mut self, url: &str) -> Result<Origin> {
+        let url = parse_url(url)?;
+        self.downloads_url = if is_npm_host(&url) { parse_url(NPM_DOWNLOADS_URL)? } else { url };
+        Ok(self)
     }
 }
 
@@ -104,7 +117,7 @@ pub fn shown_url(text: &str) -> String {
 }
 
 fn is_npm_host(url: &Url) -> bool {
-    [NPM_REPLICATE_URL, NPM_REGISTRY_URL]
+    [NPM_REPLICATE_URL, NPM_REGISTRY_URL, NPM_DOWNLOADS_URL]
         .iter()
         .any(|known| Url::parse(known).is_ok_and(|known| known.host() == url.host() && known.port() == url.port()))
 }
@@ -163,6 +176,14 @@ mod tests {
         assert_eq!(mirrored.registry_url.as_str(), "http://localhost:4873/npm/");
         assert_eq!(Origin::parse("https://registry.npmjs.org", None).unwrap(), npm);
         assert_eq!(Origin::parse("npm", Some("http://registry.npmjs.org")).unwrap(), npm);
+        assert_eq!(mirrored.downloads_url, npm.downloads_url);
+        assert_eq!(
+            mirrored.with_downloads("http://localhost:1").unwrap().downloads_url.as_str(),
+            "http://localhost:1/"
+        );
+        let mirror = Origin::parse("http://localhost:4873/npm", None).unwrap();
+        assert_eq!(mirror.downloads_url, mirror.registry_url);
+        assert_eq!(mirror.with_downloads("http://api.npmjs.org").unwrap().downloads_url, npm.downloads_url);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::error::Error;
 use crate::npm::Outcome;
 
 const ADDRESS: &str = "check the network and the URL of the origin: it must be a registry that serves _all_docs";
+const COUNTS_ADDRESS: &str =
+    "check the network and the URL: the server must have npm's API of download counts; --downloads names another one";
 const SCHEME: &str = "check the URL and its port: is it https:// rather than http://?";
 
 /// The number of responses that no registry would give, or of failures to reach the host, that ends the attempts before
@@ -78,6 +80,8 @@ pub(super) struct Attempts {
     pause: Duration,
     pause_cap: Duration,
     past_caches: bool,
+    /// The hint if the server is the wrong one.
+    address: &'static str,
     /// Why the last attempt failed.
     last_reason: Option<String>,
 }
@@ -186,6 +190,7 @@ impl Attempts {
             pause: config.retry_pause,
             pause_cap: config.retry_pause_cap,
             past_caches: false,
+            address: ADDRESS,
             last_reason: None,
         }
     }
@@ -193,6 +198,11 @@ impl Attempts {
     /// Creates the attempts of a request for one name's document.
     pub(super) fn of_a_name(config: &RegistryConfig) -> Self {
         Attempts { is_of_a_name: true, ..Attempts::new(config) }
+    }
+
+    /// Creates the attempts of a request for download counts.
+    pub(super) fn of_counts(config: &RegistryConfig) -> Self {
+        Attempts { address: COUNTS_ADDRESS, ..Attempts::new(config) }
     }
 
     /// Marks the start of an attempt.
@@ -317,7 +327,7 @@ impl Attempts {
             if unknown_server != UnknownServer::No && !known {
                 error = error.hint(match unknown_server {
                     UnknownServer::Silent => SCHEME.to_owned(),
-                    _ if hint.is_empty() => ADDRESS.to_owned(),
+                    _ if hint.is_empty() => self.address.to_owned(),
                     _ => hint,
                 });
             }

@@ -46,6 +46,16 @@ impl Answer {
         Answer::new(404, JSON, format!(r#"{{"code":"ResourceNotFound","message":{message}}}"#))
     }
 
+    /// Returns the page of the web server for a request line that is too long.
+    pub(super) fn header_too_large() -> Self {
+        let title = "400 Request Header Or Cookie Too Large";
+        Answer::new(
+            400,
+            HTML,
+            format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"),
+        )
+    }
+
     pub(super) fn method_not_allowed() -> Self {
         Answer::new(405, JSON, r#"{"error":"method_not_allowed","reason":"Only GET,HEAD allowed"}"#)
     }

@@ -92,7 +92,7 @@ impl FaultPlay {
 fn concerns(fault: &Fault, asked: &Asked) -> bool {
     fault.kind.is_none_or(|kind| kind == asked.kind())
         && fault.path_prefix.as_ref().is_none_or(|prefix| asked.path.starts_with(prefix))
-        && fault.package.as_ref().is_none_or(|package| asked.package() == Some(package))
+        && fault.package.as_ref().is_none_or(|package| asked.names(package))
 }
 
 fn is_due(fault: &Fault, matched: u64, drawn: impl FnOnce() -> f64) -> bool {

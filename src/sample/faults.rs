@@ -16,7 +16,7 @@ use super::error::SampleError;
 /// retry_after = "0"               # of those two; text, or { date_in_seconds = 5 }
 ///
 /// [[faults]]
-/// kind = "packument"              # page, changes, packument, root, other; else any
+/// kind = "packument"              # page, changes, packument, root, downloads, other; else any
 /// path_prefix = "/@types"         # of the path as it was sent
 /// package = "lodash"
 /// every = 10                      # or nth = 3, or probability = 0.3; else always
@@ -48,7 +48,7 @@ pub struct Fault {
     /// The beginning of its path, as sent.
     #[serde(default)]
     pub path_prefix: Option<String>,
-    /// The package that it names, decoded.
+    /// The package that it names, alone or among others, decoded.
     #[serde(default)]
     pub package: Option<String>,
     /// The matching requests that it affects.
@@ -86,6 +86,8 @@ pub enum Kind {
     Packument,
     /// The registry's own description.
     Root,
+    /// Download counts.
+    Downloads,
     /// Anything else.
     Other,
 }

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
 use percent_encoding::percent_decode_str;
 
+use super::downloads::DownloadsPath;
 use super::faults::Kind;
 
 /// A request that the server responded to, or began to respond to.
@@ -53,6 +54,7 @@ pub(super) enum Target {
     Document,
     Packument(String),
     DistTags(String),
+    Downloads(DownloadsPath),
     /// Another path, decoded.
     Nothing(String),
 }
@@ -109,6 +111,7 @@ impl Asked {
             Target::Changes => Kind::Changes,
             Target::Packument(_) => Kind::Packument,
             Target::Root => Kind::Root,
+            Target::Downloads(_) => Kind::Downloads,
             Target::Document | Target::DistTags(_) | Target::Nothing(_) => Kind::Other,
         }
     }
@@ -116,7 +119,16 @@ impl Asked {
     pub(super) fn package(&self) -> Option<&str> {
         match &self.target {
             Target::Packument(name) | Target::DistTags(name) => Some(name),
+            Target::Downloads(path) => path.only_name(),
             _ => None,
+        }
+    }
+
+    /// Returns whether the request is about this package, alone or among others.
+    pub(super) fn names(&self, package: &str) -> bool {
+        match &self.target {
+            Target::Downloads(path) => path.names().any(|name| name == package),
+            _ => self.package() == Some(package),
         }
     }
 
@@ -152,6 +164,9 @@ fn target(path: &str) -> Target {
         "/_changes" | "/registry/_changes" => return Target::Changes,
         _ => {}
     }
+    if let Some(path) = DownloadsPath::read(&clear) {
+        return Target::Downloads(path);
+    }
     if clear.starts_with("/registry/") {
         return Target::Document;
     }
@@ -186,6 +201,7 @@ mod tests {
     #[test]
     fn paths_are_aimed_as_npm_aims_them() {
         let packument = |name: &str| Target::Packument(name.to_owned());
+        let downloads = |path: &str| Target::Downloads(DownloadsPath::read(path).unwrap());
         let cases = [
             ("/", Target::Root),
             ("/registry/", Target::Root),
@@ -200,6 +216,11 @@ mod tests {
             ("/-", packument("-")),
             ("/100%25", packument("100%")),
             ("/-/package/@a%2Fb/dist-tags", Target::DistTags("@a/b".to_owned())),
+            ("/downloads/range/last-week/@a%2Fb", downloads("/downloads/range/last-week/@a/b")),
+            ("/downloads/point/2026-01-01:2026-01-31/a,b", downloads("/downloads/point/2026-01-01:2026-01-31/a,b")),
+            ("/downloads/range/last-week/@x%2F..", downloads("/downloads/range/last-week/")),
+            ("/downloads/range/last-week/..", packument("downloads/range")),
+            ("/downloads", packument("downloads")),
             ("/-/all", Target::Nothing("/-/all".to_owned())),
             ("/@x%2F..", Target::Root),
             ("/@x/%2e%2E/_all_docs", Target::AllDocs),

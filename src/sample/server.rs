@@ -26,7 +26,7 @@ use super::packument::{self, Found, Instead};
 use super::query::Refused;
 use super::record::{Asked, RecordedRequest, Target};
 use super::world::World;
-use super::{all_docs, changes};
+use super::{all_docs, changes, downloads};
 
 /// The documents that are compressed or derived at a time; more would take the processor from the client.
 const COMPRESSING_THREADS: usize = 2;
@@ -262,6 +262,10 @@ async fn right_answer(shared: &Arc<Shared>, asked: &Asked, instead: Instead) -> 
         Target::Changes => shared.page(asked, Some("max-age=14400"), |world| changes::page(world, &asked.query)),
         Target::Document => Answer::no_documents_here(),
         Target::Nothing(path) => Answer::no_such_resource(path),
+        Target::Downloads(path) => {
+            let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+            shared.compressed(downloads::answer(&shared.read_world(), path, asked.path.len(), today), asked)
+        }
         Target::DistTags(name) => packument::find(&shared.read_world(), name, &instead).dist_tags(),
         Target::Packument(name) => {
             let found = packument::find(&shared.read_world(), name, &instead);
@@ -278,15 +282,19 @@ impl Shared {
     fn page(&self, asked: &Asked, cached: Option<&str>, make: impl Fn(&World) -> Result<String, Refused>) -> Answer {
         let made = make(&self.read_world());
         let Ok(body) = made else { return Answer::bad_request() };
-        let compressed = self.compresses && asked.accepts_gzip();
-        let answer = match compressed {
-            true => Answer::new(200, JSON, compress_page(body.as_bytes())).with("content-encoding", "gzip"),
-            false => Answer::new(200, JSON, body),
-        };
+        let answer = self.compressed(Answer::new(200, JSON, body), asked);
         match cached {
             Some(cached) => answer.with("cache-control", cached),
             None => answer,
         }
+    }
+
+    fn compressed(&self, mut answer: Answer, asked: &Asked) -> Answer {
+        if !(self.compresses && asked.accepts_gzip()) {
+            return answer;
+        }
+        answer.body = compress_page(&answer.body).into();
+        answer.with("content-encoding", "gzip")
     }
 
     /// Makes the response for a document. Compressing and deriving a large one takes long: other requests are served

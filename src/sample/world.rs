@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
+use super::counts::Counts;
 use super::document::Document;
 use super::small::{small_document, small_revision};
 
@@ -25,6 +26,7 @@ pub struct World {
     /// Each name once, at the number of its last change.
     pub(super) feed: BTreeMap<u64, Arc<str>>,
     pub(super) update_seq: u64,
+    pub(super) counts: Counts,
 }
 
 /// The size of a [`World`].

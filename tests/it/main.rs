@@ -16,6 +16,9 @@ mod circles;
 mod fuzz;
 /// Ingest through the library: the lake's content, and the registry's requests.
 mod ingest;
+/// Download counts: requests and cells.
+#[cfg(feature = "array")]
+mod downloads;
 /// Names without a document, and registries that serve none.
 mod absence;
 /// Secrets: their recipients, and the places where they never appear.

@@ -10,7 +10,7 @@ use crate::npm::{ChangesPage, ChangesQuery, Page, PageQuery, RowsDecoder, RowsPa
 use crate::registry::body::Body;
 use crate::registry::classify::{Evidence, Fault, Verdict, classify, quoted};
 use crate::registry::database_info::DatabaseInfo;
-use crate::registry::exchange::{Question, Reply};
+use crate::registry::exchange::{Question, Reply, Subject};
 use crate::registry::introduction::{Introduction, final_failure};
 use crate::registry::limiter::permit::Permit;
 use crate::registry::retry::{Attempts, Failed};
@@ -126,7 +126,7 @@ impl Registry {
         permit: Permit,
     ) -> Result<(Box<Body<'_>>, Permit), Failed> {
         let past_caches = attempts.past_caches();
-        let question = Question { url, accept: JSON, validators: None, past_caches, is_about_database: true };
+        let question = Question { url, accept: JSON, validators: None, past_caches, subject: Subject::Database };
         let (status, said) = match self.ask(question, permit).await? {
             (Reply::Document { body, .. }, permit) => return Ok((body, permit)),
             (Reply::Absent { status, said }, _) => (status, said),

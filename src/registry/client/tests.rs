@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod database;
+mod downloads;
 mod measures;
 mod network;
 mod tls;

@@ -11,6 +11,10 @@ const RECOVERY: Duration = Duration::from_secs(30);
 /// The same after the very first refusal, which came while the rate was rising, when little was measured.
 const FIRST_RECOVERY: Duration = Duration::from_secs(8);
 
+/// The same from a rate that a host is known to accept: it stays within a tenth of that for ten minutes, and has doubled
+/// after a quarter of an hour. A host that needs such a start bans for minutes.
+const FIRST_CLIMB: Duration = Duration::from_secs(5 * 60);
+
 /// A ban makes the next try that much rarer: at most one part in twenty of the time is spent banned.
 const RECOVERY_PER_OUTAGE: u32 = 20;
 
@@ -71,6 +75,12 @@ impl Pace {
     pub(super) fn inherited(knee_per_second: f64, now: Instant) -> Pace {
         let pace = Pace::after_first_refusal(knee_per_second, now, now);
         Pace { recovery: RECOVERY, is_lowered: false, ..pace }
+    }
+
+    /// Returns the pace of a host that is known to accept this rate, and whose limit is found by trying.
+    pub(super) fn begun_at(per_second: f64, now: Instant) -> Pace {
+        let pace = Pace::after_first_refusal(per_second / (1.0 - DROP), now, now);
+        Pace { recovery: FIRST_CLIMB, is_lowered: false, ..pace }
     }
 
     /// Scales the rate to the part left to us: others send requests to the host too.

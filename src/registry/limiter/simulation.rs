@@ -270,6 +270,14 @@ async fn download_counts_are_requested_at_the_rate_that_the_host_allows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_raised_ceiling_is_approached_from_one_request_a_second() {
+    let limits = HostLimits { max_requests_per_second: Some(5.0), ..HostLimits::downloads() };
+    let run = simulate(limits, Bucket::new(1e9, None), 3600).await;
+    assert!((0.95..=1.2).contains(&run.rate(0.0, 300.0)), "{}", run.rate(0.0, 300.0));
+    assert!((4.9..=5.01).contains(&run.rate(1800.0, 3600.0)), "{}", run.rate(1800.0, 3600.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn full_speed_is_reached_in_a_second() {
     let run = simulate(unbounded(), Bucket::new(1e9, None), 3).await;
     // 64 at once, 80 ms each.

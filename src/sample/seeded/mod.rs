@@ -51,6 +51,7 @@ impl World {
         });
         let mut world = World::new();
         world.extend(packages.collect());
+        world.counts.seed = seed;
         world
     }
 }

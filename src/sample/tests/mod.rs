@@ -1,6 +1,7 @@
 //! A server and its world as a client sees them.
 #![allow(clippy::unwrap_used)]
 
+mod downloads;
 mod editing;
 mod faults;
 mod http;

@@ -6,8 +6,8 @@
 use all_docs::error::{ErrorKind, Result};
 use all_docs::lake::{LakeInfo, Manifest, Partition, PartitionSet};
 use all_docs::npm::{
-    ChangeRow, ChangesPage, Outcome, PackageName, Page, Representation, RowsDecoder, RowsPage, parse_name_list,
-    person::Person, semver::Semver, timestamp,
+    ChangeRow, ChangesPage, Days, DownloadsQuery, Outcome, PackageName, Page, Representation, RowsDecoder, RowsPage,
+    parse_day, parse_name_list, person::Person, semver::Semver, timestamp,
 };
 use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
 use all_docs::script::read_pivots;
@@ -16,6 +16,7 @@ use all_docs::table::{Decoded, DocumentInput, DocumentTables};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 use bytes::Bytes;
+use jiff::civil::Date;
 use serde_json::Value;
 use url::Url;
 
@@ -153,6 +154,39 @@ pub fn pivots(bytes: &[u8]) {
             assert!(pivots.keys().iter().all(|key| !key.is_empty()));
         }
         Err(error) => assert_eq!(error.kind(), ErrorKind::Input, "{}", error.report()),
+    }
+}
+
+/// Counts of downloads are those that any reader of JSON sees, each at its day within the period, or an error.
+pub fn downloads(bytes: &[u8]) {
+    let days = Days::new(Date::constant(2026, 11, 22), Date::constant(2026, 11, 28)).unwrap();
+    for names in [&[][..], &["a"], &["a", "b"]] {
+        let query = DownloadsQuery { names: names.iter().map(|&name| name.into()).collect(), days };
+        let decoded = match query.decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Network, "{}", error.report());
+                continue;
+            }
+        };
+        assert_eq!(decoded.len(), names.len().max(1));
+        let json: Value = serde_json::from_slice(bytes).unwrap();
+        for (place, counts) in decoded.iter().enumerate() {
+            let of = if names.len() > 1 { &json[names[place]] } else { &json };
+            let Some(counts) = counts else {
+                assert!(of.is_null());
+                continue;
+            };
+            assert_eq!(counts.counts.len(), counts.days.count());
+            assert!(counts.days.first() >= days.first() && counts.days.last() <= days.last());
+            let listed = of["downloads"].as_array().unwrap();
+            assert_eq!(counts.counts.iter().flatten().count(), listed.len());
+            for entry in listed {
+                let day = parse_day(entry["day"].as_str().unwrap()).unwrap();
+                let count = counts.counts[counts.days.place(day).unwrap()];
+                assert_eq!(count, Some(entry["downloads"].as_u64().unwrap()));
+            }
+        }
     }
 }
 

@@ -83,6 +83,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             r#"{"results":[{"seq":"3-g1A","changes":[{"rev":"2-b"},{"rev":"1-a"}],"id":"\u0061","deleted":false},null,{"seq":1.5,"id":"_design/a","changes":[]}],"pending":0,"last_seq":"3-g1A"}"#,
             "{ \"last_seq\" : 0 , \"results\" : [\n] }",
         ]),
+        "downloads" => own(&[
+            r#"{"start":"2026-11-22","end":"2026-11-28","package":"a","downloads":[{"downloads":3,"day":"2026-11-22"},{"downloads":0,"day":"2026-11-27"}]}"#,
+            r#"{"start":"2026-11-24","end":"2026-11-28","downloads":[{"day":"2026-11-28","downloads":18446744073709551615}]}"#,
+            r#"{"b":null,"a":{"downloads":[],"package":"a","start":"2026-11-28","end":"2026-11-28"}}"#,
+            r#"{"error":"package a not found"}"#,
+        ]),
         "pivots" => own(&[
             "[null, 'a', \"b\", null]",
             "module.exports = ['0', 'a', 'z'].map(k => k)",
@@ -176,6 +182,11 @@ fn pages_of_the_feed() {
 }
 
 #[test]
+fn counts_of_downloads() {
+    run("downloads", ROUNDS, checks::downloads);
+}
+
+#[test]
 fn packuments() {
     run("packument", ROUNDS, checks::packument);
 }
@@ -209,7 +220,7 @@ fn names_addresses_and_numbers() {
 #[test]
 #[ignore = "prepares an open-ended run; see fuzz/README.md"]
 fn write_corpus() {
-    for target in ["page", "changes", "packument", "pivots", "npmrc", "name_list", "lake_files", "words"] {
+    for target in ["page", "changes", "downloads", "packument", "pivots", "npmrc", "name_list", "lake_files", "words"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         std::fs::create_dir_all(&folder).unwrap();
         let findings = findings(target).into_iter().map(|(_, bytes)| bytes);
