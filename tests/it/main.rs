@@ -51,6 +51,9 @@ mod arrays;
 /// Arrays in a bucket, read by ranges while they are replaced.
 #[cfg(feature = "array")]
 mod array_reads;
+/// Tables of SQL over the arrays.
+#[cfg(feature = "query")]
+mod array_tables;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;
