@@ -48,6 +48,12 @@ mod readers;
 /// The Zarr arrays.
 #[cfg(feature = "array")]
 mod arrays;
+/// The notebooks in `examples/`.
+#[cfg(feature = "array")]
+mod notebooks;
+/// Charts over time: their values, and the command that draws them.
+#[cfg(all(feature = "array", feature = "plot", feature = "query"))]
+mod plot;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;
