@@ -22,6 +22,7 @@ use super::day::{day_of, number_of};
 use super::form::ArrayForm;
 use super::group::{Group, StoredGroup};
 use super::packages::{self, write_names};
+use super::reader::ArrayReader;
 use super::shards::{Right, replace_shard};
 use super::spec::grown;
 use crate::error::{Error, Result};
@@ -37,7 +38,7 @@ pub use writer::BlockWriter;
 /// The first day of the axis: the earliest that npm's API of download counts knows.
 pub const FIRST_DAY: Date = date(2015, 1, 10);
 /// The value of a cell that is not known.
-pub(super) const UNKNOWN: u32 = u32::MAX;
+pub const UNKNOWN: u32 = u32::MAX;
 
 /// Rows of the package axis that are written together, under one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +54,9 @@ pub struct Block {
 pub struct Downloads {
     layout: OriginLayout,
     group: Group,
+    generation: u64,
     counts: ArrayForm,
+    reader: ArrayReader,
     states: [ArrayForm; 3],
 }
 
@@ -99,16 +102,33 @@ impl Downloads {
         }
         // Also if nothing is planned: a process that died may have left copies of older metadata.
         let (now, _) = group.update(plan).await?;
+        Downloads::of(layout, group, &now)
+    }
+
+    /// Opens the array for reading, by one request; `None` if there is none. Writes nothing.
+    pub async fn find(store: &Store, layout: &OriginLayout) -> Result<Option<Downloads>> {
+        let group = Group::new(store, layout.downloads());
+        let found = group.find().await?;
+        found.map(|found| Downloads::of(layout, group, &found)).transpose()
+    }
+
+    fn of(layout: &OriginLayout, group: Group, stored: &StoredGroup) -> Result<Downloads> {
+        let counts = stored.array(specs::COUNTS)?;
+        let states = [specs::REQUESTED_SINCE, specs::REQUESTED_UNTIL, specs::COUNTED_SINCE];
+        let [since, until, counted] = states.map(|name| stored.array(name));
         Ok(Downloads {
             layout: layout.clone(),
-            counts: now.array(specs::COUNTS)?,
-            states: [
-                now.array(specs::REQUESTED_SINCE)?,
-                now.array(specs::REQUESTED_UNTIL)?,
-                now.array(specs::COUNTED_SINCE)?,
-            ],
+            generation: stored.generation(),
+            reader: ArrayReader::new(group.store(), counts.clone())?,
+            counts,
+            states: [since?, until?, counted?],
             group,
         })
+    }
+
+    /// Returns the generation that the values had when the array was opened. It is odd while values change.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Returns the last day of the axis.
@@ -155,7 +175,7 @@ async fn write_days(store: &Store, form: &ArrayForm, right: &Right) -> Result<()
     let first = i64::from(number_of(FIRST_DAY));
     let days: Vec<i64> = (first..).take(form.shard_elements()).collect();
     let held = store.get(&path).await?;
-    replace_shard(store, &path, held.as_ref(), form.encode(days)?, right).await.map(drop)
+    replace_shard(store, &path, held.as_ref(), form.encode_numbers(&days)?, right).await.map(drop)
 }
 
 /// Returns the rows and days of the array.
