@@ -117,8 +117,8 @@ pub(super) async fn run(command: PlotCommand, settings: &Settings, printer: &Pri
     let LakeOrigin { store, mut info, layout } = lake;
     layout.name().clone_into(&mut info.default_origin);
     let ages = lake_ages(&store, &info).await?;
-    let session_options = SessionOptions { ages, cache: store.cache().cloned(), ..SessionOptions::default() };
-    let session = Session::open(store.object_store(), store.root_url(), &info, &session_options)?;
+    let session_options = SessionOptions { ages, ..SessionOptions::default() };
+    let session = Session::open(&store, &info, &session_options)?;
     let period = args.by.map(|by| match by {
         By::Day => Period::Day,
         By::Week => Period::Week,

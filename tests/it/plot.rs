@@ -44,7 +44,7 @@ async fn lake() -> Env {
 async fn session(env: &Env) -> Session {
     let store = env.store();
     let info = read_lake(&store).await.unwrap().unwrap();
-    Session::open(store.object_store(), store.root_url(), &info, &SessionOptions::default()).unwrap()
+    Session::open(&store, &info, &SessionOptions::default()).unwrap()
 }
 
 fn options(names: &[String]) -> TimelineOptions<'_> {
