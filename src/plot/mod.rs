@@ -110,3 +110,17 @@ fn shortened(text: &str, most: usize) -> String {
     let (head, tail) = (kept - kept / 2, kept / 2);
     letters[..head].iter().chain(['…'].iter()).chain(&letters[letters.len() - tail..]).collect()
 }
+
+/// Breaks a text between words into lines that fit. A word of more than `most` letters is shortened.
+fn wrapped<E>(text: &str, most: usize, fits: impl Fn(&str) -> Result<bool, E>) -> Result<Vec<String>, E> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in printable(text).split(' ') {
+        let word = shortened(word, most);
+        let longer = lines.last().map(|line| format!("{line} {word}"));
+        match (lines.last_mut(), longer) {
+            (Some(line), Some(longer)) if fits(&longer)? => *line = longer,
+            _ => lines.push(word),
+        }
+    }
+    Ok(lines)
+}

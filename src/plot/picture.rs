@@ -18,7 +18,7 @@ use plotters::style::{FontStyle, RGBAColor, register_font};
 use super::calendar::{Tick, number_of, span, ticks};
 use super::style::{LINES, Line};
 use super::values::ValueAxis;
-use super::{Chart, Series, printable, shortened};
+use super::{Chart, Series, printable, wrapped};
 use crate::error::{Error, Result};
 
 /// The size of a picture: width and height, in pixels of SVG.
@@ -111,11 +111,14 @@ impl Picture<'_> {
     fn draw<Canvas: DrawingBackend>(&self, area: &DrawingArea<Canvas, Shift>) -> Drawn<(), Canvas> {
         area.fill(&WHITE)?;
         let mut top = MARGIN;
-        self.write(area, &self.chart.title, TITLE, INK, (MARGIN, top))?;
-        top += TITLE * 1.5;
-        for line in self.wrapped(area, &self.chart.subtitle)? {
-            self.write(area, &line, TEXT, PALE_INK, (MARGIN, top))?;
-            top += TEXT_LINE;
+        let room = f64::from(SIZE.0) - 2.0 * MARGIN;
+        for (text, height, colour) in [(&self.chart.title, TITLE, INK), (&self.chart.subtitle, TEXT, PALE_INK)] {
+            // Letters are narrower than high, most of them by far.
+            let most = (room / height) as usize;
+            for line in wrapped(text, most, |line| Ok(self.width_of(area, line, height)? <= room))? {
+                self.write(area, &line, height, colour, (MARGIN, top))?;
+                top += height * 1.5;
+            }
         }
         if self.chart.series.len() > 1 {
             top = self.draw_legend(area, top + 6.0)?;
@@ -131,7 +134,7 @@ impl Picture<'_> {
         let (mut left, mut top) = (MARGIN, top);
         for (series, line) in self.chart.series.iter().zip(LINES) {
             let name = series.shown_name(NAME_LETTERS);
-            let width = SAMPLE + 8.0 + self.width_of(area, &name)?;
+            let width = SAMPLE + 8.0 + self.width_of(area, &name, TEXT)?;
             if left > MARGIN && left + width > f64::from(SIZE.0) - MARGIN {
                 (left, top) = (MARGIN, top + TEXT_LINE);
             }
@@ -153,7 +156,7 @@ impl Picture<'_> {
         let values = ValueAxis::new(self.chart.known(), self.chart.is_logarithmic);
         let mut labels_width = LEAST_LABELS_WIDTH;
         for (_, label) in &values.ticks {
-            labels_width = labels_width.max(self.width_of(area, label)?);
+            labels_width = labels_width.max(self.width_of(area, label, TEXT)?);
         }
         let room = f64::from(SIZE.0) - 3.0 * MARGIN - labels_width;
         let days = ticks(first, last, (room / TICK_WIDTH) as usize);
@@ -270,28 +273,14 @@ impl Picture<'_> {
         area.draw_text(&printable(text), &style, (self.pixels(place.0), self.pixels(top)))
     }
 
-    /// Breaks a text between words into lines that fit into the picture.
-    fn wrapped<Canvas: DrawingBackend>(
+    /// Returns the width of a text.
+    fn width_of<Canvas: DrawingBackend>(
         &self,
         area: &DrawingArea<Canvas, Shift>,
         text: &str,
-    ) -> Drawn<Vec<String>, Canvas> {
-        let mut lines: Vec<String> = Vec::new();
-        for word in text.split(' ') {
-            let longer = lines.last().map(|line| format!("{line} {word}"));
-            match (lines.last_mut(), longer) {
-                (Some(line), Some(longer)) if self.width_of(area, &longer)? <= f64::from(SIZE.0) - 2.0 * MARGIN => {
-                    *line = longer;
-                }
-                _ => lines.push(shortened(word, 2 * NAME_LETTERS)),
-            }
-        }
-        Ok(lines)
-    }
-
-    /// Returns the width of a text of the height [`TEXT`].
-    fn width_of<Canvas: DrawingBackend>(&self, area: &DrawingArea<Canvas, Shift>, text: &str) -> Drawn<f64, Canvas> {
-        let (width, _) = area.estimate_text_size(text, &self.style(TEXT, INK))?;
+        height: f64,
+    ) -> Drawn<f64, Canvas> {
+        let (width, _) = area.estimate_text_size(text, &self.style(height, INK))?;
         Ok(f64::from(width) / self.measures.unit)
     }
 

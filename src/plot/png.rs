@@ -10,7 +10,7 @@ use crate::error::{Context, ErrorKind, Result};
 /// Pixels of the file for a pixel of the chart: screens with twice the usual density show it sharply.
 const DENSITY: u32 = 2;
 /// The file's pixels are averages of squares of this many pixels.
-const SMOOTHING: u32 = 3;
+const SMOOTHING: u32 = 2;
 /// Red, green, blue.
 const CHANNELS: usize = 3;
 const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";

@@ -1,11 +1,13 @@
 //! Draws a chart as text: braille letters of 2 × 4 dots. Not here: the axes (`calendar`, `values`).
 
+use std::convert::Infallible;
+
 use console::Style;
 
 use super::calendar::{Tick, number_of, span, ticks};
 use super::style::LINES;
 use super::values::{ValueAxis, number};
-use super::{Chart, Series, printable};
+use super::{Chart, Series, printable, wrapped};
 
 /// The room that a chart has, and whether it may have colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +37,13 @@ const FEW: f64 = 100.0;
 
 /// Returns the chart as lines of text.
 pub(super) fn text(chart: &Chart, terminal: Terminal) -> String {
-    let mut lines = vec![printable(&chart.title), printable(&chart.subtitle)];
+    let columns = usize::from(terminal.columns).clamp(LEAST_PLOT_COLUMNS, MOST_COLUMNS);
+    let fits = |line: &str| Ok::<_, Infallible>(line.chars().count() <= columns);
+    let texts = [&chart.title, &chart.subtitle, &chart.unit].map(|text| wrapped(text, columns, fits));
+    let mut lines: Vec<String> = texts.into_iter().flatten().flatten().collect();
     if let Some((first, last)) = span(chart) {
         let values = ValueAxis::new(chart.known(), chart.is_logarithmic);
         let labels_width = values.ticks.iter().map(|(_, label)| label.chars().count()).max().unwrap_or_default();
-        let columns = usize::from(terminal.columns).min(MOST_COLUMNS);
         let (first_day, last_day) = (number_of(first), number_of(last));
         let room = Room {
             columns,
@@ -50,7 +54,7 @@ pub(super) fn text(chart: &Chart, terminal: Terminal) -> String {
         };
         for (series, line) in chart.series.iter().zip(LINES) {
             let style = Style::new().color256(line.terminal_colour).force_styling(terminal.has_colours);
-            room.draw_panel(series, &chart.unit, &values, &style, &mut lines);
+            room.draw_panel(series, &values, &style, &mut lines);
         }
         let ticks = ticks(first, last, (room.width / TICK_COLUMNS).max(1));
         room.draw_time(&ticks, &mut lines);
@@ -71,9 +75,9 @@ struct Room {
 
 impl Room {
     /// Draws the heading, the labels and the line of one series.
-    fn draw_panel(&self, series: &Series, unit: &str, values: &ValueAxis, style: &Style, lines: &mut Vec<String>) {
+    fn draw_panel(&self, series: &Series, values: &ValueAxis, style: &Style, lines: &mut Vec<String>) {
         lines.push(String::new());
-        lines.push(style.apply_to(self.heading(series, unit)).to_string());
+        lines.push(style.apply_to(self.heading(series)).to_string());
         let mut dots = Dots { width: self.width, letters: vec![BLANK; self.width * self.rows] };
         for run in series.runs() {
             let places: Vec<(usize, usize)> = run
@@ -99,11 +103,11 @@ impl Room {
     }
 
     /// Returns the name of a series, with its last and its greatest value.
-    fn heading(&self, series: &Series, unit: &str) -> String {
+    fn heading(&self, series: &Series) -> String {
         let known = || series.points.iter().filter_map(|point| point.value);
         let shown = |value: f64| number(value, if value.fract() == 0.0 || value >= FEW { 0 } else { 2 });
         let facts = match (known().last(), known().reduce(f64::max)) {
-            (Some(last), Some(most)) => format!("  last {}, most {} {}", shown(last), shown(most), printable(unit)),
+            (Some(last), Some(most)) => format!("  last {}, most {}", shown(last), shown(most)),
             _ => "  no known value".to_owned(),
         };
         let room = self.columns.saturating_sub(facts.chars().count()).max(LEAST_PLOT_COLUMNS);

@@ -19,8 +19,8 @@ const VERSIONS: &str = "
     with dependents as (
         select distinct name, version from dependencies where dependency = $dependency and kind = 'prod'
     )
-    select versions.name, cast(published_at as date), major is not null and prerelease is null, semver_sort_key(versions.version),
-        dependents.version is not null
+    select versions.name, cast(published_at as date) as day, major is not null and prerelease is null as is_stable,
+        semver_sort_key(versions.version) as place, dependents.version is not null as depends
     from versions left join dependents on dependents.name = versions.name and dependents.version = versions.version
     where published_at is not null and versions.name in (select name from dependents)
     order by versions.name, published_at, version_index";
