@@ -36,6 +36,7 @@ mod snapshot;
 mod statement;
 mod syntax;
 mod terminal_table;
+mod timeline;
 mod way_out;
 mod write;
 
@@ -50,6 +51,7 @@ pub use query_stream::QueryStream;
 pub use script::Script;
 pub use session::{Session, SessionOptions};
 pub use terminal_table::TableOptions;
+pub use timeline::{Period, Timeline, TimelineOptions, Timelines};
 pub use write::{Written, write};
 
 #[cfg(test)]

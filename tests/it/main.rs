@@ -48,6 +48,12 @@ mod readers;
 /// The Zarr arrays.
 #[cfg(feature = "array")]
 mod arrays;
+/// The notebooks in `examples/`.
+#[cfg(feature = "array")]
+mod notebooks;
+/// Charts over time: their values, and the command that draws them.
+#[cfg(all(feature = "plot", feature = "query"))]
+mod plot;
 /// Arrays in a bucket, read by ranges while they are replaced.
 #[cfg(feature = "array")]
 mod array_reads;
