@@ -104,16 +104,19 @@ async fn releases_and_dependents_are_those_that_the_tables_say() {
     env.ingest(&["d", "m", "t"]).await;
     let session = session(&env).await;
     let table = async |sql: &str| texts(session.query(sql).await.unwrap().try_collect().await.unwrap());
-    let most =
-        "select dependency from dependencies where kind = 'prod' group by 1 order by count(distinct name) desc, 1";
-    let popular: Vec<String> =
-        table(&format!("{most} limit 2")).await.into_iter().map(|mut row| row.remove(0)).collect();
-    let releases = session.releases_over_time(options(&popular)).await.unwrap();
+    let two_of = async |sql: &str| -> Vec<String> {
+        table(&format!("{sql} desc, 1 limit 2")).await.into_iter().map(|mut row| row.remove(0)).collect()
+    };
+    let active = two_of("select name from versions group by 1 order by count(*)").await;
+    let popular =
+        two_of("select dependency from dependencies where kind = 'prod' group by 1 order by count(distinct name)")
+            .await;
+    let releases = session.releases_over_time(options(&active)).await.unwrap();
     assert_eq!(releases.period, Period::Month);
     let sql = format!(
         "select name, cast(date_trunc('month', published_at) as date), count(*) from versions
          where name in ('{}', '{}') and published_at < timestamp '2026-11-30' group by 1, 2",
-        popular[0], popular[1]
+        active[0], active[1]
     );
     let by_month = table(&sql).await.into_iter();
     let expected: BTreeMap<(String, String), f64> =
