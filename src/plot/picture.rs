@@ -237,9 +237,7 @@ impl Picture<'_> {
     ) -> DynElement<'static, Canvas, (i32, i32)> {
         let style = colour_of(line).stroke_width(self.stroke(2.0));
         match line.dashes {
-            Some((dash, gap)) => {
-                DashedPathElement::new(pixels.into_iter(), self.pixels(dash), self.pixels(gap), style).into_dyn()
-            }
+            Some((dash, gap)) => DashedPathElement::new(pixels, self.pixels(dash), self.pixels(gap), style).into_dyn(),
             None => PathElement::new(pixels, style).into_dyn(),
         }
     }

@@ -106,7 +106,7 @@ impl Room {
     fn heading(&self, series: &Series) -> String {
         let known = || series.points.iter().filter_map(|point| point.value);
         let shown = |value: f64| number(value, if value.fract() == 0.0 || value >= FEW { 0 } else { 2 });
-        let facts = match (known().last(), known().reduce(f64::max)) {
+        let facts = match (known().next_back(), known().reduce(f64::max)) {
             (Some(last), Some(most)) => format!("  last {}, most {}", shown(last), shown(most)),
             _ => "  no known value".to_owned(),
         };

@@ -293,7 +293,7 @@ impl Shared {
         if !(self.compresses && asked.accepts_gzip()) {
             return answer;
         }
-        answer.body = compress_page(&answer.body).into();
+        answer.body = compress_page(&answer.body);
         answer.with("content-encoding", "gzip")
     }
 

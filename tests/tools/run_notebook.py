@@ -5,6 +5,8 @@ import base64
 import pathlib
 import sys
 
+# Its first import on a machine lists the fonts, which may take seconds and then warns.
+import matplotlib.font_manager  # noqa: F401
 import nbclient
 import nbformat
 

@@ -13,8 +13,9 @@ use crate::query::Session;
 /// The published versions of each package by day.
 const BY_DAY: &str = "select name, cast(published_at as date), count(*) from versions
     where name in ($names) and published_at is not null group by 1, 2";
-/// The last publication of all that the lake holds. Later days are not known.
-const LAST: &str = "select '', max(cast(published_at as date)), 0 from versions
+/// The day of the last publication in the lake; nothing is known about later ones. The greatest time is found by the
+/// statistics of row groups, which a conversion within `max` would hide.
+const LAST: &str = "select '', cast(max(published_at) as date), 0 from versions
     where published_at < cast($end as timestamp with time zone)";
 
 pub(super) async fn timelines(session: &Session, options: TimelineOptions<'_>) -> Result<Timelines> {
