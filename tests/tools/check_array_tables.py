@@ -8,6 +8,7 @@ import sys
 
 import duckdb
 import numpy
+import pandas
 import zarr
 
 origin, results = sys.argv[1], sys.argv[2]
@@ -58,8 +59,8 @@ edges = [(names[one], names[other], kinds[code]) for one, other, code in zip(sou
 compare("graph", returned("graph"), edges)
 
 db = duckdb.connect()
-db.execute("create table downloads (name varchar, day date, downloads bigint)")
-db.executemany("insert into downloads values (?, ?, ?)", downloads)
+frame = pandas.DataFrame(downloads, columns=["name", "day", "downloads"])
+db.execute("create table downloads as select name, day::date as day, downloads::bigint as downloads from frame")
 for table in ("packages", "versions", "maintainers"):
     db.execute(f"create view {table} as from read_parquet('{origin}/{table}/*.parquet')")
 newest = max(day for _, day, _ in downloads)
@@ -112,13 +113,20 @@ for name, (last, before) in of_name.items():
 trends = [(name, last, before, -growth) for growth, name, last, before in sorted(trends)][:100]
 compare_in_order("trending", rounded(returned("trending"), {1, 2, 3}), texts(trends))
 
-compare_in_order("abandoned_but_used", rounded(returned("abandoned_but_used"), set()), texts(db.sql(f"""
+def time(text):
+    return datetime.datetime.fromisoformat(text).astimezone(datetime.timezone.utc).replace(tzinfo=None) if text else None
+
+
+found = [(name, int(count), time(last), deprecated or None) for name, count, last, deprecated in
+         returned("abandoned_but_used")]
+compare_in_order("abandoned_but_used", found, db.sql(f"""
     with used as (select name, sum(downloads) as n from downloads where {month} group by name),
-    released as (select name, max(published_at at time zone 'UTC') as at from versions group by name)
-    select name, n, strftime(at, '%Y-%m-%dT%H:%M:%S'), deprecated
+    released as (select name, max(published_at at time zone 'UTC') as last from versions group by name)
+    select name, n::bigint, last, deprecated
     from used join packages using (name) left join released using (name)
-    where n >= 1 and (deprecated is not null or at < getvariable('newest') - interval 2 year)
-    order by n desc, name limit 100""").fetchall()))
+    where n >= 1 and (deprecated is not null or last < getvariable('newest') - interval 2 year)
+    order by n desc, name limit 100""").fetchall())
+assert {bool(row[3]) for row in found} == {True, False}
 everything = sum(count for _, day, count in downloads if (newest - day).days < 30)
 compare_in_order("bus_factor", rounded(returned("bus_factor"), {3}), texts([
     (user, packages, int(count), 100 * int(count) / everything) for user, packages, count in db.sql(f"""
