@@ -66,7 +66,7 @@ impl EdgeReader {
             // An object of a graph that was replaced may be gone, or have other edges.
             self.check().await?;
             let walk = Walk { edges: read.map_err(external)?, node: 0, edge: 0 };
-            Ok(stream::try_unfold((self, form, walk), |(reader, form, mut walk)| async move {
+            Ok::<_, DataFusionError>(stream::try_unfold((self, form, walk), |(reader, form, mut walk)| async move {
                 let edges = reader.next(&mut walk, form.batch_rows)?;
                 if edges.is_empty() {
                     return Ok(None);
