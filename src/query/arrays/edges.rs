@@ -134,7 +134,7 @@ impl EdgeReader {
         let mut wanted: Vec<u32> = nodes.clone().map(|node| node / NAMES_AT_ONCE).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let chunks = stream::iter(wanted.iter().map(|&chunk| self.chunk(chunk)));
+        let chunks = stream::iter(wanted.clone()).map(|chunk| self.chunk(chunk));
         let chunks: Vec<&StringViewArray> = chunks.buffered(CHUNKS_AT_ONCE).try_collect().await?;
         let place = |node: u32| {
             let chunk = wanted.binary_search(&(node / NAMES_AT_ONCE)).unwrap_or_default();
