@@ -20,14 +20,14 @@ use crate::store::Store;
 /// An array with a row for each package and a column for each day or month.
 #[derive(Debug, Clone)]
 pub(super) enum Grid {
-    Downloads(Downloads),
+    Downloads(Box<Downloads>),
     Releases(StoredReleases),
 }
 
 impl Grid {
     /// Opens the array; `None` if there is none.
     pub(super) async fn find_downloads(store: &Store, layout: &OriginLayout) -> error::Result<Option<Grid>> {
-        Ok(Downloads::find(store, layout).await?.map(Grid::Downloads))
+        Ok(Downloads::find(store, layout).await?.map(Box::new).map(Grid::Downloads))
     }
 
     /// Opens the array; `None` if there is none.

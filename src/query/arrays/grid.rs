@@ -55,6 +55,8 @@ struct GridSource {
     grid: Grid,
     /// The days or months of the axis.
     dates: Vec<Date>,
+    /// The same as the engine has them.
+    numbers: Date32Array,
     index: Option<OpenIndex>,
 }
 
@@ -136,7 +138,9 @@ impl TableProvider for GridTable {
         let conditions = conditions(state, self.axes(), &self.schema, filters)?;
         // The array first: the file has all names of an array that was found before it.
         let index = self.index.open(state).await?;
-        let source = GridSource { table: self.table, dates: grid.dates(), grid, index };
+        let dates = grid.dates();
+        let numbers = dates.iter().map(|date| number_of(*date)).collect::<Vec<_>>().into();
+        let source = GridSource { table: self.table, dates, numbers, grid, index };
         let statistics = source.statistics(&schema, &conditions)?;
         let parts = state.config().target_partitions();
         Ok(Arc::new(ArrayScan::new(source, schema, conditions, statistics, parts)))
@@ -146,9 +150,8 @@ impl TableProvider for GridTable {
 impl GridSource {
     /// Returns the date of each column of the array for which the conditions hold.
     fn wanted_dates(&self, conditions: &Conditions) -> Result<Vec<Option<i32>>> {
-        let numbers: Vec<i32> = self.dates.iter().map(|date| number_of(*date)).collect();
-        let hold = conditions.hold_for(date_column(self.table), Arc::new(Date32Array::from(numbers.clone())))?;
-        Ok(numbers.into_iter().zip(hold.values()).map(|(number, holds)| holds.then_some(number)).collect())
+        let hold = conditions.hold_for(date_column(self.table), Arc::new(self.numbers.clone()))?;
+        Ok(self.numbers.values().iter().zip(hold.values()).map(|(number, holds)| holds.then_some(*number)).collect())
     }
 
     /// Estimates the number of rows.
