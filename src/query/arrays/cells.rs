@@ -20,14 +20,14 @@ use crate::store::Store;
 /// An array with a row for each package and a column for each day or month.
 #[derive(Debug, Clone)]
 pub(super) enum Grid {
-    Downloads(Downloads),
+    Downloads(Box<Downloads>),
     Releases(StoredReleases),
 }
 
 impl Grid {
     /// Opens the array; `None` if there is none.
     pub(super) async fn find_downloads(store: &Store, layout: &OriginLayout) -> error::Result<Option<Grid>> {
-        Ok(Downloads::find(store, layout).await?.map(Grid::Downloads))
+        Ok(Downloads::find(store, layout).await?.map(Box::new).map(Grid::Downloads))
     }
 
     /// Opens the array; `None` if there is none.
@@ -94,8 +94,6 @@ pub(super) enum CellColumn {
 pub(super) struct CellForm {
     /// The names of the wanted rows, if a column has them.
     pub(super) names: Option<Arc<Names>>,
-    /// The date of each column of the array that is wanted.
-    pub(super) dates: Arc<Vec<Option<i32>>>,
     /// The value of cells that are no rows.
     pub(super) absent: u32,
     pub(super) columns: Vec<CellColumn>,
@@ -106,6 +104,8 @@ pub(super) struct CellForm {
 /// The rows of some pieces, batch after batch.
 pub(super) struct CellBatches {
     form: Arc<CellForm>,
+    /// The date of each column of the array that is wanted.
+    dates: Arc<Vec<Option<i32>>>,
     pieces: std::vec::IntoIter<Piece<u32>>,
     /// The piece that is read, its rows, and how many of them were read.
     current: Option<(Piece<u32>, Vec<u32>, usize)>,
@@ -121,8 +121,9 @@ struct Columns {
 }
 
 impl CellBatches {
-    pub(super) fn new(form: Arc<CellForm>, pieces: Vec<Piece<u32>>) -> CellBatches {
-        CellBatches { form, pieces: pieces.into_iter(), current: None }
+    /// `dates` has the date of each column of the array that is wanted.
+    pub(super) fn new(form: Arc<CellForm>, dates: Arc<Vec<Option<i32>>>, pieces: Vec<Piece<u32>>) -> CellBatches {
+        CellBatches { form, dates, pieces: pieces.into_iter(), current: None }
     }
 
     fn finish(&self, columns: Columns) -> Result<RecordBatch> {
@@ -178,7 +179,7 @@ impl Iterator for CellBatches {
                 }
             };
             let width = piece.columns.len();
-            let dates = self.form.dates.get(piece.columns.start as usize..piece.columns.end as usize);
+            let dates = self.dates.get(piece.columns.start as usize..piece.columns.end as usize);
             let dates = dates.unwrap_or_default();
             while columns.rows < self.form.batch_rows
                 && let Some(&row) = rows.get(*read)

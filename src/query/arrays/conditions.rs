@@ -66,6 +66,11 @@ impl Conditions {
         self.advised.push(condition);
     }
 
+    /// Returns whether there are conditions that may change while the statement runs.
+    pub(super) fn may_change(&self) -> bool {
+        !self.advised.is_empty()
+    }
+
     /// Returns all conditions.
     pub(super) fn expressions(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
         self.exact.iter().map(|condition| &condition.holds).chain(&self.advised)

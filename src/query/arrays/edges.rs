@@ -1,7 +1,6 @@
 //! Reads edges of the dependency graph with the names of their nodes. Nothing is returned of a graph that was replaced
 //! meanwhile.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, StringViewArray, UInt32Array};
@@ -10,14 +9,19 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::error::DataFusionError;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
 use super::{external, names};
-use crate::array::{EDGE_KINDS, Rows, Side, StoredGraph};
+use crate::array::{EDGE_KINDS, NodeEdges, Rows, Side, StoredGraph};
 use crate::query::failure::ShardFault;
 
 /// The names that are read together: as many as a chunk of them has.
 const NAMES_AT_ONCE: u32 = 8_192;
+
+/// The chunks of names that are read at once.
+const CHUNKS_AT_ONCE: usize = 8;
 
 /// Reads edges for all partitions of a scan, which share the names.
 #[derive(Debug)]
@@ -42,50 +46,69 @@ pub(super) struct EdgeForm {
 /// An edge: the node that depends, the one that it depends on, and the code of the kind.
 type Edge = (u32, u32, u8);
 
+/// Edges of some nodes, and how many of the nodes and edges were seen.
+struct Walk {
+    edges: NodeEdges,
+    node: usize,
+    edge: usize,
+}
+
 impl EdgeReader {
     pub(super) fn new(graph: StoredGraph, side: Side, others: Option<Vec<u32>>, kinds: Vec<bool>) -> EdgeReader {
         let names = (0..graph.nodes().div_ceil(NAMES_AT_ONCE)).map(|_| OnceCell::new()).collect();
         EdgeReader { graph, side, others, kinds, names }
     }
 
-    /// Reads the wanted edges of some nodes. Fails with a [`ShardFault`] if the graph was replaced.
-    pub(super) async fn read(&self, nodes: &Rows, form: &EdgeForm) -> Result<Vec<RecordBatch>> {
-        let edges = self.edges(nodes).await?;
-        let mut batches = Vec::with_capacity(edges.len().div_ceil(form.batch_rows.max(1)));
-        for edges in edges.chunks(form.batch_rows.max(1)) {
-            batches.push(self.batch(edges, form).await?);
-        }
-        // All that was read belongs to one graph if that graph is still the one in place.
+    /// Returns the wanted edges of some nodes, batch after batch. Fails with a [`ShardFault`] if the graph was replaced.
+    pub(super) fn read(self: Arc<Self>, nodes: Rows, form: Arc<EdgeForm>) -> BoxStream<'static, Result<RecordBatch>> {
+        let batches = async move {
+            let read = self.graph.edges_of(self.side, &nodes).await;
+            // An object of a graph that was replaced may be gone, or have other edges.
+            self.check().await?;
+            let walk = Walk { edges: read.map_err(external)?, node: 0, edge: 0 };
+            Ok::<_, DataFusionError>(stream::try_unfold((self, form, walk), |(reader, form, mut walk)| async move {
+                let edges = reader.next(&mut walk, form.batch_rows)?;
+                if edges.is_empty() {
+                    return Ok(None);
+                }
+                let batch = reader.batch(&edges, &form).await?;
+                Ok::<_, DataFusionError>(Some((batch, (reader, form, walk))))
+            }))
+        };
+        stream::once(batches).try_flatten().boxed()
+    }
+
+    /// Fails if the graph is not the one in place. What was read before belongs to one graph if it is.
+    async fn check(&self) -> Result<()> {
         match self.graph.is_current().await.map_err(external)? {
-            true => Ok(batches),
+            true => Ok(()),
             false => Err(DataFusionError::External(Box::new(ShardFault::of_replaced(&"dependency_graph.zarr".into())))),
         }
     }
 
-    async fn edges(&self, nodes: &Rows) -> Result<Vec<Edge>> {
-        let read = match self.graph.edges_of(self.side, nodes).await {
-            Ok(read) => read,
-            // An object of a graph that was replaced may be gone, or have other edges.
-            Err(error) => match self.graph.is_current().await {
-                Ok(false) => return Ok(Vec::new()),
-                _ => return Err(external(error)),
-            },
-        };
-        let mut edges = Vec::with_capacity(read.csr.indices.len());
-        for (&node, bounds) in read.nodes.iter().zip(read.csr.indptr.windows(2)) {
-            let bounds = bounds[0] as usize..bounds[1] as usize;
-            let of_node = read.csr.indices.get(bounds.clone()).zip(read.csr.kinds.get(bounds));
-            let (others, kinds) = of_node.ok_or_else(|| internal_datafusion_err!("edges beyond the last one"))?;
-            for (&other, &kind) in others.iter().zip(kinds) {
-                let other = other as u32;
-                let is_wanted = self.kinds.get(usize::from(kind)).copied().unwrap_or_default()
-                    && self.others.as_ref().is_none_or(|others| others.binary_search(&other).is_ok());
-                if is_wanted {
-                    edges.push(match self.side {
-                        Side::Out => (node, other, kind),
-                        Side::In => (other, node, kind),
-                    });
-                }
+    /// Returns the next wanted edges, at most `most`; none at the end.
+    fn next(&self, walk: &mut Walk, most: usize) -> Result<Vec<Edge>> {
+        let beyond = || internal_datafusion_err!("an edge beyond the last one");
+        let csr = &walk.edges.csr;
+        let mut edges = Vec::with_capacity(most.min(csr.indices.len() - walk.edge.min(csr.indices.len())));
+        while edges.len() < most
+            && let Some(&node) = walk.edges.nodes.get(walk.node)
+        {
+            let end = *csr.indptr.get(walk.node + 1).ok_or_else(beyond)? as usize;
+            if walk.edge >= end {
+                walk.node += 1;
+                continue;
+            }
+            let edge = csr.indices.get(walk.edge).zip(csr.kinds.get(walk.edge)).ok_or_else(beyond)?;
+            let (other, kind) = (*edge.0 as u32, *edge.1);
+            walk.edge += 1;
+            let is_wanted = self.kinds.get(usize::from(kind)).copied().unwrap_or_default()
+                && self.others.as_ref().is_none_or(|others| others.binary_search(&other).is_ok());
+            if is_wanted {
+                edges.push(match self.side {
+                    Side::Out => (node, other, kind),
+                    Side::In => (other, node, kind),
+                });
             }
         }
         Ok(edges)
@@ -107,31 +130,27 @@ impl EdgeReader {
         Ok(RecordBatch::try_new_with_options(Arc::clone(&form.schema), columns, &options)?)
     }
 
-    async fn names(&self, nodes: impl Iterator<Item = u32>) -> Result<ArrayRef> {
-        let mut chunks: Vec<&dyn Array> = Vec::new();
-        let mut place_of_chunk: HashMap<u32, usize> = HashMap::new();
-        let mut places = Vec::new();
-        for node in nodes {
-            let chunk = node / NAMES_AT_ONCE;
-            let place = match place_of_chunk.get(&chunk) {
-                Some(place) => *place,
-                None => {
-                    chunks.push(self.chunk(chunk).await?);
-                    place_of_chunk.insert(chunk, chunks.len() - 1);
-                    chunks.len() - 1
-                }
-            };
-            places.push((place, (node % NAMES_AT_ONCE) as usize));
-        }
-        Ok(interleave(&chunks, &places)?)
+    async fn names(&self, nodes: impl Iterator<Item = u32> + Clone) -> Result<ArrayRef> {
+        let mut wanted: Vec<u32> = nodes.clone().map(|node| node / NAMES_AT_ONCE).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let chunks = stream::iter(wanted.clone()).map(|chunk| self.chunk(chunk));
+        let chunks: Vec<&StringViewArray> = chunks.buffered(CHUNKS_AT_ONCE).try_collect().await?;
+        let place = |node: u32| {
+            let chunk = wanted.binary_search(&(node / NAMES_AT_ONCE)).unwrap_or_default();
+            (chunk, (node % NAMES_AT_ONCE) as usize)
+        };
+        let chunks: Vec<&dyn Array> = chunks.into_iter().map(|chunk| chunk as &dyn Array).collect();
+        Ok(interleave(&chunks, &nodes.map(place).collect::<Vec<_>>())?)
     }
 
     async fn chunk(&self, chunk: u32) -> Result<&StringViewArray> {
         let cell = self.names.get(chunk as usize).ok_or_else(|| internal_datafusion_err!("a node beyond the last"))?;
         let read = || async {
             let end = self.graph.nodes().min((chunk + 1).saturating_mul(NAMES_AT_ONCE));
-            let names = self.graph.names(chunk * NAMES_AT_ONCE..end).await.map_err(external)?;
-            Ok::<_, DataFusionError>(names::column(&names))
+            let names = self.graph.names(chunk * NAMES_AT_ONCE..end).await;
+            self.check().await?;
+            Ok::<_, DataFusionError>(names::column(&names.map_err(external)?))
         };
         cell.get_or_try_init(read).await
     }

@@ -17,7 +17,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use super::conditions::{Axes, Conditions, holds_for};
 use super::edges::{EdgeForm, EdgeReader};
@@ -148,12 +148,16 @@ impl Source for GraphSource {
         Ok(Wanted { reader: Arc::new(EdgeReader::new(self.graph.clone(), side, to, kinds)), parts })
     }
 
-    fn rows(&self, schema: SchemaRef, wanted: Arc<Wanted>, part: Part) -> BoxStream<'static, Result<RecordBatch>> {
+    fn rows(
+        self: Arc<Self>,
+        schema: SchemaRef,
+        _: Conditions,
+        wanted: Arc<Wanted>,
+        part: Part,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
         let form = Arc::new(EdgeForm { schema, batch_rows: part.batch_rows });
-        let batches = stream::iter(part.of(&wanted.parts)).then(move |nodes| {
-            let (reader, form) = (Arc::clone(&wanted.reader), Arc::clone(&form));
-            async move { reader.read(&nodes, &form).await.map(|batches| stream::iter(batches.into_iter().map(Ok))) }
-        });
-        batches.try_flatten().boxed()
+        let reader = Arc::clone(&wanted.reader);
+        let parts = stream::iter(part.of(&wanted.parts));
+        parts.flat_map(move |nodes| Arc::clone(&reader).read(nodes, Arc::clone(&form))).boxed()
     }
 }

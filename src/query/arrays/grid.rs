@@ -11,8 +11,9 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{Result, ScalarValue, Statistics, project_schema};
+use datafusion::common::{Result, Statistics, project_schema};
 use datafusion::datasource::TableType;
+use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
@@ -37,9 +38,6 @@ const NEAR_DATES: usize = 64;
 /// The packages that a condition on names is taken to select, for the planner.
 const GUESSED_PACKAGES: usize = 100;
 
-/// The dates that are looked through at once for the last known one.
-const NEWEST_DATES: usize = 32;
-
 /// A table of an origin, for one statement.
 #[derive(Debug)]
 pub(super) struct GridTable {
@@ -57,6 +55,8 @@ struct GridSource {
     grid: Grid,
     /// The days or months of the axis.
     dates: Vec<Date>,
+    /// The same as the engine has them.
+    numbers: Date32Array,
     index: Option<OpenIndex>,
 }
 
@@ -138,8 +138,10 @@ impl TableProvider for GridTable {
         let conditions = conditions(state, self.axes(), &self.schema, filters)?;
         // The array first: the file has all names of an array that was found before it.
         let index = self.index.open(state).await?;
-        let source = GridSource { table: self.table, dates: grid.dates(), grid, index };
-        let statistics = source.statistics(&schema, &conditions).await?;
+        let dates = grid.dates();
+        let numbers = dates.iter().map(|date| number_of(*date)).collect::<Vec<_>>().into();
+        let source = GridSource { table: self.table, dates, numbers, grid, index };
+        let statistics = source.statistics(&schema, &conditions)?;
         let parts = state.config().target_partitions();
         Ok(Arc::new(ArrayScan::new(source, schema, conditions, statistics, parts)))
     }
@@ -148,69 +150,31 @@ impl TableProvider for GridTable {
 impl GridSource {
     /// Returns the date of each column of the array for which the conditions hold.
     fn wanted_dates(&self, conditions: &Conditions) -> Result<Vec<Option<i32>>> {
-        let numbers: Vec<i32> = self.dates.iter().map(|date| number_of(*date)).collect();
-        let hold = conditions.hold_for(date_column(self.table), Arc::new(Date32Array::from(numbers.clone())))?;
-        Ok(numbers.into_iter().zip(hold.values()).map(|(number, holds)| holds.then_some(number)).collect())
+        let hold = conditions.hold_for(date_column(self.table), Arc::new(self.numbers.clone()))?;
+        Ok(self.numbers.values().iter().zip(hold.values()).map(|(number, holds)| holds.then_some(*number)).collect())
     }
 
-    /// Estimates the number of rows. Of a scan for dates only it also finds the last date exactly, since `max(day)` is what
-    /// such a statement asks for, and otherwise would read the whole array.
-    async fn statistics(&self, schema: &SchemaRef, conditions: &Conditions) -> Result<Statistics> {
+    /// Estimates the number of rows.
+    fn statistics(&self, schema: &SchemaRef, conditions: &Conditions) -> Result<Statistics> {
+        let all = self.grid.rows() as usize;
+        let rows = if conditions.on("name").is_some() { GUESSED_PACKAGES.min(all) } else { all };
         let mut statistics = Statistics::new_unknown(schema);
         let dates = self.wanted_dates(conditions)?;
-        let has_names = conditions.on("name").is_some();
-        let rows = if has_names { GUESSED_PACKAGES.min(self.grid.rows() as usize) } else { self.grid.rows() as usize };
         statistics.num_rows = Precision::Inexact(rows.saturating_mul(dates.iter().flatten().count()));
-        let is_for_dates = schema.fields().len() == 1 && schema.field(0).name() == date_column(self.table);
-        if is_for_dates
-            && !has_names
-            && let Some(newest) = self.newest(&dates).await?
-            && let Some(column) = statistics.column_statistics.first_mut()
-        {
-            column.max_value = Precision::Exact(ScalarValue::Date32(Some(newest)));
-        }
         Ok(statistics)
     }
 
-    /// Returns the last of the wanted dates on which a package has a row.
-    async fn newest(&self, wanted: &[Option<i32>]) -> Result<Option<i32>> {
-        let columns: Vec<(usize, i32)> =
-            wanted.iter().enumerate().filter_map(|(column, date)| Some((column, (*date)?))).collect();
-        for near in columns.rchunks(NEWEST_DATES) {
-            let (Some((first, _)), Some(last)) = (near.first(), near.last()) else { continue };
-            let Some(days) = self.dates.get(*first).zip(self.dates.get(last.0)) else { continue };
-            let mut newest = None;
-            for tile in self.grid.tiles(&Rows::All, *days.0..=*days.1) {
-                for piece in self.grid.read_tile(&tile).await.map_err(external)? {
-                    let is_row = |column: usize| {
-                        let place = column.checked_sub(piece.columns.start as usize);
-                        place.is_some_and(|place| {
-                            let cells = piece.cells.iter().skip(place).step_by(piece.columns.len().max(1));
-                            place < piece.columns.len() && cells.into_iter().any(|&cell| cell != self.grid.absent())
-                        })
-                    };
-                    let of_piece = near.iter().rev().find(|(column, _)| is_row(*column));
-                    newest = newest.max(of_piece.map(|(_, date)| *date));
-                }
-                if newest == Some(last.1) {
-                    return Ok(newest);
-                }
-            }
-            if newest.is_some() {
-                return Ok(newest);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Returns the parts of shards that have wanted dates of some rows.
+    /// Returns the parts of shards that have wanted dates of some rows, the last dates first: a statement may ask for the
+    /// last known day only.
     fn tiles(&self, rows: &Rows, wanted: &[Option<i32>]) -> Vec<Tile> {
         let columns: Vec<usize> = (0..wanted.len()).filter(|&column| wanted[column].is_some()).collect();
         let near = columns.chunk_by(|one, next| next - one <= NEAR_DATES);
         let dates = |near: &[usize]| -> Option<RangeInclusive<Date>> {
             Some(*self.dates.get(*near.first()?)?..=*self.dates.get(*near.last()?)?)
         };
-        near.filter_map(dates).flat_map(|dates| self.grid.tiles(rows, dates)).collect()
+        let mut tiles: Vec<Tile> = near.filter_map(dates).flat_map(|dates| self.grid.tiles(rows, dates)).collect();
+        tiles.sort_by_key(|tile| std::cmp::Reverse(tile.columns().start));
+        tiles
     }
 }
 
@@ -242,7 +206,13 @@ impl Source for GridSource {
         Ok(Wanted { tiles: self.tiles(&rows, &dates), names, dates: Arc::new(dates), _held: held })
     }
 
-    fn rows(&self, schema: SchemaRef, wanted: Arc<Wanted>, part: Part) -> BoxStream<'static, Result<RecordBatch>> {
+    fn rows(
+        self: Arc<Self>,
+        schema: SchemaRef,
+        conditions: Conditions,
+        wanted: Arc<Wanted>,
+        part: Part,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
         let column = |name: &str| match name {
             "name" => CellColumn::Name,
             name if name == date_column(self.table) => CellColumn::Date,
@@ -250,21 +220,28 @@ impl Source for GridSource {
         };
         let form = Arc::new(CellForm {
             names: wanted.names.clone(),
-            dates: Arc::clone(&wanted.dates),
             absent: self.grid.absent(),
             columns: schema.fields().iter().map(|field| column(field.name())).collect(),
             schema,
             batch_rows: part.batch_rows,
         });
-        let grid = self.grid.clone();
-        let pieces = stream::iter(part.of(&wanted.tiles)).then(move |tile| {
-            let grid = grid.clone();
-            async move { grid.read_tile(&tile).await.map_err(external) }
-        });
-        let batches = pieces.map_ok(move |pieces| {
-            // The names are held until the last batch.
-            let _ = &wanted;
-            stream::iter(CellBatches::new(Arc::clone(&form), pieces))
+        let batches = stream::iter(part.of(&wanted.tiles)).then(move |tile| {
+            // The names are held until the last tile.
+            let (source, wanted, form) = (Arc::clone(&self), Arc::clone(&wanted), Arc::clone(&form));
+            let dates = match conditions.may_change() {
+                true => conditions.now().and_then(|now| source.wanted_dates(&now)).map(Arc::new),
+                false => Ok(Arc::clone(&wanted.dates)),
+            };
+            async move {
+                let dates = dates?;
+                let columns = tile.columns();
+                let of_tile = dates.get(columns.start as usize..columns.end as usize).unwrap_or_default();
+                let pieces = match of_tile.iter().any(Option::is_some) {
+                    true => source.grid.read_tile(&tile).await.map_err(external)?,
+                    false => Vec::new(),
+                };
+                Ok::<_, DataFusionError>(stream::iter(CellBatches::new(form, dates, pieces)))
+            }
         });
         batches.try_flatten().boxed()
     }

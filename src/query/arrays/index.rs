@@ -141,6 +141,9 @@ impl OpenIndex {
         context: &Arc<TaskContext>,
     ) -> Result<Names> {
         let plan = self.plan(condition.cloned(), Some(NAME_AND_ROW.to_vec()), None)?;
+        let config = context.session_config();
+        let divided = plan.repartitioned(config.target_partitions(), config.options())?;
+        let plan = divided.unwrap_or(plan);
         let mut batches = collect(plan, Arc::clone(context)).await?;
         if let Some(condition) = condition {
             for batch in &mut batches {

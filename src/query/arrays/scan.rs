@@ -46,9 +46,15 @@ pub(super) trait Source: fmt::Debug + Send + Sync + 'static {
         context: &Arc<TaskContext>,
     ) -> impl Future<Output = Result<Self::Wanted>> + Send;
 
-    /// Returns the rows of a partition, with the columns of `schema`.
-    fn rows(&self, schema: SchemaRef, wanted: Arc<Self::Wanted>, part: Part)
-    -> BoxStream<'static, Result<RecordBatch>>;
+    /// Returns the rows of a partition, with the columns of `schema`. More may become known of the conditions meanwhile: a
+    /// statement that asks for the last day needs no earlier ones once it has seen some rows.
+    fn rows(
+        self: Arc<Self>,
+        schema: SchemaRef,
+        conditions: Conditions,
+        wanted: Arc<Self::Wanted>,
+        part: Part,
+    ) -> BoxStream<'static, Result<RecordBatch>>;
 }
 
 /// One of the partitions of a scan.
@@ -199,7 +205,7 @@ impl<S: Source> ExecutionPlan for ArrayScan<S> {
         let rows = async move {
             let want = || async { source.want(&schema, &conditions.now()?, &context).await.map(Arc::new) };
             let wanted = Arc::clone(wanted.get_or_try_init(want).await?);
-            Ok::<_, DataFusionError>(source.rows(schema, wanted, part))
+            Ok::<_, DataFusionError>(source.rows(schema, conditions, wanted, part))
         };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let rows = stream::once(rows).try_flatten().inspect_ok(move |batch: &RecordBatch| {
