@@ -69,8 +69,8 @@ pub(super) async fn timelines(session: &Session, options: TimelineOptions<'_>) -
 /// Returns the period that makes a readable line of the days from `first` to `last`.
 fn fitting(first: Date, last: Date) -> Period {
     match (last - first).get_days() {
-        ..=MOST_DAYS => Period::Day,
-        ..=MOST_DAYS_BY_WEEK => Period::Week,
+        days if days <= MOST_DAYS => Period::Day,
+        days if days <= MOST_DAYS_BY_WEEK => Period::Week,
         _ => Period::Month,
     }
 }
