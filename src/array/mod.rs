@@ -8,6 +8,8 @@
 
 mod axis;
 mod axis_file;
+mod axis_recovery;
+mod check;
 mod day;
 mod downloads;
 mod form;
@@ -17,9 +19,15 @@ mod packages;
 mod releases;
 mod shards;
 mod spec;
+mod status;
 
 pub use axis::PackageAxis;
-pub use downloads::{Block, BlockWriter, Counts, Downloads, DownloadsShape, FIRST_DAY, Recent, RowState};
+pub use check::{ArrayExtent, ArrayFault, ArrayFinding, ArraysProof, check_arrays};
+pub use downloads::{
+    Block, BlockWriter, Counts, DAYS_COUNTED, Downloads, DownloadsShape, FIRST_DAY, PACKAGES_ASKED, PACKAGES_COUNTED,
+    Recent, RowState,
+};
 pub use graph::{Csr, DependencyGraph, EDGE_KINDS, Edges};
 pub use releases::Releases;
 pub use shards::{Right, Written};
+pub use status::{GroupMetadata, note_tables};

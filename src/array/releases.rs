@@ -12,7 +12,7 @@ use super::form::ArrayForm;
 use super::group::{Group, StoredGroup};
 use super::packages::{self, write_names};
 use super::shards::{Right, Written, replace_shard};
-use super::spec::{ArraySpec, created, grown};
+use super::spec::{ArraySpec, GENERATION, created, grown};
 use crate::error::{Error, Result};
 use crate::lake::OriginLayout;
 use crate::store::{Store, blocking};
@@ -22,8 +22,10 @@ const FIRST_MONTH: Date = date(2009, 1, 1);
 /// The months that the coordinate has room for: 85 years.
 const MONTHS: u64 = 1_024;
 
-const COUNTS: &str = "versions_published";
-const MONTH: &str = "month";
+pub(super) const COUNTS: &str = "versions_published";
+pub(super) const MONTH: &str = "month";
+/// The attribute with the number of versions that are in a month: the sum of all cells.
+pub(super) const VERSIONS: &str = "versions";
 /// The attribute with the number of versions that are in no month: without a time, or with one outside the axis.
 const WITHOUT_MONTH: &str = "versions_without_month";
 
@@ -96,9 +98,9 @@ impl Releases {
         shape: Shape,
     ) -> Result<Written> {
         let group = Group::new(store, layout.releases());
+        group.discard_damaged().await?;
         let (rows, months) = (u64::from(axis.rows()), month_of(today).map_or(1, |month| u64::from(month) + 1));
         let held = group.find().await?;
-        let (held_rows, _) = held.as_ref().map(size_of).transpose()?.unwrap_or_default();
         let without_month = json!(self.without_month);
         let plan = |held: Option<&StoredGroup>| -> Result<Value> {
             let mut json = match held {
@@ -111,13 +113,19 @@ impl Releases {
                     grown(held.json(), &lengths(rows.max(held_rows), months.max(held_months)))
                 }
             };
+            if json["attributes"][VERSIONS].as_u64().unwrap_or_default() != self.versions() {
+                // The cells change after this.
+                let generation = json["attributes"][GENERATION].as_u64().unwrap_or_default();
+                json["attributes"][GENERATION] = json!(generation | 1);
+            }
+            json["attributes"][VERSIONS] = json!(self.versions());
             json["attributes"][WITHOUT_MONTH] = without_month.clone();
             Ok(json)
         };
         let planned = plan(held.as_ref())?;
         let form = |name| ArrayForm::of_group(&planned, group.folder(), name);
         write_months(store, &form(MONTH)?, right).await?;
-        write_names(store, &form(packages::NAME)?, axis, held_rows, right).await?;
+        write_names(store, &form(packages::NAME)?, axis, 0, right).await?;
         // The longer axes count before their cells do: absent cells are zero until then.
         let change = |held: Option<&StoredGroup>| {
             let planned = plan(held)?;
@@ -180,13 +188,18 @@ fn month_of(day: Date) -> Option<u16> {
 /// first day.
 async fn write_months(store: &Store, form: &ArrayForm, right: &Right) -> Result<()> {
     let path = form.path(&[0]);
+    let months = form.encode(first_days(form.shard_elements()))?;
+    let held = store.get(&path).await?;
+    replace_shard(store, &path, held.as_ref(), months, right).await.map(drop)
+}
+
+/// Returns the values of the coordinate `month`.
+pub(super) fn first_days(length: usize) -> Vec<i64> {
     let first_day = |month: usize| {
         let (years, month) = ((month / 12) as i16, (month % 12) as i8 + 1);
         i64::from(number_of(Date::new(FIRST_MONTH.year() + years, month, 1).unwrap_or(FIRST_MONTH)))
     };
-    let months = form.encode((0..form.shard_elements()).map(first_day).collect::<Vec<_>>())?;
-    let held = store.get(&path).await?;
-    replace_shard(store, &path, held.as_ref(), months, right).await.map(drop)
+    (0..length).map(first_day).collect()
 }
 
 fn lengths(rows: u64, months: u64) -> [(&'static str, u64); 2] {
