@@ -1,5 +1,6 @@
-//! An array as its metadata describes it: encodes and decodes whole shards with `zarrs`, and names their objects. Not
-//! here: storing them (`shards`).
+//! An array as its metadata describes it: encodes and decodes whole shards, and names their objects. `zarrs` encodes and
+//! decodes texts, booleans, and numbers in a form that this tool does not make. Not here: the form of numbers (`numbers`),
+//! storing shards (`shards`), and reading parts of them (`reader`).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use zarrs::array::{
     CodecSpecificOptions, DataTypeSize, Element, ElementOwned,
 };
 
+use super::numbers::{Number, NumberShard};
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The greatest size of a chunk of texts, decoded. A damaged chunk may claim any.
@@ -26,6 +28,9 @@ const INDEX_CHECKSUM_BYTES: usize = 4;
 pub(super) struct ArrayForm {
     array: Arc<Array<()>>,
     folder: String,
+    data_type: String,
+    fill: Value,
+    numbers: Option<NumberShard>,
 }
 
 impl ArrayForm {
@@ -33,13 +38,19 @@ impl ArrayForm {
     /// needs what this version does not have.
     fn parse(folder: String, metadata: &Value) -> Result<ArrayForm> {
         let cannot = || format!("cannot read the metadata of {folder}");
-        let metadata = ArrayMetadataV3::deserialize(metadata).or_error(ErrorKind::Lake, cannot)?;
-        let array = Array::new_with_metadata(Arc::new(()), "/", ArrayMetadata::V3(metadata));
+        let parsed = ArrayMetadataV3::deserialize(metadata).or_error(ErrorKind::Lake, cannot)?;
+        let array = Array::new_with_metadata(Arc::new(()), "/", ArrayMetadata::V3(parsed));
         let array = array.or_error(ErrorKind::Lake, cannot)?;
         // In any other order the bytes of a shard would depend on the threads.
         let in_order = ShardingCodecOptions::default().with_subchunk_write_order(SubchunkWriteOrder::C);
         let array = array.with_codec_specific_options(&CodecSpecificOptions::default().with_option(in_order));
-        Ok(ArrayForm { array: Arc::new(array), folder })
+        Ok(ArrayForm {
+            array: Arc::new(array),
+            folder,
+            data_type: metadata["data_type"].as_str().unwrap_or_default().to_owned(),
+            fill: metadata["fill_value"].clone(),
+            numbers: NumberShard::of(metadata),
+        })
     }
 
     /// Reads the metadata of an array from that of its group, which is in `folder`.
@@ -66,9 +77,56 @@ impl ArrayForm {
         self.shard_shape().iter().product::<u64>() as usize
     }
 
+    /// Returns the rows and columns of the array, and those of a shard; an array of one dimension has one column. Fails with
+    /// [`ErrorKind::Lake`] if it has other dimensions, or more than 4 billion rows.
+    pub(super) fn as_matrix(&self) -> Result<([u32; 2], [u32; 2])> {
+        let two = |lengths: &[u64]| {
+            let lengths: Option<Vec<u32>> = lengths.iter().map(|&length| u32::try_from(length).ok()).collect();
+            match lengths?.as_slice() {
+                &[rows] => Some([rows, 1]),
+                &[rows, columns] => Some([rows, columns]),
+                _ => None,
+            }
+        };
+        two(self.shape())
+            .zip(two(&self.shard_shape()).filter(|shard| !shard.contains(&0)))
+            .ok_or_else(|| Error::lake(format!("{} is damaged: it has other dimensions", self.folder)))
+    }
+
+    /// Returns the form of the shards if it is the one in which this tool writes numbers.
+    pub(super) fn numbers(&self) -> Option<NumberShard> {
+        self.numbers
+    }
+
+    /// Returns the value of the cells that are not stored. Fails with [`ErrorKind::Lake`] if the array has another type.
+    pub(super) fn fill<T: Number>(&self) -> Result<T> {
+        let fill = serde_json::from_value(self.fill.clone()).ok().filter(|_| self.data_type == T::DATA_TYPE);
+        fill.ok_or_else(|| {
+            Error::lake(format!("{} is damaged: it has other numbers than {}", self.folder, T::DATA_TYPE))
+        })
+    }
+
     /// Returns the path of the object of a shard.
     pub(super) fn path(&self, shard: &[u64]) -> String {
         format!("{}/{}", self.folder, self.array.chunk_key(shard).as_str())
+    }
+
+    /// Encodes the numbers of a shard, in C order; `None` if all are the fill value: such a shard has no object.
+    ///
+    /// The same numbers make the same bytes.
+    pub(super) fn encode_numbers<T: Number>(&self, elements: &[T]) -> Result<Option<Bytes>> {
+        match self.numbers {
+            Some(numbers) => numbers.encode(elements, self.fill()?),
+            None => self.encode(elements.to_vec()),
+        }
+    }
+
+    /// Decodes a shard into its numbers, in C order. Fails with [`ErrorKind::Lake`] if it is damaged.
+    pub(super) fn decode_numbers<T: Number>(&self, path: &str, bytes: &Bytes) -> Result<Vec<T>> {
+        match self.numbers {
+            Some(numbers) => numbers.decode(bytes, self.fill()?).map_err(|cause| damaged(path, cause)),
+            None => self.decode(path, bytes),
+        }
     }
 
     /// Encodes the elements of a shard, in C order; `None` if all are the fill value: such a shard has no object.
@@ -88,14 +146,14 @@ impl ArrayForm {
 
     /// Decodes a shard into its elements, in C order. Fails with [`ErrorKind::Lake`] if it is damaged.
     pub(super) fn decode<T: ElementOwned>(&self, path: &str, bytes: &Bytes) -> Result<Vec<T>> {
-        let damaged = || format!("{path} is damaged");
-        self.check_frames(bytes).map_err(|cause| Error::lake(format!("{path} is damaged: {cause}")))?;
+        let is_damaged = || format!("{path} is damaged");
+        self.check_frames(bytes).map_err(|cause| damaged(path, cause))?;
         let shape = self.first_shard()?;
         let (codecs, data_type) = (self.array.codecs(), self.array.data_type());
         let decoded = codecs
             .decode(Cow::Borrowed(bytes), &shape, data_type, self.array.fill_value(), &one_thread())
-            .or_error(ErrorKind::Lake, damaged)?;
-        T::from_array_bytes(data_type, decoded).or_error(ErrorKind::Lake, damaged)
+            .or_error(ErrorKind::Lake, is_damaged)?;
+        T::from_array_bytes(data_type, decoded).or_error(ErrorKind::Lake, is_damaged)
     }
 
     fn first_shard(&self) -> Result<zarrs::array::ChunkShape> {
@@ -134,6 +192,11 @@ impl ArrayForm {
         }
         Ok(())
     }
+}
+
+/// Returns the error for a shard whose bytes are damaged.
+pub(super) fn damaged(path: &str, cause: &str) -> Error {
+    Error::lake(format!("{path} is damaged: {cause}"))
 }
 
 /// Each shard is one task, and several are in progress at once.

@@ -15,8 +15,11 @@ mod downloads;
 mod form;
 mod graph;
 mod group;
+mod numbers;
 mod packages;
+mod reader;
 mod releases;
+mod rows;
 mod shards;
 mod spec;
 mod status;
@@ -25,9 +28,10 @@ pub use axis::PackageAxis;
 pub use check::{ArrayExtent, ArrayFault, ArrayFinding, ArraysProof, check_arrays};
 pub use downloads::{
     Block, BlockWriter, Counts, DAYS_COUNTED, Downloads, DownloadsShape, FIRST_DAY, PACKAGES_ASKED, PACKAGES_COUNTED,
-    Recent, RowState,
+    Recent, RowState, UNKNOWN,
 };
-pub use graph::{Csr, DependencyGraph, EDGE_KINDS, Edges};
-pub use releases::Releases;
+pub use graph::{Csr, DependencyGraph, EDGE_KINDS, Edges, NodeEdges, Side, StoredGraph};
+pub use releases::{Releases, StoredReleases};
+pub use rows::{Piece, Rows, Tile};
 pub use shards::{Right, Written};
 pub use status::{GroupMetadata, note_tables};

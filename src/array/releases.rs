@@ -1,6 +1,8 @@
 //! `releases.zarr`: the versions that each package published in each month. A zero is a known zero. Not here: reading the
 //! versions from their table (`pipeline`).
 
+mod read;
+
 use std::collections::BTreeMap;
 
 use jiff::civil::{Date, date};
@@ -16,6 +18,8 @@ use super::spec::{ArraySpec, GENERATION, created, grown};
 use crate::error::{Error, Result};
 use crate::lake::OriginLayout;
 use crate::store::{Store, blocking};
+
+pub use read::StoredReleases;
 
 /// The first month of the axis. npm published its first package in the autumn of 2009.
 const FIRST_MONTH: Date = date(2009, 1, 1);
@@ -160,7 +164,7 @@ impl Releases {
                 let encoded = blocking("the encoder of releases", move || {
                     let mut cells = vec![0u32; encoder.shard_elements()];
                     counts.into_iter().for_each(|(cell, count)| cells[cell] = count);
-                    encoder.encode(cells)
+                    encoder.encode_numbers(&cells)
                 });
                 let encoded = encoded.await?;
                 let held = group.store().get(&path).await?;
@@ -184,22 +188,24 @@ fn month_of(day: Date) -> Option<u16> {
     u16::try_from(months).ok().filter(|&month| u64::from(month) < MONTHS)
 }
 
+/// Returns the first day of the month at a place of the axis.
+fn first_day_of(month: u32) -> Date {
+    let year = i16::try_from(month / 12).ok().and_then(|years| FIRST_MONTH.year().checked_add(years));
+    year.and_then(|year| Date::new(year, (month % 12) as i8 + 1, 1).ok()).unwrap_or(Date::MAX)
+}
+
 /// Writes the coordinate `month`, once and far ahead. Months have no unit in CF that all calendars know, so each is its
 /// first day.
 async fn write_months(store: &Store, form: &ArrayForm, right: &Right) -> Result<()> {
     let path = form.path(&[0]);
-    let months = form.encode(first_days(form.shard_elements()))?;
+    let months = form.encode_numbers(&first_days(form.shard_elements()))?;
     let held = store.get(&path).await?;
     replace_shard(store, &path, held.as_ref(), months, right).await.map(drop)
 }
 
 /// Returns the values of the coordinate `month`.
 pub(super) fn first_days(length: usize) -> Vec<i64> {
-    let first_day = |month: usize| {
-        let (years, month) = ((month / 12) as i16, (month % 12) as i8 + 1);
-        i64::from(number_of(Date::new(FIRST_MONTH.year() + years, month, 1).unwrap_or(FIRST_MONTH)))
-    };
-    (0..length).map(first_day).collect()
+    (0..length as u32).map(|month| i64::from(number_of(first_day_of(month)))).collect()
 }
 
 fn lengths(rows: u64, months: u64) -> [(&'static str, u64); 2] {
@@ -247,9 +253,11 @@ fn specs(shape: Shape) -> [ArraySpec; 3] {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::ops::RangeInclusive;
     use std::sync::Arc;
 
     use super::*;
+    use crate::array::rows::Rows;
     use crate::lake::Layout;
 
     const SMALL: Shape = Shape { shard: [4, 128], chunk: [2, 64] };
@@ -280,7 +288,7 @@ mod tests {
         let form = group.find().await.unwrap().unwrap().array(COUNTS).unwrap();
         let path = form.path(&[block, column]);
         let Some(bytes) = store.get(&path).await.unwrap() else { return vec![0; form.shard_elements()] };
-        form.decode(&path, &bytes).unwrap()
+        form.decode_numbers(&path, &bytes).unwrap()
     }
 
     #[tokio::test]
@@ -318,5 +326,38 @@ mod tests {
         let paths = ["package/c/0", "package/c/1", "versions_published/c/1/1"];
         assert_eq!(written, paths.map(|path| format!("npm/releases.zarr/{path}")));
         assert_eq!((grown.shards, grown.generation), (1, 4));
+    }
+
+    #[tokio::test]
+    async fn releases_are_read_by_rows_and_months() {
+        let store = Store::memory();
+        let layout = Layout::origin("npm");
+        assert!(StoredReleases::find(&store, &layout).await.unwrap().is_none());
+        let today = date(2026, 11, 29);
+        let days = [date(2013, 5, 29), date(2013, 5, 30), date(2013, 7, 1), date(2026, 11, 1)];
+        write(&store, 6, today, &[(0, &days), (5, &[date(2009, 1, 1)])]).await;
+        let releases = StoredReleases::find(&store, &layout).await.unwrap().unwrap();
+        assert_eq!((releases.rows(), releases.months(), releases.generation()), (6, 215, 2));
+        let read = async |rows: Rows, days: RangeInclusive<Date>| {
+            let mut found = Vec::new();
+            for tile in releases.tiles(&rows, days) {
+                for piece in releases.read_tile(&tile).await.unwrap() {
+                    let of_row = |(row, counts): (u32, &[u32])| {
+                        let months = piece.columns.clone().map(|column| releases.month(column));
+                        let months = months.zip(counts.to_vec()).filter(|&(_, count)| count > 0);
+                        months.map(|(month, count)| (row, month, count)).collect::<Vec<_>>()
+                    };
+                    found.extend(piece.iter().flat_map(of_row));
+                }
+            }
+            found
+        };
+        let all =
+            [(0, date(2013, 5, 1), 2), (0, date(2013, 7, 1), 1), (0, date(2026, 11, 1), 1), (5, date(2009, 1, 1), 1)];
+        assert_eq!(read(Rows::All, date(1970, 1, 1)..=date(2199, 1, 1)).await, all);
+        assert_eq!(read(Rows::of([5]), date(1970, 1, 1)..=date(2009, 1, 5)).await, all[3..]);
+        assert_eq!(read(Rows::of([0, 3]), date(2013, 5, 31)..=date(2013, 6, 30)).await, all[..1]);
+        assert_eq!(read(Rows::All, date(1970, 1, 1)..=date(2008, 12, 31)).await, []);
+        assert_eq!(read(Rows::All, date(2198, 1, 1)..=date(2199, 1, 1)).await, []);
     }
 }

@@ -144,6 +144,14 @@ impl ShardFile {
             ShardFile::Far(shard) => shard.failure().unwrap_or_else(damaged),
         }
     }
+
+    /// Returns whether a read has failed because the object was replaced or removed. An open file stays readable.
+    pub fn is_replaced(&self) -> bool {
+        match self {
+            ShardFile::Local(_) | ShardFile::Bytes(_) => false,
+            ShardFile::Far(shard) => shard.is_replaced(),
+        }
+    }
 }
 
 /// A place in an open file, from which it is read on.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 19] = [
+const CRATE_MODULES: [(&str, &[&str]); 21] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -25,6 +25,8 @@ const CRATE_MODULES: [(&str, &[&str]); 19] = [
     ("rlimit", &["store"]),
     ("parquet", &["array", "encode", "shard", "store", "query"]),
     ("zarrs", &["array"]),
+    ("bytemuck", &["array"]),
+    ("crc32c", &["array"]),
     ("object_store", &["store", "query"]),
 ];
 

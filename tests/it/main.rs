@@ -48,6 +48,9 @@ mod readers;
 /// The Zarr arrays.
 #[cfg(feature = "array")]
 mod arrays;
+/// Arrays in a bucket, read by ranges while they are replaced.
+#[cfg(feature = "array")]
+mod array_reads;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;

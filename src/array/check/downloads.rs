@@ -96,7 +96,7 @@ impl Look<'_> {
         let mut has_states = false;
         for form in states {
             let path = form.path(&[shape.block]);
-            match read::<i32>(self.store, form, &path).await? {
+            match read(self.store, form, &path, ArrayForm::decode_numbers::<i32>).await? {
                 Read::Values(values) => {
                     has_states = true;
                     of_states.push(Some(values));
@@ -145,7 +145,7 @@ impl Look<'_> {
                 let see = move |cells: Vec<u32>| {
                     known_cells(&cells, shape.shard_days as usize, first_day, shape.rows as usize, days)
                 };
-                Ok::<_, Error>((column, path.clone(), read_with::<u32, _>(&store, &form, &path, see).await?))
+                Ok::<_, Error>((column, path.clone(), read_with(&store, &form, &path, ArrayForm::decode_numbers, see).await?))
             }
         });
         let mut reads = std::pin::pin!(at_once(reads));

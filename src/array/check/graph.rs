@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 
-use super::look::{Look, at_once, read_with};
+use super::look::{Decode, Look, at_once, read_with};
 use super::{ArrayExtent, ArrayFault};
 use crate::array::form::ArrayForm;
 use crate::array::graph::{Direction, EDGE_KINDS, IN, IN_LAKE, OUT};
@@ -50,7 +50,7 @@ impl Look<'_> {
         let forms = [direction.indptr, direction.indices, direction.kind].map(|name| self.form(name));
         let [Some(indptr_form), Some(indices_form), Some(kinds_form)] = forms else { return Ok(None) };
         let (Some(indptr), Some(kinds)) =
-            (self.read_all::<i64>(&indptr_form).await?, self.read_all::<u8>(&kinds_form).await?)
+            (self.read_all(&indptr_form, ArrayForm::decode_numbers::<i64>).await?, self.read_all(&kinds_form, ArrayForm::decode_numbers::<u8>).await?)
         else {
             return Ok(None);
         };
@@ -75,7 +75,7 @@ impl Look<'_> {
         let (mut sum, mut node, mut before) = (Sum { edges, hash: 0 }, 0, (0, 0));
         for shard in 0..edges.div_ceil(shard_edges.max(1)) {
             let path = indices_form.path(&[shard]);
-            let indices = match read_with::<i32, _>(self.store, &indices_form, &path, |indices| indices).await? {
+            let indices = match read_with(self.store, &indices_form, &path, ArrayForm::decode_numbers::<i32>, |indices| indices).await? {
                 Ok(Some(indices)) => indices,
                 Ok(None) => vec![0; shard_edges as usize],
                 Err(finding) => {
@@ -108,7 +108,7 @@ impl Look<'_> {
     /// Checks which nodes are in the lake: those with edges of their own are.
     async fn check_in_lake(&mut self, out_indptr: &[i64]) -> Result<bool> {
         let Some(form) = self.form(IN_LAKE) else { return Ok(false) };
-        let Some(in_lake) = self.read_all::<bool>(&form).await? else { return Ok(false) };
+        let Some(in_lake) = self.read_all(&form, ArrayForm::decode::<bool>).await? else { return Ok(false) };
         let rows = self.stored.json()["attributes"]["packages"].as_u64().unwrap_or_default() as usize;
         let is_wrong = |(node, is_in): (usize, &bool)| {
             let has_edges = out_indptr.get(node..node + 2).is_some_and(|bounds| bounds[0] < bounds[1]);
@@ -127,17 +127,18 @@ impl Look<'_> {
     }
 
     /// Reads an array of one dimension; `None`, with findings, if an object is faulty. An absent object is all fill values.
-    async fn read_all<T>(&mut self, form: &ArrayForm) -> Result<Option<Vec<T>>>
-    where
-        T: zarrs::array::ElementOwned + Default + Clone + Send + 'static,
-    {
+    async fn read_all<T: Default + Clone + Send + 'static>(
+        &mut self,
+        form: &ArrayForm,
+        decode: Decode<T>,
+    ) -> Result<Option<Vec<T>>> {
         let (length, shard) = (form.shape().iter().product::<u64>(), form.shard_elements() as u64);
         let store = self.store.clone();
         let reads = (0..length.div_ceil(shard.max(1))).map(|number| {
             let (store, form) = (store.clone(), form.clone());
             async move {
                 let path = form.path(&[number]);
-                read_with::<T, _>(&store, &form, &path, |values| values).await
+                read_with(&store, &form, &path, decode, |values| values).await
             }
         });
         let mut reads = std::pin::pin!(at_once(reads));

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
-use zarrs::array::ElementOwned;
 
 use super::{ArrayExtent, ArrayFault, ArrayFinding, FILES_NAMED};
 use crate::array::axis::PackageAxis;
@@ -127,7 +127,7 @@ impl<'a> Look<'a> {
                 }
                 continue;
             }
-            let names = match read::<String>(self.store, &form, &path).await? {
+            let names = match read(self.store, &form, &path, ArrayForm::decode::<String>).await? {
                 Read::Values(names) => names,
                 Read::Absent => {
                     self.find(path, ArrayFault::Missing, "it is gone, and has the names of packages");
@@ -170,7 +170,7 @@ impl<'a> Look<'a> {
             }
             return Ok(());
         }
-        match read::<i64>(self.store, &form, &path).await? {
+        match read(self.store, &form, &path, ArrayForm::decode_numbers::<i64>).await? {
             Read::Values(found) if found == values(form.shard_elements()) => {}
             Read::Values(_) => self.find(path, ArrayFault::Account, "it has other values than the coordinate has"),
             Read::Absent => self.find(path, ArrayFault::Missing, "it is gone, and has the values of a coordinate"),
@@ -187,9 +187,17 @@ pub(super) enum Read<T> {
     Faulty(ArrayFinding),
 }
 
+/// Decodes the values of an object: [`ArrayForm::decode_numbers`], for example.
+pub(super) type Decode<T> = fn(&ArrayForm, &str, &Bytes) -> Result<Vec<T>>;
+
 /// Reads the values of an object. Fails only if the store does.
-pub(super) async fn read<T: ElementOwned + Send + 'static>(store: &Store, form: &ArrayForm, path: &str) -> Result<Read<T>> {
-    read_with(store, form, path, |values| values).await.map(|read| match read {
+pub(super) async fn read<T: Send + 'static>(
+    store: &Store,
+    form: &ArrayForm,
+    path: &str,
+    decode: Decode<T>,
+) -> Result<Read<T>> {
+    read_with(store, form, path, decode, |values| values).await.map(|read| match read {
         Ok(Some(values)) => Read::Values(values),
         Ok(None) => Read::Absent,
         Err(finding) => Read::Faulty(finding),
@@ -197,10 +205,11 @@ pub(super) async fn read<T: ElementOwned + Send + 'static>(store: &Store, form: 
 }
 
 /// Passes the values of an object to `see` on a thread that may block. `None` if there is no object.
-pub(super) async fn read_with<T: ElementOwned, R: Send + 'static>(
+pub(super) async fn read_with<T: 'static, R: Send + 'static>(
     store: &Store,
     form: &ArrayForm,
     path: &str,
+    decode: Decode<T>,
     see: impl FnOnce(Vec<T>) -> R + Send + 'static,
 ) -> Result<Result<Option<R>, ArrayFinding>> {
     let bytes = match store.get(path).await {
@@ -211,7 +220,7 @@ pub(super) async fn read_with<T: ElementOwned, R: Send + 'static>(
     };
     let (form, path) = (form.clone(), path.to_owned());
     blocking("the check of an array", move || {
-        Ok(match form.decode::<T>(&path, &bytes) {
+        Ok(match decode(&form, &path, &bytes) {
             Ok(values) => Ok(Some(see(values))),
             Err(error) => Err(ArrayFinding::of_error(path, &error)),
         })

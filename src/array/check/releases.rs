@@ -4,8 +4,9 @@ use futures::StreamExt;
 
 use super::look::{Look, at_once, places, read_with};
 use super::{ArrayExtent, ArrayFault};
+use crate::array::form::ArrayForm;
 use crate::array::releases::{COUNTS, MONTH, VERSIONS, first_days};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Look<'_> {
     pub(super) async fn check_releases(&mut self) -> Result<()> {
@@ -30,8 +31,8 @@ impl Look<'_> {
                     }
                     sums
                 };
-                let summed = read_with::<u32, _>(&store, &form, &path, sum).await?;
-                Ok::<_, crate::error::Error>((path, summed))
+                let summed = read_with(&store, &form, &path, ArrayForm::decode_numbers, sum).await?;
+                Ok::<_, Error>((path, summed))
             }
         });
         let mut sums = std::pin::pin!(at_once(sums));

@@ -56,7 +56,7 @@ impl BlockWriter {
             let first_day = number_of(FIRST_DAY) + column as i32 * days as i32;
             blocking("the fold of counts", move || {
                 let mut cells = match &held {
-                    Some(held) => form.decode::<u32>(&path, held)?,
+                    Some(held) => form.decode_numbers::<u32>(&path, held)?,
                     None => vec![UNKNOWN; form.shard_elements()],
                 };
                 for_each(&packed, |record| {
@@ -68,7 +68,7 @@ impl BlockWriter {
                         row[(day - first_day) as usize] = count;
                     }
                 })?;
-                form.encode(cells)
+                form.encode_numbers(&cells)
             })
             .await?
         };
@@ -79,7 +79,7 @@ impl BlockWriter {
         let States { requested_since, requested_until, counted_since } = &self.states;
         let places = self.downloads.states.iter().zip(&mut self.held_states);
         for (values, (form, held)) in [requested_since, requested_until, counted_since].into_iter().zip(places) {
-            let new = form.encode(values.clone())?;
+            let new = form.encode_numbers(values)?;
             let path = form.path(&[self.block.number.into()]);
             let store = self.downloads.group.store();
             replace_shard(store, &path, held.as_ref(), new.clone(), &self.right).await?;
@@ -98,7 +98,7 @@ impl Downloads {
             let path = form.path(&[block.number.into()]);
             *held = self.store().get(&path).await?;
             *values = match held {
-                Some(held) => form.decode::<i32>(&path, held)?,
+                Some(held) => form.decode_numbers::<i32>(&path, held)?,
                 None => vec![NEVER; form.shard_elements()],
             };
         }

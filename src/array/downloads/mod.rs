@@ -24,6 +24,7 @@ use super::day::{day_of, number_of};
 use super::form::ArrayForm;
 use super::group::{Group, StoredGroup};
 use super::packages::{self, write_names};
+use super::reader::ArrayReader;
 use super::shards::{Right, replace_shard};
 use super::spec::grown;
 use crate::error::{Error, Result};
@@ -42,7 +43,7 @@ pub use writer::BlockWriter;
 /// The first day of the axis: the earliest that npm's API of download counts knows.
 pub const FIRST_DAY: Date = date(2015, 1, 10);
 /// The value of a cell that is not known.
-pub(super) const UNKNOWN: u32 = u32::MAX;
+pub const UNKNOWN: u32 = u32::MAX;
 
 /// Attributes with what a run knew at its end: the packages that npm was asked about, those with counts, and the days of
 /// these from the first download to the last day asked for.
@@ -66,7 +67,9 @@ pub struct Block {
 pub struct Downloads {
     layout: OriginLayout,
     group: Group,
+    generation: u64,
     counts: ArrayForm,
+    reader: ArrayReader,
     states: [ArrayForm; 3],
 }
 
@@ -112,16 +115,33 @@ impl Downloads {
         }
         // Also if nothing is planned: a process that died may have left copies of older metadata.
         let (now, _) = group.update(plan).await?;
+        Downloads::of(layout, group, &now)
+    }
+
+    /// Opens the array for reading, by one request; `None` if there is none. Writes nothing.
+    pub async fn find(store: &Store, layout: &OriginLayout) -> Result<Option<Downloads>> {
+        let group = Group::new(store, layout.downloads());
+        let found = group.find().await?;
+        found.map(|found| Downloads::of(layout, group, &found)).transpose()
+    }
+
+    fn of(layout: &OriginLayout, group: Group, stored: &StoredGroup) -> Result<Downloads> {
+        let counts = stored.array(specs::COUNTS)?;
+        let states = [specs::REQUESTED_SINCE, specs::REQUESTED_UNTIL, specs::COUNTED_SINCE];
+        let [since, until, counted] = states.map(|name| stored.array(name));
         Ok(Downloads {
             layout: layout.clone(),
-            counts: now.array(specs::COUNTS)?,
-            states: [
-                now.array(specs::REQUESTED_SINCE)?,
-                now.array(specs::REQUESTED_UNTIL)?,
-                now.array(specs::COUNTED_SINCE)?,
-            ],
+            generation: stored.generation(),
+            reader: ArrayReader::new(group.store(), counts.clone())?,
+            counts,
+            states: [since?, until?, counted?],
             group,
         })
+    }
+
+    /// Returns the generation that the values had when the array was opened. It is odd while values change.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Returns the last day of the axis.
@@ -180,7 +200,7 @@ impl Downloads {
 /// Writes the coordinate `day`, once and far ahead: the metadata says how many of the days count.
 async fn write_days(store: &Store, form: &ArrayForm, right: &Right) -> Result<()> {
     let path = form.path(&[0]);
-    let days = form.encode(days_of_axis(form.shard_elements()))?;
+    let days = form.encode_numbers(&days_of_axis(form.shard_elements()))?;
     let held = store.get(&path).await?;
     replace_shard(store, &path, held.as_ref(), days, right).await.map(drop)
 }

@@ -78,7 +78,7 @@ impl Downloads {
         for ((form, held), values) in self.states.iter().zip(&mut held).zip(&mut values) {
             let path = form.path(&[block.number.into()]);
             *held = self.store().get(&path).await?;
-            *values = held.as_ref().map(|held| form.decode::<i32>(&path, held)).transpose()?;
+            *values = held.as_ref().map(|held| form.decode_numbers::<i32>(&path, held)).transpose()?;
         }
         let length = self.states[0].shard_elements();
         let [since, until, _] = values;
@@ -114,7 +114,7 @@ impl Downloads {
         let all = [states.requested_since, states.requested_until, states.counted_since];
         for ((form, held), values) in self.states.iter().zip(&held).zip(all) {
             let path = form.path(&[block.number.into()]);
-            replace_shard(self.store(), &path, held.as_ref(), form.encode(values)?, right).await?;
+            replace_shard(self.store(), &path, held.as_ref(), form.encode_numbers(&values)?, right).await?;
         }
         let ends = lost.first().zip(lost.last()).map(|(&first, &last)| (days_of(first).0, days_of(last).1));
         Ok(ends.map(|(first, last)| (day_of(first), day_of(last).min(self.last_day()))))
@@ -129,7 +129,7 @@ impl Downloads {
             let (form, shard_days, rows) = (self.counts.clone(), self.shard_days() as usize, block.rows.len());
             let first_day = number_of(FIRST_DAY) + (column as usize * shard_days) as i32;
             blocking("the reader of counts", move || {
-                let cells = form.decode::<u32>(&path, &bytes)?;
+                let cells = form.decode_numbers::<u32>(&path, &bytes)?;
                 Ok(known_cells(&cells, shard_days, first_day, rows, shard_days).0)
             })
             .await

@@ -9,6 +9,7 @@ use jiff::{Span, ToSpan};
 use serde_json::Value;
 
 use super::*;
+use crate::array::rows::{Piece, Rows};
 use crate::error::ErrorKind;
 use crate::lake::Layout;
 use crate::store::{Failure, MemoryBucket};
@@ -268,4 +269,66 @@ async fn after_a_death_at_any_step_another_run_ends_in_the_same_values() {
         steps += 1;
     }
     assert!(steps > 30, "only {steps} steps were made to fail");
+}
+
+#[tokio::test]
+async fn reading_opens_what_is_there_and_creates_nothing() {
+    let store = Store::memory();
+    assert!(Downloads::find(&store, &layout()).await.unwrap().is_none());
+    let downloads = open(&store, 9, 20).await;
+    let counts: Vec<_> = (1..=20).map(Some).collect();
+    record(&downloads, 0, &[(1, 0, &counts), (3, 0, &counts)]).await.finish().await.unwrap();
+    record(&downloads, 2, &[(8, 0, &counts[..5])]).await.finish().await.unwrap();
+    store.take_reached();
+    let found = Downloads::find(&store, &layout()).await.unwrap().unwrap();
+    assert_eq!((found.rows(), found.last_day(), found.generation()), (9, day(19), 1));
+    let tiles = found.tiles(&Rows::All, FIRST_DAY..=day(99));
+    let places: Vec<_> = tiles.iter().map(|tile| (tile.rows().to_vec(), tile.columns(), tile.cells())).collect();
+    let expected = [(0, 4), (4, 8), (8, 9)].map(|(start, end)| {
+        [0..8, 8..16, 16..20].map(|days: std::ops::Range<u32>| {
+            (vec![start..end], days.clone(), u64::from(end - start) * days.len() as u64)
+        })
+    });
+    assert_eq!(places, expected.concat());
+    assert!(found.tiles(&Rows::All, day(-9)..=day(-1)).is_empty());
+    assert!(found.tiles(&Rows::All, day(20)..=day(99)).is_empty());
+    assert!(found.tiles(&Rows::range(9..20), day(0)..=day(9)).is_empty());
+    let mut pieces = Vec::new();
+    for tile in found.tiles(&Rows::of([1, 2, 8, 7]), day(3)..=day(8)) {
+        pieces.extend(found.read_tile(&tile).await.unwrap());
+    }
+    let expected = [
+        Piece { rows: vec![1..2], columns: 3..4, cells: vec![4] },
+        Piece { rows: vec![2..3], columns: 3..4, cells: vec![UNKNOWN] },
+        Piece { rows: vec![1..2], columns: 4..8, cells: vec![5, 6, 7, 8] },
+        Piece { rows: vec![2..3], columns: 4..8, cells: vec![UNKNOWN; 4] },
+        Piece { rows: vec![1..2], columns: 8..9, cells: vec![9] },
+        Piece { rows: vec![2..3], columns: 8..9, cells: vec![UNKNOWN] },
+        Piece { rows: vec![8..9], columns: 3..4, cells: vec![4] },
+        Piece { rows: vec![8..9], columns: 4..8, cells: vec![5, UNKNOWN, UNKNOWN, UNKNOWN] },
+    ];
+    assert_eq!(pieces, expected);
+    assert_eq!(found.day(3), day(3));
+    assert!(store.take_reached().is_empty());
+}
+
+#[tokio::test]
+async fn only_the_wanted_chunks_of_a_shard_are_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [Store::memory(), Store::open(folder.path().to_str().unwrap()).unwrap()] {
+        store.create_root().await.unwrap();
+        let downloads = open(&store, 4, 8).await;
+        let counts: Vec<_> = (1..=8).map(Some).collect();
+        record(&downloads, 0, &[(0, 0, &counts), (3, 0, &counts)]).await.finish().await.unwrap();
+        let path = "npm/downloads.zarr/downloads/c/0/0";
+        let mut bytes = store.get(path).await.unwrap().unwrap().to_vec();
+        bytes[9] ^= 1;
+        store.put(path, bytes).await.unwrap();
+        let read = async |rows: &[u32], from: i64, to: i64| downloads.read(rows, day(from)..=day(to)).await;
+        assert_eq!(read(&[3], 4, 5).await.unwrap(), [[Some(5), Some(6)]]);
+        assert_eq!(read(&[3, 0, 3], 7, 7).await.unwrap(), [[Some(8)]; 3]);
+        let error = read(&[0], 0, 0).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lake, "{}", error.report());
+        assert!(error.report().contains(path), "{}", error.report());
+    }
 }

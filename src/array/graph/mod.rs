@@ -6,6 +6,7 @@
 //! tables (`pipeline`).
 
 mod csr;
+mod read;
 mod specs;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::lake::OriginLayout;
 use crate::store::{Store, blocking};
 
 pub use csr::{Csr, Edges};
+pub use read::{NodeEdges, Side, StoredGraph};
 pub use specs::EDGE_KINDS;
 pub(super) use specs::{Direction, IN, IN_LAKE, OUT};
 
@@ -103,7 +105,7 @@ impl DependencyGraph {
             &lengths,
         );
         json["attributes"][GENERATION] = json!(held.map_or(0, StoredGroup::generation) + 2);
-        json["attributes"]["packages"] = json!(self.axis.rows());
+        json["attributes"][specs::PACKAGES] = json!(self.axis.rows());
         json["attributes"]["packages_outside"] = json!(self.outside.len());
         json
     }
@@ -196,12 +198,12 @@ impl Shard {
             match array {
                 packages::NAME => form.encode(range.map(|node| graph.name(node).to_owned()).collect::<Vec<_>>()),
                 IN_LAKE => form.encode(range.map(|node| graph.is_in_lake(node)).collect::<Vec<_>>()),
-                array if array == OUT.indptr => form.encode(part(&out.indptr, range)),
-                array if array == OUT.indices => form.encode(part(&out.indices, range)),
-                array if array == OUT.kind => form.encode(part(&out.kinds, range)),
-                array if array == IN.indptr => form.encode(part(&back.indptr, range)),
-                array if array == IN.indices => form.encode(part(&back.indices, range)),
-                _ => form.encode(part(&back.kinds, range)),
+                array if array == OUT.indptr => form.encode_numbers(&part(&out.indptr, range)),
+                array if array == OUT.indices => form.encode_numbers(&part(&out.indices, range)),
+                array if array == OUT.kind => form.encode_numbers(&part(&out.kinds, range)),
+                array if array == IN.indptr => form.encode_numbers(&part(&back.indptr, range)),
+                array if array == IN.indices => form.encode_numbers(&part(&back.indices, range)),
+                _ => form.encode_numbers(&part(&back.kinds, range)),
             }
         })
         .await

@@ -15,6 +15,8 @@ const NAMES_PER_SHARD: u64 = 131_072;
 /// The kinds of edges. The place of a kind is its code.
 pub const EDGE_KINDS: [&str; 5] = ["prod", "dev", "peer", "optional", "bundled"];
 
+/// The attribute with the number of rows of the package axis.
+pub(super) const PACKAGES: &str = "packages";
 pub(in crate::array) const IN_LAKE: &str = "in_lake";
 pub(super) const NODE_BOUND: &str = "node_bound";
 

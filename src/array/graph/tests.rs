@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::civil::date;
 
 use super::*;
+use crate::array::rows::Rows;
 use crate::lake::Layout;
 use crate::store::{Failure, MemoryBucket};
 
@@ -142,4 +143,60 @@ async fn after_a_death_at_any_step_who_opens_the_graph_sees_the_old_or_the_new_o
         steps += 1;
     }
     assert!(steps > 8, "only {steps} steps were made to fail");
+}
+
+#[tokio::test]
+async fn the_edges_of_some_nodes_are_read_from_both_sides() {
+    let store = Store::memory();
+    let layout = Layout::origin("npm");
+    assert!(StoredGraph::find(&store, &layout).await.unwrap().is_none());
+    write(&store, &FIRST, &["node"]).await.unwrap();
+    let graph = StoredGraph::find(&store, &layout).await.unwrap().unwrap();
+    assert_eq!((graph.nodes(), graph.packages(), graph.edges(), graph.generation()), (4, 3, 4, 2));
+    assert_eq!(graph.names(1..9).await.unwrap(), ["b", "c", "node"]);
+    let out = graph.edges_of(Side::Out, &Rows::of([0, 2, 3, 9])).await.unwrap();
+    let csr = Csr { indptr: vec![0, 2, 3, 3], indices: vec![1, 1, 0], kinds: vec![0, 1, 2] };
+    assert_eq!(out, NodeEdges { nodes: vec![0, 2, 3], csr });
+    let back = graph.edges_of(Side::In, &Rows::All).await.unwrap();
+    let csr = Csr { indptr: vec![0, 1, 3, 3, 4], indices: vec![2, 0, 0, 1], kinds: vec![2, 0, 1, 0] };
+    assert_eq!(back, NodeEdges { nodes: vec![0, 1, 2, 3], csr });
+    assert_eq!(graph.node_tiles(&Rows::All), [Rows::range(0..4)]);
+    assert!(graph.edges_of(Side::Out, &Rows::range(7..9)).await.unwrap().nodes.is_empty());
+    assert!(graph.is_current().await.unwrap());
+    write(&store, &SECOND, &["node", "zlib"]).await.unwrap();
+    assert!(!graph.is_current().await.unwrap());
+    assert_eq!(graph.edges_of(Side::Out, &Rows::of([0])).await.unwrap().csr.indices, [1, 1], "its objects are there");
+}
+
+#[tokio::test]
+async fn the_edges_of_scattered_nodes_are_read_from_many_chunks() {
+    let store = Store::memory();
+    let layout = Layout::origin("npm");
+    let mut axis = PackageAxis::default();
+    let nodes = 70_000u32;
+    for node in 0..nodes {
+        axis.add(&format!("p{node}"), date(2026, 1, 1));
+    }
+    let ends = |node: u32| (0..node % 4).map(move |edge| (node * 31 + edge * 7_919) % nodes);
+    let mut edges = Edges::default();
+    for node in 0..nodes {
+        ends(node).for_each(|end| edges.push(node, end, (end % 5) as u8));
+    }
+    let right: Right = Arc::new(|| Ok(()));
+    DependencyGraph::new(Arc::new(axis), Vec::new(), edges).write(&store, &layout, &right).await.unwrap();
+    let graph = StoredGraph::find(&store, &layout).await.unwrap().unwrap();
+    assert_eq!(graph.node_tiles(&Rows::All), [Rows::range(0..65_536), Rows::range(65_536..nodes)]);
+    let wanted: Vec<u32> = (0..nodes).step_by(997).chain([1, 2, 3, 65_535, 65_536, 69_999]).collect();
+    let NodeEdges { nodes: found, csr } = graph.edges_of(Side::Out, &Rows::of(wanted.clone())).await.unwrap();
+    let mut wanted = wanted;
+    wanted.sort_unstable();
+    wanted.dedup();
+    assert_eq!(found, wanted);
+    for (node, bounds) in found.iter().zip(csr.indptr.windows(2)) {
+        let mut expected: Vec<i32> = ends(*node).map(|end| end as i32).collect();
+        expected.sort_unstable();
+        let bounds = bounds[0] as usize..bounds[1] as usize;
+        assert_eq!(csr.indices[bounds.clone()], expected, "node {node}");
+        assert!(expected.iter().zip(&csr.kinds[bounds]).all(|(&end, &kind)| (end % 5) as u8 == kind));
+    }
 }

@@ -61,7 +61,8 @@ async fn repair_downloads(store: &Store, layout: &OriginLayout, faulty: &BTreeSe
         downloads.mend_coordinates(&axis, &right).await?;
         Ok(downloads)
     };
-    let downloads = end_lease(lease, mended.await).await?;
+    let mended = mended.await;
+    let downloads = end_lease(lease, mended).await?;
     let mut lost: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for (block, column) in faulty.iter().filter_map(|path| downloads.place_of(path)) {
         lost.entry(block).or_default().extend(column);

@@ -43,6 +43,8 @@ struct State {
     windows: VecDeque<Window>,
     /// The kind, the message and the hint of the last failed read. The library that decodes pages reports it as text only.
     failure: Option<(ErrorKind, String, Option<String>)>,
+    /// Whether a read failed because the object is another one now, or gone.
+    is_replaced: bool,
 }
 
 /// Bytes of the object from a place on.
@@ -149,6 +151,9 @@ impl FarShard {
         let _runtime = self.runtime.enter();
         let fetched = futures::executor::block_on(fetched);
         fetched.map_err(|error| {
+            if matches!(error, ObjectError::Precondition { .. } | ObjectError::NotFound { .. }) {
+                self.state().is_replaced = true;
+            }
             let failure = self.explained(error);
             let kept = (failure.kind(), failure.message().to_owned(), failure.hint_text().map(str::to_owned));
             self.state().failure = Some(kept);
@@ -176,6 +181,11 @@ impl FarShard {
             Some(hint) => error.hint(hint),
             None => error,
         })
+    }
+
+    /// Returns whether a read has failed because the object is another one now, or gone.
+    pub(in crate::store) fn is_replaced(&self) -> bool {
+        self.state().is_replaced
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,0 +1,398 @@
+//! Shards of numbers: encodes and decodes them, and one chunk alone. All arrays of numbers that this tool makes have this
+//! form. The bytes are those that `zarrs` makes of the same values, at a higher speed
+//! (`benches/runs/2026-11-29-arrays.md`). Not here: any other form (`form`), and where shards are stored (`reader`).
+
+use std::ops::Range;
+
+use bytemuck::Pod;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use zarrs::array::{Element, ElementOwned};
+
+use crate::error::{Context, ErrorKind, Result};
+
+/// Two numbers of eight bytes for each chunk.
+const ENTRY_BYTES: usize = 16;
+/// A checksum: of the index, or of a chunk.
+const CHECKSUM_BYTES: usize = 4;
+
+/// A type of numbers.
+pub(super) trait Number: Pod + PartialEq + Element + ElementOwned + DeserializeOwned + Send + 'static {
+    /// Its name in the metadata of an array.
+    const DATA_TYPE: &'static str;
+}
+
+impl Number for u8 {
+    const DATA_TYPE: &'static str = "uint8";
+}
+
+impl Number for u32 {
+    const DATA_TYPE: &'static str = "uint32";
+}
+
+impl Number for i32 {
+    const DATA_TYPE: &'static str = "int32";
+}
+
+impl Number for i64 {
+    const DATA_TYPE: &'static str = "int64";
+}
+
+/// The layout of a shard. An array of one dimension has one column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NumberShard {
+    /// The rows and columns of a shard.
+    shard: [usize; 2],
+    /// The rows and columns of a chunk. They divide those of a shard.
+    chunk: [usize; 2],
+    /// The level of zstd.
+    level: i32,
+    /// Whether the frame of zstd has a checksum of the elements.
+    has_checksum: bool,
+    /// Whether a CRC-32C of the frame follows it.
+    has_crc: bool,
+}
+
+impl NumberShard {
+    /// Reads the metadata of an array; `None` if its shards are of another form.
+    pub(super) fn of(metadata: &Value) -> Option<NumberShard> {
+        let [sharding] = metadata["codecs"].as_array()?.as_slice() else { return None };
+        let sharding = (sharding["name"] == "sharding_indexed").then_some(&sharding["configuration"])?;
+        let (to_bytes, zstd, has_crc) = match sharding["codecs"].as_array()?.as_slice() {
+            [to_bytes, zstd] => (to_bytes, zstd, false),
+            [to_bytes, zstd, crc] if crc["name"] == "crc32c" => (to_bytes, zstd, true),
+            _ => return None,
+        };
+        let [index_to_bytes, checksum] = sharding["index_codecs"].as_array()?.as_slice() else { return None };
+        // One byte has no order.
+        let is_little = |codec: &Value, may_be_absent: bool| {
+            let endian = &codec["configuration"]["endian"];
+            codec["name"] == "bytes" && (endian == "little" || (may_be_absent && endian.is_null()))
+        };
+        let is_of_this_form = cfg!(target_endian = "little")
+            && is_little(to_bytes, metadata["data_type"] == "uint8")
+            && zstd["name"] == "zstd"
+            && is_little(index_to_bytes, false)
+            && checksum["name"] == "crc32c"
+            && (sharding["index_location"].is_null() || sharding["index_location"] == "end")
+            && metadata["chunk_grid"]["name"] == "regular";
+        let shard = lengths(&metadata["chunk_grid"]["configuration"]["chunk_shape"])?;
+        let chunk = lengths(&sharding["chunk_shape"])?;
+        let divides = shard.iter().zip(chunk).all(|(shard, chunk)| chunk > 0 && shard.is_multiple_of(chunk));
+        (is_of_this_form && divides).then_some(())?;
+        Some(NumberShard {
+            shard,
+            chunk,
+            level: i32::try_from(zstd["configuration"]["level"].as_i64()?).ok()?,
+            has_checksum: zstd["configuration"]["checksum"].as_bool().unwrap_or_default(),
+            has_crc,
+        })
+    }
+
+    /// Returns the rows and columns of a chunk.
+    pub(super) fn chunk(self) -> [usize; 2] {
+        self.chunk
+    }
+
+    /// Returns the number of chunks along the rows, and along the columns. The index has one row of them after another.
+    pub(super) fn grid(self) -> [usize; 2] {
+        [self.shard[0] / self.chunk[0], self.shard[1] / self.chunk[1]]
+    }
+
+    /// Returns the size of the index at the end of a shard.
+    pub(super) fn index_bytes(self) -> usize {
+        let [along_rows, along_columns] = self.grid();
+        along_rows * along_columns * ENTRY_BYTES + CHECKSUM_BYTES
+    }
+
+    fn is_contiguous(self) -> bool {
+        self.chunk[1] == self.shard[1]
+    }
+
+    fn chunk_elements(self) -> usize {
+        self.chunk[0] * self.chunk[1]
+    }
+
+    /// Returns the places of the rows of a chunk in a shard.
+    fn chunk_rows(self, number: usize) -> impl Iterator<Item = Range<usize>> {
+        let (in_row, width) = (self.grid()[1], self.chunk[1]);
+        let (row, column) = (number / in_row * self.chunk[0], number % in_row * width);
+        (row..row + self.chunk[0]).map(move |row| row * self.shard[1] + column).map(move |start| start..start + width)
+    }
+
+    /// Encodes the elements of a shard, row by row; `None` if all are `fill`.
+    pub(super) fn encode<T: Number>(self, elements: &[T], fill: T) -> Result<Option<Bytes>> {
+        let cannot = || "cannot compress a chunk".to_owned();
+        let mut compressor = zstd::bulk::Compressor::new(self.level).or_error(ErrorKind::Internal, cannot)?;
+        compressor.include_checksum(self.has_checksum).or_error(ErrorKind::Internal, cannot)?;
+        let (mut shard, mut index) = (Vec::new(), Vec::with_capacity(self.index_bytes()));
+        let (mut gathered, mut packed) = (Vec::new(), Vec::new());
+        packed.reserve(zstd::zstd_safe::compress_bound(self.chunk_elements() * size_of::<T>()));
+        let [along_rows, along_columns] = self.grid();
+        for number in 0..along_rows * along_columns {
+            let chunk = if self.is_contiguous() {
+                elements.get(number * self.chunk_elements()..(number + 1) * self.chunk_elements()).unwrap_or_default()
+            } else {
+                gathered.clear();
+                self.chunk_rows(number).for_each(|row| gathered.extend(elements.get(row).unwrap_or_default()));
+                gathered.as_slice()
+            };
+            if chunk.iter().all(|element| *element == fill) {
+                index.extend([u8::MAX; ENTRY_BYTES]);
+                continue;
+            }
+            packed.clear();
+            let bytes = bytemuck::cast_slice(chunk);
+            compressor.compress_to_buffer(bytes, &mut packed).or_error(ErrorKind::Internal, cannot)?;
+            if self.has_crc {
+                packed.extend(crc32c::crc32c(&packed).to_le_bytes());
+            }
+            index.extend((shard.len() as u64).to_le_bytes());
+            index.extend((packed.len() as u64).to_le_bytes());
+            shard.extend_from_slice(&packed);
+        }
+        if shard.is_empty() {
+            return Ok(None);
+        }
+        let checksum = crc32c::crc32c(&index);
+        shard.extend(index);
+        shard.extend(checksum.to_le_bytes());
+        Ok(Some(shard.into()))
+    }
+
+    /// Decodes a shard into its elements, row by row. Fails with the reason why its bytes are damaged.
+    pub(super) fn decode<T: Number>(self, shard: &[u8], fill: T) -> Result<Vec<T>, &'static str> {
+        let mut elements = vec![fill; self.shard[0] * self.shard[1]];
+        let index_start = shard.len().checked_sub(self.index_bytes()).ok_or("it is too short")?;
+        let mut decoder = ChunkDecoder::new(self)?;
+        for (number, place) in self.index(&shard[index_start..], index_start as u64)?.into_iter().enumerate() {
+            let Some(place) = place else { continue };
+            let frame = &shard[place.start as usize..place.end as usize];
+            if self.is_contiguous() {
+                let chunk = number * self.chunk_elements()..(number + 1) * self.chunk_elements();
+                decoder.decode_into(frame, &mut elements[chunk])?;
+            } else {
+                let chunk = decoder.decode(frame)?;
+                for (row, cells) in self.chunk_rows(number).zip(chunk.chunks_exact(self.chunk[1])) {
+                    elements[row].copy_from_slice(cells);
+                }
+            }
+        }
+        Ok(elements)
+    }
+
+    /// Returns the place of each chunk in a shard, from its last [`Self::index_bytes`] bytes; `None` for a chunk that is not
+    /// stored. The chunks are before `index_start`.
+    pub(super) fn index(self, end: &[u8], index_start: u64) -> Result<Vec<Option<Range<u64>>>, &'static str> {
+        let split = end.len().checked_sub(CHECKSUM_BYTES).filter(|_| end.len() == self.index_bytes());
+        let (index, checksum) = end.split_at(split.ok_or("it is too short")?);
+        if crc32c::crc32c(index).to_le_bytes() != checksum {
+            return Err("the checksum of its index is wrong");
+        }
+        let number = |bytes: &[u8]| bytes.try_into().map_or(u64::MAX, u64::from_le_bytes);
+        let place = |entry: &[u8]| {
+            let (offset, length) = entry.split_at(ENTRY_BYTES / 2);
+            let (offset, length) = (number(offset), number(length));
+            if (offset, length) == (u64::MAX, u64::MAX) {
+                return Ok(None);
+            }
+            let end = offset.checked_add(length).filter(|&end| end <= index_start).ok_or("its index is wrong")?;
+            Ok(Some(offset..end))
+        };
+        index.chunks_exact(ENTRY_BYTES).map(place).collect()
+    }
+}
+
+/// Decodes chunks, one after another, in the same memory.
+pub(super) struct ChunkDecoder<T> {
+    decompressor: zstd::bulk::Decompressor<'static>,
+    chunk: Vec<T>,
+    elements: usize,
+    has_crc: bool,
+}
+
+impl<T: Number> ChunkDecoder<T> {
+    pub(super) fn new(form: NumberShard) -> Result<ChunkDecoder<T>, &'static str> {
+        let decompressor = zstd::bulk::Decompressor::new().map_err(|_| "there is no memory for it")?;
+        Ok(ChunkDecoder { decompressor, chunk: Vec::new(), elements: form.chunk_elements(), has_crc: form.has_crc })
+    }
+
+    /// Decodes a chunk into its elements, row by row.
+    pub(super) fn decode(&mut self, frame: &[u8]) -> Result<&[T], &'static str> {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        chunk.resize(self.elements, T::zeroed());
+        let decoded = self.decode_into(frame, &mut chunk);
+        self.chunk = chunk;
+        decoded.map(|()| self.chunk.as_slice())
+    }
+
+    fn decode_into(&mut self, mut frame: &[u8], chunk: &mut [T]) -> Result<(), &'static str> {
+        if self.has_crc {
+            let (before, crc) = frame.split_last_chunk::<CHECKSUM_BYTES>().ok_or("a chunk is too short")?;
+            if crc32c::crc32c(before).to_le_bytes() != *crc {
+                return Err("the checksum of a chunk is wrong");
+            }
+            frame = before;
+        }
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(chunk);
+        match self.decompressor.decompress_to_buffer(frame, bytes) {
+            Ok(read) if read == bytes.len() => Ok(()),
+            Ok(_) => Err("a chunk has another size than it must have"),
+            Err(_) => Err("a chunk cannot be decompressed"),
+        }
+    }
+}
+
+/// Returns one or two lengths as two.
+fn lengths(shape: &Value) -> Option<[usize; 2]> {
+    let length = |length: &Value| usize::try_from(length.as_u64()?).ok();
+    match shape.as_array()?.as_slice() {
+        [rows] => Some([length(rows)?, 1]),
+        [rows, columns] => Some([length(rows)?, length(columns)?]),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use serde::Deserialize;
+    use serde_json::json;
+    use zarrs::array::codec::{ShardingCodecOptions, SubchunkWriteOrder};
+    use zarrs::array::{
+        Array, ArrayBytes, ArrayMetadata, ArrayMetadataV3, ArrayToBytesCodecTraits, CodecOptions, CodecSpecificOptions,
+    };
+
+    use super::*;
+
+    fn metadata(data_type: &str, shard: &[u64], chunk: &[u64], fill: Value, codecs: Value) -> Value {
+        let index_codecs = json!([{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]);
+        let sharding = json!({"chunk_shape": chunk, "codecs": codecs, "index_codecs": index_codecs});
+        json!({
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": shard,
+            "data_type": data_type,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shard}},
+            "chunk_key_encoding": {"name": "default"},
+            "fill_value": fill,
+            "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+        })
+    }
+
+    fn codecs(level: i32, has_checksum: bool, has_crc: bool) -> Value {
+        let mut codecs = vec![
+            json!({"name": "bytes", "configuration": {"endian": "little"}}),
+            json!({"name": "zstd", "configuration": {"level": level, "checksum": has_checksum}}),
+        ];
+        codecs.extend(has_crc.then(|| json!({"name": "crc32c"})));
+        codecs.into()
+    }
+
+    fn of_library(metadata: &Value) -> Array<()> {
+        let metadata = ArrayMetadataV3::deserialize(metadata).unwrap();
+        let array = Array::new_with_metadata(Arc::new(()), "/", ArrayMetadata::V3(metadata)).unwrap();
+        let in_order = ShardingCodecOptions::default().with_subchunk_write_order(SubchunkWriteOrder::C);
+        array.with_codec_specific_options(&CodecSpecificOptions::default().with_option(in_order))
+    }
+
+    /// Encodes by this module and by the library, and decodes what the other one has encoded.
+    fn agree<T: Number + std::fmt::Debug>(shape: ([u64; 2], [u64; 2], bool), fill: T, elements: &[T], codecs: Value)
+    where
+        Value: From<T>,
+    {
+        let (shard, chunk, has_columns) = shape;
+        let dimensions = if has_columns { 2 } else { 1 };
+        let metadata = metadata(T::DATA_TYPE, &shard[..dimensions], &chunk[..dimensions], fill.into(), codecs);
+        let (form, array) = (NumberShard::of(&metadata).unwrap(), of_library(&metadata));
+        let (data_type, fill_value) = (array.data_type(), array.fill_value());
+        let chunk_shape = array.chunk_shape(&vec![0; dimensions]).unwrap();
+        let options = CodecOptions::default().with_concurrent_target(1);
+        let ours = form.encode(elements, fill).unwrap();
+        let bytes = T::into_array_bytes(data_type, elements.to_vec()).unwrap();
+        let Some(ours) = ours else {
+            assert!(elements.iter().all(|element| *element == fill));
+            return;
+        };
+        let theirs = array.codecs().encode(bytes, &chunk_shape, data_type, fill_value, &options).unwrap();
+        assert_eq!(ours, theirs.as_ref(), "the bytes");
+        let decoded: ArrayBytes<'_> =
+            array.codecs().decode((&*ours).into(), &chunk_shape, data_type, fill_value, &options).unwrap();
+        assert_eq!(T::from_array_bytes(data_type, decoded).unwrap(), elements, "read by the library");
+        assert_eq!(form.decode(&theirs, fill).unwrap(), elements, "read by this module");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn the_bytes_are_those_of_the_library_and_each_reads_the_other(
+            grid in [1u64..4, 1u64..4],
+            chunk in [1u64..9, 1u64..9],
+            has_columns in any::<bool>(),
+            seed in proptest::collection::vec(any::<u32>(), 1..60),
+            density in 0u32..4,
+            level in 1i32..4,
+            has_checksum in any::<bool>(),
+            has_crc in any::<bool>(),
+        ) {
+            let width = if has_columns { [grid[1] * chunk[1], chunk[1]] } else { [1, 1] };
+            let shape = ([grid[0] * chunk[0], width[0]], [chunk[0], width[1]], has_columns);
+            let length = (shape.0[0] * shape.0[1]) as usize;
+            let fill = 7u32;
+            let cell = |place: usize| {
+                let random = seed[place % seed.len()].wrapping_mul(place as u32 / 5 + 1);
+                if random % 4 < density { random } else { fill }
+            };
+            let elements: Vec<u32> = (0..length).map(cell).collect();
+            let codecs = codecs(level, has_checksum, has_crc);
+            agree(shape, fill, &elements, codecs.clone());
+            agree(shape, 7, &elements.iter().map(|&cell| cell as u8).collect::<Vec<_>>(), codecs.clone());
+            agree(shape, 7, &elements.iter().map(|&cell| cell as i32).collect::<Vec<_>>(), codecs.clone());
+            agree(shape, 7, &elements.iter().map(|&cell| i64::from(cell) << 9).collect::<Vec<_>>(), codecs);
+        }
+    }
+
+    #[test]
+    fn shards_of_another_form_are_left_to_the_library() {
+        let ours = metadata("uint32", &[8], &[4], json!(0), codecs(1, true, false));
+        assert!(NumberShard::of(&ours).is_some());
+        let changes: [(&str, Value); 8] = [
+            ("/codecs/0/configuration/index_location", json!("start")),
+            ("/codecs/0/configuration/index_codecs", json!([{"name": "bytes", "configuration": {"endian": "little"}}])),
+            ("/codecs/0/configuration/codecs/0/configuration/endian", json!("big")),
+            ("/codecs/0/configuration/codecs/1", json!({"name": "gzip", "configuration": {"level": 1}})),
+            ("/codecs/0/configuration/codecs/0/name", json!("transpose")),
+            ("/codecs/0/configuration/chunk_shape", json!([3])),
+            ("/codecs/0/name", json!("bytes")),
+            ("/chunk_grid/configuration/chunk_shape", json!([8, 8, 8])),
+        ];
+        for (pointer, value) in changes {
+            let mut other = ours.clone();
+            match other.pointer_mut(pointer) {
+                Some(place) => *place = value,
+                None => other["codecs"][0]["configuration"]["index_location"] = value,
+            }
+            assert_eq!(NumberShard::of(&other), None, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn with_a_crc_every_flipped_bit_is_found() {
+        let form = NumberShard::of(&metadata("uint32", &[8, 4], &[2, 2], json!(0), codecs(1, false, true))).unwrap();
+        let elements: Vec<u32> = (0..32).map(|cell| cell * 77 % 50).collect();
+        let shard = form.encode(&elements, 0).unwrap().unwrap();
+        for bit in 0..shard.len() * 8 {
+            let mut damaged = shard.to_vec();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(form.decode(&damaged, 0u32).is_err(), "bit {bit}");
+        }
+        for length in 0..shard.len() {
+            assert!(form.decode(&shard[..length], 0u32).is_err(), "{length} bytes");
+        }
+    }
+}
