@@ -40,8 +40,12 @@ impl PackageAxis {
         for folder in layout.arrays() {
             let group = Group::new(store, folder);
             if store.entry(&group.path()).await?.is_some() {
-                return Err(Error::lake(format!("{} is gone, and {} is there", layout.package_index(), group.folder()))
-                    .hint("all-docs arrays makes it again from the names in the arrays"));
+                return Err(Error::lake(format!(
+                    "{} is gone, and {} is there",
+                    layout.package_index(),
+                    group.folder()
+                ))
+                .hint("all-docs arrays makes it again from the names in the arrays"));
             }
         }
         Ok(PackageAxis::default())

@@ -32,7 +32,8 @@ impl PackageAxis {
                 let Some(bytes) = store.get(&path).await? else { continue };
                 let form = form.clone();
                 // Another array may have the names that a damaged object has lost.
-                let found = blocking("the reader of names", move || Ok(form.decode::<String>(&path, &bytes).ok())).await?;
+                let found =
+                    blocking("the reader of names", move || Ok(form.decode::<String>(&path, &bytes).ok())).await?;
                 for (row, name) in (shard * shard_rows..rows).zip(found.into_iter().flatten()) {
                     let known = names[row].get_or_insert_with(|| name.clone());
                     if *known != name {
@@ -46,8 +47,10 @@ impl PackageAxis {
         let is_recovered = !names.is_empty();
         for (row, name) in (0..).zip(names) {
             if name.is_none_or(|name| axis.add(&name, today) != row) {
-                return Err(Error::lake(format!("package_index.parquet is gone, and no array has the name of row {row}"))
-                    .hint("restore package_index.parquet from a copy of the lake"));
+                return Err(Error::lake(format!(
+                    "package_index.parquet is gone, and no array has the name of row {row}"
+                ))
+                .hint("restore package_index.parquet from a copy of the lake"));
             }
         }
         if is_recovered {

@@ -13,7 +13,7 @@ use crate::store::Store;
 /// The file name of the metadata of a group, and of an array.
 pub(super) const METADATA: &str = "zarr.json";
 /// The attribute with the digest of the metadata of a group without this attribute.
-const SEAL: &str = "metadata_sha256";
+pub(super) const SEAL: &str = "metadata_sha256";
 /// The hint of an error about an object that only a repair makes whole again.
 pub(super) const REPAIR: &str = "all-docs verify names all that is damaged, and all-docs verify --repair mends it";
 /// How often an update of the metadata is tried again because another process has written it.
@@ -68,9 +68,12 @@ impl Group {
         let Some(text) = self.store.get(&path).await? else { return Ok(None) };
         self.parse(text).map(Some).map_err(|unusable| match unusable {
             Unusable::Damaged(cause) => Error::lake(format!("{path} is damaged: {cause}")).hint(REPAIR),
-            Unusable::Foreign => Error::lake(format!("{path} is not of all-docs: it has no attribute {FORMAT}")).hint(
-                format!("move {} away, and run the same command again; all-docs overwrites no array of others", self.folder),
-            ),
+            Unusable::Foreign => {
+                Error::lake(format!("{path} is not of all-docs: it has no attribute {FORMAT}")).hint(format!(
+                    "move {} away, and run the same command again; all-docs overwrites no array of others",
+                    self.folder
+                ))
+            }
             Unusable::Newer => Error::lake(format!("a newer version of all-docs wrote {}", self.folder))
                 .hint("install a newer version of all-docs"),
         })
@@ -84,6 +87,11 @@ impl Group {
             self.store.delete(&self.path()).await?;
         }
         Ok(())
+    }
+
+    /// Removes the metadata: who opens the group finds none.
+    pub(super) async fn remove(&self) -> Result<()> {
+        self.store.delete(&self.path()).await
     }
 
     fn parse(&self, text: Bytes) -> Result<StoredGroup, Unusable> {
@@ -145,7 +153,8 @@ impl Group {
         }
         let set = |held: Option<&StoredGroup>| {
             let held = held.map(StoredGroup::json);
-            let is_set = held.is_none_or(|held| attributes.iter().all(|(name, value)| held["attributes"][name] == *value));
+            let is_set =
+                held.is_none_or(|held| attributes.iter().all(|(name, value)| held["attributes"][name] == *value));
             Ok(held.filter(|_| !is_set).map(|held| {
                 let mut json = held.clone();
                 attributes.iter().for_each(|(name, value)| json["attributes"][name] = value.clone());

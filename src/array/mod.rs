@@ -10,6 +10,7 @@ mod axis;
 mod axis_file;
 mod axis_recovery;
 mod check;
+mod copy;
 mod day;
 mod downloads;
 mod form;
@@ -26,6 +27,7 @@ mod status;
 
 pub use axis::PackageAxis;
 pub use check::{ArrayExtent, ArrayFault, ArrayFinding, ArraysProof, check_arrays};
+pub use copy::{CopiedObjects, CopyPart, GroupCopy};
 pub use downloads::{
     Block, BlockWriter, Counts, DAYS_COUNTED, Downloads, DownloadsShape, FIRST_DAY, PACKAGES_ASKED, PACKAGES_COUNTED,
     Recent, RowState, UNKNOWN,

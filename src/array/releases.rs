@@ -92,6 +92,20 @@ impl Releases {
         self.write_with(store, layout, axis, today, right, SHAPE).await
     }
 
+    /// The same, with small shards.
+    #[cfg(test)]
+    pub(super) async fn write_small(
+        self,
+        store: &Store,
+        layout: &OriginLayout,
+        axis: &PackageAxis,
+        today: Date,
+        right: &Right,
+    ) -> Result<Written> {
+        let shape = Shape { shard: [4, 128], chunk: [2, 64] };
+        self.write_with(store, layout, axis, today, right, shape).await
+    }
+
     async fn write_with(
         mut self,
         store: &Store,

@@ -33,7 +33,8 @@ pub(super) async fn check(
     match PackageAxis::read_whole(store, layout).await {
         Ok(Some((axis, is_exact))) => {
             if !is_exact {
-                let reason = "its rows are those that were written, and its bytes are not: all-docs arrays writes it again";
+                let reason =
+                    "its rows are those that were written, and its bytes are not: all-docs arrays writes it again";
                 proof.findings.push(ArrayFinding::new(path, ArrayFault::Damaged, reason));
             }
             Ok(Some(axis))

@@ -125,8 +125,7 @@ impl Look<'_> {
         let length = states[0].shard_elements();
         let mut of_states = of_states.into_iter().map(|values| values.unwrap_or_else(|| vec![NEVER; length]));
         let mut next = || of_states.next().unwrap_or_default();
-        let states_of_rows =
-            States { requested_since: next(), requested_until: next(), counted_since: next() };
+        let states_of_rows = States { requested_since: next(), requested_until: next(), counted_since: next() };
         self.judge_missing(counts, &states_of_rows, shape, &columns);
         self.judge_rows(states, &states_of_rows, shape, &known);
         Ok(())
@@ -145,7 +144,11 @@ impl Look<'_> {
                 let see = move |cells: Vec<u32>| {
                     known_cells(&cells, shape.shard_days as usize, first_day, shape.rows as usize, days)
                 };
-                Ok::<_, Error>((column, path.clone(), read_with(&store, &form, &path, ArrayForm::decode_numbers, see).await?))
+                Ok::<_, Error>((
+                    column,
+                    path.clone(),
+                    read_with(&store, &form, &path, ArrayForm::decode_numbers, see).await?,
+                ))
             }
         });
         let mut reads = std::pin::pin!(at_once(reads));
@@ -177,7 +180,8 @@ impl Look<'_> {
                 let (counted, until) = (states.counted_since[row], states.requested_until[row]);
                 let asked_since = counted.max(states.requested_since[row]).max(first);
                 counted != NEVER
-                    && ((first..end).contains(&counted) || (until + 1).min(end) - asked_since >= DAYS_WITH_A_COUNT)
+                    && ((first..end).contains(&counted)
+                        || (until + 1).min(end) - asked_since >= DAYS_WITH_A_COUNT.min(shape.shard_days as i32))
             });
             if let Some(row) = rows.next() {
                 let name = self.name(shape, row);

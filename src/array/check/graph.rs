@@ -20,7 +20,8 @@ impl Look<'_> {
         if self.extent == ArrayExtent::Names {
             for name in [OUT.indptr, IN.indptr] {
                 let Some(form) = self.form(name) else { continue };
-                let last = form.shape().first().copied().unwrap_or_default().saturating_sub(1) / form.shard_elements().max(1) as u64;
+                let last = form.shape().first().copied().unwrap_or_default().saturating_sub(1)
+                    / form.shard_elements().max(1) as u64;
                 let path = form.path(&[last]);
                 if self.edges(OUT.indices) > 0 && !self.has(&path) {
                     self.find(path, ArrayFault::Missing, "it is gone, and the graph has edges");
@@ -28,7 +29,8 @@ impl Look<'_> {
             }
             return Ok(());
         }
-        let Some(nodes) = self.form(OUT.indptr).map(|form| form.shape().iter().product::<u64>().saturating_sub(1)) else {
+        let Some(nodes) = self.form(OUT.indptr).map(|form| form.shape().iter().product::<u64>().saturating_sub(1))
+        else {
             return Ok(());
         };
         let Some(out) = self.check_direction(&OUT, nodes, true).await? else { return Ok(()) };
@@ -49,9 +51,10 @@ impl Look<'_> {
     async fn check_direction(&mut self, direction: &Direction, nodes: u64, is_out: bool) -> Result<Option<Sum>> {
         let forms = [direction.indptr, direction.indices, direction.kind].map(|name| self.form(name));
         let [Some(indptr_form), Some(indices_form), Some(kinds_form)] = forms else { return Ok(None) };
-        let (Some(indptr), Some(kinds)) =
-            (self.read_all(&indptr_form, ArrayForm::decode_numbers::<i64>).await?, self.read_all(&kinds_form, ArrayForm::decode_numbers::<u8>).await?)
-        else {
+        let (Some(indptr), Some(kinds)) = (
+            self.read_all(&indptr_form, ArrayForm::decode_numbers::<i64>).await?,
+            self.read_all(&kinds_form, ArrayForm::decode_numbers::<u8>).await?,
+        ) else {
             return Ok(None);
         };
         let edges = self.edges(direction.indices);
@@ -60,7 +63,8 @@ impl Look<'_> {
             && indptr.last().is_some_and(|&last| last as u64 == edges)
             && indptr.is_sorted();
         if !is_right || kinds.len() as u64 != edges {
-            let reason = "the places of edges do not grow from 0 to the number of edges: an object is lost, or another one";
+            let reason =
+                "the places of edges do not grow from 0 to the number of edges: an object is lost, or another one";
             self.find(indptr_form.path(&[0]), ArrayFault::Account, reason);
             return Ok(None);
         }
@@ -75,14 +79,17 @@ impl Look<'_> {
         let (mut sum, mut node, mut before) = (Sum { edges, hash: 0 }, 0, (0, 0));
         for shard in 0..edges.div_ceil(shard_edges.max(1)) {
             let path = indices_form.path(&[shard]);
-            let indices = match read_with(self.store, &indices_form, &path, ArrayForm::decode_numbers::<i32>, |indices| indices).await? {
-                Ok(Some(indices)) => indices,
-                Ok(None) => vec![0; shard_edges as usize],
-                Err(finding) => {
-                    self.findings.push(finding);
-                    return Ok(None);
-                }
-            };
+            let indices =
+                match read_with(self.store, &indices_form, &path, ArrayForm::decode_numbers::<i32>, |indices| indices)
+                    .await?
+                {
+                    Ok(Some(indices)) => indices,
+                    Ok(None) => vec![0; shard_edges as usize],
+                    Err(finding) => {
+                        self.findings.push(finding);
+                        return Ok(None);
+                    }
+                };
             for (edge, index) in (shard * shard_edges..edges).zip(indices) {
                 let first_node = node;
                 while indptr[node + 1] as u64 <= edge {
@@ -118,7 +125,9 @@ impl Look<'_> {
         if let Some((node, is_in)) = wrong {
             let reason = match is_in {
                 true => format!("node {node} is in the lake, and has no row in package_index.parquet"),
-                false => format!("node {node} depends on others, and is not in the lake: an object is lost, or another one"),
+                false => {
+                    format!("node {node} depends on others, and is not in the lake: an object is lost, or another one")
+                }
             };
             self.find(form.path(&[0]), ArrayFault::Account, reason);
             return Ok(false);

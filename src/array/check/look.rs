@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt, stream};
 
 use super::{ArrayExtent, ArrayFault, ArrayFinding, FILES_NAMED};
 use crate::array::axis::PackageAxis;
-use crate::array::form::ArrayForm;
+use crate::array::form::{ArrayForm, Key};
 use crate::array::group::{Group, METADATA, StoredGroup};
 use crate::array::packages;
 use crate::error::Result;
@@ -75,16 +75,17 @@ impl<'a> Look<'a> {
             }
             expected.insert(path);
             let Some(form) = self.form(&name) else { continue };
-            for place in places(&form) {
+            for place in form.places() {
                 expected.insert(form.path(&place));
             }
             grids.push((name, form));
         }
-        let others: Vec<String> = self.own.keys().filter(|path| !expected.contains(**path)).map(|path| (*path).to_owned()).collect();
+        let others: Vec<String> =
+            self.own.keys().filter(|path| !expected.contains(**path)).map(|path| (*path).to_owned()).collect();
         let mut harmless = 0;
         for path in others {
-            match grids.iter().find_map(|(name, form)| Some((name, key_of(form, &path)?))) {
-                Some((_, Key::OtherGeneration)) => {}
+            match grids.iter().find_map(|(name, form)| Some((name, form.key_of(&path)?))) {
+                Some((_, Key::Inside | Key::OtherGeneration)) => {}
                 // They are written before the metadata says that they count.
                 Some((name, Key::Outside)) if name == packages::NAME => {}
                 Some((_, Key::Outside)) => self.find(
@@ -147,7 +148,9 @@ impl<'a> Look<'a> {
                     _ => name.is_empty(),
                 };
                 if !is_right {
-                    wrong.get_or_insert_with(|| format!("row {row} has the name {name:?}, which package_index.parquet has not there"));
+                    wrong.get_or_insert_with(|| {
+                        format!("row {row} has the name {name:?}, which package_index.parquet has not there")
+                    });
                 }
                 if (of_axis..rows).contains(&row) {
                     before = name;
@@ -215,7 +218,9 @@ pub(super) async fn read_with<T: 'static, R: Send + 'static>(
     let bytes = match store.get(path).await {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(Ok(None)),
-        Err(error) if error.is_of_system() && !error.is_out_of_files() => return Ok(Err(ArrayFinding::of_error(path, &error))),
+        Err(error) if error.is_of_system() && !error.is_out_of_files() => {
+            return Ok(Err(ArrayFinding::of_error(path, &error)));
+        }
         Err(error) => return Err(error),
     };
     let (form, path) = (form.clone(), path.to_owned());
@@ -233,44 +238,3 @@ pub(super) fn at_once<F: Future>(futures: impl IntoIterator<Item = F>) -> impl S
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     stream::iter(futures).buffered(cores)
 }
-
-/// Returns the places of all shards of an array.
-pub(super) fn places(form: &ArrayForm) -> Vec<Vec<u64>> {
-    let mut places = vec![Vec::new()];
-    for (length, shard) in form.shape().iter().zip(form.shard_shape()) {
-        let along = length.div_ceil(shard.max(1));
-        let longer = |place: Vec<u64>| (0..along).map(move |next| [place.as_slice(), &[next]].concat());
-        places = places.into_iter().flat_map(longer).collect();
-    }
-    places
-}
-
-/// What an object that is none of the shards may be.
-enum Key {
-    /// A shard outside of the array.
-    Outside,
-    /// A shard of the generation before, or the next one.
-    OtherGeneration,
-}
-
-/// Returns what the object at a path is to an array; `None` if it has not the name of a shard.
-fn key_of(form: &ArrayForm, path: &str) -> Option<Key> {
-    let dimensions = form.shape().len();
-    let first = form.path(&vec![0; dimensions]);
-    let key = |separator: char| format!("c{}", format!("{separator}0").repeat(dimensions));
-    let (folder, is_slash) = match first.strip_suffix(&key('/')) {
-        Some(folder) => (folder, true),
-        None => (first.strip_suffix(&key('.'))?, false),
-    };
-    let rest = path.strip_prefix(folder)?.strip_prefix('c')?;
-    let is_of = |separator: char| {
-        let parts: Vec<&str> = rest.strip_prefix(separator).map(|rest| rest.split(separator).collect()).unwrap_or_default();
-        parts.len() == dimensions && parts.iter().all(|part| part.parse::<u64>().is_ok())
-    };
-    match (is_of(if is_slash { '/' } else { '.' }), is_of(if is_slash { '.' } else { '/' })) {
-        (true, _) => Some(Key::Outside),
-        (_, true) => Some(Key::OtherGeneration),
-        _ => None,
-    }
-}
-

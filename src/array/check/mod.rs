@@ -101,8 +101,9 @@ pub async fn check_arrays(
         .filter(|listed| !Store::is_put_begun(&listed.path))
         .map(|listed| (listed.path.as_str(), listed.size_bytes))
         .collect();
-    let is_there =
-        |folder: &String| sizes.range(format!("{folder}/").as_str()..).next().is_some_and(|(path, _)| below(path, folder));
+    let is_there = |folder: &String| {
+        sizes.range(format!("{folder}/").as_str()..).next().is_some_and(|(path, _)| below(path, folder))
+    };
     let folders: Vec<String> = layout.arrays().into_iter().filter(is_there).collect();
     let mut proof = ArraysProof::default();
     let axis = axis::check(store, layout, &sizes, !folders.is_empty(), extent, &mut proof).await?;

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 
-use super::look::{Look, at_once, places, read_with};
+use super::look::{Look, at_once, read_with};
 use super::{ArrayExtent, ArrayFault};
 use crate::array::form::ArrayForm;
 use crate::array::releases::{COUNTS, MONTH, VERSIONS, first_days};
@@ -17,7 +17,7 @@ impl Look<'_> {
             return Ok(());
         };
         let store = self.store.clone();
-        let sums = places(&form).into_iter().map(|place| {
+        let sums = form.places().into_iter().map(|place| {
             let (store, form) = (store.clone(), form.clone());
             async move {
                 let path = form.path(&place);
@@ -55,7 +55,9 @@ impl Look<'_> {
         let said = self.stored.json()["attributes"][VERSIONS].as_u64();
         if is_whole && self.stored.is_settled() && said != Some(all) {
             let said = said.map_or("nothing".to_owned(), |said| said.to_string());
-            let reason = format!("the cells have {all} versions, and the metadata says {said}: a shard is lost, or older; all-docs arrays makes it again");
+            let reason = format!(
+                "the cells have {all} versions, and the metadata says {said}: a shard is lost, or older; all-docs arrays makes it again"
+            );
             self.find(form.path(&[0, 0]), ArrayFault::Account, reason);
         }
         Ok(())

@@ -42,7 +42,9 @@ pub async fn repair_arrays(store: &Store, proof: &OriginProof, stop: Cancellatio
         .map(|finding| finding.file.as_str())
         .collect();
     if !in_downloads.is_empty() {
-        notes.extend(repair_downloads(store, &layout, &in_downloads).await.doing(|| "repairing download counts".to_owned())?);
+        notes.extend(
+            repair_downloads(store, &layout, &in_downloads).await.doing(|| "repairing download counts".to_owned())?,
+        );
     }
     let built = arrays(store, Some(layout.name()), stop).await?;
     for built in built.origins {

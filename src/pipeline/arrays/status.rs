@@ -5,9 +5,7 @@ use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 
 use super::tables::digest_of_tables;
-use crate::array::{
-    DAYS_COUNTED, FIRST_DAY, GroupMetadata, PACKAGES_ASKED, PACKAGES_COUNTED, PackageAxis,
-};
+use crate::array::{DAYS_COUNTED, FIRST_DAY, GroupMetadata, PACKAGES_ASKED, PACKAGES_COUNTED, PackageAxis};
 use crate::error::{Error, Result};
 use crate::lake::{Manifest, OriginLayout};
 use crate::store::{Listed, Store};
@@ -80,7 +78,8 @@ pub(in crate::pipeline) async fn arrays_status(
     listed: &[Listed],
 ) -> Result<Option<ArraysStatus>> {
     let of_folder = |folder: &str| -> (u64, u64) {
-        let below = listed.iter().filter(|listed| listed.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
+        let below =
+            listed.iter().filter(|listed| listed.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
         below.fold((0, 0), |(objects, bytes), listed| (objects + 1, bytes + listed.size_bytes))
     };
     let has_index = listed.iter().any(|listed| listed.path == layout.package_index());

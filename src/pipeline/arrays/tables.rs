@@ -1,8 +1,8 @@
 //! Reads some columns of all shards of a table, a few shards at once. Not here: what the arrays make of them.
 
 use arrow::array::{AsArray, RecordBatch, StringArray};
-use sha2::{Digest, Sha256};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
 
 use super::super::lost::lost_error;
 use crate::commit::read_manifests;
