@@ -46,7 +46,7 @@ fn main() {
     let store = Store::open(&location).unwrap();
     let info: LakeInfo = runtime.block_on(read_lake(&store)).unwrap().unwrap();
     let options = SessionOptions { threads: 1, ..SessionOptions::default() };
-    let session = Session::open(store.object_store(), store.root_url(), &info, &options).unwrap();
+    let session = Session::open(&store, &info, &options).unwrap();
     let ours = Ours { runtime, session };
     let mut theirs = DuckDb::start(&std::path::Path::new(&location).join(&info.default_origin));
     if theirs.is_none() {

@@ -97,7 +97,7 @@ fn make_lake(input: &Path, lake: &str, partitions: usize) {
     let pivots: Vec<String> = world.names().step_by(partition_names).skip(1).map(str::to_owned).collect();
     let options = Options { compresses: false, records_requests: false, ..Options::default() };
     let server = SampleServer::start(world, options).unwrap();
-    let options = ingest_options(&server, lake, pivots);
+    let options = ingest_options(server.url(), lake, pivots);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(ingest(options, Arc::<Progress>::default(), CancellationToken::new())).unwrap();
 }

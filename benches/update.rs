@@ -51,7 +51,7 @@ fn main() {
             }
             prepare(&world);
         }
-        let options = ingest_options(&server, lake.to_str().unwrap(), pivots.clone());
+        let options = ingest_options(server.url(), lake.to_str().unwrap(), pivots.clone());
         let progress = Arc::new(Progress::default());
         let measure = process::Measure::begin();
         runtime.block_on(ingest(options, Arc::clone(&progress), CancellationToken::new())).unwrap();

@@ -21,6 +21,8 @@ pub mod store;
 pub mod script;
 #[cfg(feature = "pipeline")]
 pub mod text;
+#[cfg(feature = "plot")]
+pub mod plot;
 
 // stages: one step each
 #[cfg(feature = "pipeline")]

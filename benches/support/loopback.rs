@@ -3,12 +3,11 @@
 use all_docs::lake::{OriginInfo, Pivots};
 use all_docs::pipeline::{IngestOptions, PartitionMode};
 use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
-use all_docs::sample::SampleServer;
 use all_docs::store::Store;
 
-/// Returns the options to ingest from `server` into the folder `lake`, with a partition between each two pivots.
-pub fn ingest_options(server: &SampleServer, lake: &str, pivots: Vec<String>) -> IngestOptions {
-    let mut origin = Origin::parse(server.url(), None).unwrap();
+/// Returns the options to ingest from the registry at `url` into the folder `lake`, with a partition between each two pivots.
+pub fn ingest_options(url: &str, lake: &str, pivots: Vec<String>) -> IngestOptions {
+    let mut origin = Origin::parse(url, None).unwrap();
     origin.name = "sample".to_owned();
     let config = RegistryConfig::for_origin(&origin);
     IngestOptions {

@@ -21,6 +21,7 @@ mod packages;
 mod reader;
 mod releases;
 mod rows;
+mod shard_change;
 mod shards;
 mod spec;
 mod status;

@@ -100,10 +100,21 @@ impl NumberShard {
         [self.shard[0] / self.chunk[0], self.shard[1] / self.chunk[1]]
     }
 
+    /// Returns the number of chunks of a shard.
+    pub(super) fn chunks(self) -> usize {
+        let [along_rows, along_columns] = self.grid();
+        along_rows * along_columns
+    }
+
     /// Returns the size of the index at the end of a shard.
     pub(super) fn index_bytes(self) -> usize {
-        let [along_rows, along_columns] = self.grid();
-        along_rows * along_columns * ENTRY_BYTES + CHECKSUM_BYTES
+        self.chunks() * ENTRY_BYTES + CHECKSUM_BYTES
+    }
+
+    /// Returns the numbers of the chunks that have some columns of a row.
+    pub(super) fn chunks_of(self, row: usize, columns: &Range<usize>) -> Range<usize> {
+        let first = row / self.chunk[0] * self.grid()[1];
+        first + columns.start / self.chunk[1]..first + columns.end.div_ceil(self.chunk[1])
     }
 
     fn is_contiguous(self) -> bool {
@@ -123,34 +134,47 @@ impl NumberShard {
 
     /// Encodes the elements of a shard, row by row; `None` if all are `fill`.
     pub(super) fn encode<T: Number>(self, elements: &[T], fill: T) -> Result<Option<Bytes>> {
+        self.encode_changed(elements, fill, |_| None)
+    }
+
+    /// The same, but takes a chunk as it was stored where `stored` returns its frame. Such elements are not read.
+    pub(super) fn encode_changed<'a, T: Number>(
+        self,
+        elements: &[T],
+        fill: T,
+        stored: impl Fn(usize) -> Option<Option<&'a [u8]>>,
+    ) -> Result<Option<Bytes>> {
         let cannot = || "cannot compress a chunk".to_owned();
         let mut compressor = zstd::bulk::Compressor::new(self.level).or_error(ErrorKind::Internal, cannot)?;
         compressor.include_checksum(self.has_checksum).or_error(ErrorKind::Internal, cannot)?;
         let (mut shard, mut index) = (Vec::new(), Vec::with_capacity(self.index_bytes()));
         let (mut gathered, mut packed) = (Vec::new(), Vec::new());
         packed.reserve(zstd::zstd_safe::compress_bound(self.chunk_elements() * size_of::<T>()));
-        let [along_rows, along_columns] = self.grid();
-        for number in 0..along_rows * along_columns {
-            let chunk = if self.is_contiguous() {
-                elements.get(number * self.chunk_elements()..(number + 1) * self.chunk_elements()).unwrap_or_default()
-            } else {
-                gathered.clear();
-                self.chunk_rows(number).for_each(|row| gathered.extend(elements.get(row).unwrap_or_default()));
-                gathered.as_slice()
+        for number in 0..self.chunks() {
+            let frame = match stored(number) {
+                Some(frame) => frame,
+                None => {
+                    let chunk = self.gather(elements, number, &mut gathered);
+                    if chunk.iter().all(|element| *element == fill) {
+                        None
+                    } else {
+                        packed.clear();
+                        let bytes = bytemuck::cast_slice(chunk);
+                        compressor.compress_to_buffer(bytes, &mut packed).or_error(ErrorKind::Internal, cannot)?;
+                        if self.has_crc {
+                            packed.extend(crc32c::crc32c(&packed).to_le_bytes());
+                        }
+                        Some(packed.as_slice())
+                    }
+                }
             };
-            if chunk.iter().all(|element| *element == fill) {
+            let Some(frame) = frame else {
                 index.extend([u8::MAX; ENTRY_BYTES]);
                 continue;
-            }
-            packed.clear();
-            let bytes = bytemuck::cast_slice(chunk);
-            compressor.compress_to_buffer(bytes, &mut packed).or_error(ErrorKind::Internal, cannot)?;
-            if self.has_crc {
-                packed.extend(crc32c::crc32c(&packed).to_le_bytes());
-            }
+            };
             index.extend((shard.len() as u64).to_le_bytes());
-            index.extend((packed.len() as u64).to_le_bytes());
-            shard.extend_from_slice(&packed);
+            index.extend((frame.len() as u64).to_le_bytes());
+            shard.extend_from_slice(frame);
         }
         if shard.is_empty() {
             return Ok(None);
@@ -161,25 +185,51 @@ impl NumberShard {
         Ok(Some(shard.into()))
     }
 
+    /// Returns the elements of a chunk, in `gathered` if they are not together in the shard.
+    fn gather<'a, T: Copy>(self, elements: &'a [T], number: usize, gathered: &'a mut Vec<T>) -> &'a [T] {
+        if self.is_contiguous() {
+            return &elements[number * self.chunk_elements()..(number + 1) * self.chunk_elements()];
+        }
+        gathered.clear();
+        self.chunk_rows(number).for_each(|row| gathered.extend_from_slice(&elements[row]));
+        gathered
+    }
+
     /// Decodes a shard into its elements, row by row. Fails with the reason why its bytes are damaged.
     pub(super) fn decode<T: Number>(self, shard: &[u8], fill: T) -> Result<Vec<T>, &'static str> {
+        let places = self.places(shard)?;
         let mut elements = vec![fill; self.shard[0] * self.shard[1]];
-        let index_start = shard.len().checked_sub(self.index_bytes()).ok_or("it is too short")?;
         let mut decoder = ChunkDecoder::new(self)?;
-        for (number, place) in self.index(&shard[index_start..], index_start as u64)?.into_iter().enumerate() {
+        for (number, place) in places.into_iter().enumerate() {
             let Some(place) = place else { continue };
-            let frame = &shard[place.start as usize..place.end as usize];
-            if self.is_contiguous() {
-                let chunk = number * self.chunk_elements()..(number + 1) * self.chunk_elements();
-                decoder.decode_into(frame, &mut elements[chunk])?;
-            } else {
-                let chunk = decoder.decode(frame)?;
-                for (row, cells) in self.chunk_rows(number).zip(chunk.chunks_exact(self.chunk[1])) {
-                    elements[row].copy_from_slice(cells);
-                }
-            }
+            self.decode_chunk(number, &shard[place.start as usize..place.end as usize], &mut decoder, &mut elements)?;
         }
         Ok(elements)
+    }
+
+    /// Decodes a chunk to its place among the elements of a shard.
+    pub(super) fn decode_chunk<T: Number>(
+        self,
+        number: usize,
+        frame: &[u8],
+        decoder: &mut ChunkDecoder<T>,
+        elements: &mut [T],
+    ) -> Result<(), &'static str> {
+        if self.is_contiguous() {
+            let chunk = number * self.chunk_elements()..(number + 1) * self.chunk_elements();
+            return decoder.decode_into(frame, &mut elements[chunk]);
+        }
+        let chunk = decoder.decode(frame)?;
+        for (row, cells) in self.chunk_rows(number).zip(chunk.chunks_exact(self.chunk[1])) {
+            elements[row].copy_from_slice(cells);
+        }
+        Ok(())
+    }
+
+    /// Returns the place of each chunk in a shard; `None` for a chunk that is not stored.
+    pub(super) fn places(self, shard: &[u8]) -> Result<Vec<Option<Range<u64>>>, &'static str> {
+        let index_start = shard.len().checked_sub(self.index_bytes()).ok_or("it is too short")?;
+        self.index(&shard[index_start..], index_start as u64)
     }
 
     /// Returns the place of each chunk in a shard, from its last [`Self::index_bytes`] bytes; `None` for a chunk that is not
@@ -255,144 +305,4 @@ fn lengths(shape: &Value) -> Option<[usize; 2]> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-    use serde::Deserialize;
-    use serde_json::json;
-    use zarrs::array::codec::{ShardingCodecOptions, SubchunkWriteOrder};
-    use zarrs::array::{
-        Array, ArrayBytes, ArrayMetadata, ArrayMetadataV3, ArrayToBytesCodecTraits, CodecOptions, CodecSpecificOptions,
-    };
-
-    use super::*;
-
-    fn metadata(data_type: &str, shard: &[u64], chunk: &[u64], fill: Value, codecs: Value) -> Value {
-        let index_codecs = json!([{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]);
-        let sharding = json!({"chunk_shape": chunk, "codecs": codecs, "index_codecs": index_codecs});
-        json!({
-            "zarr_format": 3,
-            "node_type": "array",
-            "shape": shard,
-            "data_type": data_type,
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shard}},
-            "chunk_key_encoding": {"name": "default"},
-            "fill_value": fill,
-            "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-        })
-    }
-
-    fn codecs(level: i32, has_checksum: bool, has_crc: bool) -> Value {
-        let mut codecs = vec![
-            json!({"name": "bytes", "configuration": {"endian": "little"}}),
-            json!({"name": "zstd", "configuration": {"level": level, "checksum": has_checksum}}),
-        ];
-        codecs.extend(has_crc.then(|| json!({"name": "crc32c"})));
-        codecs.into()
-    }
-
-    fn of_library(metadata: &Value) -> Array<()> {
-        let metadata = ArrayMetadataV3::deserialize(metadata).unwrap();
-        let array = Array::new_with_metadata(Arc::new(()), "/", ArrayMetadata::V3(metadata)).unwrap();
-        let in_order = ShardingCodecOptions::default().with_subchunk_write_order(SubchunkWriteOrder::C);
-        array.with_codec_specific_options(&CodecSpecificOptions::default().with_option(in_order))
-    }
-
-    /// Encodes by this module and by the library, and decodes what the other one has encoded.
-    fn agree<T: Number + std::fmt::Debug>(shape: ([u64; 2], [u64; 2], bool), fill: T, elements: &[T], codecs: Value)
-    where
-        Value: From<T>,
-    {
-        let (shard, chunk, has_columns) = shape;
-        let dimensions = if has_columns { 2 } else { 1 };
-        let metadata = metadata(T::DATA_TYPE, &shard[..dimensions], &chunk[..dimensions], fill.into(), codecs);
-        let (form, array) = (NumberShard::of(&metadata).unwrap(), of_library(&metadata));
-        let (data_type, fill_value) = (array.data_type(), array.fill_value());
-        let chunk_shape = array.chunk_shape(&vec![0; dimensions]).unwrap();
-        let options = CodecOptions::default().with_concurrent_target(1);
-        let ours = form.encode(elements, fill).unwrap();
-        let bytes = T::into_array_bytes(data_type, elements.to_vec()).unwrap();
-        let Some(ours) = ours else {
-            assert!(elements.iter().all(|element| *element == fill));
-            return;
-        };
-        let theirs = array.codecs().encode(bytes, &chunk_shape, data_type, fill_value, &options).unwrap();
-        assert_eq!(ours, theirs.as_ref(), "the bytes");
-        let decoded: ArrayBytes<'_> =
-            array.codecs().decode((&*ours).into(), &chunk_shape, data_type, fill_value, &options).unwrap();
-        assert_eq!(T::from_array_bytes(data_type, decoded).unwrap(), elements, "read by the library");
-        assert_eq!(form.decode(&theirs, fill).unwrap(), elements, "read by this module");
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
-
-        #[test]
-        fn the_bytes_are_those_of_the_library_and_each_reads_the_other(
-            grid in [1u64..4, 1u64..4],
-            chunk in [1u64..9, 1u64..9],
-            has_columns in any::<bool>(),
-            seed in proptest::collection::vec(any::<u32>(), 1..60),
-            density in 0u32..4,
-            level in 1i32..4,
-            has_checksum in any::<bool>(),
-            has_crc in any::<bool>(),
-        ) {
-            let width = if has_columns { [grid[1] * chunk[1], chunk[1]] } else { [1, 1] };
-            let shape = ([grid[0] * chunk[0], width[0]], [chunk[0], width[1]], has_columns);
-            let length = (shape.0[0] * shape.0[1]) as usize;
-            let fill = 7u32;
-            let cell = |place: usize| {
-                let random = seed[place % seed.len()].wrapping_mul(place as u32 / 5 + 1);
-                if random % 4 < density { random } else { fill }
-            };
-            let elements: Vec<u32> = (0..length).map(cell).collect();
-            let codecs = codecs(level, has_checksum, has_crc);
-            agree(shape, fill, &elements, codecs.clone());
-            agree(shape, 7, &elements.iter().map(|&cell| cell as u8).collect::<Vec<_>>(), codecs.clone());
-            agree(shape, 7, &elements.iter().map(|&cell| cell as i32).collect::<Vec<_>>(), codecs.clone());
-            agree(shape, 7, &elements.iter().map(|&cell| i64::from(cell) << 9).collect::<Vec<_>>(), codecs);
-        }
-    }
-
-    #[test]
-    fn shards_of_another_form_are_left_to_the_library() {
-        let ours = metadata("uint32", &[8], &[4], json!(0), codecs(1, true, false));
-        assert!(NumberShard::of(&ours).is_some());
-        let changes: [(&str, Value); 8] = [
-            ("/codecs/0/configuration/index_location", json!("start")),
-            ("/codecs/0/configuration/index_codecs", json!([{"name": "bytes", "configuration": {"endian": "little"}}])),
-            ("/codecs/0/configuration/codecs/0/configuration/endian", json!("big")),
-            ("/codecs/0/configuration/codecs/1", json!({"name": "gzip", "configuration": {"level": 1}})),
-            ("/codecs/0/configuration/codecs/0/name", json!("transpose")),
-            ("/codecs/0/configuration/chunk_shape", json!([3])),
-            ("/codecs/0/name", json!("bytes")),
-            ("/chunk_grid/configuration/chunk_shape", json!([8, 8, 8])),
-        ];
-        for (pointer, value) in changes {
-            let mut other = ours.clone();
-            match other.pointer_mut(pointer) {
-                Some(place) => *place = value,
-                None => other["codecs"][0]["configuration"]["index_location"] = value,
-            }
-            assert_eq!(NumberShard::of(&other), None, "{pointer}");
-        }
-    }
-
-    #[test]
-    fn with_a_crc_every_flipped_bit_is_found() {
-        let form = NumberShard::of(&metadata("uint32", &[8, 4], &[2, 2], json!(0), codecs(1, false, true))).unwrap();
-        let elements: Vec<u32> = (0..32).map(|cell| cell * 77 % 50).collect();
-        let shard = form.encode(&elements, 0).unwrap().unwrap();
-        for bit in 0..shard.len() * 8 {
-            let mut damaged = shard.to_vec();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(form.decode(&damaged, 0u32).is_err(), "bit {bit}");
-        }
-        for length in 0..shard.len() {
-            assert!(form.decode(&shard[..length], 0u32).is_err(), "{length} bytes");
-        }
-    }
-}
+mod tests;

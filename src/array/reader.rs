@@ -161,8 +161,7 @@ impl Part {
 
     /// Returns whether so many chunks are wanted that one read of the whole shard is best.
     fn is_most_of(&self, numbers: NumberShard) -> bool {
-        let [along_rows, along_columns] = numbers.grid();
-        self.chunks(numbers).len() * 2 >= along_rows * along_columns
+        self.chunks(numbers).len() * 2 >= numbers.chunks()
     }
 
     /// Reads and decodes the wanted chunks.

@@ -40,7 +40,7 @@ struct Shape {
     chunk: [u64; 2],
 }
 
-const SHAPE: Shape = Shape { shard: [131_072, 128], chunk: [512, 128] };
+const SHAPE: Shape = Shape { shard: [131_072, 128], chunk: [1_024, 64] };
 
 /// The versions of all packages by month.
 #[derive(Debug, Clone, Default)]

@@ -17,6 +17,8 @@ use super::log_format::LogFormat;
 use super::packument::PackumentCommand;
 use super::partition::PartitionCommand;
 use super::pivots::PivotsArgs;
+#[cfg(all(feature = "plot", feature = "query"))]
+use super::plot::PlotCommand;
 #[cfg(feature = "query")]
 use super::query::{QueryArgs, ViewsArgs};
 use super::rebuild::RebuildArgs;
@@ -73,6 +75,10 @@ pub(super) enum Command {
     /// List the views and reports, with an example of each
     #[cfg(feature = "query")]
     Views(ViewsArgs),
+    /// Draw downloads, releases or dependents over time: as SVG, as PNG, or in the terminal
+    #[cfg(all(feature = "plot", feature = "query"))]
+    #[command(subcommand)]
+    Plot(PlotCommand),
     /// Not in this build, which has no SQL
     #[cfg(not(feature = "query"))]
     #[command(hide = true, alias = "views", disable_help_flag = true)]

@@ -26,6 +26,8 @@ mod output_file;
 mod packument;
 mod partition;
 mod pivots;
+#[cfg(all(feature = "plot", feature = "query"))]
+mod plot;
 mod printer;
 mod registry_args;
 #[cfg(feature = "query")]
@@ -103,6 +105,8 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Views(args) => query::run_views(args, &settings, printer).await,
             #[cfg(not(feature = "query"))]
             Command::Query(_) => Err(no_sql()),
+            #[cfg(all(feature = "plot", feature = "query"))]
+            Command::Plot(command) => plot::run(command, &settings, printer).await,
             Command::Verify(args) => verify::run(args, &settings, printer, stop).await,
             #[cfg(feature = "array")]
             Command::Downloads(args) => downloads::run(args, &settings, printer, stop).await,
@@ -172,6 +176,8 @@ fn patience(command: &Command) -> Option<Duration> {
     match command {
         #[cfg(feature = "query")]
         Command::Query(_) | Command::Views(_) => Some(COMPUTING_STOPS_WITHIN),
+        #[cfg(all(feature = "plot", feature = "query"))]
+        Command::Plot(_) => Some(COMPUTING_STOPS_WITHIN),
         // `pivots` may wait for a registry that does not respond. It does not touch the lake.
         Command::Status(_) | Command::Pivots(_) => Some(COMPUTING_STOPS_WITHIN),
         _ => None,

@@ -1,26 +1,18 @@
 //! Attached lakes: other lakes beside the session's own. Their origins get their own names in the same statements.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use object_store::ObjectStore;
-use url::Url;
 
 use crate::error::{Error, Result};
 use crate::lake::{LakeInfo, OriginAge, OriginInfo};
-use crate::store::ObjectCache;
+use crate::store::Store;
 
 /// Another lake, and the name of its tables.
 #[derive(Debug, Clone)]
 pub struct AttachedLake {
     /// The SQL schema of its default origin. The schema of another origin is this name, `_`, and the origin's name.
     pub name: String,
-    /// Its objects, as [`super::Session::open`] takes them.
-    pub store: Arc<dyn ObjectStore>,
-    /// The URL of its root.
-    pub root_url: Url,
-    /// The cache of its store, as in [`super::SessionOptions::cache`].
-    pub cache: Option<ObjectCache>,
+    /// The lake itself.
+    pub store: Store,
     /// Its lake metadata.
     pub info: LakeInfo,
     /// The tables of its origins that earlier versions wrote, as in [`super::SessionOptions::ages`].

@@ -1,33 +1,28 @@
 //! The tables and views of a lake by their SQL names, with a schema for each origin. Not here: reading the lake.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::datasource::TableType;
-use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 
 use crate::lake::{LakeInfo, Layout, OriginAge, OriginInfo};
 use crate::table::TableKind;
 
+use super::arrays::array_table;
 use super::attached::AttachedLake;
 use super::lake_location::LakeLocation;
+use super::lake_table::LakeTable;
 use super::named::{NamedQueries, plan_view};
 use super::shard_table::{SORT_COLUMN, ShardTable};
 
 /// The engine's name for the lake as a whole: `lake.npm.versions` is the longest name of a table.
 pub(super) const CATALOG: &str = "lake";
-
-/// The key under which a column's field carries its description.
-const DOC_KEY: &str = "doc";
-
-/// The key under which a column's field carries its unit.
-const UNIT_KEY: &str = "unit";
 
 /// A table that a statement can name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,21 +35,6 @@ pub struct TableInfo {
     pub is_default: bool,
     /// The meaning of one row.
     pub grain: &'static str,
-}
-
-/// A column of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnInfo {
-    /// Its name.
-    pub name: String,
-    /// Its type as `describe` shows it.
-    pub type_name: String,
-    /// Whether it may be null.
-    pub nullable: bool,
-    /// Its description, if the table has one.
-    pub doc: Option<String>,
-    /// The unit of its numbers, if they have one.
-    pub unit: Option<String>,
 }
 
 /// All origins of a lake.
@@ -153,19 +133,20 @@ impl LakeCatalog {
         let (default, others): (Vec<&str>, Vec<&str>) =
             self.origin_names().partition(|origin| *origin == self.default_origin);
         let tables_of = |origin: &str| {
-            TableKind::ALL.map(|kind| TableInfo {
+            let info = |table: LakeTable| TableInfo {
                 origin: origin.to_owned(),
-                name: kind.as_str(),
+                name: table.as_str(),
                 is_default: origin == self.default_origin,
-                grain: kind.grain(),
-            })
+                grain: table.grain(),
+            };
+            LakeTable::all().map(info).collect::<Vec<_>>()
         };
         default.into_iter().chain(others).flat_map(tables_of).collect()
     }
 
     /// Returns the table that `reference` names, if the lake has it.
-    pub(super) fn find(&self, reference: &TableReference) -> Option<TableKind> {
-        if self.has_place_of(reference) { kind_of(reference.table()) } else { None }
+    pub(super) fn find(&self, reference: &TableReference) -> Option<LakeTable> {
+        if self.has_place_of(reference) { LakeTable::parse(reference.table()) } else { None }
     }
 
     /// Returns whether `reference` names a view.
@@ -200,7 +181,7 @@ impl OriginSchema {
         let mut folder = self.location.root.clone();
         folder.extend(Layout::origin(&self.folder).table(kind).split('/'));
         let age = self.age.of_table(kind);
-        let mut schema = schema_of(kind);
+        let mut schema = LakeTable::Shards(kind).schema();
         if age.earlier > 0 {
             // An old shard may lack any column except its sort column.
             let as_old = |field: &FieldRef| field.as_ref().clone().with_nullable(field.name() != SORT_COLUMN);
@@ -215,13 +196,18 @@ impl OriginSchema {
 impl SchemaProvider for OriginSchema {
     fn table_names(&self) -> Vec<String> {
         let views = self.views.queries.views().map(|view| view.name.clone());
-        TableKind::ALL.iter().map(ToString::to_string).chain(views).collect()
+        LakeTable::all().map(|table| table.as_str().to_owned()).chain(views).collect()
     }
 
     /// Plans a view when a statement names it, so the other views cost nothing.
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        if let Some(kind) = kind_of(name) {
-            return Ok(Some(self.shards(kind)));
+        match LakeTable::parse(name) {
+            Some(LakeTable::Shards(kind)) => return Ok(Some(self.shards(kind))),
+            Some(LakeTable::Array(table)) => {
+                let schema = |table| LakeTable::Array(table).schema();
+                return Ok(Some(array_table(table, schema, &self.location, Layout::origin(&self.folder))));
+            }
+            None => {}
         }
         let Some(view) = self.views.queries.view(name) else { return Ok(None) };
         let Some(state) = self.views.planner.get().and_then(|planner| planner()) else { return Ok(None) };
@@ -230,41 +216,10 @@ impl SchemaProvider for OriginSchema {
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
         let view = self.views.queries.view(name).map(|_| TableType::View);
-        Ok(kind_of(name).map(|_| TableType::Base).or(view))
+        Ok(LakeTable::parse(name).map(|_| TableType::Base).or(view))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        kind_of(name).is_some() || self.views.queries.view(name).is_some()
+        LakeTable::parse(name).is_some() || self.views.queries.view(name).is_some()
     }
-}
-
-fn kind_of(name: &str) -> Option<TableKind> {
-    TableKind::parse(name).or_else(|| TableKind::parse(&name.to_ascii_lowercase()))
-}
-
-/// Returns the columns of a table as the engine reads them. Text is read as views: a comparison then mostly looks at
-/// the first bytes, and a batch may hold more than 2 GB of text. Descriptions are left out, because a column of `with
-/// recursive` must have the same one in its first round, where it is often a constant without a description.
-pub(super) fn schema_of(kind: TableKind) -> SchemaRef {
-    let schema = transform_schema_to_view(&stored_schema(kind));
-    let undescribed = |field: &FieldRef| field.as_ref().clone().with_metadata(HashMap::new());
-    Arc::new(Schema::new(schema.fields().iter().map(undescribed).collect::<Vec<_>>()))
-}
-
-/// Returns the columns of a table as they are written.
-pub(super) fn stored_schema(kind: TableKind) -> SchemaRef {
-    crate::table::schema(kind)
-}
-
-/// Returns the columns of a table as `describe` shows them.
-pub(super) fn columns_of(kind: TableKind) -> Vec<ColumnInfo> {
-    let schema: &Schema = &stored_schema(kind);
-    let column = |field: &FieldRef| ColumnInfo {
-        name: field.name().clone(),
-        type_name: field.data_type().to_string(),
-        nullable: field.is_nullable(),
-        doc: field.metadata().get(DOC_KEY).cloned(),
-        unit: field.metadata().get(UNIT_KEY).cloned(),
-    };
-    schema.fields().iter().map(column).collect()
 }

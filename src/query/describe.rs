@@ -13,7 +13,8 @@ use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{DescribeAlias, Statement as SqlStatement};
 
-use super::catalog::columns_of;
+use super::arrays;
+use super::lake_table::LakeTable;
 use super::shard_table::ShardTable;
 
 /// Returns the query whose columns a statement describes; `None` if it describes nothing.
@@ -67,8 +68,9 @@ fn description(plan: &LogicalPlan, index: usize) -> Option<String> {
         LogicalPlan::TableScan(scan) => {
             let provider = source_as_provider(&scan.source).ok()?;
             let name = scan.projected_schema.fields().get(index)?.name();
-            let columns = columns_of(provider.downcast_ref::<ShardTable>()?.kind());
-            columns.into_iter().find(|column| column.name == *name)?.doc
+            let shards = provider.downcast_ref::<ShardTable>().map(|table| LakeTable::Shards(table.kind()));
+            let table = shards.or_else(|| arrays::table_of(provider.as_ref()).map(LakeTable::Array))?;
+            table.columns().into_iter().find(|column| column.name == *name)?.doc
         }
         LogicalPlan::Projection(projection) => of_expression(projection.expr.get(index)?, &projection.input),
         LogicalPlan::Aggregate(aggregate) => of_expression(aggregate.group_expr.get(index)?, &aggregate.input),

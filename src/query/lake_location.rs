@@ -8,7 +8,7 @@ use object_store::path::Path as ObjectPath;
 use url::{Position, Url};
 
 use crate::error::{Context, ErrorKind, Result};
-use crate::store::ObjectCache;
+use crate::store::{ObjectCache, Store};
 
 /// The object store of a lake, and the lake's root in it.
 #[derive(Debug, Clone)]
@@ -21,9 +21,17 @@ pub(super) struct LakeLocation {
     pub(super) opens_files: bool,
     /// Where the ends of shards are kept.
     pub(super) cache: Option<ObjectCache>,
+    /// The lake, for its arrays; `None` in tests that stand in for a store.
+    pub(super) lake: Option<Store>,
 }
 
 impl LakeLocation {
+    /// Makes the location of a lake.
+    pub(super) fn of(lake: &Store) -> Result<LakeLocation> {
+        let location = LakeLocation::new(lake.object_store(), lake.root_url(), lake.cache())?;
+        Ok(LakeLocation { lake: Some(lake.clone()), ..location })
+    }
+
     /// Makes the location of the lake whose root is `root_url`, in `store`.
     pub(super) fn new(
         store: Arc<dyn ObjectStore>,
@@ -34,6 +42,13 @@ impl LakeLocation {
         let root = ObjectPath::from_url_path(root_url.path()).or_error(ErrorKind::Input, not_a_root)?;
         let store_url =
             ObjectStoreUrl::parse(&root_url[..Position::BeforePath]).or_error(ErrorKind::Input, not_a_root)?;
-        Ok(LakeLocation { store, store_url, root, opens_files: root_url.scheme() == "file", cache: cache.cloned() })
+        Ok(LakeLocation {
+            store,
+            store_url,
+            root,
+            opens_files: root_url.scheme() == "file",
+            cache: cache.cloned(),
+            lake: None,
+        })
     }
 }

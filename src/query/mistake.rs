@@ -6,11 +6,11 @@ use datafusion::common::{Column, SchemaError, TableReference};
 use datafusion::error::DataFusionError;
 
 use crate::error::{Error, ErrorKind};
-use crate::table::TableKind;
 
-use super::catalog::{LakeCatalog, schema_of};
+use super::catalog::LakeCatalog;
 use super::cause::find;
 use super::failure::{own_error, plain_message};
+use super::lake_table::LakeTable;
 use super::nearest::nearest;
 use super::own_files;
 use super::way_out;
@@ -69,7 +69,7 @@ impl Mistakes<'_> {
     }
 
     fn unknown_table(&self, reference: &TableReference) -> Error {
-        let tables = TableKind::ALL.map(TableKind::as_str);
+        let tables: Vec<&str> = LakeTable::all().map(LakeTable::as_str).collect();
         let origins: Vec<&str> = self.catalog.origin_names().collect();
         if let Some(origin) = reference.schema()
             && self.catalog.origin(origin).is_none()
@@ -80,7 +80,7 @@ impl Mistakes<'_> {
                 .hint(format!("{meant}Its origins: {}", origins.join(", ")));
         }
         let views = self.catalog.queries().views().map(|view| view.name.as_str());
-        let near = nearest(reference.table(), tables.into_iter().chain(views));
+        let near = nearest(reference.table(), tables.iter().copied().chain(views));
         let meant = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
         let made = "a lake has all of them, filled by all-docs ingest; all-docs views lists the views";
         let others: Vec<String> = origins
@@ -103,8 +103,8 @@ impl Mistakes<'_> {
         {
             return unknown_relation(field, relation, valid);
         }
-        let known: Vec<TableKind> = references.iter().filter_map(|reference| self.catalog.find(reference)).collect();
-        let schemas: Vec<(TableKind, SchemaRef)> = known.iter().map(|kind| (*kind, schema_of(*kind))).collect();
+        let known: Vec<LakeTable> = references.iter().filter_map(|reference| self.catalog.find(reference)).collect();
+        let schemas: Vec<(&str, SchemaRef)> = known.iter().map(|table| (table.as_str(), table.schema())).collect();
         // If the planner does not list the valid columns, every column of the statement's tables is a candidate.
         let mut columns: Vec<(String, &str)> = valid
             .iter()
@@ -114,8 +114,8 @@ impl Mistakes<'_> {
         if columns.is_empty() {
             columns = schemas
                 .iter()
-                .flat_map(|(kind, schema)| {
-                    schema.fields().iter().map(|field| (kind.to_string(), field.name().as_str()))
+                .flat_map(|(table, schema)| {
+                    schema.fields().iter().map(|field| ((*table).to_owned(), field.name().as_str()))
                 })
                 .collect();
         }
@@ -129,10 +129,9 @@ impl Mistakes<'_> {
             Some((table, _)) if !table.is_empty() => format!("did you mean {near}, of {table}? "),
             _ => format!("did you mean {near}? "),
         });
-        let elsewhere: Vec<&str> = TableKind::ALL
-            .into_iter()
-            .filter(|kind| !known.contains(kind) && schema_of(*kind).column_with_name(&field.name).is_some())
-            .map(TableKind::as_str)
+        let elsewhere: Vec<&str> = LakeTable::all()
+            .filter(|table| !known.contains(table) && table.schema().column_with_name(&field.name).is_some())
+            .map(LakeTable::as_str)
             .collect();
         let meant = meant.unwrap_or_default();
         let elsewhere = match elsewhere.as_slice() {

@@ -3,6 +3,7 @@
 //! A [`Session`] knows the columns and folders of the lake's tables. It opens nothing until a statement names a table.
 //! Not here: the location of a lake (`store/`), writing its files (`shard/`), printing (`cli/`).
 
+mod arrays;
 mod attached;
 mod batch_writer;
 mod catalog;
@@ -14,6 +15,7 @@ mod format;
 mod functions;
 mod json_value;
 mod lake_location;
+mod lake_table;
 mod lost_shards;
 mod mistake;
 mod named;
@@ -34,12 +36,14 @@ mod snapshot;
 mod statement;
 mod syntax;
 mod terminal_table;
+mod timeline;
 mod way_out;
 mod write;
 
 pub use attached::AttachedLake;
-pub use catalog::{ColumnInfo, TableInfo};
+pub use catalog::TableInfo;
 pub use format::Format;
+pub use lake_table::ColumnInfo;
 pub use named::{
     BoundSql, Key, NamedQueries, NamedQuery, Parameter, ParameterType, ParameterValue, QueryKind, Selection,
 };
@@ -47,6 +51,7 @@ pub use query_stream::QueryStream;
 pub use script::Script;
 pub use session::{Session, SessionOptions};
 pub use terminal_table::TableOptions;
+pub use timeline::{Period, Timeline, TimelineOptions, Timelines};
 pub use write::{Written, write};
 
 #[cfg(test)]

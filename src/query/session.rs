@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
@@ -14,20 +15,20 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
-use object_store::ObjectStore;
-use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{LakeInfo, OriginAge, TableAge};
-use crate::store::ObjectCache;
+use crate::store::Store;
 use crate::table::TableKind;
 
+use super::arrays::{note_on_absence, table_of};
 use super::attached::{AttachedLake, check_names};
-use super::catalog::{CATALOG, ColumnInfo, LakeCatalog, TableInfo, columns_of};
+use super::catalog::{CATALOG, LakeCatalog, TableInfo};
 use super::describe;
 use super::failure::{ReadTables, failure, is_outdated};
 use super::functions;
 use super::lake_location::LakeLocation;
+use super::lake_table::{ColumnInfo, LakeTable};
 use super::mistake::Mistakes;
 use super::named::{BoundSql, NamedQueries, QueryKind, Selection, ViewColumn, quoted, select_from_view};
 use super::optimizer;
@@ -59,8 +60,6 @@ pub struct SessionOptions {
     /// The tables that earlier versions of the tool wrote, by origin; none by default. Columns of such tables may be
     /// null that otherwise are not, and notes say so.
     pub ages: BTreeMap<String, OriginAge>,
-    /// The cache of the store, for the ends of its shards; none by default. A store on a local disk needs none.
-    pub cache: Option<ObjectCache>,
 }
 
 impl Default for SessionOptions {
@@ -75,7 +74,6 @@ impl Default for SessionOptions {
             reads_own_files: false,
             attached: Vec::new(),
             ages: BTreeMap::new(),
-            cache: None,
         }
     }
 }
@@ -97,22 +95,19 @@ struct Planned {
 }
 
 impl Session {
-    /// Opens a session on the lake at `root_url`, whose objects `store` holds under the URL's path. It reads nothing: a
-    /// session lists a table's folder when a statement names the table, and opens a shard when a statement needs it.
+    /// Opens a session on a lake. It reads nothing: a session lists a table's folder when a statement names the table, and
+    /// opens a shard when a statement needs it.
     ///
-    /// Fails with [`ErrorKind::Input`] for a URL that is not the root of a store, and with [`ErrorKind::Internal`] if
-    /// the engine cannot start.
-    pub fn open(
-        store: Arc<dyn ObjectStore>,
-        root_url: &Url,
-        info: &LakeInfo,
-        options: &SessionOptions,
-    ) -> Result<Session> {
-        let location = LakeLocation::new(store, root_url, options.cache.as_ref())?;
-        let attached = options.attached.iter().map(|lake| {
-            let location = LakeLocation::new(Arc::clone(&lake.store), &lake.root_url, lake.cache.as_ref());
-            location.map(|location| (location, lake))
-        });
+    /// Fails with [`ErrorKind::Input`] for two origins of the same name, and with [`ErrorKind::Internal`] if the engine
+    /// cannot start.
+    pub fn open(lake: &Store, info: &LakeInfo, options: &SessionOptions) -> Result<Session> {
+        Session::open_at(LakeLocation::of(lake)?, info, options)
+    }
+
+    /// The same with the lake's location.
+    pub(super) fn open_at(location: LakeLocation, info: &LakeInfo, options: &SessionOptions) -> Result<Session> {
+        let attached =
+            options.attached.iter().map(|lake| LakeLocation::of(&lake.store).map(|location| (location, lake)));
         let attached: Vec<(LakeLocation, &AttachedLake)> = attached.collect::<Result<_>>()?;
         check_names(info, &options.attached)?;
 
@@ -209,7 +204,7 @@ impl Session {
 
     /// Returns the columns of a table by its name within an origin; `None` if there is no such table.
     pub fn describe(&self, table: &str) -> Option<Vec<ColumnInfo>> {
-        TableKind::parse(&table.to_ascii_lowercase()).map(columns_of)
+        LakeTable::parse(table).map(LakeTable::columns)
     }
 
     /// Plans a statement, again if a shard is replaced or removed meanwhile.
@@ -237,12 +232,16 @@ impl Session {
             plan = with_descriptions.map_err(|error| mistakes.explain(error, &[]))?;
         }
         let logical = state.optimize(&plan).map_err(|error| mistakes.explain(error, &[]))?;
-        let reads = reads_of(&logical);
+        let mut reads = reads_of(&logical);
         if reads.documents {
             *state.config_mut() = state.config().clone().with_batch_size(DOCUMENT_BATCH_ROWS);
         }
         let physical = state.query_planner().create_physical_plan(&logical, &state).await;
         let physical = physical.map_err(|error| failure(error, &reads.tables))?;
+        // Only now is it known which arrays there are.
+        reads.notes.extend(reads.arrays.iter().filter_map(|provider| note_on_absence(provider.as_ref())));
+        reads.notes.sort_unstable();
+        reads.notes.dedup();
         Ok(Planned { state, logical, physical, reads: reads.tables, notes: reads.notes })
     }
 }
@@ -261,6 +260,8 @@ struct Reads {
     notes: Vec<String>,
     /// Whether the plan reads whole documents.
     documents: bool,
+    /// The tables over arrays.
+    arrays: Vec<Arc<dyn TableProvider>>,
 }
 
 fn reads_of(plan: &LogicalPlan) -> Reads {
@@ -274,13 +275,16 @@ fn reads_of(plan: &LogicalPlan) -> Reads {
                 && columns.iter().any(|column| matches!(column.name().as_str(), "json" | "bytes"));
             reads.notes.extend(note_on_age(&scan.table_name, table.age()));
             reads.tables.tables.push(scan.table_name.to_string());
+        } else if table_of(provider.as_ref()).is_some() {
+            reads.tables.tables.push(scan.table_name.to_string());
+            reads.arrays.push(provider);
         } else {
             reads.tables.files.push(scan.table_name.table().to_owned());
         }
         Ok(TreeNodeRecursion::Continue)
     });
     debug_assert!(visited.is_ok(), "the visitor never fails");
-    for texts in [&mut reads.tables.tables, &mut reads.tables.files, &mut reads.notes] {
+    for texts in [&mut reads.tables.tables, &mut reads.tables.files] {
         texts.sort_unstable();
         texts.dedup();
     }

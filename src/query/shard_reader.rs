@@ -33,7 +33,8 @@ use super::snapshot::{OpenShard, Snapshot};
 /// Makes the readers of one scan.
 #[derive(Debug)]
 pub(super) struct ShardReaderFactory {
-    pub(super) kind: TableKind,
+    /// The table, whose schema version a shard must not exceed; `None` for a file without a version.
+    pub(super) kind: Option<TableKind>,
     pub(super) location: LakeLocation,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) footers: Arc<FileMetadataCache>,
@@ -102,7 +103,7 @@ impl ParquetFileReaderFactory for ShardReaderFactory {
 
 /// Reads one shard, from an open file.
 struct ShardReader {
-    kind: TableKind,
+    kind: Option<TableKind>,
     store: Arc<dyn ObjectStore>,
     snapshot: Arc<Snapshot>,
     footers: Arc<FileMetadataCache>,
@@ -159,8 +160,8 @@ fn keep_footer(footers: &FileMetadataCache, version: &ObjectMeta, footer: &Arc<P
     footers.put(&version.location, CachedFileMetadataEntry::new(version.clone(), entry));
 }
 
-fn check_version(kind: TableKind, shard: &ObjectPath, footer: &ParquetMetaData) -> Result<(), ParquetError> {
-    match schema_version_of(footer.file_metadata()) > schema_version(kind) {
+fn check_version(kind: Option<TableKind>, shard: &ObjectPath, footer: &ParquetMetaData) -> Result<(), ParquetError> {
+    match kind.is_some_and(|kind| schema_version_of(footer.file_metadata()) > schema_version(kind)) {
         true => Err(ShardFault::of_newer_version(shard).into()),
         false => Ok(()),
     }
@@ -215,7 +216,7 @@ fn length(range: &Range<u64>) -> usize {
 
 /// Reads one shard by ranges.
 struct RangedReader {
-    kind: TableKind,
+    kind: Option<TableKind>,
     shard: Arc<RangedShard>,
     footers: Arc<FileMetadataCache>,
     policy: PageIndexPolicy,

@@ -332,7 +332,7 @@ impl TableProvider for ShardTable {
         options.global.bloom_filter_on_read &= looked_up.is_none();
         let groups = groups(shards, state.config().target_partitions());
         let readers = ShardReaderFactory {
-            kind: self.kind,
+            kind: Some(self.kind),
             location: self.location.clone(),
             snapshot,
             footers: state.runtime_env().cache_manager.get_file_metadata_cache(),

@@ -18,7 +18,7 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path as ObjectPath;
-use object_store::{GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore};
+use object_store::{GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::failure::ShardFault;
@@ -77,6 +77,20 @@ impl Snapshot {
         let listing = Arc::clone(lock(&self.listings).entry(place).or_default());
         let list = || async { location.store.list(Some(folder)).try_collect::<Vec<ObjectMeta>>().await };
         Ok(listing.get_or_try_init(list).await?.clone())
+    }
+
+    /// Returns the file at a path; `None` if there is none. Looks for it once.
+    pub(super) async fn find(&self, location: &LakeLocation, path: &ObjectPath) -> Result<Option<ObjectMeta>> {
+        let place = place(&location.store, path);
+        let found = Arc::clone(lock(&self.listings).entry(place).or_default());
+        let find = || async {
+            match location.store.head(path).await {
+                Ok(found) => Ok(vec![found]),
+                Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            }
+        };
+        Ok(found.get_or_try_init(find).await?.first().cloned())
     }
 
     /// Opens the shards that a scan needs, as long as they may be kept open, and gives each the size of its version. Of a

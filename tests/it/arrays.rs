@@ -15,7 +15,7 @@ use crate::support::{Env, run, run_binary, run_python, stderr, stdout};
 
 /// Returns the Pythons with the readers of arrays, of different versions; none, with a notice, where there are none. CI
 /// fails then.
-fn pythons() -> Vec<PathBuf> {
+pub fn pythons() -> Vec<PathBuf> {
     match std::env::var_os("ALL_DOCS_ARRAYS_PYTHONS") {
         Some(pythons) => std::env::split_paths(&pythons).collect(),
         None => {

@@ -123,9 +123,8 @@ impl Scene {
             let root = open_to_read(&store).await.unwrap().unwrap();
             assert!(!root.may_have_queries);
             let ages = lake_ages(&store, &root.info).await.unwrap();
-            let options =
-                SessionOptions { threads: 2, ages, cache: store.cache().cloned(), ..SessionOptions::default() };
-            let session = Session::open(store.object_store(), store.root_url(), &root.info, &options).unwrap();
+            let options = SessionOptions { threads: 2, ages, ..SessionOptions::default() };
+            let session = Session::open(&store, &root.info, &options).unwrap();
             let batches: Vec<RecordBatch> = session.query(sql).await.unwrap().try_collect().await.unwrap();
             let mut json = ArrayWriter::new(Vec::new());
             json.write_batches(&batches.iter().collect::<Vec<_>>()).unwrap();

@@ -178,7 +178,7 @@ mod beside_a_writer {
         let store = env.store();
         let info = read_lake(&store).await.unwrap().unwrap();
         let options = SessionOptions { threads: 2, ..SessionOptions::default() };
-        let session = Session::open(store.object_store(), store.root_url(), &info, &options).unwrap();
+        let session = Session::open(&store, &info, &options).unwrap();
         let mut expected = Vec::new();
         for sql in STATEMENTS {
             expected.push(number(&session, sql).await.unwrap());

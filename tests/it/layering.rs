@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 21] = [
+const CRATE_MODULES: [(&str, &[&str]); 24] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -20,7 +20,10 @@ const CRATE_MODULES: [(&str, &[&str]); 21] = [
     ("rustls", &["registry"]),
     ("rustls_native_certs", &["registry"]),
     ("webpki_roots", &["registry"]),
-    ("libdeflater", &["registry", "fetch"]),
+    ("libdeflater", &["registry", "fetch", "plot"]),
+    ("plotters", &["plot"]),
+    ("plotters_bitmap", &["plot"]),
+    ("dejavu", &["plot"]),
     ("rquickjs", &["script"]),
     ("rlimit", &["store"]),
     ("parquet", &["array", "encode", "shard", "store", "query"]),

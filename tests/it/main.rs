@@ -48,9 +48,18 @@ mod readers;
 /// The Zarr arrays.
 #[cfg(feature = "array")]
 mod arrays;
+/// The notebooks in `examples/`.
+#[cfg(feature = "array")]
+mod notebooks;
+/// Charts over time: their values, and the command that draws them.
+#[cfg(all(feature = "plot", feature = "query"))]
+mod plot;
 /// Arrays in a bucket, read by ranges while they are replaced.
 #[cfg(feature = "array")]
 mod array_reads;
+/// Tables of SQL over the arrays.
+#[cfg(feature = "query")]
+mod array_tables;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;

@@ -46,6 +46,11 @@ impl<'a> Record<'a> {
         self.since + self.days()
     }
 
+    /// Returns the first day, and the day after the last one, of those that are from `from` to the day before `to`.
+    pub(super) fn within(self, from: i32, to: i32) -> (i32, i32) {
+        (from.max(self.since), to.min(self.end()))
+    }
+
     /// Returns the known counts of the days from `from` to the day before `to`, each with its day.
     pub(super) fn known(self, from: i32, to: i32) -> impl Iterator<Item = (i32, u32)> + use<'a> {
         let skipped = (from - self.since).clamp(0, self.days());

@@ -34,7 +34,7 @@ pub struct DownloadsShape {
 
 impl Default for DownloadsShape {
     fn default() -> Self {
-        DownloadsShape { shard_rows: 131_072, shard_days: 128, chunk_rows: 512, chunk_days: 128 }
+        DownloadsShape { shard_rows: 131_072, shard_days: 128, chunk_rows: 1_024, chunk_days: 64 }
     }
 }
 

@@ -299,8 +299,8 @@ async fn reading_opens_what_is_there_and_creates_nothing() {
     }
     let expected = [
         Piece { rows: vec![1..2], columns: 3..4, cells: vec![4] },
-        Piece { rows: vec![2..3], columns: 3..4, cells: vec![UNKNOWN] },
         Piece { rows: vec![1..2], columns: 4..8, cells: vec![5, 6, 7, 8] },
+        Piece { rows: vec![2..3], columns: 3..4, cells: vec![UNKNOWN] },
         Piece { rows: vec![2..3], columns: 4..8, cells: vec![UNKNOWN; 4] },
         Piece { rows: vec![1..2], columns: 8..9, cells: vec![9] },
         Piece { rows: vec![2..3], columns: 8..9, cells: vec![UNKNOWN] },

@@ -60,8 +60,7 @@ impl Csr {
             sources.resize(bounds[1] as usize, node);
         }
         // The sources come in their order, and with one source the kinds do.
-        let ends: Vec<u32> = self.indices.iter().map(|&index| index as u32).collect();
-        Csr::scatter(nodes, &ends, &sources, &self.kinds)
+        Csr::scatter(nodes, bytemuck::cast_slice(&self.indices), &sources, &self.kinds)
     }
 
     /// Returns the number of nodes.

@@ -8,6 +8,8 @@ A statement names a table by its own name, or with its origin: versions, npm.ver
 `describe versions` their columns, `all-docs views` the views and reports. JSON: json_get_str(json, 'readme'), \
 json->'versions', over packuments.json. Versions: semver_satisfies(version, '^1.2'), semver_compare(a, b), \
 semver_major(version), semver_sort_key(version). Who depends on whom: dependents('react', 2), dependencies_of('react').
+Over the arrays of all-docs downloads and all-docs arrays: downloads(name, day, downloads), releases(name, month, \
+versions_published), graph(name, dependency, kind).
 
 A file of yours is a table by its path: from 'records.ndjson' (.ndjson, .jsonl, .json, .csv, .tsv, also with .gz or \
 .zst, and .parquet). Its types come from the whole file; to say them: read_json('x.json', columns => {'n': 'text'}), \

@@ -19,8 +19,7 @@ pub(super) async fn open(texts: &[String], settings: &Settings) -> Result<Vec<At
         let store = settings.open_store(place)?;
         let Some(LakeRoot { info, .. }) = open_to_read(&store).await? else { return Err(no_lake(place)) };
         let ages = lake_ages(&store, &info).await?;
-        let (root_url, cache, store) = (store.root_url().clone(), store.cache().cloned(), store.object_store());
-        lakes.push(AttachedLake { name: name.to_owned(), store, root_url, cache, info, ages });
+        lakes.push(AttachedLake { name: name.to_owned(), store, info, ages });
     }
     Ok(lakes)
 }

@@ -55,9 +55,8 @@ pub(super) async fn run(
     let name = args.view.as_deref().map(|view| choose_origin(view, &mut info, &attached)).transpose()?;
     let queries = Arc::new(own_queries::load(&args.own, Some(&store).filter(|_| may_have_queries)).await?);
     let ages = lake_ages(&store, &info).await?;
-    let cache = store.cache().cloned();
-    let options = SessionOptions { queries, attached, ages, cache, reads_own_files: true, ..SessionOptions::default() };
-    let session = Session::open(store.object_store(), store.root_url(), &info, &options)?;
+    let options = SessionOptions { queries, attached, ages, reads_own_files: true, ..SessionOptions::default() };
+    let session = Session::open(&store, &info, &options)?;
     let mut answers = Answers::new(&session, printer, args.format.as_deref(), args.output.as_deref())?;
     if opens_prompt(&args) {
         return shell::run(&session, &mut answers, printer).await;

@@ -62,8 +62,11 @@ pub(super) struct SegmentBuilder {
 }
 
 impl SegmentBuilder {
-    pub(super) fn new() -> Self {
-        SegmentBuilder { bytes: MARK.to_vec() }
+    /// Begins a segment that may become as large as `expected_bytes`. A buffer that grows is copied.
+    pub(super) fn new(expected_bytes: usize) -> Self {
+        let mut bytes = Vec::with_capacity(expected_bytes);
+        bytes.extend_from_slice(MARK);
+        SegmentBuilder { bytes }
     }
 
     /// Appends a response, and adds the form of its body to its header.
@@ -89,6 +92,11 @@ impl SegmentBuilder {
             self.bytes.extend_from_slice(part);
         }
         Ok(())
+    }
+
+    /// Returns the size so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Returns the whole segment.

@@ -45,7 +45,7 @@ impl StagingWriter {
             representation,
             run: staged.next_run(),
             next_segment: 0,
-            segment: SegmentBuilder::new(),
+            segment: SegmentBuilder::new(0),
             bound,
             answers: 0,
             bytes: 0,
@@ -97,7 +97,8 @@ impl StagingWriter {
     }
 
     async fn put_segment(&mut self) -> Result<()> {
-        let segment = std::mem::replace(&mut self.segment, SegmentBuilder::new()).finish();
+        let next = SegmentBuilder::new(self.segment.bytes());
+        let segment = std::mem::replace(&mut self.segment, next).finish();
         let path = self.layout.staged_answers(&self.partition, self.run, self.next_segment);
         self.store.put(&path, segment).await?;
         self.next_segment += 1;

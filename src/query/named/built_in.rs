@@ -3,7 +3,7 @@
 use super::QueryKind::{self, Report, View};
 
 /// Kind, name and text of each, views first, each kind by name.
-pub(super) const BUILT_IN: [(QueryKind, &str, &str); 53] = [
+pub(super) const BUILT_IN: [(QueryKind, &str, &str); 58] = [
     (View, "all_versions", include_str!("../../../queries/views/all_versions.sql")),
     (View, "analytics", include_str!("../../../queries/views/analytics.sql")),
     (View, "browse_all", include_str!("../../../queries/views/browse_all.sql")),
@@ -33,10 +33,13 @@ pub(super) const BUILT_IN: [(QueryKind, &str, &str); 53] = [
     (View, "starred_by_package", include_str!("../../../queries/views/starred_by_package.sql")),
     (View, "starred_by_user", include_str!("../../../queries/views/starred_by_user.sql")),
     (View, "updated", include_str!("../../../queries/views/updated.sql")),
+    (Report, "abandoned_but_used", include_str!("../../../queries/reports/abandoned_but_used.sql")),
     (Report, "authors_by_packages", include_str!("../../../queries/reports/authors_by_packages.sql")),
     (Report, "broken_dependencies", include_str!("../../../queries/reports/broken_dependencies.sql")),
+    (Report, "bus_factor", include_str!("../../../queries/reports/bus_factor.sql")),
     (Report, "dependents", include_str!("../../../queries/reports/dependents.sql")),
     (Report, "deprecated_packages", include_str!("../../../queries/reports/deprecated_packages.sql")),
+    (Report, "downloads_of", include_str!("../../../queries/reports/downloads_of.sql")),
     (
         Report,
         "first_release_by_new_publisher",
@@ -46,6 +49,7 @@ pub(super) const BUILT_IN: [(QueryKind, &str, &str); 53] = [
     (Report, "install_scripts_in_patches", include_str!("../../../queries/reports/install_scripts_in_patches.sql")),
     (Report, "license_changes", include_str!("../../../queries/reports/license_changes.sql")),
     (Report, "most_depended_upon", include_str!("../../../queries/reports/most_depended_upon.sql")),
+    (Report, "most_downloaded", include_str!("../../../queries/reports/most_downloaded.sql")),
     (Report, "most_starred", include_str!("../../../queries/reports/most_starred.sql")),
     (Report, "names_near_popular", include_str!("../../../queries/reports/names_near_popular.sql")),
     (Report, "new_packages_by_day", include_str!("../../../queries/reports/new_packages_by_day.sql")),
@@ -58,6 +62,7 @@ pub(super) const BUILT_IN: [(QueryKind, &str, &str); 53] = [
     (Report, "shared_repositories", include_str!("../../../queries/reports/shared_repositories.sql")),
     (Report, "transitive_dependencies", include_str!("../../../queries/reports/transitive_dependencies.sql")),
     (Report, "transitive_dependents", include_str!("../../../queries/reports/transitive_dependents.sql")),
+    (Report, "trending", include_str!("../../../queries/reports/trending.sql")),
     (Report, "unpublished_versions", include_str!("../../../queries/reports/unpublished_versions.sql")),
     (Report, "versions_per_month", include_str!("../../../queries/reports/versions_per_month.sql")),
     (Report, "who_gets", include_str!("../../../queries/reports/who_gets.sql")),

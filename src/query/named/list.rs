@@ -8,9 +8,9 @@ use super::built_in::BUILT_IN;
 use super::view_plan::statement_of;
 use super::{NamedQuery, QueryKind, binding};
 use crate::error::{Error, Result};
+use crate::query::lake_table::LakeTable;
 use crate::query::nearest::nearest;
 use crate::query::statement;
-use crate::table::TableKind;
 
 /// Named queries, views first, each kind by name.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +37,7 @@ impl NamedQueries {
         }
         for query in own {
             let what = format!("the {} {}", query.kind.as_str(), query.name);
-            if TableKind::parse(&query.name).is_some() {
+            if LakeTable::parse(&query.name).is_some() {
                 return Err(Error::input(format!("{what} has the name of a table")).hint("give its file another name"));
             }
             if let Some(other) = self.get(&query.name) {

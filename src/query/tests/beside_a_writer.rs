@@ -125,9 +125,9 @@ impl Scene {
     }
 
     fn session_with(&self, store: Arc<Scripted>, cache: Option<ObjectCache>) -> Session {
-        let options = SessionOptions { threads: 2, cache, ..SessionOptions::default() };
+        let options = SessionOptions { threads: 2, ..SessionOptions::default() };
         match store.is_bucket {
-            true => self.lake.session_in_bucket(store, &options),
+            true => self.lake.session_in_bucket(store, cache.as_ref(), &options),
             false => self.lake.session_in(store, &options),
         }
     }
@@ -306,8 +306,9 @@ async fn a_shard_that_is_replaced_after_its_footer_came_from_the_cache_is_read_a
         let aside = lake.shard("aside", TableKind::Docs, None, None);
         assert!(shard.metadata().unwrap().len() > 200_000);
         let cache = Some(ObjectCache::new(folder.path().to_owned(), "", 1 << 20));
-        let options = SessionOptions { threads: 2, cache, ..SessionOptions::default() };
-        assert_eq!(rows_of(&lake.session_in_bucket(Scripted::new(true, |_, _| Ok(())), &options)).await, 9_000);
+        let options = SessionOptions { threads: 2, ..SessionOptions::default() };
+        let session = |store| lake.session_in_bucket(store, cache.as_ref(), &options);
+        assert_eq!(rows_of(&session(Scripted::new(true, |_, _| Ok(())))).await, 9_000);
         let replace = move |call, _: &str| {
             if call == replaced_before {
                 std::fs::rename(&aside, &shard).unwrap();
@@ -315,7 +316,7 @@ async fn a_shard_that_is_replaced_after_its_footer_came_from_the_cache_is_read_a
             Ok(())
         };
         let store = Scripted::new(true, replace);
-        let rows = rows_of(&lake.session_in_bucket(Arc::clone(&store) as _, &options)).await;
+        let rows = rows_of(&session(Arc::clone(&store) as _)).await;
         if store.calls.load(Ordering::Relaxed) <= replaced_before {
             assert_eq!(rows, 9_000);
             break;

@@ -17,9 +17,10 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::lake::{LakeInfo, Layout, OriginInfo, Partition};
-use crate::query::catalog::stored_schema;
+use crate::query::lake_location::LakeLocation;
 use crate::query::{Format, Session, SessionOptions, TableOptions, write};
-use crate::table::TableKind;
+use crate::store::ObjectCache;
+use crate::table::{TableKind, schema};
 
 /// A lake in a temporary folder.
 pub(super) struct TestLake {
@@ -78,7 +79,7 @@ impl TestLake {
         let partition = Partition { start: start.map(str::to_owned), end: end.map(str::to_owned) };
         let path = self.folder.path().join(Layout::origin(origin).shard(kind, &partition));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let schema = stored_schema(kind);
+        let schema = schema(kind);
         let mut decoder = ReaderBuilder::new(Arc::clone(&schema)).build_decoder().unwrap();
         decoder.serialize(&filled(kind, rows)).unwrap();
         let batch = decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&schema)));
@@ -116,20 +117,31 @@ impl TestLake {
 
     /// Opens a session that reads through `store`.
     pub(super) fn session_in(&self, store: Arc<dyn ObjectStore>, options: &SessionOptions) -> Session {
-        self.session_at(&Url::from_directory_path(self.folder.path()).unwrap(), store, options)
+        self.session_at(&Url::from_directory_path(self.folder.path()).unwrap(), store, None, options)
     }
 
     /// Opens a session that reads through `store` as from a bucket.
-    pub(super) fn session_in_bucket(&self, store: Arc<dyn ObjectStore>, options: &SessionOptions) -> Session {
+    pub(super) fn session_in_bucket(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        cache: Option<&ObjectCache>,
+        options: &SessionOptions,
+    ) -> Session {
         let root = Url::from_directory_path(self.folder.path()).unwrap();
-        self.session_at(&Url::parse(&format!("s3://bucket{}", root.path())).unwrap(), store, options)
+        self.session_at(&Url::parse(&format!("s3://bucket{}", root.path())).unwrap(), store, cache, options)
     }
 
-    fn session_at(&self, root: &Url, store: Arc<dyn ObjectStore>, options: &SessionOptions) -> Session {
+    fn session_at(
+        &self,
+        root: &Url,
+        store: Arc<dyn ObjectStore>,
+        cache: Option<&ObjectCache>,
+        options: &SessionOptions,
+    ) -> Session {
         let info = |url: &str| OriginInfo { replicate_url: url.to_owned(), registry_url: url.to_owned() };
         let origins = ["mirror", "npm"].map(|name| (name.to_owned(), info("http://127.0.0.1")));
         let info = LakeInfo { origins: BTreeMap::from(origins), ..LakeInfo::new("npm") };
-        Session::open(store, root, &info, options).unwrap()
+        Session::open_at(LakeLocation::new(store, root, cache).unwrap(), &info, options).unwrap()
     }
 
     /// Returns the rows as JSON.
@@ -163,7 +175,7 @@ impl TestLake {
 fn filled(kind: TableKind, rows: &[Value]) -> Vec<Value> {
     let fill = |row: &Value| {
         let mut row = row.clone();
-        for field in stored_schema(kind).fields().iter().filter(|field| !field.is_nullable()) {
+        for field in schema(kind).fields().iter().filter(|field| !field.is_nullable()) {
             let empty = match field.data_type() {
                 kind if kind.is_numeric() => json!(0),
                 arrow::datatypes::DataType::Boolean => json!(false),

@@ -1,7 +1,7 @@
 //! Lakes in buckets: the servers that stand in for S3 and Google Cloud Storage, the store over them, and the binary.
 
 /// A bucket with a proxy before it.
-mod fixture;
+pub mod fixture;
 /// The servers do as the documentation of their originals says.
 mod servers;
 /// Ingest through the library: the bytes of a local lake, and the operations that it takes.

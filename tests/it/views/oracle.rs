@@ -64,7 +64,7 @@ async fn every_view_has_the_rows_that_couchdb_emitted() {
     run(options).await.unwrap();
     let store = env.store();
     let info = read_lake(&store).await.unwrap().unwrap();
-    let session = Session::open(store.object_store(), store.root_url(), &info, &SessionOptions::default()).unwrap();
+    let session = Session::open(&store, &info, &SessionOptions::default()).unwrap();
     let documents = documents(&session).await;
 
     let mut table = String::from("view                     couchdb                ours  theirs\n");

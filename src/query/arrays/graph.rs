@@ -1,0 +1,159 @@
+//! The table `graph`: the edges of the dependency graph. Not here: reading some of them (`edges`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::StringViewArray;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, Statistics, project_schema};
+use datafusion::datasource::TableType;
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::conditions::{Axes, Conditions, holds_for};
+use super::edges::{EdgeForm, EdgeReader};
+use super::index::{IndexTable, OpenIndex};
+use super::scan::{ArrayScan, Part, Source, conditions, supported};
+use super::{ArrayTable, external, lost_index, names};
+use crate::array::{EDGE_KINDS, Rows, Side, StoredGraph};
+use crate::lake::OriginLayout;
+
+/// The columns, and the axes on which their conditions are evaluated.
+const AXES: Axes = &[("name", "name"), ("dependency", "name"), ("kind", "kind")];
+
+/// A table of an origin, for one statement.
+#[derive(Debug)]
+pub(super) struct GraphTable {
+    schema: SchemaRef,
+    index: IndexTable,
+    layout: OriginLayout,
+    is_absent: AtomicBool,
+}
+
+#[derive(Debug)]
+struct GraphSource {
+    graph: StoredGraph,
+    index: Option<OpenIndex>,
+}
+
+/// What the partitions of a scan need.
+#[derive(Debug)]
+struct Wanted {
+    reader: Arc<EdgeReader>,
+    /// The nodes whose edges are wanted, in parts.
+    parts: Vec<Rows>,
+}
+
+impl GraphTable {
+    pub(super) fn new(schema: SchemaRef, index: IndexTable, layout: OriginLayout) -> GraphTable {
+        GraphTable { schema, index, layout, is_absent: AtomicBool::new(false) }
+    }
+
+    /// Returns whether the statement found no graph.
+    pub(super) fn is_absent(&self) -> bool {
+        self.is_absent.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl TableProvider for GraphTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(supported(AXES, filters))
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = project_schema(&self.schema, projection)?;
+        let found = match &self.index.location().lake {
+            Some(store) => StoredGraph::find(store, &self.layout).await.map_err(external)?,
+            None => None,
+        };
+        let Some(graph) = found else {
+            self.is_absent.store(true, Ordering::Relaxed);
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        };
+        let conditions = conditions(state, AXES, &self.schema, filters)?;
+        let mut statistics = Statistics::new_unknown(&schema);
+        statistics.num_rows = Precision::Inexact(usize::try_from(graph.edges()).unwrap_or(usize::MAX));
+        let source = GraphSource { graph, index: self.index.open(state).await? };
+        let parts = state.config().target_partitions();
+        Ok(Arc::new(ArrayScan::new(source, schema, conditions, statistics, parts)))
+    }
+}
+
+impl GraphSource {
+    /// Returns the nodes for whose names a condition holds, ascending.
+    async fn nodes(&self, condition: &Arc<dyn PhysicalExpr>, context: &Arc<TaskContext>) -> Result<Vec<u32>> {
+        let index = self.index.as_ref().ok_or_else(|| external(lost_index(ArrayTable::Graph)))?;
+        let packages = self.graph.packages();
+        let mut nodes = index.names(Some(condition), context).await?.into_rows();
+        nodes.retain(|&node| node < packages);
+        // The nodes outside the axis are not in the file.
+        let outside = self.graph.names(packages..self.graph.nodes()).await.map_err(external)?;
+        let hold = holds_for(condition, Arc::new(names::column(&outside)))?;
+        nodes.extend((packages..).zip(hold.values()).filter(|(_, holds)| *holds).map(|(node, _)| node));
+        Ok(nodes)
+    }
+}
+
+impl Source for GraphSource {
+    type Wanted = Wanted;
+
+    fn name(&self) -> &'static str {
+        ArrayTable::Graph.as_str()
+    }
+
+    async fn want(&self, _: &SchemaRef, conditions: &Conditions, context: &Arc<TaskContext>) -> Result<Wanted> {
+        let mut found = [None, None];
+        for (column, found) in ["name", "dependency"].into_iter().zip(&mut found) {
+            if let Some(condition) = conditions.on(column) {
+                *found = Some(self.nodes(&condition, context).await?);
+            }
+        }
+        let kinds = StringViewArray::from_iter_values(EDGE_KINDS);
+        let kinds = conditions.hold_for("kind", Arc::new(kinds))?.values().iter().collect();
+        let [names, dependencies] = found;
+        // The edges of the fewer nodes are read, and those filtered that do not lead to one of the others.
+        let is_inward = match (&names, &dependencies) {
+            (Some(names), Some(dependencies)) => dependencies.len() < names.len(),
+            (names, dependencies) => names.is_none() && dependencies.is_some(),
+        };
+        let (side, from, to) = match is_inward {
+            true => (Side::In, dependencies, names),
+            false => (Side::Out, names, dependencies),
+        };
+        let parts = self.graph.node_tiles(&from.map_or(Rows::All, Rows::of));
+        Ok(Wanted { reader: Arc::new(EdgeReader::new(self.graph.clone(), side, to, kinds)), parts })
+    }
+
+    fn rows(&self, schema: SchemaRef, wanted: Arc<Wanted>, part: Part) -> BoxStream<'static, Result<RecordBatch>> {
+        let form = Arc::new(EdgeForm { schema, batch_rows: part.batch_rows });
+        let batches = stream::iter(part.of(&wanted.parts)).then(move |nodes| {
+            let (reader, form) = (Arc::clone(&wanted.reader), Arc::clone(&form));
+            async move { reader.read(&nodes, &form).await.map(|batches| stream::iter(batches.into_iter().map(Ok))) }
+        });
+        batches.try_flatten().boxed()
+    }
+}

@@ -1,0 +1,271 @@
+//! The tables `downloads` and `releases`: a row for each cell of an array that is known, or not zero. Not here: making rows
+//! of cells (`cells`).
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::Date32Array;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, ScalarValue, Statistics, project_schema};
+use datafusion::datasource::TableType;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+
+use super::cells::{CellBatches, CellColumn, CellForm, Grid, number_of};
+use super::conditions::{Axes, Conditions};
+use super::index::{IndexTable, OpenIndex};
+use super::names::Names;
+use super::scan::{ArrayScan, Part, Source, conditions, supported};
+use super::{ArrayTable, external, lost_index};
+use crate::array::{Rows, Tile};
+use crate::lake::OriginLayout;
+
+/// Wanted dates that are at most this far apart are read together: chunks hold that many, and more.
+const NEAR_DATES: usize = 64;
+
+/// The packages that a condition on names is taken to select, for the planner.
+const GUESSED_PACKAGES: usize = 100;
+
+/// The dates that are looked through at once for the last known one.
+const NEWEST_DATES: usize = 32;
+
+/// A table of an origin, for one statement.
+#[derive(Debug)]
+pub(super) struct GridTable {
+    table: ArrayTable,
+    schema: SchemaRef,
+    index: IndexTable,
+    layout: OriginLayout,
+    is_absent: AtomicBool,
+}
+
+/// What a scan reads.
+#[derive(Debug)]
+struct GridSource {
+    table: ArrayTable,
+    grid: Grid,
+    /// The days or months of the axis.
+    dates: Vec<Date>,
+    index: Option<OpenIndex>,
+}
+
+/// What the partitions of a scan need.
+#[derive(Debug)]
+struct Wanted {
+    tiles: Vec<Tile>,
+    names: Option<Arc<Names>>,
+    /// The date of each column of the array that is wanted.
+    dates: Arc<Vec<Option<i32>>>,
+    _held: MemoryReservation,
+}
+
+impl GridTable {
+    pub(super) fn new(table: ArrayTable, schema: SchemaRef, index: IndexTable, layout: OriginLayout) -> GridTable {
+        GridTable { table, schema, index, layout, is_absent: AtomicBool::new(false) }
+    }
+
+    pub(super) fn table(&self) -> ArrayTable {
+        self.table
+    }
+
+    /// Returns whether the statement found no array.
+    pub(super) fn is_absent(&self) -> bool {
+        self.is_absent.load(Ordering::Relaxed)
+    }
+
+    fn axes(&self) -> Axes {
+        match self.table {
+            ArrayTable::Releases => &[("name", "name"), ("month", "month")],
+            _ => &[("name", "name"), ("day", "day")],
+        }
+    }
+
+    async fn find(&self) -> Result<Option<Grid>> {
+        let Some(store) = &self.index.location().lake else { return Ok(None) };
+        let found = match self.table {
+            ArrayTable::Releases => Grid::find_releases(store, &self.layout).await,
+            _ => Grid::find_downloads(store, &self.layout).await,
+        };
+        found.map_err(external)
+    }
+}
+
+/// Returns the column of the dates.
+fn date_column(table: ArrayTable) -> &'static str {
+    match table {
+        ArrayTable::Releases => "month",
+        _ => "day",
+    }
+}
+
+#[async_trait]
+impl TableProvider for GridTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(supported(self.axes(), filters))
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = project_schema(&self.schema, projection)?;
+        let Some(grid) = self.find().await? else {
+            self.is_absent.store(true, Ordering::Relaxed);
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        };
+        let conditions = conditions(state, self.axes(), &self.schema, filters)?;
+        // The array first: the file has all names of an array that was found before it.
+        let index = self.index.open(state).await?;
+        let source = GridSource { table: self.table, dates: grid.dates(), grid, index };
+        let statistics = source.statistics(&schema, &conditions).await?;
+        let parts = state.config().target_partitions();
+        Ok(Arc::new(ArrayScan::new(source, schema, conditions, statistics, parts)))
+    }
+}
+
+impl GridSource {
+    /// Returns the date of each column of the array for which the conditions hold.
+    fn wanted_dates(&self, conditions: &Conditions) -> Result<Vec<Option<i32>>> {
+        let numbers: Vec<i32> = self.dates.iter().map(|date| number_of(*date)).collect();
+        let hold = conditions.hold_for(date_column(self.table), Arc::new(Date32Array::from(numbers.clone())))?;
+        Ok(numbers.into_iter().zip(hold.values()).map(|(number, holds)| holds.then_some(number)).collect())
+    }
+
+    /// Estimates the number of rows. Of a scan for dates only it also finds the last date exactly, since `max(day)` is what
+    /// such a statement asks for, and otherwise would read the whole array.
+    async fn statistics(&self, schema: &SchemaRef, conditions: &Conditions) -> Result<Statistics> {
+        let mut statistics = Statistics::new_unknown(schema);
+        let dates = self.wanted_dates(conditions)?;
+        let has_names = conditions.on("name").is_some();
+        let rows = if has_names { GUESSED_PACKAGES.min(self.grid.rows() as usize) } else { self.grid.rows() as usize };
+        statistics.num_rows = Precision::Inexact(rows.saturating_mul(dates.iter().flatten().count()));
+        let is_for_dates = schema.fields().len() == 1 && schema.field(0).name() == date_column(self.table);
+        if is_for_dates
+            && !has_names
+            && let Some(newest) = self.newest(&dates).await?
+            && let Some(column) = statistics.column_statistics.first_mut()
+        {
+            column.max_value = Precision::Exact(ScalarValue::Date32(Some(newest)));
+        }
+        Ok(statistics)
+    }
+
+    /// Returns the last of the wanted dates on which a package has a row.
+    async fn newest(&self, wanted: &[Option<i32>]) -> Result<Option<i32>> {
+        let columns: Vec<(usize, i32)> =
+            wanted.iter().enumerate().filter_map(|(column, date)| Some((column, (*date)?))).collect();
+        for near in columns.rchunks(NEWEST_DATES) {
+            let (Some((first, _)), Some(last)) = (near.first(), near.last()) else { continue };
+            let Some(days) = self.dates.get(*first).zip(self.dates.get(last.0)) else { continue };
+            let mut newest = None;
+            for tile in self.grid.tiles(&Rows::All, *days.0..=*days.1) {
+                for piece in self.grid.read_tile(&tile).await.map_err(external)? {
+                    let is_row = |column: usize| {
+                        let place = column.checked_sub(piece.columns.start as usize);
+                        place.is_some_and(|place| {
+                            let cells = piece.cells.iter().skip(place).step_by(piece.columns.len().max(1));
+                            place < piece.columns.len() && cells.into_iter().any(|&cell| cell != self.grid.absent())
+                        })
+                    };
+                    let of_piece = near.iter().rev().find(|(column, _)| is_row(*column));
+                    newest = newest.max(of_piece.map(|(_, date)| *date));
+                }
+                if newest == Some(last.1) {
+                    return Ok(newest);
+                }
+            }
+            if newest.is_some() {
+                return Ok(newest);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the parts of shards that have wanted dates of some rows.
+    fn tiles(&self, rows: &Rows, wanted: &[Option<i32>]) -> Vec<Tile> {
+        let columns: Vec<usize> = (0..wanted.len()).filter(|&column| wanted[column].is_some()).collect();
+        let near = columns.chunk_by(|one, next| next - one <= NEAR_DATES);
+        let dates = |near: &[usize]| -> Option<RangeInclusive<Date>> {
+            Some(*self.dates.get(*near.first()?)?..=*self.dates.get(*near.last()?)?)
+        };
+        near.filter_map(dates).flat_map(|dates| self.grid.tiles(rows, dates)).collect()
+    }
+}
+
+impl Source for GridSource {
+    type Wanted = Wanted;
+
+    fn name(&self) -> &'static str {
+        self.table.as_str()
+    }
+
+    async fn want(&self, schema: &SchemaRef, conditions: &Conditions, context: &Arc<TaskContext>) -> Result<Wanted> {
+        let condition = conditions.on("name");
+        let held = MemoryConsumer::new("the names of a scan").register(context.memory_pool());
+        let mut rows = Rows::All;
+        let mut names = None;
+        if condition.is_some() || schema.column_with_name("name").is_some() {
+            let index = self.index.as_ref().ok_or_else(|| external(lost_index(self.table)))?;
+            let found = index.names(condition.as_ref(), context).await?;
+            held.try_grow(found.size_bytes())?;
+            match condition {
+                Some(_) => rows = Rows::of(found.rows().iter().copied()),
+                // Names are added to the file before the array has rows for them.
+                None if found.rows().len() < self.grid.rows() as usize => return Err(index.is_replaced()),
+                None => {}
+            }
+            names = Some(Arc::new(found));
+        }
+        let dates = self.wanted_dates(conditions)?;
+        Ok(Wanted { tiles: self.tiles(&rows, &dates), names, dates: Arc::new(dates), _held: held })
+    }
+
+    fn rows(&self, schema: SchemaRef, wanted: Arc<Wanted>, part: Part) -> BoxStream<'static, Result<RecordBatch>> {
+        let column = |name: &str| match name {
+            "name" => CellColumn::Name,
+            name if name == date_column(self.table) => CellColumn::Date,
+            _ => CellColumn::Value,
+        };
+        let form = Arc::new(CellForm {
+            names: wanted.names.clone(),
+            dates: Arc::clone(&wanted.dates),
+            absent: self.grid.absent(),
+            columns: schema.fields().iter().map(|field| column(field.name())).collect(),
+            schema,
+            batch_rows: part.batch_rows,
+        });
+        let grid = self.grid.clone();
+        let pieces = stream::iter(part.of(&wanted.tiles)).then(move |tile| {
+            let grid = grid.clone();
+            async move { grid.read_tile(&tile).await.map_err(external) }
+        });
+        let batches = pieces.map_ok(move |pieces| {
+            // The names are held until the last batch.
+            let _ = &wanted;
+            stream::iter(CellBatches::new(Arc::clone(&form), pieces))
+        });
+        batches.try_flatten().boxed()
+    }
+}
