@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::form::{ArrayForm, Key};
@@ -131,9 +131,11 @@ impl GroupCopy {
     /// Fails with [`crate::error::ErrorKind::Lake`] for a damaged object.
     pub async fn copy(&self, part: &CopyPart, right: &Right) -> Result<()> {
         let planned = self.planned()?;
-        let is_state = |(name, _): &&(String, Vec<u64>)| name != "downloads";
-        for objects in [part.objects.iter().filter(is_state).collect::<Vec<_>>(), part.objects.iter().filter(|o| !is_state(o)).collect()] {
-            let copies = objects.into_iter().map(|(name, place)| self.copy_object(&planned, name, place, right));
+        let (states, counts): (Vec<_>, Vec<_>) = part.objects.iter().partition(|(name, _)| name != "downloads");
+        for objects in [states, counts] {
+            let copies =
+                objects.into_iter().map(|(name, place)| self.copy_object(&planned, name, place, right).boxed());
+            let copies: Vec<_> = copies.collect();
             stream::iter(copies).buffer_unordered(OBJECTS_AT_ONCE).try_collect::<()>().await?;
         }
         Ok(())
@@ -241,7 +243,8 @@ impl GroupCopy {
             let (source, target) = (self.source.array(&name)?, ArrayForm::of_group(&planned, self.to.folder(), &name)?);
             for place in source.places() {
                 let found = self.from.store().get(&source.path(&place)).await?;
-                let is_of_size = self.there.get(&target.path(&place)).copied() == found.as_ref().map(|found| found.len() as u64);
+                let is_of_size =
+                    self.there.get(&target.path(&place)).copied() == found.as_ref().map(|found| found.len() as u64);
                 if !is_of_size || self.to.store().get(&target.path(&place)).await? != found {
                     return Ok(false);
                 }

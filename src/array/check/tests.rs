@@ -39,7 +39,7 @@ fn axis() -> PackageAxis {
 }
 
 async fn downloads(store: &Store) -> Downloads {
-    Downloads::open_with(store, &layout(), &axis(), day(29), &right(), SHAPE).await.unwrap()
+    Downloads::open_with(store, &layout(), &axis(), day(31), &right(), SHAPE).await.unwrap()
 }
 
 async fn record(writer: &mut BlockWriter, row: u32, since: i64, counts: &[Option<u64>]) {
@@ -54,7 +54,7 @@ async fn lake() -> Store {
     for block in downloads.blocks() {
         let mut writer = downloads.writer(&block, &right()).await.unwrap();
         for row in block.rows.clone().filter(|row| row % 4 != 2) {
-            let counts: Vec<_> = (0..28).map(|day| (day != 11).then_some(u64::from(row) + (day % 5) * 77)).collect();
+            let counts: Vec<_> = (0..30).map(|day| (day != 11).then_some(u64::from(row) + (day % 5) * 77)).collect();
             record(&mut writer, row, 2, &counts).await;
         }
         record(&mut writer, block.rows.start + u32::from(block.rows.len() > 2) * 2, 5, &[Some(0), None]).await;
@@ -186,7 +186,7 @@ async fn a_block_that_is_being_written_is_not_judged() {
     let store = lake().await;
     let downloads = downloads(&store).await;
     let mut writer = downloads.writer(&downloads.blocks()[0], &right()).await.unwrap();
-    record(&mut writer, 0, 29, &[Some(4)]).await;
+    record(&mut writer, 0, 31, &[Some(4)]).await;
     writer.flush().await.unwrap();
     store.delete("npm/downloads.zarr/downloads/c/0/1").await.unwrap();
     let proof = checked(&store, ArrayExtent::Whole).await;
@@ -215,7 +215,7 @@ async fn another_programs_attributes_are_a_note_and_an_array_of_others_is_refuse
 #[tokio::test]
 async fn a_lost_shard_of_counts_is_asked_for_again_and_the_rest_stays() {
     let store = lake().await;
-    let before = downloads(&store).await.read(&[0, 1, 4], day(0)..=day(29)).await.unwrap();
+    let before = downloads(&store).await.read(&[0, 1, 4], day(0)..=day(31)).await.unwrap();
     let path = "npm/downloads.zarr/downloads/c/0/1";
     store.delete(path).await.unwrap();
     let downloads = downloads(&store).await;
@@ -228,7 +228,7 @@ async fn a_lost_shard_of_counts_is_asked_for_again_and_the_rest_stays() {
     assert_eq!(lost, Some((day(8), day(15))));
     assert_eq!(checked(&store, ArrayExtent::Whole).await.findings, []);
     let states = downloads.states(block).await.unwrap();
-    assert_eq!(states[0].requested, Some((day(16), day(29))), "the days after the lost ones");
+    assert_eq!(states[0].requested, Some((day(16), day(31))), "the days after the lost ones");
     assert_eq!(states[0].first_known, Some(day(3)), "the counts before them are there");
     assert_eq!(states[2].requested, Some((day(5), day(6))), "a package without counts");
     let mut writer = downloads.writer(block, &right()).await.unwrap();
@@ -238,7 +238,7 @@ async fn a_lost_shard_of_counts_is_asked_for_again_and_the_rest_stays() {
     }
     writer.finish().await.unwrap();
     downloads.finish().await.unwrap();
-    assert_eq!(downloads.read(&[0, 1, 4], day(0)..=day(29)).await.unwrap(), before);
+    assert_eq!(downloads.read(&[0, 1, 4], day(0)..=day(31)).await.unwrap(), before);
     assert_eq!(checked(&store, ArrayExtent::Whole).await.findings, []);
 }
 
@@ -257,7 +257,7 @@ async fn lost_states_and_metadata_are_made_again_from_what_is_left() {
     downloads.finish().await.unwrap();
     assert_eq!(checked(&store, ArrayExtent::Whole).await.findings, []);
     let states = downloads.states(&downloads.blocks()[0]).await.unwrap();
-    assert_eq!((states[0].requested, states[2].requested), (Some((day(3), day(29))), None));
+    assert_eq!((states[0].requested, states[2].requested), (Some((day(3), day(31))), None));
 }
 
 #[tokio::test]

@@ -84,8 +84,11 @@ async fn copy_all(
         while !ends.stop.is_cancelled() && !copy_group(ends, &folder, sizes, right, is_dry_run, summary).await? {
             copies += 1;
             if copies == MAX_COPIES {
-                return Err(Error::lake(format!("other processes change {folder} of {} all the time", ends.from.location()))
-                    .hint("run the same command again when they have ended"));
+                return Err(Error::lake(format!(
+                    "other processes change {folder} of {} all the time",
+                    ends.from.location()
+                ))
+                .hint("run the same command again when they have ended"));
             }
         }
     }
@@ -106,7 +109,8 @@ async fn copy_axis(ends: &Ends, right: &Right, is_dry_run: bool, summary: &mut C
     if is_dry_run {
         return Ok(());
     }
-    let source = PackageAxis::read(&ends.from, &ends.layout).await.doing(|| format!("reading {}", ends.from.location()))?;
+    let source =
+        PackageAxis::read(&ends.from, &ends.layout).await.doing(|| format!("reading {}", ends.from.location()))?;
     let is_earlier = |held: PackageAxis| {
         held.rows() <= source.rows() && (0..held.rows()).all(|row| held.name(row) == source.name(row))
     };
@@ -145,7 +149,9 @@ async fn copy_group(
     summary: &mut CopySummary,
 ) -> Result<bool> {
     let is_beside = folder == ends.layout.dependency_graph();
-    let Some(copy) = GroupCopy::begin(&ends.from, &ends.to, folder, is_beside, is_dry_run).await? else { return Ok(true) };
+    let Some(copy) = GroupCopy::begin(&ends.from, &ends.to, folder, is_beside, is_dry_run).await? else {
+        return Ok(true);
+    };
     if copy.is_current(sizes) {
         return Ok(true);
     }
