@@ -93,7 +93,7 @@ async fn copy_all(
         }
     }
     // New names may have come meanwhile. A group must have no row that the axis has not.
-    if !ends.stop.is_cancelled() { copy_axis(ends, right, is_dry_run, summary).await } else { Ok(()) }
+    if !ends.stop.is_cancelled() && !is_dry_run { copy_axis(ends, right, is_dry_run, summary).await } else { Ok(()) }
 }
 
 /// Copies the package axis. Arrays of the copy that have other rows are removed before.
@@ -153,7 +153,8 @@ async fn copy_group(
         return Ok(true);
     };
     if copy.is_current(sizes) {
-        return Ok(true);
+        // A copy that died may have left older metadata of single arrays.
+        return copy.end(right).await;
     }
     copy.settle_place().await?;
     for part in copy.parts()? {
