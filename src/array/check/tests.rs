@@ -111,7 +111,7 @@ async fn a_flipped_bit_anywhere_in_any_object_is_found() {
     let objects = objects(&store).await;
     assert!(objects.len() > 45, "{} objects", objects.len());
     for (path, bytes) in &objects {
-        let step = (bytes.len() / 16).max(1);
+        let step = (bytes.len() / 8).max(1);
         for at in (0..bytes.len()).step_by(step) {
             let mut damaged = bytes.to_vec();
             damaged[at] ^= 1 << ((at / step) % 8);

@@ -25,11 +25,14 @@ use crate::store::{Store, blocking};
 const SHARDS_AT_ONCE: usize = 2;
 
 impl Downloads {
-    /// Writes metadata of the group that is gone again, from that of its arrays.
+    /// Writes metadata of the group that is gone again from that of its arrays, or the other way round.
     ///
     /// Fails with [`crate::error::ErrorKind::Lake`] if that of an array is gone or damaged too.
     pub async fn mend_metadata(store: &Store, layout: &OriginLayout) -> Result<()> {
         let group = Group::new(store, layout.downloads());
+        if group.find().await?.is_some() {
+            return group.update(|_| Ok(None)).await.map(drop);
+        }
         let mut json = specs::created(DownloadsShape::default(), 0, 1);
         let arrays = json["consolidated_metadata"]["metadata"].as_object_mut();
         for (name, metadata) in arrays.into_iter().flatten() {
