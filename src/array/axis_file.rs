@@ -10,26 +10,78 @@ use jiff::civil::Date;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+use sha2::{Digest, Sha256};
 
 use super::axis::PackageAxis;
 use super::day::{day_of, number_of};
+use super::group::Group;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::OriginLayout;
 use crate::store::{ShardFile, Store, blocking};
 
 /// The rows of a batch to be written, and of a row group.
 const BATCH_ROWS: usize = 65_536;
+/// The key of the digest of all values, in the metadata of the file. Pages have no checksum, and a wrong name would give the
+/// cells of a row to another package.
+const DIGEST: &str = "all_docs.axis_sha256";
 /// The rows of a page: few, because a look-up of a name reads one.
 const PAGE_ROWS: usize = 8_192;
 
 impl PackageAxis {
-    /// Reads the axis of an origin; one without rows if there is no file. Fails with [`ErrorKind::Lake`] if the file is
-    /// damaged.
+    /// Reads the axis of an origin; one without rows if it has no arrays yet. Fails with [`ErrorKind::Lake`] if the file is
+    /// damaged, and if it is gone and arrays are there.
     pub async fn read(store: &Store, layout: &OriginLayout) -> Result<PackageAxis> {
+        if let Some(axis) = PackageAxis::find(store, layout).await? {
+            return Ok(axis);
+        }
+        for folder in layout.arrays() {
+            let group = Group::new(store, folder);
+            if store.entry(&group.path()).await?.is_some() {
+                return Err(Error::lake(format!(
+                    "{} is gone, and {} is there",
+                    layout.package_index(),
+                    group.folder()
+                ))
+                .hint("all-docs arrays makes it again from the names in the arrays"));
+            }
+        }
+        Ok(PackageAxis::default())
+    }
+
+    /// Reads the file of the axis; `None` if there is none. Fails with [`ErrorKind::Lake`] if it is damaged.
+    pub(super) async fn find(store: &Store, layout: &OriginLayout) -> Result<Option<PackageAxis>> {
         let path = layout.package_index();
-        let Some(file) = store.open_whole(&path).await? else { return Ok(PackageAxis::default()) };
-        blocking("the reader of the package axis", move || read(file, &path)).await
+        let Some(file) = store.open_whole(&path).await? else { return Ok(None) };
+        blocking("the reader of the package axis", move || read(file, &path).map(Some)).await
+    }
+
+    /// Returns the number of rows that the file of the axis has; `None` if there is none. Reads its end only.
+    pub async fn count(store: &Store, layout: &OriginLayout) -> Result<Option<u64>> {
+        let path = layout.package_index();
+        let Some(file) = store.open_shard(&path).await? else { return Ok(None) };
+        let count = move || {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone());
+            let builder = builder.map_err(|error| file.failure(|| damaged(&path, error.to_string())))?;
+            Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).ok())
+        };
+        blocking("the reader of the package axis", count).await
+    }
+
+    /// Reads the axis, and returns whether each byte of its file is the one that this version writes. Bytes without a meaning
+    /// may differ, and another version may write others. `None` if there is no file.
+    pub(super) async fn read_whole(store: &Store, layout: &OriginLayout) -> Result<Option<(PackageAxis, bool)>> {
+        let path = layout.package_index();
+        let Some(bytes) = store.get(&path).await? else { return Ok(None) };
+        let Some(file) = store.open_whole(&path).await? else { return Ok(None) };
+        let compared = blocking("the reader of the package axis", move || {
+            let axis = read(file, &path)?;
+            let is_exact = encode(&axis)? == bytes;
+            Ok((axis, is_exact))
+        });
+        compared.await.map(Some)
     }
 
     /// Writes the axis as a whole. The caller holds the lease of the axis.
@@ -57,6 +109,19 @@ fn schema() -> Arc<Schema> {
     ]))
 }
 
+/// Returns the digest of all rows, in hex.
+fn digest(axis: &PackageAxis) -> String {
+    let mut digest = Sha256::new();
+    for row in 0..axis.rows() {
+        let name = axis.name(row);
+        digest.update((name.len() as u64).to_le_bytes());
+        digest.update(name);
+        let days = [axis.since(row), axis.gone(row)].map(|day| day.map_or(i32::MIN, number_of));
+        days.iter().for_each(|day| digest.update(day.to_le_bytes()));
+    }
+    format!("{:x}", digest.finalize())
+}
+
 fn encode(axis: &PackageAxis) -> Result<Bytes> {
     let mut order: Vec<u32> = (0..axis.rows()).collect();
     order.sort_unstable_by(|&one, &other| axis.name(one).cmp(axis.name(other)));
@@ -67,6 +132,7 @@ fn encode(axis: &PackageAxis) -> Result<Bytes> {
         .set_write_batch_size(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_dictionary_enabled(false)
+        .set_key_value_metadata(Some(vec![KeyValue::new(DIGEST.to_owned(), digest(axis))]))
         .build();
     let cannot_encode = || "cannot encode the package axis".to_owned();
     let mut writer =
@@ -85,11 +151,13 @@ fn encode(axis: &PackageAxis) -> Result<Bytes> {
     writer.into_inner().map(Bytes::from).or_error(ErrorKind::Internal, cannot_encode)
 }
 
+fn damaged(path: &str, cause: String) -> Error {
+    Error::lake(format!("{path} is damaged: {cause}"))
+        .hint("all-docs verify --repair makes it again from the names in the arrays")
+}
+
 fn read(file: ShardFile, path: &str) -> Result<PackageAxis> {
-    let damaged = |cause: String| {
-        Error::lake(format!("{path} is damaged: {cause}"))
-            .hint("restore it from a copy of the lake; without it nobody knows which row of an array belongs to which package")
-    };
+    let damaged = |cause: String| damaged(path, cause);
     let unreadable = |error: String| file.failure(|| damaged(error));
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone());
     let builder = builder.map_err(|error| unreadable(error.to_string()))?;
@@ -97,6 +165,8 @@ fn read(file: ShardFile, path: &str) -> Result<PackageAxis> {
     if names != ["name", "row", "since", "gone"] {
         return Err(damaged(format!("it has the columns {}", names.join(", "))));
     }
+    let metadata = builder.metadata().file_metadata().key_value_metadata();
+    let said = metadata.into_iter().flatten().find(|pair| pair.key == DIGEST).and_then(|pair| pair.value.clone());
     let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
     let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(|error| unreadable(error.to_string()))?;
     let batches = batches.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(error.to_string()))?;
@@ -132,6 +202,9 @@ fn read(file: ShardFile, path: &str) -> Result<PackageAxis> {
     }
     if axis.rows() as usize != rows {
         return Err(damaged("it has a name twice".to_owned()));
+    }
+    if said != Some(digest(&axis)) {
+        return Err(damaged("its rows are not those that were written".to_owned()));
     }
     Ok(axis)
 }
@@ -177,6 +250,6 @@ mod tests {
         store.put(&layout.package_index(), bytes.slice(..bytes.len() - 9)).await.unwrap();
         let error = PackageAxis::read(&store, &layout).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Lake);
-        assert!(error.hint_text().unwrap().contains("copy"), "{}", error.report());
+        assert!(error.hint_text().unwrap().contains("--repair"), "{}", error.report());
     }
 }

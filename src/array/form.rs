@@ -23,6 +23,17 @@ const MAX_TEXT_CHUNK_BYTES: u64 = 256 << 20;
 const INDEX_ENTRY_BYTES: usize = 16;
 const INDEX_CHECKSUM_BYTES: usize = 4;
 
+/// What an object in the folder of an array is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// A shard.
+    Inside,
+    /// A shard outside of the array.
+    Outside,
+    /// A shard of the generation of a graph before this one, or of the next one.
+    OtherGeneration,
+}
+
 /// The codecs, shape and grid of one array.
 #[derive(Debug, Clone)]
 pub(super) struct ArrayForm {
@@ -104,6 +115,47 @@ impl ArrayForm {
         fill.ok_or_else(|| {
             Error::lake(format!("{} is damaged: it has other numbers than {}", self.folder, T::DATA_TYPE))
         })
+    }
+
+    /// Returns the name of the data type.
+    pub(super) fn data_type(&self) -> &str {
+        &self.data_type
+    }
+
+    /// Returns the places of all shards.
+    pub(super) fn places(&self) -> Vec<Vec<u64>> {
+        let mut places = vec![Vec::new()];
+        for (length, shard) in self.shape().iter().zip(self.shard_shape()) {
+            let along = length.div_ceil(shard.max(1));
+            let longer = |place: Vec<u64>| (0..along).map(move |next| [place.as_slice(), &[next]].concat());
+            places = places.into_iter().flat_map(longer).collect();
+        }
+        places
+    }
+
+    /// Returns what the object at a path is to the array; `None` if it has not the name of a shard.
+    pub(super) fn key_of(&self, path: &str) -> Option<Key> {
+        let dimensions = self.shape().len();
+        let key = |separator: char| format!("c{}", format!("{separator}0").repeat(dimensions));
+        let first = self.path(&vec![0; dimensions]);
+        let (folder, own, other) = match (first.strip_suffix(&key('/')), first.strip_suffix(&key('.'))) {
+            (Some(folder), _) => (folder, '/', '.'),
+            (None, folder) => (folder?, '.', '/'),
+        };
+        let rest = path.strip_prefix(folder)?.strip_prefix('c')?;
+        let place = |separator: char| -> Option<Vec<u64>> {
+            let parts = rest.strip_prefix(separator)?.split(separator).map(|part| part.parse().ok());
+            parts.collect::<Option<Vec<u64>>>().filter(|place| place.len() == dimensions)
+        };
+        let is_inside = |place: &[u64]| {
+            let ends = place.iter().zip(self.shape()).zip(self.shard_shape());
+            ends.into_iter().all(|((place, length), shard)| *place < length.div_ceil(shard.max(1)))
+        };
+        match (place(own), place(other)) {
+            (Some(place), _) if is_inside(&place) => Some(Key::Inside),
+            (Some(_), _) => Some(Key::Outside),
+            (None, other) => other.map(|_| Key::OtherGeneration),
+        }
     }
 
     /// Returns the path of the object of a shard.

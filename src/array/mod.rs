@@ -8,6 +8,9 @@
 
 mod axis;
 mod axis_file;
+mod axis_recovery;
+mod check;
+mod copy;
 mod day;
 mod downloads;
 mod form;
@@ -21,10 +24,17 @@ mod rows;
 mod shard_change;
 mod shards;
 mod spec;
+mod status;
 
 pub use axis::PackageAxis;
-pub use downloads::{Block, BlockWriter, Counts, Downloads, DownloadsShape, FIRST_DAY, Recent, RowState, UNKNOWN};
+pub use check::{ArrayExtent, ArrayFault, ArrayFinding, ArraysProof, check_arrays};
+pub use copy::{CopiedObjects, CopyPart, GroupCopy};
+pub use downloads::{
+    Block, BlockWriter, Counts, DAYS_COUNTED, Downloads, DownloadsShape, FIRST_DAY, PACKAGES_ASKED, PACKAGES_COUNTED,
+    Recent, RowState, UNKNOWN,
+};
 pub use graph::{Csr, DependencyGraph, EDGE_KINDS, Edges, NodeEdges, Side, StoredGraph};
 pub use releases::{Releases, StoredReleases};
 pub use rows::{Piece, Rows, Tile};
 pub use shards::{Right, Written};
+pub use status::{GroupMetadata, note_tables};

@@ -14,7 +14,7 @@ use super::form::ArrayForm;
 use super::group::{Group, StoredGroup};
 use super::packages::{self, write_names};
 use super::shards::{Right, Written, replace_shard};
-use super::spec::{ArraySpec, created, grown};
+use super::spec::{ArraySpec, GENERATION, created, grown};
 use crate::error::{Error, Result};
 use crate::lake::OriginLayout;
 use crate::store::{Store, blocking};
@@ -26,8 +26,10 @@ const FIRST_MONTH: Date = date(2009, 1, 1);
 /// The months that the coordinate has room for: 85 years.
 const MONTHS: u64 = 1_024;
 
-const COUNTS: &str = "versions_published";
-const MONTH: &str = "month";
+pub(super) const COUNTS: &str = "versions_published";
+pub(super) const MONTH: &str = "month";
+/// The attribute with the number of versions that are in a month: the sum of all cells.
+pub(super) const VERSIONS: &str = "versions";
 /// The attribute with the number of versions that are in no month: without a time, or with one outside the axis.
 const WITHOUT_MONTH: &str = "versions_without_month";
 
@@ -90,6 +92,20 @@ impl Releases {
         self.write_with(store, layout, axis, today, right, SHAPE).await
     }
 
+    /// The same, with small shards.
+    #[cfg(test)]
+    pub(super) async fn write_small(
+        self,
+        store: &Store,
+        layout: &OriginLayout,
+        axis: &PackageAxis,
+        today: Date,
+        right: &Right,
+    ) -> Result<Written> {
+        let shape = Shape { shard: [4, 128], chunk: [2, 64] };
+        self.write_with(store, layout, axis, today, right, shape).await
+    }
+
     async fn write_with(
         mut self,
         store: &Store,
@@ -100,9 +116,9 @@ impl Releases {
         shape: Shape,
     ) -> Result<Written> {
         let group = Group::new(store, layout.releases());
+        group.discard_damaged().await?;
         let (rows, months) = (u64::from(axis.rows()), month_of(today).map_or(1, |month| u64::from(month) + 1));
         let held = group.find().await?;
-        let (held_rows, _) = held.as_ref().map(size_of).transpose()?.unwrap_or_default();
         let without_month = json!(self.without_month);
         let plan = |held: Option<&StoredGroup>| -> Result<Value> {
             let mut json = match held {
@@ -115,13 +131,19 @@ impl Releases {
                     grown(held.json(), &lengths(rows.max(held_rows), months.max(held_months)))
                 }
             };
+            if json["attributes"][VERSIONS].as_u64().unwrap_or_default() != self.versions() {
+                // The cells change after this.
+                let generation = json["attributes"][GENERATION].as_u64().unwrap_or_default();
+                json["attributes"][GENERATION] = json!(generation | 1);
+            }
+            json["attributes"][VERSIONS] = json!(self.versions());
             json["attributes"][WITHOUT_MONTH] = without_month.clone();
             Ok(json)
         };
         let planned = plan(held.as_ref())?;
         let form = |name| ArrayForm::of_group(&planned, group.folder(), name);
         write_months(store, &form(MONTH)?, right).await?;
-        write_names(store, &form(packages::NAME)?, axis, held_rows, right).await?;
+        write_names(store, &form(packages::NAME)?, axis, 0, right).await?;
         // The longer axes count before their cells do: absent cells are zero until then.
         let change = |held: Option<&StoredGroup>| {
             let planned = plan(held)?;
@@ -190,10 +212,14 @@ fn first_day_of(month: u32) -> Date {
 /// first day.
 async fn write_months(store: &Store, form: &ArrayForm, right: &Right) -> Result<()> {
     let path = form.path(&[0]);
-    let first_day = |month| i64::from(number_of(first_day_of(month)));
-    let months = form.encode_numbers(&(0..form.shard_elements() as u32).map(first_day).collect::<Vec<_>>())?;
+    let months = form.encode_numbers(&first_days(form.shard_elements()))?;
     let held = store.get(&path).await?;
     replace_shard(store, &path, held.as_ref(), months, right).await.map(drop)
+}
+
+/// Returns the values of the coordinate `month`.
+pub(super) fn first_days(length: usize) -> Vec<i64> {
+    (0..length as u32).map(|month| i64::from(number_of(first_day_of(month)))).collect()
 }
 
 fn lengths(rows: u64, months: u64) -> [(&'static str, u64); 2] {

@@ -24,7 +24,8 @@ The copy gets the same partitions with the same shards, byte for byte, and the v
 queries. A partition that the copy holds already, by the digests in its manifest, is skipped; one that SRC no longer \
 holds is removed. Every shard is checked with its digest on the way. Partitions are committed one by one, so a reader of \
 DST sees old or new rows, and a run that was stopped or killed resumes. SRC is only read, and may change meanwhile. \
-Leases, staged data and the count of requests are not copied. Changes that an ingest made in DST are replaced.
+Arrays come along: an object that the copy holds already is not written again, and the metadata that names the objects of \
+an array comes last. Leases, staged data and the count of requests are not copied. Changes that an ingest made in DST are replaced.
 
 --partition-rows N cuts the names anew. The shards are those of an ingest with --partition-rows N and the pivots of SRC, \
 byte for byte. The partitions of DST then stay as they are: later runs with the same N bring them up to date.
@@ -155,6 +156,10 @@ fn tell(printer: &Printer, summary: &CopySummary) {
             count(*partitions_removed),
             summary.source
         ));
+    }
+    if summary.array_objects_copied > 0 {
+        let (objects, bytes) = (count(summary.array_objects_copied), log::bytes(summary.array_bytes_copied));
+        printer.note(&format!("  arrays   {objects} objects, {bytes}"));
     }
     if summary.queries_copied > 0 {
         printer.note(&format!("  queries  {} views and reports", count(summary.queries_copied)));

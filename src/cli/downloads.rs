@@ -15,6 +15,7 @@ use super::printer::Printer;
 use super::registry_args::RegistryArgs;
 use super::settings::Settings;
 use super::usage::WithUsage;
+use crate::array::FIRST_DAY;
 use crate::error::{Doing, Result};
 use crate::npm::parse_day;
 use crate::pipeline::{Choice, DownloadsOptions, DownloadsSummary, Progress, Tiers, downloads};
@@ -81,6 +82,9 @@ pub(super) async fn run(
         (None, Some(packages)) => Choice::Top(packages),
         (None, None) => Choice::Tiers(Tiers::parse(&args.tier)?),
     };
+    if args.since.is_some_and(|since| since < FIRST_DAY) {
+        printer.note(&format!("npm has counts from {FIRST_DAY} on"));
+    }
     let store = settings.open_lake_to_write().await?;
     let url = settings.downloads(args.downloads.as_deref());
     let origin = origin::open_with_downloads(&args.registry, url, settings, printer, &store).await?;
@@ -133,7 +137,9 @@ fn tell(printer: &Printer, summary: &DownloadsSummary) {
     }
     if summary.blocks_left > 0 {
         let (blocks, others) = (count(summary.blocks_left), summary.others.join(", "));
-        printer.note(&format!("  others   {blocks} blocks of packages are left to {others}"));
+        printer.note(&format!(
+            "  others   {blocks} times a block of packages was left to {others}; run the same command again when they have ended"
+        ));
     }
     printer.note(&format!("  lake     {} (origin {})", summary.lake, summary.origin));
     if summary.interrupted {

@@ -6,6 +6,8 @@ use super::printer::Printer;
 use super::settings::Settings;
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::TableAge;
+#[cfg(feature = "array")]
+use crate::pipeline::{ArraysStatus, GroupStatus};
 use crate::pipeline::{OriginStatus, lake_status, no_lake};
 
 #[derive(Debug, clap::Args)]
@@ -39,6 +41,44 @@ fn describe_age(age: &TableAge) -> String {
     let parts = parts.iter().filter(|(partitions, _)| *partitions > 0);
     let parts: Vec<String> = parts.map(|(partitions, how)| format!("{} {how}", log::count(*partitions))).collect();
     parts.join(", ")
+}
+
+#[cfg(feature = "array")]
+fn describe_arrays(arrays: &ArraysStatus) -> Vec<String> {
+    let count = log::count;
+    let packages = arrays.packages.map_or("an unknown number of".to_owned(), count);
+    let mut lines = vec![format!("  arrays of {packages} packages")];
+    let of_group = |group: &GroupStatus| {
+        let state = if group.is_being_written { ", being written (or a run died)" } else { "" };
+        format!("{}, generation {}{state}", log::bytes(group.size_bytes), group.generation)
+    };
+    if let Some(downloads) = &arrays.downloads {
+        lines.push(format!(
+            "    downloads         up to {}, {} packages asked for, {} with counts, {:.1} % of all days known: {}",
+            downloads.last_day,
+            count(downloads.packages_asked),
+            count(downloads.packages_counted),
+            100.0 * downloads.known_share,
+            of_group(&downloads.group)
+        ));
+    }
+    let built = [
+        ("releases        ", "versions", "packages", &arrays.releases),
+        ("dependency graph", "edges", "nodes", &arrays.dependency_graph),
+    ];
+    let mut is_older = false;
+    for (name, values, rows, built) in built {
+        let Some(built) = built else { continue };
+        is_older |= built.is_older_than_tables;
+        let old = if built.is_older_than_tables { ", older than the tables" } else { "" };
+        let (number, of) = (count(built.values), count(built.group.rows));
+        lines.push(format!("    {name}  {number} {values} of {of} {rows}: {}{old}", of_group(&built.group)));
+    }
+    lines.extend(arrays.unreadable.iter().map(|why| format!("    {why}")));
+    if is_older {
+        lines.push("    all-docs arrays brings them up to date".to_owned());
+    }
+    lines
 }
 
 fn describe(origin: &OriginStatus, now_s: i64) -> String {
@@ -103,6 +143,8 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
             "    all-docs rebuild updates them without a request; until then DuckDB needs union_by_name".to_owned(),
         );
     }
+    #[cfg(feature = "array")]
+    lines.extend(origin.arrays.as_ref().map(describe_arrays).unwrap_or_default());
     if !origin.outcomes.is_empty() {
         let outcomes: Vec<String> = origin.outcomes.iter().map(|(name, n)| format!("{} {name}", count(*n))).collect();
         lines.push(format!("  outcomes: {}", outcomes.join(", ")));

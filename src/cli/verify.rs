@@ -28,14 +28,17 @@ The command reads every shard. It checks the rows, bytes and digest of each agai
 of its names, the tables against each other, the lake metadata and the count of requests. It also checks the folders \
 for foreign files: one that a reader of a table would read with it is wrong, any other is mentioned. A file that the \
 system refuses to read is unreadable, not damaged. A table's folder on another file system or mount is wrong, because no \
-ingest can move shards into it. The command can run beside an ingest. The exit code is 4 if something is wrong. Without --origin, the command checks every origin of the lake.
+ingest can move shards into it. The command can run beside an ingest. Every object of the arrays is read too, and compared with \
+the others. The exit code is 4 if something is wrong. Without --origin, the command checks every origin of the lake.
 
 --quick lists the lake and reads its manifests: a few requests to a bucket. It finds files that are missing, foreign or \
 of another size, and commits that were not ended. It does not find other bytes of the same size.
 
 --repair ends interrupted commits, moves foreign files to set-aside/, and rebuilds broken partitions: it takes their \
 documents from the files that are still intact, and requests the rest from the registry. It also rebuilds lost lake \
-metadata; the address of an origin is stored nowhere else, so --origin must give it. Then it checks the lake again.
+metadata; the address of an origin is stored nowhere else, so --origin must give it. Releases and the dependency graph are \
+made again from the tables. Of download counts it moves the damaged object aside and keeps all others; all-docs downloads \
+--since asks for the lost days again. Then it checks the lake again.
 
 Examples:
   all-docs verify
@@ -134,6 +137,12 @@ async fn repair(
         if !mendings.is_empty() {
             let origin = open_origin(args, &proof.origin, settings, printer, store).await?;
             mend(store, &origin, mendings, printer, stop).await?;
+        }
+        #[cfg(feature = "array")]
+        {
+            let repaired = crate::pipeline::repair_arrays(store, proof, stop.clone()).await;
+            let repaired = repaired.doing(|| format!("repairing the arrays of {}", proof.origin))?;
+            repaired.iter().for_each(|what| printer.note(what));
         }
     }
     Ok(())
@@ -249,6 +258,10 @@ pub(super) fn describe(store: &Store, lake: &LakeProof) -> String {
             count(proof.names_without_document),
             count(proof.names_not_asked),
         ));
+        if proof.array_objects > 0 {
+            let (objects, bytes) = (count(proof.array_objects), log::bytes(proof.array_bytes));
+            lines.push(format!("  arrays: {objects} objects, {bytes}"));
+        }
         lines.extend(proof.notes.iter().map(|note| format!("  note: {note}")));
         if proof.findings.is_empty() {
             lines.push("  sound".to_owned());

@@ -46,7 +46,10 @@ mod work;
 mod worker;
 
 #[cfg(feature = "array")]
-pub use arrays::{ArraysSummary, OriginArrays, arrays, lease_block, open_downloads};
+pub use arrays::{
+    ArraysStatus, ArraysSummary, BuiltStatus, DownloadsStatus, GroupStatus, OriginArrays, arrays, lease_block,
+    open_downloads, repair_arrays,
+};
 pub use balance::{ask_for_pivots, lake_pivots};
 pub use clear::{ClearPart, Clearing};
 pub use copy::{CopyOptions, CopySummary, copy};

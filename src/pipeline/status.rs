@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::lease::{live_holder, live_workers};
-use super::lost::{lost_shards, refuse_lost_origin, shards_there};
+use super::lost::{lost_shards, refuse_lost_origin};
 use super::open::open_to_read;
 use super::run::RunStatus;
 use crate::commit::read_manifests;
 use crate::error::{Error, Result};
 use crate::lake::{LakeInfo, Layout, Manifest, OriginAge, OriginLayout, PartitionSet};
-use crate::store::Store;
+use crate::store::{Listed, Store};
 use crate::table::TableKind;
 
 /// The contents of one origin of a lake.
@@ -30,6 +30,9 @@ pub struct OriginStatus {
     pub partitions_committed: u64,
     /// The partitions and tables that earlier versions of the tool wrote; `all-docs rebuild` rebuilds them.
     pub old: OriginAge,
+    /// The arrays; `None` if there are none.
+    #[cfg(feature = "array")]
+    pub arrays: Option<super::arrays::ArraysStatus>,
     /// The paths of shards that manifests name and that are not there.
     pub lost: Vec<String>,
     /// Rows and bytes of each table.
@@ -73,14 +76,18 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
         // An unreadable lock hides nothing else of the lake; `ingest` and `verify` name it.
         let is_at_work = matches!(live_holder(store, &layout.lock()).await, Ok(Some(_)))
             || live_workers(store, &layout).await.is_ok_and(|workers| !workers.is_empty());
+        let listed = objects_there(store, &layout).await?;
+        let there = listed.iter().map(|listed| listed.path.clone()).collect();
         let mut status = OriginStatus {
+            #[cfg(feature = "array")]
+            arrays: super::arrays::arrays_status(store, &layout, &manifests, &listed).await?,
             origin: name,
             replicate_url: urls.replicate_url,
             registry_url: urls.registry_url,
             partitions_total: read_partition_set(store, &layout).await?.map(|set| set.count() as u64),
             partitions_committed: manifests.len() as u64,
             old: OriginAge::of(&manifests),
-            lost: lost_shards(store, &layout, &manifests, &shards_there(store, &layout).await?).await?,
+            lost: lost_shards(store, &layout, &manifests, &there).await?,
             tables: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             written: None,
@@ -105,6 +112,19 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
         origins.push(status);
     }
     Ok(Some(origins))
+}
+
+/// Lists the shards of an origin, and the objects of its arrays.
+async fn objects_there(store: &Store, layout: &OriginLayout) -> Result<Vec<Listed>> {
+    if store.is_far() {
+        // Whole pages of one listing are fewer than the pages of a listing for each table.
+        return store.list_sized(layout.root()).await;
+    }
+    let mut listed = store.list_folder(layout.root()).await?.objects;
+    for folder in TableKind::ALL.map(|table| layout.table(table)).iter().chain(&layout.arrays()) {
+        listed.extend(store.list_sized(folder).await?);
+    }
+    Ok(listed)
 }
 
 /// Returns what earlier versions of the tool wrote of each origin. Unreadable manifests are passed over.

@@ -4,7 +4,9 @@
 //! recorded twice are counted once. Not here: the requests for counts (`pipeline`).
 
 mod fold;
+mod known;
 mod read;
+mod repair;
 mod segment;
 mod specs;
 mod states;
@@ -29,16 +31,27 @@ use crate::error::{Error, Result};
 use crate::lake::OriginLayout;
 use crate::store::Store;
 
+pub(super) use known::{Known, known_cells};
 pub use read::Recent;
 pub use segment::Counts;
 pub use specs::DownloadsShape;
+pub(super) use specs::{COUNTED_SINCE, COUNTS, DAY, REQUESTED_SINCE, REQUESTED_UNTIL};
 pub use states::RowState;
+pub(super) use states::{NEVER, States};
 pub use writer::BlockWriter;
 
 /// The first day of the axis: the earliest that npm's API of download counts knows.
 pub const FIRST_DAY: Date = date(2015, 1, 10);
 /// The value of a cell that is not known.
 pub const UNKNOWN: u32 = u32::MAX;
+
+/// Attributes with what a run knew at its end: the packages that npm was asked about, those with counts, and the days of
+/// these from the first download to the last day asked for.
+pub const PACKAGES_ASKED: &str = "packages_asked";
+/// See [`PACKAGES_ASKED`].
+pub const PACKAGES_COUNTED: &str = "packages_counted";
+/// See [`PACKAGES_ASKED`].
+pub const DAYS_COUNTED: &str = "days_counted";
 
 /// Rows of the package axis that are written together, under one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +165,21 @@ impl Downloads {
     /// Ends a run: the attribute `generation` becomes even again if a value has changed. A run that dies before that has
     /// lost nothing.
     pub async fn finish(&self) -> Result<()> {
+        if self.group.find().await?.is_some_and(|group| group.is_settled()) {
+            return Ok(());
+        }
+        let [mut asked, mut counted, mut days] = [0u64; 3];
+        for block in self.blocks() {
+            for state in self.states(&block).await? {
+                asked += u64::from(state.requested.is_some());
+                if let Some((first, (_, last))) = state.first_known.zip(state.requested) {
+                    counted += 1;
+                    days += u64::try_from(number_of(last) - number_of(first) + 1).unwrap_or_default();
+                }
+            }
+        }
+        let attributes = [(PACKAGES_ASKED, asked), (PACKAGES_COUNTED, counted), (DAYS_COUNTED, days)];
+        self.group.set_attributes(&attributes.map(|(name, number)| (name, Value::from(number)))).await?;
         self.group.end_change().await.map(drop)
     }
 
@@ -172,10 +200,14 @@ impl Downloads {
 /// Writes the coordinate `day`, once and far ahead: the metadata says how many of the days count.
 async fn write_days(store: &Store, form: &ArrayForm, right: &Right) -> Result<()> {
     let path = form.path(&[0]);
-    let first = i64::from(number_of(FIRST_DAY));
-    let days: Vec<i64> = (first..).take(form.shard_elements()).collect();
+    let days = form.encode_numbers(&days_of_axis(form.shard_elements()))?;
     let held = store.get(&path).await?;
-    replace_shard(store, &path, held.as_ref(), form.encode_numbers(&days)?, right).await.map(drop)
+    replace_shard(store, &path, held.as_ref(), days, right).await.map(drop)
+}
+
+/// Returns the values of the coordinate `day`.
+pub(super) fn days_of_axis(length: usize) -> Vec<i64> {
+    (i64::from(number_of(FIRST_DAY))..).take(length).collect()
 }
 
 /// Returns the rows and days of the array.

@@ -53,7 +53,8 @@ impl Downloads {
     pub async fn recent(&self, days: RangeInclusive<Date>) -> Result<Vec<Recent>> {
         let mut all = vec![Recent::default(); self.rows() as usize];
         let tiles = self.tiles(&Rows::All, days);
-        let mut pieces = stream::iter(tiles.iter().map(|tile| self.read_tile(tile))).buffered(SHARDS_AT_ONCE);
+        let mut pieces = stream::iter(tiles.into_iter().map(|tile| async move { self.read_tile(&tile).await }))
+            .buffered(SHARDS_AT_ONCE);
         while let Some(pieces) = pieces.try_next().await? {
             for (row, counts) in pieces.iter().flat_map(Piece::iter) {
                 let Some(recent) = all.get_mut(row as usize) else { continue };
@@ -72,7 +73,8 @@ impl Downloads {
         let length = (number_of(*days.end()) - first_day + 1).max(0) as usize;
         let mut found: HashMap<u32, Vec<Option<u32>>> = rows.iter().map(|&row| (row, vec![None; length])).collect();
         let tiles = self.tiles(&Rows::of(rows.iter().copied()), days);
-        let mut pieces = stream::iter(tiles.iter().map(|tile| self.read_tile(tile))).buffered(SHARDS_AT_ONCE);
+        let mut pieces = stream::iter(tiles.into_iter().map(|tile| async move { self.read_tile(&tile).await }))
+            .buffered(SHARDS_AT_ONCE);
         while let Some(pieces) = pieces.try_next().await? {
             for piece in pieces {
                 let from = (number_of(self.day(piece.columns.start)) - first_day) as usize;

@@ -8,11 +8,11 @@ use crate::array::day;
 use crate::array::packages::{self, row_chunk};
 use crate::array::spec::{self, ArraySpec};
 
-pub(super) const COUNTS: &str = "downloads";
-pub(super) const REQUESTED_SINCE: &str = "requested_since";
-pub(super) const REQUESTED_UNTIL: &str = "requested_until";
-pub(super) const COUNTED_SINCE: &str = "counted_since";
-pub(super) const DAY: &str = "day";
+pub(in crate::array) const COUNTS: &str = "downloads";
+pub(in crate::array) const REQUESTED_SINCE: &str = "requested_since";
+pub(in crate::array) const REQUESTED_UNTIL: &str = "requested_until";
+pub(in crate::array) const COUNTED_SINCE: &str = "counted_since";
+pub(in crate::array) const DAY: &str = "day";
 
 /// The days that the coordinate has room for: 44 years.
 const DAYS: u64 = 16_384;

@@ -6,7 +6,7 @@ use super::segment::Record;
 use crate::array::day::day_of;
 
 /// The value of a day that is none.
-pub(super) const NEVER: i32 = i32::MIN;
+pub(in crate::array) const NEVER: i32 = i32::MIN;
 
 /// For which days npm was asked about a package, and since when it has counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,10 +19,10 @@ pub struct RowState {
 
 /// The states of the rows of a block, as numbers of days.
 #[derive(Debug, Clone, Default)]
-pub(super) struct States {
-    pub(super) requested_since: Vec<i32>,
-    pub(super) requested_until: Vec<i32>,
-    pub(super) counted_since: Vec<i32>,
+pub(in crate::array) struct States {
+    pub(in crate::array) requested_since: Vec<i32>,
+    pub(in crate::array) requested_until: Vec<i32>,
+    pub(in crate::array) counted_since: Vec<i32>,
 }
 
 impl States {

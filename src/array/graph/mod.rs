@@ -18,7 +18,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use self::specs::{IN, IN_LAKE, NODE_BOUND, OUT};
+use self::specs::NODE_BOUND;
 use super::axis::PackageAxis;
 use super::form::ArrayForm;
 use super::group::{Group, StoredGroup};
@@ -32,6 +32,7 @@ use crate::store::{Store, blocking};
 pub use csr::{Csr, Edges};
 pub use read::{NodeEdges, Side, StoredGraph};
 pub use specs::EDGE_KINDS;
+pub(super) use specs::{Direction, IN, IN_LAKE, OUT};
 
 /// The shards that are encoded and written at once. Each takes at most 70 MB of memory, and a core.
 const SHARDS_AT_ONCE: usize = 2;
@@ -70,6 +71,7 @@ impl DependencyGraph {
     /// Replaces the graph in the store, if it is another one. `right` is called before each object is written.
     pub async fn write(self, store: &Store, layout: &OriginLayout, right: &Right) -> Result<Written> {
         let group = Group::new(store, layout.dependency_graph());
+        group.discard_damaged().await?;
         let held = group.find().await?;
         let separators = held.as_ref().map_or(['.', '/'], |held| match separator_of(held) {
             '/' => ['/', '.'],

@@ -17,26 +17,26 @@ pub const EDGE_KINDS: [&str; 5] = ["prod", "dev", "peer", "optional", "bundled"]
 
 /// The attribute with the number of rows of the package axis.
 pub(super) const PACKAGES: &str = "packages";
-pub(super) const IN_LAKE: &str = "in_lake";
+pub(in crate::array) const IN_LAKE: &str = "in_lake";
 pub(super) const NODE_BOUND: &str = "node_bound";
 
 /// The names of the three arrays of one direction, and of the dimension of its edges.
-pub(super) struct Direction {
-    pub(super) indptr: &'static str,
-    pub(super) indices: &'static str,
-    pub(super) kind: &'static str,
+pub(in crate::array) struct Direction {
+    pub(in crate::array) indptr: &'static str,
+    pub(in crate::array) indices: &'static str,
+    pub(in crate::array) kind: &'static str,
     pub(super) edge: &'static [&'static str],
     meaning: &'static str,
 }
 
-pub(super) const OUT: Direction = Direction {
+pub(in crate::array) const OUT: Direction = Direction {
     indptr: "out_indptr",
     indices: "out_indices",
     kind: "out_kind",
     edge: &["out_edge"],
     meaning: "from a package to those that its latest version depends on",
 };
-pub(super) const IN: Direction = Direction {
+pub(in crate::array) const IN: Direction = Direction {
     indptr: "in_indptr",
     indices: "in_indices",
     kind: "in_kind",

@@ -27,7 +27,7 @@ pub(super) async fn refresh_axis(
     others: &[String],
     right: &Right,
 ) -> Result<Arc<PackageAxis>> {
-    let mut axis = PackageAxis::read(store, layout).await?;
+    let (mut axis, mut is_changed) = PackageAxis::read_or_recover(store, layout, today).await?;
     let mut is_there = vec![false; axis.rows() as usize];
     let mut new = Vec::new();
     let mut shards = std::pin::pin!(each_shard(store, layout, TableKind::Docs, |_, file| {
@@ -46,7 +46,7 @@ pub(super) async fn refresh_axis(
     new.sort_unstable();
     let is_new = |name: &&String| axis.row(name).is_none() && new.binary_search(name).is_err();
     let others: BTreeSet<String> = others.iter().filter(is_new).cloned().collect();
-    let mut is_changed = !new.is_empty() || !others.is_empty();
+    is_changed |= !new.is_empty() || !others.is_empty();
     for (row, is_there) in is_there.into_iter().enumerate() {
         is_changed |= axis.set_gone(row as u32, (!is_there).then_some(today));
     }

@@ -4,6 +4,8 @@
 mod axis;
 mod edges;
 mod releases;
+mod repair;
+mod status;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -19,14 +21,21 @@ use tokio_util::sync::CancellationToken;
 use self::axis::refresh_axis;
 use self::edges::read_graph;
 use self::releases::read_releases;
+pub use self::repair::repair_arrays;
+pub(super) use self::status::arrays_status;
+pub use self::status::{ArraysStatus, BuiltStatus, DownloadsStatus, GroupStatus};
+use self::tables::digest_of_tables;
 use super::lease::{Attempt, Lease, given_back, held_by};
 use super::open::{no_lake, raise_lake, read_lake};
 use super::summary::seconds;
-use crate::array::{Downloads, PackageAxis, Right, Written};
-use crate::commit::Right as _;
+use crate::array::{Downloads, FIRST_DAY, PackageAxis, Right, Written, note_tables};
+use crate::commit::{Right as _, read_manifests};
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginLayout};
 use crate::store::Store;
+
+/// The command for which a repair takes leases.
+const PURPOSE_OF_REPAIR: &str = "verify --repair";
 
 /// The result of building the arrays of a lake.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -113,7 +122,10 @@ async fn build(
     };
     let right = right_of(&lease);
     let built = async {
-        let (axis, ()) = with_axis(store, layout, today, &[], async |_, _| Ok(())).await?;
+        // Tables that change meanwhile are newer than the arrays.
+        let tables = digest_of_tables(&read_manifests(store, layout).await?);
+        let (of_axis, axis) = hold_axis(store, layout, today, &[]).await?;
+        end_lease(of_axis, Ok(())).await?;
         if stop.is_cancelled() {
             return Ok(None);
         }
@@ -128,6 +140,8 @@ async fn build(
         let (nodes, outside, edges) = (graph.nodes() as u64, graph.outside() as u64, graph.edges() as u64);
         let Written { shards: graph_shards_written, generation: graph_generation } =
             graph.write(store, layout, &right).await?;
+        right()?;
+        note_tables(store, layout, &tables).await?;
         Ok(Some(OriginArrays {
             origin: layout.name().to_owned(),
             packages: axis.rows().into(),
@@ -142,9 +156,7 @@ async fn build(
             graph_generation,
         }))
     };
-    let built = built.await;
-    let ended = lease.end().await;
-    built.and_then(|built| ended.map(|()| built))
+    end_lease(lease, built.await).await
 }
 
 /// Opens `downloads.zarr` of an origin with a row for each name of the lake and of `others`, and the days up to `last_day`.
@@ -156,8 +168,14 @@ pub async fn open_downloads(
     today: Date,
     others: &[String],
 ) -> Result<(Arc<PackageAxis>, Downloads)> {
-    let open = async |axis: &PackageAxis, right: &Right| Downloads::open(store, layout, axis, last_day, right).await;
-    with_axis(store, layout, today, others, open).await
+    let (lease, axis) = hold_axis(store, layout, today, others).await?;
+    let opened = Downloads::open(store, layout, &axis, last_day, &right_of(&lease)).await;
+    Ok((axis, end_lease(lease, opened).await?))
+}
+
+/// Opens `downloads.zarr` under the lease of the axis, without more days.
+async fn open_held(store: &Store, layout: &OriginLayout, axis: &PackageAxis, right: &Right) -> Result<Downloads> {
+    Downloads::open(store, layout, axis, FIRST_DAY, right).await
 }
 
 /// Tries to take the lease of a block of rows of `downloads.zarr`.
@@ -165,14 +183,14 @@ pub async fn lease_block(store: &Store, layout: &OriginLayout, block: u32, purpo
     Lease::of_stem(store, layout, &Layout::downloads_lease(block), purpose).await
 }
 
-/// Brings the package axis up to date, and calls `work` with it while its lease is held.
-async fn with_axis<T>(
+/// Takes the lease of the package axis, and brings the axis up to date. Waits while another process does so. The caller ends
+/// the lease with [`end_lease`].
+async fn hold_axis(
     store: &Store,
     layout: &OriginLayout,
     today: Date,
     others: &[String],
-    work: impl AsyncFnOnce(&PackageAxis, &Right) -> Result<T>,
-) -> Result<(Arc<PackageAxis>, T)> {
+) -> Result<(Lease, Arc<PackageAxis>)> {
     let stem = Layout::package_index_lease();
     let lease = loop {
         match Lease::of_stem(store, layout, stem, "the package axis").await? {
@@ -180,12 +198,14 @@ async fn with_axis<T>(
             Attempt::HeldBy(_) => drop(given_back(store, layout, &[stem.to_owned()].into()).await?),
         }
     };
-    let worked = async {
-        let axis = refresh_axis(store, layout, today, others, &right_of(&lease)).await?;
-        let done = work(&axis, &right_of(&lease)).await?;
-        Ok((axis, done))
-    };
-    let worked = worked.await;
+    match refresh_axis(store, layout, today, others, &right_of(&lease)).await {
+        Ok(axis) => Ok((lease, axis)),
+        Err(error) => end_lease(lease, Err(error)).await,
+    }
+}
+
+/// Gives a lease back, and returns the result of the work under it. The first error is the one to report.
+async fn end_lease<T>(lease: Lease, worked: Result<T>) -> Result<T> {
     let ended = lease.end().await;
     worked.and_then(|worked| ended.map(|()| worked))
 }

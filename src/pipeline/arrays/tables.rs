@@ -2,11 +2,12 @@
 
 use arrow::array::{AsArray, RecordBatch, StringArray};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
 
 use super::super::lost::lost_error;
 use crate::commit::read_manifests;
 use crate::error::{Doing, Error, Result};
-use crate::lake::OriginLayout;
+use crate::lake::{Manifest, OriginLayout};
 use crate::shard::ShardReader;
 use crate::store::{ShardFile, Store, blocking};
 use crate::table::{TableKind, schema};
@@ -43,6 +44,21 @@ pub(super) fn each_shard<T: Send + 'static>(
             }
         })
         .buffered(SHARDS_AT_ONCE)
+}
+
+/// Returns a digest of the shards that the axis, releases and the graph are made from.
+pub(super) fn digest_of_tables(manifests: &[Manifest]) -> String {
+    let mut digest = Sha256::new();
+    let mut manifests: Vec<(String, &Manifest)> =
+        manifests.iter().map(|manifest| (manifest.partition.file_stem(), manifest)).collect();
+    manifests.sort_by(|one, other| one.0.cmp(&other.0));
+    for (stem, manifest) in manifests {
+        for table in [TableKind::Docs, TableKind::Versions, TableKind::Dependencies] {
+            let shard = manifest.shards.get(table.as_str()).map_or("", |shard| &shard.sha256);
+            digest.update(format!("{stem} {table} {shard}\n"));
+        }
+    }
+    format!("{:x}", digest.finalize())
 }
 
 /// Calls `see` with each text of a column.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::pipeline::crash_tests::{Backend, layout, objects, run};
+use crate::pipeline::{lake_status, verify};
 use crate::sample::{Options, SampleServer, World};
 use crate::shard::ShardReader;
 use crate::store::Failure;
@@ -149,4 +150,134 @@ async fn two_builds_at_once_exclude_each_other() {
     stop.cancel();
     assert!(arrays(&lake.store, None, stop).await.unwrap().interrupted);
     built(&lake.store).await;
+}
+
+/// Returns the files with faults.
+async fn faults(store: &Store) -> (crate::pipeline::OriginProof, BTreeSet<String>) {
+    let proof = verify(store, None, Arc::default(), CancellationToken::new()).await.unwrap().origins.remove(0);
+    let files = proof.findings.iter().map(|finding| finding.file.clone()).collect();
+    (proof, files)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_releases_and_graphs_are_made_again_by_the_next_build() {
+    let server = server();
+    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
+    run(&server, &lake.store, &["m"]).await.unwrap();
+    built(&lake.store).await;
+    for path in [
+        "releases.zarr/versions_published/c/0/1",
+        "releases.zarr/package/c/0",
+        "releases.zarr/zarr.json",
+        "dependency_graph.zarr/in_indices/c/0",
+        "dependency_graph.zarr/zarr.json",
+    ] {
+        let path = format!("{}/{path}", layout().root());
+        let bytes = lake.store.get(&path).await.unwrap().unwrap();
+        let mut damaged = bytes.to_vec();
+        damaged[bytes.len() / 2] ^= 4;
+        lake.store.put(&path, damaged).await.unwrap();
+        assert!(faults(&lake.store).await.1.contains(&path), "{path} is not found");
+        built(&lake.store).await;
+        let (_, files) = faults(&lake.store).await;
+        assert_eq!(files, BTreeSet::new(), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_makes_arrays_sound_and_loses_nothing_else() {
+    let server = server();
+    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
+    run(&server, &lake.store, &["m"]).await.unwrap();
+    let right: Right = Arc::new(|| Ok(()));
+    let shape = crate::array::DownloadsShape { shard_rows: 64, shard_days: 32, chunk_rows: 16, chunk_days: 32 };
+    Downloads::open_with(&lake.store, &layout(), &PackageAxis::default(), FIRST_DAY, &right, shape).await.unwrap();
+    let today = date(2015, 6, 1);
+    let (axis, downloads) = open_downloads(&lake.store, &layout(), today, today, &[]).await.unwrap();
+    let mut writer = downloads.writer(&downloads.blocks()[0], &right).await.unwrap();
+    let counts: Vec<_> = (1..=100).map(Some).collect();
+    for row in 0..axis.rows() {
+        let since = date(2015, 2, 1);
+        writer.record(crate::array::Counts { row, since, counts: counts.clone() }).await.unwrap();
+    }
+    writer.finish().await.unwrap();
+    downloads.finish().await.unwrap();
+    built(&lake.store).await;
+    assert_eq!(faults(&lake.store).await.1, BTreeSet::new());
+    let before = objects(&lake.store).await;
+    for path in [
+        "package_index.parquet",
+        "downloads.zarr/zarr.json",
+        "downloads.zarr/day/zarr.json",
+        "downloads.zarr/package/c/0",
+        "downloads.zarr/requested_since/c/0",
+        "downloads.zarr/downloads/c/0/1",
+        "dependency_graph.zarr/out_kind/c/0",
+    ] {
+        let path = &format!("{}/{path}", layout().root());
+        let lake = Backend::Memory.lake(&before).await;
+        let mut damaged = before[path].to_vec();
+        damaged[before[path].len() / 2] ^= 4;
+        lake.store.put(path, damaged).await.unwrap();
+        let (proof, files) = faults(&lake.store).await;
+        assert!(files.contains(path), "{path}: {files:?}");
+        let notes = repair_arrays(&lake.store, &proof, CancellationToken::new()).await;
+        let notes = notes.unwrap_or_else(|error| panic!("{path}: {}", error.report()));
+        assert_eq!(faults(&lake.store).await.1, BTreeSet::new(), "{path}: {notes:?}");
+        let now = PackageAxis::read(&lake.store, &layout()).await.unwrap();
+        assert!((0..axis.rows()).all(|row| now.name(row) == axis.name(row)), "{path}");
+        let found = Downloads::find(&lake.store, &layout()).await.unwrap().unwrap();
+        let read = found.read(&[3], date(2015, 2, 1)..=date(2015, 5, 11)).await.unwrap().remove(0);
+        let known = read.iter().flatten().count();
+        let is_lost_shard = path.contains("downloads.zarr/downloads/c");
+        assert!(known == 100 || (is_lost_shard && known >= 60), "{path}: {known} counts are left");
+        assert_eq!(is_lost_shard, notes.iter().any(|note| note.contains("--since 2015-")), "{path}: {notes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_says_what_the_arrays_hold_and_whether_the_tables_are_newer() {
+    let server = server();
+    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
+    run(&server, &lake.store, &["m"]).await.unwrap();
+    let status = async || lake_status(&lake.store).await.unwrap().unwrap().remove(0).arrays;
+    assert_eq!(status().await, None);
+    let first = built(&lake.store).await;
+    let arrays = status().await.unwrap();
+    let (releases, graph) = (arrays.releases.unwrap(), arrays.dependency_graph.unwrap());
+    assert_eq!((arrays.packages, arrays.downloads), (Some(first.packages), None));
+    assert_eq!((releases.values, releases.group.rows, releases.group.generation), (first.versions, first.packages, 2));
+    assert_eq!((graph.values, graph.group.rows), (first.graph_edges, first.graph_nodes));
+    assert!(!releases.is_older_than_tables && !graph.is_older_than_tables && !graph.group.is_being_written);
+    assert!(releases.group.objects > 3 && releases.group.size_bytes > 100);
+    server.world().publish("a-new-package", "1.0.0");
+    run(&server, &lake.store, &["m"]).await.unwrap();
+    let arrays = status().await.unwrap();
+    assert!(arrays.releases.unwrap().is_older_than_tables && arrays.dependency_graph.unwrap().is_older_than_tables);
+    built(&lake.store).await;
+    assert!(!status().await.unwrap().releases.unwrap().is_older_than_tables);
+    let path = format!("{}/zarr.json", layout().releases());
+    lake.store.put(&path, "{}").await.unwrap();
+    let arrays = status().await.unwrap();
+    assert!(arrays.releases.is_none() && arrays.unreadable[0].contains("releases.zarr"), "{arrays:?}");
+}
+
+/// Compiles only if a task can run on any thread.
+fn spawnable(task: impl Future + Send) {
+    drop(task);
+}
+
+#[tokio::test]
+async fn the_commands_over_arrays_can_be_spawned() {
+    let (store, stop) = (Store::memory(), CancellationToken::new());
+    spawnable(arrays(&store, None, stop.clone()));
+    spawnable(open_downloads(&store, &layout(), date(2026, 1, 1), date(2026, 1, 1), &[]));
+    spawnable(verify(&store, None, Arc::default(), stop.clone()));
+    let proof = crate::pipeline::OriginProof::default();
+    spawnable(repair_arrays(&store, &proof, stop.clone()));
+    spawnable(crate::pipeline::copy(&store, &store, &crate::pipeline::CopyOptions::default(), Arc::default(), stop));
+    fn of_downloads(options: crate::pipeline::DownloadsOptions) {
+        spawnable(crate::pipeline::downloads(options, Arc::default(), CancellationToken::new()));
+    }
+    let _ = of_downloads;
 }

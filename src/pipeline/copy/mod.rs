@@ -5,6 +5,8 @@
 //! only read, without a lease: a shard that is not as its manifest says is read again with the manifest that replaced
 //! it. Not here: the bytes of a shard (`encode`), and the order in which shards become visible (`commit`).
 
+#[cfg(feature = "array")]
+mod arrays;
 mod cut;
 mod cut_set;
 mod ends;
@@ -101,7 +103,7 @@ pub async fn copy(
     }
     let done = summary.partitions_copied + summary.partitions_current + summary.partitions_removed;
     let is_rest_left = done < summary.partitions_total || origins.peek().is_some();
-    summary.interrupted = stop.is_cancelled() && is_rest_left;
+    summary.interrupted |= stop.is_cancelled() && is_rest_left;
     summary.counts = progress.snapshot();
     summary.elapsed = started.elapsed();
     Ok(summary)
@@ -126,6 +128,15 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
     if !options.dry_run {
         summary.commits_recovered += ends.recovery().of_unheld(PURPOSE).await?;
     }
+    copy_tables(ends, origin, options, summary).await?;
+    #[cfg(feature = "array")]
+    if !ends.stop.is_cancelled() {
+        arrays::copy_arrays(ends, options, summary).await.doing(|| "copying the arrays".to_owned())?;
+    }
+    Ok(())
+}
+
+async fn copy_tables(ends: &Ends, origin: &Origin, options: &CopyOptions, summary: &mut CopySummary) -> Result<()> {
     let Some(source) = read_partition_set(&ends.from, &ends.layout).await? else { return Ok(()) };
     let set = origin.partition_set(ends, &source, options).await?;
     let is_cut = options.rows_per_partition.is_some();

@@ -45,6 +45,12 @@ pub struct CopySummary {
     pub shards_copied: u64,
     /// Their bytes.
     pub bytes_copied: u64,
+    /// Objects of the arrays that were copied or removed, with the package axis and without metadata.
+    pub array_objects_copied: u64,
+    /// Their bytes.
+    pub array_bytes_copied: u64,
+    /// Objects of the arrays that the copy held already, as far as they were compared: an array with the same metadata is not.
+    pub array_objects_current: u64,
     /// Views and reports that were copied.
     pub queries_copied: u64,
     /// Partitions of the copy whose interrupted commit was completed at the start.

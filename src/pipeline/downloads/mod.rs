@@ -103,6 +103,12 @@ async fn run_downloads(
     }
     let today = options.today.unwrap_or_else(|| Timestamp::now().to_zoned(TimeZone::UTC).date());
     let landed = stop.run_until_cancelled(Landed::ask(registry, today)).await.ok_or_else(Error::interrupted)??;
+    if let Some(since) = options.since.filter(|since| *since > landed.last()) {
+        return Err(Error::input(format!("there are no counts of {since} or later yet")).hint(format!(
+            "the last day with counts is {}; give that day with --since, or an earlier one",
+            landed.last()
+        )));
+    }
     refuse_locked(store, &layout).await?;
     raise_lake(store).await?;
     sweep(store).await?;

@@ -79,7 +79,8 @@ impl Wish {
         };
         let after = Days::new(day_after(last_asked, 1 - REREAD_DAYS).max(first_asked), self.last).filter(|_| is_due);
         // Zeros up to the first known count were taken for days before all downloads. Some may turn out to be none.
-        let before = Days::new(since, day_after(first_known, -1)).filter(|_| is_wanted_earlier);
+        // After the repair of a lost shard the first known count may be before the days that were asked for.
+        let before = Days::new(since, day_after(first_known.max(first_asked), -1)).filter(|_| is_wanted_earlier);
         [after, before]
     }
 

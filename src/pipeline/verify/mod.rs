@@ -6,6 +6,8 @@
 //! faults (`repair`).
 
 mod account;
+#[cfg(feature = "array")]
+mod arrays;
 mod files;
 mod lake_metadata;
 mod origin;

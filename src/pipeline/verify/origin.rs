@@ -58,6 +58,11 @@ pub(super) async fn verify_origin(
     proof.partitions_total = set.count() as u64;
     Progress::add(&progress.partitions_total, set.count() as u64);
     files::check(store, layout, &set, is_at_work, lock == Lock::Ours, &mut proof).await?;
+    #[cfg(feature = "array")]
+    {
+        let listed = store.list_sized(layout.root()).await?;
+        super::arrays::check(store, layout, &listed, crate::array::ArrayExtent::Whole, &mut proof).await?;
+    }
     let amiss = places::check_partitions(store, layout, &set, &mut proof).await?;
     let parts = set.iter().filter(|partition| !amiss.contains(&partition.file_stem())).collect();
     check_partitions(store, layout, parts, lock == Lock::Ours, progress, &mut proof).await?;

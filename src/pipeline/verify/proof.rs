@@ -95,6 +95,10 @@ pub struct OriginProof {
     pub rows: u64,
     /// Bytes over all shards.
     pub size_bytes: u64,
+    /// Objects with values of the arrays, and the package axis.
+    pub array_objects: u64,
+    /// Their bytes.
+    pub array_bytes: u64,
     /// Names in `docs`.
     pub names: u64,
     /// Names whose document the lake holds.

@@ -110,6 +110,8 @@ async fn check_origin(
     if unsettled > 0 {
         proof.notes.push(format!("{unsettled} partitions were being committed and could not be judged"));
     }
+    #[cfg(feature = "array")]
+    super::arrays::check(store, layout, listed, crate::array::ArrayExtent::Names, &mut proof).await?;
     proof.findings.sort_by(|one, other| (&one.file, one.fault).cmp(&(&other.file, other.fault)));
     Ok(proof)
 }

@@ -1,5 +1,8 @@
 //! Lakes in buckets: the servers that stand in for S3 and Google Cloud Storage, the store over them, and the binary.
 
+/// The arrays of a lake.
+#[cfg(feature = "array")]
+mod arrays;
 /// A bucket with a proxy before it.
 pub mod fixture;
 /// The servers do as the documentation of their originals says.

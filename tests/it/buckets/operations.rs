@@ -55,7 +55,7 @@ fn is_data(passed: &Passed) -> bool {
 }
 
 /// Fails if there were more of an operation than its bound; those without one must not occur.
-fn assert_within(passed: &[Passed], bounds: &[(Operation, usize)]) {
+pub fn assert_within(passed: &[Passed], bounds: &[(Operation, usize)]) {
     let counted = counts(passed);
     eprintln!("{counted:?}");
     for (operation, count) in &counted {
@@ -114,7 +114,7 @@ async fn an_ingest_and_an_update_take_few_operations_and_all_are_counted() {
 }
 
 /// Runs the binary. Returns what it printed, and the requests that the proxy saw: as many as the binary says.
-fn commanded(bucket: &Bucket, folder: &Path, code: i32, arguments: &[&str]) -> (String, Vec<Passed>) {
+pub fn commanded(bucket: &Bucket, folder: &Path, code: i32, arguments: &[&str]) -> (String, Vec<Passed>) {
     bucket.proxy.take_passed();
     let output = bucket.command(folder, &[arguments, &["--verbose"]].concat()).output().unwrap();
     let passed = bucket.proxy.take_passed();

@@ -1,6 +1,8 @@
 //! Copies of lakes of the sample registry, in memory and on a disk.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "array")]
+mod arrays;
 mod copied;
 mod crashes;
 mod cut;

@@ -1,0 +1,55 @@
+//! What is known of each row by its cells alone. Not here: what its states say (`states`).
+
+use super::UNKNOWN;
+use super::states::NEVER;
+
+/// The first and the last day of a row whose count is known, as numbers of days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::array) struct Known {
+    pub(in crate::array) first: i32,
+    pub(in crate::array) last: i32,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Known { first: NEVER, last: NEVER }
+    }
+}
+
+impl Known {
+    /// Adds what other days of the same rows have.
+    pub(in crate::array) fn merge(all: &mut Vec<Known>, others: Vec<Known>) {
+        all.resize(all.len().max(others.len()), Known::default());
+        for (all, other) in all.iter_mut().zip(others) {
+            all.last = all.last.max(other.last);
+            if other.first != NEVER && (all.first == NEVER || other.first < all.first) {
+                all.first = other.first;
+            }
+        }
+    }
+}
+
+/// Returns what is known of each of the first `rows` rows of a shard in its first `days` days, and the number of known
+/// cells outside of these.
+pub(in crate::array) fn known_cells(
+    cells: &[u32],
+    shard_days: usize,
+    first_day: i32,
+    rows: usize,
+    days: usize,
+) -> (Vec<Known>, u64) {
+    let (mut known, mut outside) = (Vec::with_capacity(rows), 0);
+    for (row, cells) in cells.chunks_exact(shard_days.max(1)).enumerate() {
+        let counted = if row < rows { days.min(cells.len()) } else { 0 };
+        let (inside, rest) = cells.split_at(counted);
+        outside += rest.iter().filter(|&&cell| cell != UNKNOWN).count() as u64;
+        if row < rows {
+            let day = |place: Option<usize>| place.map_or(NEVER, |place| first_day + place as i32);
+            known.push(Known {
+                first: day(inside.iter().position(|&cell| cell != UNKNOWN)),
+                last: day(inside.iter().rposition(|&cell| cell != UNKNOWN)),
+            });
+        }
+    }
+    (known, outside)
+}
