@@ -1,6 +1,6 @@
 //! Shards of numbers: encodes and decodes them, and one chunk alone. All arrays of numbers that this tool makes have this
-//! form. The bytes are those that `zarrs` makes of the same values, at a higher speed
-//! (`benches/runs/2026-11-29-arrays.md`). Not here: any other form (`form`), and where shards are stored (`reader`).
+//! form. The bytes are those that `zarrs` makes of the same values. Not here: any other form (`form`), and where shards are
+//! stored (`reader`).
 
 use std::ops::Range;
 

@@ -93,7 +93,8 @@ impl ArrayReader {
             .hint("another process works on the lake; run the same command again"))
     }
 
-    /// Reads ranges of the elements of an array of one dimension, one after another.
+    /// Reads ranges of the elements of an array of one dimension, one after another. Neither their starts nor their ends
+    /// descend; they may overlap.
     pub(super) async fn read_elements<T: Number>(&self, ranges: &[Range<u32>]) -> Result<Vec<T>> {
         let mut elements = vec![self.form.fill::<T>()?; count(ranges)];
         // The place of each range among the elements.
@@ -222,3 +223,6 @@ impl Part {
         Piece { rows, columns, cells }
     }
 }
+
+#[cfg(test)]
+mod tests;
