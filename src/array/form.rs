@@ -93,9 +93,9 @@ impl ArrayForm {
     pub(super) fn as_matrix(&self) -> Result<([u32; 2], [u32; 2])> {
         let two = |lengths: &[u64]| {
             let lengths: Option<Vec<u32>> = lengths.iter().map(|&length| u32::try_from(length).ok()).collect();
-            match lengths?.as_slice() {
-                &[rows] => Some([rows, 1]),
-                &[rows, columns] => Some([rows, columns]),
+            match *lengths?.as_slice() {
+                [rows] => Some([rows, 1]),
+                [rows, columns] => Some([rows, columns]),
                 _ => None,
             }
         };
