@@ -145,7 +145,8 @@ impl<'a> Look<'a> {
                     (row, Some(axis)) if row < of_axis => row < u64::from(axis.rows()) && axis.name(row as u32) == name,
                     (row, None) if row < of_axis => true,
                     (row, _) if row < rows => name > before || before.is_empty(),
-                    _ => name.is_empty(),
+                    // Names of rows to come are written before the metadata says that they count.
+                    (row, axis) => name.is_empty() || axis.is_none_or(|axis| axis.name(row as u32) == name),
                 };
                 if !is_right {
                     wrong.get_or_insert_with(|| {
