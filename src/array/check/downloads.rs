@@ -144,26 +144,19 @@ impl Look<'_> {
                 let see = move |cells: Vec<u32>| {
                     known_cells(&cells, shape.shard_days as usize, first_day, shape.rows as usize, days)
                 };
-                Ok::<_, Error>((
-                    column,
-                    path.clone(),
-                    read_with(&store, &form, &path, ArrayForm::decode_numbers, see).await?,
-                ))
+                Ok::<_, Error>((column, read_with(&store, &form, &path, ArrayForm::decode_numbers, see).await?))
             }
         });
         let mut reads = std::pin::pin!(at_once(reads));
         let (mut all, mut there, mut is_whole) = (Vec::new(), BTreeSet::new(), true);
         while let Some(read) = reads.next().await {
             match read? {
-                (_, _, Ok(None)) => {}
-                (column, path, Ok(Some((known, outside)))) => {
+                (_, Ok(None)) => {}
+                (column, Ok(Some(known))) => {
                     there.insert(column);
-                    if outside > 0 {
-                        self.find(path, ArrayFault::Account, format!("it has {outside} values outside of the array"));
-                    }
                     Known::merge(&mut all, known);
                 }
-                (_, _, Err(finding)) => {
+                (_, Err(finding)) => {
                     is_whole = false;
                     self.findings.push(finding);
                 }
@@ -181,7 +174,8 @@ impl Look<'_> {
                 let asked_since = counted.max(states.requested_since[row]).max(first);
                 counted != NEVER
                     && ((first..end).contains(&counted)
-                        || (until + 1).min(end) - asked_since >= DAYS_WITH_A_COUNT.min(shape.shard_days as i32))
+                        || until.saturating_add(1).min(end).saturating_sub(asked_since)
+                            >= DAYS_WITH_A_COUNT.min(shape.shard_days as i32))
             });
             if let Some(row) = rows.next() {
                 let name = self.name(shape, row);

@@ -29,27 +29,22 @@ impl Known {
     }
 }
 
-/// Returns what is known of each of the first `rows` rows of a shard in its first `days` days, and the number of known
-/// cells outside of these.
+/// Returns what is known of each of the first `rows` rows of a shard in its first `days` days. Cells outside of these are
+/// of no account: a copy that died has written shards before the metadata that says how much of them counts.
 pub(in crate::array) fn known_cells(
     cells: &[u32],
     shard_days: usize,
     first_day: i32,
     rows: usize,
     days: usize,
-) -> (Vec<Known>, u64) {
-    let (mut known, mut outside) = (Vec::with_capacity(rows), 0);
-    for (row, cells) in cells.chunks_exact(shard_days.max(1)).enumerate() {
-        let counted = if row < rows { days.min(cells.len()) } else { 0 };
-        let (inside, rest) = cells.split_at(counted);
-        outside += rest.iter().filter(|&&cell| cell != UNKNOWN).count() as u64;
-        if row < rows {
-            let day = |place: Option<usize>| place.map_or(NEVER, |place| first_day + place as i32);
-            known.push(Known {
-                first: day(inside.iter().position(|&cell| cell != UNKNOWN)),
-                last: day(inside.iter().rposition(|&cell| cell != UNKNOWN)),
-            });
+) -> Vec<Known> {
+    let known = |cells: &[u32]| {
+        let inside = &cells[..days.min(cells.len())];
+        let day = |place: Option<usize>| place.map_or(NEVER, |place| first_day + place as i32);
+        Known {
+            first: day(inside.iter().position(|&cell| cell != UNKNOWN)),
+            last: day(inside.iter().rposition(|&cell| cell != UNKNOWN)),
         }
-    }
-    (known, outside)
+    };
+    cells.chunks_exact(shard_days.max(1)).take(rows).map(known).collect()
 }

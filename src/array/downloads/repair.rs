@@ -133,7 +133,7 @@ impl Downloads {
             let first_day = number_of(FIRST_DAY) + (column as usize * shard_days) as i32;
             blocking("the reader of counts", move || {
                 let cells = form.decode_numbers::<u32>(&path, &bytes)?;
-                Ok(known_cells(&cells, shard_days, first_day, rows, shard_days).0)
+                Ok(known_cells(&cells, shard_days, first_day, rows, shard_days))
             })
             .await
         });

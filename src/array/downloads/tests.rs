@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::single_range_in_vec_init, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

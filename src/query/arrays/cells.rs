@@ -20,19 +20,19 @@ use crate::store::Store;
 /// An array with a row for each package and a column for each day or month.
 #[derive(Debug, Clone)]
 pub(super) enum Grid {
-    Downloads(Box<Downloads>),
-    Releases(StoredReleases),
+    Downloads(Arc<Downloads>),
+    Releases(Arc<StoredReleases>),
 }
 
 impl Grid {
     /// Opens the array; `None` if there is none.
     pub(super) async fn find_downloads(store: &Store, layout: &OriginLayout) -> error::Result<Option<Grid>> {
-        Ok(Downloads::find(store, layout).await?.map(Box::new).map(Grid::Downloads))
+        Ok(Downloads::find(store, layout).await?.map(Arc::new).map(Grid::Downloads))
     }
 
     /// Opens the array; `None` if there is none.
     pub(super) async fn find_releases(store: &Store, layout: &OriginLayout) -> error::Result<Option<Grid>> {
-        Ok(StoredReleases::find(store, layout).await?.map(Grid::Releases))
+        Ok(StoredReleases::find(store, layout).await?.map(Arc::new).map(Grid::Releases))
     }
 
     pub(super) fn rows(&self) -> u32 {
