@@ -66,17 +66,28 @@ impl Group {
     pub(super) async fn find(&self) -> Result<Option<StoredGroup>> {
         let path = self.path();
         let Some(text) = self.store.get(&path).await? else { return Ok(None) };
-        self.parse(text).map(Some).map_err(|unusable| match unusable {
+        self.parse(text).map(Some).map_err(|unusable| self.error_of(unusable))
+    }
+
+    /// Fails if a newer version or other software wrote the metadata, as [`find`](Self::find) does.
+    pub(super) async fn refuse_others(&self) -> Result<()> {
+        let Some(text) = self.store.get(&self.path()).await? else { return Ok(()) };
+        match self.parse(text) {
+            Err(unusable @ (Unusable::Foreign | Unusable::Newer)) => Err(self.error_of(unusable)),
+            Ok(_) | Err(Unusable::Damaged(_)) => Ok(()),
+        }
+    }
+
+    fn error_of(&self, unusable: Unusable) -> Error {
+        let (path, folder) = (self.path(), &self.folder);
+        match unusable {
             Unusable::Damaged(cause) => Error::lake(format!("{path} is damaged: {cause}")).hint(REPAIR),
-            Unusable::Foreign => {
-                Error::lake(format!("{path} is not of all-docs: it has no attribute {FORMAT}")).hint(format!(
-                    "move {} away, and run the same command again; all-docs overwrites no array of others",
-                    self.folder
-                ))
-            }
-            Unusable::Newer => Error::lake(format!("a newer version of all-docs wrote {}", self.folder))
+            Unusable::Foreign => Error::lake(format!("{path} is not of all-docs: it has no attribute {FORMAT}")).hint(
+                format!("move {folder} away, and run the same command again; all-docs overwrites no array of others"),
+            ),
+            Unusable::Newer => Error::lake(format!("a newer version of all-docs wrote {folder}"))
                 .hint("install a newer version of all-docs"),
-        })
+        }
     }
 
     /// Removes damaged metadata of arrays that can be made again as a whole.

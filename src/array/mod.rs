@@ -37,4 +37,4 @@ pub use graph::{Csr, DependencyGraph, EDGE_KINDS, Edges, NodeEdges, Side, Stored
 pub use releases::{Releases, StoredReleases};
 pub use rows::{Piece, Rows, Tile};
 pub use shards::{Right, Written};
-pub use status::{GroupMetadata, note_tables};
+pub use status::{GroupMetadata, note_tables, refuse_others};

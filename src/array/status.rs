@@ -21,6 +21,14 @@ pub struct GroupMetadata {
     arrays: Value,
 }
 
+/// Fails with [`crate::error::ErrorKind::Lake`] if other software or a newer version wrote a group of the origin.
+pub async fn refuse_others(store: &Store, layout: &OriginLayout) -> Result<()> {
+    for folder in layout.arrays() {
+        Group::new(store, folder).refuse_others().await?;
+    }
+    Ok(())
+}
+
 impl GroupMetadata {
     /// Reads the metadata of a group; `None` if there is none. Takes one request.
     ///

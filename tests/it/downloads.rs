@@ -328,6 +328,20 @@ async fn a_host_that_refuses_all_names_ends_the_run_and_loses_nothing() {
     assert!(summary.names.total() >= 40 - 15, "{} are asked for again", summary.names.total());
 }
 
+#[tokio::test]
+async fn names_of_a_run_in_which_all_were_refused_are_asked_for_again() {
+    let env = lake(&["@s/a", "@s/b"]).await;
+    set(&env, "@s/a", &[3; 365]);
+    let refusal =
+        |package: &str| Fault { package: Some(package.to_owned()), ..Fault::on(Kind::Downloads, Action::status(403)) };
+    env.server.set_faults(FaultScript::of([refusal("@s/a"), refusal("@s/b")]));
+    let (summary, _) = ask(&env, |_| {}).await;
+    assert_eq!((summary.names.refused, summary.names.failed), (0, 2));
+    env.server.set_faults(FaultScript::default());
+    let (summary, _) = ask(&env, |_| {}).await;
+    assert_eq!((summary.names.counted, summary.names.unknown), (1, 1));
+}
+
 #[test]
 fn the_command_says_what_it_did() {
     let mut world = World::new();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{PURPOSE_OF_REPAIR, arrays, end_lease, hold_axis, lease_block, open_held, right_of, today};
-use crate::array::{Block, Downloads};
+use crate::array::{Block, Downloads, refuse_others};
 use crate::error::{Doing, Result};
 use crate::lake::{Layout, OriginLayout};
 use crate::pipeline::lease::{Attempt, Lease, held_by};
@@ -16,8 +16,8 @@ use crate::store::Store;
 /// Repairs the faults that a proof names in the arrays of an origin. Returns the changes in words; none if the arrays have no
 /// faults.
 ///
-/// Fails with [`crate::error::ErrorKind::Lake`] while another process writes the arrays, and if names or metadata are lost
-/// that nothing else has.
+/// Fails with [`crate::error::ErrorKind::Lake`] while another process writes the arrays, if names or metadata are lost that
+/// nothing else has, and before any change if other software or a newer version wrote an array.
 pub async fn repair_arrays(store: &Store, proof: &OriginProof, stop: CancellationToken) -> Result<Vec<String>> {
     let layout = Layout::origin(&proof.origin);
     let is_of_array = |path: &str| {
@@ -27,6 +27,7 @@ pub async fn repair_arrays(store: &Store, proof: &OriginProof, stop: Cancellatio
     if faults.is_empty() {
         return Ok(Vec::new());
     }
+    refuse_others(store, &layout).await?;
     let at = jiff::Timestamp::now().as_second().to_string();
     let mut notes = Vec::new();
     for finding in &faults {

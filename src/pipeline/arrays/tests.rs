@@ -233,6 +233,15 @@ async fn a_repair_makes_arrays_sound_and_loses_nothing_else() {
         assert!(known == 100 || (is_lost_shard && known >= 60), "{path}: {known} counts are left");
         assert_eq!(is_lost_shard, notes.iter().any(|note| note.contains("--since 2015-")), "{path}: {notes:?}");
     }
+    let path = layout().downloads() + "/zarr.json";
+    let mut json: serde_json::Value = serde_json::from_slice(&before[&path]).unwrap();
+    json["attributes"] = serde_json::json!({});
+    lake.store.put(&path, json.to_string()).await.unwrap();
+    let foreign = objects(&lake.store).await;
+    let (proof, _) = faults(&lake.store).await;
+    let refused = repair_arrays(&lake.store, &proof, CancellationToken::new()).await.unwrap_err();
+    assert!(refused.message().contains("not of all-docs"), "{}", refused.report());
+    assert!(objects(&lake.store).await == foreign, "an array of others is left as it is");
 }
 
 #[tokio::test(flavor = "multi_thread")]

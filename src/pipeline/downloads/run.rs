@@ -282,7 +282,7 @@ impl Run {
         &self,
         writer: &mut BlockWriter,
         task: &Task,
-        results: Vec<Asked>,
+        mut results: Vec<Asked>,
         tally: &mut Tally,
     ) -> Result<()> {
         let is_lost = |result: &Asked| matches!(result, Asked::Failed(_));
@@ -293,6 +293,15 @@ impl Run {
                 "{FAILURES_OF_HOST} requests for download counts failed in a row, at last: {why}"
             ))
             .hint("run the same command again later: it asks only for what is missing"));
+        }
+        // A host that has refused every name of a run so far may refuse everything: that tells nothing of a name.
+        let is_served = |result: &Asked| matches!(result, Asked::Counts(_) | Asked::Unknown);
+        if tally.names.counted + tally.names.unknown == 0 && !results.iter().any(is_served) {
+            for result in &mut results {
+                if let Asked::Refused(said) = result {
+                    *result = Asked::Failed(std::mem::take(said));
+                }
+            }
         }
         let not_landed: Vec<usize> = self.landed.missing().filter_map(|day| task.days.place(day)).collect();
         for (&row, mut result) in task.rows.iter().zip(results) {
