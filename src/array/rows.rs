@@ -103,6 +103,7 @@ impl<T> Piece<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)]
 mod tests {
     use super::*;
 

@@ -22,7 +22,7 @@ const TODAY: Date = date(2026, 11, 29);
 /// A lake with the downloads of `steady`, from Thursday 2026-01-01 on, of `gaps`, and none of `unknown`.
 async fn lake() -> Env {
     let mut world = World::new();
-    world.add_names(&["steady", "gaps", "unknown"]);
+    world.add_names(["steady", "gaps", "unknown"]);
     let env = Env::new(world);
     env.ingest(&[]).await;
     let (axis, downloads) = open_downloads(&env.store(), &Layout::origin(ORIGIN), TODAY, TODAY, &[]).await.unwrap();

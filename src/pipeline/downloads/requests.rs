@@ -54,9 +54,12 @@ pub(super) async fn ask(
             Ok(DownloadsAnswer::Counts(counts)) => {
                 for (place, counts) in places.into_iter().zip(counts) {
                     let Some(counts) = counts else { continue };
-                    // npm moves the start of a period that is too long for it, and does not say so.
+                    // npm moves the start of a period that is too long for it, and does not say so. Days at the end that a
+                    // response leaves out are asked for in the same way.
                     let head = Days::new(span.first(), day_after(counts.days.first(), -1));
-                    rest.extend(head.map(|days| Rest { from: place, to: place + 1, days }));
+                    let tail = Days::new(day_after(counts.days.last(), 1), span.last());
+                    let left = [head, tail].into_iter().flatten();
+                    rest.extend(left.map(|days| Rest { from: place, to: place + 1, days }));
                     take(&mut results, place, days, counts);
                 }
                 continue;
@@ -173,6 +176,18 @@ mod tests {
         assert!(counts.iter().all(Option::is_some));
         // 547 days each.
         assert_eq!(server.request_count(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_days_after_an_early_end_are_asked_for_again() {
+        let (server, registry) = serve();
+        let days = Days::new(date(2026, 11, 20), date(2026, 11, 28)).unwrap();
+        let early = r#"{"start":"2026-11-20","end":"2026-11-21","package":"@s/d","downloads":[{"day":"2026-11-20","downloads":4}]}"#;
+        let action = Action::Body(early.to_owned());
+        server.set_faults(FaultScript::of([Fault { times: Some(1), ..Fault::on(Kind::Downloads, action) }]));
+        let results = ask(&registry, &names(&["@s/d"]), days, 10_000).await.unwrap();
+        let expected = [Some(4), None].into_iter().chain([Some(0); 6]).chain([Some(7)]).collect();
+        assert_eq!((&results[0], server.request_count()), (&Asked::Counts(expected), 2));
     }
 
     #[tokio::test]
