@@ -16,10 +16,10 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use sha2::{Digest, Sha256};
 
 use super::axis::PackageAxis;
-use super::day::{day_of, number_of};
 use super::group::Group;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::OriginLayout;
+use crate::npm::{day_number, day_of_number};
 use crate::store::{ShardFile, Store, blocking};
 
 /// The rows of a batch to be written, and of a row group.
@@ -116,7 +116,7 @@ fn digest(axis: &PackageAxis) -> String {
         let name = axis.name(row);
         digest.update((name.len() as u64).to_le_bytes());
         digest.update(name);
-        let days = [axis.since(row), axis.gone(row)].map(|day| day.map_or(i32::MIN, number_of));
+        let days = [axis.since(row), axis.gone(row)].map(|day| day.map_or(i32::MIN, day_number));
         days.iter().for_each(|day| digest.update(day.to_le_bytes()));
     }
     format!("{:x}", digest.finalize())
@@ -138,7 +138,7 @@ fn encode(axis: &PackageAxis) -> Result<Bytes> {
     let mut writer =
         ArrowWriter::try_new(Vec::new(), schema(), Some(properties)).or_error(ErrorKind::Internal, cannot_encode)?;
     for rows in order.chunks(BATCH_ROWS) {
-        let day = |day: Option<Date>| day.map(number_of);
+        let day = |day: Option<Date>| day.map(day_number);
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|&row| axis.name(row)))),
             Arc::new(Int32Array::from_iter_values(rows.iter().map(|&row| row as i32))),
@@ -191,7 +191,7 @@ fn read(file: ShardFile, path: &str) -> Result<PackageAxis> {
         let (batch, index) = (&batches[batch_index], (place - starts[batch_index]) as usize);
         let day = |column: usize| {
             let days = batch.column(column).as_primitive_opt::<Date32Type>();
-            days.map(|days| days.is_valid(index).then(|| day_of(days.value(index))))
+            days.map(|days| days.is_valid(index).then(|| day_of_number(days.value(index))))
         };
         let name = batch.column(0).as_string_opt::<i32>().map(|names| names.value(index));
         let (Some(name), Some(Some(since)), Some(gone)) = (name, day(2), day(3)) else {

@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::form::{ArrayForm, Key};
-use super::group::{Group, SEAL, StoredGroup};
+use super::group::{Group, SEAL, StoredGroup, other_separator};
 use super::shards::Right;
 use super::spec::GENERATION;
 use crate::error::{Error, Result};
@@ -185,9 +185,9 @@ impl GroupCopy {
     fn planned(&self) -> Result<Value> {
         let mut json = self.source.json().clone();
         if let Some(held) = self.held.as_ref().filter(|_| self.is_beside) {
-            let in_place = separator(held.json());
-            let new = if self.has_begun.load(Ordering::Relaxed) { other(&in_place) } else { in_place };
-            set_separator(&mut json, &new);
+            let in_place = held.separator();
+            let new = if self.has_begun.load(Ordering::Relaxed) { other_separator(in_place) } else { in_place };
+            set_separator(&mut json, new);
         }
         Ok(json)
     }
@@ -304,16 +304,7 @@ fn without_generation(group: &Value) -> Value {
     group
 }
 
-fn separator(group: &Value) -> String {
-    let mut separators = arrays(group).map(|(_, array)| &array["chunk_key_encoding"]["configuration"]["separator"]);
-    separators.next().and_then(Value::as_str).unwrap_or("/").to_owned()
-}
-
-fn other(separator: &str) -> String {
-    if separator == "/" { ".".to_owned() } else { "/".to_owned() }
-}
-
-fn set_separator(group: &mut Value, separator: &str) {
+fn set_separator(group: &mut Value, separator: char) {
     let arrays = group["consolidated_metadata"]["metadata"].as_object_mut();
     for (_, array) in arrays.into_iter().flatten() {
         array["chunk_key_encoding"]["configuration"]["separator"] = json!(separator);

@@ -14,16 +14,13 @@ use zarrs::array::{
     CodecSpecificOptions, DataTypeSize, Element, ElementOwned,
 };
 
-use super::numbers::{Number, NumberShard};
+use super::numbers::{self, Number, NumberShard};
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The greatest size of a chunk of texts, decoded. A damaged chunk may claim any.
 const MAX_TEXT_CHUNK_BYTES: u64 = 256 << 20;
-/// Two numbers of eight bytes for each chunk, and a checksum of four bytes at the end.
-const INDEX_ENTRY_BYTES: usize = 16;
-const INDEX_CHECKSUM_BYTES: usize = 4;
 
-/// What an object in the folder of an array is.
+/// The role of an object in the folder of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     /// A shard.
@@ -221,18 +218,8 @@ impl ArrayForm {
         };
         let chunk_elements: u64 = chunk.iter().map(|length| length.get()).product();
         let chunks = self.shard_elements() / (chunk_elements.max(1) as usize);
-        let index_bytes = chunks * INDEX_ENTRY_BYTES + INDEX_CHECKSUM_BYTES;
-        let index = bytes.len().checked_sub(index_bytes).ok_or("it is too short")?;
-        let (frames, index) = bytes.split_at(index);
-        for entry in index.chunks_exact(INDEX_ENTRY_BYTES) {
-            let (offset, length) = entry.split_at(INDEX_ENTRY_BYTES / 2);
-            let number = |bytes: &[u8]| bytes.try_into().map_or(u64::MAX, u64::from_le_bytes);
-            let (offset, length) = (number(offset), number(length));
-            if (offset, length) == (u64::MAX, u64::MAX) {
-                continue;
-            }
-            let end = offset.checked_add(length).ok_or("its index is wrong")?;
-            let frame = frames.get(offset as usize..end as usize).ok_or("its index is wrong")?;
+        for place in numbers::places(bytes, chunks)?.into_iter().flatten() {
+            let frame = &bytes[place.start as usize..place.end as usize];
             let claimed = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
             let is_right = match self.array.data_type().size() {
                 DataTypeSize::Fixed(size) => claimed == Some(chunk_elements * size as u64),

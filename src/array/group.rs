@@ -100,7 +100,7 @@ impl Group {
         Ok(())
     }
 
-    /// Removes the metadata: who opens the group finds none.
+    /// Removes the metadata: a reader that opens the group finds none.
     pub(super) async fn remove(&self) -> Result<()> {
         self.store.delete(&self.path()).await
     }
@@ -205,6 +205,11 @@ impl Group {
     }
 }
 
+/// Returns the separator of the generations of a graph before and after one.
+pub(super) fn other_separator(separator: char) -> char {
+    if separator == '/' { '.' } else { '/' }
+}
+
 impl StoredGroup {
     /// Returns the form of an array of the group.
     pub(super) fn array(&self, name: &str) -> Result<ArrayForm> {
@@ -234,6 +239,15 @@ impl StoredGroup {
     /// Returns the text that the copy of an array's metadata has.
     pub(super) fn text_of_array(&self, name: &str) -> Result<Bytes> {
         to_text(&self.json["consolidated_metadata"]["metadata"][name])
+    }
+
+    /// Returns the character between the parts of the names of objects, which differs between the generations of a graph.
+    pub(super) fn separator(&self) -> char {
+        let mut arrays = self.json["consolidated_metadata"]["metadata"].as_object().into_iter().flatten();
+        let separator = |(_, array): (_, &Value)| {
+            array["chunk_key_encoding"]["configuration"]["separator"].as_str()?.chars().next()
+        };
+        arrays.next().and_then(separator).unwrap_or('/')
     }
 
     /// Returns the names of the arrays.

@@ -108,7 +108,7 @@ impl NumberShard {
 
     /// Returns the size of the index at the end of a shard.
     pub(super) fn index_bytes(self) -> usize {
-        self.chunks() * ENTRY_BYTES + CHECKSUM_BYTES
+        index_bytes(self.chunks())
     }
 
     /// Returns the numbers of the chunks that have some columns of a row.
@@ -228,30 +228,45 @@ impl NumberShard {
 
     /// Returns the place of each chunk in a shard; `None` for a chunk that is not stored.
     pub(super) fn places(self, shard: &[u8]) -> Result<Vec<Option<Range<u64>>>, &'static str> {
-        let index_start = shard.len().checked_sub(self.index_bytes()).ok_or("it is too short")?;
-        self.index(&shard[index_start..], index_start as u64)
+        places(shard, self.chunks())
     }
 
-    /// Returns the place of each chunk in a shard, from its last [`Self::index_bytes`] bytes; `None` for a chunk that is not
-    /// stored. The chunks are before `index_start`.
+    /// The same, from the last [`Self::index_bytes`] bytes of a shard. The chunks are before `index_start`.
     pub(super) fn index(self, end: &[u8], index_start: u64) -> Result<Vec<Option<Range<u64>>>, &'static str> {
-        let split = end.len().checked_sub(CHECKSUM_BYTES).filter(|_| end.len() == self.index_bytes());
-        let (index, checksum) = end.split_at(split.ok_or("it is too short")?);
-        if crc32c::crc32c(index).to_le_bytes() != checksum {
-            return Err("the checksum of its index is wrong");
+        if end.len() != self.index_bytes() {
+            return Err("it is too short");
         }
-        let number = |bytes: &[u8]| bytes.try_into().map_or(u64::MAX, u64::from_le_bytes);
-        let place = |entry: &[u8]| {
-            let (offset, length) = entry.split_at(ENTRY_BYTES / 2);
-            let (offset, length) = (number(offset), number(length));
-            if (offset, length) == (u64::MAX, u64::MAX) {
-                return Ok(None);
-            }
-            let end = offset.checked_add(length).filter(|&end| end <= index_start).ok_or("its index is wrong")?;
-            Ok(Some(offset..end))
-        };
-        index.chunks_exact(ENTRY_BYTES).map(place).collect()
+        index(end, index_start)
     }
+}
+
+/// Returns the place of each chunk in a shard of any codecs, whose index has a CRC-32C and is at its end; `None` for a chunk
+/// that is not stored.
+pub(super) fn places(shard: &[u8], chunks: usize) -> Result<Vec<Option<Range<u64>>>, &'static str> {
+    let index_start = shard.len().checked_sub(index_bytes(chunks)).ok_or("it is too short")?;
+    index(&shard[index_start..], index_start as u64)
+}
+
+fn index_bytes(chunks: usize) -> usize {
+    chunks * ENTRY_BYTES + CHECKSUM_BYTES
+}
+
+fn index(end: &[u8], index_start: u64) -> Result<Vec<Option<Range<u64>>>, &'static str> {
+    let (index, checksum) = end.split_last_chunk::<CHECKSUM_BYTES>().ok_or("it is too short")?;
+    if crc32c::crc32c(index).to_le_bytes() != *checksum {
+        return Err("the checksum of its index is wrong");
+    }
+    let number = |bytes: &[u8]| bytes.try_into().map_or(u64::MAX, u64::from_le_bytes);
+    let place = |entry: &[u8]| {
+        let (offset, length) = entry.split_at(ENTRY_BYTES / 2);
+        let (offset, length) = (number(offset), number(length));
+        if (offset, length) == (u64::MAX, u64::MAX) {
+            return Ok(None);
+        }
+        let end = offset.checked_add(length).filter(|&end| end <= index_start).ok_or("its index is wrong")?;
+        Ok(Some(offset..end))
+    };
+    index.chunks_exact(ENTRY_BYTES).map(place).collect()
 }
 
 /// Decodes chunks, one after another, in the same memory.

@@ -9,7 +9,7 @@ use jiff::civil::{Date, date};
 use serde_json::{Value, json};
 
 use super::axis::PackageAxis;
-use super::day::{self, number_of};
+use super::day;
 use super::form::ArrayForm;
 use super::group::{Group, StoredGroup};
 use super::packages::{self, write_names};
@@ -17,6 +17,7 @@ use super::shards::{Right, Written, replace_shard};
 use super::spec::{ArraySpec, GENERATION, created, grown};
 use crate::error::{Error, Result};
 use crate::lake::OriginLayout;
+use crate::npm::day_number;
 use crate::store::{Store, blocking};
 
 pub use read::StoredReleases;
@@ -219,7 +220,7 @@ async fn write_months(store: &Store, form: &ArrayForm, right: &Right) -> Result<
 
 /// Returns the values of the coordinate `month`.
 pub(super) fn first_days(length: usize) -> Vec<i64> {
-    (0..length as u32).map(|month| i64::from(number_of(first_day_of(month)))).collect()
+    (0..length as u32).map(|month| i64::from(day_number(first_day_of(month)))).collect()
 }
 
 fn lengths(rows: u64, months: u64) -> [(&'static str, u64); 2] {

@@ -10,7 +10,7 @@ use crate::store::Store;
 /// Whether the process may still write: fails when it has lost its lease.
 pub type Right = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
-/// What a build of an array has written.
+/// The objects that a build of an array has written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {
     /// The objects with values that were written or removed. Zero if all values are those that were there.

@@ -23,7 +23,7 @@ pub(super) struct ArraySpec {
     pub(super) fill: Value,
     /// Its attributes: `description`, and for xarray `_FillValue` and `units`.
     pub(super) attributes: Value,
-    /// What separates the parts of an object's name: `/`, or `.` for every other generation of the graph.
+    /// The character between the parts of an object's name: `/`, or `.` for every other generation of the graph.
     pub(super) separator: char,
 }
 

@@ -84,7 +84,7 @@ struct Exported {
     is_interrupted: bool,
 }
 
-/// What became of a document.
+/// The outcome of a document.
 enum Outcome {
     Written,
     Unchanged,

@@ -54,7 +54,7 @@ pub enum Answer<T> {
     Gone {
         /// The HTTP status.
         status: u16,
-        /// What the server said: one short line without secrets.
+        /// The server's words: one short line without secrets.
         said: Option<String>,
     },
 }

@@ -1,7 +1,7 @@
 //! Days: a span of calendar days, in UTC as the API of download counts counts them.
 
 use jiff::ToSpan;
-use jiff::civil::Date;
+use jiff::civil::{Date, date};
 
 /// The days from one to another, both inclusive; at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +75,18 @@ pub fn day_after(day: Date, days: i64) -> Date {
     day.saturating_add(days.clamp(-CALENDAR_DAYS, CALENDAR_DAYS).days())
 }
 
+const EPOCH: Date = date(1970, 1, 1);
+
+/// Returns the number of days from 1970-01-01 to a day, as Arrow and CF metadata count them.
+pub fn day_number(day: Date) -> i32 {
+    (day - EPOCH).get_days()
+}
+
+/// Returns the day with a [`day_number`]; the first or the last of the calendar for a number beyond it.
+pub fn day_of_number(number: i32) -> Date {
+    day_after(EPOCH, number.into())
+}
+
 /// Parses a day as the API writes it, `2026-11-28`, and in no other form.
 pub fn parse_day(text: &str) -> Option<Date> {
     let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
@@ -125,5 +137,13 @@ mod tests {
             assert_eq!(parse_day(text), None, "{text}");
         }
         assert_eq!(day_after(Date::MAX, i64::MAX), Date::MAX);
+    }
+
+    #[test]
+    fn a_day_has_the_number_of_days_since_1970() {
+        for (day, number) in [(date(1970, 1, 1), 0), (date(2015, 1, 10), 16_445), (date(1969, 12, 31), -1)] {
+            assert_eq!((day_number(day), day_of_number(number)), (number, day));
+        }
+        assert_eq!((day_of_number(i32::MIN), day_of_number(i32::MAX)), (Date::MIN, Date::MAX));
     }
 }

@@ -29,7 +29,7 @@ pub mod timestamp;
 pub use answer::{Answer, Document, Representation, Validators};
 pub use change::{Change, ChangeKind};
 pub use changes_page::{ChangeRow, ChangesPage, ChangesQuery};
-pub use days::{Days, day_after, days_between, parse_day};
+pub use days::{Days, day_after, day_number, day_of_number, days_between, parse_day};
 pub use doc_row::DocRow;
 pub use downloads::{DownloadCounts, DownloadsQuery, MAX_BULK_DAYS, MAX_BULK_NAMES, MAX_SINGLE_DAYS};
 pub use json_selection::{JsonSelection, member};

@@ -59,7 +59,7 @@ impl Sample {
     }
 }
 
-/// What a response says about the registry.
+/// The meaning of a response for the judgement of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Sign {
     /// It serves documents.

@@ -145,6 +145,12 @@ impl Lease {
         self.watch.clone()
     }
 
+    /// Gives the lease back, and returns the result of the work under it. The first error is the one to report.
+    pub async fn end_after<T>(self, worked: Result<T>) -> Result<T> {
+        let ended = self.end().await;
+        worked.and_then(|worked| ended.map(|()| worked))
+    }
+
     /// Gives the lease back.
     pub async fn end(self) -> Result<()> {
         let LeaseWatch { store, path, holder, .. } = self.watch;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::lake::{LakeInfo, Layout};
 use crate::store::Store;
 
-/// What there was before an ingest began.
+/// The state of the lake before an ingest began.
 pub(super) struct Before {
     had_root: bool,
     /// The lake metadata.

@@ -90,8 +90,7 @@ impl Recovery {
             let attempt = Lease::of_partition(&self.store, &self.layout, &partition, purpose).await?;
             if let Attempt::Taken(lease) = attempt {
                 let result = self.settle(&partition, &lease.watch()).await;
-                let ended = lease.end().await;
-                let recovered = result.and_then(|recovered| ended.map(|()| recovered))?;
+                let recovered = lease.end_after(result).await?;
                 completed += u64::from(recovered == Recovered::Completed);
             }
         }

@@ -43,11 +43,6 @@ pub(super) fn span(chart: &Chart) -> Option<(Date, Date)> {
     }
 }
 
-/// Returns a day as a number of days.
-pub(super) fn number_of(day: Date) -> i32 {
-    (day - date(1970, 1, 1)).get_days()
-}
-
 /// Returns at most `most` ticks from `first` to `last`, and at least one.
 pub(super) fn ticks(first: Date, last: Date, most: usize) -> Vec<Tick> {
     let days_of = |&step: &Step| (step, days_of(step, first, last, most));

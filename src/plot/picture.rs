@@ -15,11 +15,12 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, RGBAColor, register_font};
 
-use super::calendar::{Tick, number_of, span, ticks};
+use super::calendar::{Tick, span, ticks};
 use super::style::{LINES, Line};
 use super::values::ValueAxis;
 use super::{Chart, Series, printable, wrapped};
 use crate::error::{Error, Result};
+use crate::npm::day_number;
 
 /// The size of a picture: width and height, in pixels of SVG.
 pub(super) const SIZE: (u32, u32) = (960, 540);
@@ -160,7 +161,7 @@ impl Picture<'_> {
         }
         let room = f64::from(SIZE.0) - 3.0 * MARGIN - labels_width;
         let days = ticks(first, last, (room / TICK_WIDTH) as usize);
-        let days_axis = number_of(first)..number_of(last);
+        let days_axis = day_number(first)..day_number(last);
         let values_axis = 0..PLACES;
         let plot =
             area.margin(self.pixels(top), self.pixels(MARGIN / 2.0), self.pixels(MARGIN), self.pixels(2.0 * MARGIN));
@@ -169,7 +170,7 @@ impl Picture<'_> {
             .set_label_area_size(LabelAreaPosition::Left, self.pixels(labels_width + 8.0))
             .set_label_area_size(LabelAreaPosition::Bottom, self.pixels(2.6 * TEXT_LINE))
             .build_cartesian_2d(
-                days_axis.with_key_points(days.iter().map(|(day, _)| number_of(*day)).collect()),
+                days_axis.with_key_points(days.iter().map(|(day, _)| day_number(*day)).collect()),
                 values_axis.with_key_points(values.ticks.iter().map(|(value, _)| place_of(&values, *value)).collect()),
             )?;
         let time = printable(&self.chart.time);
@@ -187,7 +188,7 @@ impl Picture<'_> {
             .draw()?;
         let label_style = self.style(TEXT, PALE_INK).pos(Pos::new(HPos::Right, VPos::Center));
         for (value, label) in &values.ticks {
-            let (left, middle) = plot.backend_coord(&(number_of(first), place_of(&values, *value)));
+            let (left, middle) = plot.backend_coord(&(day_number(first), place_of(&values, *value)));
             let place = (f64::from(left) / self.measures.unit - 9.0, f64::from(middle) / self.measures.unit);
             self.write_as(area, label, TEXT, label_style.clone(), place)?;
         }
@@ -209,7 +210,7 @@ impl Picture<'_> {
         Days: Ranged<ValueType = i32>,
         Values: Ranged<ValueType = i32>,
     {
-        let place = |&(day, value): &(Date, f64)| (number_of(day), place_of(values, value));
+        let place = |&(day, value): &(Date, f64)| (day_number(day), place_of(values, value));
         let area = plot.plotting_area();
         let marks_all = series.points.len() <= FEW_POINTS;
         let every = series.points.len().div_ceil(MARKERS);
@@ -305,6 +306,6 @@ fn place_of(values: &ValueAxis, value: f64) -> i32 {
 }
 
 fn label_of(ticks: &[Tick], day: i32) -> String {
-    let tick = ticks.iter().find(|(tick, _)| number_of(*tick) == day);
+    let tick = ticks.iter().find(|(tick, _)| day_number(*tick) == day);
     tick.map(|(_, label)| label.clone()).unwrap_or_default()
 }

@@ -4,10 +4,11 @@ use std::convert::Infallible;
 
 use console::Style;
 
-use super::calendar::{Tick, number_of, span, ticks};
+use super::calendar::{Tick, span, ticks};
 use super::style::LINES;
 use super::values::{ValueAxis, number};
 use super::{Chart, Series, printable, wrapped};
+use crate::npm::day_number;
 
 /// The room that a chart has, and whether it may have colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(super) fn text(chart: &Chart, terminal: Terminal) -> String {
     if let Some((first, last)) = span(chart) {
         let values = ValueAxis::new(chart.known(), chart.is_logarithmic);
         let labels_width = values.ticks.iter().map(|(_, label)| label.chars().count()).max().unwrap_or_default();
-        let (first_day, last_day) = (number_of(first), number_of(last));
+        let (first_day, last_day) = (day_number(first), day_number(last));
         let room = Room {
             columns,
             labels_width,
@@ -82,7 +83,7 @@ impl Room {
         for run in series.runs() {
             let places: Vec<(usize, usize)> = run
                 .iter()
-                .map(|&(day, value)| (self.dot_column(number_of(day)), self.dot_row(values.place(value))))
+                .map(|&(day, value)| (self.dot_column(day_number(day)), self.dot_row(values.place(value))))
                 .collect();
             dots.draw(&places);
         }
@@ -119,7 +120,7 @@ impl Room {
         let mut axis: Vec<char> = vec!['─'; self.width];
         let mut labels = String::new();
         for (day, label) in ticks {
-            let column = self.dot_column(number_of(*day)) / 2;
+            let column = self.dot_column(day_number(*day)) / 2;
             axis[column] = '┬';
             // The last label ends with the plot.
             let start = column.min(self.width.saturating_sub(label.chars().count()));

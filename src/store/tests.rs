@@ -1,11 +1,24 @@
 //! Tests the promises of a store on each backend.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
 use super::*;
 use crate::error::{Context, Error, ErrorKind};
+
+impl Store {
+    /// Returns all objects with their bytes.
+    pub(crate) async fn contents(&self) -> BTreeMap<String, Bytes> {
+        let mut contents = BTreeMap::new();
+        for path in self.list("").await.unwrap() {
+            let bytes = self.get(&path).await.unwrap().unwrap();
+            contents.insert(path, bytes);
+        }
+        contents
+    }
+}
 
 async fn conforms(store: &Store) {
     store.create_root().await.unwrap();

@@ -37,7 +37,7 @@ struct Scene {
     cache: TempDir,
 }
 
-/// What some work took.
+/// The cost of some work.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     requests: u64,

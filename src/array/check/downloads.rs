@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt;
 
-use super::look::{Look, Read, at_once, read, read_with};
+use super::look::{Look, at_once, read, read_with};
 use super::{ArrayExtent, ArrayFault};
-use crate::array::day::{day_of, number_of};
 use crate::array::downloads::{
     COUNTED_SINCE, COUNTS, DAY, FIRST_DAY, Known, NEVER, REQUESTED_SINCE, REQUESTED_UNTIL, States, days_of_axis,
     known_cells,
@@ -14,6 +13,7 @@ use crate::array::downloads::{
 use crate::array::form::ArrayForm;
 use crate::error::{Error, Result};
 use crate::lake::Layout;
+use crate::npm::{day_number, day_of_number};
 
 /// A shard has some count in so many days that were asked for since the first download of a package. Fewer may all lack
 /// counts.
@@ -97,12 +97,12 @@ impl Look<'_> {
         for form in states {
             let path = form.path(&[shape.block]);
             match read(self.store, form, &path, ArrayForm::decode_numbers::<i32>).await? {
-                Read::Values(values) => {
+                Ok(Some(values)) => {
                     has_states = true;
                     of_states.push(Some(values));
                 }
-                Read::Absent => of_states.push(None),
-                Read::Faulty(finding) => {
+                Ok(None) => of_states.push(None),
+                Err(finding) => {
                     self.findings.push(finding);
                     return self.check_columns(counts, shape).await.map(drop);
                 }
@@ -139,7 +139,7 @@ impl Look<'_> {
             let (store, form) = (store.clone(), counts.clone());
             async move {
                 let path = form.path(&[shape.block, column]);
-                let first_day = number_of(FIRST_DAY) + (column * shape.shard_days) as i32;
+                let first_day = day_number(FIRST_DAY) + (column * shape.shard_days) as i32;
                 let days = shape.days_of(column);
                 let see = move |cells: Vec<u32>| {
                     known_cells(&cells, shape.shard_days as usize, first_day, shape.rows as usize, days)
@@ -167,7 +167,7 @@ impl Look<'_> {
 
     fn judge_missing(&mut self, counts: &ArrayForm, states: &States, shape: Shape, there: &BTreeSet<u64>) {
         for column in (0..shape.columns).filter(|column| !there.contains(column)) {
-            let first = number_of(FIRST_DAY) + (column * shape.shard_days) as i32;
+            let first = day_number(FIRST_DAY) + (column * shape.shard_days) as i32;
             let end = first + shape.shard_days as i32;
             let mut rows = (0..shape.rows as usize).filter(|&row| {
                 let (counted, until) = (states.counted_since[row], states.requested_until[row]);
@@ -179,10 +179,10 @@ impl Look<'_> {
             });
             if let Some(row) = rows.next() {
                 let name = self.name(shape, row);
-                let (packages, last) = (1 + rows.count(), day_of(end - 1));
+                let (packages, last) = (1 + rows.count(), day_of_number(end - 1));
                 let reason = format!(
                     "it is gone, and {packages} packages, the first {name}, have counts in {} to {last}",
-                    day_of(first)
+                    day_of_number(first)
                 );
                 self.find(counts.path(&[shape.block, column]), ArrayFault::Missing, reason);
             }
@@ -191,7 +191,7 @@ impl Look<'_> {
 
     fn judge_rows(&mut self, forms: &[ArrayForm; 3], states: &States, shape: Shape, known: &[Known]) {
         let [mut windows, mut first, mut last] = [Tally::default(), Tally::default(), Tally::default()];
-        let (axis_first, axis_end) = (number_of(FIRST_DAY), number_of(FIRST_DAY) + shape.days as i32);
+        let (axis_first, axis_end) = (day_number(FIRST_DAY), day_number(FIRST_DAY) + shape.days as i32);
         // A lost shard explains all the rest.
         let is_judged = !self.findings.iter().any(|finding| finding.fault == ArrayFault::Missing);
         for row in 0..states.requested_since.len() {
@@ -201,14 +201,16 @@ impl Look<'_> {
             let is_window = (since, until) == (NEVER, NEVER)
                 || (axis_first <= since && since <= until && until < axis_end && (row as u64) < shape.rows);
             if !is_window {
-                windows.add(|| describe(format!("asked from {} to {}", day_of(since), day_of(until))));
+                windows.add(|| describe(format!("asked from {} to {}", day_of_number(since), day_of_number(until))));
             }
             if counted != known.first {
-                let day = |day: i32| if day == NEVER { "none".to_owned() } else { day_of(day).to_string() };
+                let day = |day: i32| if day == NEVER { "none".to_owned() } else { day_of_number(day).to_string() };
                 first.add(|| describe(format!("{} here, and {} by the counts", day(counted), day(known.first))));
             }
             if known.last > until {
-                last.add(|| describe(format!("a count on {}, after the last day asked for", day_of(known.last))));
+                last.add(|| {
+                    describe(format!("a count on {}, after the last day asked for", day_of_number(known.last)))
+                });
             }
         }
         let [since_path, until_path, counted_path] = [0, 1, 2].map(|state| forms[state].path(&[shape.block]));

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 
-use super::look::{Decode, Look, at_once, read_with};
+use super::look::{Decode, Look, at_once, read};
 use super::{ArrayExtent, ArrayFault};
 use crate::array::form::ArrayForm;
 use crate::array::graph::{Direction, EDGE_KINDS, IN, IN_LAKE, OUT};
@@ -79,17 +79,14 @@ impl Look<'_> {
         let (mut sum, mut node, mut before) = (Sum { edges, hash: 0 }, 0, (0, 0));
         for shard in 0..edges.div_ceil(shard_edges.max(1)) {
             let path = indices_form.path(&[shard]);
-            let indices =
-                match read_with(self.store, &indices_form, &path, ArrayForm::decode_numbers::<i32>, |indices| indices)
-                    .await?
-                {
-                    Ok(Some(indices)) => indices,
-                    Ok(None) => vec![0; shard_edges as usize],
-                    Err(finding) => {
-                        self.findings.push(finding);
-                        return Ok(None);
-                    }
-                };
+            let indices = match read(self.store, &indices_form, &path, ArrayForm::decode_numbers::<i32>).await? {
+                Ok(Some(indices)) => indices,
+                Ok(None) => vec![0; shard_edges as usize],
+                Err(finding) => {
+                    self.findings.push(finding);
+                    return Ok(None);
+                }
+            };
             for (edge, index) in (shard * shard_edges..edges).zip(indices) {
                 let first_node = node;
                 while indptr[node + 1] as u64 <= edge {
@@ -147,7 +144,7 @@ impl Look<'_> {
             let (store, form) = (store.clone(), form.clone());
             async move {
                 let path = form.path(&[number]);
-                read_with(&store, &form, &path, decode, |values| values).await
+                read(&store, &form, &path, decode).await
             }
         });
         let mut reads = std::pin::pin!(at_once(reads));

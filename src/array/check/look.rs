@@ -129,12 +129,12 @@ impl<'a> Look<'a> {
                 continue;
             }
             let names = match read(self.store, &form, &path, ArrayForm::decode::<String>).await? {
-                Read::Values(names) => names,
-                Read::Absent => {
+                Ok(Some(names)) => names,
+                Ok(None) => {
                     self.find(path, ArrayFault::Missing, "it is gone, and has the names of packages");
                     continue;
                 }
-                Read::Faulty(finding) => {
+                Err(finding) => {
                     self.findings.push(finding);
                     continue;
                 }
@@ -175,40 +175,29 @@ impl<'a> Look<'a> {
             return Ok(());
         }
         match read(self.store, &form, &path, ArrayForm::decode_numbers::<i64>).await? {
-            Read::Values(found) if found == values(form.shard_elements()) => {}
-            Read::Values(_) => self.find(path, ArrayFault::Account, "it has other values than the coordinate has"),
-            Read::Absent => self.find(path, ArrayFault::Missing, "it is gone, and has the values of a coordinate"),
-            Read::Faulty(finding) => self.findings.push(finding),
+            Ok(Some(found)) if found == values(form.shard_elements()) => {}
+            Ok(Some(_)) => self.find(path, ArrayFault::Account, "it has other values than the coordinate has"),
+            Ok(None) => self.find(path, ArrayFault::Missing, "it is gone, and has the values of a coordinate"),
+            Err(finding) => self.findings.push(finding),
         }
         Ok(())
     }
 }
 
-/// What reading an object gave.
-pub(super) enum Read<T> {
-    Values(Vec<T>),
-    Absent,
-    Faulty(ArrayFinding),
-}
-
 /// Decodes the values of an object: [`ArrayForm::decode_numbers`], for example.
 pub(super) type Decode<T> = fn(&ArrayForm, &str, &Bytes) -> Result<Vec<T>>;
 
-/// Reads the values of an object. Fails only if the store does.
+/// Reads the values of an object; `None` if there is none, and a finding if they cannot be read. Fails only if the store does.
 pub(super) async fn read<T: Send + 'static>(
     store: &Store,
     form: &ArrayForm,
     path: &str,
     decode: Decode<T>,
-) -> Result<Read<T>> {
-    read_with(store, form, path, decode, |values| values).await.map(|read| match read {
-        Ok(Some(values)) => Read::Values(values),
-        Ok(None) => Read::Absent,
-        Err(finding) => Read::Faulty(finding),
-    })
+) -> Result<Result<Option<Vec<T>>, ArrayFinding>> {
+    read_with(store, form, path, decode, |values| values).await
 }
 
-/// Passes the values of an object to `see` on a thread that may block. `None` if there is no object.
+/// The same, and passes the values to `see` on a thread that may block.
 pub(super) async fn read_with<T: 'static, R: Send + 'static>(
     store: &Store,
     form: &ArrayForm,

@@ -1,9 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jiff::civil::{Date, date};
 use jiff::{Span, ToSpan};
 
@@ -82,15 +81,6 @@ async fn checked(store: &Store, extent: ArrayExtent) -> ArraysProof {
     check_arrays(store, &layout(), &listed, extent).await.unwrap()
 }
 
-async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
-    let mut objects = BTreeMap::new();
-    for path in store.list("").await.unwrap() {
-        let bytes = store.get(&path).await.unwrap().unwrap();
-        objects.insert(path, bytes);
-    }
-    objects
-}
-
 fn files(proof: &ArraysProof) -> BTreeSet<&str> {
     proof.findings.iter().map(|finding| finding.file.as_str()).collect()
 }
@@ -109,7 +99,7 @@ async fn sound_arrays_have_no_faults() {
 #[tokio::test]
 async fn a_flipped_bit_anywhere_in_any_object_is_found() {
     let store = lake().await;
-    let objects = objects(&store).await;
+    let objects = store.contents().await;
     assert!(objects.len() > 45, "{} objects", objects.len());
     for (path, bytes) in &objects {
         let step = (bytes.len() / 8).max(1);
@@ -128,7 +118,7 @@ async fn a_flipped_bit_anywhere_in_any_object_is_found() {
 #[tokio::test]
 async fn every_object_that_is_gone_is_missed() {
     let store = lake().await;
-    for (path, bytes) in objects(&store).await {
+    for (path, bytes) in store.contents().await {
         store.delete(&path).await.unwrap();
         let proof = checked(&store, ArrayExtent::Whole).await;
         assert!(!proof.findings.is_empty(), "{path} is not missed");

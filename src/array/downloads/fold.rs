@@ -11,10 +11,10 @@ use super::segment::{self, Record};
 use super::states::{NEVER, States};
 use super::writer::BlockWriter;
 use super::{Block, Downloads, FIRST_DAY};
-use crate::array::day::number_of;
 use crate::array::shard_change::ShardChange;
 use crate::array::shards::replace_shard;
 use crate::error::{Error, Result};
+use crate::npm::day_number;
 use crate::store::blocking;
 
 /// The shards of a block that are folded at once. Each takes 80 MB of memory, and a core.
@@ -54,7 +54,7 @@ impl BlockWriter {
             let (form, held, path) = (counts.clone(), held.clone(), path.clone());
             let (packed, counted_since) = (Arc::clone(packed), Arc::clone(counted_since));
             let days = self.downloads.shard_days() as usize;
-            let first_day = number_of(FIRST_DAY) + column as i32 * days as i32;
+            let first_day = day_number(FIRST_DAY) + column as i32 * days as i32;
             blocking("the fold of counts", move || {
                 let mut change = ShardChange::<u32>::new(&form, &path, held.as_ref())?;
                 for_each(&packed, |record| {
@@ -113,7 +113,7 @@ impl Downloads {
 /// Returns the shards, by their place along the days, for which the segments have cells that are not leading zeros.
 fn columns_of(packed: &[Bytes], counted_since: &[i32], shard_days: u32) -> Result<BTreeSet<u32>> {
     let mut columns = BTreeSet::new();
-    let column_of = |day: i32| ((day - number_of(FIRST_DAY)) as u32) / shard_days;
+    let column_of = |day: i32| ((day - day_number(FIRST_DAY)) as u32) / shard_days;
     for_each(packed, |record| {
         let Some(&since) = counted_since.get(record.row).filter(|&&since| since != NEVER) else { return Ok(()) };
         let first = since.max(record.since);

@@ -1,4 +1,4 @@
-//! What is known of each row by its cells alone. Not here: what its states say (`states`).
+//! Finds the first and the last known day of each row by its cells alone. Not here: the states of a row (`states`).
 
 use super::UNKNOWN;
 use super::states::NEVER;

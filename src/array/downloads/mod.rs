@@ -20,7 +20,6 @@ use jiff::civil::{Date, date};
 use serde_json::Value;
 
 use super::axis::PackageAxis;
-use super::day::{day_of, number_of};
 use super::form::ArrayForm;
 use super::group::{Group, StoredGroup};
 use super::packages::{self, write_names};
@@ -29,6 +28,7 @@ use super::shards::{Right, replace_shard};
 use super::spec::grown;
 use crate::error::{Error, Result};
 use crate::lake::OriginLayout;
+use crate::npm::{day_number, day_of_number};
 use crate::store::Store;
 
 pub(super) use known::{Known, known_cells};
@@ -97,7 +97,7 @@ impl Downloads {
         shape: DownloadsShape,
     ) -> Result<Downloads> {
         let group = Group::new(store, layout.downloads());
-        let days = u64::try_from(number_of(last_day) - number_of(FIRST_DAY) + 1).unwrap_or_default();
+        let days = u64::try_from(day_number(last_day) - day_number(FIRST_DAY) + 1).unwrap_or_default();
         let rows = u64::from(axis.rows());
         let held = group.find().await?;
         let held_rows = held.as_ref().map(size_of).transpose()?.unwrap_or_default().0;
@@ -147,7 +147,7 @@ impl Downloads {
     /// Returns the last day of the axis.
     pub fn last_day(&self) -> Date {
         let days = self.counts.shape().get(1).copied().unwrap_or_default();
-        day_of(number_of(FIRST_DAY) + days as i32 - 1)
+        day_of_number(day_number(FIRST_DAY) + days as i32 - 1)
     }
 
     /// Returns the number of rows.
@@ -174,7 +174,7 @@ impl Downloads {
                 asked += u64::from(state.requested.is_some());
                 if let Some((first, (_, last))) = state.first_known.zip(state.requested) {
                     counted += 1;
-                    days += u64::try_from(number_of(last) - number_of(first) + 1).unwrap_or_default();
+                    days += u64::try_from(day_number(last) - day_number(first) + 1).unwrap_or_default();
                 }
             }
         }
@@ -207,7 +207,7 @@ async fn write_days(store: &Store, form: &ArrayForm, right: &Right) -> Result<()
 
 /// Returns the values of the coordinate `day`.
 pub(super) fn days_of_axis(length: usize) -> Vec<i64> {
-    (i64::from(number_of(FIRST_DAY))..).take(length).collect()
+    (i64::from(day_number(FIRST_DAY))..).take(length).collect()
 }
 
 /// Returns the rows and days of the array.

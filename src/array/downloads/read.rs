@@ -8,9 +8,9 @@ use jiff::civil::Date;
 
 use super::states::RowState;
 use super::{Block, Downloads, FIRST_DAY, UNKNOWN};
-use crate::array::day::{day_of, number_of};
 use crate::array::rows::{Piece, Rows, Tile};
 use crate::error::Result;
+use crate::npm::{day_number, day_of_number};
 
 /// The shards that are read at once. Each takes 70 MB of memory, and a core.
 const SHARDS_AT_ONCE: usize = 2;
@@ -33,7 +33,7 @@ impl Downloads {
 
     /// Returns the day of a column.
     pub fn day(&self, column: u32) -> Date {
-        day_of(number_of(FIRST_DAY).saturating_add_unsigned(column))
+        day_of_number(day_number(FIRST_DAY).saturating_add_unsigned(column))
     }
 
     /// Returns the parts of shards that have counts of some rows in `days`, block after block.
@@ -69,15 +69,15 @@ impl Downloads {
 
     /// Returns the counts of some rows in `days`, in the order of `rows`; `None` where a count is not known.
     pub async fn read(&self, rows: &[u32], days: RangeInclusive<Date>) -> Result<Vec<Vec<Option<u32>>>> {
-        let first_day = number_of(*days.start());
-        let length = (number_of(*days.end()) - first_day + 1).max(0) as usize;
+        let first_day = day_number(*days.start());
+        let length = (day_number(*days.end()) - first_day + 1).max(0) as usize;
         let mut found: HashMap<u32, Vec<Option<u32>>> = rows.iter().map(|&row| (row, vec![None; length])).collect();
         let tiles = self.tiles(&Rows::of(rows.iter().copied()), days);
         let mut pieces = stream::iter(tiles.into_iter().map(|tile| async move { self.read_tile(&tile).await }))
             .buffered(SHARDS_AT_ONCE);
         while let Some(pieces) = pieces.try_next().await? {
             for piece in pieces {
-                let from = (number_of(self.day(piece.columns.start)) - first_day) as usize;
+                let from = (day_number(self.day(piece.columns.start)) - first_day) as usize;
                 for (row, counts) in piece.iter() {
                     let cells = found.get_mut(&row).and_then(|cells| cells.get_mut(from..));
                     for (cell, &count) in cells.into_iter().flatten().zip(counts) {
@@ -91,7 +91,7 @@ impl Downloads {
 
     /// Returns the columns of days; those before and after the axis are left out.
     fn columns(&self, days: &RangeInclusive<Date>) -> Range<u32> {
-        let place = |day: Date| (number_of(day) - number_of(FIRST_DAY)).max(0) as u32;
+        let place = |day: Date| (day_number(day) - day_number(FIRST_DAY)).max(0) as u32;
         let end = if *days.end() < FIRST_DAY { 0 } else { place(*days.end()) + 1 };
         place(*days.start()).min(end)..end
     }

@@ -12,13 +12,13 @@ use super::known::{Known, known_cells};
 use super::states::{NEVER, States};
 use super::{Block, Downloads, DownloadsShape, FIRST_DAY, specs, write_days};
 use crate::array::axis::PackageAxis;
-use crate::array::day::{day_of, number_of};
 use crate::array::form::ArrayForm;
 use crate::array::group::{Group, METADATA};
 use crate::array::packages::{self, write_names};
 use crate::array::shards::{Right, replace_shard};
 use crate::error::{Error, Result};
 use crate::lake::OriginLayout;
+use crate::npm::{day_number, day_of_number};
 use crate::store::{Store, blocking};
 
 /// The shards that are read at once. Each takes 70 MB of memory, and a core.
@@ -93,7 +93,7 @@ impl Downloads {
         let windows = since.zip(until);
         let shard_days = self.shard_days() as i32;
         let days_of = |column: u32| {
-            let first = number_of(FIRST_DAY) + column as i32 * shard_days;
+            let first = day_number(FIRST_DAY) + column as i32 * shard_days;
             (first, first + shard_days - 1)
         };
         for row in 0..block.rows.len() {
@@ -105,12 +105,10 @@ impl Downloads {
                 continue;
             }
             let kept = latest_part(since, until, lost.iter().map(|&column| days_of(column)));
+            states.counted_since[row] = known.first;
             if let Some((since, until)) = kept {
                 states.requested_since[row] = since;
                 states.requested_until[row] = until;
-                states.counted_since[row] = known.first;
-            } else {
-                states.counted_since[row] = known.first;
             }
         }
         self.group.begin_change().await?;
@@ -120,7 +118,7 @@ impl Downloads {
             replace_shard(self.store(), &path, held.as_ref(), form.encode_numbers(&values)?, right).await?;
         }
         let ends = lost.first().zip(lost.last()).map(|(&first, &last)| (days_of(first).0, days_of(last).1));
-        Ok(ends.map(|(first, last)| (day_of(first), day_of(last).min(self.last_day()))))
+        Ok(ends.map(|(first, last)| (day_of_number(first), day_of_number(last).min(self.last_day()))))
     }
 
     /// Returns what is known of each row of a block by its cells.
@@ -130,7 +128,7 @@ impl Downloads {
             let path = self.counts.path(&[block.number.into(), column.into()]);
             let Some(bytes) = self.store().get(&path).await? else { return Ok(Vec::new()) };
             let (form, shard_days, rows) = (self.counts.clone(), self.shard_days() as usize, block.rows.len());
-            let first_day = number_of(FIRST_DAY) + (column as usize * shard_days) as i32;
+            let first_day = day_number(FIRST_DAY) + (column as usize * shard_days) as i32;
             blocking("the reader of counts", move || {
                 let cells = form.decode_numbers::<u32>(&path, &bytes)?;
                 Ok(known_cells(&cells, shard_days, first_day, rows, shard_days))

@@ -1,9 +1,9 @@
-//! What is known of a row: for which days npm was asked, and since when it has counts.
+//! The states of a row: the days for which npm was asked, and the first day with a count.
 
 use jiff::civil::Date;
 
 use super::segment::Record;
-use crate::array::day::day_of;
+use crate::npm::day_of_number;
 
 /// The value of a day that is none.
 pub(in crate::array) const NEVER: i32 = i32::MIN;
@@ -28,7 +28,7 @@ pub(in crate::array) struct States {
 impl States {
     /// Returns the state of a row of the block.
     pub(super) fn state(&self, row: usize) -> RowState {
-        let day = |days: &[i32]| days.get(row).copied().filter(|&day| day != NEVER).map(day_of);
+        let day = |days: &[i32]| days.get(row).copied().filter(|&day| day != NEVER).map(day_of_number);
         RowState {
             requested: day(&self.requested_since).zip(day(&self.requested_until)),
             first_known: day(&self.counted_since),

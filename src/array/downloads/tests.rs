@@ -159,7 +159,7 @@ async fn the_metadata_of_the_group_has_that_of_each_array_and_a_generation() {
     record(&downloads, 0, &[(0, 0, &[Some(1)])]).await.finish().await.unwrap();
     downloads.finish().await.unwrap();
     assert_eq!(metadata(&store, "").await["attributes"]["generation"], 2);
-    // What a dead process left behind is mended when the array is opened.
+    // Opening the array mends the rest of a dead process.
     store.put("npm/downloads.zarr/day/zarr.json", "{}").await.unwrap();
     open(&store, 3, 10).await;
     assert_eq!(metadata(&store, "day/").await, group["consolidated_metadata"]["metadata"]["day"]);
@@ -200,15 +200,6 @@ async fn a_damaged_shard_is_an_error_for_every_bit() {
     }
 }
 
-async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
-    let mut objects = BTreeMap::new();
-    for path in store.list("").await.unwrap() {
-        let bytes = store.get(&path).await.unwrap().unwrap();
-        objects.insert(path, bytes);
-    }
-    objects
-}
-
 /// A run of two blocks that asks only for what is missing, as a run of downloads does.
 async fn run(store: &Store) -> Result<()> {
     let downloads = Downloads::open_with(store, &layout(), &axis(6), day(17), &right(), SHAPE).await?;
@@ -235,7 +226,7 @@ async fn run(store: &Store) -> Result<()> {
 async fn after_a_death_at_any_step_another_run_ends_in_the_same_values() {
     let quiet = Store::memory();
     run(&quiet).await.unwrap();
-    let expected = objects(&quiet).await;
+    let expected = quiet.contents().await;
     let counted = known(&open(&quiet, 6, 18).await).await;
     assert_eq!(counted.len(), 6 * (8 + 8) - 1, "row 0 begins with a zero");
     let mut steps = 0;
@@ -255,7 +246,7 @@ async fn after_a_death_at_any_step_another_run_ends_in_the_same_values() {
             assert!(now.iter().all(|(cell, count)| counted[cell] == *count), "at {died_at}");
         }
         run(&store).await.unwrap();
-        let mut found = objects(&store).await;
+        let mut found = store.contents().await;
         // The run that died may have made one more.
         let path = "npm/downloads.zarr/zarr.json";
         let generation = |objects: &BTreeMap<String, Bytes>| {

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use super::segment::{self, Counts, Record, SEGMENT_BYTES};
 use super::states::{RowState, States};
 use super::{Block, Downloads, FIRST_DAY, UNKNOWN};
-use crate::array::day::{day_of, number_of};
 use crate::array::shards::Right;
 use crate::error::{Error, Result};
 use crate::lake::Layout;
+use crate::npm::{day_number, day_of_number};
 use crate::store::blocking;
 
 /// The bytes of segments that are kept, compressed, until they are folded into the array.
@@ -75,12 +75,12 @@ impl BlockWriter {
         if !self.block.rows.contains(&counts.row) {
             return Err(Error::internal(format!("block {} has no {}", self.block.number, name(counts.row))));
         }
-        let (since, row) = (number_of(counts.since), counts.row - self.block.rows.start);
+        let (since, row) = (day_number(counts.since), counts.row - self.block.rows.start);
         let mut numbers = Vec::with_capacity(counts.counts.len());
         for (day, count) in (since..).zip(&counts.counts) {
             let number = count.map_or(Some(UNKNOWN), |count| u32::try_from(count).ok().filter(|&n| n != UNKNOWN));
             numbers.push(number.ok_or_else(|| {
-                Error::network(format!("the count of {} on {} is too large", name(counts.row), day_of(day)))
+                Error::network(format!("the count of {} on {} is too large", name(counts.row), day_of_number(day)))
                     .hint("a count of more than 4 billion downloads a day is a mistake of the server")
             })?);
         }
@@ -91,7 +91,7 @@ impl BlockWriter {
         segment::push(&mut self.text, row, since, numbers.into_iter());
         let record = segment::records(&self.text[start..]).next().flatten();
         let is_of_axis = |record: &Record| {
-            record.since >= number_of(FIRST_DAY) && record.end() - 1 <= number_of(self.downloads.last_day())
+            record.since >= day_number(FIRST_DAY) && record.end() - 1 <= day_number(self.downloads.last_day())
         };
         match record.filter(|record| is_of_axis(record) && self.states.continues(row as usize, record)) {
             Some(record) => self.states.add(row as usize, &record),

@@ -1,9 +1,9 @@
 //! `dependency_graph.zarr`: which package depends on which, of the latest versions, in compressed sparse rows.
 //!
 //! A graph is replaced as a whole. Its generations write objects of two kinds of names by turns, `c/0` and `c.0`, so that
-//! neither overwrites the other; the metadata of the group says last which of them counts. Who opens the group sees one
-//! of both. The objects of the generation before stay for those who have it open. Not here: reading the edges from the
-//! tables (`pipeline`).
+//! neither overwrites the other; the metadata of the group says last which of them counts. A reader that opens the group
+//! sees one of both. The objects of the generation before stay for readers that have it open. Not here: reading the edges
+//! from the tables (`pipeline`).
 
 mod csr;
 mod read;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use self::specs::NODE_BOUND;
 use super::axis::PackageAxis;
 use super::form::ArrayForm;
-use super::group::{Group, StoredGroup};
+use super::group::{Group, StoredGroup, other_separator};
 use super::packages;
 use super::shards::{Right, Written};
 use super::spec::{GENERATION, created};
@@ -73,11 +73,8 @@ impl DependencyGraph {
         let group = Group::new(store, layout.dependency_graph());
         group.discard_damaged().await?;
         let held = group.find().await?;
-        let separators = held.as_ref().map_or(['.', '/'], |held| match separator_of(held) {
-            '/' => ['/', '.'],
-            _ => ['.', '/'],
-        });
-        let [old, new] = separators.map(|separator| self.metadata(held.as_ref(), separator));
+        let in_place = held.as_ref().map_or('.', StoredGroup::separator);
+        let [old, new] = [in_place, other_separator(in_place)].map(|separator| self.metadata(held.as_ref(), separator));
         let graph = Arc::new(self);
         let mut written = Written::default();
         let is_same_shape = held.as_ref().is_some_and(|held| shapes(held.json()) == shapes(&old));
@@ -230,11 +227,6 @@ fn part<T: Copy + Default>(all: &[T], range: std::ops::Range<usize>) -> Vec<T> {
     let mut part = all[range.start.min(all.len())..range.end.min(all.len())].to_vec();
     part.resize(length, T::default());
     part
-}
-
-fn separator_of(group: &StoredGroup) -> char {
-    let encoding = &group.json()["consolidated_metadata"]["metadata"][OUT.indices]["chunk_key_encoding"];
-    encoding["configuration"]["separator"].as_str().and_then(|text| text.chars().next()).unwrap_or('/')
 }
 
 /// Returns all that says how the values are laid out: the metadata of the arrays.

@@ -44,7 +44,7 @@ pub struct ArraysSummary {
     pub lake: String,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
-    /// What was built of each origin.
+    /// The arrays that were built, by origin.
     pub origins: Vec<OriginArrays>,
     /// How long it took, in seconds.
     #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
@@ -125,7 +125,7 @@ async fn build(
         // Tables that change meanwhile are newer than the arrays.
         let tables = digest_of_tables(&read_manifests(store, layout).await?);
         let (of_axis, axis) = hold_axis(store, layout, today, &[]).await?;
-        end_lease(of_axis, Ok(())).await?;
+        of_axis.end().await?;
         if stop.is_cancelled() {
             return Ok(None);
         }
@@ -156,7 +156,7 @@ async fn build(
             graph_generation,
         }))
     };
-    end_lease(lease, built.await).await
+    lease.end_after(built.await).await
 }
 
 /// Opens `downloads.zarr` of an origin with a row for each name of the lake and of `others`, and the days up to `last_day`.
@@ -170,7 +170,7 @@ pub async fn open_downloads(
 ) -> Result<(Arc<PackageAxis>, Downloads)> {
     let (lease, axis) = hold_axis(store, layout, today, others).await?;
     let opened = Downloads::open(store, layout, &axis, last_day, &right_of(&lease)).await;
-    Ok((axis, end_lease(lease, opened).await?))
+    Ok((axis, lease.end_after(opened).await?))
 }
 
 /// Opens `downloads.zarr` under the lease of the axis, without more days.
@@ -184,7 +184,7 @@ pub async fn lease_block(store: &Store, layout: &OriginLayout, block: u32, purpo
 }
 
 /// Takes the lease of the package axis, and brings the axis up to date. Waits while another process does so. The caller ends
-/// the lease with [`end_lease`].
+/// the lease with [`Lease::end_after`].
 async fn hold_axis(
     store: &Store,
     layout: &OriginLayout,
@@ -200,14 +200,8 @@ async fn hold_axis(
     };
     match refresh_axis(store, layout, today, others, &right_of(&lease)).await {
         Ok(axis) => Ok((lease, axis)),
-        Err(error) => end_lease(lease, Err(error)).await,
+        Err(error) => lease.end_after(Err(error)).await,
     }
-}
-
-/// Gives a lease back, and returns the result of the work under it. The first error is the one to report.
-async fn end_lease<T>(lease: Lease, worked: Result<T>) -> Result<T> {
-    let ended = lease.end().await;
-    worked.and_then(|worked| ended.map(|()| worked))
 }
 
 /// Returns the right to write that a lease gives.

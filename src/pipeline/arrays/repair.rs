@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{PURPOSE_OF_REPAIR, arrays, end_lease, hold_axis, lease_block, open_held, right_of, today};
+use super::{PURPOSE_OF_REPAIR, arrays, hold_axis, lease_block, open_held, right_of, today};
 use crate::array::{Block, Downloads, refuse_others};
 use crate::error::{Doing, Result};
 use crate::lake::{Layout, OriginLayout};
@@ -65,7 +65,7 @@ async fn repair_downloads(store: &Store, layout: &OriginLayout, faulty: &BTreeSe
         Ok(downloads)
     };
     let mended = mended.await;
-    let downloads = end_lease(lease, mended).await?;
+    let downloads = lease.end_after(mended).await?;
     let mut lost: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for (block, column) in faulty.iter().filter_map(|path| downloads.place_of(path)) {
         lost.entry(block).or_default().extend(column);
@@ -93,7 +93,7 @@ async fn repair_block(
         Attempt::HeldBy(holder) => return Err(held_by(&holder, store, layout)),
     };
     let mended = downloads.mend_block(block, lost, &right_of(&lease)).await;
-    let mended = end_lease(lease, mended).await?;
+    let mended = lease.end_after(mended).await?;
     Ok(mended.map(|(first, last)| {
         format!(
             "counts of {} packages from {first} to {last} are lost; all-docs downloads --since {first} asks for them again",

@@ -55,7 +55,7 @@ pub struct BuiltStatus {
     pub is_older_than_tables: bool,
 }
 
-/// What all groups have.
+/// The properties that all groups have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct GroupStatus {
     /// Rows of the axis of packages, or nodes.
@@ -90,6 +90,7 @@ pub(in crate::pipeline) async fn arrays_status(
     if has_index {
         status.packages = readable(PackageAxis::count(store, layout).await, &mut status.unreadable)?.flatten();
     }
+    let tables = digest_of_tables(manifests);
     for folder in layout.arrays() {
         let (objects, size_bytes) = of_folder(&folder);
         if objects == 0 {
@@ -104,7 +105,7 @@ pub(in crate::pipeline) async fn arrays_status(
             objects,
             size_bytes,
         };
-        let is_older_than_tables = metadata.tables() != Some(&digest_of_tables(manifests));
+        let is_older_than_tables = metadata.tables() != Some(&tables);
         if folder == layout.downloads() {
             let (rows, days) = (metadata.length("downloads", 0), metadata.length("downloads", 1));
             let last_day = FIRST_DAY.checked_add((i64::try_from(days).unwrap_or(1) - 1).days());

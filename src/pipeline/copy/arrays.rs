@@ -36,8 +36,7 @@ pub(super) async fn copy_arrays(ends: &Ends, options: &CopyOptions, summary: &mu
 async fn copy_held(ends: &Ends, sizes: &BTreeMap<String, u64>, summary: &mut CopySummary) -> Result<()> {
     let Some(lease) = take(ends, Layout::arrays_lease()).await? else { return Ok(()) };
     let copied = copy_under(ends, &lease, sizes, summary).await;
-    let ended = lease.end().await;
-    copied.and(ended)
+    lease.end_after(copied).await
 }
 
 async fn copy_under(
@@ -50,8 +49,7 @@ async fn copy_under(
     let watches = [lease.watch(), of_axis.watch()];
     let right: Right = Arc::new(move || watches.iter().try_for_each(|watch| watch.check()));
     let copied = copy_all(ends, sizes, &right, false, summary).await;
-    let ended = of_axis.end().await;
-    copied.and(ended)
+    of_axis.end_after(copied).await
 }
 
 /// Takes a lease of the copy. Waits while another process holds it; `None` if the run is stopped meanwhile.
@@ -169,11 +167,10 @@ async fn copy_group(
             None => None,
         };
         let copied = copy.copy(&part, right).await;
-        let ended = match lease {
-            Some(lease) => lease.end().await,
-            None => Ok(()),
-        };
-        copied.and(ended)?;
+        match lease {
+            Some(lease) => lease.end_after(copied).await?,
+            None => copied?,
+        }
     }
     let is_settled = copy.end(right).await?;
     let copied = copy.copied();

@@ -172,9 +172,7 @@ impl Origin {
             self.refuse_other_partitions(&ends.from, &ends.to, options.rows_per_partition).await?;
             ends.to.put_record(&ends.layout.partition_set(), &set).await
         };
-        let replaced = replaced.await;
-        let ended = lease.end().await;
-        replaced.and(ended)?;
+        lease.end_after(replaced.await).await?;
         Ok(set)
     }
 }

@@ -116,9 +116,7 @@ impl Ends {
                 Err(error)
             }
         };
-        let ended = lease.end().await;
-        let done = result.and_then(|done| ended.map(|()| done));
-        let done = done.doing(|| format!("copying the partition {partition}"))?;
+        let done = lease.end_after(result).await.doing(|| format!("copying the partition {partition}"))?;
         Progress::add(&self.progress.partitions_done, 1);
         Ok(done)
     }

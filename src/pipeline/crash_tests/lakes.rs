@@ -40,12 +40,7 @@ pub(in crate::pipeline) async fn run(server: &SampleServer, store: &Store, pivot
 }
 
 pub(in crate::pipeline) async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
-    let mut objects = BTreeMap::new();
-    for path in store.list("").await.unwrap() {
-        let bytes = store.get(&path).await.unwrap().unwrap();
-        objects.insert(path, bytes);
-    }
-    objects
+    store.contents().await
 }
 
 /// The backend of a lake.

@@ -219,8 +219,7 @@ impl Run {
             }
         };
         let result = self.work(block, tier, kind, &lease, tally, stop).await;
-        let ended = lease.end().await;
-        result.and(ended)
+        lease.end_after(result).await
     }
 
     /// Asks for what is missing in a block, and records it. What was received before a failure is recorded too.

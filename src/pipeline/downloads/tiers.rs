@@ -100,7 +100,7 @@ impl Default for Tiers {
     }
 }
 
-/// What the place of a row among the tiers depends on. The least comes first.
+/// The key by which rows are sorted into the tiers. The least comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     /// It has recent downloads: this number, subtracted from the greatest.

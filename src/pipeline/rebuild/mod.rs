@@ -245,9 +245,7 @@ impl Run {
             self.recovery().settle(&partition, &watch).await?;
             build_and_commit(self, &partition, &watch, Some(core)).await
         };
-        let result = result.await;
-        let ended = lease.end().await;
-        let is_rebuilt = result.and_then(|is_rebuilt| ended.map(|()| is_rebuilt))?;
+        let is_rebuilt = lease.end_after(result.await).await?;
         Progress::add(&self.progress.partitions_done, 1);
         Ok(if is_rebuilt { Ended::Rebuilt } else { Ended::Current })
     }

@@ -62,8 +62,7 @@ pub async fn prepare_repair(store: &Store, proof: &OriginProof) -> Result<Vec<Me
     clear_locks(store, &layout, &at).await?;
     let lease = Lease::of_origin(store, &layout, "verify --repair").await?;
     let result = prepare(store, &layout, &lease.watch(), proof, &at).await;
-    let ended = lease.end().await;
-    result.and_then(|mendings| ended.map(|()| mendings))
+    lease.end_after(result).await
 }
 
 /// Removes locks and leases that are unreadable, so that no process can hold them.

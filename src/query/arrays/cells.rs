@@ -75,12 +75,6 @@ impl Grid {
     }
 }
 
-/// Returns a date as the engine has it: the days since 1970-01-01.
-pub(super) fn number_of(day: Date) -> i32 {
-    // The difference of any two dates is less than eight million days.
-    date(1970, 1, 1).until((Unit::Day, day)).map_or(0, |span| span.get_days())
-}
-
 /// A column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CellColumn {
@@ -89,7 +83,7 @@ pub(super) enum CellColumn {
     Value,
 }
 
-/// What the rows of a table are made with.
+/// The form of the rows of a table.
 #[derive(Debug)]
 pub(super) struct CellForm {
     /// The names of the wanted rows, if a column has them.

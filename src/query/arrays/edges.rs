@@ -78,7 +78,7 @@ impl EdgeReader {
         stream::once(batches).try_flatten().boxed()
     }
 
-    /// Fails if the graph is not the one in place. What was read before belongs to one graph if it is.
+    /// Fails if another graph is in place now. If it does not fail, all that was read belongs to one graph.
     async fn check(&self) -> Result<()> {
         match self.graph.is_current().await.map_err(external)? {
             true => Ok(()),

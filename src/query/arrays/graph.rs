@@ -45,7 +45,7 @@ struct GraphSource {
     index: Option<OpenIndex>,
 }
 
-/// What the partitions of a scan need.
+/// The reader and the nodes that all partitions of a scan share.
 #[derive(Debug)]
 struct Wanted {
     reader: Arc<EdgeReader>,

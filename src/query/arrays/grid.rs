@@ -23,7 +23,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use super::cells::{CellBatches, CellColumn, CellForm, Grid, number_of};
+use super::cells::{CellBatches, CellColumn, CellForm, Grid};
 use super::conditions::{Axes, Conditions};
 use super::index::{IndexTable, OpenIndex};
 use super::names::Names;
@@ -31,6 +31,7 @@ use super::scan::{ArrayScan, Part, Source, conditions, supported};
 use super::{ArrayTable, external, lost_index};
 use crate::array::{Rows, Tile};
 use crate::lake::OriginLayout;
+use crate::npm::day_number;
 
 /// Wanted dates that are at most this far apart are read together: chunks hold that many, and more.
 const NEAR_DATES: usize = 64;
@@ -48,7 +49,7 @@ pub(super) struct GridTable {
     is_absent: AtomicBool,
 }
 
-/// What a scan reads.
+/// The array and the file that a scan reads.
 #[derive(Debug)]
 struct GridSource {
     table: ArrayTable,
@@ -60,7 +61,7 @@ struct GridSource {
     index: Option<OpenIndex>,
 }
 
-/// What the partitions of a scan need.
+/// The parts, names and dates that all partitions of a scan share.
 #[derive(Debug)]
 struct Wanted {
     tiles: Vec<Tile>,
@@ -139,7 +140,7 @@ impl TableProvider for GridTable {
         // The array first: the file has all names of an array that was found before it.
         let index = self.index.open(state).await?;
         let dates = grid.dates();
-        let numbers = dates.iter().map(|date| number_of(*date)).collect::<Vec<_>>().into();
+        let numbers = dates.iter().map(|date| day_number(*date)).collect::<Vec<_>>().into();
         let source = GridSource { table: self.table, dates, numbers, grid, index };
         let statistics = source.statistics(&schema, &conditions)?;
         let parts = state.config().target_partitions();

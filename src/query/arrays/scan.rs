@@ -31,7 +31,7 @@ use super::conditions::{Axes, Conditions};
 
 /// The rows of a table over arrays.
 pub(super) trait Source: fmt::Debug + Send + Sync + 'static {
-    /// What all partitions of a scan need: which rows of the arrays are wanted, and names.
+    /// The state that all partitions of a scan share: the wanted rows of the arrays, and names.
     type Wanted: fmt::Debug + Send + Sync + 'static;
 
     /// Returns the table's name, for a plan.

@@ -60,7 +60,7 @@ async fn arrays_live_in_a_bucket(bucket: Bucket) {
         let output = process.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
     }
-    // What one of them left to the other is asked for, if it is still missing.
+    // This run asks for the counts that one of them left to the other, if they are still missing.
     commanded(&bucket, folder, 0, &downloads);
     assert_counts(&env, &store).await;
     commanded(&bucket, folder, 0, &["arrays"]);

@@ -139,7 +139,7 @@ fn is_put(operation: Operation) -> bool {
     matches!(operation, Operation::Put | Operation::Create | Operation::Update)
 }
 
-/// What becomes of the request at which a process is killed.
+/// The fate of the request at which a process is killed.
 #[derive(Clone, Copy)]
 enum Last {
     /// It is lost, and so is the scratch folder of the process.
