@@ -8,8 +8,7 @@ use arrow::array::{ArrayRef, Date32Array, Int64Array};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{Result, internal_datafusion_err};
-use jiff::Unit;
-use jiff::civil::{Date, date};
+use jiff::civil::Date;
 
 use super::names::Names;
 use crate::array::{Downloads, Piece, Rows, StoredReleases, Tile, UNKNOWN};

@@ -1,109 +1,54 @@
 //! The table `graph`: the edges of the dependency graph. Not here: reading some of them (`edges`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::StringViewArray;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
-use datafusion::common::{Result, Statistics, project_schema};
-use datafusion::datasource::TableType;
+use datafusion::common::{Result, Statistics};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::empty::EmptyExec;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 
-use super::conditions::{Axes, Conditions, holds_for};
+use super::conditions::{Conditions, holds_for};
 use super::edges::{EdgeForm, EdgeReader};
 use super::index::{IndexTable, OpenIndex};
-use super::scan::{ArrayScan, Part, Source, conditions, supported};
+use super::scan::{Part, Source};
 use super::{ArrayTable, external, lost_index, names};
 use crate::array::{EDGE_KINDS, Rows, Side, StoredGraph};
 use crate::lake::OriginLayout;
+use crate::store::Store;
 
-/// The columns, and the axes on which their conditions are evaluated.
-const AXES: Axes = &[("name", "name"), ("dependency", "name"), ("kind", "kind")];
-
-/// A table of an origin, for one statement.
+/// The graph and the file that a scan reads.
 #[derive(Debug)]
-pub(super) struct GraphTable {
-    schema: SchemaRef,
-    index: IndexTable,
-    layout: OriginLayout,
-    is_absent: AtomicBool,
-}
-
-#[derive(Debug)]
-struct GraphSource {
+pub(super) struct GraphSource {
     graph: StoredGraph,
     index: Option<OpenIndex>,
 }
 
 /// The reader and the nodes that all partitions of a scan share.
 #[derive(Debug)]
-struct Wanted {
+pub(super) struct Wanted {
     reader: Arc<EdgeReader>,
     /// The nodes whose edges are wanted, in parts.
     parts: Vec<Rows>,
 }
 
-impl GraphTable {
-    pub(super) fn new(schema: SchemaRef, index: IndexTable, layout: OriginLayout) -> GraphTable {
-        GraphTable { schema, index, layout, is_absent: AtomicBool::new(false) }
-    }
-
-    /// Returns whether the statement found no graph.
-    pub(super) fn is_absent(&self) -> bool {
-        self.is_absent.load(Ordering::Relaxed)
-    }
-}
-
-#[async_trait]
-impl TableProvider for GraphTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(supported(AXES, filters))
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = project_schema(&self.schema, projection)?;
-        let found = match &self.index.location().lake {
-            Some(store) => StoredGraph::find(store, &self.layout).await.map_err(external)?,
-            None => None,
-        };
-        let Some(graph) = found else {
-            self.is_absent.store(true, Ordering::Relaxed);
-            return Ok(Arc::new(EmptyExec::new(schema)));
-        };
-        let conditions = conditions(state, AXES, &self.schema, filters)?;
-        let mut statistics = Statistics::new_unknown(&schema);
-        statistics.num_rows = Precision::Inexact(usize::try_from(graph.edges()).unwrap_or(usize::MAX));
-        let source = GraphSource { graph, index: self.index.open(state).await? };
-        let parts = state.config().target_partitions();
-        Ok(Arc::new(ArrayScan::new(source, schema, conditions, statistics, parts)))
-    }
-}
-
 impl GraphSource {
+    /// Opens the graph; `None` if there is none.
+    pub(super) async fn open(
+        store: &Store,
+        layout: &OriginLayout,
+        index: &IndexTable,
+        state: &dyn Session,
+    ) -> Result<Option<GraphSource>> {
+        let Some(graph) = StoredGraph::find(store, layout).await.map_err(external)? else { return Ok(None) };
+        Ok(Some(GraphSource { graph, index: index.open(state).await? }))
+    }
+
     /// Returns the nodes for whose names a condition holds, ascending.
     async fn nodes(&self, condition: &Arc<dyn PhysicalExpr>, context: &Arc<TaskContext>) -> Result<Vec<u32>> {
         let index = self.index.as_ref().ok_or_else(|| external(lost_index(ArrayTable::Graph)))?;
@@ -123,6 +68,12 @@ impl Source for GraphSource {
 
     fn name(&self) -> &'static str {
         ArrayTable::Graph.as_str()
+    }
+
+    fn statistics(&self, schema: &SchemaRef, _: &Conditions) -> Result<Statistics> {
+        let mut statistics = Statistics::new_unknown(schema);
+        statistics.num_rows = Precision::Inexact(usize::try_from(self.graph.edges()).unwrap_or(usize::MAX));
+        Ok(statistics)
     }
 
     async fn want(&self, _: &SchemaRef, conditions: &Conditions, context: &Arc<TaskContext>) -> Result<Wanted> {

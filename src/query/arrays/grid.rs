@@ -3,35 +3,30 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::Date32Array;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
-use datafusion::common::{Result, Statistics, project_schema};
-use datafusion::datasource::TableType;
+use datafusion::common::{Result, Statistics};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::empty::EmptyExec;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
 use super::cells::{CellBatches, CellColumn, CellForm, Grid};
-use super::conditions::{Axes, Conditions};
+use super::conditions::Conditions;
 use super::index::{IndexTable, OpenIndex};
 use super::names::Names;
-use super::scan::{ArrayScan, Part, Source, conditions, supported};
+use super::scan::{Part, Source};
 use super::{ArrayTable, external, lost_index};
 use crate::array::{Rows, Tile};
 use crate::lake::OriginLayout;
 use crate::npm::day_number;
+use crate::store::Store;
 
 /// Wanted dates that are at most this far apart are read together: chunks hold that many, and more.
 const NEAR_DATES: usize = 64;
@@ -39,19 +34,9 @@ const NEAR_DATES: usize = 64;
 /// The packages that a condition on names is taken to select, for the planner.
 const GUESSED_PACKAGES: usize = 100;
 
-/// A table of an origin, for one statement.
-#[derive(Debug)]
-pub(super) struct GridTable {
-    table: ArrayTable,
-    schema: SchemaRef,
-    index: IndexTable,
-    layout: OriginLayout,
-    is_absent: AtomicBool,
-}
-
 /// The array and the file that a scan reads.
 #[derive(Debug)]
-struct GridSource {
+pub(super) struct GridSource {
     table: ArrayTable,
     grid: Grid,
     /// The days or months of the axis.
@@ -63,43 +48,12 @@ struct GridSource {
 
 /// The parts, names and dates that all partitions of a scan share.
 #[derive(Debug)]
-struct Wanted {
+pub(super) struct Wanted {
     tiles: Vec<Tile>,
     names: Option<Arc<Names>>,
     /// The date of each column of the array that is wanted.
     dates: Arc<Vec<Option<i32>>>,
     _held: MemoryReservation,
-}
-
-impl GridTable {
-    pub(super) fn new(table: ArrayTable, schema: SchemaRef, index: IndexTable, layout: OriginLayout) -> GridTable {
-        GridTable { table, schema, index, layout, is_absent: AtomicBool::new(false) }
-    }
-
-    pub(super) fn table(&self) -> ArrayTable {
-        self.table
-    }
-
-    /// Returns whether the statement found no array.
-    pub(super) fn is_absent(&self) -> bool {
-        self.is_absent.load(Ordering::Relaxed)
-    }
-
-    fn axes(&self) -> Axes {
-        match self.table {
-            ArrayTable::Releases => &[("name", "name"), ("month", "month")],
-            _ => &[("name", "name"), ("day", "day")],
-        }
-    }
-
-    async fn find(&self) -> Result<Option<Grid>> {
-        let Some(store) = &self.index.location().lake else { return Ok(None) };
-        let found = match self.table {
-            ArrayTable::Releases => Grid::find_releases(store, &self.layout).await,
-            _ => Grid::find_downloads(store, &self.layout).await,
-        };
-        found.map_err(external)
-    }
 }
 
 /// Returns the column of the dates.
@@ -110,59 +64,31 @@ fn date_column(table: ArrayTable) -> &'static str {
     }
 }
 
-#[async_trait]
-impl TableProvider for GridTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(supported(self.axes(), filters))
-    }
-
-    async fn scan(
-        &self,
+impl GridSource {
+    /// Opens the array of a table; `None` if there is none.
+    pub(super) async fn open(
+        table: ArrayTable,
+        store: &Store,
+        layout: &OriginLayout,
+        index: &IndexTable,
         state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = project_schema(&self.schema, projection)?;
-        let Some(grid) = self.find().await? else {
-            self.is_absent.store(true, Ordering::Relaxed);
-            return Ok(Arc::new(EmptyExec::new(schema)));
+    ) -> Result<Option<GridSource>> {
+        let found = match table {
+            ArrayTable::Releases => Grid::find_releases(store, layout).await,
+            _ => Grid::find_downloads(store, layout).await,
         };
-        let conditions = conditions(state, self.axes(), &self.schema, filters)?;
+        let Some(grid) = found.map_err(external)? else { return Ok(None) };
         // The array first: the file has all names of an array that was found before it.
-        let index = self.index.open(state).await?;
+        let index = index.open(state).await?;
         let dates = grid.dates();
         let numbers = dates.iter().map(|date| day_number(*date)).collect::<Vec<_>>().into();
-        let source = GridSource { table: self.table, dates, numbers, grid, index };
-        let statistics = source.statistics(&schema, &conditions)?;
-        let parts = state.config().target_partitions();
-        Ok(Arc::new(ArrayScan::new(source, schema, conditions, statistics, parts)))
+        Ok(Some(GridSource { table, dates, numbers, grid, index }))
     }
-}
 
-impl GridSource {
     /// Returns the date of each column of the array for which the conditions hold.
     fn wanted_dates(&self, conditions: &Conditions) -> Result<Vec<Option<i32>>> {
         let hold = conditions.hold_for(date_column(self.table), Arc::new(self.numbers.clone()))?;
         Ok(self.numbers.values().iter().zip(hold.values()).map(|(number, holds)| holds.then_some(*number)).collect())
-    }
-
-    /// Estimates the number of rows.
-    fn statistics(&self, schema: &SchemaRef, conditions: &Conditions) -> Result<Statistics> {
-        let all = self.grid.rows() as usize;
-        let rows = if conditions.on("name").is_some() { GUESSED_PACKAGES.min(all) } else { all };
-        let mut statistics = Statistics::new_unknown(schema);
-        let dates = self.wanted_dates(conditions)?;
-        statistics.num_rows = Precision::Inexact(rows.saturating_mul(dates.iter().flatten().count()));
-        Ok(statistics)
     }
 
     /// Returns the parts of shards that have wanted dates of some rows, the last dates first: a statement may ask for the
@@ -184,6 +110,15 @@ impl Source for GridSource {
 
     fn name(&self) -> &'static str {
         self.table.as_str()
+    }
+
+    fn statistics(&self, schema: &SchemaRef, conditions: &Conditions) -> Result<Statistics> {
+        let all = self.grid.rows() as usize;
+        let rows = if conditions.on("name").is_some() { GUESSED_PACKAGES.min(all) } else { all };
+        let mut statistics = Statistics::new_unknown(schema);
+        let dates = self.wanted_dates(conditions)?;
+        statistics.num_rows = Precision::Inexact(rows.saturating_mul(dates.iter().flatten().count()));
+        Ok(statistics)
     }
 
     async fn want(&self, schema: &SchemaRef, conditions: &Conditions, context: &Arc<TaskContext>) -> Result<Wanted> {

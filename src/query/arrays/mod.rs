@@ -13,6 +13,7 @@ mod grid;
 mod index;
 mod names;
 mod scan;
+mod table;
 
 use std::sync::Arc;
 
@@ -24,9 +25,8 @@ use crate::error::Error;
 use crate::lake::OriginLayout;
 
 use super::lake_location::LakeLocation;
-use graph::GraphTable;
-use grid::GridTable;
 use index::IndexTable;
+use table::ValuesTable;
 
 /// A table over arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,25 +135,20 @@ pub(super) fn array_table(
     let index = IndexTable::new(location.clone(), &layout, schema_of(ArrayTable::PackageIndex));
     match table {
         ArrayTable::PackageIndex => Arc::new(index),
-        ArrayTable::Downloads | ArrayTable::Releases => {
-            Arc::new(GridTable::new(table, schema_of(table), index, layout))
-        }
-        ArrayTable::Graph => Arc::new(GraphTable::new(schema_of(table), index, layout)),
+        table => Arc::new(ValuesTable::new(table, schema_of(table), index, layout)),
     }
 }
 
 /// Returns which table a provider is, if it is one of these.
 pub(super) fn table_of(provider: &dyn TableProvider) -> Option<ArrayTable> {
     let is_index = || provider.downcast_ref::<IndexTable>().map(|_| ArrayTable::PackageIndex);
-    let is_graph = || provider.downcast_ref::<GraphTable>().map(|_| ArrayTable::Graph);
-    provider.downcast_ref::<GridTable>().map(GridTable::table).or_else(is_graph).or_else(is_index)
+    provider.downcast_ref::<ValuesTable>().map(ValuesTable::table).or_else(is_index)
 }
 
 /// Returns the note on a table whose array is not there, once the statement is planned.
 pub(super) fn note_on_absence(provider: &dyn TableProvider) -> Option<String> {
     let table = table_of(provider)?;
-    let is_absent = provider.downcast_ref::<GridTable>().is_some_and(GridTable::is_absent)
-        || provider.downcast_ref::<GraphTable>().is_some_and(GraphTable::is_absent)
+    let is_absent = provider.downcast_ref::<ValuesTable>().is_some_and(ValuesTable::is_absent)
         || provider.downcast_ref::<IndexTable>().is_some_and(IndexTable::is_absent);
     let (name, command) = (table.as_str(), table.made_by());
     is_absent.then(|| format!("the table {name} is empty, because its array was never made; {command} makes it"))

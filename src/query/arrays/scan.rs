@@ -37,6 +37,9 @@ pub(super) trait Source: fmt::Debug + Send + Sync + 'static {
     /// Returns the table's name, for a plan.
     fn name(&self) -> &'static str;
 
+    /// Estimates the number of rows.
+    fn statistics(&self, schema: &SchemaRef, conditions: &Conditions) -> Result<Statistics>;
+
     /// Finds out what is wanted. Is called once for a scan, when its first row is asked for: then the conditions that other
     /// parts of the statement find out are known.
     fn want(
