@@ -14,14 +14,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use all_docs::lake::OriginInfo;
-use all_docs::lake::Pivots;
-use all_docs::pipeline::{IngestOptions, PartitionMode, Progress, ingest};
-use all_docs::registry::{Credentials, Origin, Registry, RegistryConfig};
+use all_docs::pipeline::{IngestOptions, Progress, ingest};
 use all_docs::sample::{Options, SampleServer, World};
 use all_docs::store::{Store, StoreOptions};
 use doubles::gcs::Gcs;
 use doubles::proxy::{Distance, Proxy, counts};
+use support::loopback::ingest_options_with;
 use support::process;
 use tokio_util::sync::CancellationToken;
 
@@ -116,18 +114,8 @@ async fn watched<T>(work: impl Future<Output = T>, progress: &Progress) -> (T, V
 
 /// Returns the options to ingest all of the registry, no faster than it may serve.
 fn options_of(server: &SampleServer, store: Store, pivots: &[String]) -> IngestOptions {
-    let mut origin = Origin::parse(server.url(), None).unwrap();
-    origin.name = "sample".to_owned();
-    let mut config = RegistryConfig::for_origin(&origin);
-    config.registry.max_requests_per_second = Some(DOCUMENTS_PER_SECOND);
-    config.replicate.max_requests_per_second = Some(DOCUMENTS_PER_SECOND);
-    IngestOptions {
-        pivots: Some(Pivots::new(pivots.to_vec()).unwrap()),
-        partitions: PartitionMode::Exact,
-        ..IngestOptions::new(
-            store,
-            Registry::new(origin, config, Credentials::default()).unwrap(),
-            OriginInfo { replicate_url: "sample".to_owned(), registry_url: "sample".to_owned() },
-        )
-    }
+    ingest_options_with(server.url(), store, pivots.to_vec(), |config| {
+        config.registry.max_requests_per_second = Some(DOCUMENTS_PER_SECOND);
+        config.replicate.max_requests_per_second = Some(DOCUMENTS_PER_SECOND);
+    })
 }
