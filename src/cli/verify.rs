@@ -38,7 +38,7 @@ of another size, and commits that were not ended. It does not find other bytes o
 documents from the files that are still intact, and requests the rest from the registry. It also rebuilds lost lake \
 metadata; the address of an origin is stored nowhere else, so --origin must give it. Releases and the dependency graph are \
 made again from the tables. Of download counts it moves the damaged object aside and keeps all others; all-docs downloads \
---since asks for the lost days again. Then it checks the lake again.
+--since asks for the lost days again, and the exit code is 6. Then it checks the lake again.
 
 Examples:
   all-docs verify
@@ -70,8 +70,9 @@ pub(super) async fn run(
     let given = given(&args, settings)?;
     let only = given.as_ref().map(|given| given.name.as_str());
     let mut proof = prove(&store, only, args.quick, printer, &stop).await?;
+    let mut loses_counts = false;
     if args.repair && !proof.is_sound() {
-        repair(&store, &args, given.as_ref(), &proof, settings, printer, &stop).await?;
+        loses_counts = repair(&store, &args, given.as_ref(), &proof, settings, printer, &stop).await?;
         proof = prove(&store, only, false, printer, &stop).await?;
     }
     if args.json {
@@ -83,7 +84,11 @@ pub(super) async fn run(
     if !args.repair && faults.any(|finding| !matches!(finding.fault, Fault::Unreadable | Fault::Elsewhere)) {
         printer.note("all-docs verify --repair rebuilds broken partitions");
     }
-    Ok(if proof.is_sound() { Code::Done } else { Code::Lake })
+    Ok(match proof.is_sound() {
+        true if loses_counts => Code::Incomplete,
+        true => Code::Done,
+        false => Code::Lake,
+    })
 }
 
 /// The origin that `--origin` gives, independent of the lake metadata.
@@ -110,7 +115,7 @@ fn given(args: &VerifyArgs, settings: &Settings) -> Result<Option<Given>> {
 }
 
 /// Repairs the findings of a proof. It first repairs the records that say which origins there are, then asks those
-/// origins for the rest.
+/// origins for the rest. Returns whether download counts are lost.
 async fn repair(
     store: &Store,
     args: &VerifyArgs,
@@ -119,12 +124,15 @@ async fn repair(
     settings: &Settings,
     printer: &Printer,
     stop: &CancellationToken,
-) -> Result<()> {
+) -> Result<bool> {
     tell_findings(printer, &proof.findings);
     let addresses = given.and_then(|given| Some((given.name.as_str(), given.addresses.as_ref()?)));
     let repaired = repair_records(store, addresses).await.doing(|| format!("repairing {}", store.location()))?;
     repaired.iter().for_each(|what| printer.note(what));
     let known = read_lake(store).await.ok().flatten().map(|info| info.origins).unwrap_or_default();
+    // Only a build with arrays can lose any.
+    #[cfg_attr(not(feature = "array"), expect(unused_mut))]
+    let mut loses_counts = false;
     for proof in proof.origins.iter().filter(|proof| !proof.findings.is_empty()) {
         tell_findings(printer, &proof.findings);
         if !known.contains_key(&proof.origin) {
@@ -142,10 +150,12 @@ async fn repair(
         {
             let repaired = crate::pipeline::repair_arrays(store, proof, stop.clone()).await;
             let repaired = repaired.doing(|| format!("repairing the arrays of {}", proof.origin))?;
-            repaired.iter().for_each(|what| printer.note(what));
+            repaired.notes.iter().for_each(|what| printer.note(what));
+            repaired.lost.iter().for_each(|what| printer.warn(what));
+            loses_counts |= !repaired.lost.is_empty();
         }
     }
-    Ok(())
+    Ok(loses_counts)
 }
 
 /// Checks a lake, or one of its origins, and shows the progress.

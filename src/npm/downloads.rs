@@ -37,6 +37,17 @@ pub struct DownloadCounts {
     pub counts: Vec<Option<u64>>,
 }
 
+/// The part of a response that is about one name of its query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedCounts {
+    /// The counts.
+    Counts(DownloadCounts),
+    /// npm has no counts of the name: null in a bulk.
+    Unknown,
+    /// The bulk leaves the name out, which says nothing about it.
+    LeftOut,
+}
+
 impl DownloadsQuery {
     /// Returns whether requests can name a package together with others. Scoped ones cannot (npm-facts F.2).
     pub fn takes_in_bulk(name: &str) -> bool {
@@ -49,15 +60,17 @@ impl DownloadsQuery {
         !name.as_str().contains(',') && name.path_segment().is_some()
     }
 
-    /// Decodes the body of a response, in the order of the names; a query without names has one entry. `None` means
-    /// that npm has no counts of that name.
+    /// Decodes the body of a response, in the order of the names; a query without names has one entry.
     ///
     /// Fails, of kind Network, for a body that is no response to this query: of another package, with days outside of
     /// the period or out of order, or with a count that is no number from 0 to 2^64 - 1.
-    pub fn decode(&self, body: &[u8]) -> Result<Vec<Option<DownloadCounts>>> {
+    pub fn decode(&self, body: &[u8]) -> Result<Vec<NamedCounts>> {
         let decoded = match self.names.as_slice() {
-            [] => vec![Some(Series::of(body, |series| series.checked(self.days, None))?)],
-            [name] => vec![Some(Series::of(body, |series| series.checked(self.days, Some(name.as_str())))?)],
+            [] => vec![NamedCounts::Counts(Series::of(body, |series| series.checked(self.days, None))?)],
+            [name] => {
+                let counts = Series::of(body, |series| series.checked(self.days, Some(name.as_str())))?;
+                vec![NamedCounts::Counts(counts)]
+            }
             names => {
                 let Entries(mut entries) = parsed(body)?;
                 // Sorted, because the names of a bulk need not be.
@@ -67,8 +80,11 @@ impl DownloadsQuery {
                 }
                 let of = |name: &PackageName| {
                     let place = entries.binary_search_by(|entry| entry.0.as_str().cmp(name.as_str())).ok();
-                    let series = place.and_then(|place| entries.get(place)?.1.as_ref());
-                    series.map(|series| series.checked(self.days, Some(name.as_str()))).transpose()
+                    Ok(match place.and_then(|place| entries.get(place)) {
+                        Some((_, Some(series))) => NamedCounts::Counts(series.checked(self.days, Some(name.as_str()))?),
+                        Some((_, None)) => NamedCounts::Unknown,
+                        None => NamedCounts::LeftOut,
+                    })
                 };
                 names.iter().map(of).collect::<Result<_>>()?
             }

@@ -31,7 +31,7 @@ pub use change::{Change, ChangeKind};
 pub use changes_page::{ChangeRow, ChangesPage, ChangesQuery};
 pub use days::{Days, day_after, day_number, day_of_number, days_between, parse_day};
 pub use doc_row::DocRow;
-pub use downloads::{DownloadCounts, DownloadsQuery, MAX_BULK_DAYS, MAX_BULK_NAMES, MAX_SINGLE_DAYS};
+pub use downloads::{DownloadCounts, DownloadsQuery, MAX_BULK_DAYS, MAX_BULK_NAMES, MAX_SINGLE_DAYS, NamedCounts};
 pub use json_selection::{JsonSelection, member};
 pub use name::{PackageName, scope};
 pub use name_list::parse_name_list;

@@ -47,8 +47,8 @@ mod worker;
 
 #[cfg(feature = "array")]
 pub use arrays::{
-    ArraysStatus, ArraysSummary, BuiltStatus, DownloadsStatus, GroupStatus, OriginArrays, arrays, lease_block,
-    open_downloads, repair_arrays,
+    ArrayRepair, ArraysStatus, ArraysSummary, BuiltStatus, DownloadsStatus, GroupStatus, OriginArrays, arrays,
+    lease_block, open_downloads, repair_arrays,
 };
 pub use balance::{ask_for_pivots, lake_pivots};
 pub use clear::{ClearPart, Clearing};

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::axis::refresh_axis;
 use self::edges::read_graph;
 use self::releases::read_releases;
-pub use self::repair::repair_arrays;
+pub use self::repair::{ArrayRepair, repair_arrays};
 pub(super) use self::status::arrays_status;
 pub use self::status::{ArraysStatus, BuiltStatus, DownloadsStatus, GroupStatus};
 use self::tables::digest_of_tables;

@@ -13,28 +13,36 @@ use crate::pipeline::lease::{Attempt, Lease, held_by};
 use crate::pipeline::verify::{Fault, OriginProof};
 use crate::store::Store;
 
-/// Repairs the faults that a proof names in the arrays of an origin. Returns the changes in words; none if the arrays have no
-/// faults.
+/// The changes of a repair, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ArrayRepair {
+    /// Everything that was moved aside or made again.
+    pub notes: Vec<String>,
+    /// The counts that are lost, and how to ask for them again.
+    pub lost: Vec<String>,
+}
+
+/// Repairs the faults that a proof names in the arrays of an origin.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] while another process writes the arrays, if names or metadata are lost that
 /// nothing else has, and before any change if other software or a newer version wrote an array.
-pub async fn repair_arrays(store: &Store, proof: &OriginProof, stop: CancellationToken) -> Result<Vec<String>> {
+pub async fn repair_arrays(store: &Store, proof: &OriginProof, stop: CancellationToken) -> Result<ArrayRepair> {
     let layout = Layout::origin(&proof.origin);
     let is_of_array = |path: &str| {
         path == layout.package_index() || layout.arrays().iter().any(|folder| path.starts_with(&format!("{folder}/")))
     };
     let faults: Vec<_> = proof.findings.iter().filter(|finding| is_of_array(&finding.file)).collect();
     if faults.is_empty() {
-        return Ok(Vec::new());
+        return Ok(ArrayRepair::default());
     }
     refuse_others(store, &layout).await?;
     let at = jiff::Timestamp::now().as_second().to_string();
-    let mut notes = Vec::new();
+    let mut repair = ArrayRepair::default();
     for finding in &faults {
         let is_metadata = finding.file.ends_with("/zarr.json") && finding.fault == Fault::Record;
         let must_go = matches!(finding.fault, Fault::Damaged) || is_metadata;
         if must_go && store.promote(&finding.file, &layout.set_aside(&finding.file, &at)).await? {
-            notes.push(format!("{} is moved to set-aside", finding.file));
+            repair.notes.push(format!("{} is moved to set-aside", finding.file));
         }
     }
     let in_downloads: BTreeSet<&str> = faults
@@ -43,18 +51,18 @@ pub async fn repair_arrays(store: &Store, proof: &OriginProof, stop: Cancellatio
         .map(|finding| finding.file.as_str())
         .collect();
     if !in_downloads.is_empty() {
-        notes.extend(
-            repair_downloads(store, &layout, &in_downloads).await.doing(|| "repairing download counts".to_owned())?,
-        );
+        let lost = repair_downloads(store, &layout, &in_downloads).await;
+        repair.lost = lost.doing(|| "repairing download counts".to_owned())?;
     }
     let built = arrays(store, Some(layout.name()), stop).await?;
     for built in built.origins {
         let written = built.releases_shards_written + built.graph_shards_written;
-        notes.push(format!("{} objects of releases and the dependency graph are made again", written));
+        repair.notes.push(format!("{written} objects of releases and the dependency graph are made again"));
     }
-    Ok(notes)
+    Ok(repair)
 }
 
+/// Returns the counts that are lost, in words.
 async fn repair_downloads(store: &Store, layout: &OriginLayout, faulty: &BTreeSet<&str>) -> Result<Vec<String>> {
     let (lease, axis) = hold_axis(store, layout, today(), &[]).await?;
     let mended = async {

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use crate::array::FIRST_DAY;
 use crate::error::{Error, Result};
-use crate::npm::{Days, DownloadsQuery, MAX_SINGLE_DAYS, day_after};
+use crate::npm::{Days, DownloadsQuery, MAX_SINGLE_DAYS, NamedCounts, day_after};
 use crate::registry::{DownloadsAnswer, Registry};
 
 /// The days of which it is known whether they have counts.
@@ -81,6 +81,7 @@ async fn missing_days(registry: &Registry, days: Days) -> Result<BTreeSet<Date>>
         }
     })?;
     let DownloadsAnswer::Counts(counts) = answer else { return Ok(BTreeSet::new()) };
-    let days = counts.into_iter().flatten().flat_map(|total| total.days.iter().zip(total.counts).collect::<Vec<_>>());
+    let [NamedCounts::Counts(total)] = counts.as_slice() else { return Ok(BTreeSet::new()) };
+    let days = total.days.iter().zip(&total.counts);
     Ok(days.filter(|(_, count)| count.unwrap_or_default() == 0).map(|(day, _)| day).collect())
 }

@@ -3,7 +3,7 @@
 //! Not here: retries and the pace (`registry`), and which names form a task (`plan`).
 
 use crate::error::{Error, Result};
-use crate::npm::{Days, DownloadCounts, DownloadsQuery, PackageName, day_after};
+use crate::npm::{Days, DownloadCounts, DownloadsQuery, NamedCounts, PackageName, day_after};
 use crate::registry::{DownloadsAnswer, Registry};
 
 /// The result for one name.
@@ -53,7 +53,15 @@ pub(super) async fn ask(
         let (places, result) = match registry.downloads(&query).await {
             Ok(DownloadsAnswer::Counts(counts)) => {
                 for (place, counts) in places.into_iter().zip(counts) {
-                    let Some(counts) = counts else { continue };
+                    let counts = match counts {
+                        NamedCounts::Counts(counts) => counts,
+                        NamedCounts::Unknown => continue,
+                        // npm counts names that differ in case together, and some servers leave out unknown names.
+                        NamedCounts::LeftOut => {
+                            rest.push(Rest { from: place, to: place + 1, days: span });
+                            continue;
+                        }
+                    };
                     // npm moves the start of a period that is too long for it, and does not say so. Days at the end that a
                     // response leaves out are asked for in the same way.
                     let head = Days::new(span.first(), day_after(counts.days.first(), -1));
@@ -190,6 +198,22 @@ mod tests {
         assert_eq!((counts[0], counts[1], counts[8], counts.len()), (Some(4), None, Some(7), 9));
         assert!(counts[2..].iter().all(Option::is_some), "{counts:?}");
         assert_eq!(server.request_count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_a_bulk_leaves_out_is_asked_for_alone() {
+        let (server, registry) = serve();
+        let days = Days::new(date(2026, 11, 27), date(2026, 11, 28)).unwrap();
+        let without_b = r#"{"a":{"start":"2026-11-27","end":"2026-11-28","package":"a","downloads":[{"day":"2026-11-28","downloads":7}]}}"#;
+        let action = Action::Body(without_b.to_owned());
+        server.set_faults(FaultScript::of([Fault { times: Some(1), ..Fault::on(Kind::Downloads, action) }]));
+        let results = ask(&registry, &names(&["a", "b", "c"]), days, 365).await.unwrap();
+        let of = |place: usize| match &results[place] {
+            Asked::Counts(counts) => counts[1],
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((of(0), of(1), &results[2]), (Some(7), Some(7), &Asked::Unknown));
+        assert_eq!(server.request_count(), 3);
     }
 
     #[tokio::test]

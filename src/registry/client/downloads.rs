@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{Registry, faulty};
 use crate::error::{Error, ErrorKind};
-use crate::npm::{DownloadCounts, DownloadsQuery};
+use crate::npm::{DownloadsQuery, NamedCounts};
 use crate::registry::body::Body;
 use crate::registry::classify::{Fault, Verdict, refuses_names};
 use crate::registry::exchange::{Question, Reply, Subject};
@@ -23,9 +23,8 @@ const JSON: &str = "application/json";
 /// A response to a request for download counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DownloadsAnswer {
-    /// The counts of each name, in the order of the request; `None` for a name without counts. A request without names
-    /// has one entry.
-    Counts(Vec<Option<DownloadCounts>>),
+    /// The counts of each name, in the order of the request. A request without names has one entry.
+    Counts(Vec<NamedCounts>),
     /// The server does not respond to these names together. It may to some of them.
     Refused {
         /// The status and the server's words.
@@ -35,7 +34,7 @@ pub enum DownloadsAnswer {
 
 /// The result of one attempt.
 enum Attempted {
-    Counts(Vec<Option<DownloadCounts>>),
+    Counts(Vec<NamedCounts>),
     Refused(String),
 }
 
@@ -103,7 +102,7 @@ impl Registry {
         query: &DownloadsQuery,
         attempts: &Attempts,
         permit: Permit,
-    ) -> Result<Vec<Option<DownloadCounts>>, Failed> {
+    ) -> Result<Vec<NamedCounts>, Failed> {
         let subject = if query.names.is_empty() { Subject::Resource } else { Subject::CountsOfNames };
         let past_caches = attempts.past_caches();
         let question = Question { url, accept: JSON, validators: None, past_caches, subject };
@@ -116,7 +115,7 @@ impl Registry {
             (Reply::NotModified { .. }, _) => (304, "status 304 to a request without conditions".to_owned()),
         };
         match (status, query.names.len()) {
-            (404 | 410 | 451, 1) => Ok(vec![None]),
+            (404 | 410 | 451, 1) => Ok(vec![NamedCounts::Unknown]),
             _ => Err(Failed::NoAnswer {
                 verdict: Verdict::Fatal { oversize: false, reason: said },
                 http_status: Some(status),

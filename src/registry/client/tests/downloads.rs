@@ -1,7 +1,7 @@
 //! Download counts: what is retried, what is refused for its names, and what closes the gate.
 
 use super::*;
-use crate::npm::{Days, DownloadsQuery};
+use crate::npm::{Days, DownloadsQuery, NamedCounts};
 use crate::registry::DownloadsAnswer;
 
 const WEEK: &str = "2026-11-22:2026-11-28";
@@ -21,7 +21,12 @@ fn object(package: &str, count: u64) -> String {
 
 fn counts(answer: DownloadsAnswer) -> Vec<Option<u64>> {
     let DownloadsAnswer::Counts(counts) = answer else { panic!("{answer:?}") };
-    counts.into_iter().map(|counts| counts.map(|counts| counts.counts.into_iter().flatten().sum())).collect()
+    let total = |counts| match counts {
+        NamedCounts::Counts(counts) => Some(counts.counts.into_iter().flatten().sum()),
+        NamedCounts::Unknown => None,
+        NamedCounts::LeftOut => panic!("a name was left out"),
+    };
+    counts.into_iter().map(total).collect()
 }
 
 #[tokio::test]
