@@ -84,7 +84,7 @@ async fn arrays_live_in_a_bucket(bucket: Bucket) {
     store.put(&path, damaged).await.unwrap();
     let (told, _) = commanded(&bucket, folder, 4, &["verify"]);
     assert!(told.contains(&path), "{told}");
-    commanded(&bucket, folder, 0, &["verify", "--repair"]);
+    commanded(&bucket, folder, 6, &["verify", "--repair"]);
     commanded(&bucket, folder, 0, &downloads);
     assert_counts(&env, &store).await;
     commanded(&bucket, folder, 0, &["verify"]);
