@@ -117,7 +117,9 @@ impl World {
 async fn write(folder: &str, packages: u32, days: u32) {
     std::fs::create_dir(folder).unwrap();
     let store = Store::open(folder).unwrap();
-    let downloads = Downloads::open(&store, &layout(), &axis(packages), LAST_DAY, &right()).await.unwrap();
+    let axis = Arc::new(axis(packages));
+    axis.write(&store, &layout()).await.unwrap();
+    let downloads = Downloads::open(&store, &layout(), &axis, LAST_DAY, &right()).await.unwrap();
     let (mut recorded, mut folded) = (0.0, 0.0);
     let mut known = (0u64, 0u64);
     for block in downloads.blocks() {
