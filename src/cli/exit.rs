@@ -19,8 +19,8 @@ pub(super) enum Code {
     Lake = 4,
     /// A rate limit did not lift in time, or a budget is used up.
     RateLimit = 5,
-    /// Done, but incomplete. Either some names have no document, and the table `outcomes` gives the reason of each; or
-    /// the registry listed fewer names than its own count.
+    /// Done, but incomplete. Some names have no document, and the table `outcomes` gives the reason of each; the registry
+    /// listed fewer names than its own count; or download counts are missing, because requests failed or a repair lost them.
     Incomplete = 6,
     /// Stopped by the user.
     Interrupted = 130,
