@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::crash_tests::{Backend, Lake, layout, objects, run};
+use super::crash_tests::{Backend, Lake, layout, run};
 use super::verify::{Fault, LakeProof, prepare_repair, verify};
 use super::{Progress, RebuildOptions, lake_status, rebuild, validate_partitions};
 use crate::error::Result;
@@ -83,14 +83,14 @@ fn faults(proof: &LakeProof) -> BTreeMap<String, Fault> {
 }
 
 async fn unchanged(store: &Store, before: &BTreeMap<String, Bytes>) {
-    assert!(objects(store).await == *before, "the lake was changed");
+    assert!(store.contents().await == *before, "the lake was changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_the_system_refuses_to_read_is_unreadable_and_no_repair_touches_it() {
     let server = server();
     let lake = ingested(&server).await;
-    let before = objects(&lake.store).await;
+    let before = lake.store.contents().await;
     let rebuilding = RebuildOptions { force: true, ..RebuildOptions::default() };
     for table in TableKind::ALL {
         for (access, number) in [(Access::Open, 13), (Access::Read, 5)] {
@@ -158,7 +158,7 @@ async fn an_update_without_a_change_does_not_open_the_documents() {
 async fn a_table_on_another_disk_is_refused_before_a_request_and_loses_nothing() {
     let server = server();
     let lake = ingested(&server).await;
-    let before = objects(&lake.store).await;
+    let before = lake.store.contents().await;
     revise(&server, "79.0.0");
     server.clear_requests();
     let elsewhere = |lake: &Lake| {
@@ -186,7 +186,7 @@ async fn a_table_on_another_disk_is_refused_before_a_request_and_loses_nothing()
         Failure::Death,
     );
     run(&server, &died, &["m"]).await.unwrap_err();
-    let interrupted = objects(&lake.store).await;
+    let interrupted = lake.store.contents().await;
     assert!(interrupted.keys().any(|path| path.ends_with("/commit.json")));
     run(&server, &elsewhere(&lake), &["m"]).await.unwrap_err();
     unchanged(&lake.store, &interrupted).await;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::durable::{asked, durable_names};
 pub(super) use self::lakes::{
-    Backend, Lake, assert_nothing_half, assert_same, forget_dead_process, kind_of, layout, objects, run,
+    Backend, Lake, assert_nothing_half, assert_same, forget_dead_process, kind_of, layout, run,
 };
 use self::steps::{last_of_each_kind, telling};
 use super::worker::Bounds;
@@ -76,7 +76,7 @@ impl Scene {
         let first = Scene::first_ingest(backend, failure);
         let lake = Backend::Memory.lake(&BTreeMap::new()).await;
         run(&first.server(), &lake.store, &[PIVOT]).await.unwrap();
-        Scene { is_update: true, before: objects(&lake.store).await, ..first }
+        Scene { is_update: true, before: lake.store.contents().await, ..first }
     }
 
     fn without_scratch(self) -> Scene {
@@ -148,7 +148,7 @@ impl Scene {
             }
         }
         let store = lake.next_store(self.keeps_scratch);
-        let undisturbed = objects(quiet).await;
+        let undisturbed = quiet.contents().await;
         assert_nothing_half(&store, [&self.before, &undisturbed], &after).await;
         forget_dead_process(&store).await;
         let durable = durable_names(&store, &server, &self.before).await;

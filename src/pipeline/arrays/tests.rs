@@ -7,7 +7,7 @@ use jiff::civil::date;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::pipeline::crash_tests::{Backend, layout, objects, run};
+use crate::pipeline::crash_tests::{Backend, layout, run};
 use crate::pipeline::{lake_status, verify};
 use crate::sample::{Options, SampleServer, World};
 use crate::shard::ShardReader;
@@ -102,13 +102,13 @@ async fn after_a_death_at_any_step_another_build_ends_in_the_same_arrays() {
     let server = server();
     let lake = Backend::Memory.lake(&BTreeMap::new()).await;
     run(&server, &lake.store, &["m"]).await.unwrap();
-    let before = objects(&lake.store).await;
+    let before = lake.store.contents().await;
     built(&lake.store).await;
     let of_arrays = |objects: BTreeMap<String, bytes::Bytes>| {
         let is_of_arrays = |path: &String| path.contains(".zarr/") || path.ends_with("package_index.parquet");
         objects.into_iter().filter(|(path, _)| is_of_arrays(path)).collect::<BTreeMap<_, _>>()
     };
-    let expected = of_arrays(objects(&lake.store).await);
+    let expected = of_arrays(lake.store.contents().await);
     assert!(expected.len() > 20);
     let mut steps = 0;
     loop {
@@ -124,7 +124,7 @@ async fn after_a_death_at_any_step_another_build_ends_in_the_same_arrays() {
             lake.store.delete(&path).await.unwrap();
         }
         built(&lake.store).await;
-        let found = of_arrays(objects(&lake.store).await);
+        let found = of_arrays(lake.store.contents().await);
         assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "at {died_at}");
         for (path, bytes) in &found {
             assert!(*bytes == expected[path], "{path} after a death at {died_at}");
@@ -204,7 +204,7 @@ async fn a_repair_makes_arrays_sound_and_loses_nothing_else() {
     downloads.finish().await.unwrap();
     built(&lake.store).await;
     assert_eq!(faults(&lake.store).await.1, BTreeSet::new());
-    let before = objects(&lake.store).await;
+    let before = lake.store.contents().await;
     for path in [
         "package_index.parquet",
         "downloads.zarr/zarr.json",
@@ -238,11 +238,11 @@ async fn a_repair_makes_arrays_sound_and_loses_nothing_else() {
     let mut json: serde_json::Value = serde_json::from_slice(&before[&path]).unwrap();
     json["attributes"] = serde_json::json!({});
     lake.store.put(&path, json.to_string()).await.unwrap();
-    let foreign = objects(&lake.store).await;
+    let foreign = lake.store.contents().await;
     let (proof, _) = faults(&lake.store).await;
     let refused = repair_arrays(&lake.store, &proof, CancellationToken::new()).await.unwrap_err();
     assert!(refused.message().contains("not of all-docs"), "{}", refused.report());
-    assert!(objects(&lake.store).await == foreign, "an array of others is left as it is");
+    assert!(lake.store.contents().await == foreign, "an array of others is left as it is");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,10 +39,6 @@ pub(in crate::pipeline) async fn run(server: &SampleServer, store: &Store, pivot
     ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await
 }
 
-pub(in crate::pipeline) async fn objects(store: &Store) -> BTreeMap<String, Bytes> {
-    store.contents().await
-}
-
 /// The backend of a lake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::pipeline) enum Backend {
@@ -115,7 +111,7 @@ async fn outcomes(store: &Store) -> Vec<RecordBatch> {
 }
 
 pub(in crate::pipeline) async fn assert_same(store: &Store, quiet: &Store, after: &str) {
-    let (ours, theirs) = (objects(store).await, objects(quiet).await);
+    let (ours, theirs) = (store.contents().await, quiet.contents().await);
     // Other processes may be writing, so the begun puts of a dead process are removed only after a minute.
     let is_left =
         |path: &String| Store::is_put_begun(path) && !path.contains("/staging/") && !path.contains("/manifest/");
@@ -135,7 +131,7 @@ pub(in crate::pipeline) async fn assert_same(store: &Store, quiet: &Store, after
 /// their manifest, unless it is still the old one of a commit that must be rolled forward. A shard of `outcomes`, which
 /// holds times, has each name once.
 pub(in crate::pipeline) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
-    let now = objects(store).await;
+    let now = store.contents().await;
     for (path, bytes) in now.iter().filter(|(path, _)| path.ends_with(".parquet") && !path.contains("/staging/")) {
         let is_whole = lakes.iter().any(|lake| lake.get(path) == Some(bytes)) || carries_times(path);
         assert!(is_whole, "{path} is neither the old nor the new shard after a failure at {after}");

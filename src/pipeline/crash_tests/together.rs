@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::durable::{asked, staged_names};
 use super::{
     Backend, INTENT, LEASE, Lake, LetGo, MANIFEST, SEGMENT, SHARD, STAGED_SHARD, assert_same, change,
-    forget_dead_process, kind_of, layout, objects, put_of, run,
+    forget_dead_process, kind_of, layout, put_of, run,
 };
 use crate::lake::{Layout, LockRecord, Partition, Record};
 use crate::pipeline::run::{RunStatus, sweep_dead};
@@ -89,7 +89,7 @@ impl Scene {
         let first = Scene::first_ingest(names);
         let store = Store::memory();
         run(&first.server(), &store, &PIVOTS).await.unwrap();
-        Scene { is_update: true, before: objects(&store).await, ..first }
+        Scene { is_update: true, before: store.contents().await, ..first }
     }
 
     fn server(&self) -> SampleServer {

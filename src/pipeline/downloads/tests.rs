@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::array::{self, Downloads, DownloadsShape, FIRST_DAY, PackageAxis};
 use crate::error::ErrorKind;
-use crate::pipeline::crash_tests::{Backend, forget_dead_process, layout, objects, run as ingest_into};
+use crate::pipeline::crash_tests::{Backend, forget_dead_process, layout, run as ingest_into};
 use crate::registry::{Credentials, Origin, RegistryConfig};
 use crate::sample::{Kind as Asked, Options, SampleServer, World};
 use crate::store::{Failure, Reached};
@@ -100,11 +100,11 @@ async fn die_everywhere(before: &BTreeMap<String, Bytes>, today: Date) -> usize 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_the_next_run_has_every_count_once() {
     let store = lake().await;
-    let died = die_everywhere(&objects(&store).await, TODAY).await;
+    let died = die_everywhere(&store.contents().await, TODAY).await;
     assert!(died >= 20, "the first run died {died} times only");
 
     count(&serve(TODAY), &store, TODAY).await.unwrap();
-    let died = die_everywhere(&objects(&store).await, TODAY.tomorrow().unwrap()).await;
+    let died = die_everywhere(&store.contents().await, TODAY.tomorrow().unwrap()).await;
     assert!(died >= 10, "the second run died {died} times only");
 }
 

@@ -14,9 +14,7 @@ use crate::commit::read_manifests;
 use crate::error::{ErrorKind, Result};
 use crate::lake::Layout;
 use crate::pipeline::crash_tests::steps::{assert_tried, last_of_each_kind, telling};
-use crate::pipeline::crash_tests::{
-    Backend, Lake, assert_nothing_half, assert_same, forget_dead_process, layout, objects, run,
-};
+use crate::pipeline::crash_tests::{Backend, Lake, assert_nothing_half, assert_same, forget_dead_process, layout, run};
 use crate::sample::{Options, SampleServer, World};
 use crate::store::{Failure, Reached, Step, Store};
 use crate::table::TableKind;
@@ -31,7 +29,7 @@ async fn old_lake(pivots: &[&str]) -> BTreeMap<String, Bytes> {
     let server = SampleServer::start(world, Options::default()).unwrap();
     let store = Store::memory();
     run(&server, &store, pivots).await.unwrap();
-    let mut lake = objects(&store).await;
+    let mut lake = store.contents().await;
     let page = r#"{"format_version": 1, "tool_version": "0", "default_origin": "sample", "origins": {"sample": {"replicate_url": "sample", "registry_url": "sample"}}}"#;
     lake.insert(Layout::INFO.to_owned(), Bytes::from_static(page.as_bytes()));
     lake.retain(|path, _| !path.contains("/contributors/"));
@@ -84,7 +82,7 @@ async fn fail_at(
             Err(error) => assert_eq!(error.kind(), ErrorKind::Lake, "{error:?}"),
         }
         let store = lake.next_store(keeps_scratch);
-        assert_nothing_half(&store, [before, &objects(quiet).await], &after).await;
+        assert_nothing_half(&store, [before, &quiet.contents().await], &after).await;
         forget_dead_process(&store).await;
         rebuilt(&store, &CancellationToken::new()).await.unwrap();
         assert_same(&store, quiet, &after).await;
@@ -158,7 +156,7 @@ async fn an_interrupted_rebuild_ends_its_commits_and_resumes() {
     let shards = |objects: BTreeMap<String, Bytes>| {
         objects.into_iter().filter(|(path, _)| path.contains("/manifest/") || path.ends_with(".parquet"))
     };
-    assert!(shards(objects(&lake.store).await).eq(shards(before)));
+    assert!(shards(lake.store.contents().await).eq(shards(before)));
 
     // A run that is stopped before it reads an origin is interrupted, even if all tables there are current.
     assert!(rebuilt(&quiet.store, &stop).await.unwrap().interrupted);
@@ -178,7 +176,7 @@ async fn a_shard_that_a_dead_process_staged_is_not_committed() {
     let lake = Backend::Memory.lake(&lake).await;
     let options = RebuildOptions { tables: [TableKind::Scripts].into(), ..RebuildOptions::default() };
     rebuild(&lake.store, &options, Arc::default(), CancellationToken::new()).await.unwrap();
-    let (now, then) = (objects(&lake.store).await, objects(&quiet.store).await);
+    let (now, then) = (lake.store.contents().await, quiet.store.contents().await);
     for table in TableKind::ALL {
         let path = layout().shard(table, &partition);
         assert!(now[&path] == then[&path], "{table}");

@@ -14,7 +14,7 @@ use crate::array::{
     self, ArrayExtent, ArrayFault, Counts, Downloads, DownloadsShape, FIRST_DAY, GroupMetadata, PackageAxis,
     check_arrays,
 };
-use crate::pipeline::crash_tests::{Backend, forget_dead_process, layout, objects, run};
+use crate::pipeline::crash_tests::{Backend, forget_dead_process, layout, run};
 use crate::pipeline::{CopyOptions, arrays, open_downloads, verify};
 use crate::sample::SampleServer;
 use crate::store::{Failure, Store};
@@ -69,7 +69,7 @@ async fn assert_sound(store: &Store, after: &str) {
 
 /// Returns the objects of a lake that are not those of a graph, or not of arrays at all.
 async fn without_graph(store: &Store) -> BTreeMap<String, Bytes> {
-    let mut objects = objects(store).await;
+    let mut objects = store.contents().await;
     let is_of_array = |path: &String| path.contains(".zarr/") || path.ends_with("package_index.parquet");
     objects.retain(|path, _| is_of_array(path) && !path.contains("dependency_graph.zarr"));
     objects
@@ -149,9 +149,9 @@ async fn count_more(store: &Store, name: &str) {
 async fn after_a_death_at_any_step_a_reader_finds_whole_arrays_and_another_run_ends_the_copy() {
     let server = server();
     let from = with_arrays(&server).await;
-    let first = objects(&from).await;
+    let first = from.contents().await;
     change(&server, &from).await;
-    let after_change = objects(&from).await;
+    let after_change = from.contents().await;
     for before in [BTreeMap::new(), first] {
         let old = Backend::Memory.lake(&before).await;
         let quiet = Backend::Memory.lake(&before).await;

@@ -8,7 +8,7 @@ use super::{PIVOTS, assert_copied, copied, empty, ingest_options, lake, revise, 
 use crate::commit::{read_manifest, read_manifests};
 use crate::diff::Selection;
 use crate::lake::{Layout, Partition};
-use crate::pipeline::crash_tests::{Backend, layout, objects, run};
+use crate::pipeline::crash_tests::{Backend, layout, run};
 use crate::pipeline::verify::verify;
 use crate::pipeline::{CopyOptions, IngestOptions, ingest};
 use crate::store::{Failure, Step, Store};
@@ -20,12 +20,12 @@ async fn a_copy_has_the_bytes_of_the_lake_and_another_run_has_nothing_to_do() {
     let from = lake(&server).await;
     from.put("queries/views/mine.sql", "-- A view.\nselect 1 as one").await.unwrap();
     from.put("queries/notes.txt", "not a query").await.unwrap();
-    let before = objects(&from).await;
+    let before = from.contents().await;
     for place in [Backend::Memory, Backend::Disk] {
         let to = empty(place).await;
         let dry = CopyOptions { dry_run: true, ..CopyOptions::default() };
         let planned = try_copy(&from, &to.store, &dry).await.unwrap();
-        assert!(objects(&to.store).await.is_empty(), "a dry run writes nothing");
+        assert!(to.store.contents().await.is_empty(), "a dry run writes nothing");
         let summary = copied(&from, &to.store).await;
         assert_eq!((summary.partitions_total, summary.partitions_copied, summary.queries_copied), (4, 4, 1));
         assert_eq!(summary.shards_copied, 4 * TableKind::ALL.len() as u64);
@@ -51,7 +51,7 @@ async fn a_copy_has_the_bytes_of_the_lake_and_another_run_has_nothing_to_do() {
         let is_probe = |path: &&String| place == Backend::Disk && !path.contains('.');
         assert!(rest.iter().all(is_probe), "{rest:?}");
     }
-    assert_eq!(objects(&from).await, before, "the lake is only read");
+    assert_eq!(from.contents().await, before, "the lake is only read");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +163,7 @@ async fn one_origin_of_several_is_copied_alone_and_the_default_one_stays_the_def
     let server = server();
     let from = lake(&server).await;
     // A second origin that sorts before the first.
-    for (path, bytes) in objects(&from).await {
+    for (path, bytes) in from.contents().await {
         if let Some(rest) = path.strip_prefix("sample/") {
             from.put(&format!("another/{rest}"), bytes).await.unwrap();
         }

@@ -11,7 +11,7 @@ use crate::error::ErrorKind;
 use crate::lake::CommitIntent;
 use crate::pipeline::CopyOptions;
 use crate::pipeline::crash_tests::steps::{assert_tried, last_of_each_kind, telling};
-use crate::pipeline::crash_tests::{Backend, assert_nothing_half, forget_dead_process, layout, objects, run};
+use crate::pipeline::crash_tests::{Backend, assert_nothing_half, forget_dead_process, layout, run};
 use crate::store::{Failure, Reached, Step, Store};
 use crate::table::TableKind;
 
@@ -27,7 +27,7 @@ async fn changed() -> (Store, BTreeMap<String, Bytes>) {
     copied(&from, &to).await;
     revise(&server);
     run(&server, &from, &PIVOTS).await.unwrap();
-    (from, objects(&to).await)
+    (from, to.contents().await)
 }
 
 /// Fails a copy at each of `steps`, each with a place of its own. Every other rerun in a bucket has not the scratch folder
@@ -49,7 +49,7 @@ async fn fail_at(
             Ok(_) => assert!(failure != Failure::Death, "a run cannot end well {after}"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Lake, "{error:?}"),
         }
-        assert_nothing_half(&lake.store, [before, &objects(from).await], &after).await;
+        assert_nothing_half(&lake.store, [before, &from.contents().await], &after).await;
         let next = lake.next_store(number % 2 == 0);
         forget_dead_process(&next).await;
         copied(from, &next).await;

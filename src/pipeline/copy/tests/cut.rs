@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::lake::{Manifest, PartitionSet};
 use crate::pipeline::copy::CopySummary;
 use crate::pipeline::crash_tests::steps::{assert_tried, last_of_each_kind};
-use crate::pipeline::crash_tests::{Backend, assert_nothing_half, forget_dead_process, layout, objects, run};
+use crate::pipeline::crash_tests::{Backend, assert_nothing_half, forget_dead_process, layout, run};
 use crate::pipeline::verify::verify;
 use crate::pipeline::{CopyOptions, IngestOptions, PartitionMode, ingest};
 use crate::sample::SampleServer;
@@ -65,7 +65,7 @@ async fn manifests(store: &Store) -> Vec<Manifest> {
 }
 
 async fn assert_as_ingested(found: &Store, expected: &Store, what: &str) {
-    let (theirs, ours) = (without_times(objects(found).await), without_times(objects(expected).await));
+    let (theirs, ours) = (without_times(found.contents().await), without_times(expected.contents().await));
     assert_eq!(theirs.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>(), "{what}");
     for (path, bytes) in &ours {
         assert!(theirs[path] == *bytes, "{path} {what}");
@@ -85,7 +85,7 @@ async fn a_cut_has_the_bytes_of_an_ingest_into_these_partitions() {
         ingested(&server, &expected, rows).await;
         let to = empty(place).await;
         let planned = try_copy(&from, &to.store, &CopyOptions { dry_run: true, ..into(rows) }).await.unwrap();
-        assert!(objects(&to.store).await.is_empty(), "a dry run writes nothing");
+        assert!(to.store.contents().await.is_empty(), "a dry run writes nothing");
         let summary = cut(&from, &to.store, rows).await;
         let set: PartitionSet = expected.read_record(&layout().partition_set()).await.unwrap().unwrap();
         let count = set.count() as u64;
@@ -215,7 +215,7 @@ async fn after_a_death_at_any_kind_of_step_of_a_cut_another_run_ends_in_the_same
     let quiet = empty(Backend::Memory).await;
     cut(&from, &quiet.store, 13).await;
     let kinds = last_of_each_kind(&quiet.store.take_reached());
-    let quiet_objects = objects(&quiet.store).await;
+    let quiet_objects = quiet.store.contents().await;
     let tries = kinds.into_iter().enumerate().map(async |(number, step)| {
         let lake = empty(Backend::Memory).await;
         let failing = lake.store.failing_before(&step, Failure::Death);

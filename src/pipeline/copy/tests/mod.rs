@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CopyOptions, CopySummary, copy};
 use crate::error::{Error, Result};
 use crate::lake::{Layout, OriginInfo, Pivots};
-use crate::pipeline::crash_tests::{Backend, Lake, layout, objects, run};
+use crate::pipeline::crash_tests::{Backend, Lake, layout, run};
 use crate::pipeline::{IngestOptions, PartitionMode};
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
@@ -72,14 +72,14 @@ async fn refused(from: &Store, to: &Store) -> Error {
 
 /// Returns the objects that a copy must have: all but the count of requests.
 async fn wanted(from: &Store) -> BTreeMap<String, Bytes> {
-    let mut objects = objects(from).await;
+    let mut objects = from.contents().await;
     objects.remove(Layout::REQUESTS);
     objects
 }
 
 /// Asserts that a copy has the bytes of the lake, and nothing else.
 async fn assert_copied(from: &Store, to: &Store, after: &str) {
-    let (wanted, mut held) = (wanted(from).await, objects(to).await);
+    let (wanted, mut held) = (wanted(from).await, to.contents().await);
     // Other processes may be writing, so a dead process's begun puts at these places are removed only after a minute.
     held.retain(|path, _| !Store::is_put_begun(path) || path.contains("/staging/") || path.contains("/manifest/"));
     let names = |objects: &BTreeMap<String, Bytes>| objects.keys().cloned().collect::<Vec<_>>();
@@ -91,7 +91,7 @@ async fn assert_copied(from: &Store, to: &Store, after: &str) {
 
 /// Returns the shards and manifests of a lake.
 async fn rows(store: &Store) -> BTreeMap<String, Bytes> {
-    let mut objects = objects(store).await;
+    let mut objects = store.contents().await;
     objects.retain(|path, _| path.ends_with(".parquet") || path.contains("/manifest/"));
     objects
 }

@@ -1,6 +1,6 @@
 //! Places that a copy must not read or overwrite.
 
-use super::{assert_copied, copied, empty, lake, objects, refused, server, try_copy};
+use super::{assert_copied, copied, empty, lake, refused, server, try_copy};
 use crate::error::ErrorKind;
 use crate::lake::{LakeInfo, Layout, PartitionSet};
 use crate::pipeline::CopyOptions;
@@ -49,7 +49,7 @@ async fn another_registry_under_the_same_name_is_refused_and_another_server_of_d
     let place = empty(Backend::Memory).await;
     let to = place.store.clone();
     copied(&from, &to).await;
-    let before = objects(&to).await;
+    let before = to.contents().await;
     let change = async |store: &Store, change: &dyn Fn(&mut crate::lake::OriginInfo)| {
         let mut info: LakeInfo = store.read_record(Layout::INFO).await.unwrap().unwrap();
         info.origins.values_mut().for_each(change);
@@ -62,7 +62,7 @@ async fn another_registry_under_the_same_name_is_refused_and_another_server_of_d
     let error = refused(&from, &to).await;
     assert!(error.message().contains("https://registry.example.test/"), "{error:?}");
     assert!(error.hint_text().unwrap().contains("cache clear --origin sample"), "{error:?}");
-    let after = objects(&to).await;
+    let after = to.contents().await;
     assert!(before.iter().all(|(path, bytes)| path == Layout::INFO || after[path] == *bytes));
 }
 
@@ -72,12 +72,12 @@ async fn other_partitions_are_refused_unless_the_copy_is_empty() {
     let from = lake(&server).await;
     let to = Store::memory();
     run(&server, &to, &["m"]).await.unwrap();
-    let before = objects(&to).await;
+    let before = to.contents().await;
     let error = refused(&from, &to).await;
     assert_eq!(error.kind(), ErrorKind::Lake);
     assert!(error.message().contains("2 there, and 4 in the lake to copy"), "{error:?}");
     assert!(error.hint_text().unwrap().contains("cache clear --origin sample"), "{error:?}");
-    assert_eq!(objects(&to).await, before);
+    assert_eq!(to.contents().await, before);
 
     // A lake whose ingest died after its scan holds partitions, and nothing in them.
     for path in to.list("").await.unwrap() {
