@@ -45,19 +45,20 @@ pub async fn repair_arrays(store: &Store, proof: &OriginProof, stop: Cancellatio
             repair.notes.push(format!("{} is moved to set-aside", finding.file));
         }
     }
+    let built = arrays(store, Some(layout.name()), stop).await?;
+    for built in built.origins {
+        let written = built.releases_shards_written + built.graph_shards_written;
+        repair.notes.push(format!("{written} objects of releases and the dependency graph are made again"));
+    }
     let in_downloads: BTreeSet<&str> = faults
         .iter()
         .filter(|finding| finding.file.starts_with(&layout.downloads()) && finding.fault != Fault::Unreadable)
         .map(|finding| finding.file.as_str())
         .collect();
+    // Last, so that no failure of the others hides which counts are lost.
     if !in_downloads.is_empty() {
         let lost = repair_downloads(store, &layout, &in_downloads).await;
         repair.lost = lost.doing(|| "repairing download counts".to_owned())?;
-    }
-    let built = arrays(store, Some(layout.name()), stop).await?;
-    for built in built.origins {
-        let written = built.releases_shards_written + built.graph_shards_written;
-        repair.notes.push(format!("{written} objects of releases and the dependency graph are made again"));
     }
     Ok(repair)
 }
