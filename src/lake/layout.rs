@@ -211,6 +211,31 @@ impl OriginLayout {
         format!("{}/leases/{stem}.json", self.origin)
     }
 
+    /// Returns the record of the overlay, [`super::Overlay`].
+    pub fn overlay(&self) -> String {
+        format!("{}/overlay/overlay.json", self.origin)
+    }
+
+    /// Returns the paths of the delta that holds the commits `first` to `last`.
+    pub fn delta(&self, first: u64, last: u64) -> OriginLayout {
+        OriginLayout { origin: format!("{}/overlay/{first:010}-{last:010}", self.origin) }
+    }
+
+    /// Returns the folder of the events that are not in a file of their day yet.
+    pub fn feed(&self) -> String {
+        format!("{}/feed", self.origin)
+    }
+
+    /// Returns the folder of the events, a Parquet file for each day.
+    pub fn events(&self) -> String {
+        format!("{}/events", self.origin)
+    }
+
+    /// Returns the path of the record of the feed's places, for `follow`.
+    pub fn follow(&self) -> String {
+        format!("{}/follow.json", self.origin)
+    }
+
     /// Returns the path of the package axis of the arrays: a Parquet file with the row of each name.
     pub fn package_index(&self) -> String {
         format!("{}/package_index.parquet", self.origin)

@@ -38,6 +38,9 @@ pub struct Manifest {
     /// `None` if the partition is not a cut of others, or an ingest has changed it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_from: Option<String>,
+    /// In the manifest of a delta, the names that the registry no longer lists. Ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
 }
 
 impl Manifest {

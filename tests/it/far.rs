@@ -91,6 +91,7 @@ impl Scene {
                 listed_at_us: None,
                 oversize_limit_bytes: None,
                 cut_from: None,
+                removed: Vec::new(),
                 documents_form: None,
             };
             store.put_record(&layout.manifest(&partition), &manifest).await.unwrap();

@@ -168,6 +168,7 @@ impl Cutting {
             listed_at_us,
             documents_form: documents_form.cloned(),
             cut_from: Some(digest(sources)),
+            removed: Vec::new(),
         }
     }
 

@@ -84,6 +84,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         oversize_limit_bytes,
         documents_form,
         cut_from: None,
+        removed: Vec::new(),
     };
     Ok(Change { manifest, moved: staged_tables, base: job.base.take() })
 }

@@ -1,0 +1,127 @@
+//! The overlay of an origin: what changed since the base shards were written, in deltas beside them, and the record that
+//! says which of them count.
+//!
+//! A delta has the files of an origin with one partition of all names: a shard of each table, and a manifest. It holds all
+//! rows of each of its names, and its manifest lists the names that are gone. The record is replaced as a whole, so a
+//! reader that has read it once knows which deltas count for each partition. Not here: writing and merging deltas
+//! (`pipeline/overlay`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{OriginLayout, Partition, Record};
+use crate::version::{FORMAT_VERSION, TOOL_VERSION};
+
+/// The deltas that count, oldest first, and how far each partition has taken them over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// [`FORMAT_VERSION`] when it was written.
+    pub format_version: u32,
+    /// The version of the tool that wrote it last.
+    pub tool_version: String,
+    /// The number of the newest delta that there ever was, 0 if there was none. The next delta has the next number.
+    pub newest: u64,
+    /// The deltas, by ascending numbers that do not overlap.
+    pub deltas: Vec<Delta>,
+    /// By the file stem of a partition, the number of the newest delta whose rows its base shards have taken over. A
+    /// partition that is not named has taken over none.
+    pub folded: BTreeMap<String, u64>,
+}
+
+/// One delta of an overlay: the changes of one commit, or those of several commits merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// The number of its first commit.
+    pub first: u64,
+    /// The number of its last commit; its own number if it is the delta of one commit.
+    pub last: u64,
+    /// The SHA-256 of the text of its manifest, in lower-case hex.
+    pub manifest_sha256: String,
+    /// How many names it holds, names that are gone included.
+    pub names: u64,
+    /// The size of all its shards.
+    pub size_bytes: u64,
+    /// The time at which the oldest of its rows was committed, in microseconds since 1970.
+    pub oldest_at_us: i64,
+}
+
+impl Overlay {
+    /// Returns an overlay without deltas.
+    pub fn empty() -> Overlay {
+        Overlay {
+            format_version: FORMAT_VERSION,
+            tool_version: TOOL_VERSION.to_owned(),
+            newest: 0,
+            deltas: Vec::new(),
+            folded: BTreeMap::new(),
+        }
+    }
+
+    /// Returns whether a delta counts for the partition with a file stem: its base shards have not taken it over. A delta
+    /// that was merged after that holds no rows of the partition from before.
+    pub fn counts_for(&self, delta: &Delta, stem: &str) -> bool {
+        self.folded.get(stem).is_none_or(|folded| delta.last > *folded)
+    }
+
+    /// Returns the deltas that count for the partition with a file stem, newest first.
+    pub fn of_partition<'a>(&'a self, stem: &'a str) -> impl Iterator<Item = &'a Delta> {
+        self.deltas.iter().rev().filter(move |delta| self.counts_for(delta, stem))
+    }
+}
+
+impl Record for Overlay {
+    const NOUN: &'static str = "the record of the overlay";
+    const DAMAGED_HINT: &'static str = "all-docs verify --repair makes it again from the manifests of the deltas";
+}
+
+impl Delta {
+    /// Returns the paths of the delta: those of an origin whose only partition is [`Delta::PARTITION`].
+    pub fn layout(&self, of: &OriginLayout) -> OriginLayout {
+        of.delta(self.first, self.last)
+    }
+
+    /// The only partition of every delta.
+    pub const PARTITION: Partition = Partition::ALL;
+}
+
+/// Returns the names that `deltas` hold, each with the index of the newest delta that holds it. `names` are the names of
+/// each delta, oldest first; a name that is gone counts as held.
+pub fn newest_of_each<N: Ord>(names: impl IntoIterator<Item = BTreeSet<N>>) -> BTreeMap<N, usize> {
+    let mut newest = BTreeMap::new();
+    for (index, names) in names.into_iter().enumerate() {
+        newest.extend(names.into_iter().map(|name| (name, index)));
+    }
+    newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delta(first: u64, last: u64) -> Delta {
+        Delta { first, last, manifest_sha256: String::new(), names: 1, size_bytes: 1, oldest_at_us: 0 }
+    }
+
+    #[test]
+    fn a_partition_counts_only_what_it_has_not_taken_over() {
+        let mut overlay = Overlay::empty();
+        overlay.deltas = vec![delta(1, 4), delta(5, 5), delta(6, 6)];
+        overlay.folded.insert("0-61".to_owned(), 5);
+        let of = |stem| overlay.of_partition(stem).map(|delta| delta.last).collect::<Vec<_>>();
+        assert_eq!((of("0-61"), of("61-z")), (vec![6], vec![6, 5, 4]));
+    }
+
+    #[test]
+    fn the_newest_delta_counts_for_each_name() {
+        let names = [BTreeSet::from(["a", "b"]), BTreeSet::from(["b", "c"])];
+        assert_eq!(newest_of_each(names), BTreeMap::from([("a", 0), ("b", 1), ("c", 1)]));
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let overlay = Overlay { deltas: vec![delta(1, 4)], newest: 4, ..Overlay::empty() };
+        let text = overlay.to_json().expect("a record");
+        assert_eq!(Overlay::from_json("overlay.json", &text).expect("a record"), overlay);
+    }
+}
