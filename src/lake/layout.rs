@@ -221,6 +221,20 @@ impl OriginLayout {
         OriginLayout { origin: format!("{}/overlay/{first:010}-{last:010}", self.origin) }
     }
 
+    /// Returns the folder of the overlay.
+    pub fn overlay_folder(&self) -> String {
+        format!("{}/overlay", self.origin)
+    }
+
+    /// Returns the paths of the delta in whose folder a path lies; `None` for any other path.
+    pub fn delta_at(&self, path: &str) -> Option<OriginLayout> {
+        let below = path.strip_prefix(&self.overlay_folder())?.strip_prefix('/')?;
+        let (folder, _) = below.split_once('/')?;
+        let (first, last) = folder.split_once('-')?;
+        let delta = self.delta(first.parse().ok()?, last.parse().ok()?);
+        delta.root().ends_with(&format!("/{folder}")).then_some(delta)
+    }
+
     /// Returns the folder of the events that are not in a file of their day yet.
     pub fn feed(&self) -> String {
         format!("{}/feed", self.origin)

@@ -1,6 +1,6 @@
 //! A change: the input of the pipeline, produced by scan, diff and follow.
 
-use super::{PackageName, Revision};
+use super::{PackageName, Revision, Seq};
 
 /// The kind of change to a name since the lake last saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,6 +11,9 @@ pub enum ChangeKind {
     Changed,
     /// The registry no longer lists the name.
     Removed,
+    /// The feed said that the document was deleted. Only the document tells whether the name is gone: it may be a
+    /// tombstone, or have been published again.
+    Deleted,
 }
 
 /// A name, its announced revision (the last known one if it was removed), and what happened.
@@ -22,4 +25,6 @@ pub struct Change {
     pub rev: Revision,
     /// The kind of change.
     pub kind: ChangeKind,
+    /// Its place in the feed; `None` if a listing showed the change.
+    pub seq: Option<Seq>,
 }

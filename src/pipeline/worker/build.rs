@@ -13,9 +13,9 @@ use super::job::PartitionJob;
 use crate::commit::Change;
 use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
-use crate::fetch::Fetched;
+use crate::fetch::{FetchItem, Fetched};
 use crate::lake::{Manifest, ShardMeta};
-use crate::npm::Outcome;
+use crate::npm::{DocRow, Outcome};
 use crate::pipeline::progress::Progress;
 use crate::table::TableKind;
 use crate::table::{DocsBuilder, schema};
@@ -32,6 +32,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
     let mut oversize_limit_bytes = job.previous.as_ref().and_then(|manifest| manifest.oversize_limit_bytes);
+    let mut left = Vec::new();
     if job.plan.writes_documents() {
         let mut staged = std::mem::take(&mut job.staged);
         let mut documents = DocumentShards::open(&job)?;
@@ -56,6 +57,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         }
         let refused_now = documents.refused_as_oversize;
         outcomes = documents.outcomes();
+        left = std::mem::take(&mut documents.left);
         for (table, meta) in documents.finish(&job.progress)? {
             shards.insert(table.to_string(), meta);
             staged_tables.push(table);
@@ -69,7 +71,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         };
     }
     if job.plan.writes_docs() {
-        shards.insert(TableKind::Docs.to_string(), write_docs(&job)?);
+        shards.insert(TableKind::Docs.to_string(), write_docs(&job, &left)?);
         staged_tables.push(TableKind::Docs);
     }
     let documents_form = documents_form(&job);
@@ -84,14 +86,25 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         oversize_limit_bytes,
         documents_form,
         cut_from: None,
-        removed: Vec::new(),
+        removed: if job.plan.is_of_delta { removed(&job, left) } else { Vec::new() },
     };
     Ok(Change { manifest, moved: staged_tables, base: job.base.take() })
+}
+
+/// Returns the names of a delta that are gone, ascending: those that are not listed, and those of `left`.
+fn removed(job: &PartitionJob, left: Vec<String>) -> Vec<String> {
+    let mut removed: Vec<String> = job.plan.dropped.iter().map(ToString::to_string).chain(left).collect();
+    removed.sort_unstable();
+    removed
 }
 
 /// Returns the form of all documents of the partition after the build, if it is one and known.
 fn documents_form(job: &PartitionJob) -> Option<String> {
     let form = job.representation().as_str();
+    let is_held_as = |item: &FetchItem| job.plan.held(&item.name).and_then(|held| held.representation);
+    if job.plan.is_of_delta && job.plan.fetch.iter().filter_map(is_held_as).any(|held| held.as_str() != form) {
+        return None;
+    }
     let has_documents = |manifest: &&Manifest| manifest.rows(TableKind::Packuments) > 0;
     match (job.previous.as_ref().filter(has_documents), job.plan.writes_documents()) {
         (Some(previous), false) => previous.documents_form.clone(),
@@ -100,14 +113,16 @@ fn documents_form(job: &PartitionJob) -> Option<String> {
     }
 }
 
-fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
+/// Writes the rows of `docs`, without those of the names `left`, ascending.
+fn write_docs(job: &PartitionJob, left: &[String]) -> Result<ShardMeta> {
     let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), job.stage(TableKind::Docs)?)?;
     let mut builder = DocsBuilder::new();
     for rows in job.rows.chunks(DOCS_BATCH_ROWS) {
         if job.stop.is_cancelled() {
             return Err(Error::interrupted());
         }
-        for row in rows {
+        let is_left = |row: &&DocRow| left.binary_search_by(|left| left.as_str().cmp(row.name.as_str())).is_ok();
+        for row in rows.iter().filter(|row| !is_left(row)) {
             builder.push(row);
         }
         writer.write(builder.take_batch()?)?;

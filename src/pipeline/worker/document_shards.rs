@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 
+use super::answered::{hold_tag, input, outcome_of, shows_gone};
+use super::decided::{Decided, write_rows};
 use super::job::PartitionJob;
 use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::ShardMeta;
-use crate::npm::{Answer, Outcome, Revision};
+use crate::npm::{Answer, Outcome, PackageName, Representation, Revision};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::open_sound;
 use crate::registry::{RequestFailure, Response};
@@ -50,65 +51,10 @@ pub(super) struct DocumentShards<'a> {
     pub(super) refused_as_oversize: u64,
     /// How many of the removed names have been passed.
     removed_passed: usize,
+    /// The names that the feed said are deleted, and whose documents are gone. Ascending.
+    pub(super) left: Vec<String>,
     /// The stored documents, opened when one of them has to be read again.
     held_documents: Option<StoredDocuments>,
-}
-
-/// Names whose rows in the document tables are decided since the last flush: replaced, or dropped.
-#[derive(Default)]
-struct Decided {
-    names: Vec<String>,
-    /// How many of them the shard of `packuments`, which is written sooner, has received.
-    told_packuments: usize,
-}
-
-impl Decided {
-    fn push(&mut self, name: &str) {
-        self.names.push(name.to_owned());
-    }
-
-    /// Returns the names that the shard of `table` has not received.
-    fn untold(&self, table: TableKind) -> Vec<&str> {
-        let told = if table == TableKind::Packuments { self.told_packuments } else { 0 };
-        self.names.iter().skip(told).map(String::as_str).collect()
-    }
-
-    fn clear(&mut self) {
-        *self = Decided::default();
-    }
-}
-
-/// Returns the result of a request, by the document that was read for `item`.
-fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
-    match &decoded.rev {
-        Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
-        _ => decoded.outcome,
-    }
-}
-
-/// Keeps the tag of the request, because the lake's document stays.
-fn hold_tag<'a>(row: &mut OutcomeRow<'a>, item: &'a FetchItem) {
-    let held = item.validators.as_ref();
-    row.etag = held.and_then(|held| held.etag.as_deref());
-    row.last_modified = held.and_then(|held| held.last_modified.as_deref());
-}
-
-/// Writes rows of the document tables in place of all rows of the decided names.
-fn write_rows(
-    merges: &mut BTreeMap<TableKind, ShardMerge<StagedFile>>,
-    decided: &mut Decided,
-    rows: Vec<(TableKind, RecordBatch)>,
-) -> Result<()> {
-    let mut batches: BTreeMap<TableKind, Vec<RecordBatch>> = BTreeMap::new();
-    for (table, rows) in rows {
-        batches.entry(table).or_default().push(rows);
-    }
-    for (table, merge) in merges.iter_mut().filter(|(table, _)| **table != TableKind::Outcomes) {
-        let rows = batches.remove(table).unwrap_or_default();
-        merge.replace(&decided.untold(*table), rows).doing(|| format!("writing the shard of {table}"))?;
-    }
-    decided.clear();
-    Ok(())
 }
 
 impl<'a> DocumentShards<'a> {
@@ -124,6 +70,7 @@ impl<'a> DocumentShards<'a> {
             counts: job.plan.carried.clone(),
             refused_as_oversize: 0,
             removed_passed: 0,
+            left: Vec::new(),
             held_documents: None,
         };
         let has = |table: TableKind| job.previous_names(table).is_some();
@@ -173,6 +120,9 @@ impl<'a> DocumentShards<'a> {
         self.pass_removed(Some(name))?;
         let progress = &self.job.progress;
         Progress::add(&progress.packuments_done, 1);
+        if shows_gone(self.job, item, &response) {
+            return self.leave(item);
+        }
         let mut row = OutcomeRow {
             name,
             rev: Some(item.announced_rev.as_str()),
@@ -202,6 +152,8 @@ impl<'a> DocumentShards<'a> {
         let validators;
         let failure;
         let said_of_absence;
+        // Whether the lake's document stays, if it has one.
+        let mut stays = false;
         match response {
             Ok(Response { answer, http_status, attempts, validators: sent, .. }) => {
                 validators = sent;
@@ -219,6 +171,7 @@ impl<'a> DocumentShards<'a> {
                             row.outcome = Outcome::Stale;
                             row.detail = Some(why);
                             hold_tag(&mut row, item);
+                            stays = true;
                         } else {
                             decoded = self.push(item, &document.bytes)?;
                             row.detail = decoded.detail.as_deref();
@@ -229,6 +182,7 @@ impl<'a> DocumentShards<'a> {
                         Progress::add(&progress.packuments_not_modified, 1);
                         if let Some(outcome) = self.job.plan.outcome_if_unchanged(item) {
                             row.outcome = outcome;
+                            stays = true;
                             row.detail = (!outcome.is_whole()).then_some("it has not changed since the last request");
                         } else {
                             // The rows are those of the same document under another announced revision.
@@ -253,6 +207,7 @@ impl<'a> DocumentShards<'a> {
                         };
                         if is_kept {
                             hold_tag(&mut row, item);
+                            stays = true;
                         } else if item.is_held {
                             self.decide(name)?;
                         }
@@ -263,11 +218,15 @@ impl<'a> DocumentShards<'a> {
                 // The lake's document and its tag stay: a failure says nothing about the package.
                 failure = found;
                 hold_tag(&mut row, item);
+                stays = true;
                 row.outcome = failure.outcome.unwrap_or(Outcome::Failed);
                 row.http_status = failure.http_status;
                 row.attempts = failure.attempts;
                 row.detail = Some(failure.error.message());
             }
+        }
+        if stays && item.is_held && self.job.plan.is_of_delta {
+            self.push_held(item)?;
         }
         row.repetitions = item.repetitions_of(row.outcome);
         // A name without a URL is never requested.
@@ -311,15 +270,39 @@ impl<'a> DocumentShards<'a> {
     }
 
     fn push(&mut self, item: &FetchItem, body: &Bytes) -> Result<Decoded> {
+        self.push_as(item, &item.announced_rev, self.job.representation(), body)
+    }
+
+    /// Writes the rows of the lake's own document of a name: a delta holds all rows of its names.
+    fn push_held(&mut self, item: &FetchItem) -> Result<()> {
+        let Some(held) = self.job.plan.held(&item.name) else { return Ok(()) };
+        let form = held.representation.unwrap_or(self.job.representation());
+        let document = self.held_document(item.name.as_str())?;
+        self.push_as(item, &held.rev, form, &document).map(drop)
+    }
+
+    /// Drops all rows of a name that is gone.
+    fn leave(&mut self, item: &FetchItem) -> Result<()> {
+        let name = item.name.as_str();
+        if item.is_held {
+            self.decide(name)?;
+        }
+        self.answered.push(name.to_owned());
+        self.left.push(name.to_owned());
+        Ok(())
+    }
+
+    fn push_as(
+        &mut self,
+        item: &FetchItem,
+        announced_rev: &Revision,
+        representation: Representation,
+        body: &Bytes,
+    ) -> Result<Decoded> {
         // Rows of a large document are written before it has been read to its end, so its name is decided first.
         self.decide(item.name.as_str())?;
+        let input = input(item, announced_rev, representation, body);
         let (merges, decided) = (&mut self.merges, &mut self.decided);
-        let input = DocumentInput {
-            name: item.name.as_str(),
-            announced_rev: item.announced_rev.as_str(),
-            representation: self.job.representation(),
-            bytes: body,
-        };
         self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
     }
 
@@ -330,6 +313,9 @@ impl<'a> DocumentShards<'a> {
             Error::lake(format!("the document of {name} is gone from its shard"))
                 .hint(format!("delete {manifest}: the next ingest rebuilds the partition"))
         };
+        if let Some(known) = &self.job.known {
+            return known.document(&PackageName::new(name))?.ok_or_else(gone);
+        }
         if self.held_documents.is_none() {
             self.open_documents()?;
             let file = self.previous.get(&TableKind::Packuments).cloned().ok_or_else(gone)?;

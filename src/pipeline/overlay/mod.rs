@@ -1,0 +1,23 @@
+//! The overlay of an origin: deltas of changed names beside the base shards, what they mean for each partition, and how
+//! they are written, merged, and folded into the base.
+//!
+//! Not here: the record and its meaning (`lake/overlay.rs`), and how a document becomes rows (`worker`).
+
+mod due;
+mod fold;
+mod known;
+mod merge;
+mod record;
+mod rows;
+mod sweep;
+mod view;
+mod writer;
+
+pub use due::FoldPolicy;
+pub(super) use due::{due_partitions, rows_of_base};
+pub(super) use fold::Fold;
+pub(super) use known::Known;
+pub(super) use record::trim;
+pub(super) use view::{HeldDelta, OverlayView};
+pub(super) use writer::fold_under_lease;
+pub use writer::{Applied, ChangeWriter, Tended, WriterOptions};
