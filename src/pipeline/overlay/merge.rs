@@ -21,8 +21,9 @@ use crate::store::{Store, blocking};
 use crate::table::{TableKind, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
-/// How many deltas of one level are merged into one of the next. More than these of one level never stay for long.
-const FAN_IN: usize = 8;
+/// How many deltas of one level are merged into one of the next. More than these of one level never stay for long. Tests
+/// see several levels after few commits.
+const FAN_IN: usize = if cfg!(test) { 3 } else { 8 };
 
 /// Returns the level of a delta: the power of [`FAN_IN`] that the number of its commits reaches.
 fn level(delta: &Delta) -> u32 {

@@ -10,6 +10,8 @@ mod merge;
 mod record;
 mod rows;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod view;
 mod writer;
 

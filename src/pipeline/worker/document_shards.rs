@@ -22,7 +22,7 @@ use crate::registry::{RequestFailure, Response};
 use crate::shard::{ShardMerge, StoredDocuments};
 use crate::store::{ShardFile, StagedFile};
 use crate::table::TableKind;
-use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
+use crate::table::{Decoded, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
 /// Columns are passed to the writers when they hold this many bytes …
 pub(in crate::pipeline) const FLUSH_BYTES: usize = 8 << 20;
