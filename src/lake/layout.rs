@@ -39,6 +39,11 @@ impl Layout {
         "package_index"
     }
 
+    /// Returns the file stem of the lease of the process that follows the feed.
+    pub fn follow_lease() -> &'static str {
+        "follow"
+    }
+
     /// Returns the file stem of the lease under which releases and the dependency graph are written.
     pub fn arrays_lease() -> &'static str {
         "arrays"
@@ -221,20 +226,6 @@ impl OriginLayout {
         OriginLayout { origin: format!("{}/overlay/{first:010}-{last:010}", self.origin) }
     }
 
-    /// Returns the folder of the overlay.
-    pub fn overlay_folder(&self) -> String {
-        format!("{}/overlay", self.origin)
-    }
-
-    /// Returns the paths of the delta in whose folder a path lies; `None` for any other path.
-    pub fn delta_at(&self, path: &str) -> Option<OriginLayout> {
-        let below = path.strip_prefix(&self.overlay_folder())?.strip_prefix('/')?;
-        let (folder, _) = below.split_once('/')?;
-        let (first, last) = folder.split_once('-')?;
-        let delta = self.delta(first.parse().ok()?, last.parse().ok()?);
-        delta.root().ends_with(&format!("/{folder}")).then_some(delta)
-    }
-
     /// Returns the folder of the events that are not in a file of their day yet.
     pub fn feed(&self) -> String {
         format!("{}/feed", self.origin)
@@ -308,6 +299,9 @@ impl OriginLayout {
         let Some(below) = path.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/')) else {
             return FileRole::Unknown { file: path };
         };
+        if let Some(role) = self.role_in_overlay(path) {
+            return role;
+        }
         let is_of_a_run = self.parse_run_status(path).is_some() || self.parse_scan_spool(path).is_some();
         // A version that kept one run per origin left these behind.
         let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");

@@ -20,6 +20,7 @@ mod downloads;
 mod ending;
 #[cfg(test)]
 mod far_tests;
+mod fold;
 mod ingest;
 mod judge;
 mod lease;
@@ -58,6 +59,7 @@ pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
+pub use fold::{FoldOptions, FoldSummary, fold};
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
 pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};
@@ -69,9 +71,9 @@ pub use rebuild::{RebuildOptions, RebuildSummary, rebuild};
 pub use report::{PlannedDocument, PlannedPartition};
 pub use run::RunStatus;
 pub use source::{Changes, Scope, Source};
-pub use status::{OriginStatus, TableStatus, lake_ages, lake_status, read_partition_set};
+pub use status::{OriginStatus, OverlayStatus, TableStatus, lake_ages, lake_status, read_partition_set};
 pub use summary::{IngestSummary, LakeState, OthersSummary, ScanSummary};
 pub use verify::{
-    Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_records, verify, verify_quickly,
+    Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_overlay, repair_records, verify, verify_quickly,
 };
 pub use work::{Announced, Wanted, WorkItem};

@@ -2,12 +2,12 @@
 //! (`source`), and how it is done (`worker`).
 //! (`source`), and how it is done (`worker`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::diff::Selection;
 use crate::lake::{HeldOutcome, Partition};
-use crate::npm::{Change, ChangeKind, DocRow, PackageName, Representation};
+use crate::npm::{Change, ChangeKind, DocRow, PackageName, Representation, Revision};
 
 /// One partition, the announced names in it, and the wanted documents.
 #[derive(Debug, Clone)]
@@ -86,11 +86,11 @@ impl Announced {
 }
 
 impl Announced {
-    /// Returns the names that the feed said are deleted.
-    pub(super) fn deleted(&self) -> HashSet<PackageName> {
-        let Announced::Changes(changes) = self else { return HashSet::new() };
+    /// Returns the names that the feed said are deleted, each with the revision of the deletion.
+    pub(super) fn deleted(&self) -> HashMap<PackageName, Revision> {
+        let Announced::Changes(changes) = self else { return HashMap::new() };
         let deleted = changes.iter().filter(|change| change.kind == ChangeKind::Deleted);
-        deleted.map(|change| change.name.clone()).collect()
+        deleted.map(|change| (change.name.clone(), change.rev.clone())).collect()
     }
 }
 
@@ -119,14 +119,13 @@ fn changed(held: &[DocRow], changes: &[Change]) -> Vec<DocRow> {
         while let Some(row) = held.next_if(|row| row.name < change.name) {
             rows.push(row.clone());
         }
-        let is_held = held.next_if(|row| row.name == change.name).is_some();
-        let stays = match change.kind {
-            ChangeKind::Added | ChangeKind::Changed => true,
-            ChangeKind::Removed => false,
-            ChangeKind::Deleted => is_held,
-        };
-        if stays {
-            rows.push(DocRow { name: change.name.clone(), rev: change.rev.clone() });
+        let row = held.next_if(|row| row.name == change.name);
+        match change.kind {
+            ChangeKind::Removed => {}
+            ChangeKind::Deleted => rows.extend(row.cloned()),
+            ChangeKind::Added | ChangeKind::Changed => {
+                rows.push(DocRow { name: change.name.clone(), rev: change.rev.clone() });
+            }
         }
     }
     rows.extend(held.cloned());
@@ -136,7 +135,7 @@ fn changed(held: &[DocRow], changes: &[Change]) -> Vec<DocRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::npm::{Fingerprint, Outcome, Revision, Validators};
+    use crate::npm::{Fingerprint, Outcome, Validators};
 
     fn rows(text: &str) -> Vec<DocRow> {
         text.split_whitespace().map(|name| DocRow::new(name, "1-x")).collect()
@@ -151,6 +150,7 @@ mod tests {
         let changes = [
             change("a", ChangeKind::Added),
             change("b", ChangeKind::Changed),
+            change("c", ChangeKind::Deleted),
             change("d", ChangeKind::Removed),
             change("e", ChangeKind::Removed),
             change("y", ChangeKind::Deleted),

@@ -1,7 +1,7 @@
 //! Looks up what the lake holds of some names: the newest delta that has a name, or else the base shard. Reads the rows of
 //! these names and little else. Blocks.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -12,7 +12,7 @@ use crate::error::{Doing, Error, Result};
 use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision};
 use crate::pipeline::lost::lost_error;
-use crate::shard::{doc_rows, find_documents, find_rows, held_outcomes};
+use crate::shard::{HeldDocument, doc_rows, document_names, find_documents, find_rows, held_outcomes};
 use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 
@@ -110,6 +110,55 @@ impl Known {
         Ok(found)
     }
 
+    /// Calls `each` with the document of every name that the lake holds, in the order of names. `names` are ascending.
+    pub(in crate::pipeline) fn documents(
+        &self,
+        names: &[PackageName],
+        mut each: impl FnMut(HeldDocument) -> Result<()>,
+    ) -> Result<()> {
+        let places: Vec<Option<Place>> = names.iter().map(|name| self.place_of(name)).collect();
+        let mut start = 0;
+        while let Some(place) = places.get(start) {
+            let same = places.iter().skip(start).take_while(|other| *other == place).count();
+            let run = names.get(start..start + same).unwrap_or_default();
+            start += same;
+            let Some(place) = *place else { continue };
+            let Some(file) = self.open(place, TableKind::Packuments)? else { continue };
+            find_documents(file, run, &mut each)
+                .doing(|| format!("reading {}", self.path(place, TableKind::Packuments)))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the names of a partition whose documents the lake holds, ascending.
+    pub(in crate::pipeline) fn names_with_document(&self, partition: &Partition) -> Result<Vec<PackageName>> {
+        let base = Place::Base(self.set.index_of(partition.start.as_deref().unwrap_or_default()));
+        let path = self.path(base, TableKind::Packuments);
+        let mut names: BTreeSet<PackageName> = match self.open(base, TableKind::Packuments)? {
+            Some(file) => document_names(file).doing(|| format!("reading {path}"))?.into_iter().collect(),
+            None => BTreeSet::new(),
+        };
+        let changed: Vec<PackageName> = self.view.names_of(partition).into_keys().map(PackageName::new).collect();
+        if changed.is_empty() {
+            return Ok(names.into_iter().collect());
+        }
+        names.retain(|name| changed.binary_search(name).is_err());
+        for (place, of_place) in self.places(&changed) {
+            if place != base {
+                self.find(place, TableKind::Packuments, &of_place, &["name", "rev"], |batch| {
+                    names.extend(doc_rows(&batch)?.into_iter().map(|row| row.name));
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// Returns the overlay.
+    pub(in crate::pipeline) fn view(&self) -> &OverlayView {
+        &self.view
+    }
+
     /// Returns the revisions of the documents of some names.
     pub(in crate::pipeline) fn document_revs(
         &self,
@@ -131,18 +180,21 @@ impl Known {
     fn places(&self, names: &[PackageName]) -> BTreeMap<Place, Vec<PackageName>> {
         let mut places: BTreeMap<Place, Vec<PackageName>> = BTreeMap::new();
         for name in names {
-            let index = self.set.index_of(name.as_str());
-            let place = match self.view.newest(&self.set.get(index), name.as_str()) {
-                None => Place::Base(index),
-                Some((_, Said::Gone)) => continue,
-                Some((held, Said::Has(_))) => {
-                    let index = self.view.deltas.iter().position(|each| Arc::ptr_eq(each, held));
-                    Place::Delta(index.unwrap_or_default())
-                }
-            };
-            places.entry(place).or_default().push(name.clone());
+            if let Some(place) = self.place_of(name) {
+                places.entry(place).or_default().push(name.clone());
+            }
         }
         places
+    }
+
+    /// Returns the place of the rows of a name; `None` if it is gone.
+    fn place_of(&self, name: &PackageName) -> Option<Place> {
+        let index = self.set.index_of(name.as_str());
+        match self.view.newest(&self.set.get(index), name.as_str()) {
+            None => Some(Place::Base(index)),
+            Some((_, Said::Gone)) => None,
+            Some((held, Said::Has(_))) => self.view.deltas.iter().position(|each| Arc::ptr_eq(each, held)).map(Place::Delta),
+        }
     }
 
     /// Adds the forms of the documents of some names of one place.

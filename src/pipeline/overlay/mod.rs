@@ -3,6 +3,7 @@
 //!
 //! Not here: the record and its meaning (`lake/overlay.rs`), and how a document becomes rows (`worker`).
 
+mod counts;
 mod due;
 mod fold;
 mod known;
@@ -15,11 +16,13 @@ mod tests;
 mod view;
 mod writer;
 
+pub(super) use counts::{ChangedCounts, changed_counts};
 pub use due::FoldPolicy;
 pub(super) use due::{due_partitions, rows_of_base};
 pub(super) use fold::Fold;
 pub(super) use known::Known;
 pub(super) use record::trim;
-pub(super) use view::{HeldDelta, OverlayView};
+pub(super) use sweep::sweep as sweep_deltas;
+pub(super) use view::OverlayView;
 pub(super) use writer::fold_under_lease;
 pub use writer::{Applied, ChangeWriter, Tended, WriterOptions};

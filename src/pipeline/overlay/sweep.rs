@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::lake::{OriginLayout, Overlay};
 use crate::store::Store;
 
-pub(super) async fn sweep(store: &Store, layout: &OriginLayout) -> Result<()> {
+pub(in crate::pipeline) async fn sweep(store: &Store, layout: &OriginLayout) -> Result<()> {
     let record = store.read_record::<Overlay>(&layout.overlay()).await?.unwrap_or_else(Overlay::empty);
     // The next delta may have documents in staging.
     let next = layout.delta(record.newest + 1, record.newest + 1);

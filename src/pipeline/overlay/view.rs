@@ -1,6 +1,6 @@
 //! The overlay as a reader has found it: the record, and the names that each delta holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -116,28 +116,34 @@ impl OverlayView {
         layout: &OriginLayout,
         before: &OverlayView,
     ) -> Result<OverlayView> {
+        let (store, layout, before) = (store.clone(), layout.clone(), before.clone());
+        blocking("reading the overlay", move || OverlayView::read_blocking(&store, &layout, &before)).await
+    }
+
+    /// The same for a thread that may block.
+    pub(in crate::pipeline) fn read_blocking(
+        store: &Store,
+        layout: &OriginLayout,
+        before: &OverlayView,
+    ) -> Result<OverlayView> {
+        let path = layout.overlay();
+        let record = || -> Result<Overlay> {
+            let text = store.blocking().get(&path)?;
+            text.map_or(Ok(Overlay::empty()), |text| Overlay::from_json(&path, &text))
+        };
         let mut reads = 0;
         loop {
             reads += 1;
-            let record = store.read_record::<Overlay>(&layout.overlay()).await?.unwrap_or_else(Overlay::empty);
-            let (task_store, task_layout) = (store.clone(), layout.clone());
-            let (deltas, known) = (record.deltas.clone(), before.deltas.clone());
-            let read = move || {
-                let read = |delta: &Delta| match known.iter().find(|held| held.delta == *delta) {
-                    Some(held) => Ok(Arc::clone(held)),
-                    None => HeldDelta::read(&task_store, &task_layout, delta).map(Arc::new),
-                };
-                deltas.iter().map(read).collect::<Result<Vec<_>>>()
+            let record_now = record()?;
+            let read = |delta: &Delta| match before.deltas.iter().find(|held| held.delta == *delta) {
+                Some(held) => Ok(Arc::clone(held)),
+                None => HeldDelta::read(store, layout, delta).map(Arc::new),
             };
-            match blocking("reading the overlay", read).await {
-                Ok(deltas) => return Ok(OverlayView { record, deltas }),
-                Err(error) => {
-                    // A merge or a fold may have taken its place meanwhile.
-                    let now = store.read_record::<Overlay>(&layout.overlay()).await?;
-                    if now.as_ref() == Some(&record) || reads == MAX_READS {
-                        return Err(error);
-                    }
-                }
+            match record_now.deltas.iter().map(read).collect::<Result<Vec<_>>>() {
+                Ok(deltas) => return Ok(OverlayView { record: record_now, deltas }),
+                // A merge or a fold may have taken its place meanwhile.
+                Err(error) if reads == MAX_READS || record()? == record_now => return Err(error),
+                Err(_) => {}
             }
         }
     }
@@ -164,6 +170,18 @@ impl OverlayView {
     pub(in crate::pipeline) fn names_of<'a>(&'a self, partition: &Partition) -> BTreeMap<&'a str, &'a Arc<HeldDelta>> {
         let held = self.counting(partition);
         held.flat_map(|held| held.names_in(partition).map(move |name| (name, held))).collect()
+    }
+
+    /// Returns how many names of a partition are gone by the overlay.
+    pub(in crate::pipeline) fn gone_of(&self, partition: &Partition) -> u64 {
+        let names = self.names_of(partition);
+        names.into_iter().filter(|(name, held)| held.says(name) == Some(Said::Gone)).count() as u64
+    }
+
+    /// Returns how many names the overlay has in all.
+    pub(in crate::pipeline) fn name_count(&self) -> u64 {
+        let names: BTreeSet<&str> = self.deltas.iter().flat_map(|held| held.names_in(&Delta::PARTITION)).collect();
+        names.len() as u64
     }
 
     /// Returns whether nothing of a partition is in the overlay.

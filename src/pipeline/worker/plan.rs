@@ -50,7 +50,7 @@ impl PartitionPlan {
         if self.is_of_delta {
             return self.writes_documents();
         }
-        !self.has_docs || !self.counts.is_empty()
+        !self.has_docs || !self.counts.is_empty() || !self.departing.is_empty()
     }
 
     /// Returns whether the document tables and `outcomes` get new shards.
@@ -112,7 +112,7 @@ pub(super) fn plan(
     let (mut rows, listed_at_us) = announced.rows(&old_rows, held_at_us, &outcomes);
     let names_table =
         |table: TableKind| previous.manifest().is_some_and(|manifest| manifest.shards.contains_key(table.as_str()));
-    let is_departing = announced.deleted();
+    let deleted = announced.deleted();
     let mut plan = PartitionPlan {
         fetch: Vec::new(),
         reasons: Vec::new(),
@@ -148,9 +148,9 @@ pub(super) fn plan(
         let was_asked =
             held.as_ref().and_then(|held| held.fetched_at_us).is_some_and(|at_us| at_us >= wanted.began_at_us);
         let reason = match step {
-            Step::Fetch(reason) => Some(reason).filter(|reason| !was_asked || reason.outlasts_a_response()),
             // Whether a deleted name is gone is asked, whatever revision is held.
-            Step::Carry | Step::Leave if is_departing.contains(&row.name) => Some(FetchReason::Revised),
+            Step::Fetch(_) | Step::Carry | Step::Leave if deleted.contains_key(&row.name) => Some(FetchReason::Revised),
+            Step::Fetch(reason) => Some(reason).filter(|reason| !was_asked || reason.outlasts_a_response()),
             Step::Carry => (wanted.refresh && !was_asked && is_selected).then_some(FetchReason::Refresh),
             // A delta lists each name that is gone.
             Step::Leave if plan.is_of_delta && change == Some(ChangeKind::Removed) => {
@@ -164,9 +164,13 @@ pub(super) fn plan(
             }
         };
         if let Some(reason) = reason {
-            if is_departing.contains(&row.name) {
-                plan.departing.insert(row.name.clone());
-            }
+            let row = match deleted.get(&row.name) {
+                Some(rev) => {
+                    plan.departing.insert(row.name.clone());
+                    DocRow { rev: rev.clone(), ..row }
+                }
+                None => row,
+            };
             plan.ask(row, held, reason, wanted.representation, credentials);
         } else if let Some(held) = held.filter(|_| !plan.is_of_delta) {
             plan.without_document += u64::from(is_selected && !held.outcome.is_whole());
