@@ -5,6 +5,7 @@
 //! documents to request (`plan`), and the order in which shards become visible (`commit`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
 
@@ -56,6 +57,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         }
         let refused_now = documents.refused_as_oversize;
         outcomes = documents.outcomes();
+        let ended = std::mem::take(&mut documents.ended);
         for (table, meta) in documents.finish(&job.progress)? {
             shards.insert(table.to_string(), meta);
             staged_tables.push(table);
@@ -67,6 +69,10 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
             before if refused > refused_now => before.map(|before| limit_now.map_or(before, |now| now.min(before))),
             _ => limit_now,
         };
+        if !ended.is_empty() {
+            Progress::add(&job.progress.names_removed, ended.len() as u64);
+            Arc::make_mut(&mut job.rows).retain(|row| !ended.contains(&row.name));
+        }
     }
     if job.plan.writes_docs() {
         shards.insert(TableKind::Docs.to_string(), write_docs(&job)?);

@@ -3,18 +3,19 @@
 //! If no row of a document changes, only `outcomes` gets a new shard. Not here: where the answers come from and how they
 //! are made durable (`build`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 
 use super::job::PartitionJob;
+use super::served::{has_ended, outcome_of};
 use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::ShardMeta;
-use crate::npm::{Answer, Outcome, Revision};
+use crate::npm::{Answer, Outcome, PackageName, Revision};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::open_sound;
 use crate::registry::{RequestFailure, Response};
@@ -48,6 +49,8 @@ pub(super) struct DocumentShards<'a> {
     counts: BTreeMap<Outcome, u64>,
     /// How many documents of this run were too large.
     pub(super) refused_as_oversize: u64,
+    /// Names that the feed calls deleted, and that are.
+    pub(super) ended: BTreeSet<PackageName>,
     /// How many of the removed names have been passed.
     removed_passed: usize,
     /// The stored documents, opened when one of them has to be read again.
@@ -75,14 +78,6 @@ impl Decided {
 
     fn clear(&mut self) {
         *self = Decided::default();
-    }
-}
-
-/// Returns the result of a request, by the document that was read for `item`.
-fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
-    match &decoded.rev {
-        Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
-        _ => decoded.outcome,
     }
 }
 
@@ -123,6 +118,7 @@ impl<'a> DocumentShards<'a> {
             answered: Vec::new(),
             counts: job.plan.carried.clone(),
             refused_as_oversize: 0,
+            ended: BTreeSet::new(),
             removed_passed: 0,
             held_documents: None,
         };
@@ -162,6 +158,12 @@ impl<'a> DocumentShards<'a> {
         Ok(())
     }
 
+    /// Drops all rows of a name.
+    fn end(&mut self, name: &str) -> Result<()> {
+        self.answered.push(name.to_owned());
+        self.decide(name)
+    }
+
     /// Takes the next answer in name order.
     pub(super) fn take(
         &mut self,
@@ -173,6 +175,10 @@ impl<'a> DocumentShards<'a> {
         self.pass_removed(Some(name))?;
         let progress = &self.job.progress;
         Progress::add(&progress.packuments_done, 1);
+        if self.job.plan.deleted.contains_key(&item.name) && has_ended(item, &response, self.job.representation()) {
+            self.ended.insert(item.name.clone());
+            return self.end(name);
+        }
         let mut row = OutcomeRow {
             name,
             rev: Some(item.announced_rev.as_str()),
@@ -346,8 +352,7 @@ impl<'a> DocumentShards<'a> {
             if name.is_some_and(|name| gone.as_str() >= name) {
                 return Ok(());
             }
-            self.decide(gone.as_str())?;
-            self.answered.push(gone.as_str().to_owned());
+            self.end(gone.as_str())?;
             self.removed_passed += 1;
         }
         Ok(())
