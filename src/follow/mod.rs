@@ -22,3 +22,6 @@ const SECOND_US: i64 = 1_000_000;
 const MINUTE_US: i64 = 60 * SECOND_US;
 /// An hour, in microseconds.
 const HOUR_US: i64 = 60 * MINUTE_US;
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,8 @@ pub(super) fn page(world: &World, query: &str, play: &mut FeedPlay) -> Result<St
         }
     }
     // CouchDB returns one row for a limit of 0.
-    let limit = query::limit(limit.as_deref())?.max(1);
+    let most = play.faults.page_rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(usize::MAX);
+    let limit = query::limit(limit.as_deref())?.min(most).max(1);
     let head = play.update_seq(world);
     play.begin_page();
     let is_deleted = |name: &str| world.departed.contains_key(name);

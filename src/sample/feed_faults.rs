@@ -38,6 +38,8 @@ pub struct FeedFaults {
     pub string_seqs: bool,
     /// Pages say how many rows follow.
     pub pending: bool,
+    /// The most rows of a page, however many are asked for.
+    pub page_rows: Option<u64>,
     /// The same query gets the same page, unless the request bypasses caches.
     pub caches_pages: bool,
     /// A package that publishes a version at each request for its document.
