@@ -111,8 +111,7 @@ pub(super) async fn run(
     };
     let result = Box::pin(follow(options, metrics, progress, stop, &tell)).await;
     drop(meter);
-    let summary =
-        result.doing(|| format!("following {} into {}", origin.info.replicate_url, settings.lake()))?;
+    let summary = result.doing(|| format!("following {} into {}", origin.info.replicate_url, settings.lake()))?;
     match args.json {
         true => printer.json_line(&WithUsage::new(&summary, &store))?,
         false => tell_end(printer, &summary),

@@ -84,14 +84,34 @@ fn text(counts: &FollowCounts, registry: &Registry, now_us: i64) -> String {
         let _ = writeln!(text, "# HELP all_docs_{name} {help}\n# TYPE all_docs_{name} {kind}\nall_docs_{name} {value}");
     };
     let seconds = |us: i64| us as f64 / 1e6;
-    metric("gauge", "follow_lag_seconds", "Time since the feed was last read to its end.", seconds(counts.lag_us(now_us)));
+    metric(
+        "gauge",
+        "follow_lag_seconds",
+        "Time since the feed was last read to its end.",
+        seconds(counts.lag_us(now_us)),
+    );
     if let Some(places) = counts.lag_places() {
-        metric("gauge", "follow_lag_seqs", "Distance from the newest seq that was read to the registry's own; seqs have gaps.", places as f64);
+        metric(
+            "gauge",
+            "follow_lag_seqs",
+            "Distance from the newest seq that was read to the registry's own; seqs have gaps.",
+            places as f64,
+        );
     }
     if let Some(read_at_us) = counts.read_at_us {
-        metric("gauge", "follow_last_read_timestamp_seconds", "Time at which the feed was last read to its end.", seconds(read_at_us));
+        metric(
+            "gauge",
+            "follow_last_read_timestamp_seconds",
+            "Time at which the feed was last read to its end.",
+            seconds(read_at_us),
+        );
     }
-    metric("gauge", "follow_pending", "Names whose documents the registry does not serve as announced yet.", counts.lagging as f64);
+    metric(
+        "gauge",
+        "follow_pending",
+        "Names whose documents the registry does not serve as announced yet.",
+        counts.lagging as f64,
+    );
     let statistics = registry.statistics();
     for (name, help, value) in [
         ("follow_rounds_total", "Rounds that ended without an error.", counts.rounds),
@@ -104,7 +124,11 @@ fn text(counts: &FollowCounts, registry: &Registry, now_us: i64) -> String {
         ("follow_folds_total", "Partitions that were folded.", counts.folds),
         ("follow_events_total", "Events that were written.", counts.events),
         ("follow_listings_total", "Listings of the registry.", counts.listings),
-        ("follow_stale_pages_total", "Pages of the feed that were older than the registry's own place.", counts.stale_pages),
+        (
+            "follow_stale_pages_total",
+            "Pages of the feed that were older than the registry's own place.",
+            counts.stale_pages,
+        ),
         ("follow_given_up_total", "Names that were given up until the next listing.", counts.given_up),
         ("requests_total", "Requests sent, retries and redirects included.", statistics.requests),
         ("retries_total", "Requests that were sent because an earlier one failed.", statistics.retries),
@@ -146,7 +170,8 @@ mod tests {
     #[test]
     fn a_follower_that_has_not_read_the_feed_for_long_is_not_healthy() {
         let minutes = |minutes: i64| minutes * 60_000_000;
-        let counts = FollowCounts { began_at_us: minutes(10), read_at_us: Some(minutes(60)), ..FollowCounts::default() };
+        let counts =
+            FollowCounts { began_at_us: minutes(10), read_at_us: Some(minutes(60)), ..FollowCounts::default() };
         let status = |interval, now| health(&counts, Duration::from_secs(interval), minutes(now)).0;
         assert_eq!(status(60, 61), StatusCode::OK);
         assert_eq!(status(60, 91), StatusCode::SERVICE_UNAVAILABLE);

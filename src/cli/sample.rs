@@ -102,7 +102,11 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
             Ok(Line::Feed { fault }) => match Line::change_feed(&fault, &server.faults()) {
                 Ok(script) => {
                     server.set_faults(script);
-                    printer.note(if fault.is_empty() { "the feed has no faults" } else { "the feed has this fault now" });
+                    printer.note(if fault.is_empty() {
+                        "the feed has no faults"
+                    } else {
+                        "the feed has this fault now"
+                    });
                 }
                 Err(error) => printer.error(&error),
             },

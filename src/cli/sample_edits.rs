@@ -38,7 +38,9 @@ impl Line {
     ///
     /// Fails with [`crate::error::ErrorKind::Input`] for an unknown line; the hint lists the commands.
     pub(super) fn parse(line: &str) -> Result<Line> {
-        if let Some(fault) = line.trim().strip_prefix("feed") && (fault.is_empty() || fault.starts_with(' ')) {
+        if let Some(fault) = line.trim().strip_prefix("feed")
+            && (fault.is_empty() || fault.starts_with(' '))
+        {
             return Ok(Line::Feed { fault: fault.trim().to_owned() });
         }
         let mut words = line.split_whitespace();
@@ -86,8 +88,9 @@ impl Line {
     /// Returns `script` with one more fault of the feed, given as a line of TOML; without all of them if there is none.
     pub(super) fn change_feed(fault: &str, script: &FaultScript) -> Result<FaultScript> {
         let wrong = |why: String| {
-            Error::input(format!("{fault:?} is no fault of the feed: {why}"))
-                .hint("give a member of [feed] in a faults file, as late_every = 7, stands_still = true or back_by = 100")
+            Error::input(format!("{fault:?} is no fault of the feed: {why}")).hint(
+                "give a member of [feed] in a faults file, as late_every = 7, stands_still = true or back_by = 100",
+            )
         };
         let known = if fault.is_empty() { FeedFaults::default() } else { script.feed.clone() };
         let mut members = toml::Table::try_from(known).map_err(|error| wrong(error.to_string()))?;

@@ -82,5 +82,6 @@ impl FollowRecord {
 
 impl Record for FollowRecord {
     const NOUN: &'static str = "the record of follow";
-    const DAMAGED_HINT: &'static str = "delete it: the next all-docs follow lists the registry, and continues from there";
+    const DAMAGED_HINT: &'static str =
+        "delete it: the next all-docs follow lists the registry, and continues from there";
 }

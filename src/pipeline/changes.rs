@@ -118,8 +118,7 @@ impl ChangeWriter {
         let judge = Arc::new(Judge::new(false));
         let (store, layout, registry) = (self.store.clone(), self.layout.clone(), self.registry.clone());
         let progress = Arc::clone(&self.progress);
-        let worker =
-            Arc::new(Worker::new(store, layout, registry, progress, Arc::clone(&judge), self.purpose, false));
+        let worker = Arc::new(Worker::new(store, layout, registry, progress, Arc::clone(&judge), self.purpose, false));
         let place = (&self.store, &self.layout);
         let worked = tokio::select! {
             // A stop counts before a failure that it may have caused.

@@ -32,7 +32,8 @@ pub(super) fn page(world: &World, query: &str, play: &mut FeedPlay) -> Result<St
     let head = play.update_seq(world);
     play.begin_page();
     let is_deleted = |name: &str| world.departed.contains_key(name);
-    let rows: Vec<_> = world.changes_after(since).filter(|(seq, name)| *seq <= head && play.shows(*seq, is_deleted(name))).collect();
+    let rows: Vec<_> =
+        world.changes_after(since).filter(|(seq, name)| *seq <= head && play.shows(*seq, is_deleted(name))).collect();
     let all = rows.len();
     let rows: Vec<_> =
         if descending { rows.into_iter().rev().take(limit).collect() } else { rows.into_iter().take(limit).collect() };

@@ -233,7 +233,8 @@ fn sigterm_and_ctrl_c_end_a_follower_cleanly() {
         assert_eq!(running.child.wait().unwrap().code(), Some(130));
         let origin = origin_folder(&env.lake());
         assert!(!origin.join("leases/follow.json").exists());
-        let staged: Vec<_> = std::fs::read_dir(origin.join("staging")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let staged: Vec<_> =
+            std::fs::read_dir(origin.join("staging")).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(staged.is_empty(), "{staged:?}");
         assert_eq!(differences(&env), (0, 0));
     }
@@ -248,11 +249,8 @@ async fn a_follower_that_is_killed_again_and_again_loses_no_change() {
     let mut published = 0;
     for kill in 0..KILLS {
         env.server.set_faults(FaultScript::of_feed(late.clone()));
-        let mut child = follow(&env, &["--interval", "1s", "--quiet"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child =
+            follow(&env, &["--interval", "1s", "--quiet"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         for place in 0..8 {
             let name = name(&env, (kill * 7 + place * 13) % 110);
             match (kill + place) % 6 {
@@ -381,7 +379,9 @@ fn a_feed_of_a_compatible_couchdb_is_followed_while_it_is_written_to() {
     assert_eq!(round["committed"], json!(2), "{round}");
     let output = run(&["ingest", "--dry-run", "--json"]);
     let counts = &serde_json::from_slice::<Value>(&output.stdout).unwrap()["counts"];
-    let changed: u64 =
-        ["packuments_planned", "names_added", "names_changed", "names_removed"].iter().map(|name| counts[name].as_u64().unwrap()).sum();
+    let changed: u64 = ["packuments_planned", "names_added", "names_changed", "names_removed"]
+        .iter()
+        .map(|name| counts[name].as_u64().unwrap())
+        .sum();
     assert_eq!(changed, 0, "{counts}");
 }

@@ -109,10 +109,7 @@ impl Follower {
     }
 
     /// Does `work`, writes the record, and completes the report.
-    async fn report(
-        &mut self,
-        work: impl AsyncFnOnce(&mut Follower, &mut Round) -> Result<()>,
-    ) -> (Round, Result<()>) {
+    async fn report(&mut self, work: impl AsyncFnOnce(&mut Follower, &mut Round) -> Result<()>) -> (Round, Result<()>) {
         let mut round = Round { began_at: jiff::Timestamp::now().to_string(), ..Round::default() };
         let requests = self.registry.statistics().requests;
         let worked = work(self, &mut round).await;
@@ -151,7 +148,9 @@ impl Follower {
         if let Some(since) = self.since.take() {
             if head.is_behind(&since) {
                 return Err(Error::input(format!("--since {since} lies beyond the registry's own place, {head}"))
-                    .hint("give a place that the registry has told, or leave --since out to continue from the lake's"));
+                    .hint(
+                        "give a place that the registry has told, or leave --since out to continue from the lake's",
+                    ));
             }
             self.feed.start_at(since, self.clock.now_us());
         }
@@ -164,7 +163,9 @@ impl Follower {
             (Some(GivenUp::WentBack), Some(before)) => {
                 format!("the registry's place has gone back to {head}, behind {before}: it is listed instead")
             }
-            (Some(GivenUp::Away), _) => "the last reading is more than 7 days ago: the registry is listed instead".to_owned(),
+            (Some(GivenUp::Away), _) => {
+                "the last reading is more than 7 days ago: the registry is listed instead".to_owned()
+            }
             (Some(GivenUp::None | GivenUp::WentBack), _) => {
                 format!("no place of the feed is known: the registry is listed, and the feed is followed from {head}")
             }

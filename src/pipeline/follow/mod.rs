@@ -146,7 +146,9 @@ async fn run(
             Follower::open(&options, opened, Arc::clone(&metrics), Arc::clone(&progress), stop_work.clone()).await?;
         let ended = rounds(&mut follower, &options, &stop_work, tell).await;
         match ended {
-            Err(error) if error.kind() == ErrorKind::Interrupted && stop_work.is_cancelled() => Ok(summarize(&follower)),
+            Err(error) if error.kind() == ErrorKind::Interrupted && stop_work.is_cancelled() => {
+                Ok(summarize(&follower))
+            }
             ended => ended.map(|()| summarize(&follower)),
         }
     };

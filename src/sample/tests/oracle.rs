@@ -149,7 +149,8 @@ fn changes_answers_as_couchdb_does() {
             continue;
         };
         let expected: Value = serde_json::from_str(request["body"].as_str().unwrap()).unwrap();
-        let answered: Value = serde_json::from_str(&changes::page(&world, query, &mut FeedPlay::default()).unwrap()).unwrap();
+        let answered: Value =
+            serde_json::from_str(&changes::page(&world, query, &mut FeedPlay::default()).unwrap()).unwrap();
         assert_eq!(answered, expected, "{query}");
         replayed += 1;
     }
