@@ -10,6 +10,7 @@ use super::lake_origin::find;
 use super::log;
 use super::meter::Meter;
 use super::printer::Printer;
+use super::registry_args::patience;
 use super::settings::Settings;
 use super::usage::WithUsage;
 use crate::error::{Doing, Result};
@@ -22,13 +23,12 @@ pub(super) struct FoldArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     fold_rows: Option<f64>,
     /// Fold a partition when the oldest of its changes is this old, as 90s, 10m, 24h or 7d
-    #[arg(long, value_name = "TIME", value_parser = age)]
+    #[arg(long, value_name = "TIME", value_parser = patience)]
     fold_age: Option<Duration>,
 }
 
 impl FoldArgs {
     /// Returns the policy of a follower: what is not given has its default.
-    #[allow(dead_code)]
     pub(super) fn policy(self) -> FoldPolicy {
         let default = FoldPolicy::default();
         FoldPolicy { rows: self.fold_rows.unwrap_or(default.rows), age: self.fold_age.unwrap_or(default.age) }
@@ -107,26 +107,13 @@ fn share(text: &str) -> Result<f64, String> {
     share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "write a share as 5% or 0.05, at most 100%".to_owned())
 }
 
-/// Parses a length of time: a number and one of s, m, h and d.
-fn age(text: &str) -> Result<Duration, String> {
-    let units = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
-    let parsed = units.into_iter().find_map(|(unit, seconds)| {
-        let number = text.strip_suffix(unit)?.parse::<u64>().ok()?;
-        number.checked_mul(seconds).map(Duration::from_secs)
-    });
-    parsed.ok_or_else(|| "write a time as 90s, 10m, 24h or 7d".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn shares_and_times_are_written_in_several_ways() {
+    fn a_share_is_a_percentage_or_a_number() {
         assert_eq!([share("5%"), share("0.05"), share("100%")], [Ok(0.05), Ok(0.05), Ok(1.0)]);
         assert!(["", "%", "-1%", "101%", "2", "x"].iter().all(|text| share(text).is_err()));
-        let seconds = |text| age(text).map(|age| age.as_secs()).ok();
-        assert_eq!(["90s", "10m", "24h", "7d", "0s"].map(seconds), [90, 600, 86_400, 604_800, 0].map(Some));
-        assert_eq!(["7", "d", "-1d", "1w", "99999999999999999999d", "9999999999999999999d"].map(seconds), [None; 6]);
     }
 }

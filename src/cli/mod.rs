@@ -14,6 +14,8 @@ mod exit;
 mod export;
 mod far;
 mod fold;
+mod follow;
+mod follow_metrics;
 mod index;
 mod ingest;
 mod lake_origin;
@@ -100,6 +102,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
     let work = async {
         match args.command {
             Command::Ingest(args) => ingest::run(args, &settings, printer, stop).await,
+            Command::Follow(args) => Box::pin(follow::run(args, &settings, printer, stop)).await,
             #[cfg(feature = "query")]
             Command::Query(args) => query::run(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]

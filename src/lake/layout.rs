@@ -305,7 +305,10 @@ impl OriginLayout {
         let is_of_a_run = self.parse_run_status(path).is_some() || self.parse_scan_spool(path).is_some();
         // A version that kept one run per origin left these behind.
         let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");
-        if is_of_a_run || is_of_format_1 || [self.partition_set(), self.lock()].iter().any(|own| own == path) {
+        if is_of_a_run
+            || is_of_format_1
+            || [self.partition_set(), self.lock(), self.follow()].iter().any(|own| own == path)
+        {
             return FileRole::Own;
         }
         let is_of_array =

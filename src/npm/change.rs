@@ -11,8 +11,9 @@ pub enum ChangeKind {
     Changed,
     /// The registry no longer lists the name.
     Removed,
-    /// The feed said that the document was deleted. Only the document tells whether the name is gone: it may be a
-    /// tombstone, or have been published again.
+    /// The feed says that the document was deleted. It also says so of packages that live, and does not tell a tombstone
+    /// from nothing at all, so the document is asked for: the name leaves the tables unless the registry serves a live
+    /// document.
     Deleted,
 }
 
@@ -25,6 +26,6 @@ pub struct Change {
     pub rev: Revision,
     /// The kind of change.
     pub kind: ChangeKind,
-    /// Its place in the feed; `None` if a listing showed the change.
+    /// The place of its row in the feed; `None` for a change that a listing shows.
     pub seq: Option<Seq>,
 }

@@ -21,12 +21,14 @@ mod ending;
 #[cfg(test)]
 mod far_tests;
 mod fold;
+mod follow;
 mod ingest;
 mod judge;
 mod lease;
 mod losses;
 mod lost;
 mod new_origin;
+mod noted;
 mod open;
 mod open_files;
 mod options;
@@ -45,6 +47,7 @@ mod status;
 mod summary;
 mod verify;
 mod work;
+mod work_off;
 mod worker;
 
 #[cfg(feature = "array")]
@@ -60,11 +63,12 @@ pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
 pub use fold::{FoldOptions, FoldSummary, fold};
+pub use follow::{Clock, FollowCounts, FollowMetrics, FollowOptions, FollowSummary, Round, RoundListing, follow};
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
 pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};
 pub use options::{IngestOptions, PartitionMode};
-pub use overlay::{Applied, ChangeWriter, FoldPolicy, Tended, WriterOptions};
+pub use overlay::FoldPolicy;
 pub use partitions::{PartitionFault, PartitionState, partition_states, validate_partitions};
 pub use progress::{Progress, ProgressSnapshot};
 pub use rebuild::{RebuildOptions, RebuildSummary, rebuild};

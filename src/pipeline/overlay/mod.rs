@@ -13,6 +13,7 @@ mod rows;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod under_lease;
 mod view;
 mod writer;
 
@@ -24,5 +25,5 @@ pub(super) use known::Known;
 pub(super) use record::trim;
 pub(super) use sweep::sweep as sweep_deltas;
 pub(super) use view::OverlayView;
-pub(super) use writer::fold_under_lease;
-pub use writer::{Applied, ChangeWriter, Tended, WriterOptions};
+pub(super) use under_lease::fold_under_lease;
+pub(super) use writer::{ChangeWriter, Held, WriterOptions};

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::view::Said;
-use super::{Applied, ChangeWriter, FoldPolicy, OverlayView, Tended, WriterOptions};
+use super::writer::{Applied, Tended};
+use super::{ChangeWriter, FoldPolicy, OverlayView, WriterOptions};
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Delta, Layout, Overlay};
 use crate::npm::{Change, ChangeKind, PackageName, Representation, Revision};
@@ -49,13 +50,19 @@ async fn as_writer<T>(
     let Attempt::Taken(lease) = Lease::of_stem(store, &layout(), "follow", "follow").await? else {
         panic!("another process is the writer");
     };
-    let options =
-        WriterOptions { store: store.clone(), registry: registry(server), representation: Representation::Full, fold };
-    let writer = ChangeWriter::open(options, &lease.watch(), &Arc::default(), &CancellationToken::new()).await;
-    let done = match writer {
-        Ok(writer) => work(&writer).await,
-        Err(error) => Err(error),
-    };
+    let set = read_partition_set(store, &layout()).await?.expect("a lake");
+    let writer = ChangeWriter::new(WriterOptions {
+        store: store.clone(),
+        registry: registry(server),
+        layout: layout(),
+        set,
+        representation: Representation::Full,
+        progress: Arc::default(),
+        stop: CancellationToken::new(),
+        lease: lease.watch(),
+        fold,
+    });
+    let done = work(&writer).await;
     lease.end_after(done).await
 }
 

@@ -58,6 +58,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         let refused_now = documents.refused_as_oversize;
         outcomes = documents.outcomes();
         left = std::mem::take(&mut documents.left);
+        Progress::add(&job.progress.names_removed, left.len() as u64);
         for (table, meta) in documents.finish(&job.progress)? {
             shards.insert(table.to_string(), meta);
             staged_tables.push(table);

@@ -26,7 +26,7 @@ use self::build::build;
 use self::job::PartitionJob;
 use self::leases::Leases;
 use self::plan::{Planned, plan};
-use self::previous::{PartitionBefore, Previous};
+use self::previous::Previous;
 use super::judge::Judge;
 use super::lease::{Attempt, Lease, LeaseWatch};
 use super::lost::{lost_error, lost_shards, shards_there};
@@ -47,6 +47,7 @@ use crate::store::{Store, blocking};
 
 pub(super) use self::document_shards::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 pub(super) use self::plan::PartitionPlan;
+pub(super) use self::previous::PartitionBefore;
 
 /// Works on partitions, several at a time.
 pub(super) struct Worker {

@@ -21,13 +21,13 @@ pub(super) enum Previous<'a> {
 }
 
 /// A partition at its last commit.
-pub(super) struct PartitionBefore<'a> {
-    pub(super) store: &'a Store,
-    pub(super) layout: &'a OriginLayout,
-    pub(super) partition: &'a Partition,
-    pub(super) manifest: Option<&'a Manifest>,
+pub(in crate::pipeline) struct PartitionBefore<'a> {
+    pub(in crate::pipeline) store: &'a Store,
+    pub(in crate::pipeline) layout: &'a OriginLayout,
+    pub(in crate::pipeline) partition: &'a Partition,
+    pub(in crate::pipeline) manifest: Option<&'a Manifest>,
     /// It may have newer rows than the shards.
-    pub(super) overlay: &'a OverlayView,
+    pub(in crate::pipeline) overlay: &'a OverlayView,
 }
 
 impl Previous<'_> {
@@ -99,7 +99,8 @@ impl PartitionBefore<'_> {
         ShardReader::open(table, file, &schema(table)).map(Some)
     }
 
-    fn doc_rows(&self) -> Result<Vec<DocRow>> {
+    /// Reads the rows of `docs`, ascending.
+    pub(in crate::pipeline) fn doc_rows(&self) -> Result<Vec<DocRow>> {
         let mut rows = Vec::new();
         for batch in self.read(TableKind::Docs)?.into_iter().flatten() {
             rows.extend(doc_rows(&batch?)?);
@@ -107,7 +108,8 @@ impl PartitionBefore<'_> {
         Ok(self.overlay.doc_rows_over(self.partition, rows))
     }
 
-    fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
+    /// Reads the outcomes, ascending, with the form of each document.
+    pub(in crate::pipeline) fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
         let mut outcomes = Vec::new();
         for batch in self.read(TableKind::Outcomes)?.into_iter().flatten() {
             outcomes.extend(held_outcomes(&batch?)?);
