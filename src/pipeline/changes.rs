@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::doubt::Sample;
 use super::judge::Judge;
 use super::progress::Progress;
 use super::source::Changes;
@@ -31,6 +32,8 @@ pub(in crate::pipeline) struct ChangeWriter {
     pub(super) set: PartitionSet,
     /// The form of documents to ask for.
     pub(super) representation: Representation,
+    /// Names whose documents the lake holds, to ask for if the registry seems to serve none any more.
+    pub(super) sample: Sample,
     pub(super) progress: Arc<Progress>,
     /// Ends a commit early and cleanly.
     pub(super) stop: CancellationToken,
@@ -116,6 +119,7 @@ impl ChangeWriter {
 
     async fn work(&self, source: &Changes) -> Result<()> {
         let judge = Arc::new(Judge::new(false));
+        judge.set_sample(self.sample.clone());
         let (store, layout, registry) = (self.store.clone(), self.layout.clone(), self.registry.clone());
         let progress = Arc::clone(&self.progress);
         let worker = Arc::new(Worker::new(store, layout, registry, progress, Arc::clone(&judge), self.purpose, false));
@@ -133,6 +137,14 @@ impl ChangeWriter {
         worked?;
         judge.ending.outcome()?;
         ended
+    }
+
+    /// Draws the sample from a partition amid the others.
+    pub(in crate::pipeline) async fn draw_sample(&mut self) -> Result<()> {
+        let held = self.held(&self.set.get(self.set.count() / 2)).await?;
+        let with_document = held.outcomes.iter().filter(|outcome| outcome.outcome.is_whole());
+        with_document.for_each(|outcome| self.sample.add(&outcome.name));
+        Ok(())
     }
 
     /// Does the work on the lake that is due: none, as long as changes are committed into its base.

@@ -14,6 +14,7 @@ use crate::follow::{Feed, FeedSettings, GivenUp, Reading, Turn, WhyListing};
 use crate::lake::FollowRecord;
 use crate::npm::{Change, ChangesPage, ChangesQuery, MAX_PAGE_ROWS, Seq};
 use crate::pipeline::changes::ChangeWriter;
+use crate::pipeline::doubt::Sample;
 use crate::pipeline::progress::Progress;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -50,16 +51,18 @@ impl Follower {
         let written = options.store.read_record::<FollowRecord>(&layout.follow()).await?;
         let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         let settings = FeedSettings { window_us: us(options.window), reconcile_us: us(options.reconcile) };
-        let writer = ChangeWriter {
+        let mut writer = ChangeWriter {
             store: options.store.clone(),
             registry: options.registry.clone(),
             layout,
             set,
             representation: options.representation,
+            sample: Sample::default(),
             progress,
             stop: stop.clone(),
             purpose: PURPOSE,
         };
+        writer.draw_sample().await?;
         Ok(Follower {
             store: options.store.clone(),
             registry: options.registry.clone(),
