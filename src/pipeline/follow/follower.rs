@@ -52,7 +52,7 @@ impl Follower {
         let written = options.store.read_record::<FollowRecord>(&layout.follow()).await?;
         let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         let settings = FeedSettings { window_us: us(options.window), reconcile_us: us(options.reconcile) };
-        let writer = ChangeWriter::new(WriterOptions {
+        let mut writer = ChangeWriter::new(WriterOptions {
             store: options.store.clone(),
             registry: options.registry.clone(),
             layout,
@@ -63,6 +63,7 @@ impl Follower {
             lease,
             fold: options.fold,
         });
+        writer.draw_sample().await?;
         Ok(Follower {
             store: options.store.clone(),
             registry: options.registry.clone(),

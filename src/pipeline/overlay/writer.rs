@@ -20,6 +20,7 @@ use crate::diff::Selection;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Overlay, Partition, PartitionSet};
 use crate::npm::{Change, ChangeKind, DocRow, Outcome, PackageName, Representation};
+use crate::pipeline::doubt::Sample;
 use crate::pipeline::judge::Judge;
 use crate::pipeline::lease::LeaseWatch;
 use crate::pipeline::progress::Progress;
@@ -91,6 +92,8 @@ pub(in crate::pipeline) struct WriterOptions {
 pub(in crate::pipeline) struct ChangeWriter {
     pub(in crate::pipeline) options: WriterOptions,
     set: Arc<PartitionSet>,
+    /// Names whose documents the lake holds, to ask for if the registry seems to serve none any more.
+    sample: Sample,
     fold: Fold,
     /// Whether a dead process, or a failed commit, may have left something to be ended.
     is_unsettled: AtomicBool,
@@ -102,6 +105,7 @@ impl ChangeWriter {
     pub(in crate::pipeline) fn new(options: WriterOptions) -> ChangeWriter {
         ChangeWriter {
             set: Arc::new(options.set.clone()),
+            sample: Sample::default(),
             fold: Fold::new(&options.store, &options.layout, options.stop.clone()),
             is_unsettled: AtomicBool::new(true),
             base_rows: Mutex::default(),
@@ -148,6 +152,14 @@ impl ChangeWriter {
         blocking("reading what the lake holds", read).await
     }
 
+    /// Draws the sample of names from a partition amid the others.
+    pub(in crate::pipeline) async fn draw_sample(&mut self) -> Result<()> {
+        let held = self.held(&self.set.get(self.set.count() / 2)).await?;
+        let with_document = held.outcomes.iter().filter(|outcome| outcome.outcome.is_whole());
+        with_document.for_each(|outcome| self.sample.add(&outcome.name));
+        Ok(())
+    }
+
     /// Asks for the documents of changed names, and commits them as one delta. Of several changes of one name the last one
     /// counts.
     ///
@@ -165,6 +177,7 @@ impl ChangeWriter {
         let number = view.record.newest + 1;
         let own = self.options.layout.delta(number, number);
         let judge = Arc::new(Judge::new(false));
+        judge.set_sample(self.sample.clone());
         let worker = Worker::new(
             self.options.store.clone(),
             own.clone(),
