@@ -47,6 +47,11 @@ impl OriginLayout {
         if is_ours { time.parse().ok() } else { None }
     }
 
+    /// Returns the path of the note that a process with outputs has not delivered all events of the feed.
+    pub fn event_outputs(&self) -> String {
+        format!("{}/outputs.json", self.feed())
+    }
+
     /// Returns the path of the events of a day, `2026-11-29`.
     pub fn events_of_day(&self, day: jiff::civil::Date) -> String {
         format!("{}/{day}.parquet", self.events())

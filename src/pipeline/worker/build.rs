@@ -29,6 +29,7 @@ const DOCS_BATCH_ROWS: usize = 8_192;
 /// out, or if the job is stopped.
 pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<(Change, Option<EventsFile>)> {
     let mut events = None;
+    let mut unfilled = job.previous.as_ref().map_or_else(Vec::new, |manifest| manifest.unfilled.clone());
     let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
@@ -57,6 +58,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         }
         let refused_now = documents.refused_as_oversize;
         outcomes = documents.outcomes();
+        unfilled = documents.unfilled();
         let (metas, recorded) = documents.finish(&job.progress)?;
         events = recorded;
         for (table, meta) in metas {
@@ -87,10 +89,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         oversize_limit_bytes,
         documents_form,
         cut_from: None,
-        first_listed_at_us: match job.previous_names(TableKind::Outcomes) {
-            Some(previous) => previous.first_listed_at_us,
-            None => job.listed_at_us,
-        },
+        unfilled,
         removed: Vec::new(),
     };
     Ok((Change { manifest, moved: staged_tables, base: job.base.take() }, events))

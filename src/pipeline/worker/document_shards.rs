@@ -254,6 +254,7 @@ impl<'a> DocumentShards<'a> {
             Progress::add(counter, 1);
         }
         *self.counts.entry(row.outcome).or_default() += 1;
+        self.events.answered(item, row.outcome);
         self.outcomes.push(&row);
         self.answered.push(name.to_owned());
         if self.answered.len() >= FLUSH_DOCUMENTS || self.tables.buffered_bytes() >= FLUSH_BYTES {
@@ -365,6 +366,11 @@ impl<'a> DocumentShards<'a> {
     /// Returns how many names of the partition have each outcome.
     pub(super) fn outcomes(&self) -> BTreeMap<String, u64> {
         self.counts.iter().map(|(outcome, count)| (outcome.as_str().to_owned(), *count)).collect()
+    }
+
+    /// Returns the names whose first request failed, as the manifest has them.
+    pub(super) fn unfilled(&self) -> Vec<String> {
+        self.events.unfilled()
     }
 
     /// Stages the shards, and the events if there are any.

@@ -88,11 +88,6 @@ pub fn compare(name: &str, old: Option<Compared<'_>>, new: Option<Compared<'_>>)
     vec![Happening::of(kind)]
 }
 
-/// Returns when a package was made, by its document, in microseconds since 1970.
-pub fn created_at_us(name: &str, document: Compared<'_>) -> Option<i64> {
-    Source::read(name, document.representation, document.bytes)?.facts().created_at_us
-}
-
 /// Reads a document if there is one. `None` if it is malformed.
 fn read_if_any<'a>(name: &'a str, side: Option<Compared<'a>>) -> Option<Option<Source<'a>>> {
     match side {

@@ -116,11 +116,11 @@ fn a_new_version_is_compared_with_the_one_before_it() {
     let fix = without_tag(document(&[base[0], base[1], ("1.0.1", NEW)], ""));
     let expected = [
         "version_published 1.0.1 -: - > -",
+        "dependency_added 1.0.1 z: - > 1",
+        "dependency_removed 1.0.1 x: 1 > -",
         "publisher_new 1.0.1 eve: ann > eve",
         "install_script_changed 1.0.1 install: make > make all",
         "install_script_added 1.0.1 postinstall: - > curl",
-        "dependency_added 1.0.1 z: - > 1",
-        "dependency_removed 1.0.1 x: 1 > -",
         "provenance_gained 1.0.1 -: - > slsa",
         "trusted_publishing_gained 1.0.1 -: - > github",
     ];
@@ -128,15 +128,15 @@ fn a_new_version_is_compared_with_the_one_before_it() {
     let back = without_tag(document(&[base[0], base[1], ("1.0.1", NEW), ("1.0.2", OLD)], ""));
     let expected = [
         "version_published 1.0.2 -: - > -",
-        "install_script_changed 1.0.2 install: make all > make",
-        "install_script_removed 1.0.2 postinstall: curl > -",
         "dependency_added 1.0.2 x: - > 1",
         "dependency_removed 1.0.2 z: 1 > -",
+        "install_script_changed 1.0.2 install: make all > make",
+        "install_script_removed 1.0.2 postinstall: curl > -",
         "provenance_lost 1.0.2 -: slsa > -",
         "trusted_publishing_lost 1.0.2 -: github > -",
     ];
     assert_eq!(told(&fix, &back), expected);
-    // Dependencies are those of the newest version only.
+    // The dependencies of the newest version are compared with those of a version that was there before.
     let both = told(&without_tag(document(&base, "")), &back);
     assert_eq!(both.iter().filter(|line| line.starts_with("dependency")).count(), 0, "{both:?}");
     assert_eq!(both.iter().filter(|line| line.starts_with("publisher_new")).count(), 1);
