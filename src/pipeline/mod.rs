@@ -19,6 +19,7 @@ mod doubt;
 #[cfg(feature = "array")]
 mod downloads;
 mod ending;
+mod events;
 #[cfg(test)]
 mod far_tests;
 mod follow;
@@ -61,6 +62,7 @@ pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
+pub use events::keep_from;
 pub use follow::{Clock, FollowCounts, FollowMetrics, FollowOptions, FollowSummary, Round, RoundListing, follow};
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};

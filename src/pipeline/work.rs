@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::diff::Selection;
 use crate::lake::Partition;
-use crate::npm::{Change, ChangeKind, DocRow, PackageName, Representation, Revision};
+use crate::npm::{Change, ChangeKind, DocRow, PackageName, Representation, Revision, Seq};
 
 /// One partition, the announced names in it, and the wanted documents.
 #[derive(Debug, Clone)]
@@ -59,6 +59,13 @@ impl Announced {
         let Announced::Changes(changes) = self else { return HashMap::new() };
         let deleted = changes.iter().filter(|change| change.kind == ChangeKind::Deleted);
         deleted.map(|change| (change.name.clone(), change.rev.clone())).collect()
+    }
+
+    /// Returns the change in the registry's feed that announced a name, if a feed did.
+    pub(super) fn seq_of(&self, name: &str) -> Option<&str> {
+        let Announced::Changes(changes) = self else { return None };
+        let place = changes.binary_search_by(|change| change.name.as_str().cmp(name)).ok()?;
+        changes.get(place)?.seq.as_ref().map(Seq::as_str)
     }
 
     /// Returns the rows of `docs` that follow from the announced names and the lake's rows, and the time at which they
