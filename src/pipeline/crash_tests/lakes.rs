@@ -94,7 +94,7 @@ impl Backend {
 
 /// Returns whether the bytes of an object contain times, attempts, or counts of requests.
 fn carries_times(path: &str) -> bool {
-    ["/manifest/", "/outcomes/", Layout::INFO, Layout::REQUESTS].iter().any(|part| path.contains(part))
+    ["/manifest/", "/outcomes/", "/follow.json", Layout::INFO, Layout::REQUESTS].iter().any(|part| path.contains(part))
 }
 
 /// Returns the rows of `outcomes` without attempts and times.
