@@ -104,6 +104,13 @@ impl Printer {
         self.result(&format!("{text}\n"))
     }
 
+    /// Prints a value as one line of JSON on standard output.
+    pub(super) fn json_line(&self, value: &impl serde::Serialize) -> Result<()> {
+        let text = serde_json::to_string(value)
+            .or_error(ErrorKind::Internal, || "the result cannot be written as JSON".to_owned())?;
+        self.result(&format!("{text}\n"))
+    }
+
     /// Prints a result on standard output. A reader that closed the pipe is no error.
     pub(super) fn result(&self, text: &str) -> Result<()> {
         self.result_bytes(text.as_bytes())

@@ -2,9 +2,10 @@
 //! here: the effect of an edit on a document (`sample`).
 
 use jiff::civil::Date;
+use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::sample::World;
+use crate::sample::{FaultScript, FeedFaults, World};
 
 /// The text that `help` prints, which is also printed at the start.
 pub(super) const HELP: &str = "\
@@ -15,6 +16,7 @@ set NAME[@VERSION] JSON    set members of a document or a version, as {\"depreca
 block NAME                 respond with 451 for a name
 downloads NAME DAY COUNT   set the downloads of a package on a day, as 2026-11-28
 late DAY                   list no downloads of a day; landed DAY lists them again
+feed [KEY = VALUE]         give the feed of changes a fault, as late_every = 7; without one, end its faults
 requests                   print the number of requests so far";
 
 /// A parsed line.
@@ -27,6 +29,7 @@ pub(super) enum Line {
     Block { name: String },
     Downloads { name: String, day: Date, count: u64 },
     DownloadDay { day: Date, is_late: bool },
+    Feed { fault: String },
     Requests,
     Help,
     Empty,
@@ -37,6 +40,11 @@ impl Line {
     ///
     /// Fails with [`crate::error::ErrorKind::Input`] for an unknown line; the hint lists the commands.
     pub(super) fn parse(line: &str) -> Result<Line> {
+        if let Some(fault) = line.trim().strip_prefix("feed")
+            && (fault.is_empty() || fault.starts_with(' '))
+        {
+            return Ok(Line::Feed { fault: fault.trim().to_owned() });
+        }
         let mut words = line.split_whitespace();
         let (verb, subject) = (words.next().unwrap_or_default(), words.next());
         if let Some(line) = Line::of_downloads(verb, subject, &mut words) {
@@ -83,6 +91,20 @@ impl Line {
         rest.next().is_none().then_some(line)
     }
 
+    /// Returns `script` with one more fault of the feed, given as a line of TOML; without all of them if there is none.
+    pub(super) fn change_feed(fault: &str, script: &FaultScript) -> Result<FaultScript> {
+        let wrong = |why: String| {
+            Error::input(format!("{fault:?} is no fault of the feed: {why}")).hint(
+                "give a member of [feed] in a faults file, as late_every = 7, stands_still = true or back_by = 100",
+            )
+        };
+        let known = if fault.is_empty() { FeedFaults::default() } else { script.feed.clone() };
+        let mut members = toml::Table::try_from(known).map_err(|error| wrong(error.to_string()))?;
+        members.extend(fault.parse::<toml::Table>().map_err(|error| wrong(error.to_string()))?);
+        let feed = FeedFaults::deserialize(members).map_err(|error| wrong(error.to_string()))?;
+        Ok(FaultScript { feed, ..script.clone() })
+    }
+
     /// Applies the edit to the world. Returns a description of it; `None` if the line asks for no edit.
     pub(super) fn apply(&self, world: &mut World) -> Option<String> {
         match self {
@@ -127,7 +149,7 @@ impl Line {
                 world.hide_download_day(*day, *is_late);
                 Some(format!("the downloads of {day} {}", if *is_late { "have not landed" } else { "have landed" }))
             }
-            Line::Requests | Line::Help | Line::Empty => None,
+            Line::Feed { .. } | Line::Requests | Line::Help | Line::Empty => None,
         }
     }
 }
@@ -168,6 +190,19 @@ mod tests {
             let error = Line::parse(bad).unwrap_err();
             assert!(format!("{error:#}{error:?}").contains("unpublish NAME"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_fault_of_the_feed_is_added_to_those_that_there_are_and_ended_with_them() {
+        assert_eq!(Line::parse("feed late_every = 7").unwrap(), Line::Feed { fault: "late_every = 7".to_owned() });
+        let late = Line::change_feed("late_every = 7", &FaultScript::default()).unwrap();
+        let both = Line::change_feed("string_seqs = true", &late).unwrap();
+        assert_eq!((both.feed.late_every, both.feed.string_seqs), (Some(7), true));
+        assert_eq!(Line::change_feed("", &both).unwrap(), FaultScript::default());
+        for bad in ["late_every", "never = 1", "late_every = \"x\""] {
+            assert!(Line::change_feed(bad, &late).is_err(), "{bad}");
+        }
+        assert!(Line::parse("feeds").is_err());
     }
 
     #[test]

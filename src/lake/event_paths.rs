@@ -94,7 +94,9 @@ mod tests {
         assert_eq!(layout.delta(3, 4).feed(), "npm/feed");
         let day = jiff::civil::date(2026, 11, 29);
         assert_eq!(layout.parse_events_of_day(&layout.events_of_day(day)), Some(day));
-        for foreign in ["npm/feed/a.parquet", "npm/feed/01764460000123456-0123456789abcde.parquet", "npm/events/1.parquet"] {
+        for foreign in
+            ["npm/feed/a.parquet", "npm/feed/01764460000123456-0123456789abcde.parquet", "npm/events/1.parquet"]
+        {
             assert_eq!((layout.parse_feed_file(foreign), layout.parse_events_of_day(foreign)), (None, None));
         }
         assert_eq!(layout.parse_events_of_day("npm/events/20261129.parquet"), None);

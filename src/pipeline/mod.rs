@@ -8,6 +8,7 @@ mod arrays;
 mod balance;
 #[cfg(test)]
 mod beside_tests;
+mod changes;
 mod clear;
 mod copy;
 #[cfg(test)]
@@ -21,12 +22,14 @@ mod ending;
 mod events;
 #[cfg(test)]
 mod far_tests;
+mod follow;
 mod ingest;
 mod judge;
 mod lease;
 mod losses;
 mod lost;
 mod new_origin;
+mod noted;
 mod open;
 mod open_files;
 mod options;
@@ -44,6 +47,7 @@ mod status;
 mod summary;
 mod verify;
 mod work;
+mod work_off;
 mod worker;
 
 #[cfg(feature = "array")]
@@ -59,6 +63,7 @@ pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
 pub use events::{EventKeeper, EventOutput, EventOutputs, Lines, keep_from};
+pub use follow::{Clock, FollowCounts, FollowMetrics, FollowOptions, FollowSummary, Round, RoundListing, follow};
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
 pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};

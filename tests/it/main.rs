@@ -29,6 +29,8 @@ mod odd;
 mod memory;
 /// Pages of the feed of changes.
 mod feed;
+/// Following the feed, as a process.
+mod follow;
 /// Requests for changed documents alone.
 mod conditional;
 /// The faults of the system that this one replaces, each by name.

@@ -5,6 +5,7 @@
 //! documents to request (`plan`), and the order in which shards become visible (`commit`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
 
@@ -59,6 +60,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         let refused_now = documents.refused_as_oversize;
         outcomes = documents.outcomes();
         unfilled = documents.unfilled();
+        let ended = std::mem::take(&mut documents.ended);
         let (metas, recorded) = documents.finish(&job.progress)?;
         events = recorded;
         for (table, meta) in metas {
@@ -72,6 +74,10 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
             before if refused > refused_now => before.map(|before| limit_now.map_or(before, |now| now.min(before))),
             _ => limit_now,
         };
+        if !ended.is_empty() {
+            Progress::add(&job.progress.names_removed, ended.len() as u64);
+            Arc::make_mut(&mut job.rows).retain(|row| !ended.contains(&row.name));
+        }
     }
     if job.plan.writes_docs() {
         shards.insert(TableKind::Docs.to_string(), write_docs(&job)?);

@@ -217,12 +217,7 @@ fn dependencies(version: &str, before: &ReleaseFacts<'_>, after: &ReleaseFacts<'
     }
 }
 
-fn release_changes(
-    version: &str,
-    before: &ReleaseFacts<'_>,
-    after: &ReleaseFacts<'_>,
-    found: &mut Vec<Happening>,
-) {
+fn release_changes(version: &str, before: &ReleaseFacts<'_>, after: &ReleaseFacts<'_>, found: &mut Vec<Happening>) {
     let happening = |kind| Happening::of(kind).version(version);
     for (script, command) in &after.install_scripts {
         let earlier = before.install_scripts.get(script);
@@ -238,14 +233,15 @@ fn release_changes(
             found.push(happening(EventKind::InstallScriptRemoved).subject(script).values(Some(command), None));
         }
     }
-    let mut gained_or_lost = |[gained, lost]: [EventKind; 2], before: &Option<Cow<'_, str>>, after: &Option<Cow<'_, str>>| {
-        let kind = match (before, after) {
-            (None, Some(_)) => gained,
-            (Some(_), None) => lost,
-            _ => return,
+    let mut gained_or_lost =
+        |[gained, lost]: [EventKind; 2], before: &Option<Cow<'_, str>>, after: &Option<Cow<'_, str>>| {
+            let kind = match (before, after) {
+                (None, Some(_)) => gained,
+                (Some(_), None) => lost,
+                _ => return,
+            };
+            found.push(happening(kind).values(before.as_deref(), after.as_deref()));
         };
-        found.push(happening(kind).values(before.as_deref(), after.as_deref()));
-    };
     gained_or_lost([EventKind::ProvenanceGained, EventKind::ProvenanceLost], &before.provenance, &after.provenance);
     let kinds = [EventKind::TrustedPublishingGained, EventKind::TrustedPublishingLost];
     gained_or_lost(kinds, &before.trusted_publisher, &after.trusted_publisher);
