@@ -176,7 +176,10 @@ mod tests {
         assert_eq!(Line::parse("").unwrap(), Line::Empty);
         let set = Line::parse(r#"set @x/y@1.0.0 {"deprecated": "use z"}"#).unwrap();
         let expected = ("@x/y".to_owned(), Some("1.0.0".to_owned()), r#"{"deprecated": "use z"}"#.to_owned());
-        assert!(matches!(&set, Line::Set { name, version, members } if (name, version, members) == (&expected.0, &expected.1, &expected.2)), "{set:?}");
+        assert!(
+            matches!(&set, Line::Set { name, version, members } if (name, version, members) == (&expected.0, &expected.1, &expected.2)),
+            "{set:?}"
+        );
         let day = jiff::civil::date(2026, 11, 28);
         let downloads = Line::Downloads { name: "a".to_owned(), day, count: 7 };
         assert_eq!(Line::parse("downloads a 2026-11-28 7").unwrap(), downloads);

@@ -322,7 +322,10 @@ impl OriginLayout {
             self.arrays().iter().any(|array| path.strip_prefix(array).is_some_and(|rest| rest.starts_with('/')));
         let is_staged_count = below.starts_with("staging/downloads-") && Layout::parse_staged_counts(path).is_some();
         let is_own = is_of_array || is_staged_count || path == self.package_index();
-        if is_own || self.is_of_events(path) || [self.staged_events_of_day(), self.event_outputs()].iter().any(|own| own == path) {
+        if is_own
+            || self.is_of_events(path)
+            || [self.staged_events_of_day(), self.event_outputs()].iter().any(|own| own == path)
+        {
             return FileRole::Own;
         }
         match below.split_once('/') {

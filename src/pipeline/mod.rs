@@ -62,7 +62,7 @@ pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
-pub use events::{EventKeeper, EventOutput, EventOutputs, Lines, keep_from};
+pub use events::{EventKeeper, EventOutput, EventOutputs, EventSettings, Lines, keep_from};
 pub use follow::{Clock, FollowCounts, FollowMetrics, FollowOptions, FollowSummary, Round, RoundListing, follow};
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
@@ -74,7 +74,7 @@ pub use rebuild::{RebuildOptions, RebuildSummary, rebuild};
 pub use report::{PlannedDocument, PlannedPartition};
 pub use run::RunStatus;
 pub use source::{Changes, Scope, Source};
-pub use status::{OriginStatus, TableStatus, lake_ages, lake_status, read_partition_set};
+pub use status::{EventsStatus, OriginStatus, TableStatus, lake_ages, lake_status, read_partition_set};
 pub use summary::{IngestSummary, LakeState, OthersSummary, ScanSummary};
 pub use verify::{
     Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_records, verify, verify_quickly,

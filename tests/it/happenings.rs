@@ -1,8 +1,11 @@
 //! What happened to packages: the table `events`, through the library and the binary.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
 
 use all_docs::diff::Selection;
 use all_docs::npm::PackageName;
@@ -10,8 +13,10 @@ use all_docs::pipeline::IngestOptions;
 use all_docs::sample::{Action, Fault, FaultScript, World};
 use all_docs::table::events::{Event, EventKind, events_of};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use crate::support::{Env, ORIGIN, origin_folder, python, run, run_binary, run_python, stderr, stdout};
+use crate::support::{Env, ORIGIN, all_docs, origin_folder, python, run, run_binary, run_python, stderr, stdout};
 use crate::survival::{documents_asked, wait_for_documents};
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -267,4 +272,101 @@ async fn verify_finds_damaged_events_and_repair_sets_them_aside() {
     assert_eq!(verify(&["--quick"]).0, Some(4));
     assert_eq!(verify(&["--repair", "--origin", env.server.url()]).0, Some(0));
     assert!(!origin.join("events/mine.parquet").exists());
+}
+
+/// A request to a webhook: its headers in lower case, and its body.
+struct Posted {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Posted {
+    fn header(&self, name: &str) -> &str {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap()
+    }
+
+    fn events(&self) -> Vec<Value> {
+        serde_json::from_slice::<Value>(&self.body).unwrap()["events"].as_array().unwrap().clone()
+    }
+}
+
+/// Starts a server that refuses the first requests, and accepts all later ones.
+fn webhook(refused: usize) -> (String, Receiver<Posted>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook?token=x", listener.local_addr().unwrap());
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for (number, connection) in listener.incoming().flatten().enumerate() {
+            let mut lines = BufReader::new(connection.try_clone().unwrap());
+            let mut head = String::new();
+            while lines.read_line(&mut head).unwrap() > 2 {}
+            let head = head.to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+            let mut body = vec![0; length];
+            lines.read_exact(&mut body).unwrap();
+            let status = if number < refused { 503 } else { 204 };
+            let mut connection = connection;
+            let response = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            connection.write_all(response.as_bytes()).unwrap();
+            if sender.send(Posted { head, body }).is_err() {
+                return;
+            }
+        }
+    });
+    (url, receiver)
+}
+
+/// HMAC of SHA-256 for a short key, as docs/events.md says.
+fn hmac(key: &str, message: &[u8]) -> String {
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(key.as_bytes());
+    let inner = Sha256::digest([&block.map(|byte: u8| byte ^ 0x36)[..], message].concat());
+    let outer = Sha256::digest([&block.map(|byte| byte ^ 0x5c)[..], &inner].concat());
+    outer.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_delivers_events_to_each_output_and_then_keeps_them() {
+    let env = Env::new(world());
+    let output = env.ingest_command(&["m"]).arg("--quiet").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let (url, posted) = webhook(1);
+    let follow = |arguments: &[&str]| {
+        let mut command = all_docs(env.folder.path());
+        command.args(["follow", "--once", "--quiet", "--origin", env.server.url()]).args(arguments);
+        command.env("ALL_DOCS_WEBHOOK_SECRET", "hush").output().unwrap()
+    };
+    env.server.world().publish("code", "2.0.0");
+    env.server.world().publish("fresh", "1.0.0");
+    let output = follow(&["--events", "-", "--events-file", "events.ndjson", "--webhook", &url]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = stdout(&output);
+    let printed: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kept = events(&origin_folder(&env.lake()));
+    let ids: Vec<&str> = printed.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, kept.iter().map(|event| event.id.as_str()).collect::<Vec<_>>());
+    assert!(printed.iter().all(|event| event["seq"].is_string()), "{lines}");
+    assert!(told(&kept).contains(&"fresh: package_added - - - > -".to_owned()), "{lines}");
+    let file = env.folder.path().join("events.ndjson");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), lines);
+    let refused = posted.recv().unwrap();
+    let accepted = posted.recv().unwrap();
+    assert_eq!(refused.body, accepted.body, "it is sent again");
+    assert_eq!(accepted.events(), printed);
+    assert!(accepted.head.starts_with("post /hook?token=x "), "{}", accepted.head);
+    let time = accepted.header("x-all-docs-timestamp");
+    let signed = [time.as_bytes(), b".", &accepted.body].concat();
+    assert_eq!(accepted.header("x-all-docs-signature"), format!("sha256={}", hmac("hush", &signed)));
+
+    // The file is appended to, and nothing is delivered twice.
+    env.server.world().publish("code", "3.0.0");
+    let output = follow(&["--events-file", "events.ndjson"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let kept = events(&origin_folder(&env.lake()));
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), kept.len());
+
+    let output = follow(&["--json", "--events", "-"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let output = follow(&["--webhook", "ftp://x"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }

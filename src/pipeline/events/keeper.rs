@@ -8,6 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::output::{Delivery, EventOutputs, deliver};
 use super::{PURPOSE, keep, keep_events, keep_from, old_days};
+use crate::commit::Right as _;
 use crate::error::Result;
 use crate::event::{Drained, feed_files};
 use crate::lake::OriginLayout;
@@ -20,6 +21,13 @@ const MOST_FILES: usize = 16;
 const OLDEST: Duration = Duration::from_secs(300);
 /// How long the end of a run waits for outputs. What they lack then is delivered by the next run.
 const END_PATIENCE: Duration = Duration::from_secs(30);
+
+async fn take_lease(store: &Store, layout: &OriginLayout) -> Result<Lease> {
+    match Lease::of_stem(store, layout, OriginLayout::events_lease(), PURPOSE).await? {
+        Attempt::Taken(lease) => Ok(lease),
+        Attempt::HeldBy(holder) => Err(held_by(&holder, store, layout)),
+    }
+}
 
 /// Keeps the events of an origin while a run goes on.
 pub struct EventKeeper {
@@ -44,10 +52,7 @@ impl EventKeeper {
     ) -> Result<EventKeeper> {
         let mut lease = None;
         if !outputs.is_empty() {
-            lease = Some(match Lease::of_stem(store, layout, OriginLayout::events_lease(), PURPOSE).await? {
-                Attempt::Taken(lease) => lease,
-                Attempt::HeldBy(holder) => return Err(held_by(&holder, store, layout)),
-            });
+            lease = Some(take_lease(store, layout).await?);
             store.put(&layout.event_outputs(), "{}\n").await?;
         }
         let outputs = outputs.into_iter().map(|output| {
@@ -117,6 +122,10 @@ impl EventKeeper {
     async fn drain(&mut self) -> Result<Drained> {
         if self.outputs.is_empty() {
             return keep_events(&self.store, &self.layout, self.keep_from()).await;
+        }
+        if self.lease.as_ref().is_none_or(|lease| lease.watch().check().is_err()) {
+            // It was lost while this process stood still.
+            self.lease = Some(take_lease(&self.store, &self.layout).await?);
         }
         let Some(lease) = &self.lease else { return Ok(Drained::default()) };
         let mut files = feed_files(&self.store, &self.layout).await?;

@@ -14,7 +14,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 pub use self::keeper::EventKeeper;
-pub use self::output::{EventOutput, EventOutputs, Lines};
+pub use self::output::{EventOutput, EventOutputs, EventSettings, Lines};
 use super::lease::{Attempt, Lease, LeaseWatch};
 use crate::commit::Right as _;
 use crate::error::Result;

@@ -45,6 +45,28 @@ pub enum EventOutput {
 /// The outputs of a run.
 pub type EventOutputs = Vec<EventOutput>;
 
+/// What a run does with events: where it delivers them, and how long it keeps them.
+#[derive(Clone, Default)]
+pub struct EventSettings {
+    /// The outputs. The run takes them.
+    pub outputs: Arc<Mutex<EventOutputs>>,
+    /// For how many days events are kept; `None` for ever.
+    pub keep_days: Option<u32>,
+}
+
+impl std::fmt::Debug for EventSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventSettings").field("keep_days", &self.keep_days).finish_non_exhaustive()
+    }
+}
+
+impl EventSettings {
+    /// Takes the outputs.
+    pub(in crate::pipeline) fn take_outputs(&self) -> EventOutputs {
+        std::mem::take(&mut *self.outputs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// The state of an output, shared with its task.
 #[derive(Default)]
 pub(super) struct Delivery {
@@ -175,7 +197,11 @@ async fn post(webhook: &Webhook, events: &[Event]) -> Result<()> {
         match webhook.post(body.clone(), jiff::Timestamp::now().as_second()).await {
             Ok(()) => return Ok(()),
             Err(reason) => {
-                tracing::warn!(reason, pause_s = pause.as_secs(), "a webhook did not accept events; they are sent again");
+                tracing::warn!(
+                    reason,
+                    pause_s = pause.as_secs(),
+                    "a webhook did not accept events; they are sent again"
+                );
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

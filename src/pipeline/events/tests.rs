@@ -27,7 +27,8 @@ impl Sink {
     /// Returns the names of the events in their order.
     fn names(&self) -> Vec<String> {
         let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
-        let name = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["name"].as_str().unwrap().to_owned();
+        let name =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["name"].as_str().unwrap().to_owned();
         text.lines().map(name).collect()
     }
 }

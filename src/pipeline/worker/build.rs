@@ -59,7 +59,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         }
         let refused_now = documents.refused_as_oversize;
         outcomes = documents.outcomes();
-        unfilled = documents.unfilled();
+        unfilled = documents.events.unfilled();
         let ended = std::mem::take(&mut documents.ended);
         let (metas, recorded) = documents.finish(&job.progress)?;
         events = recorded;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::bounds::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 use super::decided::{Decided, write_rows};
 use super::events::EventRecorder;
 use super::job::PartitionJob;
@@ -24,15 +25,6 @@ use crate::shard::{ShardMerge, StoredDocuments};
 use crate::store::{ShardFile, StagedFile};
 use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
-
-/// Columns are passed to the writers when they hold this many bytes …
-pub(in crate::pipeline) const FLUSH_BYTES: usize = 8 << 20;
-/// … or this many documents, whichever is first. The limit bounds memory, and changes no byte of a shard.
-pub(in crate::pipeline) const FLUSH_DOCUMENTS: usize = 512;
-/// Raw documents are passed on at this size: they are still in the processor's cache then.
-pub(in crate::pipeline) const FLUSH_RAW_BYTES: usize = 256 << 10;
-/// Documents of this size are made into rows one at a time: each temporarily needs several times its size.
-pub(in crate::pipeline) const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
 
 /// The shards, and the rows that are not yet written to them.
 pub(super) struct DocumentShards<'a> {
@@ -56,7 +48,7 @@ pub(super) struct DocumentShards<'a> {
     removed_passed: usize,
     /// The stored documents, opened when one of them has to be read again.
     held_documents: Option<StoredDocuments>,
-    events: EventRecorder<'a>,
+    pub(super) events: EventRecorder<'a>,
 }
 
 /// Keeps the tag of the request, because the lake's document stays.
@@ -387,13 +379,7 @@ impl<'a> DocumentShards<'a> {
         self.counts.iter().map(|(outcome, count)| (outcome.as_str().to_owned(), *count)).collect()
     }
 
-    /// Returns the names whose first request failed, as the manifest has them.
-    pub(super) fn unfilled(&self) -> Vec<String> {
-        self.events.unfilled()
-    }
-
     /// Stages the shards, and the events if there are any.
-    #[allow(clippy::type_complexity)]
     pub(super) fn finish(mut self, progress: &Progress) -> Result<(Vec<(TableKind, ShardMeta)>, Option<EventsFile>)> {
         self.pass_removed(None)?;
         self.flush()?;

@@ -44,7 +44,7 @@ use crate::npm::PackageName;
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
 
-pub(super) use self::document_shards::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
+pub(super) use self::bounds::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 pub(super) use self::plan::{PartitionPlan, Previous};
 
 /// Works on partitions, several at a time.
