@@ -37,6 +37,8 @@ pub mod follow;
 pub mod shard;
 #[cfg(feature = "pipeline")]
 pub mod commit;
+#[cfg(feature = "pipeline")]
+pub mod event;
 #[cfg(feature = "array")]
 pub mod array;
 

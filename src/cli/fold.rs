@@ -69,8 +69,7 @@ pub(super) async fn run(
         (None, None) => FoldPolicy::EVERYTHING,
         (rows, age) => FoldPolicy { rows: rows.unwrap_or(f64::INFINITY), age: age.unwrap_or(Duration::MAX) },
     };
-    let options =
-        FoldOptions { origin: args.origin.as_deref().map(|text| find(text, &info)).transpose()?, policy };
+    let options = FoldOptions { origin: args.origin.as_deref().map(|text| find(text, &info)).transpose()?, policy };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start(printer, Arc::clone(&progress));
     let result = Box::pin(fold(&store, &options, progress, stop)).await;
@@ -104,7 +103,9 @@ fn tell(printer: &Printer, summary: &FoldSummary) {
 fn share(text: &str) -> Result<f64, String> {
     let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.trim().parse::<f64>().ok().map(|number| number / unit);
-    share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "write a share as 5% or 0.05, at most 100%".to_owned())
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "write a share as 5% or 0.05, at most 100%".to_owned())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
+use super::event_args::EventArgs;
 use super::exit::Code;
 use super::fold::FoldArgs;
 use super::follow_metrics::serve;
@@ -18,7 +19,7 @@ use super::printer::Printer;
 use super::registry_args::{RegistryArgs, patience};
 use super::settings::Settings;
 use super::usage::WithUsage;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::npm::{Representation, Seq};
 use crate::pipeline::{FollowMetrics, FollowOptions, FollowSummary, Progress, Round, follow};
 
@@ -40,6 +41,7 @@ commands may work on the lake meanwhile. One process follows an origin.
 Examples:
   all-docs follow                                      the public npm registry, a round a minute, until Ctrl-C
   all-docs follow --interval 10s --metrics 127.0.0.1:9464
+  all-docs follow --events - | jq 'select(.event == \"install_script_added\")'
   all-docs follow --once                               one round, for a timer; exit code 6 if a document is still to come
   all-docs follow --origin http://127.0.0.1:4873 --interval 1s   a sample registry, after an ingest from it
 docs/follow.md describes what can go wrong with a feed, and what is done about it.")]
@@ -69,6 +71,8 @@ pub(super) struct FollowArgs {
     #[command(flatten)]
     fold: FoldArgs,
     #[command(flatten)]
+    events: EventArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
     /// Print each round that changed something, and the summary at the end, as JSON on standard output, one a line
     #[arg(long)]
@@ -83,7 +87,13 @@ pub(super) async fn run(
 ) -> Result<Code> {
     let store = settings.open_lake_to_write().await?;
     let origin = origin::open(&args.registry, settings, printer, &store).await?;
+    if args.json && args.events.prints() {
+        return Err(Error::input("--json and --events - both write to standard output")
+            .hint("write the events to a file: --events-file FILE"));
+    }
+    let events = args.events.settings(&origin.registry, printer)?;
     let options = FollowOptions {
+        events,
         representation: match args.packuments {
             Form::Full => Representation::Full,
             Form::Abbreviated => Representation::Abbreviated,

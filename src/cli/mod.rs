@@ -9,6 +9,7 @@ mod copy;
 mod documentation;
 #[cfg(feature = "array")]
 mod downloads;
+mod event_args;
 mod events;
 mod exit;
 mod export;

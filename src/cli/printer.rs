@@ -97,6 +97,11 @@ impl Printer {
         EventWriter { printer: self.clone() }
     }
 
+    /// Returns a writer to standard output, for lines while they come. A reader that closed the pipe is an error.
+    pub(super) fn lines(&self) -> Box<dyn Write + Send> {
+        Box::new(io::stdout())
+    }
+
     /// Prints a value as JSON on standard output.
     pub(super) fn json(&self, value: &impl serde::Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(value)

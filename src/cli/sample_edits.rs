@@ -12,6 +12,7 @@ pub(super) const HELP: &str = "\
 publish NAME[@VERSION]     publish a version, 1.0.0 by default; makes the package if there is none
 unpublish NAME[@VERSION]   unpublish a version, or the whole package, which leaves a tombstone
 delete NAME                delete a package: no longer listed, 404
+set NAME[@VERSION] JSON    set members of a document or a version, as {\"deprecated\":\"use b\"}; null removes one
 block NAME                 respond with 451 for a name
 downloads NAME DAY COUNT   set the downloads of a package on a day, as 2026-11-28
 late DAY                   list no downloads of a day; landed DAY lists them again
@@ -24,6 +25,7 @@ pub(super) enum Line {
     Publish { name: String, version: String },
     Unpublish { name: String, version: Option<String> },
     Delete { name: String },
+    Set { name: String, version: Option<String>, members: String },
     Block { name: String },
     Downloads { name: String, day: Date, count: u64 },
     DownloadDay { day: Date, is_late: bool },
@@ -47,6 +49,10 @@ impl Line {
         let (verb, subject) = (words.next().unwrap_or_default(), words.next());
         if let Some(line) = Line::of_downloads(verb, subject, &mut words) {
             return Ok(line);
+        }
+        if let (true, Some(subject), Some((_, members))) = (verb == "set", subject, line.split_once(" {")) {
+            let (name, version) = name_and_version(subject);
+            return Ok(Line::Set { name, version, members: format!("{{{members}") });
         }
         let subject = subject.filter(|subject| !subject.ends_with('@'));
         let unknown = || Error::input(format!("{:?} is not understood", line.trim())).hint(HELP);
@@ -106,6 +112,13 @@ impl Line {
                 world.publish(name, version);
                 Some(format!("published {name}@{version}"))
             }
+            Line::Set { name, version, members } => {
+                let of = version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}@{version}"));
+                Some(match world.set(name, version.as_deref(), members) {
+                    true => format!("set members of {of}"),
+                    false => format!("there is no {of}, or this is no JSON object: {members}"),
+                })
+            }
             Line::Unpublish { name, .. } | Line::Delete { name } if world.document(name).is_none() => {
                 Some(format!("there is no package {name}"))
             }
@@ -161,6 +174,12 @@ mod tests {
         assert_eq!(Line::parse(" publish @x/y@2.0.0 ").unwrap(), publish);
         assert_eq!(Line::parse("unpublish a").unwrap(), Line::Unpublish { name: "a".to_owned(), version: None });
         assert_eq!(Line::parse("").unwrap(), Line::Empty);
+        let set = Line::parse(r#"set @x/y@1.0.0 {"deprecated": "use z"}"#).unwrap();
+        let expected = ("@x/y".to_owned(), Some("1.0.0".to_owned()), r#"{"deprecated": "use z"}"#.to_owned());
+        assert!(
+            matches!(&set, Line::Set { name, version, members } if (name, version, members) == (&expected.0, &expected.1, &expected.2)),
+            "{set:?}"
+        );
         let day = jiff::civil::date(2026, 11, 28);
         let downloads = Line::Downloads { name: "a".to_owned(), day, count: 7 };
         assert_eq!(Line::parse("downloads a 2026-11-28 7").unwrap(), downloads);

@@ -16,8 +16,8 @@ use super::usage::WithUsage;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::{
-    Fault, Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair, repair_overlay,
-    read_lake, repair_records, verify, verify_quickly,
+    Fault, Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair,
+    read_lake, repair_overlay, repair_records, verify, verify_quickly,
 };
 use crate::registry::Origin;
 use crate::store::Store;
@@ -141,7 +141,8 @@ async fn repair(
                 .warn(&format!("{} is not repaired: the lake metadata does not say where it came from", proof.origin));
             continue;
         }
-        let of_overlay = repair_overlay(store, proof).await.doing(|| format!("repairing the overlay of {}", proof.origin))?;
+        let of_overlay =
+            repair_overlay(store, proof).await.doing(|| format!("repairing the overlay of {}", proof.origin))?;
         of_overlay.iter().for_each(|what| printer.warn(what));
         let mendings = prepare_repair(store, proof).await.doing(|| format!("repairing {}", proof.origin))?;
         if !mendings.is_empty() {

@@ -142,6 +142,7 @@ mod tests {
             oversize_limit_bytes: None,
             documents_form: None,
             cut_from: None,
+            unfilled: Vec::new(),
             removed: Vec::new(),
         }
     }

@@ -39,6 +39,10 @@ pub struct Manifest {
     /// `None` if the partition is not a cut of others, or an ingest has changed it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_from: Option<String>,
+    /// The names whose first request failed, and that were listed before the partition had documents: their first
+    /// documents are no new packages. Ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfilled: Vec<String>,
     /// In the manifest of a delta, the names that the registry no longer lists. Ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
@@ -71,6 +75,18 @@ pub struct CommitIntent {
     /// The multipart uploads that were begun for the shards of these tables, each by the name that the store gave it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uploads: BTreeMap<String, String>,
+    /// The events of the commit; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventsFile>,
+}
+
+/// The file of one commit's events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsFile {
+    /// Its name in the feed.
+    pub name: String,
+    /// The SHA-256 of its bytes, in lower-case hex.
+    pub sha256: String,
 }
 
 impl CommitIntent {

@@ -118,7 +118,7 @@ impl OriginLayout {
             FileRole::Table { file } => file.strip_suffix(".parquet") == Some(stem.as_str()),
             FileRole::Manifest { file } => file.strip_suffix(".json") == Some(stem.as_str()),
             FileRole::Staged { stem: of, is_named } => is_named && of == stem,
-            FileRole::SetAside | FileRole::Unknown { .. } => false,
+            FileRole::Events { .. } | FileRole::SetAside | FileRole::Unknown { .. } => false,
         });
         Some(if is_own { FileRole::Own } else { FileRole::Unknown { file: below } })
     }

@@ -45,13 +45,20 @@ impl Clearing {
         let mut paths = Vec::new();
         for folder in folders {
             let ours = |path: &String| {
-                folder == layout.staging() || path.ends_with(".parquet") || path.ends_with(".json") || layout.delta_at(path).is_some()
+                folder == layout.staging()
+                    || path.ends_with(".parquet")
+                    || path.ends_with(".json")
+                    || layout.delta_at(path).is_some()
             };
             let mut found: Vec<String> = store.list(&folder).await?.into_iter().filter(ours).collect();
             found.sort_by_key(|path| *path != layout.overlay());
             paths.extend(found);
         }
         if part == ClearPart::Everything {
+            for folder in [layout.feed(), layout.events()] {
+                let found = store.list(&folder).await?.into_iter();
+                paths.extend(found.filter(|path| layout.is_of_events(path)));
+            }
             for array in layout.arrays() {
                 paths.extend(store.list(&array).await?);
             }

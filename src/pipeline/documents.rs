@@ -31,7 +31,10 @@ pub struct LakeDocuments {
 
 impl std::fmt::Debug for LakeDocuments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LakeDocuments").field("store", &self.store).field("layout", &self.layout).finish_non_exhaustive()
+        f.debug_struct("LakeDocuments")
+            .field("store", &self.store)
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
     }
 }
 

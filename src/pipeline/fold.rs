@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::lease::{Attempt, Lease, given_back, refuse_locked};
 use super::open::{check_moves, no_lake, raise_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
-use super::overlay::{Fold, FoldPolicy, OverlayView, due_partitions, fold_under_lease, rows_of_base, sweep_deltas, trim};
+use super::overlay::{
+    Fold, FoldPolicy, OverlayView, due_partitions, fold_under_lease, rows_of_base, sweep_deltas, trim,
+};
 use super::progress::{Progress, ProgressSnapshot};
 use super::run::{RunReporter, sweep_dead};
 use super::status::read_partition_set;

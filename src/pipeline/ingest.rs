@@ -7,6 +7,7 @@ use std::time::Instant;
 use futures::future;
 use tokio_util::sync::CancellationToken;
 
+use super::events::keep_events;
 use super::judge::Judge;
 use super::lease::refuse_locked;
 use super::new_origin::Before;
@@ -72,9 +73,13 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     future::try_join(sweep(&store), sweep_dead(&store, &layout)).await?;
     let registry = Some(options.registry.clone());
     let reporter = RunReporter::start(store.clone(), &layout, PURPOSE, Arc::clone(&progress), registry).await?;
+    let keep_from = options.keep_events_from;
     let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;
     let result = match result {
-        Ok(summary) => noted.keep(&store, &layout, &summary).await.map(|()| summary),
+        Ok(summary) => {
+            keep_events(&store, &layout, keep_from).await?;
+            noted.keep(&store, &layout, &summary).await.map(|()| summary)
+        }
         failed => failed,
     };
     // The first error is the one to report. Processes that worked on the same origin may have died meanwhile.

@@ -18,6 +18,7 @@ mod doubt;
 #[cfg(feature = "array")]
 mod downloads;
 mod ending;
+mod events;
 #[cfg(test)]
 mod far_tests;
 mod fold;
@@ -62,6 +63,7 @@ pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
+pub use events::{EventKeeper, EventOutput, EventOutputs, EventSettings, Lines, keep_from};
 pub use fold::{FoldOptions, FoldSummary, fold};
 pub use follow::{Clock, FollowCounts, FollowMetrics, FollowOptions, FollowSummary, Round, RoundListing, follow};
 pub use ingest::ingest;
@@ -75,9 +77,10 @@ pub use rebuild::{RebuildOptions, RebuildSummary, rebuild};
 pub use report::{PlannedDocument, PlannedPartition};
 pub use run::RunStatus;
 pub use source::{Changes, Scope, Source};
-pub use status::{OriginStatus, OverlayStatus, TableStatus, lake_ages, lake_status, read_partition_set};
+pub use status::{EventsStatus, OriginStatus, OverlayStatus, TableStatus, lake_ages, lake_status, read_partition_set};
 pub use summary::{IngestSummary, LakeState, OthersSummary, ScanSummary};
 pub use verify::{
-    Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_overlay, repair_records, verify, verify_quickly,
+    Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_overlay, repair_records, verify,
+    verify_quickly,
 };
 pub use work::{Announced, Wanted, WorkItem};

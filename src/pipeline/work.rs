@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::diff::Selection;
 use crate::lake::{HeldOutcome, Partition};
-use crate::npm::{Change, ChangeKind, DocRow, PackageName, Representation, Revision};
+use crate::npm::{Change, ChangeKind, DocRow, PackageName, Representation, Revision, Seq};
 
 /// One partition, the announced names in it, and the wanted documents.
 #[derive(Debug, Clone)]
@@ -54,6 +54,20 @@ pub struct Wanted {
 }
 
 impl Announced {
+    /// Returns the names that the feed calls deleted, each with the revision of the deletion.
+    pub(super) fn deleted(&self) -> HashMap<PackageName, Revision> {
+        let Announced::Changes(changes) = self else { return HashMap::new() };
+        let deleted = changes.iter().filter(|change| change.kind == ChangeKind::Deleted);
+        deleted.map(|change| (change.name.clone(), change.rev.clone())).collect()
+    }
+
+    /// Returns the change in the registry's feed that announced a name, if a feed did.
+    pub(super) fn seq_of(&self, name: &str) -> Option<&str> {
+        let Announced::Changes(changes) = self else { return None };
+        let place = changes.binary_search_by(|change| change.name.as_str().cmp(name)).ok()?;
+        changes.get(place)?.seq.as_ref().map(Seq::as_str)
+    }
+
     /// Returns the rows of `docs` that follow from the announced names and the lake's rows, and the time at which they
     /// were listed.
     ///
@@ -82,15 +96,6 @@ impl Announced {
             }
             Announced::Changes(changes) => (Arc::new(changed(held, changes)), held_at_us),
         }
-    }
-}
-
-impl Announced {
-    /// Returns the names that the feed said are deleted, each with the revision of the deletion.
-    pub(super) fn deleted(&self) -> HashMap<PackageName, Revision> {
-        let Announced::Changes(changes) = self else { return HashMap::new() };
-        let deleted = changes.iter().filter(|change| change.kind == ChangeKind::Deleted);
-        deleted.map(|change| (change.name.clone(), change.rev.clone())).collect()
     }
 }
 

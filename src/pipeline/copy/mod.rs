@@ -10,6 +10,7 @@ mod arrays;
 mod cut;
 mod cut_set;
 mod ends;
+mod events;
 mod origins;
 mod overlay;
 mod partition;
@@ -133,6 +134,9 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
     match is_cut || options.dry_run {
         true => copy_tables(ends, origin, options, summary).await?,
         false => Box::pin(overlay::copy_with_overlay(ends, origin, options, summary)).await?,
+    }
+    if !ends.stop.is_cancelled() {
+        events::copy_events(ends, options, summary).await.doing(|| "copying the events".to_owned())?;
     }
     #[cfg(feature = "array")]
     if !ends.stop.is_cancelled() {

@@ -113,4 +113,3 @@ async fn put_record(ends: &Ends, record: Option<&Overlay>) -> Result<()> {
     }
     Ok(())
 }
-

@@ -36,7 +36,8 @@ pub(super) struct Listed {
 /// Lists the registry and commits the differences; documents that are to come are entered in `lagging`. An implausible
 /// listing is refused.
 pub(super) async fn list(writer: &ChangeWriter, lagging: &mut Lagging, clock: &Clock) -> Result<Listed> {
-    let (store, layout, registry) = (writer.options.store.clone(), &writer.options.layout, writer.options.registry.clone());
+    let (store, layout, registry) =
+        (writer.options.store.clone(), &writer.options.layout, writer.options.registry.clone());
     let progress = Arc::clone(&writer.options.progress);
     // Its rows are kept in a file that belongs to a run.
     let reporter = RunReporter::start(store.clone(), layout, PURPOSE, progress, Some(registry)).await?;
@@ -63,7 +64,8 @@ async fn list_as(writer: &ChangeWriter, run: &str, lagging: &mut Lagging, clock:
     });
     let scan = Scan::run(&options, &writer.options.layout, run, Arc::clone(&wanted), &writer.options.progress);
     // A commit ends by itself when the writer is stopped; a scan may be dropped.
-    let scan = writer.options.stop.run_until_cancelled(Box::pin(scan)).await.unwrap_or_else(|| Err(Error::interrupted()))?;
+    let scan =
+        writer.options.stop.run_until_cancelled(Box::pin(scan)).await.unwrap_or_else(|| Err(Error::interrupted()))?;
     Judge::new(false).listing(scan.losses(), scan.summary(), false)?;
     let mut listed = Listed { names: scan.summary().listed, ..Listed::default() };
     let mut changes = Vec::new();

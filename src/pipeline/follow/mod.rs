@@ -26,6 +26,7 @@ use self::follower::Follower;
 pub use self::metrics::{FollowCounts, FollowMetrics};
 pub use self::round::{Round, RoundListing};
 use self::start::{open, take_lease};
+use super::events::{EventKeeper, EventSettings};
 use super::overlay::FoldPolicy;
 use super::progress::Progress;
 use super::requests::counted;
@@ -59,6 +60,8 @@ pub struct FollowOptions {
     pub reconcile: Duration,
     /// When partitions are folded.
     pub fold: FoldPolicy,
+    /// Where events are delivered, and how long they are kept.
+    pub events: EventSettings,
     /// The clock.
     pub clock: Clock,
 }
@@ -76,6 +79,7 @@ impl FollowOptions {
             window: Duration::from_secs(2 * 3600),
             reconcile: Duration::from_secs(24 * 3600),
             fold: FoldPolicy::default(),
+            events: EventSettings::default(),
             clock: Clock::default(),
         }
     }
@@ -146,11 +150,22 @@ async fn run(
         elapsed: started.elapsed(),
     };
     let work = async {
-        let mut follower =
-            Follower::open(&options, opened, watch.clone(), Arc::clone(&metrics), Arc::clone(&progress), stop_work.clone())
-                .await?;
-        let ended = rounds(&mut follower, &options, &stop_work, tell).await;
-        match ended {
+        let mut follower = Follower::open(
+            &options,
+            opened,
+            watch.clone(),
+            Arc::clone(&metrics),
+            Arc::clone(&progress),
+            stop_work.clone(),
+        )
+        .await?;
+        let settings = &options.events;
+        let keeper = EventKeeper::start(&options.store, &layout, settings.take_outputs(), settings.keep_days);
+        let mut keeper = Box::pin(keeper).await?;
+        let ended = rounds(&mut follower, &mut keeper, &options, &stop_work, tell).await;
+        let kept = Box::pin(keeper.end()).await;
+        // The first error is the one to report. What could not be kept or delivered stays in the feed.
+        match ended.and(kept.map(drop)) {
             Err(error) if error.kind() == ErrorKind::Interrupted && stop_work.is_cancelled() => {
                 Ok(summarize(&follower))
             }
@@ -172,6 +187,7 @@ async fn run(
 /// Does round after round. Between them it asks again for documents that are due.
 async fn rounds(
     follower: &mut Follower,
+    keeper: &mut EventKeeper,
     options: &FollowOptions,
     stop: &CancellationToken,
     tell: &(dyn Fn(&Round) + Send + Sync),
@@ -183,10 +199,16 @@ async fn rounds(
         if is_full {
             next_round = Instant::now() + options.interval;
         }
-        let (round, ended) = match is_full {
+        let (mut round, ended) = match is_full {
             true => Box::pin(follower.round()).await,
             false => Box::pin(follower.ask_again()).await,
         };
+        match Box::pin(keeper.tend()).await {
+            Err(error) if error.kind() == ErrorKind::Lake => {
+                round.notes.push(format!("events wait in the feed: {}", error.report()));
+            }
+            tended => drop(tended?),
+        }
         if round.is_worth_telling() {
             tell(&round);
         }

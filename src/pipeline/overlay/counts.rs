@@ -35,7 +35,8 @@ pub(in crate::pipeline) async fn changed_counts(
                 continue;
             }
             counts.names += difference(now.doc_rows(&names)?.len(), base.doc_rows(&names)?.len());
-            let held = |known: &Known| -> Result<usize> { Ok(known.document_revs(&names.iter().cloned().collect())?.len()) };
+            let held =
+                |known: &Known| -> Result<usize> { Ok(known.document_revs(&names.iter().cloned().collect())?.len()) };
             counts.documents += difference(held(&now)?, held(&base)?);
         }
         Ok(counts)

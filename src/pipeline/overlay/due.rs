@@ -46,7 +46,8 @@ pub(in crate::pipeline) fn due_partitions(
         let oldest_at_us = with_rows.map(|held| held.delta.oldest_at_us).min();
         let rows = base_rows.get(&partition.file_stem()).copied().unwrap_or_default() as f64;
         // A clock that went back makes nothing old.
-        names > 0.0 && (names >= policy.rows * rows || oldest_at_us.is_some_and(|at_us| now_us.saturating_sub(at_us) >= age_us))
+        names > 0.0
+            && (names >= policy.rows * rows || oldest_at_us.is_some_and(|at_us| now_us.saturating_sub(at_us) >= age_us))
     };
     set.iter().filter(is_due).collect()
 }

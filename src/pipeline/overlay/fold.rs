@@ -7,10 +7,11 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::known::is_among;
 use super::record::note_folded;
 use super::rows::{DeltaRows, Proven};
 use super::view::{HeldDelta, OverlayView};
-use crate::commit::{Change, clear_staging, commit, Right};
+use crate::commit::{Change, Right, clear_staging, commit};
 use crate::encode::ShardWriter;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{Manifest, OriginLayout, Partition, Record};
@@ -58,7 +59,8 @@ impl Fold {
             if view.has_none_of(partition) {
                 return Ok(names);
             }
-            names = self.take_over(partition, &view, lease).await.doing(|| format!("folding the partition {partition}"))?;
+            names =
+                self.take_over(partition, &view, lease).await.doing(|| format!("folding the partition {partition}"))?;
             if note_folded(&self.store, &self.layout, &partition.file_stem(), view.record.newest).await? {
                 return Ok(names);
             }
@@ -71,7 +73,8 @@ impl Fold {
         let manifest = base.as_ref().map(|text| Manifest::from_json(&path, text)).transpose()?;
         let names: BTreeMap<String, Arc<HeldDelta>> =
             view.names_of(partition).into_iter().map(|(name, held)| (name.to_owned(), Arc::clone(held))).collect();
-        let is_old = manifest.as_ref().is_some_and(Manifest::is_old) || names.values().any(|held| held.manifest.is_old());
+        let is_old =
+            manifest.as_ref().is_some_and(Manifest::is_old) || names.values().any(|held| held.manifest.is_old());
         if is_old {
             return Err(Error::lake("an earlier version of all-docs wrote the partition, or changes of it")
                 .hint("all-docs rebuild rebuilds them without a request"));
@@ -143,9 +146,26 @@ impl Task {
             outcomes,
             documents_form: one_form(sources()),
             cut_from: None,
+            unfilled: self.unfilled(),
             removed: Vec::new(),
         })
     }
+}
+
+impl Task {
+    /// Returns the names of [`Manifest::unfilled`].
+    fn unfilled(&self) -> Vec<String> {
+        let before = self.manifest.iter().flat_map(|manifest| &manifest.unfilled);
+        let kept = before.filter(|name| !self.names.contains_key(*name));
+        let mut unfilled: Vec<String> = kept.cloned().chain(unfilled_of(&self.names)).collect();
+        unfilled.sort_unstable();
+        unfilled
+    }
+}
+
+/// Returns those of `names` that are in [`Manifest::unfilled`] of their delta, ascending.
+pub(super) fn unfilled_of(names: &BTreeMap<String, Arc<HeldDelta>>) -> impl Iterator<Item = String> {
+    names.iter().filter(|(name, held)| is_among(&held.manifest.unfilled, name)).map(|(name, _)| name.clone())
 }
 
 /// Returns the form of all documents of some manifests, if they have one and it is known.

@@ -154,6 +154,12 @@ impl Known {
         Ok(names.into_iter().collect())
     }
 
+    /// Returns whether the first request for a name failed, though the lake was being filled then.
+    pub(in crate::pipeline) fn was_unfilled(&self, name: &str) -> bool {
+        let manifest = self.place_of(&PackageName::new(name)).and_then(|place| self.manifest(place).ok().flatten());
+        manifest.is_some_and(|manifest| is_among(&manifest.unfilled, name))
+    }
+
     /// Returns the overlay.
     pub(in crate::pipeline) fn view(&self) -> &OverlayView {
         &self.view
@@ -193,7 +199,9 @@ impl Known {
         match self.view.newest(&self.set.get(index), name.as_str()) {
             None => Some(Place::Base(index)),
             Some((_, Said::Gone)) => None,
-            Some((held, Said::Has(_))) => self.view.deltas.iter().position(|each| Arc::ptr_eq(each, held)).map(Place::Delta),
+            Some((held, Said::Has(_))) => {
+                self.view.deltas.iter().position(|each| Arc::ptr_eq(each, held)).map(Place::Delta)
+            }
         }
     }
 
@@ -201,8 +209,9 @@ impl Known {
     fn add_forms(&self, place: Place, names: &[PackageName], outcomes: &mut [HeldOutcome]) -> Result<()> {
         let Some(manifest) = self.manifest(place)? else { return Ok(()) };
         let counts = manifest.outcomes.iter();
-        let with_document =
-            counts.filter(|(outcome, _)| Outcome::parse(outcome).is_some_and(Outcome::has_document)).map(|(_, count)| count);
+        let with_document = counts
+            .filter(|(outcome, _)| Outcome::parse(outcome).is_some_and(Outcome::has_document))
+            .map(|(_, count)| count);
         if manifest.rows(TableKind::Packuments) == with_document.sum::<u64>()
             && let Some(form) = manifest.form_of_documents()
         {
@@ -274,6 +283,11 @@ impl Known {
         self.manifests.lock().unwrap_or_else(PoisonError::into_inner).insert(index, manifest.clone());
         Ok(manifest)
     }
+}
+
+/// Returns whether `names`, ascending, have a name.
+pub(super) fn is_among(names: &[String], name: &str) -> bool {
+    names.binary_search_by(|held| held.as_str().cmp(name)).is_ok()
 }
 
 fn forms_of(batch: &RecordBatch) -> Result<Vec<(PackageName, Representation)>> {

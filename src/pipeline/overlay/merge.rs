@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::fold::{count_outcomes, one_form};
+use super::fold::{count_outcomes, one_form, unfilled_of};
 use super::record::{delta_of, replace};
 use super::rows::{DeltaRows, Proven};
 use super::view::{HeldDelta, OverlayView, Said};
@@ -120,7 +120,8 @@ impl Task {
         }
         let outcomes = count_outcomes(store, &self.layout.staged_shard(TableKind::Outcomes, &Delta::PARTITION))?;
         let mut seen = BTreeSet::new();
-        let sources: Vec<&Manifest> = self.names.values().filter(|held| seen.insert(held.delta.last)).map(|held| &held.manifest).collect();
+        let sources: Vec<&Manifest> =
+            self.names.values().filter(|held| seen.insert(held.delta.last)).map(|held| &held.manifest).collect();
         let limits = sources.iter().filter_map(|manifest| manifest.oversize_limit_bytes);
         let is_gone = |(name, held): &(&String, &Arc<HeldDelta>)| held.says(name) == Some(Said::Gone);
         Ok(Manifest {
@@ -134,6 +135,7 @@ impl Task {
             outcomes,
             documents_form: one_form(sources.into_iter()),
             cut_from: None,
+            unfilled: unfilled_of(&self.names).collect(),
             removed: self.names.iter().filter(is_gone).map(|(name, _)| name.clone()).collect(),
         })
     }

@@ -24,6 +24,6 @@ pub(super) use fold::Fold;
 pub(super) use known::Known;
 pub(super) use record::trim;
 pub(super) use sweep::sweep as sweep_deltas;
-pub(super) use view::OverlayView;
 pub(super) use under_lease::fold_under_lease;
+pub(super) use view::OverlayView;
 pub(super) use writer::{ChangeWriter, Held, WriterOptions};

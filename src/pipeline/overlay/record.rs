@@ -98,12 +98,12 @@ pub(in crate::pipeline) async fn trim(
     let mut is_needed: BTreeMap<u64, bool> = BTreeMap::new();
     for held in &view.deltas {
         let needs = |partition: Partition| {
-            view.record.counts_for(&held.delta, &partition.file_stem())
-                && held.names_in(&partition).next().is_some()
+            view.record.counts_for(&held.delta, &partition.file_stem()) && held.names_in(&partition).next().is_some()
         };
         is_needed.insert(held.delta.last, set.iter().any(needs));
     }
-    let unneeded: Vec<Delta> = view.record.deltas.iter().filter(|delta| is_needed.get(&delta.last) == Some(&false)).cloned().collect();
+    let unneeded: Vec<Delta> =
+        view.record.deltas.iter().filter(|delta| is_needed.get(&delta.last) == Some(&false)).cloned().collect();
     if unneeded.is_empty() {
         return Ok(0);
     }

@@ -40,7 +40,9 @@ impl<'a> DeltaRows<'a> {
         }
         let rows = match self.open.entry(held.delta.last) {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-            std::collections::btree_map::Entry::Vacant(free) => free.insert(open(self.store, self.proven, held, self.table)?),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(open(self.store, self.proven, held, self.table)?)
+            }
         };
         let path = || format!("reading {}", held.layout.shard(self.table, &Delta::PARTITION));
         rows.as_mut().map_or(Ok(Vec::new()), |rows| rows.take(name).doing(path))

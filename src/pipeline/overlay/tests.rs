@@ -429,7 +429,10 @@ async fn play(ops: Vec<Op>) {
 #[test]
 fn the_stem_of_the_writers_lease_is_no_partition() {
     assert!(crate::lake::Partition::from_file_stem("follow").is_none());
-    assert_eq!(Layout::origin("npm").delta_at("npm/overlay/0000000001-0000000002/docs/0-z.parquet").unwrap().root(), "npm/overlay/0000000001-0000000002");
+    assert_eq!(
+        Layout::origin("npm").delta_at("npm/overlay/0000000001-0000000002/docs/0-z.parquet").unwrap().root(),
+        "npm/overlay/0000000001-0000000002"
+    );
     assert!(Layout::origin("npm").delta_at("npm/overlay/overlay.json").is_none());
     assert!(Layout::origin("npm").delta_at("npm/overlay/1-2/docs/0-z.parquet").is_none());
 }

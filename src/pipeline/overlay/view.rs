@@ -14,17 +14,8 @@ use crate::store::{Store, blocking};
 use crate::table::{TableKind, schema};
 
 /// The columns of `outcomes` that a plan needs.
-pub(super) const OUTCOME_COLUMNS: [&str; 9] = [
-    "name",
-    "rev",
-    "outcome",
-    "etag",
-    "last_modified",
-    "fetched_at",
-    "repetitions",
-    "next_request_at",
-    "credentials",
-];
+pub(super) const OUTCOME_COLUMNS: [&str; 9] =
+    ["name", "rev", "outcome", "etag", "last_modified", "fetched_at", "repetitions", "next_request_at", "credentials"];
 
 /// How often the overlay is read again because a delta vanished. A delta vanishes only after the record was replaced.
 const MAX_READS: usize = 20;
@@ -57,8 +48,9 @@ impl HeldDelta {
             Error::lake(format!("{path} is gone, but the record of the overlay names its delta")).hint(REPAIR)
         })?;
         if format!("{:x}", Sha256::digest(&text)) != delta.manifest_sha256 {
-            return Err(Error::lake(format!("{path} is not the manifest that the record of the overlay names"))
-                .hint(REPAIR));
+            return Err(
+                Error::lake(format!("{path} is not the manifest that the record of the overlay names")).hint(REPAIR)
+            );
         }
         let manifest = Manifest::from_json(&path, &text)?;
         let docs = own.shard(TableKind::Docs, &Delta::PARTITION);
@@ -79,7 +71,10 @@ impl HeldDelta {
     }
 
     /// Returns the names in a partition that it holds: those with rows, and those that are gone. Both are ascending.
-    pub(in crate::pipeline) fn names_in<'a>(&'a self, partition: &Partition) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub(in crate::pipeline) fn names_in<'a>(
+        &'a self,
+        partition: &Partition,
+    ) -> impl Iterator<Item = &'a str> + use<'a> {
         let docs = within(partition, &self.docs, |row| row.name.as_str());
         let gone = within(partition, &self.manifest.removed, String::as_str);
         docs.iter().map(|row| row.name.as_str()).chain(gone.iter().map(String::as_str))
@@ -216,8 +211,11 @@ impl OverlayView {
         if names.is_empty() {
             return Ok(base);
         }
-        let mut outcomes: BTreeMap<PackageName, HeldOutcome> =
-            base.into_iter().filter(|held| !names.contains_key(held.name.as_str())).map(|held| (held.name.clone(), held)).collect();
+        let mut outcomes: BTreeMap<PackageName, HeldOutcome> = base
+            .into_iter()
+            .filter(|held| !names.contains_key(held.name.as_str()))
+            .map(|held| (held.name.clone(), held))
+            .collect();
         for held in self.counting(partition) {
             let is_newest = |name: &&&str| names.get(**name).is_some_and(|newest| Arc::ptr_eq(newest, held));
             let own: Vec<PackageName> = names.keys().filter(is_newest).map(|name| PackageName::new(*name)).collect();

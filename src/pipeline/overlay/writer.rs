@@ -171,7 +171,9 @@ impl ChangeWriter {
             return Ok(Applied::default());
         }
         if self.is_unsettled.swap(true, Ordering::Relaxed) {
-            self.settle().await.doing(|| format!("ending what was begun in the overlay of {}", self.options.layout.name()))?;
+            self.settle()
+                .await
+                .doing(|| format!("ending what was begun in the overlay of {}", self.options.layout.name()))?;
         }
         let view = self.fold.view().await?;
         let number = view.record.newest + 1;
@@ -223,7 +225,9 @@ impl ChangeWriter {
             let view = self.fold.view().await?;
             let Some(places) = merge::due(&view.record.deltas) else { break };
             let (store, set) = (&self.options.store, &self.set);
-            let merged = merge::merge(store, &self.options.layout, set, &view, places, &self.options.lease, &self.options.stop).await;
+            let merged =
+                merge::merge(store, &self.options.layout, set, &view, places, &self.options.lease, &self.options.stop)
+                    .await;
             match merged.doing(|| format!("merging deltas of {}", self.options.layout.name()))? {
                 Some(_) => tended.merges += 1,
                 // Another process has folded a partition: the next round sees it.
@@ -254,7 +258,8 @@ impl ChangeWriter {
 
     /// Folds a partition, unless another process works on it.
     async fn fold_under_lease(&self, partition: &Partition) -> Result<Option<u64>> {
-        fold_under_lease(&self.options.store, &self.options.layout, &self.fold, partition, PURPOSE, &self.options.stop).await
+        fold_under_lease(&self.options.store, &self.options.layout, &self.fold, partition, PURPOSE, &self.options.stop)
+            .await
     }
 
     async fn base_rows(&self) -> Result<BTreeMap<String, u64>> {

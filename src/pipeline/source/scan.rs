@@ -171,7 +171,8 @@ async fn losses(
     let manifests = read_manifests(&options.store, layout).await?;
     let overlay = OverlayView::read(&options.store, layout, &OverlayView::empty()).await?;
     // Names that a delta says are gone are no loss of this listing.
-    let rows = |manifest: &Manifest| manifest.rows(TableKind::Docs).saturating_sub(overlay.gone_of(&manifest.partition));
+    let rows =
+        |manifest: &Manifest| manifest.rows(TableKind::Docs).saturating_sub(overlay.gone_of(&manifest.partition));
     let held: HashMap<&Partition, u64> =
         manifests.iter().map(|manifest| (&manifest.partition, rows(manifest))).collect();
     let listed = listing.rows_between(&set.boundaries).filter(|_| !held.is_empty());

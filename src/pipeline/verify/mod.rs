@@ -8,6 +8,7 @@
 mod account;
 #[cfg(feature = "array")]
 mod arrays;
+mod events;
 mod files;
 mod lake_metadata;
 mod origin;
@@ -34,8 +35,8 @@ use crate::error::{Error, Result};
 use crate::lake::Layout;
 use crate::store::Store;
 
-pub(super) use partition::open_sound;
 pub use overlay::repair_overlay;
+pub(super) use partition::open_sound;
 pub use proof::{Fault, Finding, LakeProof, OriginProof};
 pub use quick::verify_quickly;
 pub use repair::{Mending, prepare_repair, repair_records};

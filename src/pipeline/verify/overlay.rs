@@ -80,7 +80,10 @@ pub(super) async fn take(
 fn problem(manifest: &Manifest, delta: &Delta) -> Option<(Fault, String)> {
     let names = manifest.rows(TableKind::Docs) + manifest.removed.len() as u64;
     if names != delta.names {
-        return Some((Fault::Account, format!("it has {names} names, and the record of the overlay says {}", delta.names)));
+        return Some((
+            Fault::Account,
+            format!("it has {names} names, and the record of the overlay says {}", delta.names),
+        ));
     }
     let is_sorted = manifest.removed.is_sorted_by(|one, other| one < other);
     (!is_sorted).then(|| (Fault::Order, "the names that it says are gone are not in order".to_owned()))

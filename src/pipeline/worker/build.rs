@@ -5,6 +5,7 @@
 //! documents to request (`plan`), and the order in which shards become visible (`commit`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
 
@@ -14,8 +15,8 @@ use crate::commit::Change;
 use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
 use crate::fetch::{FetchItem, Fetched};
-use crate::lake::{Manifest, ShardMeta};
-use crate::npm::{DocRow, Outcome};
+use crate::lake::{EventsFile, Manifest, ShardMeta};
+use crate::npm::Outcome;
 use crate::pipeline::progress::Progress;
 use crate::table::TableKind;
 use crate::table::{DocsBuilder, schema};
@@ -27,12 +28,14 @@ const DOCS_BATCH_ROWS: usize = 8_192;
 /// Builds the shards that change and leaves them durable in staging. Fails with
 /// [`crate::error::ErrorKind::Interrupted`] if the channel closes before every document has arrived, if some are left
 /// out, or if the job is stopped.
-pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Change> {
+pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<(Change, Option<EventsFile>)> {
+    let mut events = None;
+    let mut unfilled = job.previous.as_ref().map_or_else(Vec::new, |manifest| manifest.unfilled.clone());
+    let mut gone: Vec<String> = job.plan.dropped.iter().map(ToString::to_string).collect();
     let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
     let mut oversize_limit_bytes = job.previous.as_ref().and_then(|manifest| manifest.oversize_limit_bytes);
-    let mut left = Vec::new();
     if job.plan.writes_documents() {
         let mut staged = std::mem::take(&mut job.staged);
         let mut documents = DocumentShards::open(&job)?;
@@ -57,9 +60,11 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         }
         let refused_now = documents.refused_as_oversize;
         outcomes = documents.outcomes();
-        left = std::mem::take(&mut documents.left);
-        Progress::add(&job.progress.names_removed, left.len() as u64);
-        for (table, meta) in documents.finish(&job.progress)? {
+        unfilled = documents.events.unfilled();
+        let ended = std::mem::take(&mut documents.ended);
+        let (metas, recorded) = documents.finish(&job.progress)?;
+        events = recorded;
+        for (table, meta) in metas {
             shards.insert(table.to_string(), meta);
             staged_tables.push(table);
         }
@@ -70,9 +75,15 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
             before if refused > refused_now => before.map(|before| limit_now.map_or(before, |now| now.min(before))),
             _ => limit_now,
         };
+        gone.extend(ended.iter().map(ToString::to_string));
+        gone.sort_unstable();
+        if !ended.is_empty() {
+            Progress::add(&job.progress.names_removed, ended.len() as u64);
+            Arc::make_mut(&mut job.rows).retain(|row| !ended.contains(&row.name));
+        }
     }
     if job.plan.writes_docs() {
-        shards.insert(TableKind::Docs.to_string(), write_docs(&job, &left)?);
+        shards.insert(TableKind::Docs.to_string(), write_docs(&job)?);
         staged_tables.push(TableKind::Docs);
     }
     let documents_form = documents_form(&job);
@@ -87,23 +98,17 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         oversize_limit_bytes,
         documents_form,
         cut_from: None,
-        removed: if job.plan.is_of_delta { removed(&job, left) } else { Vec::new() },
+        unfilled,
+        removed: if job.plan.is_of_delta { gone } else { Vec::new() },
     };
-    Ok(Change { manifest, moved: staged_tables, base: job.base.take() })
-}
-
-/// Returns the names of a delta that are gone, ascending: those that are not listed, and those of `left`.
-fn removed(job: &PartitionJob, left: Vec<String>) -> Vec<String> {
-    let mut removed: Vec<String> = job.plan.dropped.iter().map(ToString::to_string).chain(left).collect();
-    removed.sort_unstable();
-    removed
+    Ok((Change { manifest, moved: staged_tables, base: job.base.take() }, events))
 }
 
 /// Returns the form of all documents of the partition after the build, if it is one and known.
 fn documents_form(job: &PartitionJob) -> Option<String> {
     let form = job.representation().as_str();
-    let is_held_as = |item: &FetchItem| job.plan.held(&item.name).and_then(|held| held.representation);
-    if job.plan.is_of_delta && job.plan.fetch.iter().filter_map(is_held_as).any(|held| held.as_str() != form) {
+    let held_form = |item: &FetchItem| job.plan.held_form(&item.name);
+    if job.plan.is_of_delta && job.plan.fetch.iter().filter_map(held_form).any(|held| held.as_str() != form) {
         return None;
     }
     let has_documents = |manifest: &&Manifest| manifest.rows(TableKind::Packuments) > 0;
@@ -114,16 +119,14 @@ fn documents_form(job: &PartitionJob) -> Option<String> {
     }
 }
 
-/// Writes the rows of `docs`, without those of the names `left`, ascending.
-fn write_docs(job: &PartitionJob, left: &[String]) -> Result<ShardMeta> {
+fn write_docs(job: &PartitionJob) -> Result<ShardMeta> {
     let mut writer = ShardWriter::new(TableKind::Docs, schema(TableKind::Docs), job.stage(TableKind::Docs)?)?;
     let mut builder = DocsBuilder::new();
     for rows in job.rows.chunks(DOCS_BATCH_ROWS) {
         if job.stop.is_cancelled() {
             return Err(Error::interrupted());
         }
-        let is_left = |row: &&DocRow| left.binary_search_by(|left| left.as_str().cmp(row.name.as_str())).is_ok();
-        for row in rows.iter().filter(|row| !is_left(row)) {
+        for row in rows {
             builder.push(row);
         }
         writer.write(builder.take_batch()?)?;

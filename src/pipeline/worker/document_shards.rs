@@ -3,18 +3,20 @@
 //! If no row of a document changes, only `outcomes` gets a new shard. Not here: where the answers come from and how they
 //! are made durable (`build`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::answered::{hold_tag, input, outcome_of, shows_gone};
+use super::bounds::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 use super::decided::{Decided, write_rows};
+use super::events::EventRecorder;
 use super::job::PartitionJob;
+use super::served::{has_ended, outcome_of};
 use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
-use crate::lake::ShardMeta;
+use crate::lake::{EventsFile, ShardMeta};
 use crate::npm::{Answer, Outcome, PackageName, Representation, Revision};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::open_sound;
@@ -22,16 +24,7 @@ use crate::registry::{RequestFailure, Response};
 use crate::shard::{ShardMerge, StoredDocuments};
 use crate::store::{ShardFile, StagedFile};
 use crate::table::TableKind;
-use crate::table::{Decoded, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
-
-/// Columns are passed to the writers when they hold this many bytes …
-pub(in crate::pipeline) const FLUSH_BYTES: usize = 8 << 20;
-/// … or this many documents, whichever is first. The limit bounds memory, and changes no byte of a shard.
-pub(in crate::pipeline) const FLUSH_DOCUMENTS: usize = 512;
-/// Raw documents are passed on at this size: they are still in the processor's cache then.
-pub(in crate::pipeline) const FLUSH_RAW_BYTES: usize = 256 << 10;
-/// Documents of this size are made into rows one at a time: each temporarily needs several times its size.
-pub(in crate::pipeline) const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
+use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
 
 /// The shards, and the rows that are not yet written to them.
 pub(super) struct DocumentShards<'a> {
@@ -49,12 +42,20 @@ pub(super) struct DocumentShards<'a> {
     counts: BTreeMap<Outcome, u64>,
     /// How many documents of this run were too large.
     pub(super) refused_as_oversize: u64,
+    /// Names that the feed calls deleted, and that are.
+    pub(super) ended: BTreeSet<PackageName>,
     /// How many of the removed names have been passed.
     removed_passed: usize,
-    /// The names that the feed said are deleted, and whose documents are gone. Ascending.
-    pub(super) left: Vec<String>,
     /// The stored documents, opened when one of them has to be read again.
     held_documents: Option<StoredDocuments>,
+    pub(super) events: EventRecorder<'a>,
+}
+
+/// Keeps the tag of the request, because the lake's document stays.
+fn hold_tag<'a>(row: &mut OutcomeRow<'a>, item: &'a FetchItem) {
+    let held = item.validators.as_ref();
+    row.etag = held.and_then(|held| held.etag.as_deref());
+    row.last_modified = held.and_then(|held| held.last_modified.as_deref());
 }
 
 impl<'a> DocumentShards<'a> {
@@ -69,9 +70,10 @@ impl<'a> DocumentShards<'a> {
             answered: Vec::new(),
             counts: job.plan.carried.clone(),
             refused_as_oversize: 0,
+            ended: BTreeSet::new(),
             removed_passed: 0,
-            left: Vec::new(),
             held_documents: None,
+            events: EventRecorder::new(job),
         };
         let has = |table: TableKind| job.previous_names(table).is_some();
         shards.open_merge(TableKind::Outcomes)?;
@@ -109,6 +111,12 @@ impl<'a> DocumentShards<'a> {
         Ok(())
     }
 
+    /// Drops all rows of a name.
+    fn end(&mut self, name: &str) -> Result<()> {
+        self.answered.push(name.to_owned());
+        self.decide(name)
+    }
+
     /// Takes the next answer in name order.
     pub(super) fn take(
         &mut self,
@@ -120,8 +128,10 @@ impl<'a> DocumentShards<'a> {
         self.pass_removed(Some(name))?;
         let progress = &self.job.progress;
         Progress::add(&progress.packuments_done, 1);
-        if shows_gone(self.job, item, &response) {
-            return self.leave(item);
+        if self.job.plan.deleted.contains_key(&item.name) && has_ended(item, &response, self.job.representation()) {
+            self.ended.insert(item.name.clone());
+            self.record_end(item, &response)?;
+            return self.end(name);
         }
         let mut row = OutcomeRow {
             name,
@@ -174,6 +184,7 @@ impl<'a> DocumentShards<'a> {
                             stays = true;
                         } else {
                             decoded = self.push(item, &document.bytes)?;
+                            self.record(item, &document.bytes, &decoded)?;
                             row.detail = decoded.detail.as_deref();
                             row.outcome = outcome_of(&decoded, item);
                         }
@@ -210,6 +221,7 @@ impl<'a> DocumentShards<'a> {
                             stays = true;
                         } else if item.is_held {
                             self.decide(name)?;
+                            self.record_removal(name)?;
                         }
                     }
                 }
@@ -250,6 +262,7 @@ impl<'a> DocumentShards<'a> {
             Progress::add(counter, 1);
         }
         *self.counts.entry(row.outcome).or_default() += 1;
+        self.events.answered(item, row.outcome);
         self.outcomes.push(&row);
         self.answered.push(name.to_owned());
         if self.answered.len() >= FLUSH_DOCUMENTS || self.tables.buffered_bytes() >= FLUSH_BYTES {
@@ -281,17 +294,6 @@ impl<'a> DocumentShards<'a> {
         self.push_as(item, &held.rev, form, &document).map(drop)
     }
 
-    /// Drops all rows of a name that is gone.
-    fn leave(&mut self, item: &FetchItem) -> Result<()> {
-        let name = item.name.as_str();
-        if item.is_held {
-            self.decide(name)?;
-        }
-        self.answered.push(name.to_owned());
-        self.left.push(name.to_owned());
-        Ok(())
-    }
-
     fn push_as(
         &mut self,
         item: &FetchItem,
@@ -301,28 +303,65 @@ impl<'a> DocumentShards<'a> {
     ) -> Result<Decoded> {
         // Rows of a large document are written before it has been read to its end, so its name is decided first.
         self.decide(item.name.as_str())?;
-        let input = input(item, announced_rev, representation, body);
         let (merges, decided) = (&mut self.merges, &mut self.decided);
+        let (name, announced_rev) = (item.name.as_str(), announced_rev.as_str());
+        let input = DocumentInput { name, announced_rev, representation, bytes: body };
         self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
+    }
+
+    /// Records what happened between the lake's document of a name and the one that replaces it.
+    fn record(&mut self, item: &FetchItem, body: &Bytes, decoded: &Decoded) -> Result<()> {
+        if self.events.is_recording() {
+            let old = if item.is_held { Some(self.held_document(item.name.as_str())?) } else { None };
+            let rev = decoded.rev.as_ref().unwrap_or(&item.announced_rev);
+            self.events.replaced(item, old, body, rev.as_str())?;
+        }
+        Ok(())
+    }
+
+    /// Records that a name has ended, by the response that says so.
+    fn record_end(&mut self, item: &FetchItem, response: &Result<Response, RequestFailure>) -> Result<()> {
+        let name = item.name.as_str();
+        let Ok(Response { answer: Answer::Fresh(tombstone), .. }) = response else { return self.record_removal(name) };
+        if self.events.is_recording()
+            && let Some(old) = self.find_held(name)?
+        {
+            let rev = Revision::of_document(&tombstone.bytes).unwrap_or_else(|| item.announced_rev.clone());
+            self.events.replaced(item, Some(old), &tombstone.bytes, rev.as_str())?;
+        }
+        Ok(())
+    }
+
+    /// Records that the document of a name, if the lake holds one, is dropped.
+    fn record_removal(&mut self, name: &str) -> Result<()> {
+        if self.events.is_recording()
+            && let Some(old) = self.find_held(name)?
+        {
+            self.events.removed(name, &old);
+        }
+        Ok(())
     }
 
     /// Reads the document of `name` from the lake.
     fn held_document(&mut self, name: &str) -> Result<Bytes> {
-        let gone = || {
+        self.find_held(name)?.ok_or_else(|| {
             let manifest = self.job.layout.manifest(self.job.partition());
             Error::lake(format!("the document of {name} is gone from its shard"))
                 .hint(format!("delete {manifest}: the next ingest rebuilds the partition"))
-        };
+        })
+    }
+
+    /// Returns the document of `name` if the lake holds one.
+    fn find_held(&mut self, name: &str) -> Result<Option<Bytes>> {
         if let Some(known) = &self.job.known {
-            return known.document(&PackageName::new(name))?.ok_or_else(gone);
+            return known.document(&PackageName::new(name));
         }
         if self.held_documents.is_none() {
             self.open_documents()?;
-            let file = self.previous.get(&TableKind::Packuments).cloned().ok_or_else(gone)?;
-            self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
+            let Some(file) = self.previous.get(&TableKind::Packuments).cloned() else { return Ok(None) };
+            self.held_documents = Some(StoredDocuments::open(file)?);
         }
-        let documents = self.held_documents.as_mut().ok_or_else(gone)?;
-        documents.find(name)?.map(Bytes::from).ok_or_else(gone)
+        self.held_documents.as_mut().map_or(Ok(None), |documents| documents.find(name))
     }
 
     /// Drops the rows of removed names below `name`, or of all remaining ones for `None`.
@@ -332,8 +371,8 @@ impl<'a> DocumentShards<'a> {
             if name.is_some_and(|name| gone.as_str() >= name) {
                 return Ok(());
             }
-            self.decide(gone.as_str())?;
-            self.answered.push(gone.as_str().to_owned());
+            self.end(gone.as_str())?;
+            self.record_removal(gone.as_str())?;
             self.removed_passed += 1;
         }
         Ok(())
@@ -366,7 +405,8 @@ impl<'a> DocumentShards<'a> {
         self.counts.iter().map(|(outcome, count)| (outcome.as_str().to_owned(), *count)).collect()
     }
 
-    pub(super) fn finish(mut self, progress: &Progress) -> Result<Vec<(TableKind, ShardMeta)>> {
+    /// Stages the shards, and the events if there are any.
+    pub(super) fn finish(mut self, progress: &Progress) -> Result<(Vec<(TableKind, ShardMeta)>, Option<EventsFile>)> {
         self.pass_removed(None)?;
         self.flush()?;
         let mut metas = Vec::new();
@@ -376,6 +416,6 @@ impl<'a> DocumentShards<'a> {
             progress.note_shard(&meta);
             metas.push((table, meta));
         }
-        Ok(metas)
+        Ok((metas, self.events.finish()?))
     }
 }

@@ -1,15 +1,16 @@
 //! The worker: takes one item of work, and plans, fetches, builds and commits one partition under that partition's
 //! lease. Not here: where the work comes from (`source`), and the judge of the whole run (`judge`).
 
-mod answered;
 mod bounds;
 mod build;
 mod decided;
 mod document_shards;
+mod events;
 mod job;
 mod leases;
 mod plan;
 mod previous;
+mod served;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -36,16 +37,17 @@ use super::rebuild::{self, rebuild_partition};
 use super::recovery::{Recovered, Recovery};
 use super::report::{Ended, PartitionReport};
 use super::work::{Announced, WorkItem};
-use crate::commit::{Change, commit};
+use crate::commit::{Change, commit_with_events};
 use crate::diff::Selection;
 use crate::error::{Context, ErrorKind, Result};
+use crate::event::GoneNames;
 use crate::fetch::{Fetched, OrderedByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
-use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, Record};
+use crate::lake::{EventsFile, LockRecord, Manifest, OriginLayout, Partition, Record};
 use crate::npm::PackageName;
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
 
-pub(super) use self::document_shards::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
+pub(super) use self::bounds::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 pub(super) use self::plan::PartitionPlan;
 pub(super) use self::previous::PartitionBefore;
 
@@ -68,6 +70,7 @@ pub(super) struct Worker {
     commits: Arc<Semaphore>,
     budget: OrderedByteBudget,
     large_documents: Arc<Mutex<()>>,
+    gone_names: Arc<GoneNames>,
     builders: TaskTracker,
     stop_builds: CancellationToken,
     /// Tasks that run to their end even if the run ends early.
@@ -99,6 +102,7 @@ impl Worker {
             known: None,
             fold: Fold::new(&store, &layout, stop_builds.clone()),
             overlay: OnceCell::new(),
+            gone_names: Arc::new(GoneNames::of(&store, &layout)),
             store,
             layout,
             registry,
@@ -172,7 +176,11 @@ impl Worker {
     }
 
     /// Works on a delta under a lease that its caller holds.
-    pub(super) async fn work_under_lease(self: Arc<Self>, item: WorkItem, lease: &LeaseWatch) -> Result<PartitionReport> {
+    pub(super) async fn work_under_lease(
+        self: Arc<Self>,
+        item: WorkItem,
+        lease: &LeaseWatch,
+    ) -> Result<PartitionReport> {
         let place = permit(&self.places).await?;
         let (before, is_staged) = try_join(self.manifest(&item.partition), self.is_staged(&item.partition)).await?;
         let job = self.prepare(item, before.clone(), OverlayView::empty()).await?;
@@ -252,7 +260,7 @@ impl Worker {
             self.clear_staged(&partition, uses_all_staged).await?;
             return Ok(report);
         }
-        let change = match self.fetch_and_build(job).await {
+        let (change, events) = match self.fetch_and_build(job).await {
             // Received documents are staged.
             Err(error) if error.kind() == ErrorKind::Interrupted && self.judge.ending.has_begun() => {
                 report.ended = Ended::LeftOut;
@@ -266,7 +274,7 @@ impl Worker {
         let (worker, lease) = (Arc::clone(self), lease.clone());
         // Runs to its end and is counted, even if this future is dropped meanwhile.
         let commit = async move {
-            commit(&worker.store, &worker.layout, &lease, &change).await?;
+            commit_with_events(&worker.store, &worker.layout, &lease, &change, events).await?;
             drop(turn);
             Progress::add(&worker.progress.partitions_done, 1);
             Ok(())
@@ -386,11 +394,12 @@ impl Worker {
             progress: Arc::clone(&self.progress),
             stop: self.stop_builds.clone(),
             large_documents: Arc::clone(&self.large_documents),
+            gone_names: Arc::clone(&self.gone_names),
         })
     }
 
     /// Runs the requests and the builder of one partition concurrently, until both have ended.
-    async fn fetch_and_build(self: &Arc<Self>, job: PartitionJob) -> Result<Change> {
+    async fn fetch_and_build(self: &Arc<Self>, job: PartitionJob) -> Result<(Change, Option<EventsFile>)> {
         let representation = job.representation();
         let judge = Arc::clone(&self.judge);
         let items = job.items_to_ask_for().into_iter().take_while(move |_| !judge.ending.has_begun());

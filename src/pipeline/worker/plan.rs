@@ -2,7 +2,7 @@
 //!
 //! Reads shards, so it runs on a thread that may block. Sends no request and writes nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::previous::Previous;
@@ -23,8 +23,11 @@ pub(in crate::pipeline) struct PartitionPlan {
     pub(in crate::pipeline) reasons: Vec<FetchReason>,
     /// Names whose rows and outcome end here: the registry no longer lists them. Ascending.
     pub(super) dropped: Vec<PackageName>,
-    /// Names of `fetch` that the feed said are deleted: each ends here as well if its document is gone, or a tombstone.
-    pub(super) departing: BTreeSet<PackageName>,
+    /// Names that the feed calls deleted, each with the revision of the deletion: they end too, unless the registry
+    /// serves a live document.
+    pub(super) deleted: HashMap<PackageName, Revision>,
+    /// Names that the lake did not list before, if it has documents of others.
+    pub(super) added: HashSet<PackageName>,
     /// The changes by the new listing.
     pub(in crate::pipeline) counts: ChangeCounts,
     /// Selected names that the registry does not list.
@@ -50,7 +53,7 @@ impl PartitionPlan {
         if self.is_of_delta {
             return self.writes_documents();
         }
-        !self.has_docs || !self.counts.is_empty() || !self.departing.is_empty()
+        !self.has_docs || !self.counts.is_empty() || !self.deleted.is_empty()
     }
 
     /// Returns whether the document tables and `outcomes` get new shards.
@@ -76,6 +79,11 @@ impl PartitionPlan {
     /// Returns the lake's outcome of a requested name whose document it holds.
     pub(super) fn held(&self, name: &PackageName) -> Option<&HeldOutcome> {
         self.held.get(name)
+    }
+
+    /// Returns the form of the lake's document of a requested name, if it holds one.
+    pub(super) fn held_form(&self, name: &PackageName) -> Option<Representation> {
+        self.held.get(name)?.representation
     }
 
     /// Returns a revision that the lake's document of a requested name is not older than, if one is known.
@@ -112,12 +120,12 @@ pub(super) fn plan(
     let (mut rows, listed_at_us) = announced.rows(&old_rows, held_at_us, &outcomes);
     let names_table =
         |table: TableKind| previous.manifest().is_some_and(|manifest| manifest.shards.contains_key(table.as_str()));
-    let deleted = announced.deleted();
     let mut plan = PartitionPlan {
         fetch: Vec::new(),
         reasons: Vec::new(),
         dropped: Vec::new(),
-        departing: BTreeSet::new(),
+        deleted: announced.deleted(),
+        added: HashSet::new(),
         counts: ChangeCounts::default(),
         unlisted: unlisted(&wanted.selection, partition, &rows),
         without_document: 0,
@@ -142,14 +150,20 @@ pub(super) fn plan(
         let PlannedName { row, change, step, held } = planned.doing(comparing)?;
         if let Some(kind) = change {
             plan.counts.add(kind);
+            if kind == ChangeKind::Added && (plan.has_documents || plan.is_of_delta) {
+                plan.added.insert(row.name.clone());
+            }
         }
         let is_selected = wanted.selection.contains(&row.name);
         // A response about the name came since the run began, to this run or another one.
         let was_asked =
             held.as_ref().and_then(|held| held.fetched_at_us).is_some_and(|at_us| at_us >= wanted.began_at_us);
+        let (row, deleted) = match plan.deleted.get(&row.name) {
+            Some(rev) => (DocRow { rev: rev.clone(), ..row }, true),
+            None => (row, false),
+        };
         let reason = match step {
-            // Whether a deleted name is gone is asked, whatever revision is held.
-            Step::Fetch(_) | Step::Carry | Step::Leave if deleted.contains_key(&row.name) => Some(FetchReason::Revised),
+            Step::Fetch(_) | Step::Carry | Step::Leave if deleted => Some(FetchReason::Revised),
             Step::Fetch(reason) => Some(reason).filter(|reason| !was_asked || reason.outlasts_a_response()),
             Step::Carry => (wanted.refresh && !was_asked && is_selected).then_some(FetchReason::Refresh),
             // A delta lists each name that is gone.
@@ -164,13 +178,6 @@ pub(super) fn plan(
             }
         };
         if let Some(reason) = reason {
-            let row = match deleted.get(&row.name) {
-                Some(rev) => {
-                    plan.departing.insert(row.name.clone());
-                    DocRow { rev: rev.clone(), ..row }
-                }
-                None => row,
-            };
             plan.ask(row, held, reason, wanted.representation, credentials);
         } else if let Some(held) = held.filter(|_| !plan.is_of_delta) {
             plan.without_document += u64::from(is_selected && !held.outcome.is_whole());
