@@ -3,6 +3,8 @@
 //! If no row of a document changes, only `outcomes` gets a new shard. Not here: where the answers come from and how they
 //! are made durable (`build`).
 
+mod recording;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -307,39 +309,6 @@ impl<'a> DocumentShards<'a> {
         let (name, announced_rev) = (item.name.as_str(), announced_rev.as_str());
         let input = DocumentInput { name, announced_rev, representation, bytes: body };
         self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
-    }
-
-    /// Records what happened between the lake's document of a name and the one that replaces it.
-    fn record(&mut self, item: &FetchItem, body: &Bytes, decoded: &Decoded) -> Result<()> {
-        if self.events.is_recording() {
-            let old = if item.is_held { Some(self.held_document(item.name.as_str())?) } else { None };
-            let rev = decoded.rev.as_ref().unwrap_or(&item.announced_rev);
-            self.events.replaced(item, old, body, rev.as_str())?;
-        }
-        Ok(())
-    }
-
-    /// Records that a name has ended, by the response that says so.
-    fn record_end(&mut self, item: &FetchItem, response: &Result<Response, RequestFailure>) -> Result<()> {
-        let name = item.name.as_str();
-        let Ok(Response { answer: Answer::Fresh(tombstone), .. }) = response else { return self.record_removal(name) };
-        if self.events.is_recording()
-            && let Some(old) = self.find_held(name)?
-        {
-            let rev = Revision::of_document(&tombstone.bytes).unwrap_or_else(|| item.announced_rev.clone());
-            self.events.replaced(item, Some(old), &tombstone.bytes, rev.as_str())?;
-        }
-        Ok(())
-    }
-
-    /// Records that the document of a name, if the lake holds one, is dropped.
-    fn record_removal(&mut self, name: &str) -> Result<()> {
-        if self.events.is_recording()
-            && let Some(old) = self.find_held(name)?
-        {
-            self.events.removed(name, &old);
-        }
-        Ok(())
     }
 
     /// Reads the document of `name` from the lake.
