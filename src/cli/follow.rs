@@ -40,7 +40,7 @@ commands may work on the lake meanwhile. One process follows an origin.
 Examples:
   all-docs follow                                      the public npm registry, a round a minute, until Ctrl-C
   all-docs follow --interval 10s --metrics 127.0.0.1:9464
-  all-docs follow --events - | jq 'select(.event == "install_script_added")'
+  all-docs follow --events - | jq 'select(.event == \"install_script_added\")'
   all-docs follow --once                               one round, for a timer; exit code 6 if a document is still to come
   all-docs follow --origin http://127.0.0.1:4873 --interval 1s   a sample registry, after an ingest from it
 docs/follow.md describes what can go wrong with a feed, and what is done about it.")]

@@ -194,7 +194,7 @@ async fn rounds(
         };
         match Box::pin(keeper.tend()).await {
             Err(error) if error.kind() == ErrorKind::Lake => {
-                round.notes.push(format!("events wait in the feed: {}", error.report()));
+                round.notes.push(format!("events wait in the event feed: {}", error.report()));
             }
             tended => drop(tended?),
         }
