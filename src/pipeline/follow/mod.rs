@@ -196,7 +196,8 @@ async fn rounds(
             Err(error) if error.kind() == ErrorKind::Lake => {
                 round.notes.push(format!("events wait in the event feed: {}", error.report()));
             }
-            tended => drop(tended?),
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
         if round.is_worth_telling() {
             tell(&round);
