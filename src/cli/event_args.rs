@@ -9,7 +9,6 @@ use crate::pipeline::{EventOutput, EventSettings};
 use crate::registry::Registry;
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Events")]
 pub(super) struct EventArgs {
     /// Print each event as a line of JSON on standard output while it happens: `-`
     #[arg(long, value_name = "-", value_parser = ["-"])]

@@ -154,7 +154,7 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
         };
         let feed = match events.commits_in_feed {
             0 => String::new(),
-            commits => format!(", and {} commits in the feed", count(commits)),
+            commits => format!(", and {} commits in the event feed", count(commits)),
         };
         lines.push(format!("  events        {days}{feed}: {}", log::bytes(events.size_bytes)));
     }

@@ -82,11 +82,11 @@ impl EventKeeper {
 
     /// Delivers and drains all events, as far as the outputs take them within half a minute.
     pub async fn end(mut self) -> Result<Drained> {
-        let all_delivered = tokio::time::timeout(END_PATIENCE, self.deliver_all()).await;
+        let delivered = tokio::time::timeout(END_PATIENCE, self.deliver_all()).await;
         let drained = self.drain().await;
         let checked = self.check_outputs();
         let EventKeeper { store, layout, outputs, lease, .. } = self;
-        let is_complete = !outputs.is_empty() && matches!(all_delivered, Ok(Ok(())));
+        let is_complete = matches!(delivered, Ok(Ok(true))) && !outputs.is_empty();
         drop(outputs);
         let forgotten = if is_complete { store.delete(&layout.event_outputs()).await } else { Ok(()) };
         let ended = match lease {
@@ -98,16 +98,18 @@ impl EventKeeper {
         checked.and(forgotten).and(ended).map(|()| drained)
     }
 
-    /// Waits until each output has all files of the feed.
-    async fn deliver_all(&self) -> Result<()> {
+    /// Waits until each output has all files of the feed. Returns whether none has failed.
+    async fn deliver_all(&self) -> Result<bool> {
         for (delivery, _) in &self.outputs {
             delivery.wake();
             while feed_files(&self.store, &self.layout).await?.iter().any(|file| !delivery.has(&file.path)) {
-                self.check_outputs()?;
+                if delivery.has_ended() {
+                    return Ok(false);
+                }
                 delivery.progress().await;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn check_outputs(&self) -> Result<()> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -73,6 +74,7 @@ pub(super) struct Delivery {
     /// The files that were delivered, and that may still be in the feed.
     delivered: Mutex<BTreeSet<String>>,
     failure: Mutex<Option<Error>>,
+    has_ended: AtomicBool,
     /// Sent to when there may be new files, and when one was delivered.
     news: Notify,
     done: Notify,
@@ -94,6 +96,11 @@ impl Delivery {
         self.delivered.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
+    /// Returns whether the output has failed and gets nothing more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
     /// Returns why the output ended, once.
     pub(super) fn failure(&self) -> Option<Error> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -111,6 +118,7 @@ pub(super) async fn deliver(store: Store, layout: OriginLayout, output: EventOut
             }
             Err(error) => {
                 *delivery.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                delivery.has_ended.store(true, Ordering::Release);
                 delivery.done.notify_one();
                 return;
             }

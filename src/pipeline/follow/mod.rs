@@ -205,9 +205,10 @@ async fn rounds(
         };
         match Box::pin(keeper.tend()).await {
             Err(error) if error.kind() == ErrorKind::Lake => {
-                round.notes.push(format!("events wait in the feed: {}", error.report()));
+                round.notes.push(format!("events wait in the event feed: {}", error.report()));
             }
-            tended => drop(tended?),
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
         if round.is_worth_telling() {
             tell(&round);

@@ -280,9 +280,9 @@ fn comparison(bytes: &[u8]) {
         br#"{"_id":"a","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":{"scripts":{"install":"x"}}},
         "time":{"1.0.0":"2026-01-01T00:00:00.000Z","2.0.0":"2026-01-02T00:00:00.000Z"},"maintainers":[{"name":"b"}]}"#;
     let [half, rest] = [&bytes[..bytes.len() / 2], &bytes[bytes.len() / 2..]];
+    let spaced = [bytes, b" "].concat();
     for representation in [Representation::Full, Representation::Abbreviated] {
         let side = |bytes| Some(Compared { representation, bytes });
-        let spaced = [bytes, b" "].concat();
         assert!(compare("a", side(bytes), side(&spaced)).is_empty());
         for (old, new) in [(bytes, OTHER), (OTHER, bytes), (half, rest), (half, bytes)] {
             for happening in compare("a", side(old), side(new)) {
