@@ -32,6 +32,7 @@ use super::lake_table::{ColumnInfo, LakeTable};
 use super::mistake::Mistakes;
 use super::named::{BoundSql, NamedQueries, QueryKind, Selection, ViewColumn, quoted, select_from_view};
 use super::optimizer;
+use super::overlay::Overlays;
 use super::own_files;
 use super::plan_limits::{DOCUMENT_BATCH_ROWS, session_config};
 use super::query_stream::{Begun, MAX_PLANS, QueryStream, note_outdated};
@@ -223,6 +224,7 @@ impl Session {
         let statement = statement::parse_bound(bound)?;
         let mut state = self.context.state();
         state.config_mut().set_extension(Arc::new(Snapshot::default()));
+        state.config_mut().set_extension(Arc::new(Overlays::default()));
         let mistakes = Mistakes { catalog: &self.catalog };
         let explain = |error, references: &[TableReference]| mistakes.explain(error, references);
         let described = describe::described(&statement);
