@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn groups_are_even_neighbours_and_lose_no_shard() {
-        let file = |index, source| {
+        let file = |index: u64, source| {
             let file = PartitionedFile::new(format!("{index}"), 10 + index);
             SourceFile { source, file }
         };
@@ -225,10 +225,8 @@ mod tests {
             assert_eq!(paths(&groups), (0..100).map(|index| index.to_string()).collect::<Vec<_>>());
         }
         let with_deltas = [shards.clone(), vec![file(100, Source::Delta(0)), file(101, Source::Delta(1))]].concat();
-        let sizes: Vec<u64> = groups(with_deltas, 4)
-            .iter()
-            .map(|group| group.iter().map(|shard| shard.object_meta.size).sum())
-            .collect();
+        let sizes: Vec<u64> =
+            groups(with_deltas, 4).iter().map(|group| group.iter().map(|shard| shard.object_meta.size).sum()).collect();
         assert!(sizes.len() == 6 && sizes[..4].iter().all(|size| (1_300..1_700).contains(size)), "{sizes:?}");
         assert_eq!(sizes[4..], [110, 111]);
     }

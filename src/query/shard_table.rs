@@ -288,7 +288,8 @@ impl TableProvider for ShardTable {
         let mut schema = TableSchema::from(&self.schema);
         let mut projection = projection.cloned();
         if masked_by.is_some() {
-            schema = TableSchema::new(Arc::clone(&self.schema), vec![source_field()]);
+            schema =
+                TableSchema::builder(Arc::clone(&self.schema)).with_table_partition_cols(vec![source_field()]).build();
             projection.get_or_insert_with(|| (0..self.schema.fields().len()).collect());
             shards = shards.into_iter().map(SourceFile::with_source).collect();
         }

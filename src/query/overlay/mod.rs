@@ -21,8 +21,8 @@ use futures::TryStreamExt;
 use futures::future::try_join_all;
 use object_store::path::Path as ObjectPath;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt};
-use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::ProjectionMask;
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
@@ -237,7 +237,8 @@ impl OriginOverlay {
 /// Reads the names of a shard.
 async fn read_names(shard: ObjectMeta, readers: &ShardReaderFactory) -> Result<Names> {
     let file = PartitionedFile::new_from_meta(shard);
-    let reader = readers.create_reader(0, file, Some(FOOTER_GUESS_BYTES), &ExecutionPlanMetricsSet::new())?;
+    let reader: Box<dyn AsyncFileReader> =
+        readers.create_reader(0, file, Some(FOOTER_GUESS_BYTES), &ExecutionPlanMetricsSet::new())?;
     let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
     let columns = ProjectionMask::columns(builder.parquet_schema(), [SORT_COLUMN]);
     let batches: Vec<_> = builder.with_projection(columns).build()?.try_collect().await?;

@@ -9,6 +9,7 @@ mod lost_shards;
 mod mistakes;
 mod named;
 mod optimizer;
+mod overlay;
 mod own_files;
 mod own_parquet;
 mod statements;
