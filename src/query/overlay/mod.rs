@@ -13,27 +13,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::AsArray;
 use datafusion::catalog::Session;
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::TryStreamExt;
 use futures::future::try_join_all;
 use object_store::path::Path as ObjectPath;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use crate::lake::{Delta, Manifest, OriginLayout, Overlay, PartitionSet, Record};
+use crate::store::Part;
 use crate::table::{TableKind, schema_version};
 
 use super::failure::ShardFault;
 use super::lake_location::LakeLocation;
-use super::plan_limits::FOOTER_GUESS_BYTES;
 use super::shard_bounds::SORT_COLUMN;
-use super::shard_reader::ShardReaderFactory;
+use super::shard_reader::{ShardReaderFactory, read_columns};
 use super::snapshot::Snapshot;
 
 pub(super) use mask::{IsNewest, source_field};
@@ -178,7 +172,7 @@ impl OriginOverlay {
         }
         let layout = delta.layout(&self.layout);
         let path = layout.manifest(&Delta::PARTITION);
-        let text = self.find(&path).await?.unwrap_or_default();
+        let text = self.manifest(&path, reading).await?;
         if format!("{:x}", Sha256::digest(&text)) != delta.manifest_sha256 {
             let fault = match self.is_recorded(record).await? {
                 true => ShardFault::of_unrecorded(&self.path(&path)),
@@ -199,6 +193,22 @@ impl OriginOverlay {
         let content = Arc::new(DeltaContent { manifest, names });
         self.kept().contents.insert(delta.manifest_sha256.clone(), Arc::clone(&content));
         Ok(content)
+    }
+
+    /// Returns the text of a manifest, or nothing if it is not there. In a far store it is kept for later processes.
+    async fn manifest(&self, path: &str, reading: &Reading<'_>) -> Result<Vec<u8>> {
+        let whole = self.path(path);
+        let version = reading.listed.get(&whole).and_then(|listed| listed.e_tag.clone());
+        let (Some(cache), Some(version)) = (&self.location.cache, version) else {
+            return Ok(self.find(path).await?.unwrap_or_default());
+        };
+        let url = format!("{}{whole}", self.location.store_url.as_str());
+        if let Some(kept) = cache.get(&url, &version, Part::Whole).await {
+            return Ok(kept.to_vec());
+        }
+        let text = self.find(path).await?.unwrap_or_default();
+        cache.put(&url, &version, Part::Whole, text.clone().into()).await;
+        Ok(text)
     }
 
     /// Returns all files of the overlay. One request lists them.
@@ -236,12 +246,7 @@ impl OriginOverlay {
 
 /// Reads the names of a shard.
 async fn read_names(shard: ObjectMeta, readers: &ShardReaderFactory) -> Result<Names> {
-    let file = PartitionedFile::new_from_meta(shard);
-    let reader: Box<dyn AsyncFileReader> =
-        readers.create_reader(0, file, Some(FOOTER_GUESS_BYTES), &ExecutionPlanMetricsSet::new())?;
-    let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
-    let columns = ProjectionMask::columns(builder.parquet_schema(), [SORT_COLUMN]);
-    let batches: Vec<_> = builder.with_projection(columns).build()?.try_collect().await?;
+    let batches = read_columns(shard, readers, Some(SORT_COLUMN)).await?;
     let columns = batches.iter().filter_map(|batch| batch.column_by_name(SORT_COLUMN)?.as_string_opt::<i32>());
     Ok(Names::of(columns.flat_map(|names| names.iter().flatten())))
 }
