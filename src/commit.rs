@@ -6,6 +6,9 @@
 //! removed. A process that dies before the intent has changed no table. If it dies after the intent, [`settle`] ends the
 //! commit, without a request to the registry. Not here: the contents of the shards.
 //!
+//! The events of the commit are staged beside the shards, and moved into the feed just before the manifest is written. A
+//! drain may take them from there before [`settle`] looks for them: then they are neither staged nor in the feed.
+//!
 //! `packuments` is moved first, alone. If a scratch folder is lost before that, no table has changed, and the staged
 //! answers are still there. If it is lost after that, the tables of documents can be made again from `packuments`, and
 //! copies of `outcomes` and `docs` are in staging. Both are moved last, because the next ingest compares with them.
@@ -25,7 +28,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::recovery::{Lacking, Settled, abort_all_uploads, complete, interrupted, settle};
 use crate::error::{Doing, Error, Result};
-use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition, Record};
+use crate::lake::{CommitIntent, EventsFile, Manifest, OriginLayout, Partition, Record};
 use crate::store::{Store, StoredRecord, UploadId};
 use crate::table::TableKind;
 
@@ -59,23 +62,43 @@ pub struct Change {
 /// Fails with [`crate::error::ErrorKind::Lake`], and writes nothing more, if this process has no right to write the
 /// partition any longer, or if its manifest is not [`Change::base`].
 pub async fn commit(store: &Store, layout: &OriginLayout, right: &impl Right, change: &Change) -> Result<()> {
+    commit_with_events(store, layout, right, change, None).await
+}
+
+/// Works as [`commit`]. Also moves the staged events of the change into the feed, after the shards and before the
+/// manifest.
+pub async fn commit_with_events(
+    store: &Store,
+    layout: &OriginLayout,
+    right: &impl Right,
+    change: &Change,
+    events: Option<EventsFile>,
+) -> Result<()> {
     let partition = &change.manifest.partition;
-    begin_and_finish(store, layout, right, change)
+    begin_and_finish(store, layout, right, change, events)
         .await
         .doing(|| format!("committing the partition {partition} of {}", layout.name()))
 }
 
-async fn begin_and_finish(store: &Store, layout: &OriginLayout, right: &impl Right, change: &Change) -> Result<()> {
+async fn begin_and_finish(
+    store: &Store,
+    layout: &OriginLayout,
+    right: &impl Right,
+    change: &Change,
+    events: Option<EventsFile>,
+) -> Result<()> {
     let partition = &change.manifest.partition;
     right.confirm().await?;
-    let sources = change.moved.iter().map(|table| (*table, layout.staged_shard(*table, partition))).collect();
-    back_up(store, layout, change).await?;
-    let uploads = begin_uploads(store, layout, partition, &sources).await?;
+    let shards = change.moved.iter().map(|table| (*table, layout.staged_shard(*table, partition))).collect();
+    let sources = Sources { shards, events: events.as_ref().map(|_| layout.staged_events(partition)) };
+    back_up(store, layout, change, events.as_ref()).await?;
+    let uploads = begin_uploads(store, layout, partition, &sources, events.as_ref()).await?;
     let intent = CommitIntent {
         manifest: change.manifest.clone(),
         moved: Some(change.moved.iter().map(|table| table.as_str().to_owned()).collect()),
         base_sha256: Some(sha256(change.base.as_ref())),
         uploads,
+        events,
     };
     let path = layout.commit_intent(partition);
     let Some(held) = store.create_record(&path, intent.clone()).await? else {
@@ -92,21 +115,35 @@ async fn begin_and_finish(store: &Store, layout: &OriginLayout, right: &impl Rig
     Begun { store, layout, right, held, sources, base: change.base.clone() }.finish().await
 }
 
+/// The name of the upload of a commit's events, among those of the tables.
+const EVENTS: &str = "events";
+
+/// Where the files are that a commit moves.
+#[derive(Default)]
+struct Sources {
+    /// The new shard of each table.
+    shards: BTreeMap<TableKind, String>,
+    /// The events.
+    events: Option<String>,
+}
+
 /// A commit whose intent is durable.
 struct Begun<'a, R> {
     store: &'a Store,
     layout: &'a OriginLayout,
     right: &'a R,
     held: StoredRecord<CommitIntent>,
-    /// The tables to move, and where the new shard of each is.
-    sources: BTreeMap<TableKind, String>,
+    sources: Sources,
     /// The text of the manifest to replace.
     base: Option<Bytes>,
 }
 
 impl<R: Right> Begun<'_, R> {
     async fn finish(self) -> Result<()> {
-        let moved = self.move_all().await;
+        let moved = match self.move_all().await {
+            Ok(()) => self.move_events().await,
+            failed => failed,
+        };
         if moved.is_err() {
             // The first error is the one to report.
             let _ = abort_uploads(self.store, self.layout, &self.held.record).await;
@@ -131,7 +168,7 @@ impl<R: Right> Begun<'_, R> {
         // A process that takes the lease looks for an intent afterwards. So one of the two sees the other.
         self.right.confirm().await?;
         let tables = |is_such: fn(TableKind) -> bool| {
-            TableKind::in_order_of_promotion().filter(move |table| is_such(*table) && self.sources.contains_key(table))
+            TableKind::in_order_of_promotion().filter(move |table| is_such(*table) && self.sources.shards.contains_key(table))
         };
         for table in tables(|table| table == TableKind::Packuments) {
             self.move_shard(table).await?;
@@ -146,47 +183,68 @@ impl<R: Right> Begun<'_, R> {
     }
 
     async fn move_shard(&self, table: TableKind) -> Result<()> {
-        let Some(from) = self.sources.get(&table) else { return Ok(()) };
+        let Some(from) = self.sources.shards.get(&table) else { return Ok(()) };
         self.right.check()?;
         let intent = &self.held.record;
         let shard = self.layout.shard(table, &intent.manifest.partition);
         let upload = intent.uploads.get(table.as_str()).cloned().map(UploadId);
         if !self.store.promote_upload(from, &shard, upload.as_ref()).await? {
-            return Err(Error::lake(format!("the staged shard {from} vanished"))
-                .hint("run the same command again: staged answers are not requested again"));
+            return Err(vanished(from));
         }
         tracing::trace!(shard, "a shard of a commit is moved");
         Ok(())
     }
+
+    /// Moves the events into the feed. They come after all shards: from then on the commit is never given up.
+    async fn move_events(&self) -> Result<()> {
+        let (Some(events), Some(from)) = (&self.held.record.events, &self.sources.events) else { return Ok(()) };
+        self.right.check()?;
+        let upload = self.held.record.uploads.get(EVENTS).cloned().map(UploadId);
+        let is_moved = self.store.promote_upload(from, &self.layout.feed_file(&events.name), upload.as_ref()).await?;
+        if is_moved { Ok(()) } else { Err(vanished(from)) }
+    }
 }
 
-/// Puts copies of the staged shards that cannot be made again into the store.
-async fn back_up(store: &Store, layout: &OriginLayout, change: &Change) -> Result<()> {
+fn vanished(staged: &str) -> Error {
+    Error::lake(format!("the staged file {staged} vanished"))
+        .hint("run the same command again: staged answers are not requested again")
+}
+
+/// Puts copies of the staged files that cannot be made again into the store.
+async fn back_up(store: &Store, layout: &OriginLayout, change: &Change, events: Option<&EventsFile>) -> Result<()> {
     let partition = &change.manifest.partition;
     let copied = MOVED_LAST.into_iter().filter(|table| change.moved.contains(table)).filter_map(|table| {
         let meta = change.manifest.shards.get(table.as_str())?;
         Some((layout.staged_shard(table, partition), layout.kept_shard(table, partition, &meta.sha256)))
     });
+    let events = events.map(|file| (layout.staged_events(partition), layout.kept_events(partition, &file.sha256)));
+    let copied = copied.chain(events);
     try_join_all(copied.map(async |(from, to)| store.back_up(&from, &to).await)).await.map(drop)
 }
 
-/// Begins the multipart uploads of the shards that need one. Aborts them if one cannot be begun.
+/// Begins the multipart uploads of the files that need one. Aborts them if one cannot be begun.
 async fn begin_uploads(
     store: &Store,
     layout: &OriginLayout,
     partition: &Partition,
-    sources: &BTreeMap<TableKind, String>,
+    sources: &Sources,
+    events: Option<&EventsFile>,
 ) -> Result<BTreeMap<String, String>> {
-    let begin = sources.iter().map(async |(table, from)| {
-        let begun = store.begin_upload(from, &layout.shard(*table, partition)).await;
-        begun.map(|upload| upload.map(|upload| (table.as_str().to_owned(), upload.0)))
+    let shards = sources.shards.iter();
+    let shards = shards.map(|(table, from)| (table.as_str(), from, layout.shard(*table, partition)));
+    let events = sources.events.iter().zip(events).map(|(from, file)| (EVENTS, from, layout.feed_file(&file.name)));
+    let begin = shards.chain(events).map(async |(name, from, to)| {
+        let begun = store.begin_upload(from, &to).await;
+        begun.map(|upload| upload.map(|upload| (name.to_owned(), (to, upload))))
     });
     let (begun, failed): (Vec<_>, Vec<_>) = join_all(begin).await.into_iter().partition(Result::is_ok);
-    let begun = begun.into_iter().flatten().flatten().collect();
+    let begun: BTreeMap<String, (String, UploadId)> = begun.into_iter().flatten().flatten().collect();
     match failed.into_iter().find_map(Result::err) {
-        None => Ok(begun),
+        None => Ok(begun.into_iter().map(|(name, (_, upload))| (name, upload.0)).collect()),
         Some(error) => {
-            let _ = abort(store, layout, partition, &begun).await;
+            for (to, upload) in begun.values() {
+                let _ = store.abort_upload(to, upload).await;
+            }
             Err(error)
         }
     }
@@ -194,19 +252,13 @@ async fn begin_uploads(
 
 /// Aborts the uploads that an intent names. An upload that has ended already is no error.
 async fn abort_uploads(store: &Store, layout: &OriginLayout, intent: &CommitIntent) -> Result<()> {
-    abort(store, layout, &intent.manifest.partition, &intent.uploads).await
-}
-
-async fn abort(
-    store: &Store,
-    layout: &OriginLayout,
-    partition: &Partition,
-    uploads: &BTreeMap<String, String>,
-) -> Result<()> {
-    for (table, upload) in uploads {
-        if let Some(table) = TableKind::parse(table) {
-            store.abort_upload(&layout.shard(table, partition), &UploadId(upload.clone())).await?;
-        }
+    for (name, upload) in &intent.uploads {
+        let to = match (TableKind::parse(name), &intent.events) {
+            (Some(table), _) => layout.shard(table, &intent.manifest.partition),
+            (None, Some(events)) if name == EVENTS => layout.feed_file(&events.name),
+            _ => continue,
+        };
+        store.abort_upload(&to, &UploadId(upload.clone())).await?;
     }
     Ok(())
 }

@@ -35,6 +35,8 @@ pub mod fetch;
 pub mod shard;
 #[cfg(feature = "pipeline")]
 pub mod commit;
+#[cfg(feature = "pipeline")]
+pub mod event;
 #[cfg(feature = "array")]
 pub mod array;
 

@@ -179,6 +179,7 @@ pub(super) async fn crawl(
         refresh: wish.refresh,
         dry_run: wish.dry_run,
         accept_removals: wish.accept_removals,
+        keep_events_from: None,
     };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start_asking(printer, Arc::clone(&progress), origin.registry.clone());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Begun, MOVED_LAST, Right, abort_uploads, begin_uploads, clear_staging, lost_right, sha256};
+use super::{Begun, MOVED_LAST, Right, Sources, abort_uploads, begin_uploads, clear_staging, lost_right, sha256};
 use crate::error::{Doing, Result, unless_damaged};
 use crate::lake::{CommitIntent, Manifest, OriginLayout, Partition, Record};
 use crate::store::{Store, StoredRecord};
@@ -31,7 +31,7 @@ pub enum Settled {
 /// An interrupted commit whose staged shards are lost in part.
 pub struct Lacking {
     found: StoredRecord<CommitIntent>,
-    sources: BTreeMap<TableKind, String>,
+    sources: Sources,
     base: Option<Bytes>,
     tables: BTreeSet<TableKind>,
 }
@@ -124,10 +124,10 @@ async fn resume(
         clear_staging(store, layout, partition).await?;
         return Ok(Settled::Discarded);
     }
-    let (mut sources, mut missing) = (BTreeMap::new(), BTreeSet::new());
+    let (mut shards, mut missing) = (BTreeMap::new(), BTreeSet::new());
     for table in TableKind::in_order_of_promotion().filter(|table| intent.moves(*table)) {
         match find_shard(store, layout, &intent.manifest, table).await? {
-            Found::Staged(path) => drop(sources.insert(table, path)),
+            Found::Staged(path) => drop(shards.insert(table, path)),
             Found::InPlace => {}
             Found::Nowhere => drop(missing.insert(table)),
         }
@@ -142,8 +142,9 @@ async fn resume(
         clear_staging(store, layout, partition).await?;
         return Ok(Settled::Discarded);
     }
+    let sources = Sources { shards, events: find_events(store, layout, intent).await? };
     if missing.is_empty() {
-        tracing::info!(origin, partition = stem, moves = sources.len(), "an interrupted commit is rolled forward");
+        tracing::info!(origin, partition = stem, moves = sources.shards.len(), "an interrupted commit is rolled forward");
         let intent = intent.clone();
         roll_forward(store, layout, right, found, intent, sources, base).await?;
         return Ok(Settled::Completed);
@@ -171,7 +172,7 @@ pub async fn complete(
 ) -> Result<()> {
     let Lacking { found, mut sources, base, .. } = lacking;
     let partition = rebuilt.partition.clone();
-    sources.extend(tables.iter().map(|table| (*table, layout.staged_shard(*table, &partition))));
+    sources.shards.extend(tables.iter().map(|table| (*table, layout.staged_shard(*table, &partition))));
     let mut intent = CommitIntent { manifest: rebuilt, ..found.record.clone() };
     if let Some(moved) = &mut intent.moved {
         let added = tables.iter().map(|table| table.as_str().to_owned());
@@ -189,12 +190,12 @@ async fn roll_forward(
     right: &impl Right,
     found: StoredRecord<CommitIntent>,
     mut intent: CommitIntent,
-    sources: BTreeMap<TableKind, String>,
+    sources: Sources,
     base: Option<Bytes>,
 ) -> Result<()> {
     let partition = intent.manifest.partition.clone();
     right.confirm().await?;
-    intent.uploads = begin_uploads(store, layout, &partition, &sources).await?;
+    intent.uploads = begin_uploads(store, layout, &partition, &sources, intent.events.as_ref()).await?;
     let held = if intent == found.record {
         found
     } else {
@@ -207,6 +208,22 @@ async fn roll_forward(
         }
     };
     Begun { store, layout, right, held, sources, base }.finish().await
+}
+
+/// Returns where the events of an interrupted commit are; `None` if there are none, or if they have been moved.
+async fn find_events(store: &Store, layout: &OriginLayout, intent: &CommitIntent) -> Result<Option<String>> {
+    let partition = &intent.manifest.partition;
+    let Some(events) = &intent.events else { return Ok(None) };
+    // In a bucket the copy stays until the commit has ended. A drain drops what it has already.
+    if store.entry(&layout.feed_file(&events.name)).await?.is_some() {
+        return Ok(None);
+    }
+    for path in [layout.staged_events(partition), layout.kept_events(partition, &events.sha256)] {
+        if store.digest(&path).await?.is_some_and(|sha256| sha256 == events.sha256) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// Where the new shard of a table is.

@@ -51,6 +51,7 @@ pub(super) fn manifest_of<'a>(shards: impl IntoIterator<Item = (TableKind, &'a s
         oversize_limit_bytes: None,
         documents_form: None,
         cut_from: None,
+        first_listed_at_us: None,
         removed: Vec::new(),
         listed_at_us: None,
         outcomes: BTreeMap::new(),
@@ -64,7 +65,7 @@ fn manifest(tables: &[TableKind]) -> Manifest {
 
 fn intent(manifest: Manifest, moved: &[TableKind], base: Option<&Bytes>) -> CommitIntent {
     let moved = Some(moved.iter().map(ToString::to_string).collect());
-    CommitIntent { manifest, moved, base_sha256: Some(sha256(base)), uploads: BTreeMap::new() }
+    CommitIntent { manifest, moved, base_sha256: Some(sha256(base)), uploads: BTreeMap::new(), events: None }
 }
 
 async fn shard(store: &Store, table: TableKind) -> String {

@@ -70,6 +70,11 @@ pub enum FileRole<'a> {
         /// Its path from there.
         file: &'a str,
     },
+    /// A path in a folder of events that is none of the lake's files there.
+    Events {
+        /// Its path from there.
+        file: &'a str,
+    },
     /// A path in the folder of manifests.
     Manifest {
         /// Its path from there.
@@ -221,14 +226,19 @@ impl OriginLayout {
         OriginLayout { origin: format!("{}/overlay/{first:010}-{last:010}", self.origin) }
     }
 
-    /// Returns the folder of the events that are not in a file of their day yet.
+    /// Returns the folder of the events that are not in a file of their day yet. A delta has the one of its origin.
     pub fn feed(&self) -> String {
-        format!("{}/feed", self.origin)
+        format!("{}/feed", self.whole_origin())
     }
 
-    /// Returns the folder of the events, a Parquet file for each day.
+    /// Returns the folder of the events, a Parquet file for each day. A delta has the one of its origin.
     pub fn events(&self) -> String {
-        format!("{}/events", self.origin)
+        format!("{}/events", self.whole_origin())
+    }
+
+    /// Returns the folder of the origin to which a delta belongs, or that of this origin.
+    fn whole_origin(&self) -> &str {
+        self.origin.split('/').next().unwrap_or_default()
     }
 
     /// Returns the path of the record of the feed's places, for `follow`.
@@ -303,11 +313,13 @@ impl OriginLayout {
         let is_of_array =
             self.arrays().iter().any(|array| path.strip_prefix(array).is_some_and(|rest| rest.starts_with('/')));
         let is_staged_count = below.starts_with("staging/downloads-") && Layout::parse_staged_counts(path).is_some();
-        if is_of_array || is_staged_count || path == self.package_index() {
+        let is_own = is_of_array || is_staged_count || path == self.package_index();
+        if is_own || self.is_of_events(path) || path == self.staged_events_of_day() {
             return FileRole::Own;
         }
         match below.split_once('/') {
             Some((folder, file)) if TableKind::parse(folder).is_some() => FileRole::Table { file },
+            Some(("feed" | "events", file)) => FileRole::Events { file },
             Some(("manifest", file)) => FileRole::Manifest { file },
             Some(("leases", file)) if file.ends_with(".json") && !file.contains('/') => FileRole::Own,
             Some((Layout::SET_ASIDE, _)) => FileRole::SetAside,
@@ -322,7 +334,9 @@ impl OriginLayout {
     fn is_staged_name(&self, path: &str, file: &str) -> bool {
         let is_table = |stem: &str| TableKind::parse(stem).is_some();
         let is_kept = |stem: &str| stem.split_once('-').is_some_and(|(table, _)| is_table(table));
-        file == "commit.json"
+        let is_events = file == "events.staged" || (file.starts_with("events-") && file.ends_with(".kept"));
+        is_events
+            || file == "commit.json"
             || [".staged", ".parquet"].iter().any(|suffix| file.strip_suffix(suffix).is_some_and(is_table))
             || file.strip_suffix(".kept").is_some_and(is_kept)
             || (self.parse_staged_answers(path).is_some() && !file.contains('/'))

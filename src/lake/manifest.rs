@@ -38,6 +38,10 @@ pub struct Manifest {
     /// `None` if the partition is not a cut of others, or an ingest has changed it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_from: Option<String>,
+    /// The time at which the first listing of the partition began, in microseconds since 1970: a package that was made
+    /// later is a new one, whenever its document was first received. `None` if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_listed_at_us: Option<i64>,
     /// In the manifest of a delta, the names that the registry no longer lists. Ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
@@ -64,6 +68,18 @@ pub struct CommitIntent {
     /// The multipart uploads that were begun for the shards of these tables, each by the name that the store gave it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uploads: BTreeMap<String, String>,
+    /// The events of the commit; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventsFile>,
+}
+
+/// The file of one commit's events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsFile {
+    /// Its name in the feed.
+    pub name: String,
+    /// The SHA-256 of its bytes, in lower-case hex.
+    pub sha256: String,
 }
 
 impl CommitIntent {

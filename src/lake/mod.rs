@@ -6,6 +6,7 @@ mod age;
 mod balance;
 mod catalog;
 mod derive;
+mod event_paths;
 mod held;
 mod layout;
 mod lock;
@@ -23,7 +24,7 @@ pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact
 pub use held::HeldOutcome;
 pub use layout::{FileRole, Layout, OriginLayout};
 pub use lock::{LockRecord, ProcessIdentity};
-pub use manifest::{CommitIntent, Manifest};
+pub use manifest::{CommitIntent, EventsFile, Manifest};
 pub use overlay::{Delta, Overlay, newest_of_each};
 pub use partition::{Partition, PartitionSet, hex_key};
 pub use pivots::{PivotElement, Pivots, PivotsText, shown_pivot};

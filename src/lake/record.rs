@@ -74,6 +74,7 @@ impl Record for CommitIntent {
                 moved: None,
                 base_sha256: None,
                 uploads: BTreeMap::new(),
+                events: None,
             }),
         }
     }

@@ -47,6 +47,10 @@ impl Clearing {
             paths.extend(store.list(&folder).await?.into_iter().filter(ours));
         }
         if part == ClearPart::Everything {
+            for folder in [layout.feed(), layout.events()] {
+                let found = store.list(&folder).await?.into_iter();
+                paths.extend(found.filter(|path| layout.is_of_events(path)));
+            }
             for array in layout.arrays() {
                 paths.extend(store.list(&array).await?);
             }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::durable::{asked, durable_names};
 pub(super) use self::lakes::{
-    Backend, Lake, assert_nothing_half, assert_same, forget_dead_process, kind_of, layout, run,
+    Backend, Lake, assert_nothing_half, assert_same, events, forget_dead_process, kind_of, layout, run,
 };
 use self::steps::{last_of_each_kind, telling};
 use super::worker::Bounds;
@@ -51,6 +51,19 @@ impl Drop for LetGo {
     fn drop(&mut self) {
         self.0.let_go();
     }
+}
+
+/// Returns whether a path is named by the time or the digest of events.
+fn is_named_by_events(path: &str) -> bool {
+    ["/feed/", "/events/", "/events-"].iter().any(|part| path.contains(part))
+}
+
+/// Returns the same store, but a step like that of an earlier run meets `failure`.
+fn failing_before_events(store: &Store, step: Reached, failure: Failure) -> Store {
+    let is_such = move |reached: &Reached| {
+        (reached.step, reached.before) == (step.step, step.before) && kind_of(&reached.path) == kind_of(&step.path)
+    };
+    store.failing_at_such(is_such, 0, failure)
 }
 
 /// A run whose steps are made to fail.
@@ -126,7 +139,11 @@ impl Scene {
     async fn fail_at<'a>(&self, steps: impl Iterator<Item = &'a Reached>, quiet: &Lake) -> Tried {
         let tries = steps.map(async |step| {
             let lake = self.backend.lake(&self.before).await;
-            self.fail_once(&lake, lake.store.failing_before(step, self.failure), &quiet.store).await
+            let failing = match is_named_by_events(&step.path) {
+                true => failing_before_events(&lake.store, step.clone(), self.failure),
+                false => lake.store.failing_before(step, self.failure),
+            };
+            self.fail_once(&lake, failing, &quiet.store).await
         });
         stream::iter(tries).buffered(AT_ONCE).filter_map(std::future::ready).collect().await
     }
@@ -158,6 +175,8 @@ impl Scene {
         assert!(repeated.is_empty(), "{repeated:?} were requested again after a failure at {after}");
         assert_nothing_half(&store, [&undisturbed, &undisturbed], &after).await;
         assert_same(&store, quiet, &after).await;
+        assert_eq!(events(&store).await, events(quiet).await, "after a failure at {after}");
+        assert_eq!(events(quiet).await.len() > 2, self.is_update);
         lake.assert_no_uploads(&after);
         let proof = verify(&store, None, Arc::default(), CancellationToken::new()).await.unwrap();
         assert!(proof.is_sound(), "after a failure at {after}: {proof:?}");
@@ -172,6 +191,9 @@ const SHARD: &str = "sample/table/partition.parquet";
 const INTENT: &str = "sample/staging/partition/commit.json";
 const LEASE: &str = "sample/leases/partition.json";
 const MANIFEST: &str = "sample/manifest/partition.json";
+/// The events of a commit, staged and in the feed, and those of a day.
+const EVENTS: [&str; 3] =
+    ["sample/staging/partition/events.staged", "sample/feed/commit.parquet", "sample/events/day.parquet"];
 
 /// Asserts that at least `least` steps failed, all of these among them, and that reruns found staged answers.
 fn assert_tried(tried: &Tried, least: usize, expected: &[(Step, &str)]) {
@@ -212,7 +234,8 @@ async fn after_a_death_at_any_step_of_a_first_ingest_that_loses_its_scratch_a_re
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_of_an_update_a_rerun_ends_in_the_same_bytes() {
     let tried = Scene::update(Backend::Memory, Failure::Death).await.fail_everywhere().await;
-    assert_tried(&tried, 65, &steps_of_a_bucket_and_its_scratch());
+    let of_events = [(Step::Write, EVENTS[0]), (Step::Put, EVENTS[1]), (Step::Put, EVENTS[2]), (Step::Delete, EVENTS[1])];
+    assert_tried(&tried, 65, &[&steps_of_a_bucket_and_its_scratch()[..], &of_events].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,7 +256,8 @@ async fn after_a_death_between_any_two_kinds_of_steps_on_a_disk_a_rerun_ends_in_
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_between_steps_of_an_update_on_a_disk_a_rerun_ends_in_the_same_bytes() {
     let moved = [(Step::Rename, SHARD), (Step::SyncFolder, "sample/table"), (Step::SyncFolder, "sample/manifest")];
-    let deleted = [(Step::Delete, SEGMENT), (Step::Delete, LEASE)];
+    let deleted = [(Step::Delete, SEGMENT), (Step::Delete, LEASE), (Step::Delete, EVENTS[1])];
+    let moved = [&moved[..], &[(Step::Rename, EVENTS[1]), (Step::Rename, EVENTS[2])]].concat();
     let tried = Scene::update(Backend::Disk, Failure::Death).await.fail_at_each_kind_of_step().await;
     assert_tried(&tried, 36, &[&moved[..], &deleted, &put_of(SEGMENT), &put_of(INTENT), &put_of(MANIFEST)].concat());
 }

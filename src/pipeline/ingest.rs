@@ -8,6 +8,7 @@ use std::time::Instant;
 use futures::{StreamExt, TryStreamExt, future};
 use tokio_util::sync::CancellationToken;
 
+use super::events::keep_events;
 use super::judge::Judge;
 use super::lease::{given_back, refuse_locked};
 use super::new_origin::Before;
@@ -71,7 +72,12 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     future::try_join(sweep(&store), sweep_dead(&store, &layout)).await?;
     let registry = Some(options.registry.clone());
     let reporter = RunReporter::start(store.clone(), &layout, PURPOSE, Arc::clone(&progress), registry).await?;
+    let keep_from = options.keep_events_from;
     let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;
+    let result = match result {
+        Ok(summary) => keep_events(&store, &layout, keep_from).await.map(|_| summary),
+        failed => failed,
+    };
     // The first error is the one to report. Processes that worked on the same origin may have died meanwhile.
     let ended = reporter.end().await.and(sweep_dead(&store, &layout).await);
     result.and_then(|summary| ended.map(|()| summary))

@@ -18,6 +18,7 @@ mod doubt;
 #[cfg(feature = "array")]
 mod downloads;
 mod ending;
+mod events;
 #[cfg(test)]
 mod far_tests;
 mod ingest;
@@ -57,6 +58,7 @@ pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
+pub use events::keep_from;
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
 pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};

@@ -53,6 +53,8 @@ pub struct IngestOptions {
     /// Believe a listing that lacks so many of the lake's names that it may have been cut short, and a registry that
     /// serves few documents. Drop documents of the lake that it says are gone.
     pub accept_removals: bool,
+    /// The first day whose events are kept; `None` to keep all.
+    pub keep_events_from: Option<jiff::civil::Date>,
 }
 
 impl IngestOptions {
@@ -72,6 +74,7 @@ impl IngestOptions {
             refresh: false,
             dry_run: false,
             accept_removals: false,
+            keep_events_from: None,
         }
     }
 }

@@ -53,6 +53,11 @@ pub struct Wanted {
 }
 
 impl Announced {
+    /// Returns the change in the registry's feed that announced a name, if a feed did.
+    pub(super) fn seq_of(&self, _name: &str) -> Option<&str> {
+        None
+    }
+
     /// Returns the rows of `docs` that follow from the announced names and the lake's rows, and the time at which they
     /// were listed.
     ///

@@ -19,6 +19,7 @@ mod dependencies;
 mod dist_tags;
 mod docs;
 mod document;
+pub mod events;
 mod hooks;
 mod limits;
 mod maintainers;

@@ -17,7 +17,7 @@ use crate::version::FORMAT_VERSION;
 pub const SCHEMA_VERSION_KEY: &str = "all_docs.schema_version";
 
 impl ColumnSpec {
-    fn field(&self) -> Field {
+    pub(super) fn field(&self) -> Field {
         let mut metadata = HashMap::from([("doc".to_owned(), self.doc.to_owned())]);
         if let Some(unit) = self.unit {
             metadata.insert("unit".to_owned(), unit.to_owned());

@@ -11,7 +11,7 @@ use crate::npm::json::Kind;
 use crate::npm::packument::{Span, VersionMember};
 
 /// The scripts that run when a package is installed (npm-facts C.1).
-const INSTALL_SCRIPTS: [&str; 3] = ["preinstall", "install", "postinstall"];
+pub(super) const INSTALL_SCRIPTS: [&str; 3] = ["preinstall", "install", "postinstall"];
 
 pub(super) const TABLE: TableSpec =
     TableSpec { rows_of: RowsOf::Version, stored_bytes_per_row: 8, ..TableSpec::new(1, ScriptsTable::COLUMNS) };

@@ -26,7 +26,7 @@ const CRATE_MODULES: [(&str, &[&str]); 24] = [
     ("dejavu", &["plot"]),
     ("rquickjs", &["script"]),
     ("rlimit", &["store"]),
-    ("parquet", &["array", "encode", "shard", "store", "query"]),
+    ("parquet", &["array", "encode", "event", "shard", "store", "query"]),
     ("zarrs", &["array"]),
     ("bytemuck", &["array"]),
     ("crc32c", &["array"]),

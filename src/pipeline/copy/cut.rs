@@ -168,6 +168,7 @@ impl Cutting {
             listed_at_us,
             documents_form: documents_form.cloned(),
             cut_from: Some(digest(sources)),
+            first_listed_at_us: sources.iter().map(|source| source.first_listed_at_us).max().flatten(),
             removed: Vec::new(),
         }
     }

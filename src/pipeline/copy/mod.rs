@@ -10,6 +10,7 @@ mod arrays;
 mod cut;
 mod cut_set;
 mod ends;
+mod events;
 mod origins;
 mod partition;
 mod plan;
@@ -129,6 +130,9 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
         summary.commits_recovered += ends.recovery().of_unheld(PURPOSE).await?;
     }
     copy_tables(ends, origin, options, summary).await?;
+    if !ends.stop.is_cancelled() {
+        events::copy_events(ends, options, summary).await.doing(|| "copying the events".to_owned())?;
+    }
     #[cfg(feature = "array")]
     if !ends.stop.is_cancelled() {
         arrays::copy_arrays(ends, options, summary).await.doing(|| "copying the arrays".to_owned())?;

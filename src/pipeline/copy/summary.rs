@@ -51,6 +51,8 @@ pub struct CopySummary {
     pub array_bytes_copied: u64,
     /// Objects of the arrays that the copy held already, as far as they were compared: an array with the same metadata is not.
     pub array_objects_current: u64,
+    /// Files of events that were copied.
+    pub event_files_copied: u64,
     /// Views and reports that were copied.
     pub queries_copied: u64,
     /// Partitions of the copy whose interrupted commit was completed at the start.

@@ -10,13 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::read_manifests;
 use crate::error::Result;
+use crate::event::EventsReader;
 use crate::lake::{Layout, OriginInfo, OriginLayout, Partition, Pivots};
 use crate::pipeline::{IngestOptions, IngestSummary, PartitionMode, Progress, ingest};
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::SampleServer;
 use crate::shard::{ShardReader, held_outcomes};
-use crate::store::{MemoryBucket, Store};
+use crate::store::{MemoryBucket, Store, blocking};
 use crate::table::TableKind;
+use crate::table::events::events_of;
 use crate::table::schema;
 
 pub(in crate::pipeline) fn layout() -> OriginLayout {
@@ -115,16 +117,42 @@ pub(in crate::pipeline) async fn assert_same(store: &Store, quiet: &Store, after
     // Other processes may be writing, so the begun puts of a dead process are removed only after a minute.
     let is_left =
         |path: &String| Store::is_put_begun(path) && !path.contains("/staging/") && !path.contains("/manifest/");
-    let names =
-        |objects: &BTreeMap<String, Bytes>| objects.keys().filter(|path| !is_left(path)).cloned().collect::<Vec<_>>();
+    let names = |objects: &BTreeMap<String, Bytes>| {
+        objects.keys().filter(|path| !is_left(path) && !is_of_events(path)).cloned().collect::<Vec<_>>()
+    };
     assert_eq!(names(&ours), names(&theirs), "after a failure at {after}");
     for (path, bytes) in &ours {
         assert!(
-            is_left(path) || carries_times(path) || *bytes == theirs[path],
+            is_left(path) || is_of_events(path) || carries_times(path) || *bytes == theirs[path],
             "{path} differs after a failure at {after}"
         );
     }
     assert_eq!(outcomes(store).await, outcomes(quiet).await, "after a failure at {after}");
+}
+
+/// Returns whether an object has events, which hold the time at which they were seen.
+fn is_of_events(path: &str) -> bool {
+    path.starts_with(&format!("{}/", layout().events())) || path.starts_with(&format!("{}/", layout().feed()))
+}
+
+/// Returns what happened by the files of days, each event as often as it is there.
+pub(in crate::pipeline) async fn events(store: &Store) -> Vec<String> {
+    let mut told = Vec::new();
+    for path in store.list(&layout().events()).await.unwrap() {
+        let store = store.clone();
+        let read = move || {
+            let mut events = Vec::new();
+            for batch in EventsReader::open(&store, &path, true)?.unwrap().batches(None)? {
+                events.extend(events_of(&batch?)?);
+            }
+            Ok(events)
+        };
+        let events = blocking("a reader of events", read).await.unwrap();
+        assert!(events.is_sorted_by_key(|event| event.seen_at_us));
+        told.extend(events.into_iter().map(|event| format!("{} {} {} {}", event.name, event.event, event.rev, event.id)));
+    }
+    told.sort();
+    told
 }
 
 /// Asserts two rules that hold at any moment. A shard of a table is wholly that of one of two lakes. The shards match
@@ -133,7 +161,7 @@ pub(in crate::pipeline) async fn assert_same(store: &Store, quiet: &Store, after
 pub(in crate::pipeline) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
     let now = store.contents().await;
     for (path, bytes) in now.iter().filter(|(path, _)| path.ends_with(".parquet") && !path.contains("/staging/")) {
-        let is_whole = lakes.iter().any(|lake| lake.get(path) == Some(bytes)) || carries_times(path);
+        let is_whole = is_of_events(path) || lakes.iter().any(|lake| lake.get(path) == Some(bytes)) || carries_times(path);
         assert!(is_whole, "{path} is neither the old nor the new shard after a failure at {after}");
     }
     for path in store.list(&layout().table(TableKind::Outcomes)).await.unwrap() {
@@ -178,7 +206,11 @@ pub(in crate::pipeline) fn kind_of(path: &str) -> String {
             _ if TableKind::parse(stem).is_some() => "table",
             _ if is_partition => "partition",
             _ if stem.starts_with("answers-") => "answers",
+            _ if stem.starts_with("events-") => "events",
             _ if suffix == "kept" => "table",
+            _ if stem.parse::<jiff::civil::Date>().is_ok() => "day",
+            // The file of a commit's events is named by its time.
+            _ if suffix == "parquet" && stem.starts_with('0') && stem.len() > 30 => "commit",
             _ if stem.starts_with("run-") => "run",
             _ if stem.starts_with("scan-") => "scan",
             _ => stem,

@@ -53,6 +53,9 @@ pub(super) async fn check(
                     None => others.add(path, file),
                 }
             }
+            FileRole::Events { file } if is_read_as_shard(store, path, file).await? => {
+                foreign_file(layout, path, "no file of events, and readers of the folder read it", proof);
+            }
             FileRole::Manifest { file } => match file.strip_suffix(".json") {
                 Some(stem) if partitions.contains_key(stem) || is_at_work => {}
                 Some(_) => foreign_file(layout, path, "no manifest of the partition set", proof),
@@ -73,7 +76,7 @@ pub(super) async fn check(
                     staged.insert(stem);
                 }
             },
-            FileRole::Unknown { file } => others.add(path, file),
+            FileRole::Events { file } | FileRole::Unknown { file } => others.add(path, file),
         }
     }
     for (stem, paths) in without_manifest {

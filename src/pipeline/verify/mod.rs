@@ -8,6 +8,7 @@
 mod account;
 #[cfg(feature = "array")]
 mod arrays;
+mod events;
 mod files;
 mod lake_metadata;
 mod origin;

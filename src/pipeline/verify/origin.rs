@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::partition_set::Told;
 use super::proof::{Fault, Finding, OriginProof, finding};
-use super::{files, partition, places};
+use super::{events, files, partition, places};
 use crate::error::{Error, Result};
 use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::pipeline::lease::{lease_paths, live_holder};
@@ -58,6 +58,7 @@ pub(super) async fn verify_origin(
     proof.partitions_total = set.count() as u64;
     Progress::add(&progress.partitions_total, set.count() as u64);
     files::check(store, layout, &set, is_at_work, lock == Lock::Ours, &mut proof).await?;
+    events::check(store, layout, &mut proof).await?;
     #[cfg(feature = "array")]
     {
         let listed = store.list_sized(layout.root()).await?;

@@ -99,6 +99,8 @@ pub struct OriginProof {
     pub array_objects: u64,
     /// Their bytes.
     pub array_bytes: u64,
+    /// Events.
+    pub events: u64,
     /// Names in `docs`.
     pub names: u64,
     /// Names whose document the lake holds.

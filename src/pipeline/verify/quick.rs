@@ -158,6 +158,9 @@ impl Files {
                 FileRole::Table { file } if file.to_ascii_lowercase().contains(".parquet") => {
                     foreign("no shard of the partition set, and readers of the table read it");
                 }
+                FileRole::Events { file } if file.to_ascii_lowercase().contains(".parquet") => {
+                    foreign("no file of events, and readers of the folder read it");
+                }
                 FileRole::Manifest { file } if belongs(file, ".json") => files.manifests.push(entry.clone()),
                 FileRole::Manifest { file } if file.ends_with(".json") => foreign("no manifest of the partition set"),
                 FileRole::Staged { stem, .. } if layout.is_commit_intent(&entry.path) => {

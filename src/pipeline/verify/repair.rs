@@ -97,6 +97,10 @@ async fn prepare(
         proof = verify_origin(store, layout, Lock::Ours, &Arc::default()).await?;
     }
     set_aside(store, layout, &proof, Fault::ForeignFile, at).await?;
+    // Nothing makes the events in a damaged file again, and later ones must not wait for them.
+    let mut of_events = proof.clone();
+    of_events.findings.retain(|finding| layout.is_of_events(&finding.file));
+    set_aside(store, layout, &of_events, Fault::Damaged, at).await?;
     let mut mendings = Vec::new();
     for partition in proof.broken_partitions() {
         set_aside_unnamed(store, layout, &partition, at).await?;

@@ -14,7 +14,7 @@ use crate::commit::Change;
 use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
 use crate::fetch::Fetched;
-use crate::lake::{Manifest, ShardMeta};
+use crate::lake::{EventsFile, Manifest, ShardMeta};
 use crate::npm::Outcome;
 use crate::pipeline::progress::Progress;
 use crate::table::TableKind;
@@ -27,7 +27,8 @@ const DOCS_BATCH_ROWS: usize = 8_192;
 /// Builds the shards that change and leaves them durable in staging. Fails with
 /// [`crate::error::ErrorKind::Interrupted`] if the channel closes before every document has arrived, if some are left
 /// out, or if the job is stopped.
-pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<Change> {
+pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<(Change, Option<EventsFile>)> {
+    let mut events = None;
     let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
@@ -56,7 +57,9 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         }
         let refused_now = documents.refused_as_oversize;
         outcomes = documents.outcomes();
-        for (table, meta) in documents.finish(&job.progress)? {
+        let (metas, recorded) = documents.finish(&job.progress)?;
+        events = recorded;
+        for (table, meta) in metas {
             shards.insert(table.to_string(), meta);
             staged_tables.push(table);
         }
@@ -84,9 +87,13 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         oversize_limit_bytes,
         documents_form,
         cut_from: None,
+        first_listed_at_us: match job.previous_names(TableKind::Outcomes) {
+            Some(previous) => previous.first_listed_at_us,
+            None => job.listed_at_us,
+        },
         removed: Vec::new(),
     };
-    Ok(Change { manifest, moved: staged_tables, base: job.base.take() })
+    Ok((Change { manifest, moved: staged_tables, base: job.base.take() }, events))
 }
 
 /// Returns the form of all documents of the partition after the build, if it is one and known.

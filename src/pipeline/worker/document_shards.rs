@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 
+use super::decided::{Decided, write_rows};
+use super::events::EventRecorder;
 use super::job::PartitionJob;
 use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
-use crate::lake::ShardMeta;
+use crate::lake::{EventsFile, ShardMeta};
 use crate::npm::{Answer, Outcome, Revision};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::open_sound;
@@ -52,30 +53,7 @@ pub(super) struct DocumentShards<'a> {
     removed_passed: usize,
     /// The stored documents, opened when one of them has to be read again.
     held_documents: Option<StoredDocuments>,
-}
-
-/// Names whose rows in the document tables are decided since the last flush: replaced, or dropped.
-#[derive(Default)]
-struct Decided {
-    names: Vec<String>,
-    /// How many of them the shard of `packuments`, which is written sooner, has received.
-    told_packuments: usize,
-}
-
-impl Decided {
-    fn push(&mut self, name: &str) {
-        self.names.push(name.to_owned());
-    }
-
-    /// Returns the names that the shard of `table` has not received.
-    fn untold(&self, table: TableKind) -> Vec<&str> {
-        let told = if table == TableKind::Packuments { self.told_packuments } else { 0 };
-        self.names.iter().skip(told).map(String::as_str).collect()
-    }
-
-    fn clear(&mut self) {
-        *self = Decided::default();
-    }
+    events: EventRecorder<'a>,
 }
 
 /// Returns the result of a request, by the document that was read for `item`.
@@ -93,24 +71,6 @@ fn hold_tag<'a>(row: &mut OutcomeRow<'a>, item: &'a FetchItem) {
     row.last_modified = held.and_then(|held| held.last_modified.as_deref());
 }
 
-/// Writes rows of the document tables in place of all rows of the decided names.
-fn write_rows(
-    merges: &mut BTreeMap<TableKind, ShardMerge<StagedFile>>,
-    decided: &mut Decided,
-    rows: Vec<(TableKind, RecordBatch)>,
-) -> Result<()> {
-    let mut batches: BTreeMap<TableKind, Vec<RecordBatch>> = BTreeMap::new();
-    for (table, rows) in rows {
-        batches.entry(table).or_default().push(rows);
-    }
-    for (table, merge) in merges.iter_mut().filter(|(table, _)| **table != TableKind::Outcomes) {
-        let rows = batches.remove(table).unwrap_or_default();
-        merge.replace(&decided.untold(*table), rows).doing(|| format!("writing the shard of {table}"))?;
-    }
-    decided.clear();
-    Ok(())
-}
-
 impl<'a> DocumentShards<'a> {
     pub(super) fn open(job: &'a PartitionJob) -> Result<Self> {
         let mut shards = DocumentShards {
@@ -125,6 +85,7 @@ impl<'a> DocumentShards<'a> {
             refused_as_oversize: 0,
             removed_passed: 0,
             held_documents: None,
+            events: EventRecorder::new(job),
         };
         let has = |table: TableKind| job.previous_names(table).is_some();
         shards.open_merge(TableKind::Outcomes)?;
@@ -221,6 +182,7 @@ impl<'a> DocumentShards<'a> {
                             hold_tag(&mut row, item);
                         } else {
                             decoded = self.push(item, &document.bytes)?;
+                            self.record(item, &document.bytes, &decoded)?;
                             row.detail = decoded.detail.as_deref();
                             row.outcome = outcome_of(&decoded, item);
                         }
@@ -255,6 +217,7 @@ impl<'a> DocumentShards<'a> {
                             hold_tag(&mut row, item);
                         } else if item.is_held {
                             self.decide(name)?;
+                            self.record_removal(name)?;
                         }
                     }
                 }
@@ -323,20 +286,43 @@ impl<'a> DocumentShards<'a> {
         self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
     }
 
+    /// Records what happened between the lake's document of a name and the one that replaces it.
+    fn record(&mut self, item: &FetchItem, body: &Bytes, decoded: &Decoded) -> Result<()> {
+        if self.events.is_recording() {
+            let old = if item.is_held { Some(self.held_document(item.name.as_str())?) } else { None };
+            let rev = decoded.rev.as_ref().unwrap_or(&item.announced_rev);
+            self.events.replaced(item, old, body, rev.as_str())?;
+        }
+        Ok(())
+    }
+
+    /// Records that the document of a name, if the lake holds one, is dropped.
+    fn record_removal(&mut self, name: &str) -> Result<()> {
+        if self.events.is_recording()
+            && let Some(old) = self.find_held(name)?
+        {
+            self.events.removed(name, &old);
+        }
+        Ok(())
+    }
+
     /// Reads the document of `name` from the lake.
     fn held_document(&mut self, name: &str) -> Result<Bytes> {
-        let gone = || {
+        self.find_held(name)?.ok_or_else(|| {
             let manifest = self.job.layout.manifest(self.job.partition());
             Error::lake(format!("the document of {name} is gone from its shard"))
                 .hint(format!("delete {manifest}: the next ingest rebuilds the partition"))
-        };
+        })
+    }
+
+    /// Returns the document of `name` if the lake holds one.
+    fn find_held(&mut self, name: &str) -> Result<Option<Bytes>> {
         if self.held_documents.is_none() {
             self.open_documents()?;
-            let file = self.previous.get(&TableKind::Packuments).cloned().ok_or_else(gone)?;
-            self.held_documents = Some(StoredDocuments::open(file, &schema(TableKind::Packuments))?);
+            let Some(file) = self.previous.get(&TableKind::Packuments).cloned() else { return Ok(None) };
+            self.held_documents = Some(StoredDocuments::open(file)?);
         }
-        let documents = self.held_documents.as_mut().ok_or_else(gone)?;
-        documents.find(name)?.map(Bytes::from).ok_or_else(gone)
+        self.held_documents.as_mut().map_or(Ok(None), |documents| documents.find(name))
     }
 
     /// Drops the rows of removed names below `name`, or of all remaining ones for `None`.
@@ -347,6 +333,7 @@ impl<'a> DocumentShards<'a> {
                 return Ok(());
             }
             self.decide(gone.as_str())?;
+            self.record_removal(gone.as_str())?;
             self.answered.push(gone.as_str().to_owned());
             self.removed_passed += 1;
         }
@@ -380,7 +367,12 @@ impl<'a> DocumentShards<'a> {
         self.counts.iter().map(|(outcome, count)| (outcome.as_str().to_owned(), *count)).collect()
     }
 
-    pub(super) fn finish(mut self, progress: &Progress) -> Result<Vec<(TableKind, ShardMeta)>> {
+    /// Stages the shards, and the events if there are any.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn finish(
+        mut self,
+        progress: &Progress,
+    ) -> Result<(Vec<(TableKind, ShardMeta)>, Option<EventsFile>)> {
         self.pass_removed(None)?;
         self.flush()?;
         let mut metas = Vec::new();
@@ -390,6 +382,6 @@ impl<'a> DocumentShards<'a> {
             progress.note_shard(&meta);
             metas.push((table, meta));
         }
-        Ok(metas)
+        Ok((metas, self.events.finish()?))
     }
 }

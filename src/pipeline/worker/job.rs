@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::PartitionPlan;
 use crate::error::Result;
+use crate::event::GoneNames;
 use crate::fetch::{FetchItem, StagedAnswers};
 use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::npm::{DocRow, Representation};
@@ -36,6 +37,8 @@ pub(super) struct PartitionJob {
     pub(super) stop: CancellationToken,
     /// Held while a large document becomes rows; shared by all partitions.
     pub(super) large_documents: Arc<Mutex<()>>,
+    /// The names of packages that were removed once.
+    pub(super) gone_names: Arc<GoneNames>,
 }
 
 impl PartitionJob {

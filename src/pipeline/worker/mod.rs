@@ -3,7 +3,9 @@
 
 mod bounds;
 mod build;
+mod decided;
 mod document_shards;
+mod events;
 mod job;
 mod leases;
 mod plan;
@@ -31,11 +33,12 @@ use super::rebuild::{self, rebuild_partition};
 use super::recovery::{Recovered, Recovery};
 use super::report::{Ended, PartitionReport};
 use super::work::WorkItem;
-use crate::commit::{Change, commit};
+use crate::commit::{Change, commit_with_events};
 use crate::diff::Selection;
 use crate::error::{Context, ErrorKind, Result};
+use crate::event::GoneNames;
 use crate::fetch::{Fetched, OrderedByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
-use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, Record};
+use crate::lake::{EventsFile, LockRecord, Manifest, OriginLayout, Partition, Record};
 use crate::npm::PackageName;
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
@@ -62,6 +65,7 @@ pub(super) struct Worker {
     commits: Arc<Semaphore>,
     budget: OrderedByteBudget,
     large_documents: Arc<Mutex<()>>,
+    gone_names: Arc<GoneNames>,
     builders: TaskTracker,
     stop_builds: CancellationToken,
     /// Tasks that run to their end even if the run ends early.
@@ -83,6 +87,7 @@ impl Worker {
     ) -> Worker {
         let bounds = Bounds::of_this_machine();
         Worker {
+            gone_names: Arc::new(GoneNames::of(&store, &layout)),
             store,
             layout,
             registry,
@@ -218,7 +223,7 @@ impl Worker {
             self.clear_staged(&partition, uses_all_staged).await?;
             return Ok(report);
         }
-        let change = match self.fetch_and_build(job).await {
+        let (change, events) = match self.fetch_and_build(job).await {
             // Received documents are staged.
             Err(error) if error.kind() == ErrorKind::Interrupted && self.judge.ending.has_begun() => {
                 report.ended = Ended::LeftOut;
@@ -232,7 +237,7 @@ impl Worker {
         let (worker, lease) = (Arc::clone(self), lease.clone());
         // Runs to its end and is counted, even if this future is dropped meanwhile.
         let commit = async move {
-            commit(&worker.store, &worker.layout, &lease, &change).await?;
+            commit_with_events(&worker.store, &worker.layout, &lease, &change, events).await?;
             drop(turn);
             Progress::add(&worker.progress.partitions_done, 1);
             Ok(())
@@ -308,11 +313,12 @@ impl Worker {
             progress: Arc::clone(&self.progress),
             stop: self.stop_builds.clone(),
             large_documents: Arc::clone(&self.large_documents),
+            gone_names: Arc::clone(&self.gone_names),
         })
     }
 
     /// Runs the requests and the builder of one partition concurrently, until both have ended.
-    async fn fetch_and_build(self: &Arc<Self>, job: PartitionJob) -> Result<Change> {
+    async fn fetch_and_build(self: &Arc<Self>, job: PartitionJob) -> Result<(Change, Option<EventsFile>)> {
         let representation = job.representation();
         let judge = Arc::clone(&self.judge);
         let items = job.items_to_ask_for().into_iter().take_while(move |_| !judge.ending.has_begun());

@@ -9,7 +9,7 @@ use crate::diff::{ChangeCounts, FetchReason, PlannedName, Selection, Step, Wante
 use crate::error::{Doing, Result};
 use crate::fetch::{FetchItem, LastResult};
 use crate::lake::{HeldOutcome, Manifest, OriginLayout, Partition};
-use crate::npm::{DocRow, Fingerprint, Outcome, PackageName, Representation, Revision};
+use crate::npm::{ChangeKind, DocRow, Fingerprint, Outcome, PackageName, Representation, Revision};
 use crate::pipeline::lost::lost_error;
 use crate::pipeline::work::{Announced, Wanted};
 use crate::shard::{ShardReader, doc_rows, document_forms, document_revs, held_outcomes};
@@ -26,6 +26,8 @@ pub(in crate::pipeline) struct PartitionPlan {
     pub(in crate::pipeline) reasons: Vec<FetchReason>,
     /// Names whose rows and outcome end here: the registry no longer lists them. Ascending.
     pub(super) dropped: Vec<PackageName>,
+    /// Names that the lake did not list before, if it has documents of others.
+    pub(super) added: HashSet<PackageName>,
     /// The changes by the new listing.
     pub(in crate::pipeline) counts: ChangeCounts,
     /// Selected names that the registry does not list.
@@ -67,6 +69,11 @@ impl PartitionPlan {
             Some(held) => (held.rev == item.announced_rev && held.outcome.has_document()).then_some(held.outcome),
             None => Some(Outcome::Present),
         }
+    }
+
+    /// Returns the form of the lake's document of a requested name, if it holds one.
+    pub(super) fn held_form(&self, name: &PackageName) -> Option<Representation> {
+        self.held.get(name)?.representation
     }
 
     /// Returns a revision that the lake's document of a requested name is not older than, if one is known.
@@ -178,6 +185,7 @@ pub(super) fn plan(
         fetch: Vec::new(),
         reasons: Vec::new(),
         dropped: Vec::new(),
+        added: HashSet::new(),
         counts: ChangeCounts::default(),
         unlisted: unlisted(&wanted.selection, previous.partition, &rows),
         without_document: 0,
@@ -201,6 +209,9 @@ pub(super) fn plan(
         let PlannedName { row, change, step, held } = planned.doing(comparing)?;
         if let Some(kind) = change {
             plan.counts.add(kind);
+            if kind == ChangeKind::Added && plan.has_documents {
+                plan.added.insert(row.name.clone());
+            }
         }
         let is_selected = wanted.selection.contains(&row.name);
         // A response about the name came since the run began, to this run or another one.

@@ -7,7 +7,7 @@ pub(in crate::table) struct VersionValues<'t> {
     pub(super) text: &'t str,
     pub(super) members: &'t [Member],
     /// Its `dist`, unless that has to be read from its text.
-    pub(super) dist: Option<&'t DistOutline>,
+    pub(in crate::table) dist: Option<&'t DistOutline>,
     places: [u32; VersionMember::COUNT],
     present: Members,
 }
