@@ -16,6 +16,7 @@ use crate::table::TableKind;
 
 use super::arrays::array_table;
 use super::attached::AttachedLake;
+use super::events::EventsTable;
 use super::lake_location::LakeLocation;
 use super::lake_table::LakeTable;
 use super::named::{NamedQueries, plan_view};
@@ -211,6 +212,10 @@ impl SchemaProvider for OriginSchema {
             Some(LakeTable::Array(table)) => {
                 let schema = |table| LakeTable::Array(table).schema();
                 return Ok(Some(array_table(table, schema, &self.location, Layout::origin(&self.folder))));
+            }
+            Some(LakeTable::Events) => {
+                let layout = Layout::origin(&self.folder);
+                return Ok(Some(Arc::new(EventsTable::new(self.location.clone(), layout, LakeTable::Events.schema()))));
             }
             None => {}
         }

@@ -10,6 +10,7 @@ mod catalog;
 mod cause;
 mod csv_output;
 mod describe;
+mod events;
 mod failure;
 mod format;
 mod functions;

@@ -25,6 +25,7 @@ use super::arrays::{note_on_absence, table_of};
 use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, LakeCatalog, TableInfo};
 use super::describe;
+use super::events::EventsTable;
 use super::failure::{ReadTables, failure, is_outdated};
 use super::functions;
 use super::lake_location::LakeLocation;
@@ -276,6 +277,8 @@ fn reads_of(plan: &LogicalPlan) -> Reads {
             reads.documents |= table.kind() == TableKind::Packuments
                 && columns.iter().any(|column| matches!(column.name().as_str(), "json" | "bytes"));
             reads.notes.extend(note_on_age(&scan.table_name, table.age()));
+            reads.tables.tables.push(scan.table_name.to_string());
+        } else if provider.downcast_ref::<EventsTable>().is_some() {
             reads.tables.tables.push(scan.table_name.to_string());
         } else if table_of(provider.as_ref()).is_some() {
             reads.tables.tables.push(scan.table_name.to_string());
