@@ -86,7 +86,7 @@ impl View {
             held.extend(names.map(|name| (name, place)));
         }
         // The sort is stable, and quick for the sorted runs of the deltas.
-        held.sort_by(|(one, _), (other, _)| one.cmp(other));
+        held.sort_by_key(|(name, _)| *name);
         held.dedup_by(|(next, _), (kept, _)| next == kept);
         let hidden_in_base = Names::of(held.iter().map(|(name, _)| *name));
         let deltas = overlay.deltas.iter().zip(&contents).enumerate().map(|(place, (delta, content))| {
