@@ -168,7 +168,8 @@ impl<R: Right> Begun<'_, R> {
         // A process that takes the lease looks for an intent afterwards. So one of the two sees the other.
         self.right.confirm().await?;
         let tables = |is_such: fn(TableKind) -> bool| {
-            TableKind::in_order_of_promotion().filter(move |table| is_such(*table) && self.sources.shards.contains_key(table))
+            TableKind::in_order_of_promotion()
+                .filter(move |table| is_such(*table) && self.sources.shards.contains_key(table))
         };
         for table in tables(|table| table == TableKind::Packuments) {
             self.move_shard(table).await?;

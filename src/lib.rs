@@ -32,6 +32,8 @@ pub mod diff;
 #[cfg(feature = "pipeline")]
 pub mod fetch;
 #[cfg(feature = "pipeline")]
+pub mod follow;
+#[cfg(feature = "pipeline")]
 pub mod shard;
 #[cfg(feature = "pipeline")]
 pub mod commit;

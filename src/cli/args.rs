@@ -12,6 +12,7 @@ use super::copy::CopyArgs;
 use super::documentation::{CompletionsArgs, ManArgs};
 #[cfg(feature = "array")]
 use super::downloads::DownloadsArgs;
+use super::follow::FollowArgs;
 use super::ingest::IngestArgs;
 use super::log_format::LogFormat;
 use super::packument::PackumentCommand;
@@ -69,6 +70,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Crawl a registry into a lake, or bring a lake up to date
     Ingest(IngestArgs),
+    /// Follow a registry's feed of changes, and keep a lake up to date
+    Follow(FollowArgs),
     /// Query a lake: in SQL, or by the name of a view or report
     #[cfg(feature = "query")]
     Query(QueryArgs),

@@ -9,10 +9,13 @@ mod copy;
 mod documentation;
 #[cfg(feature = "array")]
 mod downloads;
+mod event_args;
 mod events;
 mod exit;
 mod export;
 mod far;
+mod follow;
+mod follow_metrics;
 mod index;
 mod ingest;
 mod lake_origin;
@@ -99,6 +102,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
     let work = async {
         match args.command {
             Command::Ingest(args) => ingest::run(args, &settings, printer, stop).await,
+            Command::Follow(args) => Box::pin(follow::run(args, &settings, printer, stop)).await,
             #[cfg(feature = "query")]
             Command::Query(args) => query::run(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]

@@ -97,9 +97,21 @@ impl Printer {
         EventWriter { printer: self.clone() }
     }
 
+    /// Returns a writer to standard output, for lines while they come. A reader that closed the pipe is an error.
+    pub(super) fn lines(&self) -> Box<dyn Write + Send> {
+        Box::new(io::stdout())
+    }
+
     /// Prints a value as JSON on standard output.
     pub(super) fn json(&self, value: &impl serde::Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(value)
+            .or_error(ErrorKind::Internal, || "the result cannot be written as JSON".to_owned())?;
+        self.result(&format!("{text}\n"))
+    }
+
+    /// Prints a value as one line of JSON on standard output.
+    pub(super) fn json_line(&self, value: &impl serde::Serialize) -> Result<()> {
+        let text = serde_json::to_string(value)
             .or_error(ErrorKind::Internal, || "the result cannot be written as JSON".to_owned())?;
         self.result(&format!("{text}\n"))
     }

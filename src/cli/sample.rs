@@ -99,6 +99,17 @@ pub(super) async fn run(args: SampleArgs, printer: &Printer, stop: CancellationT
     while let Some(Some(line)) = stop.run_until_cancelled(lines.recv()).await {
         match Line::parse(&line) {
             Ok(Line::Help) => printer.note(HELP),
+            Ok(Line::Feed { fault }) => match Line::change_feed(&fault, &server.faults()) {
+                Ok(script) => {
+                    server.set_faults(script);
+                    printer.note(if fault.is_empty() {
+                        "the feed has no faults"
+                    } else {
+                        "the feed has this fault now"
+                    });
+                }
+                Err(error) => printer.error(&error),
+            },
             Ok(Line::Requests) => printer.note(&format!("{} requests so far", log::count(server.request_count()))),
             Ok(edit) => {
                 if let Some(done) = edit.apply(&mut server.world()) {

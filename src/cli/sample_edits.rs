@@ -2,18 +2,21 @@
 //! here: the effect of an edit on a document (`sample`).
 
 use jiff::civil::Date;
+use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::sample::World;
+use crate::sample::{FaultScript, FeedFaults, World};
 
 /// The text that `help` prints, which is also printed at the start.
 pub(super) const HELP: &str = "\
 publish NAME[@VERSION]     publish a version, 1.0.0 by default; makes the package if there is none
 unpublish NAME[@VERSION]   unpublish a version, or the whole package, which leaves a tombstone
 delete NAME                delete a package: no longer listed, 404
+set NAME[@VERSION] JSON    set members of a document or a version, as {\"deprecated\":\"use b\"}; null removes one
 block NAME                 respond with 451 for a name
 downloads NAME DAY COUNT   set the downloads of a package on a day, as 2026-11-28
 late DAY                   list no downloads of a day; landed DAY lists them again
+feed [KEY = VALUE]         give the feed of changes a fault, as late_every = 7; without one, end its faults
 requests                   print the number of requests so far";
 
 /// A parsed line.
@@ -22,9 +25,11 @@ pub(super) enum Line {
     Publish { name: String, version: String },
     Unpublish { name: String, version: Option<String> },
     Delete { name: String },
+    Set { name: String, version: Option<String>, members: String },
     Block { name: String },
     Downloads { name: String, day: Date, count: u64 },
     DownloadDay { day: Date, is_late: bool },
+    Feed { fault: String },
     Requests,
     Help,
     Empty,
@@ -35,10 +40,19 @@ impl Line {
     ///
     /// Fails with [`crate::error::ErrorKind::Input`] for an unknown line; the hint lists the commands.
     pub(super) fn parse(line: &str) -> Result<Line> {
+        if let Some(fault) = line.trim().strip_prefix("feed")
+            && (fault.is_empty() || fault.starts_with(' '))
+        {
+            return Ok(Line::Feed { fault: fault.trim().to_owned() });
+        }
         let mut words = line.split_whitespace();
         let (verb, subject) = (words.next().unwrap_or_default(), words.next());
         if let Some(line) = Line::of_downloads(verb, subject, &mut words) {
             return Ok(line);
+        }
+        if let (true, Some(subject), Some((_, members))) = (verb == "set", subject, line.split_once(" {")) {
+            let (name, version) = name_and_version(subject);
+            return Ok(Line::Set { name, version, members: format!("{{{members}") });
         }
         let subject = subject.filter(|subject| !subject.ends_with('@'));
         let unknown = || Error::input(format!("{:?} is not understood", line.trim())).hint(HELP);
@@ -77,12 +91,33 @@ impl Line {
         rest.next().is_none().then_some(line)
     }
 
+    /// Returns `script` with one more fault of the feed, given as a line of TOML; without all of them if there is none.
+    pub(super) fn change_feed(fault: &str, script: &FaultScript) -> Result<FaultScript> {
+        let wrong = |why: String| {
+            Error::input(format!("{fault:?} is no fault of the feed: {why}")).hint(
+                "give a member of [feed] in a faults file, as late_every = 7, stands_still = true or back_by = 100",
+            )
+        };
+        let known = if fault.is_empty() { FeedFaults::default() } else { script.feed.clone() };
+        let mut members = toml::Table::try_from(known).map_err(|error| wrong(error.to_string()))?;
+        members.extend(fault.parse::<toml::Table>().map_err(|error| wrong(error.to_string()))?);
+        let feed = FeedFaults::deserialize(members).map_err(|error| wrong(error.to_string()))?;
+        Ok(FaultScript { feed, ..script.clone() })
+    }
+
     /// Applies the edit to the world. Returns a description of it; `None` if the line asks for no edit.
     pub(super) fn apply(&self, world: &mut World) -> Option<String> {
         match self {
             Line::Publish { name, version } => {
                 world.publish(name, version);
                 Some(format!("published {name}@{version}"))
+            }
+            Line::Set { name, version, members } => {
+                let of = version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}@{version}"));
+                Some(match world.set(name, version.as_deref(), members) {
+                    true => format!("set members of {of}"),
+                    false => format!("there is no {of}, or this is no JSON object: {members}"),
+                })
             }
             Line::Unpublish { name, .. } | Line::Delete { name } if world.document(name).is_none() => {
                 Some(format!("there is no package {name}"))
@@ -114,7 +149,7 @@ impl Line {
                 world.hide_download_day(*day, *is_late);
                 Some(format!("the downloads of {day} {}", if *is_late { "have not landed" } else { "have landed" }))
             }
-            Line::Requests | Line::Help | Line::Empty => None,
+            Line::Feed { .. } | Line::Requests | Line::Help | Line::Empty => None,
         }
     }
 }
@@ -139,6 +174,12 @@ mod tests {
         assert_eq!(Line::parse(" publish @x/y@2.0.0 ").unwrap(), publish);
         assert_eq!(Line::parse("unpublish a").unwrap(), Line::Unpublish { name: "a".to_owned(), version: None });
         assert_eq!(Line::parse("").unwrap(), Line::Empty);
+        let set = Line::parse(r#"set @x/y@1.0.0 {"deprecated": "use z"}"#).unwrap();
+        let expected = ("@x/y".to_owned(), Some("1.0.0".to_owned()), r#"{"deprecated": "use z"}"#.to_owned());
+        assert!(
+            matches!(&set, Line::Set { name, version, members } if (name, version, members) == (&expected.0, &expected.1, &expected.2)),
+            "{set:?}"
+        );
         let day = jiff::civil::date(2026, 11, 28);
         let downloads = Line::Downloads { name: "a".to_owned(), day, count: 7 };
         assert_eq!(Line::parse("downloads a 2026-11-28 7").unwrap(), downloads);
@@ -152,6 +193,19 @@ mod tests {
             let error = Line::parse(bad).unwrap_err();
             assert!(format!("{error:#}{error:?}").contains("unpublish NAME"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_fault_of_the_feed_is_added_to_those_that_there_are_and_ended_with_them() {
+        assert_eq!(Line::parse("feed late_every = 7").unwrap(), Line::Feed { fault: "late_every = 7".to_owned() });
+        let late = Line::change_feed("late_every = 7", &FaultScript::default()).unwrap();
+        let both = Line::change_feed("string_seqs = true", &late).unwrap();
+        assert_eq!((both.feed.late_every, both.feed.string_seqs), (Some(7), true));
+        assert_eq!(Line::change_feed("", &both).unwrap(), FaultScript::default());
+        for bad in ["late_every", "never = 1", "late_every = \"x\""] {
+            assert!(Line::change_feed(bad, &late).is_err(), "{bad}");
+        }
+        assert!(Line::parse("feeds").is_err());
     }
 
     #[test]

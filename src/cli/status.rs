@@ -121,6 +121,17 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
     for (name, table) in origin.tables_in_order() {
         lines.push(format!("  {name:<13} {:>widest$} rows  {:>9}", count(table.rows), log::bytes(table.size_bytes)));
     }
+    if let Some(events) = &origin.events {
+        let days = match (&events.first_day, &events.last_day) {
+            (Some(first), Some(last)) => format!("{} days, {first} to {last}", count(events.days)),
+            _ => "no day yet".to_owned(),
+        };
+        let feed = match events.commits_in_feed {
+            0 => String::new(),
+            commits => format!(", and {} commits in the event feed", count(commits)),
+        };
+        lines.push(format!("  events        {days}{feed}: {}", log::bytes(events.size_bytes)));
+    }
     if let Some(first) = origin.lost.first() {
         let more = match origin.lost.len() {
             1 => "is gone, but its manifest names it".to_owned(),

@@ -144,7 +144,12 @@ async fn resume(
     }
     let sources = Sources { shards, events: find_events(store, layout, intent).await? };
     if missing.is_empty() {
-        tracing::info!(origin, partition = stem, moves = sources.shards.len(), "an interrupted commit is rolled forward");
+        tracing::info!(
+            origin,
+            partition = stem,
+            moves = sources.shards.len(),
+            "an interrupted commit is rolled forward"
+        );
         let intent = intent.clone();
         roll_forward(store, layout, right, found, intent, sources, base).await?;
         return Ok(Settled::Completed);

@@ -51,7 +51,7 @@ pub(super) fn manifest_of<'a>(shards: impl IntoIterator<Item = (TableKind, &'a s
         oversize_limit_bytes: None,
         documents_form: None,
         cut_from: None,
-        first_listed_at_us: None,
+        unfilled: Vec::new(),
         removed: Vec::new(),
         listed_at_us: None,
         outcomes: BTreeMap::new(),

@@ -46,7 +46,7 @@ where
 fn change(pair: Pair<DocRow, DocRow>) -> Option<Change> {
     let kind = change_kind(&pair)?;
     let (Pair::Left(row) | Pair::Right(row) | Pair::Both(_, row)) = pair;
-    Some(Change { name: row.name, rev: row.rev, kind })
+    Some(Change { name: row.name, rev: row.rev, kind, seq: None })
 }
 
 /// Returns how a name changed from the lake's row to the registry's, if it did.
@@ -75,7 +75,7 @@ impl ChangeCounts {
         match kind {
             ChangeKind::Added => self.added += 1,
             ChangeKind::Changed => self.changed += 1,
-            ChangeKind::Removed => self.removed += 1,
+            ChangeKind::Removed | ChangeKind::Deleted => self.removed += 1,
         }
     }
 

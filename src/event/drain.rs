@@ -102,8 +102,7 @@ async fn drain_into(
 ) -> Result<u64> {
     let (path, staged) = (layout.events_of_day(day), layout.staged_events_of_day());
     let (of_store, of_files, of_path, of_staged) = (store.clone(), files.to_vec(), path.clone(), staged.clone());
-    let merged =
-        blocking("the merge of events", move || merge(&of_store, &of_path, &of_files, &of_staged)).await?;
+    let merged = blocking("the merge of events", move || merge(&of_store, &of_path, &of_files, &of_staged)).await?;
     check()?;
     if let Some(events) = merged {
         if !store.promote(&staged, &path).await? {
@@ -159,7 +158,8 @@ fn merge(store: &Store, path: &str, files: &[FeedFile], staged: &str) -> Result<
     for batch in day.as_ref().map(|day| day.batches(None)).transpose()?.into_iter().flatten() {
         let batch = batch?;
         let mut start = 0;
-        let times = batch.column_by_name("seen_at").and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+        let times =
+            batch.column_by_name("seen_at").and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
         let times = times.ok_or_else(|| Error::internal("events without a time"))?.values();
         let last_us = times.last().copied().unwrap_or(i64::MIN);
         while let Some((seen_at_us, file)) = pending.next_if(|(seen_at_us, _)| *seen_at_us < last_us) {

@@ -55,7 +55,8 @@ impl<W: Write + Send> EventsWriter<W> {
             .set_statistics_enabled(EnabledStatistics::Page)
             .set_column_dictionary_enabled(ColumnPath::from("id"), false)
             .build();
-        let writer = ArrowWriter::try_new(sink, event_schema(), Some(properties)).or_error(ErrorKind::Internal, cannot)?;
+        let writer =
+            ArrowWriter::try_new(sink, event_schema(), Some(properties)).or_error(ErrorKind::Internal, cannot)?;
         Ok(EventsWriter { writer, removed: BTreeSet::new() })
     }
 

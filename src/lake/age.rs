@@ -142,7 +142,7 @@ mod tests {
             oversize_limit_bytes: None,
             documents_form: None,
             cut_from: None,
-            first_listed_at_us: None,
+            unfilled: Vec::new(),
             removed: Vec::new(),
         }
     }

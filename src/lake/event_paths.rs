@@ -47,6 +47,11 @@ impl OriginLayout {
         if is_ours { time.parse().ok() } else { None }
     }
 
+    /// Returns the path of the note that a process with outputs has not delivered all events of the feed.
+    pub fn event_outputs(&self) -> String {
+        format!("{}/outputs.json", self.feed())
+    }
+
     /// Returns the path of the events of a day, `2026-11-29`.
     pub fn events_of_day(&self, day: jiff::civil::Date) -> String {
         format!("{}/{day}.parquet", self.events())
@@ -89,7 +94,9 @@ mod tests {
         assert_eq!(layout.delta(3, 4).feed(), "npm/feed");
         let day = jiff::civil::date(2026, 11, 29);
         assert_eq!(layout.parse_events_of_day(&layout.events_of_day(day)), Some(day));
-        for foreign in ["npm/feed/a.parquet", "npm/feed/01764460000123456-0123456789abcde.parquet", "npm/events/1.parquet"] {
+        for foreign in
+            ["npm/feed/a.parquet", "npm/feed/01764460000123456-0123456789abcde.parquet", "npm/events/1.parquet"]
+        {
             assert_eq!((layout.parse_feed_file(foreign), layout.parse_events_of_day(foreign)), (None, None));
         }
         assert_eq!(layout.parse_events_of_day("npm/events/20261129.parquet"), None);

@@ -39,6 +39,11 @@ impl Layout {
         "package_index"
     }
 
+    /// Returns the file stem of the lease of the process that follows the feed.
+    pub fn follow_lease() -> &'static str {
+        "follow"
+    }
+
     /// Returns the file stem of the lease under which releases and the dependency graph are written.
     pub fn arrays_lease() -> &'static str {
         "arrays"
@@ -307,14 +312,20 @@ impl OriginLayout {
         let is_of_a_run = self.parse_run_status(path).is_some() || self.parse_scan_spool(path).is_some();
         // A version that kept one run per origin left these behind.
         let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");
-        if is_of_a_run || is_of_format_1 || [self.partition_set(), self.lock()].iter().any(|own| own == path) {
+        if is_of_a_run
+            || is_of_format_1
+            || [self.partition_set(), self.lock(), self.follow()].iter().any(|own| own == path)
+        {
             return FileRole::Own;
         }
         let is_of_array =
             self.arrays().iter().any(|array| path.strip_prefix(array).is_some_and(|rest| rest.starts_with('/')));
         let is_staged_count = below.starts_with("staging/downloads-") && Layout::parse_staged_counts(path).is_some();
         let is_own = is_of_array || is_staged_count || path == self.package_index();
-        if is_own || self.is_of_events(path) || path == self.staged_events_of_day() {
+        if is_own
+            || self.is_of_events(path)
+            || [self.staged_events_of_day(), self.event_outputs()].iter().any(|own| own == path)
+        {
             return FileRole::Own;
         }
         match below.split_once('/') {

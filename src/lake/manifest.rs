@@ -38,10 +38,10 @@ pub struct Manifest {
     /// `None` if the partition is not a cut of others, or an ingest has changed it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_from: Option<String>,
-    /// The time at which the first listing of the partition began, in microseconds since 1970: a package that was made
-    /// later is a new one, whenever its document was first received. `None` if that is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_listed_at_us: Option<i64>,
+    /// The names whose first request failed, and that were listed before the partition had documents: their first
+    /// documents are no new packages. Ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfilled: Vec<String>,
     /// In the manifest of a delta, the names that the registry no longer lists. Ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,

@@ -1,6 +1,6 @@
 //! A change: the input of the pipeline, produced by scan, diff and follow.
 
-use super::{PackageName, Revision};
+use super::{PackageName, Revision, Seq};
 
 /// The kind of change to a name since the lake last saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,6 +11,10 @@ pub enum ChangeKind {
     Changed,
     /// The registry no longer lists the name.
     Removed,
+    /// The feed says that the document was deleted. It also says so of packages that live, and does not tell a tombstone
+    /// from nothing at all, so the document is asked for: the name leaves the tables unless the registry serves a live
+    /// document.
+    Deleted,
 }
 
 /// A name, its announced revision (the last known one if it was removed), and what happened.
@@ -22,4 +26,6 @@ pub struct Change {
     pub rev: Revision,
     /// The kind of change.
     pub kind: ChangeKind,
+    /// The place of its row in the feed; `None` for a change that a listing shows.
+    pub seq: Option<Seq>,
 }

@@ -234,7 +234,8 @@ async fn after_a_death_at_any_step_of_a_first_ingest_that_loses_its_scratch_a_re
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_death_at_any_step_of_an_update_a_rerun_ends_in_the_same_bytes() {
     let tried = Scene::update(Backend::Memory, Failure::Death).await.fail_everywhere().await;
-    let of_events = [(Step::Write, EVENTS[0]), (Step::Put, EVENTS[1]), (Step::Put, EVENTS[2]), (Step::Delete, EVENTS[1])];
+    let of_events =
+        [(Step::Write, EVENTS[0]), (Step::Put, EVENTS[1]), (Step::Put, EVENTS[2]), (Step::Delete, EVENTS[1])];
     assert_tried(&tried, 65, &[&steps_of_a_bucket_and_its_scratch()[..], &of_events].concat());
 }
 

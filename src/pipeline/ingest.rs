@@ -1,27 +1,27 @@
 //! Ingest: connects the stages of a run, from a source of work to committed partitions.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use futures::{StreamExt, TryStreamExt, future};
+use futures::future;
 use tokio_util::sync::CancellationToken;
 
 use super::events::keep_events;
 use super::judge::Judge;
-use super::lease::{given_back, refuse_locked};
+use super::lease::refuse_locked;
 use super::new_origin::Before;
+use super::noted::Noted;
 use super::open::{check_moves, open_lake, sweep};
 use super::options::IngestOptions;
 use super::progress::Progress;
-use super::report::Ended;
 use super::requests::{count_in_lake, counted};
 use super::run::{RunReporter, sweep_dead};
 use super::source::{Changes, Scan, Source};
 use super::status::read_partition_set;
 use super::summary::{IngestSummary, SummaryBuilder};
 use super::work::Wanted;
+use super::work_off::work_off;
 use super::worker::Worker;
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::lake::{Layout, OriginLayout};
@@ -60,7 +60,8 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     if !options.dry_run {
         check_moves(&store, &layout).await?;
     }
-    stop.run_until_cancelled(options.registry.info()).await.unwrap_or_else(|| Err(Error::interrupted()))?;
+    let info = stop.run_until_cancelled(options.registry.info()).await;
+    let noted = Noted::of(&info.unwrap_or_else(|| Err(Error::interrupted()))?, &options);
     if options.dry_run {
         return Run::new(options, layout, progress, DRY_RUN).complete(&stop, started).await;
     }
@@ -75,7 +76,10 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     let keep_from = options.keep_events_from;
     let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;
     let result = match result {
-        Ok(summary) => keep_events(&store, &layout, keep_from).await.map(|_| summary),
+        Ok(summary) => {
+            keep_events(&store, &layout, keep_from).await?;
+            noted.keep(&store, &layout, &summary).await.map(|()| summary)
+        }
         failed => failed,
     };
     // The first error is the one to report. Processes that worked on the same origin may have died meanwhile.
@@ -173,29 +177,10 @@ impl Run {
         scan.end().await
     }
 
-    /// Passes all work of a source to the worker. Works on partitions that other processes hold at first when they are
-    /// given back.
+    /// Passes all work of a source to the worker.
     async fn work_off(&self, source: &impl Source, summary: &mut SummaryBuilder) -> Result<()> {
         self.progress.partitions_total.store(source.partition_count() as u64, Ordering::Relaxed);
-        let mut only = None;
-        let mut held_by_others = BTreeSet::new();
-        loop {
-            let mut reports = source
-                .work(only.take())
-                .try_take_while(|_| future::ready(Ok(!self.judge.ending.has_begun())))
-                .map_ok(|item| Arc::clone(&self.worker).work(item))
-                .try_buffer_unordered(self.worker.items_at_once());
-            while let Some(report) = reports.next().await.transpose()? {
-                match report.ended {
-                    Ended::HeldBy(_) => held_by_others.insert(report.stem.clone()),
-                    _ => held_by_others.remove(&report.stem),
-                };
-                summary.add(report);
-            }
-            if held_by_others.is_empty() || self.judge.ending.has_begun() {
-                return Ok(());
-            }
-            only = Some(given_back(&self.options.store, &self.layout, &held_by_others).await?);
-        }
+        let place = (&self.options.store, &self.layout);
+        work_off(&self.worker, source, place, &self.judge, |report| summary.add(report)).await
     }
 }

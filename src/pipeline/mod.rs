@@ -8,6 +8,7 @@ mod arrays;
 mod balance;
 #[cfg(test)]
 mod beside_tests;
+mod changes;
 mod clear;
 mod copy;
 #[cfg(test)]
@@ -21,12 +22,14 @@ mod ending;
 mod events;
 #[cfg(test)]
 mod far_tests;
+mod follow;
 mod ingest;
 mod judge;
 mod lease;
 mod losses;
 mod lost;
 mod new_origin;
+mod noted;
 mod open;
 mod open_files;
 mod options;
@@ -44,6 +47,7 @@ mod status;
 mod summary;
 mod verify;
 mod work;
+mod work_off;
 mod worker;
 
 #[cfg(feature = "array")]
@@ -58,7 +62,8 @@ pub use doc_rows::{DocShard, LakeRows};
 pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
-pub use events::keep_from;
+pub use events::{EventKeeper, EventOutput, EventOutputs, EventSettings, Lines, keep_from};
+pub use follow::{Clock, FollowCounts, FollowMetrics, FollowOptions, FollowSummary, Round, RoundListing, follow};
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
 pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};
@@ -69,7 +74,7 @@ pub use rebuild::{RebuildOptions, RebuildSummary, rebuild};
 pub use report::{PlannedDocument, PlannedPartition};
 pub use run::RunStatus;
 pub use source::{Changes, Scope, Source};
-pub use status::{OriginStatus, TableStatus, lake_ages, lake_status, read_partition_set};
+pub use status::{EventsStatus, OriginStatus, TableStatus, lake_ages, lake_status, read_partition_set};
 pub use summary::{IngestSummary, LakeState, OthersSummary, ScanSummary};
 pub use verify::{
     Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_records, verify, verify_quickly,

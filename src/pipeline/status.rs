@@ -33,6 +33,8 @@ pub struct OriginStatus {
     /// The arrays; `None` if there are none.
     #[cfg(feature = "array")]
     pub arrays: Option<super::arrays::ArraysStatus>,
+    /// The events; `None` if there are none.
+    pub events: Option<EventsStatus>,
     /// The paths of shards that manifests name and that are not there.
     pub lost: Vec<String>,
     /// Rows and bytes of each table.
@@ -49,6 +51,21 @@ pub struct OriginStatus {
     pub dead_runs: Vec<RunStatus>,
     /// Whether a process that may write the origin is alive, by its lock and the leases of partitions.
     pub is_at_work: bool,
+}
+
+/// The files of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EventsStatus {
+    /// Days with events.
+    pub days: u64,
+    /// The first of them, and the last.
+    pub first_day: Option<String>,
+    /// The last of them.
+    pub last_day: Option<String>,
+    /// Commits whose events are in no file of a day yet.
+    pub commits_in_feed: u64,
+    /// Bytes over all files.
+    pub size_bytes: u64,
 }
 
 /// The contents of one table.
@@ -87,6 +104,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             partitions_total: read_partition_set(store, &layout).await?.map(|set| set.count() as u64),
             partitions_committed: manifests.len() as u64,
             old: OriginAge::of(&manifests),
+            events: events_status(store, &layout).await?,
             lost: lost_shards(store, &layout, &manifests, &there).await?,
             tables: BTreeMap::new(),
             outcomes: BTreeMap::new(),
@@ -112,6 +130,26 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
         origins.push(status);
     }
     Ok(Some(origins))
+}
+
+/// Counts the files of events by two listings.
+async fn events_status(store: &Store, layout: &OriginLayout) -> Result<Option<EventsStatus>> {
+    let mut status = EventsStatus::default();
+    for listed in [layout.events(), layout.feed()] {
+        for file in store.list_sized(&listed).await? {
+            if let Some(day) = layout.parse_events_of_day(&file.path).map(|day| day.to_string()) {
+                status.days += 1;
+                status.first_day = Some(status.first_day.take().map_or(day.clone(), |first| first.min(day.clone())));
+                status.last_day = status.last_day.take().max(Some(day));
+            } else if layout.parse_feed_file(&file.path).is_some() {
+                status.commits_in_feed += 1;
+            } else {
+                continue;
+            }
+            status.size_bytes += file.size_bytes;
+        }
+    }
+    Ok((status != EventsStatus::default()).then_some(status))
 }
 
 /// Lists the shards of an origin, and the objects of its arrays.

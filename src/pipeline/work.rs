@@ -2,11 +2,12 @@
 //! (`source`), and how it is done (`worker`).
 //! (`source`), and how it is done (`worker`).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diff::Selection;
 use crate::lake::Partition;
-use crate::npm::{Change, ChangeKind, DocRow, Representation};
+use crate::npm::{Change, ChangeKind, DocRow, PackageName, Representation, Revision, Seq};
 
 /// One partition, the announced names in it, and the wanted documents.
 #[derive(Debug, Clone)]
@@ -53,9 +54,18 @@ pub struct Wanted {
 }
 
 impl Announced {
+    /// Returns the names that the feed calls deleted, each with the revision of the deletion.
+    pub(super) fn deleted(&self) -> HashMap<PackageName, Revision> {
+        let Announced::Changes(changes) = self else { return HashMap::new() };
+        let deleted = changes.iter().filter(|change| change.kind == ChangeKind::Deleted);
+        deleted.map(|change| (change.name.clone(), change.rev.clone())).collect()
+    }
+
     /// Returns the change in the registry's feed that announced a name, if a feed did.
-    pub(super) fn seq_of(&self, _name: &str) -> Option<&str> {
-        None
+    pub(super) fn seq_of(&self, name: &str) -> Option<&str> {
+        let Announced::Changes(changes) = self else { return None };
+        let place = changes.binary_search_by(|change| change.name.as_str().cmp(name)).ok()?;
+        changes.get(place)?.seq.as_ref().map(Seq::as_str)
     }
 
     /// Returns the rows of `docs` that follow from the announced names and the lake's rows, and the time at which they
@@ -83,9 +93,14 @@ fn changed(held: &[DocRow], changes: &[Change]) -> Vec<DocRow> {
         while let Some(row) = held.next_if(|row| row.name < change.name) {
             rows.push(row.clone());
         }
-        held.next_if(|row| row.name == change.name);
-        if change.kind != ChangeKind::Removed {
-            rows.push(DocRow { name: change.name.clone(), rev: change.rev.clone() });
+        let row = held.next_if(|row| row.name == change.name);
+        match change.kind {
+            ChangeKind::Removed => {}
+            // Its document decides whether the row stays.
+            ChangeKind::Deleted => rows.extend(row.cloned()),
+            ChangeKind::Added | ChangeKind::Changed => {
+                rows.push(DocRow { name: change.name.clone(), rev: change.rev.clone() });
+            }
         }
     }
     rows.extend(held.cloned());
@@ -95,14 +110,13 @@ fn changed(held: &[DocRow], changes: &[Change]) -> Vec<DocRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::npm::{PackageName, Revision};
 
     fn rows(text: &str) -> Vec<DocRow> {
         text.split_whitespace().map(|name| DocRow::new(name, "1-x")).collect()
     }
 
     fn change(name: &str, kind: ChangeKind) -> Change {
-        Change { name: PackageName::new(name), rev: Revision::new("2-x"), kind }
+        Change { name: PackageName::new(name), rev: Revision::new("2-x"), kind, seq: None }
     }
 
     #[test]
@@ -110,6 +124,8 @@ mod tests {
         let changes = [
             change("a", ChangeKind::Added),
             change("b", ChangeKind::Changed),
+            change("c", ChangeKind::Deleted),
+            change("ca", ChangeKind::Deleted),
             change("d", ChangeKind::Removed),
             change("e", ChangeKind::Removed),
             change("z", ChangeKind::Added),

@@ -27,6 +27,7 @@ use super::packument::{BodyGate, Grown, PackumentRequest, Response, accept};
 use super::retry::{Attempts, Failed, Standing};
 use super::statistics::{Statistics, add};
 use super::urls::packument_url;
+use super::webhook::Webhook;
 use super::whole::{Whole, read_whole};
 use crate::error::Result;
 use crate::npm::{Answer, Document, Fingerprint, PackageName, Representation, Validators};
@@ -70,6 +71,13 @@ impl Registry {
     /// Returns the origin that this client reads.
     pub fn origin(&self) -> &Origin {
         &self.inner.origin
+    }
+
+    /// Makes a webhook that is reached like the registry: by the same proxies, and with the same trust.
+    ///
+    /// Fails, of kind Input, if `url` is no address of HTTP.
+    pub fn webhook(&self, url: &str, secret: Option<String>) -> Result<Webhook> {
+        Webhook::new(&self.inner.config, url, secret)
     }
 
     /// Returns the size limit of a decoded document, in bytes.

@@ -32,6 +32,7 @@ mod tls_failure;
 mod trust;
 mod urls;
 mod verifier;
+mod webhook;
 mod whole;
 mod words;
 
@@ -51,3 +52,4 @@ pub use packument::{BodyGate, PackumentRequest, Response};
 pub use proxies::Proxies;
 pub use statistics::Statistics;
 pub use trust::{SystemRoots, Trust, system_roots};
+pub use webhook::Webhook;

@@ -195,6 +195,11 @@ impl Attempts {
         }
     }
 
+    /// Creates the attempts of a request that bypasses caches from the first on.
+    pub(super) fn past(config: &RegistryConfig) -> Self {
+        Attempts { past_caches: true, ..Attempts::new(config) }
+    }
+
     /// Creates the attempts of a request for one name's document.
     pub(super) fn of_a_name(config: &RegistryConfig) -> Self {
         Attempts { is_of_a_name: true, ..Attempts::new(config) }

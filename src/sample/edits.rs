@@ -37,6 +37,33 @@ impl World {
         self.put(name, &revision, Document::from_bytes(text.into()));
     }
 
+    /// Sets members of a document, or of one of its versions, to those of a JSON object; `null` removes one. Returns false,
+    /// and does nothing, if there is no such package or version, or if `members` is no object.
+    ///
+    /// So a version is deprecated, a tag moved, a maintainer added, a script changed.
+    pub fn set(&mut self, name: &str, version: Option<&str>, members: &str) -> bool {
+        let (revision, time) = (self.next_revision(name), self.now());
+        let Some(full) = self.document(name) else { return false };
+        let (Some(mut document), Some(members)) = (Object::parse(&full), Object::parse(members.as_bytes())) else {
+            return false;
+        };
+        let has_version = |version: &str| document.get_object("versions").is_some_and(|all| all.get(version).is_some());
+        if version.is_some_and(|version| !has_version(version)) {
+            return false;
+        }
+        document.set_string("_rev", &revision);
+        edit_member(&mut document, "time", |times| times.set_string("modified", &time));
+        match version {
+            None => set_members(&mut document, &members),
+            Some(version) => edit_member(&mut document, "versions", |versions| {
+                edit_member(versions, version, |entry| set_members(entry, &members));
+            }),
+        }
+        let text = document.to_string();
+        self.put(name, &revision, Document::from_bytes(text.into()));
+        true
+    }
+
     /// Takes a version out of `versions`, and leaves its time. `latest` moves to the last version that remains. Does
     /// nothing for a package that does not exist.
     pub fn unpublish_version(&mut self, name: &str, version: &str) {
@@ -174,6 +201,15 @@ impl World {
 pub(super) fn time_of_change(seq: u64) -> Option<jiff::Timestamp> {
     let seconds = i64::try_from(seq).ok().and_then(|seq| seq.checked_add(FIRST_SECOND))?;
     jiff::Timestamp::from_second(seconds).ok()
+}
+
+fn set_members(object: &mut Object<'_>, members: &Object<'_>) {
+    for (name, raw) in members.iter() {
+        match raw {
+            "null" => drop(object.remove(name)),
+            _ => object.set(name, raw.to_owned()),
+        }
+    }
 }
 
 fn edit_member(document: &mut Object<'_>, name: &str, edit: impl FnOnce(&mut Object<'_>)) {

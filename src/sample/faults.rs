@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::SampleError;
+use super::feed_faults::FeedFaults;
 
 /// The faults of a sample registry: limits of its capacity, and faults in the order in which they are tried.
 ///
@@ -14,6 +15,9 @@ use super::error::SampleError;
 /// requests_per_second = 50.0      # requests above it get 429
 /// ban_seconds = 60.0              # from the start, every request gets 429
 /// retry_after = "0"               # of those two; text, or { date_in_seconds = 5 }
+///
+/// [feed]                          # see FeedFaults
+/// late_every = 7
 ///
 /// [[faults]]
 /// kind = "packument"              # page, changes, packument, root, downloads, other; else any
@@ -34,6 +38,8 @@ pub struct FaultScript {
     pub ban_seconds: Option<f64>,
     /// `Retry-After` of those two responses; npm has sent `0` since November 2025, which is the default.
     pub retry_after: Option<RetryAfter>,
+    /// The faults of the feed of changes.
+    pub feed: FeedFaults,
     /// The first fault that matches a request is played.
     pub faults: Vec<Fault>,
 }
@@ -192,6 +198,11 @@ impl FaultScript {
         } else {
             toml::from_str(text).map_err(|error| failed(error.to_string()))
         }
+    }
+
+    /// Makes a script of these faults of the feed alone.
+    pub fn of_feed(feed: FeedFaults) -> Self {
+        FaultScript { feed, ..FaultScript::default() }
     }
 
     /// Makes a script of these faults alone.

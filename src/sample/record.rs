@@ -36,6 +36,8 @@ pub struct RecordedRequest {
     pub authorization: Option<String>,
     /// The header `User-Agent`.
     pub user_agent: Option<String>,
+    /// Whether the header `Cache-Control` is `no-cache`.
+    pub bypasses_caches: bool,
     /// The status of the response.
     pub status: u16,
     /// The announced size of the body, encoded as sent.
@@ -72,6 +74,7 @@ pub(super) struct Asked {
     pub(super) if_none_match: Option<String>,
     authorization: Option<String>,
     user_agent: Option<String>,
+    pub(super) bypasses_caches: bool,
 }
 
 impl Asked {
@@ -91,6 +94,7 @@ impl Asked {
             if_none_match: text(header::IF_NONE_MATCH),
             authorization: text(header::AUTHORIZATION),
             user_agent: text(header::USER_AGENT),
+            bypasses_caches: text(header::CACHE_CONTROL).is_some_and(|text| text.contains("no-cache")),
         }
     }
 
@@ -146,6 +150,7 @@ impl Asked {
             if_none_match: self.if_none_match,
             authorization: self.authorization,
             user_agent: self.user_agent,
+            bypasses_caches: self.bypasses_caches,
             status,
             body_size_bytes,
             faulty,

@@ -22,11 +22,12 @@ use super::document::compress_page;
 use super::error::SampleError;
 use super::fault_play::{FaultPlay, retry_after_text};
 use super::faults::{Action, FaultScript, Framing};
+use super::feed_faults::FeedPlay;
 use super::packument::{self, Found, Instead};
 use super::query::Refused;
 use super::record::{Asked, RecordedRequest, Target};
 use super::world::World;
-use super::{all_docs, changes, downloads};
+use super::{all_docs, changes, downloads, root};
 
 /// The documents that are compressed or derived at a time; more would take the processor from the client.
 const COMPRESSING_THREADS: usize = 2;
@@ -71,6 +72,7 @@ pub struct SampleServer {
 struct Shared {
     world: RwLock<World>,
     faults: Mutex<FaultPlay>,
+    feed: Mutex<FeedPlay>,
     requests: Mutex<Vec<RecordedRequest>>,
     request_count: AtomicU64,
     in_work: AtomicU32,
@@ -98,6 +100,7 @@ impl SampleServer {
             .map_err(failed)?;
         let shared = Arc::new(Shared {
             world: RwLock::new(world),
+            feed: Mutex::new(FeedPlay::new(options.faults.feed.clone())),
             faults: Mutex::new(FaultPlay::new(options.faults.clone(), Instant::now())),
             requests: Mutex::default(),
             request_count: AtomicU64::new(0),
@@ -162,6 +165,7 @@ impl SampleServer {
 
     /// Plays another script from its start; an empty one ends all faults.
     pub fn set_faults(&self, script: FaultScript) {
+        *lock(&self.shared.feed) = FeedPlay::new(script.feed.clone());
         *lock(&self.shared.faults) = FaultPlay::new(script, Instant::now());
     }
 }
@@ -256,10 +260,10 @@ async fn right_answer(shared: &Arc<Shared>, asked: &Asked, instead: Instead) -> 
         return Answer::method_not_allowed();
     }
     match &asked.target {
-        Target::Root => root(&shared.read_world()),
+        Target::Root => root::answer(&shared.read_world(), &mut lock(&shared.feed)),
         Target::AllDocs => shared.page(asked, None, |world| all_docs::page(world, &asked.query)),
         // npm's CDN caches pages of the feed for four hours.
-        Target::Changes => shared.page(asked, Some("max-age=14400"), |world| changes::page(world, &asked.query)),
+        Target::Changes => shared.page(asked, Some("max-age=14400"), |world| shared.changes(world, asked)),
         Target::Document => Answer::no_documents_here(),
         Target::Nothing(path) => Answer::no_such_resource(path),
         Target::Downloads(path) => {
@@ -268,7 +272,7 @@ async fn right_answer(shared: &Arc<Shared>, asked: &Asked, instead: Instead) -> 
         }
         Target::DistTags(name) => packument::find(&shared.read_world(), name, &instead).dist_tags(),
         Target::Packument(name) => {
-            let found = packument::find(&shared.read_world(), name, &instead);
+            let found = shared.find(name, instead);
             shared.packument(found, asked).await
         }
     }
@@ -277,6 +281,31 @@ async fn right_answer(shared: &Arc<Shared>, asked: &Asked, instead: Instead) -> 
 impl Shared {
     fn read_world(&self) -> RwLockReadGuard<'_, World> {
         self.world.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changes(&self, world: &World, asked: &Asked) -> Result<String, Refused> {
+        let mut play = lock(&self.feed);
+        if let Some(page) = play.cached(&asked.query).filter(|_| !asked.bypasses_caches) {
+            return Ok(page);
+        }
+        let page = changes::page(world, &asked.query, &mut play)?;
+        play.keep(&asked.query, &page);
+        Ok(page)
+    }
+
+    /// Finds a document, which may lag behind the feed, and may be another one from now on.
+    fn find(&self, name: &str, instead: Instead) -> Found {
+        let (found, is_restless) = {
+            let (world, mut play) = (self.read_world(), lock(&self.feed));
+            let instead = if play.lags(world.find(name)) { Instead::Previous } else { instead };
+            (packument::find(&world, name, &instead), play.faults.restless.as_deref() == Some(name))
+        };
+        if is_restless {
+            let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
+            let version = format!("0.0.{}", world.counts().update_seq);
+            world.publish(name, &version);
+        }
+        found
     }
 
     fn page(&self, asked: &Asked, cached: Option<&str>, make: impl Fn(&World) -> Result<String, Refused>) -> Answer {
@@ -308,15 +337,6 @@ impl Shared {
         let made = tokio::task::spawn_blocking(move || found.packument(&asked, compresses)).await;
         made.unwrap_or_else(|_| Answer::cdn_page(500))
     }
-}
-
-fn root(world: &World) -> Answer {
-    let counts = world.counts();
-    let body = format!(
-        r#"{{"db_name":"registry","engine":"npm-replicate","doc_count":{},"update_seq":{}}}"#,
-        counts.packages, counts.update_seq
-    );
-    Answer::new(200, JSON, body)
 }
 
 fn response(answer: Answer, delivery: Option<Delivery>) -> Response {

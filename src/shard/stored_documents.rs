@@ -59,8 +59,7 @@ impl StoredDocuments {
     }
 
     fn read(&self, group: usize, columns: &[&str], selection: Option<RowSelection>) -> Result<ShardReader> {
-        let mut builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
         builder = builder.with_row_groups(vec![group]);
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);

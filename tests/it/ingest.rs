@@ -282,6 +282,7 @@ async fn names_that_are_known_to_have_changed_need_no_listing() {
         name: PackageName::from(name),
         rev: Revision::from(rev(name).unwrap_or_default().as_str()),
         kind,
+        seq: None,
     };
     let changes = vec![
         change("zz-new", ChangeKind::Added),

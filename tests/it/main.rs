@@ -29,6 +29,8 @@ mod odd;
 mod memory;
 /// Pages of the feed of changes.
 mod feed;
+/// Following the feed, as a process.
+mod follow;
 /// Requests for changed documents alone.
 mod conditional;
 /// The faults of the system that this one replaces, each by name.
@@ -41,6 +43,8 @@ mod staging;
 mod command_line;
 /// Events for operators, completions and man pages.
 mod events;
+/// What happened to packages: every kind of event, each once, whatever was killed.
+mod happenings;
 /// Low limits of open files, other file systems, and readers beside a writer.
 mod files;
 /// Python, DuckDB and pandas as readers of our files.

@@ -145,8 +145,9 @@ pub fn lake_bytes(lake: &Path) -> BTreeMap<String, String> {
                 continue;
             }
             let name = path.strip_prefix(lake).unwrap().to_str().unwrap().to_owned();
-            let carries_times =
-                ["/manifest/", "/outcomes/", "all-docs.json", "requests.json"].iter().any(|part| name.contains(part));
+            let of_times =
+                ["/manifest/", "/outcomes/", "/events/", "/feed/", "all-docs.json", "requests.json", "/follow.json"];
+            let carries_times = of_times.iter().any(|part| name.contains(part));
             // A killed process may leave one where others may be writing: beside the lake metadata, and among the
             // leases. It is removed after a minute.
             let is_put_begun = name.starts_with(".put-") || name.contains("/leases/.put-");

@@ -109,7 +109,7 @@ fn write_index(args: &IndexArgs, rows: &LakeRows, stop: &CancellationToken) -> R
             let kind = match change.kind {
                 ChangeKind::Added => "added",
                 ChangeKind::Changed => "changed",
-                ChangeKind::Removed => "removed",
+                ChangeKind::Removed | ChangeKind::Deleted => "removed",
             };
             lines.push(|output, format| write_change(output, format, kind, change.name.as_str(), change.rev.as_str()))
         }),

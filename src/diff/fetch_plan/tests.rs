@@ -170,7 +170,7 @@ proptest! {
             .iter()
             .filter_map(|planned| {
                 let DocRow { name, rev } = planned.row.clone();
-                planned.change.map(|kind| Change { name, rev, kind })
+                planned.change.map(|kind| Change { name, rev, kind, seq: None })
             })
             .collect();
         let differences: Vec<Change> = diff(rows(&listed_before), rows(&listed)).collect::<Result<_>>().unwrap();

@@ -168,7 +168,10 @@ impl Cutting {
             listed_at_us,
             documents_form: documents_form.cloned(),
             cut_from: Some(digest(sources)),
-            first_listed_at_us: sources.iter().map(|source| source.first_listed_at_us).max().flatten(),
+            unfilled: {
+                let names = sources.iter().flat_map(|source| &source.unfilled);
+                names.filter(|name| self.partition.contains(name)).cloned().collect()
+            },
             removed: Vec::new(),
         }
     }

@@ -39,6 +39,8 @@ pub(super) async fn copy_events(ends: &Ends, options: &CopyOptions, summary: &mu
                 summary.event_files_copied += u64::from(copy_file(ends, path, &check).await?);
             }
         }
+        // A copy that died may have left one.
+        ends.to.delete(&ends.layout.staged_events_of_day()).await?;
         let there = event_paths(ends, true).await?;
         for path in event_paths(ends, false).await? {
             if ends.layout.parse_feed_file(&path).is_some() && !there.contains(&path) {

@@ -164,6 +164,10 @@ async fn copy_tables(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
         return Ok(());
     }
     let mut left = plan.work;
+    if !left.is_empty() {
+        // The places of the feed there belong to other contents.
+        ends.to.delete(&ends.layout.follow()).await?;
+    }
     while !left.is_empty() && !ends.stop.is_cancelled() {
         let held = match is_cut {
             true => cut_partitions(ends, &source, left, summary).await?,

@@ -94,7 +94,7 @@ impl Backend {
 
 /// Returns whether the bytes of an object contain times, attempts, or counts of requests.
 fn carries_times(path: &str) -> bool {
-    ["/manifest/", "/outcomes/", Layout::INFO, Layout::REQUESTS].iter().any(|part| path.contains(part))
+    ["/manifest/", "/outcomes/", "/follow.json", Layout::INFO, Layout::REQUESTS].iter().any(|part| path.contains(part))
 }
 
 /// Returns the rows of `outcomes` without attempts and times.
@@ -149,7 +149,9 @@ pub(in crate::pipeline) async fn events(store: &Store) -> Vec<String> {
         };
         let events = blocking("a reader of events", read).await.unwrap();
         assert!(events.is_sorted_by_key(|event| event.seen_at_us));
-        told.extend(events.into_iter().map(|event| format!("{} {} {} {}", event.name, event.event, event.rev, event.id)));
+        told.extend(
+            events.into_iter().map(|event| format!("{} {} {} {}", event.name, event.event, event.rev, event.id)),
+        );
     }
     told.sort();
     told
@@ -161,7 +163,8 @@ pub(in crate::pipeline) async fn events(store: &Store) -> Vec<String> {
 pub(in crate::pipeline) async fn assert_nothing_half(store: &Store, lakes: [&BTreeMap<String, Bytes>; 2], after: &str) {
     let now = store.contents().await;
     for (path, bytes) in now.iter().filter(|(path, _)| path.ends_with(".parquet") && !path.contains("/staging/")) {
-        let is_whole = is_of_events(path) || lakes.iter().any(|lake| lake.get(path) == Some(bytes)) || carries_times(path);
+        let is_whole =
+            is_of_events(path) || lakes.iter().any(|lake| lake.get(path) == Some(bytes)) || carries_times(path);
         assert!(is_whole, "{path} is neither the old nor the new shard after a failure at {after}");
     }
     for path in store.list(&layout().table(TableKind::Outcomes)).await.unwrap() {

@@ -6,6 +6,15 @@ use crate::fetch::SegmentBound;
 use crate::pipeline::open_files::OpenFiles;
 use crate::table::TableKind;
 
+/// Columns are passed to the writers when they hold this many bytes …
+pub(in crate::pipeline) const FLUSH_BYTES: usize = 8 << 20;
+/// … or this many documents, whichever is first. The limit bounds memory, and changes no byte of a shard.
+pub(in crate::pipeline) const FLUSH_DOCUMENTS: usize = 512;
+/// Raw documents are passed on at this size: they are still in the processor's cache then.
+pub(in crate::pipeline) const FLUSH_RAW_BYTES: usize = 256 << 10;
+/// Documents of this size are made into rows one at a time: each temporarily needs several times its size.
+pub(in crate::pipeline) const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
+
 /// Documents requested and not yet durable, over all partitions: the requests that a killed process may have sent in
 /// vain. Of them, [`REQUESTED`] are in flight, and the rest wait until their segment is full. The [`BETWEEN`] documents
 /// between the network and a builder are counted as well.

@@ -5,6 +5,7 @@
 //! documents to request (`plan`), and the order in which shards become visible (`commit`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
 
@@ -29,6 +30,7 @@ const DOCS_BATCH_ROWS: usize = 8_192;
 /// out, or if the job is stopped.
 pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<(Change, Option<EventsFile>)> {
     let mut events = None;
+    let mut unfilled = job.previous.as_ref().map_or_else(Vec::new, |manifest| manifest.unfilled.clone());
     let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
@@ -57,6 +59,8 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         }
         let refused_now = documents.refused_as_oversize;
         outcomes = documents.outcomes();
+        unfilled = documents.events.unfilled();
+        let ended = std::mem::take(&mut documents.ended);
         let (metas, recorded) = documents.finish(&job.progress)?;
         events = recorded;
         for (table, meta) in metas {
@@ -70,6 +74,10 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
             before if refused > refused_now => before.map(|before| limit_now.map_or(before, |now| now.min(before))),
             _ => limit_now,
         };
+        if !ended.is_empty() {
+            Progress::add(&job.progress.names_removed, ended.len() as u64);
+            Arc::make_mut(&mut job.rows).retain(|row| !ended.contains(&row.name));
+        }
     }
     if job.plan.writes_docs() {
         shards.insert(TableKind::Docs.to_string(), write_docs(&job)?);
@@ -87,10 +95,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         oversize_limit_bytes,
         documents_form,
         cut_from: None,
-        first_listed_at_us: match job.previous_names(TableKind::Outcomes) {
-            Some(previous) => previous.first_listed_at_us,
-            None => job.listed_at_us,
-        },
+        unfilled,
         removed: Vec::new(),
     };
     Ok((Change { manifest, moved: staged_tables, base: job.base.take() }, events))

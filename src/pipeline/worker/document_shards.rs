@@ -3,19 +3,21 @@
 //! If no row of a document changes, only `outcomes` gets a new shard. Not here: where the answers come from and how they
 //! are made durable (`build`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::bounds::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 use super::decided::{Decided, write_rows};
 use super::events::EventRecorder;
 use super::job::PartitionJob;
+use super::served::{has_ended, outcome_of};
 use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::{EventsFile, ShardMeta};
-use crate::npm::{Answer, Outcome, Revision};
+use crate::npm::{Answer, Outcome, PackageName, Revision};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::open_sound;
 use crate::registry::{RequestFailure, Response};
@@ -23,15 +25,6 @@ use crate::shard::{ShardMerge, StoredDocuments};
 use crate::store::{ShardFile, StagedFile};
 use crate::table::TableKind;
 use crate::table::{Decoded, DocumentInput, DocumentTables, OutcomeRow, OutcomesBuilder, schema};
-
-/// Columns are passed to the writers when they hold this many bytes …
-pub(in crate::pipeline) const FLUSH_BYTES: usize = 8 << 20;
-/// … or this many documents, whichever is first. The limit bounds memory, and changes no byte of a shard.
-pub(in crate::pipeline) const FLUSH_DOCUMENTS: usize = 512;
-/// Raw documents are passed on at this size: they are still in the processor's cache then.
-pub(in crate::pipeline) const FLUSH_RAW_BYTES: usize = 256 << 10;
-/// Documents of this size are made into rows one at a time: each temporarily needs several times its size.
-pub(in crate::pipeline) const LARGE_DOCUMENT_BYTES: usize = 16 << 20;
 
 /// The shards, and the rows that are not yet written to them.
 pub(super) struct DocumentShards<'a> {
@@ -49,19 +42,13 @@ pub(super) struct DocumentShards<'a> {
     counts: BTreeMap<Outcome, u64>,
     /// How many documents of this run were too large.
     pub(super) refused_as_oversize: u64,
+    /// Names that the feed calls deleted, and that are.
+    pub(super) ended: BTreeSet<PackageName>,
     /// How many of the removed names have been passed.
     removed_passed: usize,
     /// The stored documents, opened when one of them has to be read again.
     held_documents: Option<StoredDocuments>,
-    events: EventRecorder<'a>,
-}
-
-/// Returns the result of a request, by the document that was read for `item`.
-fn outcome_of(decoded: &Decoded, item: &FetchItem) -> Outcome {
-    match &decoded.rev {
-        Some(rev) if rev.is_older_than(&item.announced_rev) => Outcome::Stale,
-        _ => decoded.outcome,
-    }
+    pub(super) events: EventRecorder<'a>,
 }
 
 /// Keeps the tag of the request, because the lake's document stays.
@@ -83,6 +70,7 @@ impl<'a> DocumentShards<'a> {
             answered: Vec::new(),
             counts: job.plan.carried.clone(),
             refused_as_oversize: 0,
+            ended: BTreeSet::new(),
             removed_passed: 0,
             held_documents: None,
             events: EventRecorder::new(job),
@@ -123,6 +111,12 @@ impl<'a> DocumentShards<'a> {
         Ok(())
     }
 
+    /// Drops all rows of a name.
+    fn end(&mut self, name: &str) -> Result<()> {
+        self.answered.push(name.to_owned());
+        self.decide(name)
+    }
+
     /// Takes the next answer in name order.
     pub(super) fn take(
         &mut self,
@@ -134,6 +128,11 @@ impl<'a> DocumentShards<'a> {
         self.pass_removed(Some(name))?;
         let progress = &self.job.progress;
         Progress::add(&progress.packuments_done, 1);
+        if self.job.plan.deleted.contains_key(&item.name) && has_ended(item, &response, self.job.representation()) {
+            self.ended.insert(item.name.clone());
+            self.record_end(item, &response)?;
+            return self.end(name);
+        }
         let mut row = OutcomeRow {
             name,
             rev: Some(item.announced_rev.as_str()),
@@ -254,6 +253,7 @@ impl<'a> DocumentShards<'a> {
             Progress::add(counter, 1);
         }
         *self.counts.entry(row.outcome).or_default() += 1;
+        self.events.answered(item, row.outcome);
         self.outcomes.push(&row);
         self.answered.push(name.to_owned());
         if self.answered.len() >= FLUSH_DOCUMENTS || self.tables.buffered_bytes() >= FLUSH_BYTES {
@@ -296,6 +296,19 @@ impl<'a> DocumentShards<'a> {
         Ok(())
     }
 
+    /// Records that a name has ended, by the response that says so.
+    fn record_end(&mut self, item: &FetchItem, response: &Result<Response, RequestFailure>) -> Result<()> {
+        let name = item.name.as_str();
+        let Ok(Response { answer: Answer::Fresh(tombstone), .. }) = response else { return self.record_removal(name) };
+        if self.events.is_recording()
+            && let Some(old) = self.find_held(name)?
+        {
+            let rev = Revision::of_document(&tombstone.bytes).unwrap_or_else(|| item.announced_rev.clone());
+            self.events.replaced(item, Some(old), &tombstone.bytes, rev.as_str())?;
+        }
+        Ok(())
+    }
+
     /// Records that the document of a name, if the lake holds one, is dropped.
     fn record_removal(&mut self, name: &str) -> Result<()> {
         if self.events.is_recording()
@@ -332,9 +345,8 @@ impl<'a> DocumentShards<'a> {
             if name.is_some_and(|name| gone.as_str() >= name) {
                 return Ok(());
             }
-            self.decide(gone.as_str())?;
+            self.end(gone.as_str())?;
             self.record_removal(gone.as_str())?;
-            self.answered.push(gone.as_str().to_owned());
             self.removed_passed += 1;
         }
         Ok(())
@@ -368,11 +380,7 @@ impl<'a> DocumentShards<'a> {
     }
 
     /// Stages the shards, and the events if there are any.
-    #[allow(clippy::type_complexity)]
-    pub(super) fn finish(
-        mut self,
-        progress: &Progress,
-    ) -> Result<(Vec<(TableKind, ShardMeta)>, Option<EventsFile>)> {
+    pub(super) fn finish(mut self, progress: &Progress) -> Result<(Vec<(TableKind, ShardMeta)>, Option<EventsFile>)> {
         self.pass_removed(None)?;
         self.flush()?;
         let mut metas = Vec::new();

@@ -1,6 +1,7 @@
 //! Records what happened to the packages whose documents a build replaces or drops. Not here: how two documents are
 //! compared (`table::events`), and the file that the commit moves (`commit`).
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::fetch::FetchItem;
 use crate::lake::{EventsFile, OriginLayout};
 use crate::npm::{Outcome, Representation, Revision};
 use crate::table::TableKind;
-use crate::table::events::{Compared, Event, EventKind, EventOf, Happening, compare, created_at_us};
+use crate::table::events::{Compared, Event, EventKind, EventOf, Happening, compare};
 
 /// The events of one partition's build.
 pub(super) struct EventRecorder<'a> {
@@ -22,13 +23,15 @@ pub(super) struct EventRecorder<'a> {
     is_recording: bool,
     /// Whether the removed names were read for this build.
     knows_gone_names: bool,
+    /// The names of [`crate::lake::Manifest::unfilled`] that this build adds.
+    unfilled: BTreeSet<String>,
     events: Vec<Event>,
 }
 
 impl<'a> EventRecorder<'a> {
     pub(super) fn new(job: &'a PartitionJob) -> EventRecorder<'a> {
         let is_recording = job.previous_names(TableKind::Packuments).is_some();
-        EventRecorder { job, is_recording, knows_gone_names: false, events: Vec::new() }
+        EventRecorder { job, is_recording, knows_gone_names: false, unfilled: BTreeSet::new(), events: Vec::new() }
     }
 
     /// Returns whether the lake's own documents are needed.
@@ -51,7 +54,7 @@ impl<'a> EventRecorder<'a> {
                 EventKind::PackageAdded if self.was_removed(item.name.as_str())? => {
                     Happening::of(EventKind::PackageRestored)
                 }
-                EventKind::PackageAdded if !self.is_new(item, new) => continue,
+                EventKind::PackageAdded if !self.is_new(item) => continue,
                 _ => happening,
             };
             self.push(item.name.as_str(), rev, happening);
@@ -86,16 +89,37 @@ impl<'a> EventRecorder<'a> {
 
     /// Returns whether a package without a document until now is new to the registry, and was not only left out by an
     /// earlier ingest.
-    fn is_new(&self, item: &FetchItem, document: Compared<'_>) -> bool {
-        if self.job.plan.added.contains(&item.name) {
-            return true;
+    fn is_new(&self, item: &FetchItem) -> bool {
+        self.job.plan.added.contains(&item.name) || (item.last.is_some() && !self.was_unfilled(item.name.as_str()))
+    }
+
+    fn was_unfilled(&self, name: &str) -> bool {
+        let previous = self.job.previous.as_ref();
+        previous.is_some_and(|manifest| manifest.unfilled.binary_search_by(|held| held.as_str().cmp(name)).is_ok())
+    }
+
+    /// Notes the outcome of a request.
+    pub(super) fn answered(&mut self, item: &FetchItem, outcome: Outcome) {
+        let name = item.name.as_str();
+        let is_late = item.last.is_none() && !self.job.plan.added.contains(&item.name);
+        // A name without a document may get its first one.
+        let is_open = !item.is_held && !outcome.has_document() && outcome != Outcome::NotFound;
+        if is_open && (is_late || self.was_unfilled(name)) {
+            self.unfilled.insert(name.to_owned());
         }
-        if item.last.is_some_and(|last| last.outcome == Outcome::NotFound) {
-            return true;
-        }
-        let first_us = self.job.previous.as_ref().and_then(|manifest| manifest.first_listed_at_us);
-        let created_us = created_at_us(item.name.as_str(), document);
-        first_us.zip(created_us).is_some_and(|(first_us, created_us)| created_us >= first_us)
+    }
+
+    /// Returns the names of [`crate::lake::Manifest::unfilled`] after this build.
+    pub(super) fn unfilled(&self) -> Vec<String> {
+        let plan = &self.job.plan;
+        let is_decided = |name: &str| {
+            plan.fetch.binary_search_by(|item| item.name.as_str().cmp(name)).is_ok()
+                || plan.dropped.binary_search_by(|dropped| dropped.as_str().cmp(name)).is_ok()
+        };
+        let before = self.job.previous.iter().flat_map(|manifest| &manifest.unfilled);
+        let mut unfilled = self.unfilled.clone();
+        unfilled.extend(before.filter(|name| !is_decided(name)).cloned());
+        unfilled.into_iter().collect()
     }
 
     /// Stages the events. Returns their file; `None` if there are none.

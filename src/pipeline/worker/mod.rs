@@ -9,6 +9,7 @@ mod events;
 mod job;
 mod leases;
 mod plan;
+mod served;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,7 @@ pub(super) use self::bounds::Bounds;
 use self::build::build;
 use self::job::PartitionJob;
 use self::leases::Leases;
-use self::plan::{Planned, Previous, plan};
+use self::plan::{Planned, plan};
 use super::judge::Judge;
 use super::lease::{Attempt, Lease, LeaseWatch};
 use super::lost::{lost_error, lost_shards, shards_there};
@@ -43,8 +44,8 @@ use crate::npm::PackageName;
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
 
-pub(super) use self::document_shards::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
-pub(super) use self::plan::PartitionPlan;
+pub(super) use self::bounds::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
+pub(super) use self::plan::{PartitionPlan, Previous};
 
 /// Works on partitions, several at a time.
 pub(super) struct Worker {

@@ -26,6 +26,9 @@ pub(in crate::pipeline) struct PartitionPlan {
     pub(in crate::pipeline) reasons: Vec<FetchReason>,
     /// Names whose rows and outcome end here: the registry no longer lists them. Ascending.
     pub(super) dropped: Vec<PackageName>,
+    /// Names that the feed calls deleted, each with the revision of the deletion: they end too, unless the registry
+    /// serves a live document.
+    pub(super) deleted: HashMap<PackageName, Revision>,
     /// Names that the lake did not list before, if it has documents of others.
     pub(super) added: HashSet<PackageName>,
     /// The changes by the new listing.
@@ -48,7 +51,7 @@ pub(in crate::pipeline) struct PartitionPlan {
 impl PartitionPlan {
     /// Returns whether the table `docs` gets a new shard.
     pub(super) fn writes_docs(&self) -> bool {
-        !self.has_docs || !self.counts.is_empty()
+        !self.has_docs || !self.counts.is_empty() || !self.deleted.is_empty()
     }
 
     /// Returns whether the document tables and `outcomes` get new shards.
@@ -89,11 +92,11 @@ fn is_as_announced(held: &HeldOutcome) -> bool {
 }
 
 /// A partition at its last commit.
-pub(super) struct Previous<'a> {
-    pub(super) store: &'a Store,
-    pub(super) layout: &'a OriginLayout,
-    pub(super) partition: &'a Partition,
-    pub(super) manifest: Option<&'a Manifest>,
+pub(in crate::pipeline) struct Previous<'a> {
+    pub(in crate::pipeline) store: &'a Store,
+    pub(in crate::pipeline) layout: &'a OriginLayout,
+    pub(in crate::pipeline) partition: &'a Partition,
+    pub(in crate::pipeline) manifest: Option<&'a Manifest>,
 }
 
 impl Previous<'_> {
@@ -123,7 +126,8 @@ impl Previous<'_> {
         ShardReader::open(table, file, &schema(table)).map(Some)
     }
 
-    fn doc_rows(&self) -> Result<Vec<DocRow>> {
+    /// Reads the rows of `docs`.
+    pub(in crate::pipeline) fn doc_rows(&self) -> Result<Vec<DocRow>> {
         let mut rows = Vec::new();
         for batch in self.read(TableKind::Docs)?.into_iter().flatten() {
             rows.extend(doc_rows(&batch?)?);
@@ -132,7 +136,7 @@ impl Previous<'_> {
     }
 
     /// Reads the outcomes, with the form of each document.
-    fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
+    pub(in crate::pipeline) fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
         let mut outcomes = Vec::new();
         for batch in self.read(TableKind::Outcomes)?.into_iter().flatten() {
             outcomes.extend(held_outcomes(&batch?)?);
@@ -185,6 +189,7 @@ pub(super) fn plan(
         fetch: Vec::new(),
         reasons: Vec::new(),
         dropped: Vec::new(),
+        deleted: announced.deleted(),
         added: HashSet::new(),
         counts: ChangeCounts::default(),
         unlisted: unlisted(&wanted.selection, previous.partition, &rows),
@@ -217,7 +222,12 @@ pub(super) fn plan(
         // A response about the name came since the run began, to this run or another one.
         let was_asked =
             held.as_ref().and_then(|held| held.fetched_at_us).is_some_and(|at_us| at_us >= wanted.began_at_us);
+        let (row, deleted) = match plan.deleted.get(&row.name) {
+            Some(rev) => (DocRow { rev: rev.clone(), ..row }, true),
+            None => (row, false),
+        };
         let reason = match step {
+            Step::Fetch(_) | Step::Carry | Step::Leave if deleted => Some(FetchReason::Revised),
             Step::Fetch(reason) => Some(reason).filter(|reason| !was_asked || reason.outlasts_a_response()),
             Step::Carry => (wanted.refresh && !was_asked && is_selected).then_some(FetchReason::Refresh),
             Step::Leave => None,

@@ -68,18 +68,25 @@ impl Registry {
     /// Fails when all attempts are used up or another would not help (kind Network), when the host refused for too long
     /// or the month's budget is spent (RateLimit), or when credentials were refused (Denied).
     pub async fn page(&self, query: &PageQuery) -> Result<Page> {
-        self.rows(page_url(&self.inner.origin.replicate_url, query)?, query.limit).await
+        let attempts = Attempts::new(&self.inner.config);
+        self.rows(page_url(&self.inner.origin.replicate_url, query)?, query.limit, attempts).await
     }
 
     /// Requests one page of `_changes`. Fails as [`Registry::page`] does.
     pub async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage> {
-        self.rows(changes_url(&self.inner.origin.replicate_url, query)?, query.limit).await
+        let attempts = Attempts::new(&self.inner.config);
+        self.rows(changes_url(&self.inner.origin.replicate_url, query)?, query.limit, attempts).await
     }
 
-    async fn rows<P: RowsPage>(&self, url: Url, limit: u32) -> Result<P> {
+    /// Requests the same from the server itself: a cache between it and us may keep a page for hours.
+    pub async fn changes_past_caches(&self, query: &ChangesQuery) -> Result<ChangesPage> {
+        let attempts = Attempts::past(&self.inner.config);
+        self.rows(changes_url(&self.inner.origin.replicate_url, query)?, query.limit, attempts).await
+    }
+
+    async fn rows<P: RowsPage>(&self, url: Url, limit: u32, mut attempts: Attempts) -> Result<P> {
         let doing = || format!("asking for {url}");
         let host = &self.inner.hosts.replicate;
-        let mut attempts = Attempts::new(&self.inner.config);
         let mut introduction =
             Introduction::new(&self.inner.origin.replicate_url, Some(P::RESOURCE), host.standing().has_listed_before);
         let _first = host.first_page().await?;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::changes;
+use super::super::feed_faults::FeedPlay;
 use super::*;
 
 fn json(world: &World, name: &str) -> Value {
@@ -10,7 +11,7 @@ fn json(world: &World, name: &str) -> Value {
 }
 
 fn feed(world: &World, query: &str) -> Value {
-    serde_json::from_str(&changes::page(world, query).unwrap()).unwrap()
+    serde_json::from_str(&changes::page(world, query, &mut FeedPlay::default()).unwrap()).unwrap()
 }
 
 #[test]

@@ -88,11 +88,6 @@ pub fn compare(name: &str, old: Option<Compared<'_>>, new: Option<Compared<'_>>)
     vec![Happening::of(kind)]
 }
 
-/// Returns when a package was made, by its document, in microseconds since 1970.
-pub fn created_at_us(name: &str, document: Compared<'_>) -> Option<i64> {
-    Source::read(name, document.representation, document.bytes)?.facts().created_at_us
-}
-
 /// Reads a document if there is one. `None` if it is malformed.
 fn read_if_any<'a>(name: &'a str, side: Option<Compared<'a>>) -> Option<Option<Source<'a>>> {
     match side {
@@ -222,12 +217,7 @@ fn dependencies(version: &str, before: &ReleaseFacts<'_>, after: &ReleaseFacts<'
     }
 }
 
-fn release_changes(
-    version: &str,
-    before: &ReleaseFacts<'_>,
-    after: &ReleaseFacts<'_>,
-    found: &mut Vec<Happening>,
-) {
+fn release_changes(version: &str, before: &ReleaseFacts<'_>, after: &ReleaseFacts<'_>, found: &mut Vec<Happening>) {
     let happening = |kind| Happening::of(kind).version(version);
     for (script, command) in &after.install_scripts {
         let earlier = before.install_scripts.get(script);
@@ -243,14 +233,15 @@ fn release_changes(
             found.push(happening(EventKind::InstallScriptRemoved).subject(script).values(Some(command), None));
         }
     }
-    let mut gained_or_lost = |[gained, lost]: [EventKind; 2], before: &Option<Cow<'_, str>>, after: &Option<Cow<'_, str>>| {
-        let kind = match (before, after) {
-            (None, Some(_)) => gained,
-            (Some(_), None) => lost,
-            _ => return,
+    let mut gained_or_lost =
+        |[gained, lost]: [EventKind; 2], before: &Option<Cow<'_, str>>, after: &Option<Cow<'_, str>>| {
+            let kind = match (before, after) {
+                (None, Some(_)) => gained,
+                (Some(_), None) => lost,
+                _ => return,
+            };
+            found.push(happening(kind).values(before.as_deref(), after.as_deref()));
         };
-        found.push(happening(kind).values(before.as_deref(), after.as_deref()));
-    };
     gained_or_lost([EventKind::ProvenanceGained, EventKind::ProvenanceLost], &before.provenance, &after.provenance);
     let kinds = [EventKind::TrustedPublishingGained, EventKind::TrustedPublishingLost];
     gained_or_lost(kinds, &before.trusted_publisher, &after.trusted_publisher);

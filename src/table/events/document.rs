@@ -35,8 +35,6 @@ pub(super) struct Facts<'s> {
     pub(super) is_tombstone: bool,
     /// Whether the form has all members; the abbreviated one lacks maintainers, publishers and more.
     pub(super) is_full: bool,
-    /// When the package was made, in microseconds since 1970.
-    pub(super) created_at_us: Option<i64>,
     /// The versions in the order of publication.
     pub(super) versions: Vec<VersionFacts<'s>>,
     places: HashMap<Cow<'s, str>, usize>,
@@ -122,7 +120,6 @@ impl<'a> Source<'a> {
             source: self,
             is_tombstone: versions.is_empty() && times.is_unpublished,
             is_full: self.representation == Representation::Full,
-            created_at_us: times.created_at,
             versions,
             places,
             vanished,

@@ -11,6 +11,6 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Compared, Happening, compare, created_at_us};
+pub use compare::{Compared, Happening, compare};
 pub use kind::EventKind;
 pub use row::{Event, EventOf, event_batch, event_columns, event_schema, events_of};

@@ -21,17 +21,33 @@ const SCHEMA_VERSION: u32 = 1;
 const ID_CHARS: usize = 32;
 
 const COLUMNS: [ColumnSpec; 10] = [
-    ColumnSpec::required("id", ColumnType::Text, "A digest of the other columns but `seen_at` and `seq`: a repeat has the same.")
-        .unique()
-        .without_statistics(),
+    ColumnSpec::required(
+        "id",
+        ColumnType::Text,
+        "A digest of the other columns but `seen_at` and `seq`: a repeat has the same.",
+    )
+    .unique()
+    .without_statistics(),
     ColumnSpec::required("seen_at", ColumnType::Time, "When it was found: at the commit of the document."),
-    ColumnSpec::optional("seq", ColumnType::Text, "The change in the registry's feed that announced the document; null if a listing did."),
+    ColumnSpec::optional(
+        "seq",
+        ColumnType::Text,
+        "The change in the registry's feed that announced the document; null if a listing did.",
+    ),
     ColumnSpec::required("name", ColumnType::Text, "The package's name."),
-    ColumnSpec::required("rev", ColumnType::Text, "The revision of the new document; the last known one of a package that is gone."),
+    ColumnSpec::required(
+        "rev",
+        ColumnType::Text,
+        "The revision of the new document; the last known one of a package that is gone.",
+    ),
     ColumnSpec::required("event", ColumnType::Text, "What happened."),
     ColumnSpec::optional("version", ColumnType::Text, "The version to which it happened; null if to the package."),
     ColumnSpec::optional("subject", ColumnType::Text, "Which tag, maintainer, publisher, dependency or script."),
-    ColumnSpec::optional("before", ColumnType::Text, "The value before: a version, command, range, message, address or license."),
+    ColumnSpec::optional(
+        "before",
+        ColumnType::Text,
+        "The value before: a version, command, range, message, address or license.",
+    ),
     ColumnSpec::optional("after", ColumnType::Text, "The value after."),
 ];
 
@@ -144,8 +160,10 @@ pub fn event_schema() -> SchemaRef {
 
 /// Makes a batch of events, which were all seen at the same time, in microseconds since 1970.
 pub fn event_batch(events: &[Event], seen_at_us: i64) -> Result<RecordBatch> {
-    let required = |of: fn(&Event) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(events.iter().map(of))) };
-    let optional = |of: fn(&Event) -> Option<&str>| -> ArrayRef { Arc::new(StringArray::from_iter(events.iter().map(of))) };
+    let required =
+        |of: fn(&Event) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(events.iter().map(of))) };
+    let optional =
+        |of: fn(&Event) -> Option<&str>| -> ArrayRef { Arc::new(StringArray::from_iter(events.iter().map(of))) };
     let times = TimestampMicrosecondArray::from_value(seen_at_us, events.len()).with_timezone("UTC");
     let columns: Vec<ArrayRef> = vec![
         required(|event| &event.id),

@@ -86,7 +86,8 @@ fn tags_maintainers_license_and_repository() {
         let more = format!(r#","maintainers":[{maintainers}],"license":{license},"repository":{repository}"#);
         document(&[("1.0.0", "")], &more).replace(r#"{"latest":"1.0.0"}"#, &format!("{{{tags}}}"))
     };
-    let old = of(r#""latest":"1.0.0","old":"1.0.0""#, r#"{"name":"ann","email":"a@x"}"#, r#""MIT""#, r#"{"url":"git://a"}"#);
+    let old =
+        of(r#""latest":"1.0.0","old":"1.0.0""#, r#"{"name":"ann","email":"a@x"}"#, r#""MIT""#, r#"{"url":"git://a"}"#);
     let new = of(r#""latest":"0.1.0","new":"1.0.0""#, r#""bob <b@x>""#, r#"{"type":"ISC"}"#, r#""git://b""#);
     let expected = [
         "dist_tag_moved 0.1.0 latest: 1.0.0 > 0.1.0",
@@ -106,7 +107,8 @@ fn tags_maintainers_license_and_repository() {
 
 #[test]
 fn a_new_version_is_compared_with_the_one_before_it() {
-    const OLD: &str = r#""_npmUser":{"name":"ann"},"scripts":{"install":"make","test":"t"},"dependencies":{"x":"1","y":"2"}"#;
+    const OLD: &str =
+        r#""_npmUser":{"name":"ann"},"scripts":{"install":"make","test":"t"},"dependencies":{"x":"1","y":"2"}"#;
     const NEW: &str = r#""_npmUser":{"name":"eve","trustedPublisher":{"id":"github"}},
         "scripts":{"install":"make all","postinstall":"curl","test":"u"},
         "dependencies":{"y":"3","z":"1"},"devDependencies":{"w":"1"},
@@ -116,11 +118,11 @@ fn a_new_version_is_compared_with_the_one_before_it() {
     let fix = without_tag(document(&[base[0], base[1], ("1.0.1", NEW)], ""));
     let expected = [
         "version_published 1.0.1 -: - > -",
+        "dependency_added 1.0.1 z: - > 1",
+        "dependency_removed 1.0.1 x: 1 > -",
         "publisher_new 1.0.1 eve: ann > eve",
         "install_script_changed 1.0.1 install: make > make all",
         "install_script_added 1.0.1 postinstall: - > curl",
-        "dependency_added 1.0.1 z: - > 1",
-        "dependency_removed 1.0.1 x: 1 > -",
         "provenance_gained 1.0.1 -: - > slsa",
         "trusted_publishing_gained 1.0.1 -: - > github",
     ];
@@ -128,15 +130,15 @@ fn a_new_version_is_compared_with_the_one_before_it() {
     let back = without_tag(document(&[base[0], base[1], ("1.0.1", NEW), ("1.0.2", OLD)], ""));
     let expected = [
         "version_published 1.0.2 -: - > -",
-        "install_script_changed 1.0.2 install: make all > make",
-        "install_script_removed 1.0.2 postinstall: curl > -",
         "dependency_added 1.0.2 x: - > 1",
         "dependency_removed 1.0.2 z: 1 > -",
+        "install_script_changed 1.0.2 install: make all > make",
+        "install_script_removed 1.0.2 postinstall: curl > -",
         "provenance_lost 1.0.2 -: slsa > -",
         "trusted_publishing_lost 1.0.2 -: github > -",
     ];
     assert_eq!(told(&fix, &back), expected);
-    // Dependencies are those of the newest version only.
+    // The dependencies of the newest version are compared with those of a version that was there before.
     let both = told(&without_tag(document(&base, "")), &back);
     assert_eq!(both.iter().filter(|line| line.starts_with("dependency")).count(), 0, "{both:?}");
     assert_eq!(both.iter().filter(|line| line.starts_with("publisher_new")).count(), 1);
@@ -180,7 +182,10 @@ fn events_are_read_back() {
     let of = EventOf { name: "a", rev: "2-x", seq: Some("7") };
     let mut events = [
         Event::new(of, Happening::of(EventKind::PackageAdded)),
-        Event::new(EventOf { seq: None, ..of }, Happening { subject: Some("latest".to_owned()), ..Happening::of(EventKind::DistTagMoved) }),
+        Event::new(
+            EventOf { seq: None, ..of },
+            Happening { subject: Some("latest".to_owned()), ..Happening::of(EventKind::DistTagMoved) },
+        ),
     ];
     let batch = event_batch(&events, 5).unwrap();
     assert_eq!(batch.schema(), event_schema());

@@ -12,6 +12,7 @@ use all_docs::npm::{
 use all_docs::registry::{BudgetSnapshot, Credentials, Origin};
 use all_docs::script::read_pivots;
 use all_docs::table::TableKind;
+use all_docs::table::events::{Compared, Event, EventOf, compare};
 use all_docs::table::{Decoded, DocumentInput, DocumentTables};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::DataType;
@@ -85,6 +86,7 @@ fn rows_of_json(bytes: &[u8], key: &str) -> Option<Vec<Value>> {
 /// A document is kept byte for byte and has rows under its own name only. It is not malformed where any reader of JSON
 /// calls it a packument, and it has the same rows whatever came before it.
 pub fn packument(bytes: &[u8]) {
+    comparison(bytes);
     const NAME: &str = "@fuzz/name";
     let representation = if bytes.len().is_multiple_of(2) { Representation::Full } else { Representation::Abbreviated };
     let document = Bytes::copy_from_slice(bytes);
@@ -269,5 +271,25 @@ pub fn words(bytes: &[u8]) {
     if let Ok(origin) = Origin::parse(&text, None) {
         assert!(origin.registry_url.path().ends_with('/') && origin.replicate_url.path().ends_with('/'));
         assert!(origin.name.starts_with(|c: char| c.is_ascii_lowercase()));
+    }
+}
+
+/// A comparison accepts any two documents, and finds nothing between a document and itself.
+fn comparison(bytes: &[u8]) {
+    const OTHER: &[u8] =
+        br#"{"_id":"a","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":{"scripts":{"install":"x"}}},
+        "time":{"1.0.0":"2026-01-01T00:00:00.000Z","2.0.0":"2026-01-02T00:00:00.000Z"},"maintainers":[{"name":"b"}]}"#;
+    let [half, rest] = [&bytes[..bytes.len() / 2], &bytes[bytes.len() / 2..]];
+    let spaced = [bytes, b" "].concat();
+    for representation in [Representation::Full, Representation::Abbreviated] {
+        let side = |bytes| Some(Compared { representation, bytes });
+        assert!(compare("a", side(bytes), side(&spaced)).is_empty());
+        for (old, new) in [(bytes, OTHER), (OTHER, bytes), (half, rest), (half, bytes)] {
+            for happening in compare("a", side(old), side(new)) {
+                let event = Event::new(EventOf { name: "a", rev: "1-x", seq: None }, happening);
+                assert!(event.has_its_id());
+            }
+        }
+        assert!(compare("a", side(bytes), None).len() <= 1 && compare("a", None, side(bytes)).len() <= 1);
     }
 }

@@ -70,10 +70,11 @@ async fn refused(from: &Store, to: &Store) -> Error {
     try_copy(from, to, &CopyOptions::default()).await.unwrap_err()
 }
 
-/// Returns the objects that a copy must have: all but the count of requests.
+/// Returns the objects that a copy must have: all but the count of requests, and the places of the feed.
 async fn wanted(from: &Store) -> BTreeMap<String, Bytes> {
     let mut objects = from.contents().await;
     objects.remove(Layout::REQUESTS);
+    objects.remove(&layout().follow());
     objects
 }
 

@@ -1,23 +1,34 @@
-//! Keeps events: puts those of commits into the files of their days, and removes old days.
+//! Keeps events: puts those of commits into the files of their days, removes old days, and delivers events as they come.
 //!
 //! One process at a time does so, under a lease of its own. Not here: the files (`event`), and how events are recorded
 //! (`worker`).
 
+mod keeper;
+mod output;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::lease::{Attempt, Lease};
+pub use self::keeper::EventKeeper;
+pub use self::output::{EventOutput, EventOutputs, EventSettings, Lines};
+use super::lease::{Attempt, Lease, LeaseWatch};
 use crate::commit::Right as _;
 use crate::error::Result;
-use crate::event::{Drained, drain, feed_files};
+use crate::event::{Drained, FeedFile, drain, feed_files};
 use crate::lake::OriginLayout;
 use crate::store::Store;
 
 /// The purpose of the lease.
 const PURPOSE: &str = "keep events";
+/// How long the feed waits for a process with outputs that died: it delivers these events when it is started again.
+const WAITS_FOR_OUTPUTS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Puts the events of the feed into the files of their days, and removes the days before `keep_from`. Does nothing while
-/// another process does so.
+/// another process does so. Leaves events in the feed, for a week at most, that a process with outputs has not delivered.
 pub(super) async fn keep_events(store: &Store, layout: &OriginLayout, keep_from: Option<Date>) -> Result<Drained> {
     if feed_files(store, layout).await?.is_empty() && old_days(store, layout, keep_from).await?.is_empty() {
         return Ok(Drained::default());
@@ -25,17 +36,33 @@ pub(super) async fn keep_events(store: &Store, layout: &OriginLayout, keep_from:
     let Attempt::Taken(lease) = Lease::of_stem(store, layout, OriginLayout::events_lease(), PURPOSE).await? else {
         return Ok(Drained::default());
     };
-    let watch = lease.watch();
     let kept = async {
-        let drained = drain(store, layout, feed_files(store, layout).await?, || watch.check()).await?;
-        for path in old_days(store, layout, keep_from).await? {
-            watch.check()?;
-            store.delete(&path).await?;
+        let mut files = feed_files(store, layout).await?;
+        if store.entry(&layout.event_outputs()).await?.is_some() {
+            let oldest_us = jiff::Timestamp::now().as_microsecond() - WAITS_FOR_OUTPUTS.as_micros() as i64;
+            files.retain(|file| file.seen_at_us < oldest_us);
         }
-        Ok(drained)
+        keep(store, layout, &lease.watch(), files, keep_from).await
     };
     let kept = kept.await;
     lease.end_after(kept).await
+}
+
+/// Puts these files of the feed into the files of their days, and removes the days before `keep_from`.
+async fn keep(
+    store: &Store,
+    layout: &OriginLayout,
+    right: &LeaseWatch,
+    files: Vec<FeedFile>,
+    keep_from: Option<Date>,
+) -> Result<Drained> {
+    right.confirm().await?;
+    let drained = drain(store, layout, files, || right.check()).await?;
+    for path in old_days(store, layout, keep_from).await? {
+        right.check()?;
+        store.delete(&path).await?;
+    }
+    Ok(drained)
 }
 
 /// Returns the files of days before `keep_from`.
