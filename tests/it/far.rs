@@ -92,7 +92,7 @@ impl Scene {
                 oversize_limit_bytes: None,
                 cut_from: None,
                 removed: Vec::new(),
-                first_listed_at_us: None,
+                unfilled: Vec::new(),
                 documents_form: None,
             };
             store.put_record(&layout.manifest(&partition), &manifest).await.unwrap();
