@@ -16,10 +16,13 @@ use crate::table::TableKind;
 
 use super::arrays::array_table;
 use super::attached::AttachedLake;
+use super::events::EventsTable;
 use super::lake_location::LakeLocation;
 use super::lake_table::LakeTable;
 use super::named::{NamedQueries, plan_view};
-use super::shard_table::{SORT_COLUMN, ShardTable};
+use super::overlay::OriginOverlay;
+use super::shard_bounds::SORT_COLUMN;
+use super::shard_table::ShardTable;
 
 /// The engine's name for the lake as a whole: `lake.npm.versions` is the longest name of a table.
 pub(super) const CATALOG: &str = "lake";
@@ -55,6 +58,7 @@ pub(super) struct OriginSchema {
     /// Its shards that earlier versions wrote.
     age: OriginAge,
     location: LakeLocation,
+    overlay: Arc<OriginOverlay>,
     views: Arc<Views>,
 }
 
@@ -92,6 +96,7 @@ impl LakeCatalog {
                     registry_url: origin.registry_url.clone(),
                     age: ages.get(folder).cloned().unwrap_or_default(),
                     location: location.clone(),
+                    overlay: Arc::new(OriginOverlay::new(location.clone(), Layout::origin(folder))),
                     views: Arc::clone(&views),
                 })
             };
@@ -182,13 +187,14 @@ impl OriginSchema {
         folder.extend(Layout::origin(&self.folder).table(kind).split('/'));
         let age = self.age.of_table(kind);
         let mut schema = LakeTable::Shards(kind).schema();
-        if age.earlier > 0 {
+        if age.earlier > 0 || self.overlay.is_earlier(kind) {
             // An old shard may lack any column except its sort column.
             let as_old = |field: &FieldRef| field.as_ref().clone().with_nullable(field.name() != SORT_COLUMN);
             schema = Arc::new(Schema::new(schema.fields().iter().map(as_old).collect::<Vec<_>>()));
         }
         let named = self.age.named_of_table(kind);
-        Arc::new(ShardTable::new(self.location.clone(), folder, kind, schema, age, named))
+        let overlay = Arc::clone(&self.overlay);
+        Arc::new(ShardTable::new(self.location.clone(), folder, kind, schema, age, named, overlay))
     }
 }
 
@@ -206,6 +212,10 @@ impl SchemaProvider for OriginSchema {
             Some(LakeTable::Array(table)) => {
                 let schema = |table| LakeTable::Array(table).schema();
                 return Ok(Some(array_table(table, schema, &self.location, Layout::origin(&self.folder))));
+            }
+            Some(LakeTable::Events) => {
+                let layout = Layout::origin(&self.folder);
+                return Ok(Some(Arc::new(EventsTable::new(self.location.clone(), layout, LakeTable::Events.schema()))));
             }
             None => {}
         }

@@ -14,6 +14,7 @@ use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{DescribeAlias, Statement as SqlStatement};
 
 use super::arrays;
+use super::events::EventsTable;
 use super::lake_table::LakeTable;
 use super::shard_table::ShardTable;
 
@@ -69,7 +70,9 @@ fn description(plan: &LogicalPlan, index: usize) -> Option<String> {
             let provider = source_as_provider(&scan.source).ok()?;
             let name = scan.projected_schema.fields().get(index)?.name();
             let shards = provider.downcast_ref::<ShardTable>().map(|table| LakeTable::Shards(table.kind()));
-            let table = shards.or_else(|| arrays::table_of(provider.as_ref()).map(LakeTable::Array))?;
+            let events = provider.downcast_ref::<EventsTable>().map(|_| LakeTable::Events);
+            let array = || arrays::table_of(provider.as_ref()).map(LakeTable::Array);
+            let table = shards.or(events).or_else(array)?;
             table.columns().into_iter().find(|column| column.name == *name)?.doc
         }
         LogicalPlan::Projection(projection) => of_expression(projection.expr.get(index)?, &projection.input),

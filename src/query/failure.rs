@@ -34,6 +34,8 @@ enum Fault {
     Lost,
     #[error("is empty, and its manifest says that it is not")]
     Empty,
+    #[error("is not as the record of the overlay says")]
+    Unrecorded,
     #[error("was written by a newer version of all-docs")]
     Newer,
 }
@@ -71,6 +73,11 @@ impl ShardFault {
     pub(super) fn of_lost(shard: &ObjectPath, is_empty: bool) -> Self {
         let fault = if is_empty { Fault::Empty } else { Fault::Lost };
         ShardFault { shard: shard.to_string(), fault, source: None }
+    }
+
+    /// Makes the fault of the manifest of a delta that is not there, or is another one than the record says.
+    pub(super) fn of_unrecorded(manifest: &ObjectPath) -> Self {
+        ShardFault { shard: manifest.to_string(), fault: Fault::Unrecorded, source: None }
     }
 
     /// Makes the fault of a shard whose schema version this program does not know.
@@ -122,13 +129,13 @@ pub(super) fn failure(error: DataFusionError, read: &ReadTables) -> Error {
         let (kind, message) = (fault.fault, fault.to_string());
         let lake_error = match kind {
             // The message says all.
-            Fault::Lost | Fault::Empty => Error::lake(message),
+            Fault::Lost | Fault::Empty | Fault::Unrecorded => Error::lake(message),
             _ => Error::lake(message).source(error),
         };
         return match kind {
             Fault::Vanished | Fault::Replaced => lake_error.hint(AGAIN),
             Fault::Damaged => lake_error.hint(VERIFY),
-            Fault::Lost | Fault::Empty => lake_error.hint(LOST),
+            Fault::Lost | Fault::Empty | Fault::Unrecorded => lake_error.hint(LOST),
             Fault::Newer => lake_error.hint("update all-docs"),
             Fault::Unreadable => lake_error,
         };

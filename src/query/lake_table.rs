@@ -1,4 +1,4 @@
-//! The tables of an origin by their names in SQL, with their columns: those of shards, and those over arrays. Not here:
+//! The tables of an origin by their names in SQL, with their columns: those of shards, those over arrays, and the events. Not here:
 //! reading them.
 
 use std::collections::HashMap;
@@ -24,6 +24,8 @@ pub(super) enum LakeTable {
     Shards(TableKind),
     /// A Zarr array, or the axis of the arrays.
     Array(ArrayTable),
+    /// What happened to packages.
+    Events,
 }
 
 /// A column of a table.
@@ -44,7 +46,8 @@ pub struct ColumnInfo {
 impl LakeTable {
     /// Returns every table, in the order of the documentation.
     pub(super) fn all() -> impl Iterator<Item = LakeTable> {
-        TableKind::ALL.into_iter().map(LakeTable::Shards).chain(ArrayTable::ALL.into_iter().map(LakeTable::Array))
+        let shards = TableKind::ALL.into_iter().map(LakeTable::Shards);
+        shards.chain([LakeTable::Events]).chain(ArrayTable::ALL.into_iter().map(LakeTable::Array))
     }
 
     /// Returns the table with a name; upper case counts as lower case.
@@ -56,6 +59,7 @@ impl LakeTable {
         match self {
             LakeTable::Shards(kind) => kind.as_str(),
             LakeTable::Array(table) => table.as_str(),
+            LakeTable::Events => "events",
         }
     }
 
@@ -64,6 +68,7 @@ impl LakeTable {
         match self {
             LakeTable::Shards(kind) => kind.grain(),
             LakeTable::Array(table) => table.grain(),
+            LakeTable::Events => "something that happened to a package",
         }
     }
 
@@ -93,6 +98,7 @@ impl LakeTable {
         match self {
             LakeTable::Shards(kind) => crate::table::schema(kind),
             LakeTable::Array(table) => table.described_schema(),
+            LakeTable::Events => crate::table::events::event_schema(),
         }
     }
 }

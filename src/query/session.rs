@@ -25,6 +25,7 @@ use super::arrays::{note_on_absence, table_of};
 use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, LakeCatalog, TableInfo};
 use super::describe;
+use super::events::EventsTable;
 use super::failure::{ReadTables, failure, is_outdated};
 use super::functions;
 use super::lake_location::LakeLocation;
@@ -32,6 +33,7 @@ use super::lake_table::{ColumnInfo, LakeTable};
 use super::mistake::Mistakes;
 use super::named::{BoundSql, NamedQueries, QueryKind, Selection, ViewColumn, quoted, select_from_view};
 use super::optimizer;
+use super::overlay::Overlays;
 use super::own_files;
 use super::plan_limits::{DOCUMENT_BATCH_ROWS, session_config};
 use super::query_stream::{Begun, MAX_PLANS, QueryStream, note_outdated};
@@ -223,6 +225,7 @@ impl Session {
         let statement = statement::parse_bound(bound)?;
         let mut state = self.context.state();
         state.config_mut().set_extension(Arc::new(Snapshot::default()));
+        state.config_mut().set_extension(Arc::new(Overlays::default()));
         let mistakes = Mistakes { catalog: &self.catalog };
         let explain = |error, references: &[TableReference]| mistakes.explain(error, references);
         let described = describe::described(&statement);
@@ -274,6 +277,8 @@ fn reads_of(plan: &LogicalPlan) -> Reads {
             reads.documents |= table.kind() == TableKind::Packuments
                 && columns.iter().any(|column| matches!(column.name().as_str(), "json" | "bytes"));
             reads.notes.extend(note_on_age(&scan.table_name, table.age()));
+            reads.tables.tables.push(scan.table_name.to_string());
+        } else if provider.downcast_ref::<EventsTable>().is_some() {
             reads.tables.tables.push(scan.table_name.to_string());
         } else if table_of(provider.as_ref()).is_some() {
             reads.tables.tables.push(scan.table_name.to_string());

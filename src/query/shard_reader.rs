@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::listing::PartitionedFile;
@@ -11,12 +12,13 @@ use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaD
 use datafusion::datasource::physical_plan::{ParquetFileMetrics, ParquetFileReaderFactory};
 use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, coalesce_ranges};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
-use parquet::arrow::async_reader::{AsyncFileReader, MetadataFetch};
+use parquet::arrow::async_reader::{AsyncFileReader, MetadataFetch, ParquetRecordBatchStreamBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
@@ -25,7 +27,9 @@ use crate::table::{TableKind, schema_version};
 
 use super::failure::ShardFault;
 use super::lake_location::LakeLocation;
-use super::plan_limits::{FAR_READ_GAP_BYTES, LOOKUP_HEAD_BYTES, LOOKUP_READ_BYTES, READ_GAP_BYTES};
+use super::plan_limits::{
+    FAR_READ_GAP_BYTES, FOOTER_GUESS_BYTES, LOOKUP_HEAD_BYTES, LOOKUP_READ_BYTES, READ_GAP_BYTES,
+};
 use super::ranged_shard::{RangedShard, Span};
 use super::read_ahead::ReadAhead;
 use super::snapshot::{OpenShard, Snapshot};
@@ -99,6 +103,23 @@ impl ParquetFileReaderFactory for ShardReaderFactory {
             metrics,
         }))
     }
+}
+
+/// Reads a column of a shard, or all of them, at once.
+pub(super) async fn read_columns(
+    shard: ObjectMeta,
+    readers: &ShardReaderFactory,
+    column: Option<&str>,
+) -> Result<Vec<RecordBatch>, DataFusionError> {
+    let file = PartitionedFile::new_from_meta(shard);
+    let reader: Box<dyn AsyncFileReader> =
+        readers.create_reader(0, file, Some(FOOTER_GUESS_BYTES), &ExecutionPlanMetricsSet::new())?;
+    let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
+    let columns = match column {
+        Some(column) => ProjectionMask::columns(builder.parquet_schema(), [column]),
+        None => ProjectionMask::all(),
+    };
+    Ok(builder.with_projection(columns).build()?.try_collect().await?)
 }
 
 /// Reads one shard, from an open file.

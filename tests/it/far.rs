@@ -92,6 +92,7 @@ impl Scene {
                 oversize_limit_bytes: None,
                 cut_from: None,
                 removed: Vec::new(),
+                unfilled: Vec::new(),
                 documents_form: None,
             };
             store.put_record(&layout.manifest(&partition), &manifest).await.unwrap();
@@ -208,24 +209,24 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     let full = sizes.iter().map(|listed| listed.size_bytes).max().unwrap();
     assert!(full > 1_500_000, "{full}: a shard of the usual size");
 
-    // A look-up of a name.
+    // A look-up of a name. One request of each statement is for the record of the overlay, which is not there.
     let sql = format!("select latest, description from packages where name = '{}'", name(7_123));
     let expected = json!([{"latest": format!("{}.{}.0", 7_123 % 7, 7_123 % 31), "description": noise(7_123, 60)}]);
     let (rows, cold) = scene.query(&sql).await;
     assert_eq!(rows, expected);
-    assert!(cold.requests <= 6 && cold.bytes <= 1_000_000, "{cold:?}");
+    assert!(cold.requests <= 7 && cold.bytes <= 1_000_000, "{cold:?}");
     let (rows, warm) = scene.query(&sql).await;
     assert_eq!(rows, expected);
-    assert!(warm.requests <= 3, "{warm:?}");
+    assert!(warm.requests <= 4, "{warm:?}");
     let (rows, other) = scene.query(&sql.replace(&name(7_123), &name(42))).await;
     assert_eq!(rows[0]["description"], json!(noise(42, 60)));
-    assert!(other.requests <= 3, "another name of the same shard: {other:?}");
+    assert!(other.requests <= 4, "another name of the same shard: {other:?}");
     let (rows, none) = scene.query(&sql.replace(&name(7_123), &format!("{}-not-there", name(42)))).await;
     assert_eq!(rows, json!([]));
-    assert!(none.requests <= 3, "{none:?}");
+    assert!(none.requests <= 4, "{none:?}");
     let (rows, all) = scene.query(&format!("select * from packages where name = '{}'", name(42))).await;
     assert_eq!(rows[0]["license"], json!("MIT"));
-    assert!(all.requests <= 3, "{all:?}");
+    assert!(all.requests <= 4, "{all:?}");
 
     documents_are_found(&scene).await;
     let show = async |store: Store| {
@@ -242,10 +243,10 @@ async fn a_command_in_a_far_lake_takes_few_requests() {
     let sql = "select count(*) as n from docs";
     let (rows, cold) = scene.query(sql).await;
     assert_eq!(rows, json!([{"n": PARTITIONS * ROWS}]));
-    assert!(cold.requests <= PARTITIONS as u64 + 3, "{cold:?}");
+    assert!(cold.requests <= PARTITIONS as u64 + 4, "{cold:?}");
     let (rows, warm) = scene.query(sql).await;
     assert_eq!(rows, json!([{"n": PARTITIONS * ROWS}]));
-    assert!(warm.requests <= 3 && warm.gets == 0, "{warm:?}");
+    assert!(warm.requests <= 4 && warm.gets == 1, "{warm:?}");
 
     // The manifests, and listings: seven pages show all 6,300 objects.
     let status = async |store: Store| lake_status(&store).await.unwrap().unwrap();
@@ -285,18 +286,18 @@ async fn documents_are_found(scene: &Scene) {
         cost
     };
     let cold = find("json", 321).await;
-    assert!(cold.requests <= 6 && cold.bytes <= 1_000_000, "{cold:?}");
+    assert!(cold.requests <= 7 && cold.bytes <= 1_000_000, "{cold:?}");
     for number in [321, 322, 5, 200] {
         let warm = find("json", number).await;
-        assert!(warm.requests <= 3 && warm.bytes <= 768 << 10, "{number}: {warm:?}");
+        assert!(warm.requests <= 4 && warm.bytes <= 768 << 10, "{number}: {warm:?}");
     }
     std::fs::remove_dir_all(scene.cache.path()).unwrap();
     let large = 600;
     let cold = find("json", large).await;
-    assert!(cold.requests <= 6 && cold.bytes <= 1_000_000, "{cold:?}");
+    assert!(cold.requests <= 7 && cold.bytes <= 1_000_000, "{cold:?}");
     for columns in ["json", "rev, size_bytes, json"] {
         let warm = find(columns, large).await;
-        assert!(warm.requests <= 3 && warm.bytes <= 768 << 10, "{warm:?}");
+        assert!(warm.requests <= 4 && warm.bytes <= 768 << 10, "{warm:?}");
     }
     // The names of a large row group are kept when it is first looked at. The footer is kept before that.
     std::fs::remove_dir_all(scene.cache.path()).unwrap();
@@ -304,8 +305,8 @@ async fn documents_are_found(scene: &Scene) {
     let mut first_looks = 0;
     for number in (FULL_DOCUMENTS / 2 + 20..FULL_DOCUMENTS).step_by(40) {
         let (first, second) = (find("json", number).await, find("json", number).await);
-        assert!(first.requests <= 4 && second.requests <= 3, "{number}: {first:?} {second:?}");
-        first_looks += usize::from(first.requests == 4);
+        assert!(first.requests <= 5 && second.requests <= 4, "{number}: {first:?} {second:?}");
+        first_looks += usize::from(first.requests == 5);
     }
     assert!(first_looks >= 1, "no row group is large");
 }

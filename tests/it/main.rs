@@ -64,6 +64,9 @@ mod array_reads;
 /// Tables of SQL over the arrays.
 #[cfg(feature = "query")]
 mod array_tables;
+/// A lake with an overlay, as SQL, DuckDB and Polars read it.
+#[cfg(feature = "query")]
+mod overlay_reads;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;

@@ -3,7 +3,7 @@
 use super::QueryKind::{self, Report, View};
 
 /// Kind, name and text of each, views first, each kind by name.
-pub(super) const BUILT_IN: [(QueryKind, &str, &str); 58] = [
+pub(super) const BUILT_IN: [(QueryKind, &str, &str); 61] = [
     (View, "all_versions", include_str!("../../../queries/views/all_versions.sql")),
     (View, "analytics", include_str!("../../../queries/views/analytics.sql")),
     (View, "browse_all", include_str!("../../../queries/views/browse_all.sql")),
@@ -45,6 +45,7 @@ pub(super) const BUILT_IN: [(QueryKind, &str, &str); 58] = [
         "first_release_by_new_publisher",
         include_str!("../../../queries/reports/first_release_by_new_publisher.sql"),
     ),
+    (Report, "history_of", include_str!("../../../queries/reports/history_of.sql")),
     (Report, "install_scripts", include_str!("../../../queries/reports/install_scripts.sql")),
     (Report, "install_scripts_in_patches", include_str!("../../../queries/reports/install_scripts_in_patches.sql")),
     (Report, "license_changes", include_str!("../../../queries/reports/license_changes.sql")),
@@ -58,8 +59,10 @@ pub(super) const BUILT_IN: [(QueryKind, &str, &str); 58] = [
     (Report, "packages_of_maintainer", include_str!("../../../queries/reports/packages_of_maintainer.sql")),
     (Report, "provenance_lost", include_str!("../../../queries/reports/provenance_lost.sql")),
     (Report, "publish_bursts", include_str!("../../../queries/reports/publish_bursts.sql")),
+    (Report, "recent_events", include_str!("../../../queries/reports/recent_events.sql")),
     (Report, "recently_updated", include_str!("../../../queries/reports/recently_updated.sql")),
     (Report, "shared_repositories", include_str!("../../../queries/reports/shared_repositories.sql")),
+    (Report, "suspicious_releases", include_str!("../../../queries/reports/suspicious_releases.sql")),
     (Report, "transitive_dependencies", include_str!("../../../queries/reports/transitive_dependencies.sql")),
     (Report, "transitive_dependents", include_str!("../../../queries/reports/transitive_dependents.sql")),
     (Report, "trending", include_str!("../../../queries/reports/trending.sql")),

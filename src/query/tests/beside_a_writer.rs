@@ -48,6 +48,11 @@ impl Scripted {
         })
     }
 
+    /// Returns how often it was called.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
     fn call(&self, path: &str) -> Result<()> {
         (self.before)(self.calls.fetch_add(1, Ordering::Relaxed), path)
     }

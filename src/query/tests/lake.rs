@@ -10,17 +10,19 @@ use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::lake::{LakeInfo, Layout, OriginInfo, Partition};
+use crate::lake::{Delta, LakeInfo, Layout, OriginInfo, Overlay, Partition, Record};
 use crate::query::lake_location::LakeLocation;
 use crate::query::{Format, Session, SessionOptions, TableOptions, write};
 use crate::store::ObjectCache;
-use crate::table::{TableKind, schema};
+use crate::table::{TableKind, schema, schema_version};
 
 /// A lake in a temporary folder.
 pub(super) struct TestLake {
@@ -84,9 +86,12 @@ impl TestLake {
         decoder.serialize(&filled(kind, rows)).unwrap();
         let batch = decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&schema)));
         let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1_000)).build();
-        let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), schema, Some(properties)).unwrap();
+        // As by a commit, a shard that is open stays what it is.
+        let new = path.with_extension("new");
+        let mut writer = ArrowWriter::try_new(std::fs::File::create(&new).unwrap(), schema, Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
+        std::fs::rename(new, path).unwrap();
     }
 
     pub(super) fn shard(&self, origin: &str, kind: TableKind, start: Option<&str>, end: Option<&str>) -> PathBuf {
@@ -105,6 +110,58 @@ impl TestLake {
                               "written_at": "2026-01-01T00:00:00Z", "shards": shards, "outcomes": {}});
         std::fs::write(&path, manifest.to_string()).unwrap();
         path
+    }
+
+    /// Writes the boundaries of npm's partitions.
+    pub(super) fn put_partitions(&self, boundaries: &[&str]) {
+        let set = json!({"format_version": 1, "rows_per_partition": null, "pivots": [], "boundaries": boundaries});
+        self.put_text(&Layout::origin("npm").partition_set(), &set.to_string());
+    }
+
+    /// Writes the manifest of a delta of npm, whose shards were put, and returns the delta.
+    pub(super) fn put_delta(&self, first: u64, last: u64, tables: &[(TableKind, u64)], removed: &[&str]) -> Delta {
+        let layout = Layout::origin("npm").delta(first, last);
+        let shard = |table: TableKind, rows: u64| json!({"rows": rows, "size_bytes": 1, "sha256": "", "schema_version": schema_version(table), "tool_version": "0"});
+        let shards: BTreeMap<&str, Value> =
+            tables.iter().map(|(table, rows)| (table.as_str(), shard(*table, *rows))).collect();
+        let manifest = json!({"format_version": 1, "tool_version": "0", "partition": Delta::PARTITION,
+                              "written_at": "2026-01-01T00:00:00Z", "shards": shards, "outcomes": {}, "removed": removed});
+        let text = manifest.to_string();
+        self.put_text(&layout.manifest(&Delta::PARTITION), &text);
+        let manifest_sha256 = format!("{:x}", Sha256::digest(&text));
+        Delta { first, last, manifest_sha256, names: 0, size_bytes: 0, oldest_at_us: 0 }
+    }
+
+    /// Replaces the record of npm's overlay.
+    pub(super) fn put_overlay(&self, deltas: Vec<Delta>, folded: &[(&str, u64)]) {
+        let folded = folded.iter().map(|(stem, last)| ((*stem).to_owned(), *last)).collect();
+        let newest = deltas.iter().map(|delta| delta.last).max().unwrap_or_default();
+        let overlay = Overlay { deltas, folded, newest, ..Overlay::empty() };
+        let text = String::from_utf8(overlay.to_json().unwrap()).unwrap();
+        self.put_text(&Layout::origin("npm").overlay(), &text);
+    }
+
+    /// Writes a shard again without one of its columns.
+    pub(super) fn drop_column(&self, shard: &std::path::Path, column: &str) {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(shard).unwrap()).unwrap();
+        let mut batches: Vec<RecordBatch> = reader.build().unwrap().map(|batch| batch.unwrap()).collect();
+        for batch in &mut batches {
+            batch.remove_column(batch.schema().index_of(column).unwrap());
+        }
+        let file = std::fs::File::create(shard).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batches[0].schema(), None).unwrap();
+        batches.iter().for_each(|batch| writer.write(batch).unwrap());
+        writer.close().unwrap();
+    }
+
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn put_text(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
 
     pub(super) fn session(&self) -> Session {

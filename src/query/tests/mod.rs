@@ -1,6 +1,7 @@
 //! Tests of the module's guarantees, each on a small lake that the test writes itself.
 #![allow(clippy::unwrap_used)]
 
+mod events;
 mod formats;
 mod beside_a_writer;
 mod functions;
@@ -9,6 +10,7 @@ mod lost_shards;
 mod mistakes;
 mod named;
 mod optimizer;
+mod overlay;
 mod own_files;
 mod own_parquet;
 mod statements;

@@ -41,13 +41,13 @@ async fn the_catalog_can_be_queried_without_opening_a_shard() {
     let lake = TestLake::empty();
     let tables =
         lake.rows("select table_schema, table_name from information_schema.tables where table_schema = 'npm'").await;
-    assert_eq!(tables.len(), TableKind::ALL.len() + 4 + lake.session().queries().views().count());
+    assert_eq!(tables.len(), TableKind::ALL.len() + 5 + lake.session().queries().views().count());
     assert!(lake.text("show tables", Format::Csv).await.contains("lake,npm,versions,BASE TABLE"));
     let columns = lake.rows("describe versions").await;
     let published = columns.iter().find(|column| column["column_name"] == "published_at").unwrap();
     assert!(published["description"].as_str().is_some_and(|text| text.len() > 10), "{published:?}");
     assert_eq!(lake.rows("describe npm.versions").await, columns);
-    assert_eq!(lake.session().tables().len(), 2 * (TableKind::ALL.len() + 4));
+    assert_eq!(lake.session().tables().len(), 2 * (TableKind::ALL.len() + 5));
     assert!(lake.session().tables()[0].is_default);
     assert!(lake.session().describe("Versions").unwrap().iter().any(|column| column.name == "published_at"));
     assert_eq!(lake.session().describe("nothing"), None);

@@ -1,0 +1,256 @@
+//! The overlay of an origin as a statement sees it. A statement reads the record of the overlay once, before it lists any
+//! base shard. So it has the newest rows of each name, once: a base shard that took rows over meanwhile has the same ones,
+//! and those in the base are left out.
+//!
+//! Not here: which rows count (`view`), leaving out the others (`mask`).
+
+mod mask;
+mod names;
+mod view;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::AsArray;
+use datafusion::catalog::Session;
+use datafusion::error::{DataFusionError, Result};
+use futures::future::try_join_all;
+use object_store::path::Path as ObjectPath;
+use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt};
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+
+use crate::lake::{Delta, Manifest, OriginLayout, Overlay, PartitionSet, Record};
+use crate::store::Part;
+use crate::table::{TableKind, schema_version};
+
+use super::failure::ShardFault;
+use super::lake_location::LakeLocation;
+use super::shard_bounds::SORT_COLUMN;
+use super::shard_reader::{ShardReaderFactory, read_columns};
+use super::snapshot::Snapshot;
+
+pub(super) use mask::{IsNewest, source_field};
+pub(super) use view::{Source, View};
+
+use names::Names;
+use view::{DeltaContent, depends_on_partitions};
+
+/// The views of one statement, by the origin, for all tables that it names.
+#[derive(Debug, Default)]
+pub(super) struct Overlays(Mutex<HashMap<usize, ViewCell>>);
+
+type ViewCell = Arc<OnceCell<Option<Arc<View>>>>;
+
+/// The overlay of one origin. It keeps what its deltas hold for the next statement.
+#[derive(Debug)]
+pub(super) struct OriginOverlay {
+    location: LakeLocation,
+    layout: OriginLayout,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// By the digest of the manifest.
+    contents: HashMap<String, Arc<DeltaContent>>,
+    view: Option<Arc<View>>,
+    /// The tables of which a delta has a shard that an earlier version wrote.
+    earlier: HashSet<TableKind>,
+}
+
+/// The means of a statement to read deltas.
+struct Reading<'r> {
+    listed: &'r HashMap<ObjectPath, ObjectMeta>,
+    readers: ShardReaderFactory,
+}
+
+impl OriginOverlay {
+    pub(super) fn new(location: LakeLocation, layout: OriginLayout) -> OriginOverlay {
+        OriginOverlay { location, layout, kept: Mutex::default() }
+    }
+
+    /// Returns whether a statement has met a delta in which an earlier version wrote a table.
+    pub(super) fn is_earlier(&self, table: TableKind) -> bool {
+        self.kept().earlier.contains(&table)
+    }
+
+    /// Returns the overlay as the statement that is planned with `state` sees it; `None` if it holds nothing.
+    pub(super) async fn view(&self, state: &dyn Session, snapshot: &Arc<Snapshot>) -> Result<Option<Arc<View>>> {
+        let overlays = state.config().get_extension::<Overlays>().unwrap_or_default();
+        let cell = {
+            let mut cells = overlays.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cells.entry(std::ptr::from_ref(self) as usize).or_default())
+        };
+        let view = cell.get_or_try_init(|| Box::pin(self.read(state, snapshot))).await;
+        view.cloned()
+    }
+
+    /// Returns the shards of a table in the deltas that hold the newest rows of any name, oldest first. A lost shard has no
+    /// bytes.
+    pub(super) async fn shards(
+        &self,
+        view: &View,
+        table: TableKind,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<(Source, ObjectMeta)>> {
+        let listed = self.listed(snapshot).await?;
+        let mut shards = Vec::new();
+        for (place, delta) in view.deltas().iter().enumerate().filter(|(_, delta)| !delta.newest.is_empty()) {
+            let Some(shard) = delta.content.manifest.shards.get(table.as_str()).filter(|shard| shard.rows > 0) else {
+                continue;
+            };
+            if shard.schema_version < schema_version(table) && self.kept().earlier.insert(table) {
+                // From the next plan on, columns that the earlier version lacked may be null.
+                let location = self.path(&delta.delta.layout(&self.layout).shard(table, &Delta::PARTITION));
+                return Err(external(ShardFault::of_replaced(&location)));
+            }
+            let location = self.path(&delta.delta.layout(&self.layout).shard(table, &Delta::PARTITION));
+            let absent = || ObjectMeta {
+                location: location.clone(),
+                last_modified: Default::default(),
+                size: 0,
+                e_tag: None,
+                version: None,
+            };
+            shards.push((Source::Delta(place), listed.get(&location).cloned().unwrap_or_else(absent)));
+        }
+        Ok(shards)
+    }
+
+    /// Fails if one of the `absent` shards of deltas is lost. If the record is another one meanwhile, the shard may have
+    /// been merged or taken over: the statement is planned again.
+    pub(super) async fn refuse_lost(&self, view: &View, absent: &[ObjectMeta]) -> Result<()> {
+        match absent.first() {
+            None => Ok(()),
+            Some(shard) if self.is_recorded(view.record()).await? => {
+                Err(external(ShardFault::of_lost(&shard.location, false)))
+            }
+            Some(shard) => Err(external(ShardFault::of_replaced(&shard.location))),
+        }
+    }
+
+    async fn read(&self, state: &dyn Session, snapshot: &Arc<Snapshot>) -> Result<Option<Arc<View>>> {
+        let Some(record) = self.find(&self.layout.overlay()).await? else { return Ok(None) };
+        let overlay = Overlay::from_json(&self.layout.overlay(), &record).map_err(external)?;
+        if overlay.deltas.is_empty() {
+            return Ok(None);
+        }
+        let mut partitions = None;
+        if depends_on_partitions(&overlay)
+            && let Some(text) = self.find(&self.layout.partition_set()).await?
+        {
+            partitions = Some(PartitionSet::from_json(&self.layout.partition_set(), &text).map_err(external)?);
+        }
+        let kept = self.kept().view.clone().filter(|view| view.is_of(&record, partitions.as_ref()));
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        let listed = self.listed(snapshot).await?;
+        let readers = ShardReaderFactory {
+            kind: Some(TableKind::Docs),
+            location: self.location.clone(),
+            snapshot: Arc::clone(snapshot),
+            footers: state.runtime_env().cache_manager.get_file_metadata_cache(),
+            has_filter: false,
+            looked_up: None,
+            ahead: None,
+        };
+        let reading = Reading { listed: &listed, readers };
+        let contents = try_join_all(overlay.deltas.iter().map(|delta| self.content(delta, &record, &reading))).await?;
+        let view = Arc::new(View::new(record, &overlay, partitions.as_ref(), contents));
+        let mut kept = self.kept();
+        let Kept { contents, view: newest, .. } = &mut *kept;
+        contents.retain(|digest, _| overlay.deltas.iter().any(|delta| delta.manifest_sha256 == *digest));
+        *newest = Some(Arc::clone(&view));
+        Ok(Some(view))
+    }
+
+    async fn content(&self, delta: &Delta, record: &[u8], reading: &Reading<'_>) -> Result<Arc<DeltaContent>> {
+        if let Some(kept) = self.kept().contents.get(&delta.manifest_sha256) {
+            return Ok(Arc::clone(kept));
+        }
+        let layout = delta.layout(&self.layout);
+        let path = layout.manifest(&Delta::PARTITION);
+        let text = self.manifest(&path, reading).await?;
+        if format!("{:x}", Sha256::digest(&text)) != delta.manifest_sha256 {
+            let fault = match self.is_recorded(record).await? {
+                true => ShardFault::of_unrecorded(&self.path(&path)),
+                false => ShardFault::of_replaced(&self.path(&path)),
+            };
+            return Err(external(fault));
+        }
+        let manifest = Manifest::from_json(&path, &text).map_err(external)?;
+        let mut names = Names::of([]);
+        if manifest.rows(TableKind::Docs) > 0 {
+            let docs = self.path(&layout.shard(TableKind::Docs, &Delta::PARTITION));
+            names = match reading.listed.get(&docs).filter(|docs| docs.size > 0) {
+                Some(docs) => read_names(docs.clone(), &reading.readers).await?,
+                None if self.is_recorded(record).await? => return Err(external(ShardFault::of_lost(&docs, false))),
+                None => return Err(external(ShardFault::of_replaced(&docs))),
+            };
+        }
+        let content = Arc::new(DeltaContent { manifest, names });
+        self.kept().contents.insert(delta.manifest_sha256.clone(), Arc::clone(&content));
+        Ok(content)
+    }
+
+    /// Returns the text of a manifest, or nothing if it is not there. In a far store it is kept for later processes.
+    async fn manifest(&self, path: &str, reading: &Reading<'_>) -> Result<Vec<u8>> {
+        let whole = self.path(path);
+        let version = reading.listed.get(&whole).and_then(|listed| listed.e_tag.clone());
+        let (Some(cache), Some(version)) = (&self.location.cache, version) else {
+            return Ok(self.find(path).await?.unwrap_or_default());
+        };
+        let url = format!("{}{whole}", self.location.store_url.as_str());
+        if let Some(kept) = cache.get(&url, &version, Part::Whole).await {
+            return Ok(kept.to_vec());
+        }
+        let text = self.find(path).await?.unwrap_or_default();
+        cache.put(&url, &version, Part::Whole, text.clone().into()).await;
+        Ok(text)
+    }
+
+    /// Returns all files of the overlay. One request lists them.
+    async fn listed(&self, snapshot: &Snapshot) -> Result<HashMap<ObjectPath, ObjectMeta>> {
+        let record = self.layout.overlay();
+        let folder = self.path(record.rsplit_once('/').map_or("", |(folder, _)| folder));
+        let listed = snapshot.list(&self.location, &folder).await?;
+        Ok(listed.into_iter().map(|meta| (meta.location.clone(), meta)).collect())
+    }
+
+    /// Returns whether the record still has this text.
+    async fn is_recorded(&self, record: &[u8]) -> Result<bool> {
+        Ok(self.find(&self.layout.overlay()).await?.is_some_and(|now| now == record))
+    }
+
+    /// Returns the text of a small file of the lake; `None` if it is not there.
+    async fn find(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        match self.location.store.get(&self.path(path)).await {
+            Ok(found) => Ok(Some(found.bytes().await?.to_vec())),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn path(&self, path: &str) -> ObjectPath {
+        let mut whole = self.location.root.clone();
+        whole.extend(path.split('/'));
+        whole
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads the names of a shard.
+async fn read_names(shard: ObjectMeta, readers: &ShardReaderFactory) -> Result<Names> {
+    let batches = read_columns(shard, readers, Some(SORT_COLUMN)).await?;
+    let columns = batches.iter().filter_map(|batch| batch.column_by_name(SORT_COLUMN)?.as_string_opt::<i32>());
+    Ok(Names::of(columns.flat_map(|names| names.iter().flatten())))
+}
+
+fn external(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DataFusionError {
+    DataFusionError::External(error.into())
+}
