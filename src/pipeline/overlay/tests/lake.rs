@@ -1,0 +1,208 @@
+//! The other commands over a lake with an overlay: verify and its repair, copy, status, documents, listings, rebuild, events.
+
+use super::*;
+use crate::pipeline::verify::{Fault, prepare_repair, repair_overlay, verify, verify_quickly};
+use crate::pipeline::{
+    CopyOptions, LakeDocuments, LakeProof, LakeRows, Progress, RebuildOptions, copy, lake_status, rebuild,
+};
+
+/// A registry, and a lake with its last changes in two deltas: of six names, one of them new and one gone.
+async fn changed(backend: Backend) -> (SampleServer, Lake, Vec<String>) {
+    let server = server(24);
+    let lake = backend.lake(&BTreeMap::new()).await;
+    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let all = names(&server);
+    for (round, kinds) in [[0, 0, 5], [0, 7, 4]].into_iter().enumerate() {
+        let mut edited = BTreeSet::new();
+        for (place, kind) in kinds.into_iter().enumerate() {
+            let name = &all[(round * 3 + place) * 4];
+            edit(&server, kind, name);
+            edited.extend([name.clone(), format!("{name}-new")]);
+        }
+        apply(&server, &lake.store, &edited).await.unwrap();
+    }
+    (server, lake, all)
+}
+
+async fn proof(store: &Store, is_quick: bool) -> LakeProof {
+    let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+    match is_quick {
+        true => Box::pin(verify_quickly(store, None, progress, stop)).await.unwrap(),
+        false => Box::pin(verify(store, None, progress, stop)).await.unwrap(),
+    }
+}
+
+/// Returns the kinds of faults, and whether each file is of the overlay.
+fn faults(proof: &LakeProof) -> Vec<(Fault, bool)> {
+    let findings = proof.origins.iter().flat_map(|origin| &origin.findings);
+    findings.map(|finding| (finding.fault, finding.file.starts_with(&layout().overlay_folder()))).collect()
+}
+
+async fn record(store: &Store) -> Overlay {
+    store.read_record(&layout().overlay()).await.unwrap().unwrap()
+}
+
+/// Repairs the overlay, and asserts that a listing then brings the lake up to date again.
+async fn assert_mended(server: &SampleServer, store: &Store, found: &LakeProof) -> Vec<String> {
+    let notes = repair_overlay(store, &found.origins[0]).await.unwrap();
+    assert!(prepare_repair(store, &found.origins[0]).await.unwrap().is_empty(), "no partition is broken");
+    let again = proof(store, false).await;
+    assert!(again.is_sound(), "{again:?}");
+    run(server, store, &PIVOTS).await.unwrap();
+    assert_same_rows(store, &fresh(server).await.store, "after a repair and an ingest").await;
+    notes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_with_an_overlay_is_sound_and_the_loss_of_the_newest_delta_is_found_and_mended() {
+    for backend in [Backend::Memory, Backend::Disk] {
+        let (server, lake, _) = changed(backend).await;
+        let store = &lake.store;
+        assert!(proof(store, false).await.is_sound() && proof(store, true).await.is_sound());
+        let newest = record(store).await.deltas.pop().unwrap();
+        store.delete_folder(newest.layout(&layout()).root()).await.unwrap();
+        assert_eq!(faults(&proof(store, true).await), [(Fault::Missing, true)]);
+        let found = proof(store, false).await;
+        assert_eq!(faults(&found), [(Fault::Missing, true)]);
+        let notes = assert_mended(&server, store, &found).await;
+        assert!(notes.len() == 1 && notes[0].contains("3 names are lost"), "{notes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_delta_is_set_aside_and_its_names_are_told() {
+    let (server, lake, all) = changed(Backend::Disk).await;
+    let store = &lake.store;
+    let oldest = record(store).await.deltas.remove(0);
+    let shard = oldest.layout(&layout()).shard(TableKind::Versions, &Delta::PARTITION);
+    let mut bytes = store.get(&shard).await.unwrap().unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    store.put(&shard, bytes).await.unwrap();
+    let found = proof(store, false).await;
+    assert_eq!(faults(&found), [(Fault::Damaged, true)]);
+    let notes = assert_mended(&server, store, &found).await;
+    assert!(notes[0].contains(&all[0]) && notes[0].contains(&all[4]), "{notes:?}");
+    assert!(store.list(&format!("{}/set-aside", layout().root())).await.unwrap().len() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_lost_or_cut_is_made_again_from_the_deltas() {
+    for is_lost in [true, false] {
+        let (server, lake, _) = changed(Backend::Disk).await;
+        let (store, path) = (&lake.store, layout().overlay());
+        let before = record(store).await;
+        match is_lost {
+            true => store.delete(&path).await.unwrap(),
+            false => store.put(&path, "{\"format_ver").await.unwrap(),
+        }
+        let found = proof(store, false).await;
+        assert_eq!(faults(&found), [(Fault::Record, true)]);
+        let notes = repair_overlay(store, &found.origins[0]).await.unwrap();
+        assert!(notes[0].contains("2 deltas"), "{notes:?}");
+        let commits =
+            |record: &Overlay| record.deltas.iter().map(|delta| (delta.first, delta.last)).collect::<Vec<_>>();
+        assert_eq!(commits(&record(store).await), commits(&before));
+        assert!(proof(store, false).await.is_sound());
+        assert_same_rows(store, &fresh(&server).await.store, "after the record was made again").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_has_the_overlay_too_and_follows_merges_and_folds() {
+    let (server, lake, all) = changed(Backend::Disk).await;
+    let to = Backend::Memory.lake(&BTreeMap::new()).await.store;
+    let options = CopyOptions::default();
+    let copied =
+        async || Box::pin(copy(&lake.store, &to, &options, Arc::default(), CancellationToken::new())).await.unwrap();
+    copied().await;
+    let quiet = fresh(&server).await;
+    assert_same_rows(&to, &quiet.store, "in a copy").await;
+    assert!(proof(&to, false).await.is_sound());
+    let again = copied().await;
+    assert_eq!((again.shards_copied, again.partitions_copied), (0, 0));
+    for round in 0..4 {
+        edit(&server, 0, &all[round]);
+        apply(&server, &lake.store, &BTreeSet::from([all[round].clone()])).await.unwrap();
+        tend(&server, &lake.store, NEVER).await.unwrap();
+    }
+    copied().await;
+    let quiet = fresh(&server).await;
+    assert_same_rows(&to, &quiet.store, "in a copy after merges").await;
+    tend(&server, &lake.store, FoldPolicy::EVERYTHING).await.unwrap();
+    copied().await;
+    assert_same_rows(&to, &quiet.store, "in a copy after a fold").await;
+    assert_eq!(to.list(&layout().overlay_folder()).await.unwrap(), [layout().overlay()]);
+    // Partitions are cut anew only from a lake without an overlay.
+    edit(&server, 0, &all[0]);
+    apply(&server, &lake.store, &BTreeSet::from([all[0].clone()])).await.unwrap();
+    let cut = CopyOptions { rows_per_partition: std::num::NonZeroU64::new(5), ..CopyOptions::default() };
+    let elsewhere = Store::memory();
+    let error = copy(&lake.store, &elsewhere, &cut, Arc::default(), CancellationToken::new()).await.unwrap_err();
+    assert!(error.report().contains("all-docs fold"), "{}", error.report());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_listings_and_status_see_base_and_overlay_as_one() {
+    let (server, lake, all) = changed(Backend::Disk).await;
+    let store = lake.store.clone();
+    let status = lake_status(&store).await.unwrap().unwrap().remove(0);
+    let overlay = status.overlay.unwrap();
+    assert_eq!((overlay.deltas, overlay.names, overlay.names_changed), (2, 6, 0), "{overlay:?}");
+    assert!(lake_status(&fresh(&server).await.store).await.unwrap().unwrap().remove(0).overlay.is_none());
+    let summary = run(&server, &store, &PIVOTS).await.unwrap();
+    assert_eq!(summary.state.names, server.world().names().count() as u64);
+    let rows = LakeRows::open(&store, &layout()).await.unwrap();
+    assert_eq!(rows.count(), server.world().names().count() as u64);
+    let documents = LakeDocuments::open(&store, &layout()).await.unwrap();
+    let set = read_partition_set(&store, &layout()).await.unwrap().unwrap();
+    let (listed, held, found) = crate::store::blocking("reading", move || {
+        let listed: Vec<String> = rows.iter().map(|row| row.unwrap().name.to_string()).collect();
+        let held: Vec<String> =
+            set.iter().flat_map(|part| documents.names(&part).unwrap()).map(|name| name.to_string()).collect();
+        let found = [&all[0], &all[8]].map(|name| documents.find(&PackageName::new(name.as_str())).unwrap());
+        Ok((listed, held, found))
+    })
+    .await
+    .unwrap();
+    let names = names(&server);
+    assert_eq!((&listed, &held), (&names, &names));
+    assert_eq!(found[0].as_ref().unwrap().bytes, server.world().document(&names[0]).unwrap());
+    assert!(found[1].is_none(), "it is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_takes_in_the_overlay_of_what_it_rebuilds() {
+    let (server, lake, _) = changed(Backend::Memory).await;
+    let options = RebuildOptions { force: true, ..RebuildOptions::default() };
+    Box::pin(rebuild(&lake.store, &options, Arc::default(), CancellationToken::new())).await.unwrap();
+    assert_eq!(record(&lake.store).await.folded.len(), 3);
+    assert_folds_into(&server, &lake.store, &fresh(&server).await.store, "after a rebuild").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_the_overlay_are_events_of_the_origin_once() {
+    let (server, lake, all) = changed(Backend::Memory).await;
+    let feed = async || lake.store.list(&layout().feed()).await.unwrap().len();
+    assert_eq!(feed().await, 2, "one file for each commit");
+    // Neither a fold nor an ingest of what is known is an event.
+    tend(&server, &lake.store, FoldPolicy { rows: 0.0, ..NEVER }).await.unwrap();
+    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    apply(&server, &lake.store, &all.iter().cloned().collect()).await.unwrap();
+    let days = lake.store.list(&layout().events()).await.unwrap().len();
+    assert!(feed().await + days <= 2, "{days}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_costs_a_bucket_a_bounded_number_of_requests() {
+    let (server, lake, all) = changed(Backend::Memory).await;
+    edit(&server, 0, &all[1]);
+    edit(&server, 0, &all[2]);
+    let before = lake.store.usage();
+    apply(&server, &lake.store, &[all[1].clone(), all[2].clone()].into()).await.unwrap();
+    let after = lake.store.usage();
+    let (reads, puts) = (after.gets + after.heads - before.gets - before.heads, after.puts - before.puts);
+    let lists = after.lists - before.lists;
+    // Of the puts, one is for each table, and some for the intent, the lease, copies, segments, events and records.
+    assert!(reads <= 60 && puts <= 35 && lists <= 20, "{reads} reads, {puts} puts, {lists} lists");
+}
