@@ -35,6 +35,8 @@ use crate::table::TableKind;
 
 /// The command for which leases of partitions are taken.
 const PURPOSE: &str = "follow";
+/// A commit merges deltas first if there are more than these.
+const MOST_DELTAS: usize = 48;
 /// How often a name that is not found is asked for again at once.
 const MOST_NOT_FOUND: u32 = 4;
 
@@ -175,7 +177,12 @@ impl ChangeWriter {
                 .await
                 .doing(|| format!("ending what was begun in the overlay of {}", self.options.layout.name()))?;
         }
-        let view = self.fold.view().await?;
+        let mut view = self.fold.view().await?;
+        if view.deltas.len() > MOST_DELTAS {
+            // A listing may give many commits before the next round.
+            self.merge_due().await?;
+            view = self.fold.view().await?;
+        }
         let number = view.record.newest + 1;
         let own = self.options.layout.delta(number, number);
         let judge = Arc::new(Judge::new(false));
@@ -220,20 +227,7 @@ impl ChangeWriter {
 
     /// Merges deltas, and folds partitions, as far as that is due.
     pub(in crate::pipeline) async fn tend(&self) -> Result<Tended> {
-        let mut tended = Tended::default();
-        loop {
-            let view = self.fold.view().await?;
-            let Some(places) = merge::due(&view.record.deltas) else { break };
-            let (store, set) = (&self.options.store, &self.set);
-            let merged =
-                merge::merge(store, &self.options.layout, set, &view, places, &self.options.lease, &self.options.stop)
-                    .await;
-            match merged.doing(|| format!("merging deltas of {}", self.options.layout.name()))? {
-                Some(_) => tended.merges += 1,
-                // Another process has folded a partition: the next round sees it.
-                None => break,
-            }
-        }
+        let mut tended = Tended { merges: self.merge_due().await?, ..Tended::default() };
         let view = self.fold.view().await?;
         if view.deltas.is_empty() {
             return Ok(tended);
@@ -250,10 +244,28 @@ impl ChangeWriter {
                 tended.names_folded += names;
             }
         }
-        if tended.folds > 0 {
-            trim(&self.options.store, &self.options.layout, &self.set, &self.fold.view().await?).await?;
-        }
+        // Other processes fold partitions too.
+        trim(&self.options.store, &self.options.layout, &self.set, &self.fold.view().await?).await?;
         Ok(tended)
+    }
+
+    /// Merges deltas as far as that is due. Returns how many merges there were.
+    async fn merge_due(&self) -> Result<u64> {
+        let mut merges = 0;
+        loop {
+            let view = self.fold.view().await?;
+            let Some(places) = merge::due(&view.record.deltas) else { break };
+            let (store, set) = (&self.options.store, &self.set);
+            let merged =
+                merge::merge(store, &self.options.layout, set, &view, places, &self.options.lease, &self.options.stop)
+                    .await;
+            match merged.doing(|| format!("merging deltas of {}", self.options.layout.name()))? {
+                Some(_) => merges += 1,
+                // Another process has folded a partition: the next round sees it.
+                None => break,
+            }
+        }
+        Ok(merges)
     }
 
     /// Folds a partition, unless another process works on it.
