@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         let sign = match change.kind {
             ChangeKind::Added => '+',
             ChangeKind::Changed => '~',
-            ChangeKind::Removed => '-',
+            ChangeKind::Removed | ChangeKind::Deleted => '-',
         };
         println!("{sign} {} {}", change.name, change.rev);
     }
