@@ -12,6 +12,7 @@ use super::copy::CopyArgs;
 use super::documentation::{CompletionsArgs, ManArgs};
 #[cfg(feature = "array")]
 use super::downloads::DownloadsArgs;
+use super::fold::FoldCommandArgs;
 use super::follow::FollowArgs;
 use super::ingest::IngestArgs;
 use super::log_format::LogFormat;
@@ -98,6 +99,8 @@ pub(super) enum Command {
     /// Build the Zarr arrays of releases and of the dependency graph
     #[cfg(feature = "array")]
     Arrays(ArraysArgs),
+    /// Take the changes that follow has put beside the tables into them
+    Fold(FoldCommandArgs),
     /// Copy a lake to another place, or bring the copy up to date
     Copy(CopyArgs),
     /// List the registry's names into partitions, and show the partitions

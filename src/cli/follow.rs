@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event_args::EventArgs;
 use super::exit::Code;
+use super::fold::FoldArgs;
 use super::follow_metrics::serve;
 use super::log;
 use super::meter::Meter;
@@ -68,6 +69,8 @@ pub(super) struct FollowArgs {
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
     #[command(flatten)]
+    fold: FoldArgs,
+    #[command(flatten)]
     events: EventArgs,
     #[command(flatten)]
     registry: RegistryArgs,
@@ -100,6 +103,7 @@ pub(super) async fn run(
         since: args.since.map(Seq::new),
         window: args.window,
         reconcile: args.reconcile,
+        fold: args.fold.policy(),
         ..FollowOptions::new(store.clone(), origin.registry.clone())
     };
     let (metrics, progress) = (Arc::new(FollowMetrics::default()), Arc::new(Progress::default()));

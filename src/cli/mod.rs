@@ -14,6 +14,7 @@ mod events;
 mod exit;
 mod export;
 mod far;
+mod fold;
 mod follow;
 mod follow_metrics;
 mod index;
@@ -117,6 +118,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Rebuild(args) => rebuild::run(args, &settings, printer, stop).await,
             #[cfg(feature = "array")]
             Command::Arrays(args) => arrays::run(args, &settings, printer, stop).await,
+            Command::Fold(args) => Box::pin(fold::run(args, &settings, printer, stop)).await,
             Command::Copy(args) => copy::run(args, &settings, printer, stop).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
@@ -161,6 +163,7 @@ fn uses_much(command: &Command) -> bool {
             | Command::Verify(_)
             | Command::Rebuild(_)
             | Command::Copy(_)
+            | Command::Fold(_)
             | Command::Partition(_)
             | Command::Packument(_)
     )

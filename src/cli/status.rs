@@ -8,7 +8,7 @@ use crate::error::{Context, ErrorKind, Result};
 use crate::lake::TableAge;
 #[cfg(feature = "array")]
 use crate::pipeline::{ArraysStatus, GroupStatus};
-use crate::pipeline::{OriginStatus, lake_status, no_lake};
+use crate::pipeline::{OriginStatus, OverlayStatus, lake_status, no_lake};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
@@ -81,6 +81,31 @@ fn describe_arrays(arrays: &ArraysStatus) -> Vec<String> {
     lines
 }
 
+/// Describes the changes beside the tables.
+fn describe_overlay(overlay: &OverlayStatus) -> Vec<String> {
+    let count = log::count;
+    let more = |changed: i64, what: &str| {
+        let than = if changed < 0 { "fewer" } else { "more" };
+        format!("{} {what} {than}", count(changed.unsigned_abs()))
+    };
+    let mut lines = vec![
+        format!(
+            "  overlay: {} changed names in {} deltas, {}, the oldest of {} UTC; the tables above do not count them",
+            count(overlay.names),
+            count(overlay.deltas),
+            log::bytes(overlay.size_bytes),
+            overlay.oldest_at.split('.').next().unwrap_or_default().replace('T', " ").trim_end_matches('Z')
+        ),
+        format!(
+            "    with them there are {} and {}; all-docs fold takes them into the tables",
+            more(overlay.names_changed, "names"),
+            more(overlay.documents_changed, "documents")
+        ),
+    ];
+    lines.extend(overlay.unreadable.iter().map(|why| format!("    its names cannot be counted: {why}")));
+    lines
+}
+
 fn describe(origin: &OriginStatus, now_s: i64) -> String {
     let count = log::count;
     let mut lines = vec![format!("\norigin {} ({})", origin.origin, origin.registry_url)];
@@ -121,6 +146,7 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
     for (name, table) in origin.tables_in_order() {
         lines.push(format!("  {name:<13} {:>widest$} rows  {:>9}", count(table.rows), log::bytes(table.size_bytes)));
     }
+    lines.extend(origin.overlay.as_ref().map(describe_overlay).unwrap_or_default());
     if let Some(events) = &origin.events {
         let days = match (&events.first_day, &events.last_day) {
             (Some(first), Some(last)) => format!("{} days, {first} to {last}", count(events.days)),

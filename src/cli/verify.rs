@@ -17,7 +17,7 @@ use crate::error::{Doing, Error, Result};
 use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::{
     Fault, Finding, IngestOptions, LakeProof, Mending, PartitionMode, Progress, Scope, ingest, prepare_repair,
-    read_lake, repair_records, verify, verify_quickly,
+    read_lake, repair_overlay, repair_records, verify, verify_quickly,
 };
 use crate::registry::Origin;
 use crate::store::Store;
@@ -141,6 +141,9 @@ async fn repair(
                 .warn(&format!("{} is not repaired: the lake metadata does not say where it came from", proof.origin));
             continue;
         }
+        let of_overlay =
+            repair_overlay(store, proof).await.doing(|| format!("repairing the overlay of {}", proof.origin))?;
+        of_overlay.iter().for_each(|what| printer.warn(what));
         let mendings = prepare_repair(store, proof).await.doing(|| format!("repairing {}", proof.origin))?;
         if !mendings.is_empty() {
             let origin = open_origin(args, &proof.origin, settings, printer, store).await?;

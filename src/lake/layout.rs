@@ -309,6 +309,9 @@ impl OriginLayout {
         let Some(below) = path.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/')) else {
             return FileRole::Unknown { file: path };
         };
+        if let Some(role) = self.role_in_overlay(path) {
+            return role;
+        }
         let is_of_a_run = self.parse_run_status(path).is_some() || self.parse_scan_spool(path).is_some();
         // A version that kept one run per origin left these behind.
         let is_of_format_1 = matches!(below, "staging/run.json" | "staging/scan.parquet");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Partition, ShardMeta};
+use crate::npm::Representation;
 use crate::table::TableKind;
 
 /// The contents of one partition of an origin. A package's own package.json is never called a manifest here.
@@ -51,6 +52,12 @@ impl Manifest {
     /// Returns the rows of a table, 0 if it has no shard.
     pub fn rows(&self, table: TableKind) -> u64 {
         self.shards.get(table.as_str()).map_or(0, |shard| shard.rows)
+    }
+
+    /// Returns the form of all its documents, if they have one and it is known.
+    pub fn form_of_documents(&self) -> Option<Representation> {
+        let forms = [Representation::Full, Representation::Abbreviated];
+        forms.into_iter().find(|form| self.documents_form.as_deref() == Some(form.as_str()))
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{OriginLayout, Partition, Record};
+use super::{FileRole, OriginLayout, Partition, Record};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// The deltas that count, oldest first, and how far each partition has taken them over.
@@ -83,6 +83,45 @@ impl Delta {
 
     /// The only partition of every delta.
     pub const PARTITION: Partition = Partition::ALL;
+}
+
+impl OriginLayout {
+    /// Returns the folder of the overlay.
+    pub fn overlay_folder(&self) -> String {
+        format!("{}/overlay", self.root())
+    }
+
+    /// Returns the paths of the delta in whose folder a path lies; `None` for any other path.
+    pub fn delta_at(&self, path: &str) -> Option<OriginLayout> {
+        let below = path.strip_prefix(&self.overlay_folder())?.strip_prefix('/')?;
+        let (folder, _) = below.split_once('/')?;
+        let (first, last) = folder.split_once('-')?;
+        let delta = self.delta(first.parse().ok()?, last.parse().ok()?);
+        delta.root().ends_with(&format!("/{folder}")).then_some(delta)
+    }
+
+    /// Returns the numbers of the first and the last commit of a delta, by its own paths.
+    pub fn commits_of_delta(&self) -> Option<(u64, u64)> {
+        let (first, last) = self.root().rsplit_once('/')?.1.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
+    }
+
+    /// Returns the purpose of a file of the overlay; `None` for any other path.
+    pub(super) fn role_in_overlay<'a>(&self, path: &'a str) -> Option<FileRole<'a>> {
+        let below = path.strip_prefix(&self.overlay_folder())?.strip_prefix('/')?;
+        if path == self.overlay() {
+            return Some(FileRole::Own);
+        }
+        let stem = Delta::PARTITION.file_stem();
+        let is_own = self.delta_at(path).is_some_and(|delta| match delta.role(path) {
+            FileRole::Own => true,
+            FileRole::Table { file } => file.strip_suffix(".parquet") == Some(stem.as_str()),
+            FileRole::Manifest { file } => file.strip_suffix(".json") == Some(stem.as_str()),
+            FileRole::Staged { stem: of, is_named } => is_named && of == stem,
+            FileRole::Events { .. } | FileRole::SetAside | FileRole::Unknown { .. } => false,
+        });
+        Some(if is_own { FileRole::Own } else { FileRole::Unknown { file: below } })
+    }
 }
 
 /// Returns the names that `deltas` hold, each with the index of the newest delta that holds it. `names` are the names of

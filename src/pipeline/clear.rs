@@ -38,13 +38,21 @@ impl Clearing {
         let mut folders = vec![layout.staging()];
         if part == ClearPart::Everything {
             folders.insert(0, layout.manifests());
+            // Its record is the first of it: without that nothing of it counts.
+            folders.insert(0, layout.overlay_folder());
             folders.extend(TableKind::ALL.map(|table| layout.table(table)));
         }
         let mut paths = Vec::new();
         for folder in folders {
-            let ours =
-                |path: &String| folder == layout.staging() || path.ends_with(".parquet") || path.ends_with(".json");
-            paths.extend(store.list(&folder).await?.into_iter().filter(ours));
+            let ours = |path: &String| {
+                folder == layout.staging()
+                    || path.ends_with(".parquet")
+                    || path.ends_with(".json")
+                    || layout.delta_at(path).is_some()
+            };
+            let mut found: Vec<String> = store.list(&folder).await?.into_iter().filter(ours).collect();
+            found.sort_by_key(|path| *path != layout.overlay());
+            paths.extend(found);
         }
         if part == ClearPart::Everything {
             for folder in [layout.feed(), layout.events()] {

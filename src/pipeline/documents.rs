@@ -1,12 +1,15 @@
-//! Looks up the documents that a lake holds of one origin, by name. The name alone determines the shard, so a look-up
-//! opens one file. Read-only.
+//! Looks up the documents that a lake holds of one origin, by name: the newest one, of the base or of the overlay.
+//! Read-only.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::lost::lost_error;
+use super::overlay::{Known, OverlayView};
 use super::status::read_partition_set;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{HeldOutcome, Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::npm::PackageName;
-use crate::shard::{HeldDocument, ShardReader, doc_rows, document_names, find_documents, held_outcomes};
+use crate::shard::{HeldDocument, ShardReader, doc_rows};
 use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
@@ -17,11 +20,22 @@ const NEAR_NAMES: usize = 3;
 const LEAST_LIKENESS: f64 = 0.85;
 
 /// The documents of one origin of a lake.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LakeDocuments {
     store: Store,
     layout: OriginLayout,
-    set: PartitionSet,
+    set: Arc<PartitionSet>,
+    /// The lake with the overlay as it was read last.
+    known: Arc<Mutex<Arc<Known>>>,
+}
+
+impl std::fmt::Debug for LakeDocuments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LakeDocuments")
+            .field("store", &self.store)
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The state of a name without a document in the lake.
@@ -44,7 +58,10 @@ impl LakeDocuments {
             Error::lake(format!("the lake {} holds nothing of {} yet", store.location(), layout.name()))
                 .hint("fill it: all-docs packument fetch NAME, or all-docs ingest")
         })?;
-        Ok(LakeDocuments { store: store.clone(), layout: layout.clone(), set })
+        let set = Arc::new(set);
+        let view = OverlayView::read(store, layout, &OverlayView::empty()).await?;
+        let known = Arc::new(Mutex::new(Arc::new(Known::new(store, layout, &set, view))));
+        Ok(LakeDocuments { store: store.clone(), layout: layout.clone(), set, known })
     }
 
     /// Groups sorted names by partition, so that each shard is opened once.
@@ -62,12 +79,35 @@ impl LakeDocuments {
 
     /// Calls `each` with the document of every name that the lake holds. The names are ascending and of one partition,
     /// as [`LakeDocuments::by_partition`] returns them. Blocks.
-    pub fn read(&self, names: &[PackageName], each: impl FnMut(HeldDocument) -> Result<()>) -> Result<()> {
-        let Some(first) = names.first() else { return Ok(()) };
-        match self.open_shard(TableKind::Packuments, &self.partition_of(first))? {
-            Some((file, path)) => find_documents(file, names, each).doing(|| format!("reading {path}")),
-            None => Ok(()),
+    pub fn read(&self, names: &[PackageName], mut each: impl FnMut(HeldDocument) -> Result<()>) -> Result<()> {
+        let mut read = 0;
+        loop {
+            let known = self.known();
+            let left = names.get(read..).unwrap_or_default();
+            let result = known.documents(left, |document| {
+                read = names.partition_point(|name| *name <= document.name);
+                each(document)
+            });
+            match result {
+                // A merge or a fold may have taken the place of a delta: the rest is read from there.
+                Err(error) if !self.is_replaced(&known)? => return Err(error),
+                Err(_) => {}
+                Ok(()) => return Ok(()),
+            }
         }
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the overlay again, and returns whether its record was replaced since `known` was read.
+    fn is_replaced(&self, known: &Known) -> Result<bool> {
+        let view = OverlayView::read_blocking(&self.store, &self.layout, known.view())?;
+        let is_replaced = view.record != known.view().record;
+        let now = Arc::new(Known::new(&self.store, &self.layout, &self.set, view));
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        Ok(is_replaced)
     }
 
     /// Returns the document of one name; `None` if the lake holds none. Blocks.
@@ -82,25 +122,21 @@ impl LakeDocuments {
 
     /// Returns the names of a partition whose documents the lake holds, ascending. Blocks.
     pub fn names(&self, partition: &Partition) -> Result<Vec<PackageName>> {
-        match self.open_shard(TableKind::Packuments, partition)? {
-            Some((file, path)) => document_names(file).doing(|| format!("reading {path}")),
-            None => Ok(Vec::new()),
-        }
+        self.known().names_with_document(partition)
     }
 
     /// Returns why there is no document of a name. Blocks.
     pub fn why_absent(&self, name: &PackageName) -> Result<Absent> {
-        for batch in self.rows(TableKind::Outcomes, name)?.into_iter().flatten() {
-            if let Some(held) = held_outcomes(&batch?)?.into_iter().find(|held| held.name == *name) {
-                return Ok(Absent::Outcome(held));
-            }
+        let names = std::slice::from_ref(name);
+        if let Some(held) = self.known().outcomes(names)?.pop() {
+            return Ok(Absent::Outcome(held));
+        }
+        if !self.known().doc_rows(names)?.is_empty() {
+            return Ok(Absent::Listed);
         }
         let mut near: Vec<(f64, String)> = Vec::new();
         for batch in self.rows(TableKind::Docs, name)?.into_iter().flatten() {
             for row in doc_rows(&batch?)? {
-                if row.name == *name {
-                    return Ok(Absent::Listed);
-                }
                 let likeness = strsim::jaro_winkler(name.as_str(), row.name.as_str());
                 if likeness >= LEAST_LIKENESS {
                     near.push((likeness, row.name.as_str().to_owned()));

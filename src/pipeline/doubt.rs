@@ -35,7 +35,7 @@ const FIRST_LIMIT: u64 = 2 * LEAST_SAMPLE as u64;
 const LAST_LIMIT: u64 = 1_280;
 
 /// Some names of a listing, drawn evenly: those with the least hashes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
     names: BinaryHeap<(u64, PackageName)>,
 }

@@ -8,7 +8,6 @@ mod arrays;
 mod balance;
 #[cfg(test)]
 mod beside_tests;
-mod changes;
 mod clear;
 mod copy;
 #[cfg(test)]
@@ -22,6 +21,7 @@ mod ending;
 mod events;
 #[cfg(test)]
 mod far_tests;
+mod fold;
 mod follow;
 mod ingest;
 mod judge;
@@ -33,6 +33,7 @@ mod noted;
 mod open;
 mod open_files;
 mod options;
+mod overlay;
 mod partitions;
 mod process;
 mod progress;
@@ -63,20 +64,23 @@ pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
 pub use events::{EventKeeper, EventOutput, EventOutputs, EventSettings, Lines, keep_from};
+pub use fold::{FoldOptions, FoldSummary, fold};
 pub use follow::{Clock, FollowCounts, FollowMetrics, FollowOptions, FollowSummary, Round, RoundListing, follow};
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
 pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};
 pub use options::{IngestOptions, PartitionMode};
+pub use overlay::FoldPolicy;
 pub use partitions::{PartitionFault, PartitionState, partition_states, validate_partitions};
 pub use progress::{Progress, ProgressSnapshot};
 pub use rebuild::{RebuildOptions, RebuildSummary, rebuild};
 pub use report::{PlannedDocument, PlannedPartition};
 pub use run::RunStatus;
 pub use source::{Changes, Scope, Source};
-pub use status::{EventsStatus, OriginStatus, TableStatus, lake_ages, lake_status, read_partition_set};
+pub use status::{EventsStatus, OriginStatus, OverlayStatus, TableStatus, lake_ages, lake_status, read_partition_set};
 pub use summary::{IngestSummary, LakeState, OthersSummary, ScanSummary};
 pub use verify::{
-    Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_records, verify, verify_quickly,
+    Fault, Finding, LakeProof, Mending, OriginProof, prepare_repair, repair_overlay, repair_records, verify,
+    verify_quickly,
 };
 pub use work::{Announced, Wanted, WorkItem};

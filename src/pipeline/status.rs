@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::lease::{live_holder, live_workers};
 use super::lost::{lost_shards, refuse_lost_origin};
 use super::open::open_to_read;
+use super::overlay::{ChangedCounts, changed_counts};
 use super::run::RunStatus;
 use crate::commit::read_manifests;
 use crate::error::{Error, Result};
-use crate::lake::{LakeInfo, Layout, Manifest, OriginAge, OriginLayout, PartitionSet};
+use crate::lake::{Delta, LakeInfo, Layout, Manifest, OriginAge, OriginLayout, Overlay, PartitionSet};
 use crate::store::{Listed, Store};
 use crate::table::TableKind;
 
@@ -33,6 +34,8 @@ pub struct OriginStatus {
     /// The arrays; `None` if there are none.
     #[cfg(feature = "array")]
     pub arrays: Option<super::arrays::ArraysStatus>,
+    /// The changes beside the tables; `None` if there are none. `tables` and `outcomes` do not count them.
+    pub overlay: Option<OverlayStatus>,
     /// The events; `None` if there are none.
     pub events: Option<EventsStatus>,
     /// The paths of shards that manifests name and that are not there.
@@ -51,6 +54,26 @@ pub struct OriginStatus {
     pub dead_runs: Vec<RunStatus>,
     /// Whether a process that may write the origin is alive, by its lock and the leases of partitions.
     pub is_at_work: bool,
+}
+
+/// The contents of an overlay.
+#[derive(Debug, Clone, Serialize)]
+pub struct OverlayStatus {
+    /// Its deltas.
+    pub deltas: u64,
+    /// The names whose newest rows it has, those that are gone included, as far as the record tells: a name that changed
+    /// repeatedly counts repeatedly.
+    pub names: u64,
+    /// The bytes of its shards.
+    pub size_bytes: u64,
+    /// The time at which the oldest of its rows was committed, RFC 3339.
+    pub oldest_at: String,
+    /// How many names `docs` has with it, more or fewer than without.
+    pub names_changed: i64,
+    /// The same of documents.
+    pub documents_changed: i64,
+    /// Why its names cannot be counted.
+    pub unreadable: Option<String>,
 }
 
 /// The files of events.
@@ -104,6 +127,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             partitions_total: read_partition_set(store, &layout).await?.map(|set| set.count() as u64),
             partitions_committed: manifests.len() as u64,
             old: OriginAge::of(&manifests),
+            overlay: overlay_status(store, &layout).await?,
             events: events_status(store, &layout).await?,
             lost: lost_shards(store, &layout, &manifests, &there).await?,
             tables: BTreeMap::new(),
@@ -130,6 +154,27 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
         origins.push(status);
     }
     Ok(Some(origins))
+}
+
+/// Reads the record of an overlay, and counts its names.
+async fn overlay_status(store: &Store, layout: &OriginLayout) -> Result<Option<OverlayStatus>> {
+    let Some(record) = store.read_record::<Overlay>(&layout.overlay()).await? else { return Ok(None) };
+    let Some(oldest_at_us) = record.deltas.iter().map(|delta| delta.oldest_at_us).min() else { return Ok(None) };
+    let set = read_partition_set(store, layout).await?;
+    let (changed, unreadable) = match changed_counts(store, layout, set).await {
+        Ok(changed) => (changed, None),
+        Err(error) => (ChangedCounts::default(), Some(error.report())),
+    };
+    let sum = |count: fn(&Delta) -> u64| record.deltas.iter().map(count).sum();
+    Ok(Some(OverlayStatus {
+        deltas: record.deltas.len() as u64,
+        names: sum(|delta| delta.names),
+        size_bytes: sum(|delta| delta.size_bytes),
+        oldest_at: jiff::Timestamp::from_microsecond(oldest_at_us).map_or_else(|_| String::new(), |at| at.to_string()),
+        names_changed: changed.names,
+        documents_changed: changed.documents,
+        unreadable,
+    }))
 }
 
 /// Counts the files of events by two listings.

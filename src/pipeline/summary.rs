@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::losses::lists_too_few;
 use super::open::note_age;
 use super::options::IngestOptions;
+use super::overlay::changed_counts;
 use super::progress::{Progress, ProgressSnapshot};
 use super::report::{Ended, PartitionReport, PlannedPartition};
 use super::status::read_partition_set;
@@ -209,12 +210,15 @@ impl LakeState {
         if !options.dry_run {
             note_age(&options.store, layout.name(), &manifests).await?;
         }
-        let rows = |table| manifests.iter().map(|manifest| manifest.rows(table)).sum();
+        let rows = |table| manifests.iter().map(|manifest| manifest.rows(table)).sum::<u64>();
+        let (names, documents) = (rows(TableKind::Docs), rows(TableKind::Packuments));
+        let partitions_total = set.as_ref().map_or(0, |set| set.count() as u64);
+        let over = changed_counts(&options.store, layout, set).await?;
         Ok(LakeState {
             partitions_committed: manifests.len() as u64,
-            partitions_total: set.map_or(0, |set| set.count() as u64),
-            names: rows(TableKind::Docs),
-            documents: rows(TableKind::Packuments),
+            partitions_total,
+            names: names.saturating_add_signed(over.names),
+            documents: documents.saturating_add_signed(over.documents),
         })
     }
 }

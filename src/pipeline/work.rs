@@ -2,11 +2,11 @@
 //! (`source`), and how it is done (`worker`).
 //! (`source`), and how it is done (`worker`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::diff::Selection;
-use crate::lake::Partition;
+use crate::lake::{HeldOutcome, Partition};
 use crate::npm::{Change, ChangeKind, DocRow, PackageName, Representation, Revision, Seq};
 
 /// One partition, the announced names in it, and the wanted documents.
@@ -71,21 +71,52 @@ impl Announced {
     /// Returns the rows of `docs` that follow from the announced names and the lake's rows, and the time at which they
     /// were listed.
     ///
-    /// If another process has committed a later listing, that listing counts.
-    pub(super) fn rows(&self, held: &[DocRow], held_at_us: Option<i64>) -> (Arc<Vec<DocRow>>, Option<i64>) {
+    /// If another process has committed a later listing, that listing counts. A name that was requested after a listing
+    /// began is newer than the listing: it stays if it is not listed, and keeps a later revision. `outcomes` are those of
+    /// the lake.
+    pub(super) fn rows(
+        &self,
+        held: &[DocRow],
+        held_at_us: Option<i64>,
+        outcomes: &[HeldOutcome],
+    ) -> (Arc<Vec<DocRow>>, Option<i64>) {
         match self {
             Announced::Listing { began_at_us, .. }
                 if held_at_us.is_some_and(|held_at_us| held_at_us > *began_at_us) =>
             {
                 (Arc::new(held.to_vec()), held_at_us)
             }
-            Announced::Listing { rows, began_at_us } => (Arc::clone(rows), Some(*began_at_us)),
+            Announced::Listing { rows, began_at_us } => {
+                let is_later = |held: &&HeldOutcome| {
+                    held.outcome.has_document() && held.fetched_at_us.is_some_and(|at_us| at_us > *began_at_us)
+                };
+                let later: HashSet<&PackageName> = outcomes.iter().filter(is_later).map(|held| &held.name).collect();
+                let rows = if later.is_empty() { Arc::clone(rows) } else { Arc::new(with_later(rows, held, &later)) };
+                (rows, Some(*began_at_us))
+            }
             Announced::Changes(changes) => (Arc::new(changed(held, changes)), held_at_us),
         }
     }
 }
 
-/// Returns `held` after `changes`; both are ascending.
+/// Returns the listed rows, with those of `held` that are `later` and that the listing lacks, or lists at an earlier
+/// revision. All are ascending.
+fn with_later(listed: &[DocRow], held: &[DocRow], later: &HashSet<&PackageName>) -> Vec<DocRow> {
+    let mut rows = Vec::with_capacity(listed.len() + later.len());
+    let mut listed = listed.iter().peekable();
+    for row in held.iter().filter(|row| later.contains(&row.name)) {
+        while let Some(before) = listed.next_if(|listed| listed.name < row.name) {
+            rows.push(before.clone());
+        }
+        let same = listed.next_if(|listed| listed.name == row.name);
+        rows.push(same.filter(|listed| !listed.rev.is_older_than(&row.rev)).unwrap_or(row).clone());
+    }
+    rows.extend(listed.cloned());
+    rows
+}
+
+/// Returns `held` after `changes`; both are ascending. The deletion of a name that is not held changes nothing, and one of
+/// a name that is held is decided by its document.
 fn changed(held: &[DocRow], changes: &[Change]) -> Vec<DocRow> {
     let mut rows = Vec::with_capacity(held.len() + changes.len());
     let mut held = held.iter().peekable();
@@ -96,7 +127,6 @@ fn changed(held: &[DocRow], changes: &[Change]) -> Vec<DocRow> {
         let row = held.next_if(|row| row.name == change.name);
         match change.kind {
             ChangeKind::Removed => {}
-            // Its document decides whether the row stays.
             ChangeKind::Deleted => rows.extend(row.cloned()),
             ChangeKind::Added | ChangeKind::Changed => {
                 rows.push(DocRow { name: change.name.clone(), rev: change.rev.clone() });
@@ -110,6 +140,7 @@ fn changed(held: &[DocRow], changes: &[Change]) -> Vec<DocRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::npm::{Fingerprint, Outcome, Validators};
 
     fn rows(text: &str) -> Vec<DocRow> {
         text.split_whitespace().map(|name| DocRow::new(name, "1-x")).collect()
@@ -125,13 +156,13 @@ mod tests {
             change("a", ChangeKind::Added),
             change("b", ChangeKind::Changed),
             change("c", ChangeKind::Deleted),
-            change("ca", ChangeKind::Deleted),
             change("d", ChangeKind::Removed),
             change("e", ChangeKind::Removed),
+            change("y", ChangeKind::Deleted),
             change("z", ChangeKind::Added),
         ];
         let announced = Announced::Changes(Arc::new(changes.to_vec()));
-        let (now, listed_at_us) = announced.rows(&rows("b c d x"), Some(7));
+        let (now, listed_at_us) = announced.rows(&rows("b c d x"), Some(7), &[]);
         let told: Vec<String> = now.iter().map(|row| format!("{} {}", row.name, row.rev)).collect();
         assert_eq!(told, ["a 2-x", "b 2-x", "c 1-x", "x 1-x", "z 2-x"]);
         assert_eq!(listed_at_us, Some(7));
@@ -141,8 +172,29 @@ mod tests {
     fn of_two_listings_the_later_one_counts() {
         let announced = Announced::Listing { rows: Arc::new(rows("a b")), began_at_us: 5 };
         for (held_at_us, expected, at_us) in [(None, "a b", 5), (Some(4), "a b", 5), (Some(6), "a", 6)] {
-            let (now, listed_at_us) = announced.rows(&rows("a"), held_at_us);
+            let (now, listed_at_us) = announced.rows(&rows("a"), held_at_us, &[]);
             assert_eq!((now.as_ref(), listed_at_us), (&rows(expected), Some(at_us)));
         }
+    }
+
+    #[test]
+    fn a_document_that_came_after_a_listing_began_is_newer_than_the_listing() {
+        let outcome = |name: &str, at_us| HeldOutcome {
+            name: PackageName::new(name),
+            rev: Revision::new("2-x"),
+            outcome: Outcome::Present,
+            validators: Validators::default(),
+            fetched_at_us: Some(at_us),
+            representation: None,
+            repetitions: 1,
+            credentials: Some(Fingerprint::NONE),
+            next_request_at_us: None,
+        };
+        let held: Vec<DocRow> = ["a", "b", "c", "e"].map(|name| DocRow::new(name, "2-x")).into();
+        let outcomes = [outcome("a", 6), outcome("b", 6), outcome("c", 4), outcome("e", 4)];
+        let announced = Announced::Listing { rows: Arc::new(rows("b c d")), began_at_us: 5 };
+        let (now, _) = announced.rows(&held, Some(3), &outcomes);
+        let told: Vec<String> = now.iter().map(|row| format!("{} {}", row.name, row.rev)).collect();
+        assert_eq!(told, ["a 2-x", "b 2-x", "c 1-x", "d 1-x"]);
     }
 }

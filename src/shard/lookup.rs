@@ -1,5 +1,5 @@
-//! Finds the documents of some names in a shard of `packuments`, and reads little else: it uses the statistics of the
-//! row groups, then the column `name`, then the page index.
+//! Finds the rows of some names in a shard, and reads little else: it uses the statistics of the row groups, then the
+//! column `name`, then the page index.
 
 use std::ops::Range;
 
@@ -19,6 +19,8 @@ use crate::table::{TableKind, schema};
 
 /// Documents that are in memory at once.
 const BATCH_DOCUMENTS: usize = 16;
+/// Rows of other tables that are in memory at once.
+const BATCH_ROWS: usize = 8_192;
 
 /// A document of the lake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,25 +38,36 @@ pub fn find_documents(
     names: &[PackageName],
     mut each: impl FnMut(HeldDocument) -> Result<()>,
 ) -> Result<()> {
+    find_rows(TableKind::Packuments, file, names, &["name", "json", "bytes"], |batch| {
+        documents(&batch)?.into_iter().try_for_each(&mut each)
+    })
+}
+
+/// Calls `each` with the rows of every name of `names` that a shard of `kind` has, with the columns `columns`, in the order
+/// of the shard. `names` must be ascending.
+pub fn find_rows(
+    kind: TableKind,
+    file: ShardFile,
+    names: &[PackageName],
+    columns: &[&str],
+    mut each: impl FnMut(RecordBatch) -> Result<()>,
+) -> Result<()> {
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-    let metadata = ArrowReaderMetadata::load(&file, options);
-    let metadata = metadata.map_err(|error| unreadable(TableKind::Packuments, &file, error))?;
-    check_version(TableKind::Packuments, schema_version_of(metadata.metadata().file_metadata()))?;
+    let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| unreadable(kind, &file, error))?;
+    check_version(kind, schema_version_of(metadata.metadata().file_metadata()))?;
     for (group, group_metadata) in metadata.metadata().row_groups().iter().enumerate() {
         let names = names_within(group_metadata, names);
         if names.is_empty() {
             continue;
         }
-        let rows = rows_of(names, read(&file, &metadata, group, &["name"], None)?)?;
+        let rows = rows_of(names, read(kind, &file, &metadata, group, &["name"], None)?)?;
         if rows.is_empty() {
             continue;
         }
         let group_rows = usize::try_from(group_metadata.num_rows()).unwrap_or_default();
         let selection = RowSelection::from_consecutive_ranges(rows.into_iter(), group_rows);
-        for batch in read(&file, &metadata, group, &["name", "json", "bytes"], Some(selection))? {
-            for document in documents(&batch?)? {
-                each(document)?;
-            }
+        for batch in read(kind, &file, &metadata, group, columns, Some(selection))? {
+            each(batch?)?;
         }
     }
     Ok(())
@@ -81,6 +94,7 @@ fn names_within<'n>(group: &RowGroupMetaData, names: &'n [PackageName]) -> &'n [
 }
 
 fn read(
+    kind: TableKind,
     file: &ShardFile,
     metadata: &ArrowReaderMetadata,
     group: usize,
@@ -88,11 +102,12 @@ fn read(
     selection: Option<RowSelection>,
 ) -> Result<ShardReader> {
     let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone());
-    builder = builder.with_row_groups(vec![group]).with_batch_size(BATCH_DOCUMENTS);
+    let batch_rows = if kind == TableKind::Packuments { BATCH_DOCUMENTS } else { BATCH_ROWS };
+    builder = builder.with_row_groups(vec![group]).with_batch_size(batch_rows);
     if let Some(selection) = selection {
         builder = builder.with_row_selection(selection);
     }
-    ShardReader::build(TableKind::Packuments, file.clone(), builder, &schema(TableKind::Packuments), Some(columns))
+    ShardReader::build(kind, file.clone(), builder, &schema(kind), Some(columns))
 }
 
 /// Returns the rows, counted within the row group, whose name is one of `names`; both are ascending.

@@ -10,6 +10,7 @@ mod lookup;
 #[cfg(test)]
 mod lookup_tests;
 mod merge;
+mod named_rows;
 mod old_rows;
 mod raw_documents;
 mod reader;
@@ -20,8 +21,9 @@ mod tests;
 pub use adapt::{fit, refuse_newer, schema_version_of};
 pub use cursor::{NameCursor, Row};
 pub use cut::ShardCut;
-pub use lookup::{HeldDocument, document_names, find_documents};
+pub use lookup::{HeldDocument, document_names, find_documents, find_rows};
 pub use merge::ShardMerge;
+pub use named_rows::NamedRows;
 pub use old_rows::is_alike;
 pub use raw_documents::{RawDocument, RawDocumentBatch, RawDocuments};
 pub use reader::{ShardReader, doc_rows, document_forms, document_revs, held_outcomes};

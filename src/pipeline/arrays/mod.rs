@@ -25,6 +25,7 @@ pub use self::repair::{ArrayRepair, repair_arrays};
 pub(super) use self::status::arrays_status;
 pub use self::status::{ArraysStatus, BuiltStatus, DownloadsStatus, GroupStatus};
 use self::tables::digest_of_tables;
+use super::fold::fold_all;
 use super::lease::{Attempt, Lease, given_back, held_by};
 use super::open::{no_lake, raise_lake, read_lake};
 use super::summary::seconds;
@@ -122,6 +123,11 @@ async fn build(
     };
     let right = right_of(&lease);
     let built = async {
+        // The arrays are built from the base alone.
+        fold_all(store, layout, stop).await?;
+        if stop.is_cancelled() {
+            return Ok(None);
+        }
         // Tables that change meanwhile are newer than the arrays.
         let tables = digest_of_tables(&read_manifests(store, layout).await?);
         let (of_axis, axis) = hold_axis(store, layout, today, &[]).await?;

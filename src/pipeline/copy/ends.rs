@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::read_manifest;
 use crate::error::{Doing, Error, ErrorKind, Result};
-use crate::lake::{Manifest, OriginLayout, Partition};
+use crate::lake::{Delta, Manifest, OriginLayout, Partition};
 use crate::pipeline::lost::REPAIR;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::recovery::Recovery;
@@ -61,6 +61,11 @@ impl Ends {
             commits: Arc::new(Semaphore::new(COMMITS_AT_ONCE)),
             large_documents: Arc::default(),
         }
+    }
+
+    /// Returns the ends of the copy of a delta.
+    pub(super) fn of_delta(&self, delta: &Delta) -> Ends {
+        Ends { layout: delta.layout(&self.layout), ..self.clone() }
     }
 
     /// Returns the recovery of the copy.

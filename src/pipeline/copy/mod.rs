@@ -12,6 +12,7 @@ mod cut_set;
 mod ends;
 mod events;
 mod origins;
+mod overlay;
 mod partition;
 mod plan;
 mod queries;
@@ -129,7 +130,11 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
     if !options.dry_run {
         summary.commits_recovered += ends.recovery().of_unheld(PURPOSE).await?;
     }
-    copy_tables(ends, origin, options, summary).await?;
+    let is_cut = options.rows_per_partition.is_some();
+    match is_cut || options.dry_run {
+        true => copy_tables(ends, origin, options, summary).await?,
+        false => Box::pin(overlay::copy_with_overlay(ends, origin, options, summary)).await?,
+    }
     if !ends.stop.is_cancelled() {
         events::copy_events(ends, options, summary).await.doing(|| "copying the events".to_owned())?;
     }

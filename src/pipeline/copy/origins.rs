@@ -9,7 +9,7 @@ use super::partition::PURPOSE;
 use super::summary::CopyOptions;
 use crate::commit::read_manifests;
 use crate::error::{Error, Result};
-use crate::lake::{LakeInfo, Layout, Manifest, OriginInfo, OriginLayout, PartitionSet};
+use crate::lake::{LakeInfo, Layout, Manifest, OriginInfo, OriginLayout, Overlay, PartitionSet};
 use crate::pipeline::lease::Lease;
 use crate::pipeline::open::read_lake;
 use crate::pipeline::status::{keep_partition_set, read_partition_set};
@@ -127,6 +127,11 @@ impl Origin {
     async fn refuse_to_cut(&self, from: &Store) -> Result<()> {
         let (name, place) = (self.layout.name(), from.location());
         let Some(set) = read_partition_set(from, &self.layout).await? else { return Ok(()) };
+        let overlay = from.read_record::<Overlay>(&self.layout.overlay()).await?;
+        if overlay.is_some_and(|overlay| !overlay.deltas.is_empty()) {
+            return Err(Error::lake(format!("{name} in {place} has changes that are not in its partitions yet"))
+                .hint(format!("take them in first: all-docs fold --origin {name} --lake {place}")));
+        }
         let manifests = read_manifests(from, &self.layout).await?;
         let missing = set.count().saturating_sub(manifests.len());
         if missing > 0 {

@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::listing::{MOST_CHANGES, list};
 use super::start::Opened;
-use super::{Clock, FollowMetrics, FollowOptions, PURPOSE, Round, RoundListing};
+use super::{Clock, FollowMetrics, FollowOptions, Round, RoundListing};
 use crate::error::{Doing, Error, Result};
 use crate::follow::{Feed, FeedSettings, GivenUp, Reading, Turn, WhyListing};
 use crate::lake::FollowRecord;
 use crate::npm::{Change, ChangesPage, ChangesQuery, MAX_PAGE_ROWS, Seq};
-use crate::pipeline::changes::ChangeWriter;
+use crate::pipeline::lease::LeaseWatch;
+use crate::pipeline::overlay::{ChangeWriter, WriterOptions};
 use crate::pipeline::progress::Progress;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -42,6 +43,7 @@ impl Follower {
     pub(super) async fn open(
         options: &FollowOptions,
         opened: Opened,
+        lease: LeaseWatch,
         metrics: Arc<FollowMetrics>,
         progress: Arc<Progress>,
         stop: CancellationToken,
@@ -50,7 +52,7 @@ impl Follower {
         let written = options.store.read_record::<FollowRecord>(&layout.follow()).await?;
         let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         let settings = FeedSettings { window_us: us(options.window), reconcile_us: us(options.reconcile) };
-        let writer = ChangeWriter {
+        let mut writer = ChangeWriter::new(WriterOptions {
             store: options.store.clone(),
             registry: options.registry.clone(),
             layout,
@@ -58,8 +60,10 @@ impl Follower {
             representation: options.representation,
             progress,
             stop: stop.clone(),
-            purpose: PURPOSE,
-        };
+            lease,
+            fold: options.fold,
+        });
+        writer.draw_sample().await?;
         Ok(Follower {
             store: options.store.clone(),
             registry: options.registry.clone(),
@@ -303,7 +307,7 @@ impl Follower {
             }
         };
         let empty = || ready(Ok(FollowRecord::empty()));
-        let written = self.store.update_record(&self.writer.layout.follow(), empty, change).await?;
+        let written = self.store.update_record(&self.writer.options.layout.follow(), empty, change).await?;
         self.feed.learn_listing(theirs);
         self.written = Some(written);
         Ok(())

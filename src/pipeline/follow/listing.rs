@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::follow::Lagging;
 use crate::lake::OriginInfo;
 use crate::npm::{Change, ChangeKind};
-use crate::pipeline::changes::{ChangeWriter, Held};
 use crate::pipeline::judge::Judge;
 use crate::pipeline::options::IngestOptions;
+use crate::pipeline::overlay::{ChangeWriter, Held};
 use crate::pipeline::run::RunReporter;
 use crate::pipeline::source::{Scan, Source};
 use crate::pipeline::work::{Announced, Wanted, WorkItem};
@@ -36,8 +36,9 @@ pub(super) struct Listed {
 /// Lists the registry and commits the differences; documents that are to come are entered in `lagging`. An implausible
 /// listing is refused.
 pub(super) async fn list(writer: &ChangeWriter, lagging: &mut Lagging, clock: &Clock) -> Result<Listed> {
-    let (store, layout, registry) = (writer.store.clone(), &writer.layout, writer.registry.clone());
-    let progress = Arc::clone(&writer.progress);
+    let (store, layout, registry) =
+        (writer.options.store.clone(), &writer.options.layout, writer.options.registry.clone());
+    let progress = Arc::clone(&writer.options.progress);
     // Its rows are kept in a file that belongs to a run.
     let reporter = RunReporter::start(store.clone(), layout, PURPOSE, progress, Some(registry)).await?;
     let listed = Box::pin(list_as(writer, reporter.run(), lagging, clock)).await;
@@ -50,20 +51,21 @@ pub(super) async fn list(writer: &ChangeWriter, lagging: &mut Lagging, clock: &C
 async fn list_as(writer: &ChangeWriter, run: &str, lagging: &mut Lagging, clock: &Clock) -> Result<Listed> {
     let urls = OriginInfo { replicate_url: String::new(), registry_url: String::new() };
     let options = IngestOptions {
-        representation: writer.representation,
-        ..IngestOptions::new(writer.store.clone(), writer.registry.clone(), urls)
+        representation: writer.options.representation,
+        ..IngestOptions::new(writer.options.store.clone(), writer.options.registry.clone(), urls)
     };
     let wanted = Arc::new(Wanted {
-        representation: writer.representation,
+        representation: writer.options.representation,
         selection: Selection::All,
         refresh: false,
         began_at_us: jiff::Timestamp::now().as_microsecond(),
-        max_document_bytes: writer.registry.max_document_bytes(),
+        max_document_bytes: writer.options.registry.max_document_bytes(),
         accepts_removals: false,
     });
-    let scan = Scan::run(&options, &writer.layout, run, Arc::clone(&wanted), &writer.progress);
+    let scan = Scan::run(&options, &writer.options.layout, run, Arc::clone(&wanted), &writer.options.progress);
     // A commit ends by itself when the writer is stopped; a scan may be dropped.
-    let scan = writer.stop.run_until_cancelled(Box::pin(scan)).await.unwrap_or_else(|| Err(Error::interrupted()))?;
+    let scan =
+        writer.options.stop.run_until_cancelled(Box::pin(scan)).await.unwrap_or_else(|| Err(Error::interrupted()))?;
     Judge::new(false).listing(scan.losses(), scan.summary(), false)?;
     let mut listed = Listed { names: scan.summary().listed, ..Listed::default() };
     let mut changes = Vec::new();
@@ -97,7 +99,7 @@ fn differences(item: WorkItem, held: Held, writer: &ChangeWriter, wanted: &Wante
         representation: wanted.representation,
         takes_larger: false,
         now_us: wanted.began_at_us,
-        credentials: &|name| writer.registry.credentials_for(name),
+        credentials: &|name| writer.options.registry.credentials_for(name),
     };
     let (before, outcomes) = (held.rows.into_iter().map(Ok), held.outcomes.into_iter().map(Ok));
     let mut changes = Vec::new();

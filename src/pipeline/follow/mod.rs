@@ -2,7 +2,7 @@
 //!
 //! A round asks the registry's root for its place, lists the registry if that is due, reads the feed to its end, and
 //! commits what is news. The record of the places is replaced after the commit, so a follower that dies reads some rows
-//! again and loses none. Not here: what to read and when to list (`crate::follow`), and the commits (`changes`).
+//! again and loses none. Not here: what to read and when to list (`crate::follow`), and the commits (`overlay`).
 
 mod clock;
 mod follower;
@@ -27,6 +27,7 @@ pub use self::metrics::{FollowCounts, FollowMetrics};
 pub use self::round::{Round, RoundListing};
 use self::start::{open, take_lease};
 use super::events::{EventKeeper, EventSettings};
+use super::overlay::FoldPolicy;
 use super::progress::Progress;
 use super::requests::counted;
 use super::summary::seconds;
@@ -57,6 +58,8 @@ pub struct FollowOptions {
     pub window: Duration,
     /// The time between two listings.
     pub reconcile: Duration,
+    /// When partitions are folded.
+    pub fold: FoldPolicy,
     /// Where events are delivered, and how long they are kept.
     pub events: EventSettings,
     /// The clock.
@@ -75,6 +78,7 @@ impl FollowOptions {
             since: None,
             window: Duration::from_secs(2 * 3600),
             reconcile: Duration::from_secs(24 * 3600),
+            fold: FoldPolicy::default(),
             events: EventSettings::default(),
             clock: Clock::default(),
         }
@@ -146,8 +150,15 @@ async fn run(
         elapsed: started.elapsed(),
     };
     let work = async {
-        let mut follower =
-            Follower::open(&options, opened, Arc::clone(&metrics), Arc::clone(&progress), stop_work.clone()).await?;
+        let mut follower = Follower::open(
+            &options,
+            opened,
+            watch.clone(),
+            Arc::clone(&metrics),
+            Arc::clone(&progress),
+            stop_work.clone(),
+        )
+        .await?;
         let settings = &options.events;
         let keeper = EventKeeper::start(&options.store, &layout, settings.take_outputs(), settings.keep_days);
         let mut keeper = Box::pin(keeper).await?;

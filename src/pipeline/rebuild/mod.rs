@@ -26,6 +26,7 @@ use super::lease::{Attempt, Lease, LeaseWatch, given_back, refuse_locked};
 use super::lost::listed_sizes;
 use super::open::{check_moves, no_lake, note_age, raise_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
+use super::overlay::Fold;
 use super::progress::{Progress, ProgressSnapshot};
 use super::recovery::Recovery;
 use super::run::{RunReporter, sweep_dead};
@@ -243,7 +244,10 @@ impl Run {
         let watch = lease.watch();
         let result = async {
             self.recovery().settle(&partition, &watch).await?;
-            build_and_commit(self, &partition, &watch, Some(core)).await
+            let is_rebuilt = build_and_commit(self, &partition, &watch, Some(core)).await?;
+            // The rows of the overlay are of this version.
+            let folded = Fold::new(&self.store, &self.layout, self.stop.clone()).partition(&partition, &watch).await?;
+            Ok(is_rebuilt || folded > 0)
         };
         let is_rebuilt = lease.end_after(result.await).await?;
         Progress::add(&self.progress.partitions_done, 1);

@@ -11,12 +11,13 @@ use super::{Scope, Source};
 use crate::commit::read_manifests;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
 use crate::lake::{
-    DEFAULT_ROWS_PER_PARTITION, OriginLayout, PartSize, Partition, PartitionSet, Pivots, exact_partition_set,
+    DEFAULT_ROWS_PER_PARTITION, Manifest, OriginLayout, PartSize, Partition, PartitionSet, Pivots, exact_partition_set,
 };
 use crate::pipeline::balance::registry_pivots;
 use crate::pipeline::doubt::Sample;
 use crate::pipeline::losses::PartitionLoss;
 use crate::pipeline::options::{IngestOptions, PartitionMode};
+use crate::pipeline::overlay::OverlayView;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::status::{keep_partition_set, read_partition_set};
 use crate::pipeline::summary::ScanSummary;
@@ -168,8 +169,12 @@ async fn losses(
     layout: &OriginLayout,
 ) -> Result<Vec<PartitionLoss>> {
     let manifests = read_manifests(&options.store, layout).await?;
+    let overlay = OverlayView::read(&options.store, layout, &OverlayView::empty()).await?;
+    // Names that a delta says are gone are no loss of this listing.
+    let rows =
+        |manifest: &Manifest| manifest.rows(TableKind::Docs).saturating_sub(overlay.gone_of(&manifest.partition));
     let held: HashMap<&Partition, u64> =
-        manifests.iter().map(|manifest| (&manifest.partition, manifest.rows(TableKind::Docs))).collect();
+        manifests.iter().map(|manifest| (&manifest.partition, rows(manifest))).collect();
     let listed = listing.rows_between(&set.boundaries).filter(|_| !held.is_empty());
     let Some(listed) = listed else { return Ok(Vec::new()) };
     let loss = |&index: &usize| {

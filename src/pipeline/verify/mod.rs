@@ -13,6 +13,7 @@ mod files;
 mod lake_metadata;
 mod origin;
 mod others;
+mod overlay;
 mod partition;
 mod partition_set;
 mod places;
@@ -34,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::lake::Layout;
 use crate::store::Store;
 
+pub use overlay::repair_overlay;
 pub(super) use partition::open_sound;
 pub use proof::{Fault, Finding, LakeProof, OriginProof};
 pub use quick::verify_quickly;

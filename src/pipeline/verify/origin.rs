@@ -8,9 +8,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::partition_set::Told;
 use super::proof::{Fault, Finding, OriginProof, finding};
-use super::{events, files, partition, places};
+use super::{events, files, overlay, partition, places};
 use crate::error::{Error, Result};
-use crate::lake::{LockRecord, Manifest, OriginLayout, Partition, PartitionSet, Record};
+use crate::lake::{Delta, LockRecord, Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::pipeline::lease::{lease_paths, live_holder};
 use crate::pipeline::open_files::OpenFiles;
 use crate::pipeline::progress::Progress;
@@ -23,6 +23,9 @@ use crate::table::TableKind;
 const FILES_PER_PARTITION: usize = TableKind::ALL.len() + 4;
 /// Partitions in progress for each core, if their shards are downloaded first.
 const FAR_PARTITIONS_PER_CORE: usize = 3;
+
+/// How often the overlay is read again because its writer has changed it.
+const MAX_READS_OF_OVERLAY: usize = 20;
 
 /// The processes that may write an origin during the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +70,7 @@ pub(super) async fn verify_origin(
     let amiss = places::check_partitions(store, layout, &set, &mut proof).await?;
     let parts = set.iter().filter(|partition| !amiss.contains(&partition.file_stem())).collect();
     check_partitions(store, layout, parts, lock == Lock::Ours, progress, &mut proof).await?;
+    check_overlay(store, layout, lock == Lock::Ours, progress, &mut proof).await?;
     drop_findings_below_misfits(&mut proof);
     proof.findings.sort_by(|one, other| (&one.file, one.fault).cmp(&(&other.file, other.fault)));
     Ok(proof)
@@ -202,6 +206,45 @@ async fn check_partitions(
     }
     if unsettled > 0 {
         proof.notes.push(format!("{unsettled} partitions were being committed and could not be judged"));
+    }
+    Ok(())
+}
+
+/// Checks each delta of the overlay like a partition. A writer may merge and fold deltas meanwhile: then those that took
+/// their place are checked.
+async fn check_overlay(
+    store: &Store,
+    layout: &OriginLayout,
+    is_ours: bool,
+    progress: &Arc<Progress>,
+    proof: &mut OriginProof,
+) -> Result<()> {
+    let (findings_before, mut checked) = (proof.findings.len(), BTreeSet::new());
+    let mut record = overlay::read(store, layout, proof).await?;
+    for _ in 0..MAX_READS_OF_OVERLAY {
+        for delta in record.deltas.iter().filter(|delta| !checked.contains(&(delta.first, delta.last))) {
+            let own = delta.layout(layout);
+            let found = check_partition(store, &own, Delta::PARTITION, is_ours, progress).await?;
+            overlay::take(store, layout, delta, found, proof).await?;
+        }
+        let now = overlay::read(store, layout, proof).await?;
+        if now.deltas == record.deltas {
+            break;
+        }
+        // What was found in a delta that is gone by now is no fault.
+        checked = record.deltas.iter().map(|delta| (delta.first, delta.last)).collect();
+        let is_gone = |found: &Finding| {
+            let commits = layout.delta_at(&found.file).and_then(|own| own.commits_of_delta());
+            commits.is_some_and(|commits| !now.deltas.iter().any(|delta| (delta.first, delta.last) == commits))
+        };
+        let of_overlay = proof.findings.split_off(findings_before);
+        proof.findings.extend(of_overlay.into_iter().filter(|found| !is_gone(found)));
+        record = now;
+    }
+    let names: u64 = record.deltas.iter().map(|delta| delta.names).sum();
+    if names > 0 {
+        let deltas = record.deltas.len();
+        proof.notes.push(format!("{deltas} deltas of the overlay hold newer rows of {names} names, not counted here"));
     }
     Ok(())
 }

@@ -68,12 +68,20 @@ impl Bounds {
         Bounds::new(std::thread::available_parallelism().map_or(1, usize::from), OpenFiles::of_process())
     }
 
+    /// Returns the bounds of a run that works on one partition at a time.
+    pub(super) fn of_one_partition() -> Bounds {
+        Bounds::bounded(1, OpenFiles::of_process())
+    }
+
     /// Returns the bounds for a machine with this many cores, and a process with this limit of open files.
     pub(super) fn new(cores: usize, files: OpenFiles) -> Bounds {
+        Bounds::bounded((cores + EXTRA_PARTITIONS).min(MAX_PARTITIONS), files)
+    }
+
+    fn bounded(partitions: usize, files: OpenFiles) -> Bounds {
         // At most a quarter of the files, so that few of them are no reason to do nothing.
         let commits = (files.for_work() / 4 / FILES_PER_COMMIT).min(COMMITS);
         let files = files.without(commits * FILES_PER_COMMIT);
-        let partitions = (cores + EXTRA_PARTITIONS).min(MAX_PARTITIONS);
         let partitions = files.at_once(FILES_PER_PARTITION + FILES_PER_REQUEST * LEAST_REQUESTS, partitions);
         let requests = files.for_work().saturating_sub(partitions * FILES_PER_PARTITION) / FILES_PER_REQUEST;
         let requests = requests.clamp(LEAST_REQUESTS * partitions, REQUESTED);

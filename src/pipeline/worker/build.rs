@@ -14,7 +14,7 @@ use super::job::PartitionJob;
 use crate::commit::Change;
 use crate::encode::ShardWriter;
 use crate::error::{Error, Result};
-use crate::fetch::Fetched;
+use crate::fetch::{FetchItem, Fetched};
 use crate::lake::{EventsFile, Manifest, ShardMeta};
 use crate::npm::Outcome;
 use crate::pipeline::progress::Progress;
@@ -31,6 +31,7 @@ const DOCS_BATCH_ROWS: usize = 8_192;
 pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Result<(Change, Option<EventsFile>)> {
     let mut events = None;
     let mut unfilled = job.previous.as_ref().map_or_else(Vec::new, |manifest| manifest.unfilled.clone());
+    let mut gone: Vec<String> = job.plan.dropped.iter().map(ToString::to_string).collect();
     let mut staged_tables = Vec::new();
     let mut shards = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.shards.clone());
     let mut outcomes = job.previous.as_ref().map_or_else(BTreeMap::new, |manifest| manifest.outcomes.clone());
@@ -74,6 +75,8 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
             before if refused > refused_now => before.map(|before| limit_now.map_or(before, |now| now.min(before))),
             _ => limit_now,
         };
+        gone.extend(ended.iter().map(ToString::to_string));
+        gone.sort_unstable();
         if !ended.is_empty() {
             Progress::add(&job.progress.names_removed, ended.len() as u64);
             Arc::make_mut(&mut job.rows).retain(|row| !ended.contains(&row.name));
@@ -96,7 +99,7 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         documents_form,
         cut_from: None,
         unfilled,
-        removed: Vec::new(),
+        removed: if job.plan.is_of_delta { gone } else { Vec::new() },
     };
     Ok((Change { manifest, moved: staged_tables, base: job.base.take() }, events))
 }
@@ -104,6 +107,10 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
 /// Returns the form of all documents of the partition after the build, if it is one and known.
 fn documents_form(job: &PartitionJob) -> Option<String> {
     let form = job.representation().as_str();
+    let held_form = |item: &FetchItem| job.plan.held_form(&item.name);
+    if job.plan.is_of_delta && job.plan.fetch.iter().filter_map(held_form).any(|held| held.as_str() != form) {
+        return None;
+    }
     let has_documents = |manifest: &&Manifest| manifest.rows(TableKind::Packuments) > 0;
     match (job.previous.as_ref().filter(has_documents), job.plan.writes_documents()) {
         (Some(previous), false) => previous.documents_form.clone(),

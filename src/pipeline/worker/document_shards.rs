@@ -17,7 +17,7 @@ use crate::encode::ShardWriter;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::FetchItem;
 use crate::lake::{EventsFile, ShardMeta};
-use crate::npm::{Answer, Outcome, PackageName, Revision};
+use crate::npm::{Answer, Outcome, PackageName, Representation, Revision};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::verify::open_sound;
 use crate::registry::{RequestFailure, Response};
@@ -162,6 +162,8 @@ impl<'a> DocumentShards<'a> {
         let validators;
         let failure;
         let said_of_absence;
+        // Whether the lake's document stays, if it has one.
+        let mut stays = false;
         match response {
             Ok(Response { answer, http_status, attempts, validators: sent, .. }) => {
                 validators = sent;
@@ -179,6 +181,7 @@ impl<'a> DocumentShards<'a> {
                             row.outcome = Outcome::Stale;
                             row.detail = Some(why);
                             hold_tag(&mut row, item);
+                            stays = true;
                         } else {
                             decoded = self.push(item, &document.bytes)?;
                             self.record(item, &document.bytes, &decoded)?;
@@ -190,6 +193,7 @@ impl<'a> DocumentShards<'a> {
                         Progress::add(&progress.packuments_not_modified, 1);
                         if let Some(outcome) = self.job.plan.outcome_if_unchanged(item) {
                             row.outcome = outcome;
+                            stays = true;
                             row.detail = (!outcome.is_whole()).then_some("it has not changed since the last request");
                         } else {
                             // The rows are those of the same document under another announced revision.
@@ -214,6 +218,7 @@ impl<'a> DocumentShards<'a> {
                         };
                         if is_kept {
                             hold_tag(&mut row, item);
+                            stays = true;
                         } else if item.is_held {
                             self.decide(name)?;
                             self.record_removal(name)?;
@@ -225,11 +230,15 @@ impl<'a> DocumentShards<'a> {
                 // The lake's document and its tag stay: a failure says nothing about the package.
                 failure = found;
                 hold_tag(&mut row, item);
+                stays = true;
                 row.outcome = failure.outcome.unwrap_or(Outcome::Failed);
                 row.http_status = failure.http_status;
                 row.attempts = failure.attempts;
                 row.detail = Some(failure.error.message());
             }
+        }
+        if stays && item.is_held && self.job.plan.is_of_delta {
+            self.push_held(item)?;
         }
         row.repetitions = item.repetitions_of(row.outcome);
         // A name without a URL is never requested.
@@ -274,15 +283,29 @@ impl<'a> DocumentShards<'a> {
     }
 
     fn push(&mut self, item: &FetchItem, body: &Bytes) -> Result<Decoded> {
+        self.push_as(item, &item.announced_rev, self.job.representation(), body)
+    }
+
+    /// Writes the rows of the lake's own document of a name: a delta holds all rows of its names.
+    fn push_held(&mut self, item: &FetchItem) -> Result<()> {
+        let Some(held) = self.job.plan.held(&item.name) else { return Ok(()) };
+        let form = held.representation.unwrap_or(self.job.representation());
+        let document = self.held_document(item.name.as_str())?;
+        self.push_as(item, &held.rev, form, &document).map(drop)
+    }
+
+    fn push_as(
+        &mut self,
+        item: &FetchItem,
+        announced_rev: &Revision,
+        representation: Representation,
+        body: &Bytes,
+    ) -> Result<Decoded> {
         // Rows of a large document are written before it has been read to its end, so its name is decided first.
         self.decide(item.name.as_str())?;
         let (merges, decided) = (&mut self.merges, &mut self.decided);
-        let input = DocumentInput {
-            name: item.name.as_str(),
-            announced_rev: item.announced_rev.as_str(),
-            representation: self.job.representation(),
-            bytes: body,
-        };
+        let (name, announced_rev) = (item.name.as_str(), announced_rev.as_str());
+        let input = DocumentInput { name, announced_rev, representation, bytes: body };
         self.tables.push_and_drain(input, &mut |rows| write_rows(merges, decided, rows))
     }
 
@@ -330,6 +353,9 @@ impl<'a> DocumentShards<'a> {
 
     /// Returns the document of `name` if the lake holds one.
     fn find_held(&mut self, name: &str) -> Result<Option<Bytes>> {
+        if let Some(known) = &self.job.known {
+            return known.document(&PackageName::new(name));
+        }
         if self.held_documents.is_none() {
             self.open_documents()?;
             let Some(file) = self.previous.get(&TableKind::Packuments).cloned() else { return Ok(None) };

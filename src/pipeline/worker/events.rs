@@ -30,7 +30,8 @@ pub(super) struct EventRecorder<'a> {
 
 impl<'a> EventRecorder<'a> {
     pub(super) fn new(job: &'a PartitionJob) -> EventRecorder<'a> {
-        let is_recording = job.previous_names(TableKind::Packuments).is_some();
+        // A lake with an overlay has documents of each partition.
+        let is_recording = job.previous_names(TableKind::Packuments).is_some() || job.known.is_some();
         EventRecorder { job, is_recording, knows_gone_names: false, unfilled: BTreeSet::new(), events: Vec::new() }
     }
 
@@ -94,6 +95,9 @@ impl<'a> EventRecorder<'a> {
     }
 
     fn was_unfilled(&self, name: &str) -> bool {
+        if let Some(known) = &self.job.known {
+            return known.was_unfilled(name);
+        }
         let previous = self.job.previous.as_ref();
         previous.is_some_and(|manifest| manifest.unfilled.binary_search_by(|held| held.as_str().cmp(name)).is_ok())
     }

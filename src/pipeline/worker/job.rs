@@ -11,6 +11,7 @@ use crate::event::GoneNames;
 use crate::fetch::{FetchItem, StagedAnswers};
 use crate::lake::{Manifest, OriginLayout, Partition};
 use crate::npm::{DocRow, Representation};
+use crate::pipeline::overlay::Known;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::work::WorkItem;
 use crate::store::{StagedFile, Store};
@@ -28,6 +29,10 @@ pub(super) struct PartitionJob {
     pub(super) plan: PartitionPlan,
     /// The previous manifest of the partition.
     pub(super) previous: Option<Manifest>,
+    /// Whether the overlay has newer rows of the partition than its shards.
+    pub(super) is_over_overlay: bool,
+    /// The lake below, if this is the job of a delta. It has the documents that the new ones replace.
+    pub(super) known: Option<Arc<Known>>,
     /// The text of the previous manifest.
     pub(super) base: Option<Bytes>,
     /// The answers that an earlier run fetched and did not commit.

@@ -9,6 +9,7 @@ mod events;
 mod job;
 mod leases;
 mod plan;
+mod previous;
 mod served;
 
 use std::collections::BTreeSet;
@@ -26,14 +27,16 @@ use self::build::build;
 use self::job::PartitionJob;
 use self::leases::Leases;
 use self::plan::{Planned, plan};
+use self::previous::Previous;
 use super::judge::Judge;
 use super::lease::{Attempt, Lease, LeaseWatch};
 use super::lost::{lost_error, lost_shards, shards_there};
+use super::overlay::{Fold, Known, OverlayView};
 use super::progress::Progress;
 use super::rebuild::{self, rebuild_partition};
 use super::recovery::{Recovered, Recovery};
 use super::report::{Ended, PartitionReport};
-use super::work::WorkItem;
+use super::work::{Announced, WorkItem};
 use crate::commit::{Change, commit_with_events};
 use crate::diff::Selection;
 use crate::error::{Context, ErrorKind, Result};
@@ -45,7 +48,8 @@ use crate::registry::Registry;
 use crate::store::{Store, blocking};
 
 pub(super) use self::bounds::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
-pub(super) use self::plan::{PartitionPlan, Previous};
+pub(super) use self::plan::PartitionPlan;
+pub(super) use self::previous::PartitionBefore;
 
 /// Works on partitions, several at a time.
 pub(super) struct Worker {
@@ -72,6 +76,12 @@ pub(super) struct Worker {
     /// Tasks that run to their end even if the run ends early.
     unbroken_tasks: TaskTracker,
     leases: Leases,
+    /// The lake below, if this is the worker of a delta.
+    known: Option<Arc<Known>>,
+    /// Takes the rows of partitions out of the overlay before they are changed.
+    fold: Fold,
+    /// The overlay when the run first planned a partition.
+    overlay: OnceCell<OverlayView>,
     /// The shards that were there when the run first met an unchanged partition.
     shards_there: OnceCell<BTreeSet<String>>,
 }
@@ -87,7 +97,11 @@ impl Worker {
         is_dry: bool,
     ) -> Worker {
         let bounds = Bounds::of_this_machine();
+        let stop_builds = CancellationToken::new();
         Worker {
+            known: None,
+            fold: Fold::new(&store, &layout, stop_builds.clone()),
+            overlay: OnceCell::new(),
             gone_names: Arc::new(GoneNames::of(&store, &layout)),
             store,
             layout,
@@ -102,11 +116,17 @@ impl Worker {
             budget: OrderedByteBudget::new(bounds.document_bytes_in_flight),
             large_documents: Arc::default(),
             builders: TaskTracker::new(),
-            stop_builds: CancellationToken::new(),
+            stop_builds,
             unbroken_tasks: TaskTracker::new(),
             leases: Leases::default(),
             shards_there: OnceCell::new(),
         }
+    }
+
+    /// Makes this the worker of one delta, whose names are compared with those of the lake below. Its origin is the delta.
+    pub(super) fn of_delta(self, known: Arc<Known>) -> Worker {
+        let bounds = Bounds::of_one_partition();
+        Worker { known: Some(known), places: Arc::new(Semaphore::new(bounds.partitions)), bounds, ..self }
     }
 
     /// Returns how many items it works on at once.
@@ -134,7 +154,8 @@ impl Worker {
         let place = permit(&self.places).await?;
         let partition = item.partition.clone();
         let (before, is_staged) = try_join(self.manifest(&partition), self.is_staged(&partition)).await?;
-        let job = self.prepare(item, before.clone()).await?;
+        let overlay = self.overlay.get_or_try_init(|| self.fold.view()).await?.clone();
+        let job = self.prepare(item, before.clone(), overlay).await?;
         // Nothing is changed, so no lease is needed.
         if self.is_dry || (job.plan.is_unchanged() && !is_staged) {
             self.refuse_lost(job.previous.as_ref()).await?;
@@ -152,6 +173,25 @@ impl Worker {
         let (worker, part) = (Arc::clone(&self), partition.clone());
         let ended = self.unbroken(async move { worker.leases.end(&part).await }).await;
         result.and_then(|report| ended.map(|()| report))
+    }
+
+    /// Works on a delta under a lease that its caller holds.
+    pub(super) async fn work_under_lease(
+        self: Arc<Self>,
+        item: WorkItem,
+        lease: &LeaseWatch,
+    ) -> Result<PartitionReport> {
+        let place = permit(&self.places).await?;
+        let (before, is_staged) = try_join(self.manifest(&item.partition), self.is_staged(&item.partition)).await?;
+        let job = self.prepare(item, before.clone(), OverlayView::empty()).await?;
+        if job.plan.is_unchanged() && !is_staged {
+            return Ok(self.report(&job, Ended::Unchanged));
+        }
+        tokio::select! {
+            biased;
+            () = lease.lost() => Err(lease.lost_error()),
+            result = self.work_under(lease, place, job, before) => result,
+        }
     }
 
     /// Fails if a shard of an unchanged partition is lost. The shards of a changed partition are opened anyway.
@@ -196,15 +236,11 @@ impl Worker {
         let recovered = self.unbroken(async move { recovery.settle(&part, &watch).await }).await?;
         let now = self.manifest(&partition).await?;
         if now != before {
-            job = self.prepare(job.item, now).await?;
+            let overlay = self.overlay.get().cloned().unwrap_or_else(OverlayView::empty);
+            job = self.prepare(job.item, now, overlay).await?;
         }
-        if job.previous.as_ref().is_some_and(Manifest::is_old) && !job.plan.is_unchanged() {
-            // One partition never has shards of two versions beside each other.
-            let item = job.item;
-            drop(job.previous);
-            let (run, part, lease) = (self.as_rebuild(), partition.clone(), lease.clone());
-            self.unbroken(async move { rebuild_partition(&run, &part, &lease).await }).await?;
-            job = self.prepare(item, self.manifest(&partition).await?).await?;
+        if self.known.is_none() && !job.plan.is_unchanged() {
+            job = self.bring_base_up(job, lease).await?;
         }
         if job.plan.writes_documents() {
             // Only the holder of the lease may read them: another process may have staged more until now.
@@ -248,6 +284,26 @@ impl Worker {
         Ok(report)
     }
 
+    /// Makes the shards of a partition that is to be changed those of this version, with all rows that the overlay has of it.
+    async fn bring_base_up(self: &Arc<Self>, job: PartitionJob, lease: &LeaseWatch) -> Result<PartitionJob> {
+        let partition = job.partition().clone();
+        let mut is_current = !job.is_over_overlay;
+        if job.previous.as_ref().is_some_and(Manifest::is_old) {
+            // One partition never has shards of two versions beside each other.
+            let (run, part, lease) = (self.as_rebuild(), partition.clone(), lease.clone());
+            self.unbroken(async move { rebuild_partition(&run, &part, &lease).await }).await?;
+            is_current = false;
+        }
+        let (fold, part, lease) = (self.fold.clone(), partition.clone(), lease.clone());
+        let folded = self.unbroken(async move { fold.partition(&part, &lease).await }).await?;
+        if is_current && folded == 0 {
+            return Ok(job);
+        }
+        let item = job.item;
+        drop(job.previous);
+        self.prepare(item, self.manifest(&partition).await?, OverlayView::empty()).await
+    }
+
     /// Returns the rebuild of a partition that an earlier version wrote.
     fn as_rebuild(&self) -> rebuild::Run {
         rebuild::Run {
@@ -287,20 +343,42 @@ impl Worker {
         }
     }
 
-    /// Plans a partition whose manifest has the text `base`.
-    async fn prepare(self: &Arc<Self>, item: WorkItem, base: Option<Bytes>) -> Result<PartitionJob> {
+    /// Plans a partition whose manifest has the text `base`, and which has newer rows in `overlay`.
+    async fn prepare(
+        self: &Arc<Self>,
+        item: WorkItem,
+        base: Option<Bytes>,
+        overlay: OverlayView,
+    ) -> Result<PartitionJob> {
         let worker = Arc::clone(self);
-        blocking("a partition's plan", move || worker.prepare_blocking(item, base)).await
+        blocking("a partition's plan", move || worker.prepare_blocking(item, base, &overlay)).await
     }
 
-    fn prepare_blocking(&self, item: WorkItem, base: Option<Bytes>) -> Result<PartitionJob> {
+    fn prepare_blocking(&self, item: WorkItem, base: Option<Bytes>, overlay: &OverlayView) -> Result<PartitionJob> {
         let path = self.layout.manifest(&item.partition);
         let previous = base.as_ref().map(|text| Manifest::from_json(&path, text)).transpose()?;
         let (store, layout) = (self.store.clone(), self.layout.clone());
-        let before =
-            Previous { store: &store, layout: &layout, partition: &item.partition, manifest: previous.as_ref() };
+        let names = match (&self.known, &item.announced) {
+            (Some(known), Announced::Changes(changes)) => {
+                Some((known, changes.iter().map(|change| change.name.clone()).collect()))
+            }
+            _ => None,
+        };
+        let partition = &item.partition;
+        let before = match names {
+            Some((known, names)) => Previous::Lake { known, names },
+            None => Previous::Partition(PartitionBefore {
+                store: &store,
+                layout: &layout,
+                partition,
+                manifest: previous.as_ref(),
+                overlay,
+            }),
+        };
         let credentials = |name: &PackageName| self.registry.credentials_for(name);
-        let Planned { rows, listed_at_us, plan } = plan(&before, &item.announced, &item.wanted, &credentials)?;
+        let Planned { rows, listed_at_us, plan } =
+            plan(&before, partition, &item.announced, &item.wanted, &credentials)?;
+        let is_over_overlay = !overlay.has_none_of(partition);
         Ok(PartitionJob {
             store,
             layout,
@@ -309,6 +387,8 @@ impl Worker {
             listed_at_us,
             plan,
             previous,
+            is_over_overlay,
+            known: self.known.clone(),
             base,
             staged: StagedAnswers::default(),
             progress: Arc::clone(&self.progress),

@@ -5,17 +5,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::previous::Previous;
 use crate::diff::{ChangeCounts, FetchReason, PlannedName, Selection, Step, WantedDocuments, plan_fetch};
 use crate::error::{Doing, Result};
 use crate::fetch::{FetchItem, LastResult};
-use crate::lake::{HeldOutcome, Manifest, OriginLayout, Partition};
+use crate::lake::{HeldOutcome, Partition};
 use crate::npm::{ChangeKind, DocRow, Fingerprint, Outcome, PackageName, Representation, Revision};
-use crate::pipeline::lost::lost_error;
 use crate::pipeline::work::{Announced, Wanted};
-use crate::shard::{ShardReader, doc_rows, document_forms, document_revs, held_outcomes};
-use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
-use crate::table::schema;
 
 /// The needs of one partition.
 #[derive(Debug)]
@@ -37,6 +34,8 @@ pub(in crate::pipeline) struct PartitionPlan {
     pub(in crate::pipeline) unlisted: Vec<PackageName>,
     /// How many selected names are known to have no document, or no sound one, and are not requested again.
     pub(super) without_document: u64,
+    /// Whether it is the plan of a delta, which holds all rows of its names and nothing else.
+    pub(super) is_of_delta: bool,
     has_docs: bool,
     has_documents: bool,
     wants_documents: bool,
@@ -51,12 +50,15 @@ pub(in crate::pipeline) struct PartitionPlan {
 impl PartitionPlan {
     /// Returns whether the table `docs` gets a new shard.
     pub(super) fn writes_docs(&self) -> bool {
+        if self.is_of_delta {
+            return self.writes_documents();
+        }
         !self.has_docs || !self.counts.is_empty() || !self.deleted.is_empty()
     }
 
     /// Returns whether the document tables and `outcomes` get new shards.
     pub(super) fn writes_documents(&self) -> bool {
-        let first_documents = self.wants_documents && !self.has_documents;
+        let first_documents = self.wants_documents && !self.has_documents && !self.is_of_delta;
         first_documents || !self.fetch.is_empty() || !self.dropped.is_empty()
     }
 
@@ -72,6 +74,11 @@ impl PartitionPlan {
             Some(held) => (held.rev == item.announced_rev && held.outcome.has_document()).then_some(held.outcome),
             None => Some(Outcome::Present),
         }
+    }
+
+    /// Returns the lake's outcome of a requested name whose document it holds.
+    pub(super) fn held(&self, name: &PackageName) -> Option<&HeldOutcome> {
+        self.held.get(name)
     }
 
     /// Returns the form of the lake's document of a requested name, if it holds one.
@@ -91,80 +98,6 @@ fn is_as_announced(held: &HeldOutcome) -> bool {
     matches!(held.outcome, Outcome::Present | Outcome::Tombstone)
 }
 
-/// A partition at its last commit.
-pub(in crate::pipeline) struct Previous<'a> {
-    pub(in crate::pipeline) store: &'a Store,
-    pub(in crate::pipeline) layout: &'a OriginLayout,
-    pub(in crate::pipeline) partition: &'a Partition,
-    pub(in crate::pipeline) manifest: Option<&'a Manifest>,
-}
-
-impl Previous<'_> {
-    /// Opens the shard of a table, to read some of its columns; returns `None` if the manifest names none.
-    fn open(&self, table: TableKind) -> Result<Option<ShardFile>> {
-        self.open_by(table, |path| self.store.blocking().open(path))
-    }
-
-    fn open_by(
-        &self,
-        table: TableKind,
-        open: impl FnOnce(&str) -> Result<Option<ShardFile>>,
-    ) -> Result<Option<ShardFile>> {
-        if !self.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str())) {
-            return Ok(None);
-        }
-        let path = self.layout.shard(table, self.partition);
-        match open(&path)? {
-            Some(file) => Ok(Some(file)),
-            None => Err(lost_error(&path)),
-        }
-    }
-
-    /// Opens the shard of a table to read all of it in order.
-    fn read(&self, table: TableKind) -> Result<Option<ShardReader>> {
-        let Some(file) = self.open_by(table, |path| self.store.blocking().open_whole(path))? else { return Ok(None) };
-        ShardReader::open(table, file, &schema(table)).map(Some)
-    }
-
-    /// Reads the rows of `docs`.
-    pub(in crate::pipeline) fn doc_rows(&self) -> Result<Vec<DocRow>> {
-        let mut rows = Vec::new();
-        for batch in self.read(TableKind::Docs)?.into_iter().flatten() {
-            rows.extend(doc_rows(&batch?)?);
-        }
-        Ok(rows)
-    }
-
-    /// Reads the outcomes, with the form of each document.
-    pub(in crate::pipeline) fn outcomes(&self) -> Result<Vec<HeldOutcome>> {
-        let mut outcomes = Vec::new();
-        for batch in self.read(TableKind::Outcomes)?.into_iter().flatten() {
-            outcomes.extend(held_outcomes(&batch?)?);
-        }
-        if let Some(form) = self.form_of_all(&outcomes) {
-            for held in &mut outcomes {
-                held.representation = held.outcome.has_document().then_some(form);
-            }
-        } else if let Some(file) = self.open(TableKind::Packuments)? {
-            let forms = document_forms(file)?;
-            for held in &mut outcomes {
-                held.representation = forms.get(&held.name).copied();
-            }
-        }
-        Ok(outcomes)
-    }
-
-    /// Returns the form of every document, if the manifest says that there is one form, and if the outcomes show which
-    /// names have a document: then the shard of documents, which is large, need not be read.
-    fn form_of_all(&self, outcomes: &[HeldOutcome]) -> Option<Representation> {
-        let manifest = self.manifest?;
-        let with_document = outcomes.iter().filter(|held| held.outcome.has_document()).count() as u64;
-        let forms = [Representation::Full, Representation::Abbreviated];
-        let form = forms.into_iter().find(|form| manifest.documents_form.as_deref() == Some(form.as_str()))?;
-        (manifest.rows(TableKind::Packuments) == with_document).then_some(form)
-    }
-}
-
 /// The new rows of `docs`, the time at which they were listed, and the plan for them.
 pub(super) struct Planned {
     pub(super) rows: Arc<Vec<DocRow>>,
@@ -176,15 +109,17 @@ pub(super) struct Planned {
 /// for a name carries.
 pub(super) fn plan(
     previous: &Previous<'_>,
+    partition: &Partition,
     announced: &Announced,
     wanted: &Wanted,
     credentials: &dyn Fn(&PackageName) -> Fingerprint,
 ) -> Result<Planned> {
-    let comparing = || format!("comparing the partition {} with what the registry lists", previous.partition);
-    let old_rows = previous.doc_rows()?;
-    let (rows, listed_at_us) = announced.rows(&old_rows, previous.manifest.and_then(|manifest| manifest.listed_at_us));
+    let comparing = || format!("comparing the partition {} with what the registry lists", partition);
+    let (old_rows, outcomes) = (previous.doc_rows()?, previous.outcomes()?);
+    let held_at_us = previous.manifest().and_then(|manifest| manifest.listed_at_us);
+    let (mut rows, listed_at_us) = announced.rows(&old_rows, held_at_us, &outcomes);
     let names_table =
-        |table: TableKind| previous.manifest.is_some_and(|manifest| manifest.shards.contains_key(table.as_str()));
+        |table: TableKind| previous.manifest().is_some_and(|manifest| manifest.shards.contains_key(table.as_str()));
     let mut plan = PartitionPlan {
         fetch: Vec::new(),
         reasons: Vec::new(),
@@ -192,8 +127,9 @@ pub(super) fn plan(
         deleted: announced.deleted(),
         added: HashSet::new(),
         counts: ChangeCounts::default(),
-        unlisted: unlisted(&wanted.selection, previous.partition, &rows),
+        unlisted: unlisted(&wanted.selection, partition, &rows),
         without_document: 0,
+        is_of_delta: previous.is_of_delta(),
         has_docs: names_table(TableKind::Docs),
         has_documents: names_table(TableKind::Outcomes),
         wants_documents: wanted.selection != Selection::None,
@@ -201,7 +137,7 @@ pub(super) fn plan(
         held: HashMap::new(),
         stale_revs: HashMap::new(),
     };
-    let refused_by = previous.manifest.and_then(|manifest| manifest.oversize_limit_bytes);
+    let refused_by = previous.manifest().and_then(|manifest| manifest.oversize_limit_bytes);
     let documents = WantedDocuments {
         selection: &wanted.selection,
         representation: wanted.representation,
@@ -209,12 +145,12 @@ pub(super) fn plan(
         now_us: wanted.began_at_us,
         credentials,
     };
-    let (listed, held) = (rows.iter().cloned().map(Ok), previous.outcomes()?.into_iter().map(Ok));
+    let (listed, held) = (rows.iter().cloned().map(Ok), outcomes.into_iter().map(Ok));
     for planned in plan_fetch(old_rows.into_iter().map(Ok), listed, held, documents) {
         let PlannedName { row, change, step, held } = planned.doing(comparing)?;
         if let Some(kind) = change {
             plan.counts.add(kind);
-            if kind == ChangeKind::Added && plan.has_documents {
+            if kind == ChangeKind::Added && (plan.has_documents || plan.is_of_delta) {
                 plan.added.insert(row.name.clone());
             }
         }
@@ -230,6 +166,11 @@ pub(super) fn plan(
             Step::Fetch(_) | Step::Carry | Step::Leave if deleted => Some(FetchReason::Revised),
             Step::Fetch(reason) => Some(reason).filter(|reason| !was_asked || reason.outlasts_a_response()),
             Step::Carry => (wanted.refresh && !was_asked && is_selected).then_some(FetchReason::Refresh),
+            // A delta lists each name that is gone.
+            Step::Leave if plan.is_of_delta && change == Some(ChangeKind::Removed) => {
+                plan.dropped.push(row.name);
+                continue;
+            }
             Step::Leave => None,
             Step::Drop => {
                 plan.dropped.push(row.name);
@@ -238,12 +179,17 @@ pub(super) fn plan(
         };
         if let Some(reason) = reason {
             plan.ask(row, held, reason, wanted.representation, credentials);
-        } else if let Some(held) = held {
+        } else if let Some(held) = held.filter(|_| !plan.is_of_delta) {
             plan.without_document += u64::from(is_selected && !held.outcome.is_whole());
             *plan.carried.entry(held.outcome).or_default() += 1;
         }
     }
     plan.look_up_stale(previous)?;
+    if plan.is_of_delta {
+        // Names at their announced revision stay where they are.
+        let is_asked = |row: &&DocRow| plan.fetch.binary_search_by(|item| item.name.cmp(&row.name)).is_ok();
+        rows = Arc::new(rows.iter().filter(is_asked).cloned().collect());
+    }
     Ok(Planned { rows, listed_at_us, plan })
 }
 
@@ -252,8 +198,8 @@ impl PartitionPlan {
     fn look_up_stale(&mut self, previous: &Previous<'_>) -> Result<()> {
         let stale = self.held.values().filter(|held| !is_as_announced(held));
         let stale: HashSet<PackageName> = stale.map(|held| held.name.clone()).collect();
-        if let Some(file) = if stale.is_empty() { None } else { previous.open(TableKind::Packuments)? } {
-            self.stale_revs = document_revs(file, &stale)?;
+        if !stale.is_empty() {
+            self.stale_revs = previous.document_revs(&stale)?;
         }
         Ok(())
     }

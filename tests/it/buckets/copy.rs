@@ -36,7 +36,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Returns the files of a lake, except for the count of requests.
+/// Returns the files of a lake, except for the count of requests and the places of the feed.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut pending = vec![folder.to_owned()];
@@ -47,7 +47,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             files.insert(path.strip_prefix(folder).unwrap().display().to_string(), std::fs::read(&path).unwrap());
         }
     }
-    files.remove("requests.json");
+    files.retain(|path, _| path != "requests.json" && !path.ends_with("/follow.json"));
     files
 }
 

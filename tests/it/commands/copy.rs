@@ -12,7 +12,8 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Returns the files of a lake with their bytes, except for the count of requests.
+/// Returns the files of a lake with their bytes, except for the count of requests and the places of the
+/// feed.
 fn files(lake: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     let mut pending = vec![lake.to_owned()];
@@ -25,7 +26,7 @@ fn files(lake: &Path) -> Vec<(String, Vec<u8>)> {
             }
         }
     }
-    files.retain(|(path, _)| path != "requests.json");
+    files.retain(|(path, _)| path != "requests.json" && !path.ends_with("/follow.json"));
     files.sort();
     files
 }

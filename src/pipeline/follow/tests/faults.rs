@@ -127,7 +127,8 @@ async fn a_place_of_the_user_beyond_the_registrys_own_is_refused_at_once() {
         async move {
             let opened = open(&options.store, &options.registry).await.unwrap();
             let (metrics, progress) = (Arc::default(), Arc::new(Progress::default()));
-            Follower::open(&options, opened, metrics, progress, CancellationToken::new()).await.unwrap()
+            let lease = lease(&options.store).await;
+            Follower::open(&options, opened, lease, metrics, progress, CancellationToken::new()).await.unwrap()
         }
     };
     let (_, ended) = Box::pin(follower("999999999").await.round()).await;

@@ -120,3 +120,39 @@ async fn a_round_that_fails_for_the_registry_is_told_and_the_next_one_goes_on() 
     assert_eq!(env.differences().await, (0, 0));
     assert!(env.lake.store.get(&layout().lease_of(Layout::follow_lease())).await.unwrap().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_refuses_our_credentials_ends_the_follower_and_nothing_is_recorded() {
+    let env = Env::new(FeedFaults::default()).await;
+    let mut follower = env.follower().await;
+    round(&mut follower).await;
+    env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, Action::Unauthorized401)]));
+    let name = env.publish(3, "9.0.0");
+    env.pass(MINUTE);
+    let (refused, ended) = Box::pin(follower.round()).await;
+    let error = ended.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{}", error.report());
+    assert_eq!(refused.committed, 0);
+    env.server.set_faults(FaultScript::default());
+    env.pass(MINUTE);
+    assert_eq!(round(&mut env.follower().await).await.committed, 1, "{name}");
+    assert_eq!(env.differences().await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_are_not_believed_of_a_registry_that_serves_no_document_any_more() {
+    let env = Env::new(FeedFaults::default()).await;
+    let mut follower = env.follower().await;
+    round(&mut follower).await;
+    let gone = env.name(20);
+    env.server.world().delete(&gone);
+    let says_gone = Action::Status { code: 404, retry_after: None, body: Some("{\"error\":\"Not found\"}".to_owned()) };
+    env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, says_gone)]));
+    env.pass(MINUTE);
+    let (_, ended) = Box::pin(follower.round()).await;
+    assert!(ended.is_err());
+    env.server.set_faults(FaultScript::default());
+    env.pass(MINUTE);
+    assert_eq!(round(&mut follower).await.committed, 1);
+    assert_eq!(env.differences().await, (0, 0));
+}

@@ -17,6 +17,7 @@ use super::{Clock, FollowMetrics, FollowOptions, Round};
 use crate::error::Result;
 use crate::lake::{FollowRecord, OriginInfo};
 use crate::pipeline::crash_tests::{Backend, Lake, layout, run};
+use crate::pipeline::lease::{Attempt, Lease, LeaseWatch};
 use crate::pipeline::{IngestOptions, Progress, ingest};
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{FaultScript, FeedFaults, SampleServer, World};
@@ -66,7 +67,8 @@ impl Env {
         let options = FollowOptions { once, ..self.options(store) };
         let opened = open(&options.store, &options.registry).await.unwrap();
         let (metrics, progress) = (Arc::clone(&self.metrics), Arc::new(Progress::default()));
-        Follower::open(&options, opened, metrics, progress, CancellationToken::new()).await.unwrap()
+        let lease = lease(store).await;
+        Follower::open(&options, opened, lease, metrics, progress, CancellationToken::new()).await.unwrap()
     }
 
     fn pass(&self, time: Duration) {
@@ -99,6 +101,18 @@ impl Env {
         let counts = ingest(options, Arc::new(Progress::default()), CancellationToken::new()).await.unwrap().counts;
         (counts.packuments_planned, counts.names_added + counts.names_removed + counts.names_changed)
     }
+}
+
+/// Takes a lease that is never given back, as that of a process that dies. Each has its own file, because all of them are
+/// of one process here.
+async fn lease(store: &Store) -> LeaseWatch {
+    let stem = format!("follow-{:016x}", fastrand::u64(..));
+    let Attempt::Taken(lease) = Lease::of_stem(store, &layout(), &stem, "follow").await.unwrap() else {
+        panic!("it is taken");
+    };
+    let watch = lease.watch();
+    std::mem::forget(lease);
+    watch
 }
 
 /// Does a round that succeeds.

@@ -1,0 +1,115 @@
+//! Copies an origin with its overlay: deltas first, then the partitions, then the record.
+//!
+//! A base shard may be newer than the record: it then has the same rows as the deltas that it has taken over. So the record
+//! that was read before the partitions is true of them. If a partition took deltas over while it was copied, and may have
+//! changed after that, everything is compared again.
+
+use std::collections::BTreeSet;
+
+use super::ends::Ends;
+use super::origins::Origin;
+use super::partition::{Ended, Work};
+use super::summary::{CopyOptions, CopySummary};
+use super::{copy_partition, copy_tables};
+use crate::error::{Error, Result};
+use crate::lake::{Delta, OriginLayout, Overlay};
+
+/// How often everything is compared again because partitions were folded meanwhile.
+const MAX_COPIES: usize = 20;
+
+/// Copies the tables of an origin, and its overlay.
+pub(super) async fn copy_with_overlay(
+    ends: &Ends,
+    origin: &Origin,
+    options: &CopyOptions,
+    summary: &mut CopySummary,
+) -> Result<()> {
+    let path = ends.layout.overlay();
+    let read = async || ends.from.read_record::<Overlay>(&path).await;
+    let mut copies = 0;
+    loop {
+        copies += 1;
+        let before = read().await?;
+        let deltas = before.as_ref().map_or(&[][..], |record| record.deltas.as_slice());
+        if !copy_deltas(ends, deltas, summary).await? {
+            // A delta vanished: it was merged, or folded.
+            continue;
+        }
+        let mut counted = CopySummary::default();
+        copy_tables(ends, origin, options, &mut counted).await?;
+        add(summary, counted, copies);
+        if ends.stop.is_cancelled() {
+            return Ok(());
+        }
+        let now = read().await?;
+        let folded = |record: &Option<Overlay>| record.as_ref().map(|record| record.folded.clone()).unwrap_or_default();
+        if folded(&before) != folded(&now) && copies < MAX_COPIES {
+            continue;
+        }
+        return put_record(ends, before.as_ref()).await;
+    }
+}
+
+/// Adds the counts of a copy. Partitions that were copied before are not counted twice.
+fn add(summary: &mut CopySummary, counted: CopySummary, copies: usize) {
+    let CopySummary { partitions_total, partitions_copied, partitions_current, partitions_removed, .. } = counted;
+    summary.partitions_copied += partitions_copied;
+    summary.partitions_removed += partitions_removed;
+    summary.shards_copied += counted.shards_copied;
+    summary.bytes_copied += counted.bytes_copied;
+    if copies == 1 {
+        summary.partitions_total += partitions_total;
+        summary.partitions_current += partitions_current;
+    }
+}
+
+/// Copies the deltas that the copy does not have. Returns false if one of them is gone.
+async fn copy_deltas(ends: &Ends, deltas: &[Delta], summary: &mut CopySummary) -> Result<bool> {
+    for delta in deltas {
+        let own = ends.of_delta(delta);
+        let work = Work { partition: Delta::PARTITION, present: BTreeSet::new() };
+        let is_there = async |store: &crate::store::Store| store.get(&own.layout.manifest(&Delta::PARTITION)).await;
+        let (wanted, held) = (is_there(&ends.from).await?, is_there(&ends.to).await?);
+        if wanted.is_none() {
+            return Ok(false);
+        }
+        if wanted == held {
+            continue;
+        }
+        match Box::pin(copy_partition(&own, work)).await? {
+            Ended::Copied { shards, bytes } => {
+                summary.shards_copied += shards;
+                summary.bytes_copied += bytes;
+            }
+            Ended::Current => {}
+            Ended::Removed => return Ok(false),
+            Ended::Held(_) => {
+                return Err(Error::lake(format!("another process copies the overlay of {}", ends.layout.name()))
+                    .hint("run the same command again when it has ended"));
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Puts the record into the copy, and deletes the deltas that it does not name.
+async fn put_record(ends: &Ends, record: Option<&Overlay>) -> Result<()> {
+    let (to, layout) = (&ends.to, &ends.layout);
+    match record {
+        Some(record) => to.put_record(&layout.overlay(), record).await?,
+        None => to.delete(&layout.overlay()).await?,
+    }
+    let named: BTreeSet<String> = record
+        .into_iter()
+        .flat_map(|record| &record.deltas)
+        .map(|delta| delta.layout(layout).root().to_owned())
+        .collect();
+    let mut others: Vec<OriginLayout> = Vec::new();
+    for path in to.list(&layout.overlay_folder()).await? {
+        others.extend(layout.delta_at(&path).filter(|own| !named.contains(own.root())));
+    }
+    for own in others {
+        to.delete_folder(own.root()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! Fold: takes the rows of a partition out of the deltas into its base shards. The base then has the bytes of a fresh
+//! ingest of the same documents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::known::is_among;
+use super::record::note_folded;
+use super::rows::{DeltaRows, Proven};
+use super::view::{HeldDelta, OverlayView};
+use crate::commit::{Change, Right, clear_staging, commit};
+use crate::encode::ShardWriter;
+use crate::error::{Context, Doing, Error, ErrorKind, Result};
+use crate::lake::{Manifest, OriginLayout, Partition, Record};
+use crate::npm::Outcome;
+use crate::pipeline::lease::LeaseWatch;
+use crate::pipeline::verify::open_sound;
+use crate::shard::{NameCursor, ShardMerge};
+use crate::store::{Store, blocking};
+use crate::table::{TableKind, schema};
+use crate::version::{FORMAT_VERSION, TOOL_VERSION};
+
+/// The folds of one origin by one process.
+#[derive(Clone)]
+pub(in crate::pipeline) struct Fold {
+    store: Store,
+    layout: OriginLayout,
+    /// Cancelled when the run ends early: a fold ends at its next name.
+    stop: CancellationToken,
+    proven: Proven,
+    /// The overlay as it was read last.
+    view: Arc<Mutex<OverlayView>>,
+}
+
+impl Fold {
+    pub(in crate::pipeline) fn new(store: &Store, layout: &OriginLayout, stop: CancellationToken) -> Fold {
+        let (store, layout) = (store.clone(), layout.clone());
+        Fold { store, layout, stop, proven: Proven::default(), view: Arc::new(Mutex::new(OverlayView::empty())) }
+    }
+
+    /// Reads the overlay as it is now.
+    pub(in crate::pipeline) async fn view(&self) -> Result<OverlayView> {
+        let mut view = self.view.lock().await;
+        *view = OverlayView::read(&self.store, &self.layout, &view).await?;
+        Ok(view.clone())
+    }
+
+    /// Takes the rows that the overlay has of a partition into its base shards, and returns of how many names. `lease` is
+    /// that of the partition. No commit of the partition is interrupted, and its shards are of this version.
+    ///
+    /// Fails as [`crate::commit::commit`] does, and if a shard is lost or damaged.
+    pub(in crate::pipeline) async fn partition(&self, partition: &Partition, lease: &LeaseWatch) -> Result<u64> {
+        let mut names = 0;
+        loop {
+            let view = self.view().await?;
+            if view.has_none_of(partition) {
+                return Ok(names);
+            }
+            names =
+                self.take_over(partition, &view, lease).await.doing(|| format!("folding the partition {partition}"))?;
+            if note_folded(&self.store, &self.layout, &partition.file_stem(), view.record.newest).await? {
+                return Ok(names);
+            }
+        }
+    }
+
+    async fn take_over(&self, partition: &Partition, view: &OverlayView, lease: &LeaseWatch) -> Result<u64> {
+        let path = self.layout.manifest(partition);
+        let base = self.store.get(&path).await?;
+        let manifest = base.as_ref().map(|text| Manifest::from_json(&path, text)).transpose()?;
+        let names: BTreeMap<String, Arc<HeldDelta>> =
+            view.names_of(partition).into_iter().map(|(name, held)| (name.to_owned(), Arc::clone(held))).collect();
+        let is_old =
+            manifest.as_ref().is_some_and(Manifest::is_old) || names.values().any(|held| held.manifest.is_old());
+        if is_old {
+            return Err(Error::lake("an earlier version of all-docs wrote the partition, or changes of it")
+                .hint("all-docs rebuild rebuilds them without a request"));
+        }
+        let count = names.len() as u64;
+        let task = Task { fold: self.clone(), partition: partition.clone(), manifest, names };
+        let manifest = match blocking("folding a partition", move || task.build()).await {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                // Without the lease, the staged files are those of another process. The first error is the one to report.
+                if lease.confirm().await.is_ok() {
+                    let _ = clear_staging(&self.store, &self.layout, partition).await;
+                }
+                return Err(error);
+            }
+        };
+        let change = Change { manifest, moved: TableKind::ALL.to_vec(), base };
+        let (store, layout, lease) = (self.store.clone(), self.layout.clone(), lease.clone());
+        // Runs to its end, even if this future is dropped meanwhile.
+        let committed = tokio::spawn(async move { commit(&store, &layout, &lease, &change).await }).await;
+        committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
+        Ok(count)
+    }
+}
+
+/// The build of a folded partition. Blocks.
+struct Task {
+    fold: Fold,
+    partition: Partition,
+    manifest: Option<Manifest>,
+    /// The names to take over, each with the delta that has its newest rows.
+    names: BTreeMap<String, Arc<HeldDelta>>,
+}
+
+impl Task {
+    fn build(self) -> Result<Manifest> {
+        let Fold { store, layout, stop, proven, .. } = &self.fold;
+        let mut shards = BTreeMap::new();
+        for table in TableKind::ALL {
+            let named = self.manifest.as_ref().filter(|manifest| manifest.shards.contains_key(table.as_str()));
+            let previous = named.map(|manifest| open_sound(store, layout, manifest, table)).transpose()?;
+            let staged = store.stage(&layout.staged_shard(table, &self.partition))?;
+            let mut merge = ShardMerge::open(ShardWriter::new(table, schema(table), staged)?, previous, stop.clone())?;
+            let mut rows = DeltaRows::new(store, proven, table);
+            for (name, held) in &self.names {
+                if stop.is_cancelled() {
+                    return Err(Error::interrupted());
+                }
+                merge.replace(&[name], rows.take(held, name)?).doing(|| format!("writing the shard of {table}"))?;
+            }
+            let (staged, meta) = merge.finish().doing(|| format!("writing the shard of {table}"))?;
+            staged.finish()?;
+            shards.insert(table.to_string(), meta);
+        }
+        let outcomes = count_outcomes(store, &layout.staged_shard(TableKind::Outcomes, &self.partition))?;
+        let before = self.manifest.as_ref();
+        let mut taken: BTreeMap<u64, &Manifest> = BTreeMap::new();
+        taken.extend(self.names.values().map(|held| (held.delta.last, &held.manifest)));
+        let sources = || before.into_iter().chain(taken.values().copied());
+        let limits = sources().filter_map(|manifest| manifest.oversize_limit_bytes);
+        Ok(Manifest {
+            format_version: FORMAT_VERSION,
+            tool_version: TOOL_VERSION.to_owned(),
+            partition: self.partition.clone(),
+            written_at: jiff::Timestamp::now().to_string(),
+            shards,
+            listed_at_us: before.and_then(|manifest| manifest.listed_at_us),
+            oversize_limit_bytes: limits.min().filter(|_| outcomes.contains_key(Outcome::Oversize.as_str())),
+            outcomes,
+            documents_form: one_form(sources()),
+            cut_from: None,
+            unfilled: self.unfilled(),
+            removed: Vec::new(),
+        })
+    }
+}
+
+impl Task {
+    /// Returns the names of [`Manifest::unfilled`].
+    fn unfilled(&self) -> Vec<String> {
+        let before = self.manifest.iter().flat_map(|manifest| &manifest.unfilled);
+        let kept = before.filter(|name| !self.names.contains_key(*name));
+        let mut unfilled: Vec<String> = kept.cloned().chain(unfilled_of(&self.names)).collect();
+        unfilled.sort_unstable();
+        unfilled
+    }
+}
+
+/// Returns those of `names` that are in [`Manifest::unfilled`] of their delta, ascending.
+pub(super) fn unfilled_of(names: &BTreeMap<String, Arc<HeldDelta>>) -> impl Iterator<Item = String> {
+    names.iter().filter(|(name, held)| is_among(&held.manifest.unfilled, name)).map(|(name, _)| name.clone())
+}
+
+/// Returns the form of all documents of some manifests, if they have one and it is known.
+pub(super) fn one_form<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Option<String> {
+    let with_documents = manifests.filter(|manifest| manifest.rows(TableKind::Packuments) > 0);
+    let forms: BTreeSet<Option<&String>> = with_documents.map(|manifest| manifest.documents_form.as_ref()).collect();
+    match forms.len() {
+        1 => forms.first().copied().flatten().cloned(),
+        _ => None,
+    }
+}
+
+/// Counts the names by outcome of a shard that is staged. Blocks.
+pub(super) fn count_outcomes(store: &Store, path: &str) -> Result<BTreeMap<String, u64>> {
+    let file = store.blocking().open(path)?.ok_or_else(|| Error::lake(format!("the staged shard {path} vanished")))?;
+    let mut counts = BTreeMap::new();
+    let mut cursor = NameCursor::open(TableKind::Outcomes, file, &schema(TableKind::Outcomes), &["outcome"])?;
+    while cursor.name().is_some() {
+        cursor.pass(|row| {
+            *counts.entry(row.text("outcome")?.unwrap_or_default().to_owned()).or_insert(0) += 1;
+            Ok(())
+        })?;
+    }
+    Ok(counts)
+}

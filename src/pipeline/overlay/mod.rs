@@ -1,0 +1,29 @@
+//! The overlay of an origin: deltas of changed names beside the base shards, what they mean for each partition, and how
+//! they are written, merged, and folded into the base.
+//!
+//! Not here: the record and its meaning (`lake/overlay.rs`), and how a document becomes rows (`worker`).
+
+mod counts;
+mod due;
+mod fold;
+mod known;
+mod merge;
+mod record;
+mod rows;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod under_lease;
+mod view;
+mod writer;
+
+pub(super) use counts::{ChangedCounts, changed_counts};
+pub use due::FoldPolicy;
+pub(super) use due::{due_partitions, rows_of_base};
+pub(super) use fold::Fold;
+pub(super) use known::Known;
+pub(super) use record::trim;
+pub(super) use sweep::sweep as sweep_deltas;
+pub(super) use under_lease::fold_under_lease;
+pub(super) use view::OverlayView;
+pub(super) use writer::{ChangeWriter, Held, WriterOptions};

@@ -1,0 +1,349 @@
+//! The writer of the overlay: commits changes as deltas, merges these, and folds what is due. One process at a time is the
+//! writer of an origin, under its lease. Not here: where the changes come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::due::{FoldPolicy, due_partitions, rows_of_base};
+use super::fold::Fold;
+use super::known::Known;
+use super::record::{add, delta_of, trim};
+use super::under_lease::fold_under_lease;
+use super::view::OverlayView;
+use super::{merge, sweep};
+use crate::commit::read_manifest;
+use crate::diff::Selection;
+use crate::error::{Doing, Error, Result};
+use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Overlay, Partition, PartitionSet};
+use crate::npm::{Change, ChangeKind, DocRow, Outcome, PackageName, Representation};
+use crate::pipeline::doubt::Sample;
+use crate::pipeline::judge::Judge;
+use crate::pipeline::lease::LeaseWatch;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::recovery::Recovery;
+use crate::pipeline::report::Ended;
+use crate::pipeline::work::{Announced, Wanted, WorkItem};
+use crate::pipeline::worker::{PartitionBefore, Worker};
+use crate::registry::Registry;
+use crate::shard::{find_rows, held_outcomes};
+use crate::store::{Store, blocking};
+use crate::table::TableKind;
+
+/// The command for which leases of partitions are taken.
+const PURPOSE: &str = "follow";
+/// How often a name that is not found is asked for again at once.
+const MOST_NOT_FOUND: u32 = 4;
+
+/// The result of [`ChangeWriter::apply`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::pipeline) struct Applied {
+    /// Names whose rows are committed, those that are gone included.
+    pub(in crate::pipeline) committed: u64,
+    /// The changes whose documents the registry does not serve as announced yet, or that failed.
+    pub(in crate::pipeline) lagging: Vec<Change>,
+    /// The events that were recorded.
+    pub(in crate::pipeline) events: u64,
+}
+
+/// The result of [`ChangeWriter::tend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::pipeline) struct Tended {
+    /// Merges of deltas.
+    pub(in crate::pipeline) merges: u64,
+    /// Partitions that were folded.
+    pub(in crate::pipeline) folds: u64,
+    /// Names whose rows were folded.
+    pub(in crate::pipeline) names_folded: u64,
+}
+
+/// What the lake holds of one partition, by its base and the overlay.
+#[derive(Debug, Default)]
+pub(in crate::pipeline) struct Held {
+    /// The rows of `docs`, ascending.
+    pub(in crate::pipeline) rows: Vec<DocRow>,
+    /// The outcomes, ascending.
+    pub(in crate::pipeline) outcomes: Vec<HeldOutcome>,
+}
+
+/// The settings of a writer.
+#[derive(Clone)]
+pub(in crate::pipeline) struct WriterOptions {
+    /// The lake. The origin has partitions.
+    pub(in crate::pipeline) store: Store,
+    pub(in crate::pipeline) registry: Registry,
+    pub(in crate::pipeline) layout: OriginLayout,
+    pub(in crate::pipeline) set: PartitionSet,
+    /// The form of documents to ask for.
+    pub(in crate::pipeline) representation: Representation,
+    pub(in crate::pipeline) progress: Arc<Progress>,
+    /// Ends a commit early and cleanly.
+    pub(in crate::pipeline) stop: CancellationToken,
+    /// The lease of the writer: no other process holds it.
+    pub(in crate::pipeline) lease: LeaseWatch,
+    /// When partitions are folded.
+    pub(in crate::pipeline) fold: FoldPolicy,
+}
+
+/// Writes the overlay of an origin.
+pub(in crate::pipeline) struct ChangeWriter {
+    pub(in crate::pipeline) options: WriterOptions,
+    set: Arc<PartitionSet>,
+    /// Names whose documents the lake holds, to ask for if the registry seems to serve none any more.
+    sample: Sample,
+    fold: Fold,
+    /// Whether a dead process, or a failed commit, may have left something to be ended.
+    is_unsettled: AtomicBool,
+    /// The rows of each partition of the base, by file stem, as far as they are known.
+    base_rows: Mutex<Option<BTreeMap<String, u64>>>,
+}
+
+impl ChangeWriter {
+    pub(in crate::pipeline) fn new(options: WriterOptions) -> ChangeWriter {
+        ChangeWriter {
+            set: Arc::new(options.set.clone()),
+            sample: Sample::default(),
+            fold: Fold::new(&options.store, &options.layout, options.stop.clone()),
+            is_unsettled: AtomicBool::new(true),
+            base_rows: Mutex::default(),
+            options,
+        }
+    }
+
+    /// Returns those changes that the lake does not hold yet: those whose announced revision it has not asked for, and of
+    /// deletions those of names that it holds.
+    pub(in crate::pipeline) async fn news(&self, changes: Vec<Change>) -> Result<Vec<Change>> {
+        let known = self.known(self.fold.view().await?);
+        let filter = move || {
+            let names: BTreeSet<PackageName> = changes.iter().map(|change| change.name.clone()).collect();
+            let names: Vec<PackageName> = names.into_iter().collect();
+            let outcomes = known.outcomes(&names)?;
+            // A name without an outcome may be listed all the same.
+            let rows = known.doc_rows(&names)?;
+            let is_news = |change: &Change| {
+                let outcome = outcomes.binary_search_by(|held| held.name.cmp(&change.name)).ok();
+                let outcome = outcome.and_then(|at| outcomes.get(at));
+                match change.kind {
+                    ChangeKind::Added | ChangeKind::Changed => outcome.is_none_or(|held| held.rev != change.rev),
+                    ChangeKind::Removed | ChangeKind::Deleted => {
+                        outcome.is_some() || rows.binary_search_by(|row| row.name.cmp(&change.name)).is_ok()
+                    }
+                }
+            };
+            Ok(changes.into_iter().filter(is_news).collect())
+        };
+        blocking("looking up changed names", filter).await
+    }
+
+    /// Returns what the lake holds of a partition.
+    pub(in crate::pipeline) async fn held(&self, partition: &Partition) -> Result<Held> {
+        let overlay = self.fold.view().await?;
+        let WriterOptions { store, layout, .. } = self.options.clone();
+        let manifest = read_manifest(&store, &layout, partition).await?;
+        let partition = partition.clone();
+        let read = move || {
+            let (store, layout, partition, overlay) = (&store, &layout, &partition, &overlay);
+            let before = PartitionBefore { store, layout, partition, manifest: manifest.as_ref(), overlay };
+            Ok(Held { rows: before.doc_rows()?, outcomes: before.outcomes()? })
+        };
+        blocking("reading what the lake holds", read).await
+    }
+
+    /// Draws the sample of names from a partition amid the others.
+    pub(in crate::pipeline) async fn draw_sample(&mut self) -> Result<()> {
+        let held = self.held(&self.set.get(self.set.count() / 2)).await?;
+        let with_document = held.outcomes.iter().filter(|outcome| outcome.outcome.is_whole());
+        with_document.for_each(|outcome| self.sample.add(&outcome.name));
+        Ok(())
+    }
+
+    /// Asks for the documents of changed names, and commits them as one delta. Of several changes of one name the last one
+    /// counts.
+    ///
+    /// Fails as an ingest of these names does. What was received until then is staged, and is not requested again.
+    pub(in crate::pipeline) async fn apply(&self, changes: Vec<Change>) -> Result<Applied> {
+        let mut by_name: BTreeMap<PackageName, Change> = BTreeMap::new();
+        by_name.extend(changes.into_iter().map(|change| (change.name.clone(), change)));
+        if by_name.is_empty() {
+            return Ok(Applied::default());
+        }
+        if self.is_unsettled.swap(true, Ordering::Relaxed) {
+            self.settle()
+                .await
+                .doing(|| format!("ending what was begun in the overlay of {}", self.options.layout.name()))?;
+        }
+        let view = self.fold.view().await?;
+        let number = view.record.newest + 1;
+        let own = self.options.layout.delta(number, number);
+        let judge = Arc::new(Judge::new(false));
+        judge.set_sample(self.sample.clone());
+        let worker = Worker::new(
+            self.options.store.clone(),
+            own.clone(),
+            self.options.registry.clone(),
+            Arc::clone(&self.options.progress),
+            Arc::clone(&judge),
+            PURPOSE,
+            false,
+        );
+        let worker = Arc::new(worker.of_delta(self.known(view)));
+        let item = WorkItem {
+            partition: Delta::PARTITION,
+            announced: Announced::Changes(Arc::new(by_name.values().cloned().collect())),
+            wanted: Arc::new(self.wanted(&by_name)),
+        };
+        let worked = tokio::select! {
+            biased;
+            () = self.options.stop.cancelled() => Err(Error::interrupted()),
+            worked = Box::pin(Arc::clone(&worker).work_under_lease(item, &self.options.lease)) => worked,
+        };
+        if worked.is_err() {
+            worker.stop();
+        }
+        let ended = worker.end().await;
+        let report = worked?;
+        ended?;
+        judge.ending.outcome()?;
+        let mut applied = Applied::default();
+        if report.ended == Ended::Committed {
+            let manifest = self.put_on_record(number).await?;
+            applied.lagging = self.lagging(own, by_name).await?;
+            let names = manifest.rows(TableKind::Docs) + manifest.removed.len() as u64;
+            applied.committed = names.saturating_sub(applied.lagging.len() as u64);
+        }
+        self.is_unsettled.store(false, Ordering::Relaxed);
+        Ok(applied)
+    }
+
+    /// Merges deltas, and folds partitions, as far as that is due.
+    pub(in crate::pipeline) async fn tend(&self) -> Result<Tended> {
+        let mut tended = Tended::default();
+        loop {
+            let view = self.fold.view().await?;
+            let Some(places) = merge::due(&view.record.deltas) else { break };
+            let (store, set) = (&self.options.store, &self.set);
+            let merged =
+                merge::merge(store, &self.options.layout, set, &view, places, &self.options.lease, &self.options.stop)
+                    .await;
+            match merged.doing(|| format!("merging deltas of {}", self.options.layout.name()))? {
+                Some(_) => tended.merges += 1,
+                // Another process has folded a partition: the next round sees it.
+                None => break,
+            }
+        }
+        let view = self.fold.view().await?;
+        if view.deltas.is_empty() {
+            return Ok(tended);
+        }
+        let base_rows = self.base_rows().await?;
+        let now_us = jiff::Timestamp::now().as_microsecond();
+        let due = due_partitions(&view, &self.set, &base_rows, self.options.fold, now_us);
+        for partition in due {
+            if self.options.stop.is_cancelled() {
+                return Err(Error::interrupted());
+            }
+            if let Some(names) = self.fold_under_lease(&partition).await? {
+                tended.folds += 1;
+                tended.names_folded += names;
+            }
+        }
+        if tended.folds > 0 {
+            trim(&self.options.store, &self.options.layout, &self.set, &self.fold.view().await?).await?;
+        }
+        Ok(tended)
+    }
+
+    /// Folds a partition, unless another process works on it.
+    async fn fold_under_lease(&self, partition: &Partition) -> Result<Option<u64>> {
+        fold_under_lease(&self.options.store, &self.options.layout, &self.fold, partition, PURPOSE, &self.options.stop)
+            .await
+    }
+
+    async fn base_rows(&self) -> Result<BTreeMap<String, u64>> {
+        let mut known = self.base_rows.lock().await;
+        if let Some(rows) = &*known {
+            return Ok(rows.clone());
+        }
+        let rows = rows_of_base(&self.options.store, &self.options.layout).await?;
+        *known = Some(rows.clone());
+        Ok(rows)
+    }
+
+    fn known(&self, view: OverlayView) -> Arc<Known> {
+        Arc::new(Known::new(&self.options.store, &self.options.layout, &self.set, view))
+    }
+
+    fn wanted(&self, changes: &BTreeMap<PackageName, Change>) -> Wanted {
+        // A name that is asked for by name is asked for again at the same revision too.
+        let names = changes.values().filter(|change| change.kind != ChangeKind::Removed);
+        Wanted {
+            representation: self.options.representation,
+            selection: Selection::Names(names.map(|change| change.name.clone()).collect()),
+            refresh: false,
+            began_at_us: jiff::Timestamp::now().as_microsecond(),
+            max_document_bytes: self.options.registry.max_document_bytes(),
+            accepts_removals: false,
+        }
+    }
+
+    /// Puts the committed delta with a number on record, and returns its manifest.
+    async fn put_on_record(&self, number: u64) -> Result<Manifest> {
+        let (store, own) = (&self.options.store, self.options.layout.delta(number, number));
+        let manifest = read_manifest(store, &own, &Delta::PARTITION).await?;
+        let manifest = manifest.ok_or_else(|| Error::lake(format!("{} vanished", own.manifest(&Delta::PARTITION))))?;
+        let now_us = jiff::Timestamp::now().as_microsecond();
+        add(store, &self.options.layout, &delta_of(&manifest, (number, number), now_us)?).await?;
+        Ok(manifest)
+    }
+
+    /// Ends a commit that was begun, puts a committed delta on record that is not there, and deletes the folders of deltas
+    /// that are not on record.
+    async fn settle(&self) -> Result<()> {
+        let (store, layout) = (&self.options.store, &self.options.layout);
+        let newest = async || -> Result<u64> {
+            let record = store.read_record::<Overlay>(&layout.overlay()).await?;
+            Ok(record.map_or(0, |record| record.newest))
+        };
+        let number = newest().await? + 1;
+        let own = layout.delta(number, number);
+        Recovery::of(store, &own).settle(&Delta::PARTITION, &self.options.lease).await?;
+        if read_manifest(store, &own, &Delta::PARTITION).await?.is_some() {
+            tracing::info!(origin = layout.name(), number, "a delta that a dead process committed is put on record");
+            self.put_on_record(number).await?;
+            store.delete_folder(&own.staging()).await?;
+        }
+        sweep::sweep(store, layout).await
+    }
+
+    /// Returns the changes whose documents are still to come, by the outcomes of their delta.
+    async fn lagging(&self, own: OriginLayout, mut changes: BTreeMap<PackageName, Change>) -> Result<Vec<Change>> {
+        let store = self.options.store.clone();
+        let read = move || {
+            let path = own.shard(TableKind::Outcomes, &Delta::PARTITION);
+            let names: Vec<PackageName> = changes.keys().cloned().collect();
+            let mut lagging = Vec::new();
+            let Some(file) = store.blocking().open(&path)? else { return Ok(lagging) };
+            find_rows(TableKind::Outcomes, file, &names, &super::view::OUTCOME_COLUMNS, |batch| {
+                for held in held_outcomes(&batch)? {
+                    lagging.extend(changes.remove(&held.name).filter(|change| is_behind(&held, change)));
+                }
+                Ok(())
+            })?;
+            Ok(lagging)
+        };
+        blocking("reading the outcomes of a delta", read).await
+    }
+}
+
+/// Returns whether the document of a change is still to come.
+fn is_behind(held: &HeldOutcome, change: &Change) -> bool {
+    match held.outcome {
+        Outcome::Stale | Outcome::Failed => true,
+        // A server that lags behind its feed does not know a new package yet. The outcome has times of its own after that.
+        Outcome::NotFound => change.kind != ChangeKind::Deleted && held.repetitions <= MOST_NOT_FOUND,
+        Outcome::Present | Outcome::Tombstone | Outcome::Blocked | Outcome::Oversize | Outcome::Malformed => false,
+    }
+}
