@@ -95,9 +95,8 @@ impl Scene {
 }
 
 /// Returns the lines of a statement's result, sorted.
-fn lines(env: &Env, sql: &str) -> Vec<String> {
-    let output =
-        all_docs(env.folder.path()).args(["query", "--lake", "lake", "--format", "ndjson", sql]).output().unwrap();
+fn lines(folder: &Path, sql: &str) -> Vec<String> {
+    let output = all_docs(folder).args(["query", "--lake", "lake", "--format", "ndjson", sql]).output().unwrap();
     assert!(output.status.success(), "{sql}: {}", stderr(&output));
     let mut lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
     lines.sort();
@@ -118,16 +117,20 @@ async fn every_table_has_the_rows_of_a_fresh_ingest() {
             format!("select count(*) as n from {table}"),
             format!("select name, count(*) as n from {table} group by name"),
         ] {
-            let (found, expected) = (lines(&scene.env, &sql), lines(&scene.fresh, &sql));
+            let (found, expected) = (lines(scene.env.folder.path(), &sql), lines(scene.fresh.folder.path(), &sql));
             assert!(found == expected, "{sql}: {} rows, and {} of a fresh ingest", found.len(), expected.len());
         }
     }
     let origin = scene.env.lake().join(ORIGIN);
     let sql = "select name, version, published_at from versions";
     copy_shards(&scene, &origin, 0);
-    assert_eq!(lines(&scene.env, sql), lines(&scene.fresh, sql), "taken over, and not yet recorded");
+    assert_eq!(
+        lines(scene.env.folder.path(), sql),
+        lines(scene.fresh.folder.path(), sql),
+        "taken over, and not yet recorded"
+    );
     take_over(&scene, &origin, 0);
-    assert_eq!(lines(&scene.env, sql), lines(&scene.fresh, sql), "taken over");
+    assert_eq!(lines(scene.env.folder.path(), sql), lines(scene.fresh.folder.path(), sql), "taken over");
 }
 
 fn read_record(origin: &Path) -> Overlay {
@@ -196,7 +199,7 @@ async fn the_statements_of_the_readme_read_it_with_duckdb_and_polars() {
         for told_by in TOLD_BY {
             let (table, column) = told_by;
             let sql = format!("select name, {column}, count(*) as n from {table} group by name, {column}");
-            let expected = lines(&scene.fresh, &sql);
+            let expected = lines(scene.fresh.folder.path(), &sql);
             let [duckdb, polars] = read_by_tools(&python, &lake, told_by);
             assert_eq!(duckdb, expected, "DuckDB, {table}");
             assert_eq!(polars, expected, "Polars, {table}");
@@ -214,4 +217,41 @@ async fn the_statements_of_the_readme_read_it_with_duckdb_and_polars() {
     std::fs::create_dir(npm.join("overlay")).unwrap();
     std::fs::write(npm.join("overlay/overlay.json"), empty.to_json().unwrap()).unwrap();
     check();
+}
+
+/// After each round of a follower, SQL has the rows of a fresh ingest, and the events say what happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_follower_commits_is_in_sql_at_once() {
+    let name = |number: usize| format!("{}-{number}", ["a", "h", "q"][number % 3]);
+    let mut world = World::new();
+    (0..60).for_each(|number| world.publish(&name(number), "1.0.0"));
+    let env = Env::new(world);
+    let run = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    run(&mut env.ingest_command(&PIVOTS));
+    for round in 0..3 {
+        {
+            let mut world = env.server.world();
+            (0..60).step_by(17).for_each(|number| world.publish(&name(number), &format!("2.{round}.0")));
+            world.publish(&format!("new-{round}"), "1.0.0");
+            world.delete(&name(3 + 8 * round));
+        }
+        run(all_docs(env.folder.path()).args(["follow", "--once", "--quiet", "--origin", env.server.url()]));
+        let fresh = tempfile::tempdir().unwrap();
+        run(env.ingest_command(&PIVOTS).current_dir(fresh.path()));
+        let asked = |sql: &str| lines(env.folder.path(), sql);
+        for table in TableKind::ALL.into_iter().filter(|table| *table != TableKind::Outcomes) {
+            let sql = format!("select * from {table}");
+            let (found, expected) = (asked(&sql), lines(fresh.path(), &sql));
+            assert!(found == expected, "{round}, {table}: {} rows, and {} afresh", found.len(), expected.len());
+        }
+        let published =
+            format!("select name from events where event = 'version_published' and version = '2.{round}.0'");
+        assert_eq!(asked(&published).len(), 4, "{round}");
+        for event in ["package_added", "package_removed"] {
+            assert_eq!(asked(&format!("select id from events where event = '{event}'")).len(), round + 1, "{event}");
+        }
+    }
 }

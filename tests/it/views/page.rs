@@ -10,7 +10,8 @@ use all_docs::sample::World;
 use super::lines;
 use crate::support::{Env, all_docs, run, stderr, stdout};
 
-/// Makes a lake of the origins `npm` and `mirror`, which differ by some packages.
+/// Makes a lake of the origins `npm` and `mirror`, which differ by some packages. Something happened in both since they were
+/// first ingested.
 async fn lake() -> Env {
     let mut mirror = Env::new(World::seeded(51, 150));
     let npm = Env::new(World::seeded(51, 200));
@@ -21,6 +22,14 @@ async fn lake() -> Env {
         let mut options = env.options(&["k"]);
         options.store = npm.store();
         options.registry = Registry::new(origin, config, Credentials::default()).unwrap();
+        env.server.world().publish("hijacked", "1.0.0");
+        run(options.clone()).await.unwrap();
+        {
+            let mut world = env.server.world();
+            world.publish("hijacked", "1.0.1");
+            assert!(world.set("hijacked", Some("1.0.1"), r#"{"scripts":{"postinstall":"node x.js"}}"#));
+            assert!(world.set("hijacked", None, r#"{"maintainers":[{"name":"eve"}]}"#));
+        }
         run(options).await.unwrap();
     }
     mirror.folder = npm.folder;
