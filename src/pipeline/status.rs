@@ -128,7 +128,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             partitions_committed: manifests.len() as u64,
             old: OriginAge::of(&manifests),
             overlay: overlay_status(store, &layout).await?,
-            events: events_status(store, &layout).await?,
+            events: events_status(&layout, &listed),
             lost: lost_shards(store, &layout, &manifests, &there).await?,
             tables: BTreeMap::new(),
             outcomes: BTreeMap::new(),
@@ -177,35 +177,34 @@ async fn overlay_status(store: &Store, layout: &OriginLayout) -> Result<Option<O
     }))
 }
 
-/// Counts the files of events by two listings.
-async fn events_status(store: &Store, layout: &OriginLayout) -> Result<Option<EventsStatus>> {
+/// Counts the files of events among those that were listed.
+fn events_status(layout: &OriginLayout, listed: &[Listed]) -> Option<EventsStatus> {
     let mut status = EventsStatus::default();
-    for listed in [layout.events(), layout.feed()] {
-        for file in store.list_sized(&listed).await? {
-            if let Some(day) = layout.parse_events_of_day(&file.path).map(|day| day.to_string()) {
-                status.days += 1;
-                status.first_day = Some(status.first_day.take().map_or(day.clone(), |first| first.min(day.clone())));
-                status.last_day = status.last_day.take().max(Some(day));
-            } else if layout.parse_feed_file(&file.path).is_some() {
-                status.commits_in_feed += 1;
-            } else {
-                continue;
-            }
-            status.size_bytes += file.size_bytes;
+    for file in listed {
+        if let Some(day) = layout.parse_events_of_day(&file.path).map(|day| day.to_string()) {
+            status.days += 1;
+            status.first_day = Some(status.first_day.take().map_or(day.clone(), |first| first.min(day.clone())));
+            status.last_day = status.last_day.take().max(Some(day));
+        } else if layout.parse_feed_file(&file.path).is_some() {
+            status.commits_in_feed += 1;
+        } else {
+            continue;
         }
+        status.size_bytes += file.size_bytes;
     }
-    Ok((status != EventsStatus::default()).then_some(status))
+    (status != EventsStatus::default()).then_some(status)
 }
 
-/// Lists the shards of an origin, and the objects of its arrays.
+/// Lists the shards of an origin, the objects of its arrays, and its events.
 async fn objects_there(store: &Store, layout: &OriginLayout) -> Result<Vec<Listed>> {
     if store.is_far() {
         // Whole pages of one listing are fewer than the pages of a listing for each table.
         return store.list_sized(layout.root()).await;
     }
     let mut listed = store.list_folder(layout.root()).await?.objects;
-    for folder in TableKind::ALL.map(|table| layout.table(table)).iter().chain(&layout.arrays()) {
-        listed.extend(store.list_sized(folder).await?);
+    let folders = TableKind::ALL.into_iter().map(|table| layout.table(table));
+    for folder in folders.chain(layout.arrays()).chain([layout.events(), layout.feed()]) {
+        listed.extend(store.list_sized(&folder).await?);
     }
     Ok(listed)
 }
