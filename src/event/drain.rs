@@ -53,12 +53,15 @@ pub struct Drained {
 
 /// Lists the feed of an origin, by time. Other files in its folder do not count.
 pub async fn feed_files(store: &Store, layout: &OriginLayout) -> Result<Vec<FeedFile>> {
-    let paths = store.list(&layout.feed()).await?.into_iter();
-    let mut files: Vec<FeedFile> = paths
-        .filter_map(|path| layout.parse_feed_file(&path).map(|seen_at_us| FeedFile { seen_at_us, path }))
-        .collect();
+    Ok(feed_files_among(layout, store.list(&layout.feed()).await?))
+}
+
+/// Returns the files of the feed among these paths, by time.
+pub fn feed_files_among(layout: &OriginLayout, paths: Vec<String>) -> Vec<FeedFile> {
+    let of_path = |path: String| layout.parse_feed_file(&path).map(|seen_at_us| FeedFile { seen_at_us, path });
+    let mut files: Vec<FeedFile> = paths.into_iter().filter_map(of_path).collect();
     files.sort();
-    Ok(files)
+    files
 }
 
 /// Puts these files of the feed into the files of their days. `check` fails when this process may no longer do so.

@@ -9,6 +9,6 @@ mod gone;
 #[cfg(test)]
 mod tests;
 
-pub use drain::{Drained, FeedFile, drain, feed_files};
+pub use drain::{Drained, FeedFile, drain, feed_files, feed_files_among};
 pub use file::{EventsReader, EventsWriter, encode_events};
 pub use gone::GoneNames;

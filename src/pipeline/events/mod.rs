@@ -18,7 +18,7 @@ pub use self::output::{EventOutput, EventOutputs, EventSettings, Lines};
 use super::lease::{Attempt, Lease, LeaseWatch};
 use crate::commit::Right as _;
 use crate::error::Result;
-use crate::event::{Drained, FeedFile, drain, feed_files};
+use crate::event::{Drained, FeedFile, drain, feed_files, feed_files_among};
 use crate::lake::OriginLayout;
 use crate::store::Store;
 
@@ -37,8 +37,10 @@ pub(super) async fn keep_events(store: &Store, layout: &OriginLayout, keep_from:
         return Ok(Drained::default());
     };
     let kept = async {
-        let mut files = feed_files(store, layout).await?;
-        if store.entry(&layout.event_outputs()).await?.is_some() {
+        let listed = store.list(&layout.feed()).await?;
+        let waits = listed.contains(&layout.event_outputs());
+        let mut files = feed_files_among(layout, listed);
+        if waits {
             let oldest_us = jiff::Timestamp::now().as_microsecond() - WAITS_FOR_OUTPUTS.as_micros() as i64;
             files.retain(|file| file.seen_at_us < oldest_us);
         }

@@ -170,7 +170,7 @@ fn rows(origin: &Path, table: TableKind) -> RecordBatch {
 /// Returns the bytes of every shard below an origin's folder.
 fn shards(origin: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = files(origin);
-    files.retain(|path, _| path.ends_with(".parquet"));
+    files.retain(|path, _| path.ends_with(".parquet") && !path.starts_with("events/"));
     files
 }
 
