@@ -150,6 +150,12 @@ impl Follower {
             .hint("it must be a registry with _changes, like npm's, CouchDB's or a mirror of them"));
         };
         if let Some(since) = self.since.take() {
+            if head.number().is_some() && since.number().is_none() {
+                return Err(Error::input(format!(
+                    "--since {since} is no place of this registry's feed, which has numbers"
+                ))
+                .hint(format!("give a number up to {head}, or leave --since out to continue from the lake's place")));
+            }
             if head.is_behind(&since) {
                 return Err(Error::input(format!("--since {since} lies beyond the registry's own place, {head}"))
                     .hint(

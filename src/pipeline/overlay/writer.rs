@@ -115,7 +115,7 @@ impl ChangeWriter {
         }
     }
 
-    /// Returns those changes that the lake does not hold yet: those whose announced revision it has not asked for, and of
+    /// Returns those changes that the lake does not hold yet: those whose announced revision it has not received, and of
     /// deletions those of names that it holds.
     pub(in crate::pipeline) async fn news(&self, changes: Vec<Change>) -> Result<Vec<Change>> {
         let known = self.known(self.fold.view().await?);
@@ -129,7 +129,10 @@ impl ChangeWriter {
                 let outcome = outcomes.binary_search_by(|held| held.name.cmp(&change.name)).ok();
                 let outcome = outcome.and_then(|at| outcomes.get(at));
                 match change.kind {
-                    ChangeKind::Added | ChangeKind::Changed => outcome.is_none_or(|held| held.rev != change.rev),
+                    // A follower that died may have asked in vain, and not have noted that it waits.
+                    ChangeKind::Added | ChangeKind::Changed => {
+                        outcome.is_none_or(|held| held.rev != change.rev || held.outcome.is_open())
+                    }
                     ChangeKind::Removed | ChangeKind::Deleted => {
                         outcome.is_some() || rows.binary_search_by(|row| row.name.cmp(&change.name)).is_ok()
                     }

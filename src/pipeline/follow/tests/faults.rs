@@ -120,7 +120,7 @@ async fn a_head_that_goes_back_is_seen_though_the_registry_echoes_the_place_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_place_of_the_user_beyond_the_registrys_own_is_refused_at_once() {
+async fn a_place_of_the_user_that_the_registry_cannot_have_told_is_refused_at_once() {
     let env = Env::new(FeedFaults::default()).await;
     let follower = |since: &str| {
         let options = FollowOptions { since: Some(Seq::new(since)), ..env.options(&env.lake.store) };
@@ -135,6 +135,10 @@ async fn a_place_of_the_user_beyond_the_registrys_own_is_refused_at_once() {
     let error = ended.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Input);
     assert!(error.report().contains("beyond the registry's own place"), "{}", error.report());
+    let (_, ended) = Box::pin(follower("abc").await.round()).await;
+    let error = ended.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input);
+    assert!(error.report().contains("no place of this registry's feed"), "{}", error.report());
     // From the beginning: all rows are read, and the lake holds them.
     let all = round(&mut follower("0").await).await;
     assert_eq!((all.rows, all.changes), (env.server.world().names().count() as u64, 0), "{all:?}");

@@ -29,6 +29,25 @@ async fn a_follower_that_dies_between_its_commit_and_its_record_asks_for_nothing
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_dies_before_it_notes_a_lagging_document_asks_for_it_again() {
+    let env = Env::new(FeedFaults::default()).await;
+    round(&mut env.follower().await).await;
+    env.faults(FeedFaults { lagging_every: Some(1), lagging_requests: 1, ..FeedFaults::default() });
+    env.publish(3, "9.0.0");
+    env.pass(MINUTE);
+    let dying = env.lake.store.failing_at_such(
+        |reached| reached.step == Step::Rename && reached.path.ends_with("/follow.json"),
+        0,
+        Failure::Death,
+    );
+    let (_, ended) = Box::pin(env.follower_in(&dying, false).await.round()).await;
+    assert!(ended.is_err());
+    let again = round(&mut env.follower().await).await;
+    assert_eq!((again.changes, again.committed, again.lagging), (1, 1, 0), "{again:?}");
+    assert_eq!(env.differences().await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lake_that_is_not_filled_is_refused_with_what_to_do() {
     let env = Env::new(FeedFaults::default()).await;
     let manifest = env.lake.store.list(&layout().manifests()).await.unwrap().remove(0);
