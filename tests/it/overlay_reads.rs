@@ -238,7 +238,11 @@ async fn what_a_follower_commits_is_in_sql_at_once() {
             world.publish(&format!("new-{round}"), "1.0.0");
             world.delete(&name(3 + 8 * round));
         }
-        run(all_docs(env.folder.path()).args(["follow", "--once", "--quiet", "--origin", env.server.url()]));
+        let options = ["follow", "--once", "--quiet", "--fold-rows", "100%", "--origin", env.server.url()];
+        run(all_docs(env.folder.path()).args(options));
+        let record = crate::support::origin_folder(&env.lake()).join("overlay/overlay.json");
+        let overlay = Overlay::from_json("overlay.json", &std::fs::read(record).unwrap()).unwrap();
+        assert_eq!(overlay.deltas.len(), round + 1);
         let fresh = tempfile::tempdir().unwrap();
         run(env.ingest_command(&PIVOTS).current_dir(fresh.path()));
         let asked = |sql: &str| lines(env.folder.path(), sql);
