@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lake::{OriginLayout, Overlay};
 use crate::store::Store;
 
@@ -18,6 +18,12 @@ pub(in crate::pipeline) async fn sweep(store: &Store, layout: &OriginLayout) -> 
         found.extend(layout.delta_at(&path).map(|delta| delta.root().to_owned()));
     }
     for folder in found.difference(&kept) {
+        let commits = layout.delta_at(&format!("{folder}/")).and_then(|own| own.commits_of_delta());
+        // A record that was replaced by an older one does not know it.
+        if commits.is_some_and(|(_, last)| last > record.newest) {
+            return Err(Error::lake(format!("{} names no delta as new as {folder}", layout.overlay()))
+                .hint("if the record was restored from a backup, restore the newest one, or delete that folder"));
+        }
         tracing::debug!(folder, "a delta that is not on record is swept");
         store.delete_folder(folder).await?;
     }

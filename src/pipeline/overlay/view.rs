@@ -97,6 +97,20 @@ pub(in crate::pipeline) struct OverlayView {
     pub(in crate::pipeline) deltas: Vec<Arc<HeldDelta>>,
 }
 
+/// Fails if there are committed deltas that a record has named: it is lost. The first delta is committed before there is a
+/// record. Blocks.
+fn refuse_lost_record(store: &Store, layout: &OriginLayout) -> Result<()> {
+    let first = layout.delta(1, 1);
+    for path in store.blocking().list(&layout.overlay_folder())? {
+        let is_later = |own: &OriginLayout| *own != first && own.manifest(&Delta::PARTITION) == path;
+        if layout.delta_at(&path).is_some_and(|own| is_later(&own)) {
+            return Err(Error::lake(format!("{} is gone, but there are deltas: {path}", layout.overlay()))
+                .hint("all-docs verify --repair makes it again; then run the same command again"));
+        }
+    }
+    Ok(())
+}
+
 impl OverlayView {
     /// Returns the view of an origin without an overlay.
     pub(in crate::pipeline) fn empty() -> OverlayView {
@@ -123,8 +137,14 @@ impl OverlayView {
     ) -> Result<OverlayView> {
         let path = layout.overlay();
         let record = || -> Result<Overlay> {
-            let text = store.blocking().get(&path)?;
-            text.map_or(Ok(Overlay::empty()), |text| Overlay::from_json(&path, &text))
+            let record = match store.blocking().get(&path)? {
+                Some(text) => Overlay::from_json(&path, &text)?,
+                None => Overlay::empty(),
+            };
+            if record.newest == 0 {
+                refuse_lost_record(store, layout)?;
+            }
+            Ok(record)
         };
         let mut reads = 0;
         loop {

@@ -318,11 +318,8 @@ impl ChangeWriter {
     /// that are not on record.
     async fn settle(&self) -> Result<()> {
         let (store, layout) = (&self.options.store, &self.options.layout);
-        let newest = async || -> Result<u64> {
-            let record = store.read_record::<Overlay>(&layout.overlay()).await?;
-            Ok(record.map_or(0, |record| record.newest))
-        };
-        let number = newest().await? + 1;
+        // Refuses a lake whose record is lost, before anything is swept.
+        let number = self.fold.view().await?.record.newest + 1;
         let own = layout.delta(number, number);
         Recovery::of(store, &own).settle(&Delta::PARTITION, &self.options.lease).await?;
         if read_manifest(store, &own, &Delta::PARTITION).await?.is_some() {

@@ -66,9 +66,9 @@ async fn arrays_live_in_a_bucket(bucket: Bucket) {
     commanded(&bucket, folder, 0, &["arrays"]);
     let (told, passed) = commanded(&bucket, folder, 0, &["status"]);
     assert!(told.contains("dependency graph") && told.contains("% of all days known"), "{told}");
-    assert_within(&passed, &[(Operation::List, 6), (Operation::Get, 2 + 4 + 6)]);
+    assert_within(&passed, &[(Operation::List, 5), (Operation::Get, 2 + 5 + 6)]);
     let (_, passed) = commanded(&bucket, folder, 0, &["verify", "--quick"]);
-    assert_within(&passed, &[(Operation::List, 4), (Operation::Get, 2 + 5 + 6)]);
+    assert_within(&passed, &[(Operation::List, 5), (Operation::Get, 2 + 6 + 6)]);
     commanded(&bucket, folder, 0, &["verify"]);
 
     let copy = env.folder.path().join("copy");

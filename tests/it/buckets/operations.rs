@@ -142,24 +142,25 @@ async fn commands_that_read_take_few_operations(bucket: Bucket) {
             passed
         };
         no_cache();
+        // One read of each statement is of the record of the overlay, which is not there.
         let found = format!("name\n{}\n", names[100]);
         assert_within(&query(&find(&names[100]), &found), &[(Operation::List, 2), (Operation::Get, 4)]);
-        assert_within(&query(&find(&names[100]), &found), &[(Operation::List, 2), (Operation::Get, 1)]);
+        assert_within(&query(&find(&names[100]), &found), &[(Operation::List, 2), (Operation::Get, 2)]);
         let other = format!("name\n{}\n", names[101]);
-        assert_within(&query(&find(&names[101]), &other), &[(Operation::List, 2), (Operation::Get, 1)]);
+        assert_within(&query(&find(&names[101]), &other), &[(Operation::List, 2), (Operation::Get, 2)]);
         no_cache();
         let (sql, count) = ("select count(*) as n from docs", format!("n\n{}\n", names.len()));
-        assert_within(&query(sql, &count), &[(Operation::List, 2), (Operation::Get, PARTITIONS + 1)]);
-        assert_within(&query(sql, &count), &[(Operation::List, 2)]);
+        assert_within(&query(sql, &count), &[(Operation::List, 2), (Operation::Get, PARTITIONS + 2)]);
+        assert_within(&query(sql, &count), &[(Operation::List, 2), (Operation::Get, 1)]);
     }
     no_cache();
     let status = || commanded(&bucket, folder, 0, &["status"]).1;
-    assert_within(&status(), &[(Operation::List, 6), (Operation::Get, PARTITIONS + 4)]);
-    assert_within(&status(), &[(Operation::List, 6), (Operation::Get, 3)]);
+    assert_within(&status(), &[(Operation::List, 5), (Operation::Get, PARTITIONS + 5)]);
+    assert_within(&status(), &[(Operation::List, 5), (Operation::Get, 4)]);
     no_cache();
     let verify = |code| commanded(&bucket, folder, code, &["verify", "--quick"]);
-    assert_within(&verify(0).1, &[(Operation::List, 4), (Operation::Get, PARTITIONS + 5)]);
-    assert_within(&verify(0).1, &[(Operation::List, 4), (Operation::Get, 5)]);
+    assert_within(&verify(0).1, &[(Operation::List, 5), (Operation::Get, PARTITIONS + 6)]);
+    assert_within(&verify(0).1, &[(Operation::List, 5), (Operation::Get, 6)]);
 
     // A shard that is gone, and one of another size.
     let store = bucket.store_behind();
@@ -169,7 +170,7 @@ async fn commands_that_read_take_few_operations(bucket: Bucket) {
         store.delete(&shard).await.unwrap();
         let (told, passed) = verify(4);
         assert!(told.contains(&shard), "{told}");
-        assert_within(&passed, &[(Operation::List, 6), (Operation::Get, TABLES + 8), (Operation::Head, 2)]);
+        assert_within(&passed, &[(Operation::List, 7), (Operation::Get, TABLES + 9), (Operation::Head, 2)]);
         store.put(&shard, [&bytes[..], b"more"].concat()).await.unwrap();
         let (told, _) = verify(4);
         assert!(told.contains(&shard) && told.contains(&format!("it has {} bytes", bytes.len() + 4)), "{told}");

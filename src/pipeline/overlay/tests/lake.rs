@@ -98,6 +98,12 @@ async fn a_record_that_is_lost_or_cut_is_made_again_from_the_deltas() {
         }
         let found = proof(store, false).await;
         assert_eq!(faults(&found), [(Fault::Record, true)]);
+        // No writer takes it for a lake without an overlay.
+        let kept = store.list(&layout().overlay_folder()).await.unwrap();
+        assert!(
+            apply(&server, store, &BTreeSet::from([server.world().names().next().unwrap().to_owned()])).await.is_err()
+        );
+        assert_eq!(store.list(&layout().overlay_folder()).await.unwrap(), kept);
         let notes = repair_overlay(store, &found.origins[0]).await.unwrap();
         assert!(notes[0].contains("2 deltas"), "{notes:?}");
         let commits =
