@@ -178,6 +178,9 @@ fn a_follower_that_was_away_for_a_week_owes_a_listing() {
     assert_eq!(feed.wants_listing(8 * 24 * HOUR_US), Some(WhyListing::Owed));
     let mut new = Feed::new(FollowRecord::empty(), settings());
     assert_eq!(new.told(seq(5), 0), Some(GivenUp::None));
+    new.start_at(Seq::new("abc"), 0);
+    assert_eq!(new.told(seq(5), MINUTE_US), Some(GivenUp::Foreign));
+    assert_eq!((new.place(), new.wants_listing(MINUTE_US)), (Some(&seq(5)), Some(WhyListing::Owed)));
     assert_eq!((new.place(), new.wants_listing(0)), (Some(&seq(5)), Some(WhyListing::Owed)));
 }
 
