@@ -178,10 +178,16 @@ fn a_follower_that_was_away_for_a_week_owes_a_listing() {
     assert_eq!(feed.wants_listing(8 * 24 * HOUR_US), Some(WhyListing::Owed));
     let mut new = Feed::new(FollowRecord::empty(), settings());
     assert_eq!(new.told(seq(5), 0), Some(GivenUp::None));
-    new.start_at(Seq::new("abc"), 0);
-    assert_eq!(new.told(seq(5), MINUTE_US), Some(GivenUp::Foreign));
-    assert_eq!((new.place(), new.wants_listing(MINUTE_US)), (Some(&seq(5)), Some(WhyListing::Owed)));
     assert_eq!((new.place(), new.wants_listing(0)), (Some(&seq(5)), Some(WhyListing::Owed)));
+}
+
+#[test]
+fn a_noted_place_that_is_none_of_the_feed_is_given_up_for_a_listing() {
+    let mut feed = followed(100, 0);
+    feed.start_at(Seq::new("abc"), 0);
+    assert_eq!(feed.told(seq(105), MINUTE_US), Some(GivenUp::Foreign));
+    assert_eq!((feed.place(), feed.wants_listing(MINUTE_US)), (Some(&seq(105)), Some(WhyListing::Owed)));
+    assert_eq!(feed.told(seq(106), 2 * MINUTE_US), None);
 }
 
 #[test]
