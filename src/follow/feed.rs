@@ -46,6 +46,8 @@ pub enum GivenUp {
     None,
     /// The registry's own place lies behind those that were read.
     WentBack,
+    /// The registry's own place is a number, and the one that was noted is none.
+    Foreign,
     /// The last reading is too long ago.
     Away,
 }
@@ -133,6 +135,10 @@ impl Feed {
         let given_up = match self.record.read_at_us {
             _ if self.record.places.is_empty() => Some(GivenUp::None),
             _ if self.is_back(&head) => Some(GivenUp::WentBack),
+            // The registry refuses it.
+            _ if head.number().is_some() && self.place().is_some_and(|place| place.number().is_none()) => {
+                Some(GivenUp::Foreign)
+            }
             Some(read_at_us) if now_us.saturating_sub(read_at_us) > AWAY_US => Some(GivenUp::Away),
             _ => None,
         };

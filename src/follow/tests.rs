@@ -182,6 +182,15 @@ fn a_follower_that_was_away_for_a_week_owes_a_listing() {
 }
 
 #[test]
+fn a_noted_place_that_is_none_of_the_feed_is_given_up_for_a_listing() {
+    let mut feed = followed(100, 0);
+    feed.start_at(Seq::new("abc"), 0);
+    assert_eq!(feed.told(seq(105), MINUTE_US), Some(GivenUp::Foreign));
+    assert_eq!((feed.place(), feed.wants_listing(MINUTE_US)), (Some(&seq(105)), Some(WhyListing::Owed)));
+    assert_eq!(feed.told(seq(106), 2 * MINUTE_US), None);
+}
+
+#[test]
 fn a_listing_that_an_ingest_completed_is_the_place_to_continue_from() {
     let mut feed = followed(100, 0);
     read(&mut feed, Vec::new(), 101, MINUTE_US);

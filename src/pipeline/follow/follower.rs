@@ -173,10 +173,13 @@ impl Follower {
             (Some(GivenUp::WentBack), Some(before)) => {
                 format!("the registry's place has gone back to {head}, behind {before}: it is listed instead")
             }
+            (Some(GivenUp::Foreign), Some(before)) => {
+                format!("the noted place {before} is none of this registry's feed: it is listed instead")
+            }
             (Some(GivenUp::Away), _) => {
                 "the last reading is more than 7 days ago: the registry is listed instead".to_owned()
             }
-            (Some(GivenUp::None | GivenUp::WentBack), _) => {
+            (Some(GivenUp::None | GivenUp::WentBack | GivenUp::Foreign), _) => {
                 format!("no place of the feed is known: the registry is listed, and the feed is followed from {head}")
             }
             (None, _) => return Ok(()),

@@ -6,15 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{AsArray, RecordBatch};
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::view::{OUTCOME_COLUMNS, OverlayView, Said};
+use crate::commit::read_manifest;
 use crate::error::{Doing, Error, Result};
-use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Partition, PartitionSet, Record};
+use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Overlay, Partition, PartitionSet, Record};
 use crate::npm::{DocRow, Outcome, PackageName, Representation, Revision};
 use crate::pipeline::lost::lost_error;
 use crate::shard::{HeldDocument, doc_rows, document_names, find_documents, find_rows, held_outcomes};
 use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
+
+/// Manifests that are read at once.
+const READ_AT_ONCE: usize = 16;
 
 /// The lake of one origin: its base and its overlay.
 pub(in crate::pipeline) struct Known {
@@ -158,6 +163,27 @@ impl Known {
     pub(in crate::pipeline) fn was_unfilled(&self, name: &str) -> bool {
         let manifest = self.place_of(&PackageName::new(name)).and_then(|place| self.manifest(place).ok().flatten());
         manifest.is_some_and(|manifest| is_among(&manifest.unfilled, name))
+    }
+
+    /// Returns whether the lake still holds of some names what was looked up: the same deltas count for their partitions, and
+    /// those manifests of the base are there that were looked at.
+    pub(in crate::pipeline) async fn is_current(&self, names: &[PackageName]) -> Result<bool> {
+        let record = self.store.read_record::<Overlay>(&self.layout.overlay()).await?.unwrap_or_else(Overlay::empty);
+        let places: BTreeSet<usize> = names.iter().map(|name| self.set.index_of(name.as_str())).collect();
+        let counts_alike = |place: &usize| {
+            let stem = self.set.get(*place).file_stem();
+            record.of_partition(&stem).eq(self.view.record.of_partition(&stem))
+        };
+        if !places.iter().all(counts_alike) {
+            return Ok(false);
+        }
+        let known = self.manifests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let looked_at = known.into_iter().filter(|(place, _)| places.contains(place));
+        let read = looked_at.map(async |(place, before)| {
+            let now = read_manifest(&self.store, &self.layout, &self.set.get(place)).await?;
+            Ok::<bool, Error>(now.as_ref() == before.as_deref())
+        });
+        stream::iter(read).buffer_unordered(READ_AT_ONCE).try_all(async |is_same| is_same).await
     }
 
     /// Returns the overlay.

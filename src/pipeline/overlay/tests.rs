@@ -2,6 +2,7 @@
 //! and byte by byte after a fold of everything.
 #![allow(clippy::unwrap_used)]
 
+mod beside;
 mod lake;
 mod sequences;
 

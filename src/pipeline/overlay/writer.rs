@@ -25,9 +25,9 @@ use crate::pipeline::judge::Judge;
 use crate::pipeline::lease::LeaseWatch;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::recovery::Recovery;
-use crate::pipeline::report::Ended;
+use crate::pipeline::report::{Ended, PartitionReport};
 use crate::pipeline::work::{Announced, Wanted, WorkItem};
-use crate::pipeline::worker::{PartitionBefore, Worker};
+use crate::pipeline::worker::{PartitionBefore, Worker, refuse_more_than_bearable};
 use crate::registry::Registry;
 use crate::shard::{find_rows, held_outcomes};
 use crate::store::{Store, blocking};
@@ -188,23 +188,60 @@ impl ChangeWriter {
         }
         let number = view.record.newest + 1;
         let own = self.options.layout.delta(number, number);
+        let names: Vec<PackageName> = by_name.keys().cloned().collect();
+        let mut builds = 0;
+        let report = loop {
+            builds += 1;
+            refuse_more_than_bearable(builds, &self.options.layout)?;
+            let known = self.known(view);
+            // What another process has asked for meanwhile in vain is asked for again.
+            let item = WorkItem {
+                partition: Delta::PARTITION,
+                announced: Announced::Changes(Arc::new(by_name.values().cloned().collect())),
+                wanted: Arc::new(self.wanted(&by_name)),
+            };
+            let report = self.work(own.clone(), Arc::clone(&known), item).await?;
+            match report.ended {
+                Ended::Outdated => {}
+                // Until it is on record, it counts for nobody.
+                Ended::Committed if !known.is_current(&names).await? => self.take_back(&own).await?,
+                _ => break report,
+            }
+            tracing::debug!(
+                origin = self.options.layout.name(),
+                number,
+                "an ingest has changed the same names meanwhile"
+            );
+            view = self.fold.view().await?;
+        };
+        let mut applied = Applied::default();
+        if report.ended == Ended::Committed {
+            let manifest = self.put_on_record(number).await?;
+            applied.lagging = self.lagging(own, by_name).await?;
+            let names = manifest.rows(TableKind::Docs) + manifest.removed.len() as u64;
+            applied.committed = names.saturating_sub(applied.lagging.len() as u64);
+        } else if builds > 1 {
+            // The other process has it all: what is staged is out of date.
+            self.options.store.delete_folder(&own.staging()).await?;
+        }
+        self.is_unsettled.store(false, Ordering::Relaxed);
+        Ok(applied)
+    }
+
+    /// Works on a delta, whose names are compared with `known`.
+    async fn work(&self, own: OriginLayout, known: Arc<Known>, item: WorkItem) -> Result<PartitionReport> {
         let judge = Arc::new(Judge::new(false));
         judge.set_sample(self.sample.clone());
         let worker = Worker::new(
             self.options.store.clone(),
-            own.clone(),
+            own,
             self.options.registry.clone(),
             Arc::clone(&self.options.progress),
             Arc::clone(&judge),
             PURPOSE,
             false,
         );
-        let worker = Arc::new(worker.of_delta(self.known(view)));
-        let item = WorkItem {
-            partition: Delta::PARTITION,
-            announced: Announced::Changes(Arc::new(by_name.values().cloned().collect())),
-            wanted: Arc::new(self.wanted(&by_name)),
-        };
+        let worker = Arc::new(worker.of_delta(known));
         let worked = tokio::select! {
             biased;
             () = self.options.stop.cancelled() => Err(Error::interrupted()),
@@ -217,15 +254,13 @@ impl ChangeWriter {
         let report = worked?;
         ended?;
         judge.ending.outcome()?;
-        let mut applied = Applied::default();
-        if report.ended == Ended::Committed {
-            let manifest = self.put_on_record(number).await?;
-            applied.lagging = self.lagging(own, by_name).await?;
-            let names = manifest.rows(TableKind::Docs) + manifest.removed.len() as u64;
-            applied.committed = names.saturating_sub(applied.lagging.len() as u64);
-        }
-        self.is_unsettled.store(false, Ordering::Relaxed);
-        Ok(applied)
+        Ok(report)
+    }
+
+    /// Deletes a committed delta that is not on record. Its manifest goes first: without it nobody puts it on record.
+    async fn take_back(&self, own: &OriginLayout) -> Result<()> {
+        self.options.store.delete(&own.manifest(&Delta::PARTITION)).await?;
+        self.options.store.delete_folder(own.root()).await
     }
 
     /// Merges deltas, and folds partitions, as far as that is due.

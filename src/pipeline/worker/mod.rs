@@ -3,6 +3,7 @@
 
 mod bounds;
 mod build;
+mod current;
 mod decided;
 mod document_shards;
 mod events;
@@ -35,16 +36,17 @@ use super::progress::Progress;
 use super::recovery::Recovered;
 use super::report::{Ended, PartitionReport};
 use super::work::WorkItem;
-use crate::commit::{Change, commit_with_events};
+use crate::commit::{Change, clear_staging, commit_with_events};
 use crate::diff::Selection;
 use crate::error::{Context, ErrorKind, Result};
 use crate::event::GoneNames;
-use crate::fetch::{Fetched, OrderedByteBudget, StagedAnswers, StagingWriter, fetch, staging_tap};
+use crate::fetch::{Fetched, OrderedByteBudget, StagingWriter, fetch, staging_tap};
 use crate::lake::{EventsFile, LockRecord, Manifest, OriginLayout, Partition};
 use crate::registry::Registry;
 use crate::store::{Store, blocking};
 
 pub(super) use self::bounds::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
+pub(super) use self::current::refuse_more_than_bearable;
 pub(super) use self::plan::PartitionPlan;
 pub(super) use self::previous::PartitionBefore;
 
@@ -239,12 +241,7 @@ impl Worker {
         if self.known.is_none() && !job.plan.is_unchanged() {
             job = self.bring_base_up(job, lease).await?;
         }
-        if job.plan.writes_documents() {
-            // Only the holder of the lease may read them: another process may have staged more until now.
-            let (store, layout, part) = (self.store.clone(), self.layout.clone(), partition.clone());
-            let open = move || StagedAnswers::open(&store, &layout, &part);
-            job.staged = blocking("reading staged answers", open).await?;
-        }
+        job = self.open_staged(job).await?;
         let ended = if job.plan.is_unchanged() { Ended::Unchanged } else { Ended::Committed };
         let mut report = self.report(&job, ended);
         report.is_recovered = recovered == Recovered::Completed;
@@ -257,17 +254,43 @@ impl Worker {
             self.clear_staged(&partition, uses_all_staged).await?;
             return Ok(report);
         }
-        let (change, events) = match self.fetch_and_build(job).await {
-            // Received documents are staged.
-            Err(error) if error.kind() == ErrorKind::Interrupted && self.judge.ending.has_begun() => {
-                report.ended = Ended::LeftOut;
+        let (mut place, mut builds) = (place, 1);
+        let (turn, change, events) = loop {
+            let basis = self.basis(&job);
+            let item = job.item.clone();
+            let (change, events) = match self.fetch_and_build(job).await {
+                // Received documents are staged.
+                Err(error) if error.kind() == ErrorKind::Interrupted && self.judge.ending.has_begun() => {
+                    report.ended = Ended::LeftOut;
+                    return Ok(report);
+                }
+                built => built?,
+            };
+            drop(place);
+            self.judge.examine(&self.registry, true).await?;
+            let turn = permit(&self.commits).await?;
+            if self.is_current(&basis).await? {
+                break (turn, change, events);
+            }
+            drop(turn);
+            clear_staging(&self.store, &self.layout, &partition).await?;
+            if self.known.is_some() {
+                report.ended = Ended::Outdated;
                 return Ok(report);
             }
-            built => built?,
+            builds += 1;
+            refuse_more_than_bearable(builds, &self.layout)?;
+            place = permit(&self.places).await?;
+            job = Box::pin(self.prepare_again(item, lease)).await?;
+            if job.plan.is_unchanged() {
+                report.ended = Ended::Unchanged;
+                drop(job);
+                Progress::add(&self.progress.partitions_unchanged, 1);
+                Progress::add(&self.progress.partitions_done, 1);
+                self.clear_staged(&partition, uses_all_staged).await?;
+                return Ok(report);
+            }
         };
-        drop(place);
-        self.judge.examine(&self.registry, true).await?;
-        let turn = permit(&self.commits).await?;
         let (worker, lease) = (Arc::clone(self), lease.clone());
         // Runs to its end and is counted, even if this future is dropped meanwhile.
         let commit = async move {
