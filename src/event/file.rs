@@ -65,7 +65,8 @@ impl<W: Write + Send> EventsWriter<W> {
         let [names, kinds] = ["name", "event"]
             .map(|column| batch.column_by_name(column).and_then(|column| column.as_string_opt::<i32>()));
         for (name, kind) in names.into_iter().flatten().zip(kinds.into_iter().flatten()) {
-            if kind == Some(EventKind::PackageRemoved.as_str()) {
+            let ends = [EventKind::PackageRemoved, EventKind::PackageUnpublished];
+            if ends.iter().any(|end| kind == Some(end.as_str())) {
                 self.removed.extend(name.map(str::to_owned));
             }
         }

@@ -43,7 +43,13 @@ pub(super) async fn copy_with_overlay(
         }
         let now = read().await?;
         let folded = |record: &Option<Overlay>| record.as_ref().map(|record| record.folded.clone()).unwrap_or_default();
-        if folded(&before) != folded(&now) && copies < MAX_COPIES {
+        // A delta that is gone, and is in no merged one, was taken over: what came after it is in the base.
+        let is_there = |delta: &Delta| {
+            let mut now = now.iter().flat_map(|record| &record.deltas);
+            now.any(|other| other.first <= delta.first && delta.last <= other.last)
+        };
+        let is_current = folded(&before) == folded(&now) && deltas.iter().all(is_there);
+        if !is_current && copies < MAX_COPIES {
             continue;
         }
         return put_record(ends, before.as_ref()).await;

@@ -48,6 +48,12 @@ impl Fold {
         Ok(view.clone())
     }
 
+    /// Returns whether the overlay is another one than `view`: then a delta that a reader of `view` has not found was merged or
+    /// taken over, and is not lost.
+    pub(in crate::pipeline) async fn has_replaced(&self, view: &OverlayView) -> bool {
+        self.view().await.is_ok_and(|now| now.record != view.record)
+    }
+
     /// Takes the rows that the overlay has of a partition into its base shards, and returns of how many names. `lease` is
     /// that of the partition. No commit of the partition is interrupted, and its shards are of this version.
     ///
@@ -59,8 +65,10 @@ impl Fold {
             if view.has_none_of(partition) {
                 return Ok(names);
             }
-            names =
-                self.take_over(partition, &view, lease).await.doing(|| format!("folding the partition {partition}"))?;
+            names = match self.take_over(partition, &view, lease).await {
+                Err(error) if error.kind() == ErrorKind::Lake && self.has_replaced(&view).await => continue,
+                taken => taken.doing(|| format!("folding the partition {partition}"))?,
+            };
             if note_folded(&self.store, &self.layout, &partition.file_stem(), view.record.newest).await? {
                 return Ok(names);
             }

@@ -7,6 +7,7 @@ mod counts;
 mod due;
 mod fold;
 mod known;
+mod look_up;
 mod merge;
 mod record;
 mod rows;

@@ -95,6 +95,8 @@ pub(in crate::pipeline) struct OverlayView {
     pub(in crate::pipeline) record: Overlay,
     /// The deltas of the record, oldest first.
     pub(in crate::pipeline) deltas: Vec<Arc<HeldDelta>>,
+    /// Whether it was read, and is not only the beginning of a reading.
+    is_read: bool,
 }
 
 /// Fails if there are committed deltas that a record has named: it is lost. The first delta is committed before there is a
@@ -114,7 +116,7 @@ fn refuse_lost_record(store: &Store, layout: &OriginLayout) -> Result<()> {
 impl OverlayView {
     /// Returns the view of an origin without an overlay.
     pub(in crate::pipeline) fn empty() -> OverlayView {
-        OverlayView { record: Overlay::empty(), deltas: Vec::new() }
+        OverlayView { record: Overlay::empty(), deltas: Vec::new(), is_read: false }
     }
 
     /// Reads the overlay of an origin. Deltas that `before` has are not read again.
@@ -141,7 +143,8 @@ impl OverlayView {
                 Some(text) => Overlay::from_json(&path, &text)?,
                 None => Overlay::empty(),
             };
-            if record.newest == 0 {
+            // Once is enough: a lake without a record costs no listing each time.
+            if record.newest == 0 && !before.is_read {
                 refuse_lost_record(store, layout)?;
             }
             Ok(record)
@@ -155,7 +158,7 @@ impl OverlayView {
                 None => HeldDelta::read(store, layout, delta).map(Arc::new),
             };
             match record_now.deltas.iter().map(read).collect::<Result<Vec<_>>>() {
-                Ok(deltas) => return Ok(OverlayView { record: record_now, deltas }),
+                Ok(deltas) => return Ok(OverlayView { record: record_now, deltas, is_read: true }),
                 // A merge or a fold may have taken its place meanwhile.
                 Err(error) if reads == MAX_READS || record()? == record_now => return Err(error),
                 Err(_) => {}

@@ -17,7 +17,7 @@ use super::view::OverlayView;
 use super::{merge, sweep};
 use crate::commit::read_manifest;
 use crate::diff::Selection;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Overlay, Partition, PartitionSet};
 use crate::npm::{Change, ChangeKind, DocRow, Outcome, PackageName, Representation};
 use crate::pipeline::doubt::Sample;
@@ -96,7 +96,7 @@ pub(in crate::pipeline) struct ChangeWriter {
     set: Arc<PartitionSet>,
     /// Names whose documents the lake holds, to ask for if the registry seems to serve none any more.
     sample: Sample,
-    fold: Fold,
+    pub(super) fold: Fold,
     /// Whether a dead process, or a failed commit, may have left something to be ended.
     is_unsettled: AtomicBool,
     /// The rows of each partition of the base, by file stem, as far as they are known.
@@ -113,48 +113,6 @@ impl ChangeWriter {
             base_rows: Mutex::default(),
             options,
         }
-    }
-
-    /// Returns those changes that the lake does not hold yet: those whose announced revision it has not received, and of
-    /// deletions those of names that it holds.
-    pub(in crate::pipeline) async fn news(&self, changes: Vec<Change>) -> Result<Vec<Change>> {
-        let known = self.known(self.fold.view().await?);
-        let filter = move || {
-            let names: BTreeSet<PackageName> = changes.iter().map(|change| change.name.clone()).collect();
-            let names: Vec<PackageName> = names.into_iter().collect();
-            let outcomes = known.outcomes(&names)?;
-            // A name without an outcome may be listed all the same.
-            let rows = known.doc_rows(&names)?;
-            let is_news = |change: &Change| {
-                let outcome = outcomes.binary_search_by(|held| held.name.cmp(&change.name)).ok();
-                let outcome = outcome.and_then(|at| outcomes.get(at));
-                match change.kind {
-                    // A follower that died may have asked in vain, and not have noted that it waits.
-                    ChangeKind::Added | ChangeKind::Changed => {
-                        outcome.is_none_or(|held| held.rev != change.rev || held.outcome.is_open())
-                    }
-                    ChangeKind::Removed | ChangeKind::Deleted => {
-                        outcome.is_some() || rows.binary_search_by(|row| row.name.cmp(&change.name)).is_ok()
-                    }
-                }
-            };
-            Ok(changes.into_iter().filter(is_news).collect())
-        };
-        blocking("looking up changed names", filter).await
-    }
-
-    /// Returns what the lake holds of a partition.
-    pub(in crate::pipeline) async fn held(&self, partition: &Partition) -> Result<Held> {
-        let overlay = self.fold.view().await?;
-        let WriterOptions { store, layout, .. } = self.options.clone();
-        let manifest = read_manifest(&store, &layout, partition).await?;
-        let partition = partition.clone();
-        let read = move || {
-            let (store, layout, partition, overlay) = (&store, &layout, &partition, &overlay);
-            let before = PartitionBefore { store, layout, partition, manifest: manifest.as_ref(), overlay };
-            Ok(Held { rows: before.doc_rows()?, outcomes: before.outcomes()? })
-        };
-        blocking("reading what the lake holds", read).await
     }
 
     /// Draws the sample of names from a partition amid the others.
@@ -200,7 +158,16 @@ impl ChangeWriter {
                 announced: Announced::Changes(Arc::new(by_name.values().cloned().collect())),
                 wanted: Arc::new(self.wanted(&by_name)),
             };
-            let report = self.work(own.clone(), Arc::clone(&known), item).await?;
+            let worked = self.work(own.clone(), Arc::clone(&known), item).await;
+            let report = match worked {
+                // A delta that was merged or taken over meanwhile is not lost.
+                Err(error) if error.kind() == ErrorKind::Lake && self.fold.has_replaced(known.view()).await => {
+                    tracing::debug!(%error, "the overlay was replaced meanwhile");
+                    view = self.fold.view().await?;
+                    continue;
+                }
+                worked => worked?,
+            };
             match report.ended {
                 Ended::Outdated => {}
                 // Until it is on record, it counts for nobody.
@@ -322,7 +289,7 @@ impl ChangeWriter {
         Ok(rows)
     }
 
-    fn known(&self, view: OverlayView) -> Arc<Known> {
+    pub(super) fn known(&self, view: OverlayView) -> Arc<Known> {
         Arc::new(Known::new(&self.options.store, &self.options.layout, &self.set, view))
     }
 

@@ -79,8 +79,6 @@ pub(super) struct Worker {
     known: Option<Arc<Known>>,
     /// Takes the rows of partitions out of the overlay before they are changed.
     fold: Fold,
-    /// The overlay when the run first planned a partition.
-    overlay: OnceCell<OverlayView>,
     /// The shards that were there when the run first met an unchanged partition.
     shards_there: OnceCell<BTreeSet<String>>,
 }
@@ -100,7 +98,6 @@ impl Worker {
         Worker {
             known: None,
             fold: Fold::new(&store, &layout, stop_builds.clone()),
-            overlay: OnceCell::new(),
             gone_names: Arc::new(GoneNames::of(&store, &layout)),
             store,
             layout,
@@ -153,8 +150,7 @@ impl Worker {
         let place = permit(&self.places).await?;
         let partition = item.partition.clone();
         let (before, is_staged) = try_join(self.manifest(&partition), self.is_staged(&partition)).await?;
-        let overlay = self.overlay.get_or_try_init(|| self.fold.view()).await?.clone();
-        let job = self.prepare(item, before.clone(), overlay).await?;
+        let job = self.prepare_over(item, before.clone()).await?;
         // Nothing is changed, so no lease is needed.
         if self.is_dry || (job.plan.is_unchanged() && !is_staged) {
             self.refuse_lost(job.previous.as_ref()).await?;
@@ -235,8 +231,10 @@ impl Worker {
         let recovered = self.unbroken(async move { recovery.settle(&part, &watch).await }).await?;
         let now = self.manifest(&partition).await?;
         if now != before {
-            let overlay = self.overlay.get().cloned().unwrap_or_else(OverlayView::empty);
-            job = self.prepare(job.item, now, overlay).await?;
+            job = match self.known {
+                Some(_) => self.prepare(job.item, now, OverlayView::empty()).await?,
+                None => self.prepare_over(job.item, now).await?,
+            };
         }
         if self.known.is_none() && !job.plan.is_unchanged() {
             job = self.bring_base_up(job, lease).await?;
