@@ -179,11 +179,15 @@ impl Known {
         }
         let known = self.manifests.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let looked_at = known.into_iter().filter(|(place, _)| places.contains(place));
-        let read = looked_at.map(async |(place, before)| {
-            let now = read_manifest(&self.store, &self.layout, &self.set.get(place)).await?;
-            Ok::<bool, Error>(now.as_ref() == before.as_deref())
-        });
-        stream::iter(read).buffer_unordered(READ_AT_ONCE).try_all(async |is_same| is_same).await
+        let compared = stream::iter(looked_at).map(|(place, before)| self.has_manifest(place, before));
+        let are_same: Vec<bool> = compared.buffer_unordered(READ_AT_ONCE).try_collect().await?;
+        Ok(are_same.into_iter().all(|is_same| is_same))
+    }
+
+    /// Returns whether a partition of the base has a manifest now.
+    async fn has_manifest(&self, place: usize, manifest: Option<Arc<Manifest>>) -> Result<bool> {
+        let now = read_manifest(&self.store, &self.layout, &self.set.get(place)).await?;
+        Ok(now.as_ref() == manifest.as_deref())
     }
 
     /// Returns the overlay.

@@ -43,7 +43,7 @@ use crate::event::GoneNames;
 use crate::fetch::{Fetched, OrderedByteBudget, StagingWriter, fetch, staging_tap};
 use crate::lake::{EventsFile, LockRecord, Manifest, OriginLayout, Partition};
 use crate::registry::Registry;
-use crate::store::{Store, blocking};
+use crate::store::Store;
 
 pub(super) use self::bounds::{FLUSH_BYTES, FLUSH_DOCUMENTS, FLUSH_RAW_BYTES, LARGE_DOCUMENT_BYTES};
 pub(super) use self::current::refuse_more_than_bearable;
