@@ -46,7 +46,7 @@ impl EventArgs {
             outputs.push(EventOutput::Lines { name, lines: Box::new(std::io::BufWriter::new(file)) });
         }
         if let Some(url) = &self.webhook {
-            outputs.push(EventOutput::Webhook(registry.webhook(url, self.webhook_secret.clone())?));
+            outputs.push(EventOutput::Webhook(Box::new(registry.webhook(url, self.webhook_secret.clone())?)));
         }
         Ok(EventSettings { outputs: Arc::new(Mutex::new(outputs)), keep_days: self.keep_events })
     }

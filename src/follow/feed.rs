@@ -219,7 +219,8 @@ impl Feed {
         places.iter().rev().find(|place| place.at_us <= from_us).or_else(|| places.first())
     }
 
-    /// Returns the rows that were not taken before, as changes. Of several rows of a name the last counts.
+    /// Returns the rows that were not taken before, and whose documents are not waited for, as changes. Of several rows of a
+    /// name the last counts.
     pub fn news(&self, rows: &[ChangeRow]) -> Vec<Change> {
         let change = |row: &ChangeRow| Change {
             name: row.name.clone(),
@@ -227,7 +228,7 @@ impl Feed {
             kind: if row.is_deleted { ChangeKind::Deleted } else { ChangeKind::Changed },
             seq: row.seq.clone(),
         };
-        rows.iter().filter(|row| !self.receipts.has(row)).map(change).collect()
+        rows.iter().filter(|row| !self.receipts.has(row) && !self.lagging.waits_for(row)).map(change).collect()
     }
 
     /// Notes that all rows of a page are committed, or wait among the lagging names, and with them all up to `last_seq`.

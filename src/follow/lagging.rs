@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{HOUR_US, MINUTE_US, SECOND_US};
 use crate::lake::LaggingName;
-use crate::npm::{Change, ChangeKind, PackageName, Revision};
+use crate::npm::{Change, ChangeKind, ChangeRow, PackageName, Revision};
 
 /// The most names that are waited for. Of more, those that were asked for most often are given up: the next listing finds
 /// them by their outcomes.
@@ -71,6 +71,11 @@ impl Lagging {
         // A time beyond the longest wait was noted by a clock that went back since.
         let is_due = |waiting: &&Waiting| waiting.due_at_us <= now_us || waiting.due_at_us > now_us + last;
         self.names.values().filter(is_due).map(|waiting| waiting.change.clone()).collect()
+    }
+
+    /// Returns whether the document that a row announces is waited for.
+    pub fn waits_for(&self, row: &ChangeRow) -> bool {
+        self.names.get(&row.name).is_some_and(|waiting| waiting.change.rev == row.rev)
     }
 
     /// Returns the time at which the next name is due.

@@ -39,7 +39,7 @@ impl StoredDocuments {
             let names = self.names_of(group)?;
             let Ok(row) = names.binary_search_by(|held| held.as_str().cmp(name)) else { continue };
             let selection = RowSelection::from_consecutive_ranges(std::iter::once(row..row + 1), names.len());
-            for batch in self.read(group, &["json", "bytes"], Some(selection))? {
+            if let Some(batch) = self.read(group, &["json", "bytes"], Some(selection))?.next() {
                 return document(&batch?).map(Some);
             }
         }

@@ -40,7 +40,7 @@ pub enum EventOutput {
         lines: Lines,
     },
     /// Requests with up to a hundred events each: `{"events": […]}`.
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
 }
 
 /// The outputs of a run.

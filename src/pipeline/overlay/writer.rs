@@ -1,7 +1,7 @@
 //! The writer of the overlay: commits changes as deltas, merges these, and folds what is due. One process at a time is the
 //! writer of an origin, under its lease. Not here: where the changes come from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +18,7 @@ use super::{merge, sweep};
 use crate::commit::read_manifest;
 use crate::diff::Selection;
 use crate::error::{Doing, Error, ErrorKind, Result};
-use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Overlay, Partition, PartitionSet};
+use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Partition, PartitionSet};
 use crate::npm::{Change, ChangeKind, DocRow, Outcome, PackageName, Representation};
 use crate::pipeline::doubt::Sample;
 use crate::pipeline::judge::Judge;
@@ -27,7 +27,7 @@ use crate::pipeline::progress::Progress;
 use crate::pipeline::recovery::Recovery;
 use crate::pipeline::report::{Ended, PartitionReport};
 use crate::pipeline::work::{Announced, Wanted, WorkItem};
-use crate::pipeline::worker::{PartitionBefore, Worker, refuse_more_than_bearable};
+use crate::pipeline::worker::{Worker, refuse_more_than_bearable};
 use crate::registry::Registry;
 use crate::shard::{find_rows, held_outcomes};
 use crate::store::{Store, blocking};

@@ -62,9 +62,9 @@ pub(super) fn build(mut job: PartitionJob, mut fetched: Receiver<Fetched>) -> Re
         outcomes = documents.outcomes();
         unfilled = documents.events.unfilled();
         let ended = std::mem::take(&mut documents.ended);
-        let (metas, recorded) = documents.finish(&job.progress)?;
-        events = recorded;
-        for (table, meta) in metas {
+        let staged = documents.finish(&job.progress)?;
+        events = staged.events;
+        for (table, meta) in staged.shards {
             shards.insert(table.to_string(), meta);
             staged_tables.push(table);
         }

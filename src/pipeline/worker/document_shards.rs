@@ -60,6 +60,13 @@ fn hold_tag<'a>(row: &mut OutcomeRow<'a>, item: &'a FetchItem) {
     row.last_modified = held.and_then(|held| held.last_modified.as_deref());
 }
 
+/// What a build has staged.
+pub(super) struct Staged {
+    pub(super) shards: Vec<(TableKind, ShardMeta)>,
+    /// The events; `None` if there are none.
+    pub(super) events: Option<EventsFile>,
+}
+
 impl<'a> DocumentShards<'a> {
     pub(super) fn open(job: &'a PartitionJob) -> Result<Self> {
         let mut shards = DocumentShards {
@@ -375,7 +382,7 @@ impl<'a> DocumentShards<'a> {
     }
 
     /// Stages the shards, and the events if there are any.
-    pub(super) fn finish(mut self, progress: &Progress) -> Result<(Vec<(TableKind, ShardMeta)>, Option<EventsFile>)> {
+    pub(super) fn finish(mut self, progress: &Progress) -> Result<Staged> {
         self.pass_removed(None)?;
         self.flush()?;
         let mut metas = Vec::new();
@@ -385,6 +392,6 @@ impl<'a> DocumentShards<'a> {
             progress.note_shard(&meta);
             metas.push((table, meta));
         }
-        Ok((metas, self.events.finish()?))
+        Ok(Staged { shards: metas, events: self.events.finish()? })
     }
 }

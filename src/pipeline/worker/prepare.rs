@@ -9,7 +9,7 @@ use super::Worker;
 use super::job::PartitionJob;
 use super::plan::{Planned, plan};
 use super::previous::{PartitionBefore, Previous};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::fetch::StagedAnswers;
 use crate::lake::{Manifest, Record};
 use crate::npm::PackageName;

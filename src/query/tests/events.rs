@@ -90,7 +90,7 @@ async fn events_of_days_and_of_the_feed_are_read_once() {
     assert!(plan.contains("2026-11-28.parquet") && !plan.contains("2026-11-27.parquet"), "{plan}");
     assert_eq!(text(&lake.session(), &sql("select * from mirror.events")).await.unwrap().lines().count(), 1);
     let described = text(&lake.session(), &sql("describe events")).await.unwrap();
-    assert!(described.contains("seen_at,Timestamp") && described.contains("The package's name."), "{described}");
+    assert!(described.contains("seen_at,\"Timestamp") && described.contains("The package's name."), "{described}");
 }
 
 #[tokio::test]

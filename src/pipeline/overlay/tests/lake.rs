@@ -100,9 +100,8 @@ async fn a_record_that_is_lost_or_cut_is_made_again_from_the_deltas() {
         assert_eq!(faults(&found), [(Fault::Record, true)]);
         // No writer takes it for a lake without an overlay.
         let kept = store.list(&layout().overlay_folder()).await.unwrap();
-        assert!(
-            apply(&server, store, &BTreeSet::from([server.world().names().next().unwrap().to_owned()])).await.is_err()
-        );
+        let name = names(&server)[0].clone();
+        assert!(apply(&server, store, &BTreeSet::from([name])).await.is_err());
         assert_eq!(store.list(&layout().overlay_folder()).await.unwrap(), kept);
         let notes = repair_overlay(store, &found.origins[0]).await.unwrap();
         assert!(notes[0].contains("2 deltas"), "{notes:?}");
@@ -127,9 +126,9 @@ async fn a_copy_has_the_overlay_too_and_follows_merges_and_folds() {
     assert!(proof(&to, false).await.is_sound());
     let again = copied().await;
     assert_eq!((again.shards_copied, again.partitions_copied), (0, 0));
-    for round in 0..4 {
-        edit(&server, 0, &all[round]);
-        apply(&server, &lake.store, &BTreeSet::from([all[round].clone()])).await.unwrap();
+    for name in &all[..4] {
+        edit(&server, 0, name);
+        apply(&server, &lake.store, &BTreeSet::from([name.clone()])).await.unwrap();
         tend(&server, &lake.store, NEVER).await.unwrap();
     }
     copied().await;
