@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::partition::{Checked, open_cursor};
 use super::proof::{Fault, Finding, OriginProof, finding};
-use crate::commit::read_manifest;
+use crate::commit::{read_manifest, read_manifests};
 use crate::error::{Result, unless_damaged};
 use crate::lake::{Delta, Manifest, OriginLayout, Overlay};
 use crate::pipeline::lease::{Lease, LeaseWatch};
@@ -177,6 +177,10 @@ async fn repair(
     for delta in &lost {
         notes.push(lost_names(store, layout, delta).await?);
     }
+    if !lost.is_empty() {
+        // A follower that knows no place lists the registry, and asks for what was lost.
+        store.delete(&layout.follow()).await?;
+    }
     store.put_record(&layout.overlay(), &record).await?;
     for delta in lost {
         for path in store.list(delta.layout(layout).root()).await? {
@@ -224,7 +228,7 @@ async fn lost_names(store: &Store, layout: &OriginLayout, delta: &Delta) -> Resu
 }
 
 /// Makes a record from the manifests of the deltas that are there. Of a merged delta and its sources the merged one counts.
-/// What partitions have taken over is not known: the next ingest asks for what then differs from its listing.
+/// A partition whose base shards were written after a delta has taken it over: every writer of base shards does so first.
 async fn restored(store: &Store, layout: &OriginLayout, lock: &LeaseWatch) -> Result<Overlay> {
     let mut folders = folders(store, layout).await?;
     // The largest first.
@@ -249,6 +253,13 @@ async fn restored(store: &Store, layout: &OriginLayout, lock: &LeaseWatch) -> Re
         });
     }
     record.deltas.sort_by_key(|delta| delta.first);
+    let time_us = |text: &str| text.parse::<jiff::Timestamp>().map_or(i64::MIN, jiff::Timestamp::as_microsecond);
+    for manifest in read_manifests(store, layout).await? {
+        let written_us = time_us(&manifest.written_at);
+        let taken = record.deltas.iter().take_while(|delta| delta.oldest_at_us < written_us).last();
+        let taken = taken.map(|delta| (manifest.partition.file_stem(), delta.last));
+        record.folded.extend(taken);
+    }
     Ok(record)
 }
 
