@@ -111,6 +111,7 @@ pub async fn fold(
 }
 
 /// Folds all of the overlay of an origin, for a command that reads only the base.
+#[cfg(feature = "array")]
 pub(super) async fn fold_all(store: &Store, layout: &OriginLayout, stop: &CancellationToken) -> Result<()> {
     let progress = Arc::new(Progress::default());
     let mut summary = FoldSummary::default();
