@@ -50,7 +50,7 @@ pub(super) struct DeltaView {
 }
 
 impl Source {
-    /// Returns the number that stands for it in [`super::SOURCE_COLUMN`].
+    /// Returns the number that stands for it in the column of sources that a masked scan has.
     pub(in crate::query) fn number(self) -> i32 {
         match self {
             Source::Untouched => -1,
