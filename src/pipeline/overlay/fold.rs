@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::known::is_among;
 use super::record::note_folded;
 use super::rows::{DeltaRows, Proven};
-use super::view::{HeldDelta, OverlayView};
+use super::view::{HeldDelta, OverlayView, refuse_lost_record};
 use crate::commit::{Change, Right, clear_staging, commit};
 use crate::encode::ShardWriter;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
@@ -41,10 +41,15 @@ impl Fold {
         Fold { store, layout, stop, proven: Proven::default(), view: Arc::new(Mutex::new(OverlayView::empty())) }
     }
 
-    /// Reads the overlay as it is now.
+    /// Reads the overlay as it is now. Refuses a lake whose record is lost; once is enough, so that a lake without a record
+    /// costs no listing each time.
     pub(in crate::pipeline) async fn view(&self) -> Result<OverlayView> {
         let mut view = self.view.lock().await;
-        *view = OverlayView::read(&self.store, &self.layout, &view).await?;
+        let read = OverlayView::read(&self.store, &self.layout, &view).await?;
+        if read.record.newest == 0 && !view.is_read {
+            refuse_lost_record(&self.store, &self.layout).await?;
+        }
+        *view = read;
         Ok(view.clone())
     }
 

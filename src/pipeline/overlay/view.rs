@@ -96,14 +96,14 @@ pub(in crate::pipeline) struct OverlayView {
     /// The deltas of the record, oldest first.
     pub(in crate::pipeline) deltas: Vec<Arc<HeldDelta>>,
     /// Whether it was read, and is not only the beginning of a reading.
-    is_read: bool,
+    pub(super) is_read: bool,
 }
 
 /// Fails if there are committed deltas that a record has named: it is lost. The first delta is committed before there is a
-/// record. Blocks.
-fn refuse_lost_record(store: &Store, layout: &OriginLayout) -> Result<()> {
+/// record.
+pub(super) async fn refuse_lost_record(store: &Store, layout: &OriginLayout) -> Result<()> {
     let first = layout.delta(1, 1);
-    for path in store.blocking().list(&layout.overlay_folder())? {
+    for path in store.list(&layout.overlay_folder()).await? {
         let is_later = |own: &OriginLayout| *own != first && own.manifest(&Delta::PARTITION) == path;
         if layout.delta_at(&path).is_some_and(|own| is_later(&own)) {
             return Err(Error::lake(format!("{} is gone, but there are deltas: {path}", layout.overlay()))
@@ -139,15 +139,8 @@ impl OverlayView {
     ) -> Result<OverlayView> {
         let path = layout.overlay();
         let record = || -> Result<Overlay> {
-            let record = match store.blocking().get(&path)? {
-                Some(text) => Overlay::from_json(&path, &text)?,
-                None => Overlay::empty(),
-            };
-            // Once is enough: a lake without a record costs no listing each time.
-            if record.newest == 0 && !before.is_read {
-                refuse_lost_record(store, layout)?;
-            }
-            Ok(record)
+            let text = store.blocking().get(&path)?;
+            text.map_or(Ok(Overlay::empty()), |text| Overlay::from_json(&path, &text))
         };
         let mut reads = 0;
         loop {
