@@ -64,7 +64,7 @@ pub(super) async fn run(
 ) -> Result<Code> {
     let store = settings.open_lake_to_write().await?;
     let Some(info) = read_lake(&store).await? else { return Err(no_lake(settings.lake())) };
-    // What is not given selects nothing, unless neither is given.
+    // An option that is left out selects no partition. Without both, every partition is selected.
     let policy = match (args.due.fold_rows, args.due.fold_age) {
         (None, None) => FoldPolicy::EVERYTHING,
         (rows, age) => FoldPolicy { rows: rows.unwrap_or(f64::INFINITY), age: age.unwrap_or(Duration::MAX) },

@@ -42,7 +42,7 @@ impl FeedFile {
     }
 }
 
-/// What a drain did.
+/// The result of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Drained {
     /// The files of the feed that are in the files of their days now.

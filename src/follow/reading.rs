@@ -17,7 +17,7 @@ pub struct Reading {
     pub ends_behind: bool,
 }
 
-/// What to do with a page.
+/// The next step after a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// The page ends behind the registry's own place, as one from a cache does: ask for it again past caches.

@@ -151,7 +151,7 @@ async fn fold_origin(
     trim(store, layout, &set, &view).await?;
     let view: OverlayView = fold.view().await?;
     summary.names_left += view.name_count();
-    // What dead writers left is swept, unless a writer is alive.
+    // The files of dead writers are swept, unless a writer is alive.
     if let Attempt::Taken(lease) = Lease::of_stem(store, layout, Layout::follow_lease(), PURPOSE).await? {
         let swept = sweep_deltas(store, layout).await;
         lease.end_after(swept).await?;

@@ -11,7 +11,7 @@ use crate::lake::{FeedPlace, FollowRecord, OriginLayout};
 use crate::registry::DatabaseInfo;
 use crate::store::Store;
 
-/// What an ingest has noted before it lists the registry.
+/// The notes of an ingest from before it lists the registry.
 pub(super) struct Noted {
     /// The registry's place; `None` if the root names none, or the ingest does not list and fetch everything.
     place: Option<FeedPlace>,

@@ -101,7 +101,7 @@ async fn copy_deltas(ends: &Ends, deltas: &[Delta], summary: &mut CopySummary) -
 /// Puts the record into the copy, and deletes the deltas that it does not name.
 async fn put_record(ends: &Ends, record: Option<&Overlay>) -> Result<()> {
     let (to, layout) = (&ends.to, &ends.layout);
-    // What is as it should be is not touched.
+    // An equal record is not written again.
     let held = to.read_record::<Overlay>(&layout.overlay()).await?;
     match record {
         _ if held.as_ref() == record => {}

@@ -19,7 +19,7 @@ use crate::store::Store;
 const MOST_FILES: usize = 16;
 /// … or when the oldest is this old.
 const OLDEST: Duration = Duration::from_secs(300);
-/// How long the end of a run waits for outputs. What they lack then is delivered by the next run.
+/// How long the end of a run waits for outputs. The next run delivers the rest.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 
 async fn take_lease(store: &Store, layout: &OriginLayout) -> Result<Lease> {

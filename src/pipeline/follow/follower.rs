@@ -117,7 +117,7 @@ impl Follower {
         let mut round = Round { began_at: jiff::Timestamp::now().to_string(), ..Round::default() };
         let requests = self.registry.statistics().requests;
         let worked = work(self, &mut round).await;
-        // What is committed is noted also if the rest failed.
+        // The commits are noted also if the rest failed.
         let saved = self.save().await;
         let ended = worked.and(saved);
         round.requests = self.registry.statistics().requests - requests;

@@ -21,7 +21,7 @@ use crate::pipeline::work::{Announced, Wanted, WorkItem};
 /// The most changes that are committed at once.
 pub(super) const MOST_CHANGES: usize = 2_000;
 
-/// What a listing showed.
+/// The result of a listing.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     /// Names that the registry lists.

@@ -85,7 +85,7 @@ impl FollowOptions {
     }
 }
 
-/// What a follower has done.
+/// The result of a follower.
 #[derive(Debug, Clone, Serialize)]
 pub struct FollowSummary {
     /// The origin's name.

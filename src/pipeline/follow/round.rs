@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What one round of a follower did.
+/// The result of one round of a follower.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Round {
     /// The time at which it began, RFC 3339.
@@ -29,7 +29,7 @@ pub struct Round {
     pub head: Option<String>,
     /// Requests sent, retries included.
     pub requests: u64,
-    /// What was odd.
+    /// Notes on odd behaviour of the registry.
     pub notes: Vec<String>,
     /// Why the round failed, if it did.
     pub error: Option<String>,

@@ -1,5 +1,5 @@
-//! What the writer of the overlay looks up in the lake: which changes are news, and what a partition holds. A delta that was
-//! merged or taken over during a look-up is not lost: then it is done again.
+//! Look-ups of the overlay's writer in the lake: the changes that are news, and the contents of a partition. A delta that was
+//! merged or taken over during a look-up is not lost: the look-up is done again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

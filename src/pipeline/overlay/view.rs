@@ -30,7 +30,7 @@ pub(in crate::pipeline) struct HeldDelta {
     pub(in crate::pipeline) docs: Vec<DocRow>,
 }
 
-/// What a delta says of a name.
+/// The statement of a delta about a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::pipeline) enum Said<'a> {
     /// It has its rows.

@@ -62,7 +62,7 @@ pub(in crate::pipeline) struct Tended {
     pub(in crate::pipeline) names_folded: u64,
 }
 
-/// What the lake holds of one partition, by its base and the overlay.
+/// The rows that the lake holds of one partition, by its base and the overlay.
 #[derive(Debug, Default)]
 pub(in crate::pipeline) struct Held {
     /// The rows of `docs`, ascending.
@@ -152,7 +152,7 @@ impl ChangeWriter {
             builds += 1;
             refuse_more_than_bearable(builds, &self.options.layout)?;
             let known = self.known(view);
-            // What another process has asked for meanwhile in vain is asked for again.
+            // Names that another process has requested in vain meanwhile are requested again.
             let item = WorkItem {
                 partition: Delta::PARTITION,
                 announced: Announced::Changes(Arc::new(by_name.values().cloned().collect())),

@@ -232,7 +232,7 @@ async fn check_overlay(
         if now.deltas == record.deltas {
             break;
         }
-        // What was found in a delta that is gone by now is no fault.
+        // A finding in a delta that is gone by now is no fault.
         checked = record.deltas.iter().map(|delta| (delta.first, delta.last)).collect();
         let is_gone = |found: &Finding| {
             let commits = layout.delta_at(&found.file).and_then(|own| own.commits_of_delta());

@@ -23,7 +23,7 @@ use crate::table::TableKind;
 /// How often one partition is built because the other process has changed it meanwhile.
 const MOST_BUILDS: u32 = 20;
 
-/// What a build compares with.
+/// The state that a build compares with.
 pub(super) enum Basis {
     /// Nothing: the partition has no documents yet, and no follower works on such a lake.
     Nothing,

@@ -60,7 +60,7 @@ fn hold_tag<'a>(row: &mut OutcomeRow<'a>, item: &'a FetchItem) {
     row.last_modified = held.and_then(|held| held.last_modified.as_deref());
 }
 
-/// What a build has staged.
+/// The staged files of a build.
 pub(super) struct Staged {
     pub(super) shards: Vec<(TableKind, ShardMeta)>,
     /// The events; `None` if there are none.

@@ -7,7 +7,7 @@ use crate::lake::{Delta, Manifest, Overlay, Partition, PartitionSet};
 
 use super::names::Names;
 
-/// What a delta holds. It never changes.
+/// The contents of a delta, which never change.
 #[derive(Debug)]
 pub(super) struct DeltaContent {
     pub(super) manifest: Manifest,
