@@ -9,12 +9,11 @@ use futures::TryStreamExt;
 use jiff::civil::Date;
 
 use super::edges::latest_edges;
-use super::tables::{each_shard, for_each_text};
 use crate::array::{PackageAxis, Right};
 use crate::error::Result;
 use crate::lake::OriginLayout;
+use crate::pipeline::LakeRows;
 use crate::store::{Store, blocking};
-use crate::table::TableKind;
 
 /// Reads the axis, adds the names of the lake that have no row yet, and then `others`, notes which packages are gone, and
 /// writes the axis if that changed it. The caller holds the lease of the axis.
@@ -30,16 +29,14 @@ pub(super) async fn refresh_axis(
     let (mut axis, mut is_changed) = PackageAxis::read_or_recover(store, layout, today).await?;
     let mut is_there = vec![false; axis.rows() as usize];
     let mut new = Vec::new();
-    let mut shards = std::pin::pin!(each_shard(store, layout, TableKind::Docs, |_, file| {
-        let mut names = Vec::new();
-        for_each_text(TableKind::Docs, file, "name", |name| names.push(name.to_owned()))?;
-        Ok(names)
-    }));
-    while let Some(names) = shards.try_next().await? {
-        for name in names {
-            match axis.row(&name) {
+    let rows = LakeRows::open(store, layout).await?;
+    for shard in rows.shards().to_vec() {
+        let rows = rows.clone();
+        let names = move || rows.read(&shard)?.map(|row| row.map(|row| row.name)).collect::<Result<Vec<_>>>();
+        for name in blocking("reading the names of a lake", names).await? {
+            match axis.row(name.as_str()) {
                 Some(row) => is_there[row as usize] = true,
-                None => new.push(name),
+                None => new.push(name.to_string()),
             }
         }
     }

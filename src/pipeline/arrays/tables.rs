@@ -8,9 +8,8 @@ use super::super::lost::lost_error;
 use crate::commit::read_manifests;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Manifest, OriginLayout};
-use crate::shard::ShardReader;
 use crate::store::{ShardFile, Store, blocking};
-use crate::table::{TableKind, schema};
+use crate::table::TableKind;
 
 /// The shards that are read at once. Each is one file, and a core.
 const SHARDS_AT_ONCE: usize = 4;
@@ -59,14 +58,6 @@ pub(super) fn digest_of_tables(manifests: &[Manifest]) -> String {
         }
     }
     format!("{:x}", digest.finalize())
-}
-
-/// Calls `see` with each text of a column.
-pub(super) fn for_each_text(table: TableKind, file: ShardFile, column: &str, mut see: impl FnMut(&str)) -> Result<()> {
-    for batch in ShardReader::open_columns(table, file, &schema(table), &[column])? {
-        texts(&batch?, column)?.iter().flatten().for_each(&mut see);
-    }
-    Ok(())
 }
 
 /// Returns a column of texts.

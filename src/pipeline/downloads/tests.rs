@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -15,6 +16,7 @@ use super::*;
 use crate::array::{self, Downloads, DownloadsShape, FIRST_DAY, PackageAxis};
 use crate::error::ErrorKind;
 use crate::pipeline::crash_tests::{Backend, forget_dead_process, layout, run as ingest_into};
+use crate::pipeline::{FoldPolicy, FollowOptions, follow};
 use crate::registry::{Credentials, Origin, RegistryConfig};
 use crate::sample::{Kind as Asked, Options, SampleServer, World};
 use crate::store::{Failure, Reached};
@@ -126,4 +128,28 @@ async fn a_name_is_asked_for_once_whatever_happens_after_its_response_is_durable
         "{paths:?}"
     );
     assert_eq!(paths.len(), 4, "{paths:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_only_the_overlay_has_are_counted_and_those_that_it_has_removed_are_not() {
+    let (server, store) = (serve(TODAY), lake().await);
+    {
+        let mut world = server.world();
+        world.publish("new", "1.0.0");
+        world.delete("a");
+        world.set_downloads("new", TODAY - 1.days(), 7);
+    }
+    let mut origin = Origin::parse(server.url(), None).unwrap();
+    layout().name().clone_into(&mut origin.name);
+    let registry = Registry::new(origin.clone(), RegistryConfig::for_origin(&origin), Credentials::default()).unwrap();
+    let fold = FoldPolicy { rows: 2.0, age: Duration::MAX };
+    let options = FollowOptions { once: true, fold, ..FollowOptions::new(store.clone(), registry) };
+    follow(options, Arc::default(), Arc::default(), CancellationToken::new(), &|_| {}).await.unwrap();
+    server.clear_requests();
+    count(&server, &store, TODAY).await.unwrap();
+    let asked = |name: &str| {
+        let is_of = |path: &str| path.rsplit('/').next().is_some_and(|names| names.split(',').any(|one| one == name));
+        server.requests().iter().any(|request| request.kind == Asked::Downloads && is_of(&request.path))
+    };
+    assert!(asked("new") && asked("b") && !asked("a"));
 }

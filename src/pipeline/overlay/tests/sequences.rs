@@ -37,6 +37,11 @@ proptest! {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_that_a_dead_commit_staged_are_cleared_also_if_an_ingest_has_fetched_them_since() {
+    play(vec![Op::Edit(0, 0), Op::Kill(21, false), Op::Ingest, Op::Kill(107, false)]).await;
+}
+
 async fn play(ops: Vec<Op>) {
     let server = server(16);
     let lake = Backend::Memory.lake(&BTreeMap::new()).await;
@@ -71,6 +76,9 @@ async fn play(ops: Vec<Op>) {
             }
         }
     }
+    // The next commit clears what a dead process has staged, also if an ingest has made that superfluous.
+    edit(&server, 0, &all[0]);
+    pending.insert(all[0].clone());
     apply(&server, &store, &pending).await.unwrap();
     let fresh = fresh(&server).await;
     assert_same_rows(&store, &fresh.store, "in the end").await;
