@@ -131,11 +131,8 @@ impl ChangeWriter {
         if by_name.is_empty() {
             return Ok(Applied::default());
         }
-        if self.is_unsettled.swap(true, Ordering::Relaxed) {
-            self.settle()
-                .await
-                .doing(|| format!("ending what was begun in the overlay of {}", self.options.layout.name()))?;
-        }
+        self.settle_once().await?;
+        self.is_unsettled.store(true, Ordering::Relaxed);
         let view = self.fold.view().await?;
         if view.deltas.len() > MOST_DELTAS {
             // A listing may give many commits before the next round.
@@ -190,6 +187,17 @@ impl ChangeWriter {
         Ok(applied)
     }
 
+    /// Ends what a dead process, or a failed commit, may have left, unless that is done.
+    async fn settle_once(&self) -> Result<()> {
+        if self.is_unsettled.load(Ordering::Relaxed) {
+            self.settle()
+                .await
+                .doing(|| format!("ending what was begun in the overlay of {}", self.options.layout.name()))?;
+            self.is_unsettled.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Works on a delta, whose names are compared with `known`.
     async fn work(&self, own: OriginLayout, known: Arc<Known>, item: WorkItem) -> Result<PartitionReport> {
         let judge = Arc::new(Judge::new(false));
@@ -221,11 +229,12 @@ impl ChangeWriter {
 
     /// Merges deltas, and folds partitions, as far as that is due.
     pub(in crate::pipeline) async fn tend(&self) -> Result<Tended> {
+        if self.fold.view().await?.deltas.is_empty() {
+            return Ok(Tended::default());
+        }
+        self.settle_once().await?;
         let mut tended = Tended { merges: self.merge_due().await?, ..Tended::default() };
         let view = self.fold.view().await?;
-        if view.deltas.is_empty() {
-            return Ok(tended);
-        }
         let base_rows = self.base_rows().await?;
         let now_us = jiff::Timestamp::now().as_microsecond();
         let due = due_partitions(&view, &self.set, &base_rows, self.options.fold, now_us);
