@@ -74,7 +74,7 @@ pub(super) async fn add(
 ///
 /// The writer of the overlay reads the record first, then looks for intents and manifests of the base, and then adds its
 /// delta, if nothing was noted since. So of two commits that change the same names, the later one sees the earlier one.
-pub(super) async fn note_base_commit(store: &Store, layout: &OriginLayout, stem: &str) -> Result<bool> {
+pub(in crate::pipeline) async fn note_base_commit(store: &Store, layout: &OriginLayout, stem: &str) -> Result<bool> {
     let path = layout.overlay();
     for _ in 0..MAX_TRIES {
         let Some(found) = store.find_record::<Overlay>(&path).await? else { return Ok(false) };

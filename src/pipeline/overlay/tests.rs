@@ -143,7 +143,7 @@ async fn record(store: &Store) -> Overlay {
 
 /// Folds everything, as another process beside the writer.
 async fn fold_everything(store: &Store) {
-    let options = FoldOptions { policy: FoldPolicy::EVERYTHING, ..FoldOptions::default() };
+    let options = FoldOptions { policy: FoldPolicy::EVERYTHING, origin: None };
     Box::pin(fold(store, &options, Arc::default(), CancellationToken::new())).await.unwrap();
 }
 

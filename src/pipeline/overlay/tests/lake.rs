@@ -99,7 +99,8 @@ async fn a_record_that_is_lost_or_cut_is_made_again_from_the_deltas() {
         let found = proof(store, false).await;
         assert_eq!(faults(&found), [(Fault::Record, true)]);
         // Nobody takes it for a lake without an overlay.
-        let copied = copy(store, &Store::memory(), &CopyOptions::default(), Arc::default(), CancellationToken::new());
+        let (to, options) = (Store::memory(), CopyOptions::default());
+        let copied = copy(store, &to, &options, Arc::default(), CancellationToken::new());
         let refusals = [
             LakeDocuments::open(store, &layout()).await.map(drop),
             LakeRows::open(store, &layout()).await.map(drop),
