@@ -42,6 +42,11 @@ pub trait Right: Sync {
     /// Fails with [`crate::error::ErrorKind::Lake`] if another process has the right now. Asks the store.
     fn confirm(&self) -> impl Future<Output = Result<()>> + Send;
 
+    /// Does the same when the intent of the commit is durable. An error gives the commit up before any table has changed.
+    fn confirm_begun(&self) -> impl Future<Output = Result<()>> + Send {
+        self.confirm()
+    }
+
     /// Fails with [`crate::error::ErrorKind::Lake`] if the right has ended by the clock of this process. Asks nobody.
     fn check(&self) -> Result<()>;
 }
@@ -166,7 +171,7 @@ impl<R: Right> Begun<'_, R> {
 
     async fn move_all(&self) -> Result<()> {
         // A process that takes the lease looks for an intent afterwards. So one of the two sees the other.
-        self.right.confirm().await?;
+        self.right.confirm_begun().await?;
         let tables = |is_such: fn(TableKind) -> bool| {
             TableKind::in_order_of_promotion()
                 .filter(move |table| is_such(*table) && self.sources.shards.contains_key(table))

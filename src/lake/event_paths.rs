@@ -91,7 +91,7 @@ mod tests {
         let path = layout.feed_file(&OriginLayout::feed_name(1_764_460_000_123_456, sha256));
         assert_eq!(path, "npm/feed/01764460000123456-0123456789abcdef.parquet");
         assert_eq!(layout.parse_feed_file(&path), Some(1_764_460_000_123_456));
-        assert_eq!(layout.delta(3, 4).feed(), "npm/feed");
+        assert_eq!(layout.delta(3, 4).whole_origin().feed(), "npm/feed");
         let day = jiff::civil::date(2026, 11, 29);
         assert_eq!(layout.parse_events_of_day(&layout.events_of_day(day)), Some(day));
         for foreign in

@@ -231,19 +231,20 @@ impl OriginLayout {
         OriginLayout { origin: format!("{}/overlay/{first:010}-{last:010}", self.origin) }
     }
 
-    /// Returns the folder of the events that are not in a file of their day yet. A delta has the one of its origin.
+    /// Returns the folder of the events that are not in a file of their day yet. A delta keeps those of its commit in its own
+    /// until it is on record.
     pub fn feed(&self) -> String {
-        format!("{}/feed", self.whole_origin())
+        format!("{}/feed", self.origin)
     }
 
-    /// Returns the folder of the events, a Parquet file for each day. A delta has the one of its origin.
+    /// Returns the folder of the events, a Parquet file for each day.
     pub fn events(&self) -> String {
-        format!("{}/events", self.whole_origin())
+        format!("{}/events", self.origin)
     }
 
-    /// Returns the folder of the origin to which a delta belongs, or that of this origin.
-    fn whole_origin(&self) -> &str {
-        self.origin.split('/').next().unwrap_or_default()
+    /// Returns the paths of the origin to which a delta belongs, or those of this origin.
+    pub fn whole_origin(&self) -> OriginLayout {
+        OriginLayout { origin: self.origin.split('/').next().unwrap_or_default().to_owned() }
     }
 
     /// Returns the path of the record of the feed's places, for `follow`.

@@ -27,6 +27,10 @@ pub struct Overlay {
     /// By the file stem of a partition, the number of the newest delta whose rows its base shards have taken over. A
     /// partition that is not named has taken over none.
     pub folded: BTreeMap<String, u64>,
+    /// By the file stem of a partition, how many commits of its base shards have begun since there is a record. A delta is put
+    /// on record only if none has begun since it was compared with the base.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub base_commits: BTreeMap<String, u64>,
 }
 
 /// One delta of an overlay: the changes of one commit, or those of several commits merged.
@@ -55,6 +59,7 @@ impl Overlay {
             newest: 0,
             deltas: Vec::new(),
             folded: BTreeMap::new(),
+            base_commits: BTreeMap::new(),
         }
     }
 

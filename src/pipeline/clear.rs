@@ -44,11 +44,9 @@ impl Clearing {
         }
         let mut paths = Vec::new();
         for folder in folders {
-            let ours = |path: &String| {
-                folder == layout.staging()
-                    || path.ends_with(".parquet")
-                    || path.ends_with(".json")
-                    || layout.delta_at(path).is_some()
+            let ours = |path: &String| match folder == layout.overlay_folder() {
+                true => *path == layout.overlay() || layout.delta_at(path).is_some(),
+                false => folder == layout.staging() || path.ends_with(".parquet") || path.ends_with(".json"),
             };
             let mut found: Vec<String> = store.list(&folder).await?.into_iter().filter(ours).collect();
             found.sort_by_key(|path| *path != layout.overlay());

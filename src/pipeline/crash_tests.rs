@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::durable::{asked, durable_names};
 pub(super) use self::lakes::{
-    Backend, Lake, assert_nothing_half, assert_same, events, forget_dead_process, kind_of, layout, run,
+    Backend, Lake, assert_nothing_half, assert_same, events, events_in, forget_dead_process, kind_of, layout, run,
 };
 use self::steps::{last_of_each_kind, telling};
 use super::worker::Bounds;

@@ -14,6 +14,8 @@ use crate::store::{ShardFile, Store};
 use crate::table::TableKind;
 use crate::table::schema;
 
+/// How often a look-up begins again because the overlay was replaced meanwhile.
+const MOST_TRIES: usize = 20;
 /// How many similar names are suggested for a name that is not there.
 const NEAR_NAMES: usize = 3;
 /// The least likeness of a suggested name, 0 to 1.
@@ -80,8 +82,9 @@ impl LakeDocuments {
     /// Calls `each` with the document of every name that the lake holds. The names are ascending and of one partition,
     /// as [`LakeDocuments::by_partition`] returns them. Blocks.
     pub fn read(&self, names: &[PackageName], mut each: impl FnMut(HeldDocument) -> Result<()>) -> Result<()> {
-        let mut read = 0;
+        let (mut read, mut tries) = (0, 0);
         loop {
+            tries += 1;
             let known = self.known();
             let left = names.get(read..).unwrap_or_default();
             let result = known.documents(left, |document| {
@@ -90,7 +93,7 @@ impl LakeDocuments {
             });
             match result {
                 // A merge or a fold may have taken the place of a delta: the rest is read from there.
-                Err(error) if !self.is_replaced(&known)? => return Err(error),
+                Err(error) if tries == MOST_TRIES || !self.is_replaced(&known)? => return Err(error),
                 Err(_) => {}
                 Ok(()) => return Ok(()),
             }
@@ -101,10 +104,10 @@ impl LakeDocuments {
         Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the overlay again, and returns whether its record was replaced since `known` was read.
+    /// Reads the overlay again, and returns whether its record has other deltas than `known`.
     fn is_replaced(&self, known: &Known) -> Result<bool> {
         let view = OverlayView::read_blocking(&self.store, &self.layout, known.view())?;
-        let is_replaced = view.record != known.view().record;
+        let is_replaced = view.record.deltas != known.view().record.deltas;
         let now = Arc::new(Known::new(&self.store, &self.layout, &self.set, view));
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(is_replaced)

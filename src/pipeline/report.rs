@@ -45,8 +45,6 @@ pub(super) enum Ended {
     Planned,
     /// The run ends early; received documents are staged.
     LeftOut,
-    /// It is the delta of names that another process has changed in the lake since the plan; received documents are staged.
-    Outdated,
     /// Another process works on it.
     HeldBy(Box<LockRecord>),
 }

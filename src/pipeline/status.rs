@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::lease::{live_holder, live_workers};
 use super::lost::{lost_shards, refuse_lost_origin};
 use super::open::open_to_read;
-use super::overlay::{ChangedCounts, changed_counts};
+use super::overlay::{ChangedCounts, changed_counts, refuse_lost_record};
 use super::run::RunStatus;
 use crate::commit::read_manifests;
 use crate::error::{Error, Result};
@@ -158,7 +158,10 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
 
 /// Reads the record of an overlay, and counts its names.
 async fn overlay_status(store: &Store, layout: &OriginLayout) -> Result<Option<OverlayStatus>> {
-    let Some(record) = store.read_record::<Overlay>(&layout.overlay()).await? else { return Ok(None) };
+    let Some(record) = store.read_record::<Overlay>(&layout.overlay()).await? else {
+        refuse_lost_record(layout, &store.list(&layout.overlay_folder()).await?)?;
+        return Ok(None);
+    };
     let Some(oldest_at_us) = record.deltas.iter().map(|delta| delta.oldest_at_us).min() else { return Ok(None) };
     let set = read_partition_set(store, layout).await?;
     let (changed, unreadable) = match changed_counts(store, layout, set).await {

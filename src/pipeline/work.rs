@@ -87,9 +87,8 @@ impl Announced {
                 (Arc::new(held.to_vec()), held_at_us)
             }
             Announced::Listing { rows, began_at_us } => {
-                let is_later = |held: &&HeldOutcome| {
-                    held.outcome.has_document() && held.fetched_at_us.is_some_and(|at_us| at_us > *began_at_us)
-                };
+                // Also one without a document: a server may lag behind the feed that announced it.
+                let is_later = |held: &&HeldOutcome| held.fetched_at_us.is_some_and(|at_us| at_us > *began_at_us);
                 let later: HashSet<&PackageName> = outcomes.iter().filter(is_later).map(|held| &held.name).collect();
                 let rows = if later.is_empty() { Arc::clone(rows) } else { Arc::new(with_later(rows, held, &later)) };
                 (rows, Some(*began_at_us))
@@ -182,7 +181,7 @@ mod tests {
         let outcome = |name: &str, at_us| HeldOutcome {
             name: PackageName::new(name),
             rev: Revision::new("2-x"),
-            outcome: Outcome::Present,
+            outcome: if name == "f" { Outcome::NotFound } else { Outcome::Present },
             validators: Validators::default(),
             fetched_at_us: Some(at_us),
             representation: None,
@@ -190,11 +189,11 @@ mod tests {
             credentials: Some(Fingerprint::NONE),
             next_request_at_us: None,
         };
-        let held: Vec<DocRow> = ["a", "b", "c", "e"].map(|name| DocRow::new(name, "2-x")).into();
-        let outcomes = [outcome("a", 6), outcome("b", 6), outcome("c", 4), outcome("e", 4)];
+        let held: Vec<DocRow> = ["a", "b", "c", "e", "f"].map(|name| DocRow::new(name, "2-x")).into();
+        let outcomes = [outcome("a", 6), outcome("b", 6), outcome("c", 4), outcome("e", 4), outcome("f", 6)];
         let announced = Announced::Listing { rows: Arc::new(rows("b c d")), began_at_us: 5 };
         let (now, _) = announced.rows(&held, Some(3), &outcomes);
         let told: Vec<String> = now.iter().map(|row| format!("{} {}", row.name, row.rev)).collect();
-        assert_eq!(told, ["a 2-x", "b 2-x", "c 1-x", "d 1-x"]);
+        assert_eq!(told, ["a 2-x", "b 2-x", "c 1-x", "d 1-x", "f 2-x"]);
     }
 }

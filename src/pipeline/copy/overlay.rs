@@ -13,6 +13,7 @@ use super::summary::{CopyOptions, CopySummary};
 use super::{copy_partition, copy_tables};
 use crate::error::{Error, Result};
 use crate::lake::{Delta, OriginLayout, Overlay};
+use crate::pipeline::overlay::refuse_lost_record;
 
 /// How often everything is compared again because partitions were folded meanwhile.
 const MAX_COPIES: usize = 20;
@@ -26,18 +27,25 @@ pub(super) async fn copy_with_overlay(
 ) -> Result<()> {
     let path = ends.layout.overlay();
     let read = async || ends.from.read_record::<Overlay>(&path).await;
-    let mut copies = 0;
-    loop {
-        copies += 1;
+    let mut is_again = false;
+    for _ in 0..MAX_COPIES {
         let before = read().await?;
+        if before.is_none() && !is_again {
+            refuse_lost_record(&ends.layout, &ends.from.list(&ends.layout.overlay_folder()).await?)?;
+        }
         let deltas = before.as_ref().map_or(&[][..], |record| record.deltas.as_slice());
+        if !deltas.is_empty() {
+            // Without a record, deltas have lost it.
+            ends.to.create_record(&path, Overlay::empty()).await?;
+        }
         if !copy_deltas(ends, deltas, summary).await? {
             // A delta vanished: it was merged, or folded.
             continue;
         }
         let mut counted = CopySummary::default();
         copy_tables(ends, origin, options, &mut counted).await?;
-        add(summary, counted, copies);
+        add(summary, counted, is_again);
+        is_again = true;
         if ends.stop.is_cancelled() {
             return Ok(());
         }
@@ -48,22 +56,22 @@ pub(super) async fn copy_with_overlay(
             let mut now = now.iter().flat_map(|record| &record.deltas);
             now.any(|other| other.first <= delta.first && delta.last <= other.last)
         };
-        let is_current = folded(&before) == folded(&now) && deltas.iter().all(is_there);
-        if !is_current && copies < MAX_COPIES {
-            continue;
+        if folded(&before) == folded(&now) && deltas.iter().all(is_there) {
+            return put_record(ends, before.as_ref()).await;
         }
-        return put_record(ends, before.as_ref()).await;
     }
+    Err(Error::lake(format!("the overlay of {} was changed again and again while it was copied", ends.layout.name()))
+        .hint("run the same command again: what is copied is not copied again"))
 }
 
 /// Adds the counts of a copy. Partitions that were copied before are not counted twice.
-fn add(summary: &mut CopySummary, counted: CopySummary, copies: usize) {
+fn add(summary: &mut CopySummary, counted: CopySummary, is_again: bool) {
     let CopySummary { partitions_total, partitions_copied, partitions_current, partitions_removed, .. } = counted;
     summary.partitions_copied += partitions_copied;
     summary.partitions_removed += partitions_removed;
     summary.shards_copied += counted.shards_copied;
     summary.bytes_copied += counted.bytes_copied;
-    if copies == 1 {
+    if !is_again {
         summary.partitions_total += partitions_total;
         summary.partitions_current += partitions_current;
     }

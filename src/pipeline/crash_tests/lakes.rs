@@ -137,8 +137,17 @@ fn is_of_events(path: &str) -> bool {
 
 /// Returns what happened by the files of days, each event as often as it is there.
 pub(in crate::pipeline) async fn events(store: &Store) -> Vec<String> {
+    events_in(store, &[layout().events()]).await
+}
+
+/// The same of these folders.
+pub(in crate::pipeline) async fn events_in(store: &Store, folders: &[String]) -> Vec<String> {
     let mut told = Vec::new();
-    for path in store.list(&layout().events()).await.unwrap() {
+    let mut paths = Vec::new();
+    for folder in folders {
+        paths.extend(store.list(folder).await.unwrap());
+    }
+    for path in paths.into_iter().filter(|path| layout().is_of_events(path)) {
         let store = store.clone();
         let read = move || {
             let mut events = Vec::new();

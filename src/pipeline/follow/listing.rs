@@ -16,7 +16,7 @@ use crate::pipeline::options::IngestOptions;
 use crate::pipeline::overlay::{ChangeWriter, Held};
 use crate::pipeline::run::RunReporter;
 use crate::pipeline::source::{Scan, Source};
-use crate::pipeline::work::{Announced, Wanted, WorkItem};
+use crate::pipeline::work::{Wanted, WorkItem};
 
 /// The most changes that are committed at once.
 pub(super) const MOST_CHANGES: usize = 2_000;
@@ -93,7 +93,7 @@ async fn list_as(writer: &ChangeWriter, run: &str, lagging: &mut Lagging, clock:
 /// Compares a listed partition with what the lake holds of it: names that came, changed or are gone, and documents that
 /// are to be asked for again.
 fn differences(item: WorkItem, held: Held, writer: &ChangeWriter, wanted: &Wanted) -> Result<Vec<Change>> {
-    let Announced::Listing { rows, began_at_us } = item.announced else { return Ok(Vec::new()) };
+    let (rows, _) = item.announced.rows(&held.rows, None, &held.outcomes);
     let documents = WantedDocuments {
         selection: &wanted.selection,
         representation: wanted.representation,
@@ -104,11 +104,8 @@ fn differences(item: WorkItem, held: Held, writer: &ChangeWriter, wanted: &Wante
     let (before, outcomes) = (held.rows.into_iter().map(Ok), held.outcomes.into_iter().map(Ok));
     let mut changes = Vec::new();
     for planned in plan_fetch(before, rows.iter().cloned().map(Ok), outcomes, documents) {
-        let PlannedName { row, change, step, held } = planned?;
-        // It came after the listing began.
-        let is_newer = held.and_then(|held| held.fetched_at_us).is_some_and(|at_us| at_us > began_at_us);
+        let PlannedName { row, change, step, .. } = planned?;
         let kind = match (change, step) {
-            (Some(ChangeKind::Removed), _) | (_, Step::Drop) if is_newer => None,
             (Some(kind), _) => Some(kind),
             (None, Step::Drop) => Some(ChangeKind::Removed),
             (None, Step::Fetch(_)) => Some(ChangeKind::Changed),

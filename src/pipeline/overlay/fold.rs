@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::known::is_among;
 use super::record::note_folded;
 use super::rows::{DeltaRows, Proven};
-use super::view::{HeldDelta, OverlayView, refuse_lost_record};
+use super::view::{HeldDelta, OverlayView};
 use crate::commit::{Change, Right, clear_staging, commit};
 use crate::encode::ShardWriter;
 use crate::error::{Context, Doing, Error, ErrorKind, Result};
@@ -22,6 +22,9 @@ use crate::shard::{NameCursor, ShardMerge};
 use crate::store::{Store, blocking};
 use crate::table::{TableKind, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
+
+/// How often work is done again because the overlay was replaced meanwhile.
+const MOST_TRIES: usize = 20;
 
 /// The folds of one origin by one process.
 #[derive(Clone)]
@@ -41,22 +44,35 @@ impl Fold {
         Fold { store, layout, stop, proven: Proven::default(), view: Arc::new(Mutex::new(OverlayView::empty())) }
     }
 
-    /// Reads the overlay as it is now. Refuses a lake whose record is lost; once is enough, so that a lake without a record
-    /// costs no listing each time.
+    /// Reads the overlay as it is now.
     pub(in crate::pipeline) async fn view(&self) -> Result<OverlayView> {
         let mut view = self.view.lock().await;
-        let read = OverlayView::read(&self.store, &self.layout, &view).await?;
-        if read.record.newest == 0 && !view.is_read {
-            refuse_lost_record(&self.store, &self.layout).await?;
-        }
-        *view = read;
+        *view = OverlayView::read(&self.store, &self.layout, &view).await?;
         Ok(view.clone())
     }
 
-    /// Returns whether the overlay is another one than `view`: then a delta that a reader of `view` has not found was merged or
-    /// taken over, and is not lost.
-    pub(in crate::pipeline) async fn has_replaced(&self, view: &OverlayView) -> bool {
-        self.view().await.is_ok_and(|now| now.record != view.record)
+    /// Does `work` with the overlay as it is now, and again if something of the lake was not found and the record has other
+    /// deltas by then: one that was merged or taken over is not lost.
+    pub(in crate::pipeline) async fn with_view<T, F: Future<Output = Result<T>>>(
+        &self,
+        work: impl Fn(OverlayView) -> F,
+    ) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let view = self.view().await?;
+            let deltas = view.record.deltas.clone();
+            match Box::pin(work(view)).await {
+                Err(error)
+                    if error.kind() == ErrorKind::Lake
+                        && tries < MOST_TRIES
+                        && self.view().await.is_ok_and(|now| now.record.deltas != deltas) =>
+                {
+                    tracing::debug!(%error, "the overlay was replaced meanwhile");
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Takes the rows that the overlay has of a partition into its base shards, and returns of how many names. `lease` is
@@ -65,19 +81,24 @@ impl Fold {
     /// Fails as [`crate::commit::commit`] does, and if a shard is lost or damaged.
     pub(in crate::pipeline) async fn partition(&self, partition: &Partition, lease: &LeaseWatch) -> Result<u64> {
         let mut names = 0;
-        loop {
-            let view = self.view().await?;
-            if view.has_none_of(partition) {
+        for _ in 0..MOST_TRIES {
+            let taken = self.with_view(move |view| async move {
+                if view.has_none_of(partition) {
+                    return Ok(None);
+                }
+                let names = self.take_over(partition, &view, lease).await?;
+                Ok(Some((names, view.record.newest)))
+            });
+            let Some((taken, newest)) = taken.await.doing(|| format!("folding the partition {partition}"))? else {
                 return Ok(names);
-            }
-            names = match self.take_over(partition, &view, lease).await {
-                Err(error) if error.kind() == ErrorKind::Lake && self.has_replaced(&view).await => continue,
-                taken => taken.doing(|| format!("folding the partition {partition}"))?,
             };
-            if note_folded(&self.store, &self.layout, &partition.file_stem(), view.record.newest).await? {
+            names = taken;
+            if note_folded(&self.store, &self.layout, &partition.file_stem(), newest).await? {
                 return Ok(names);
             }
         }
+        Err(Error::lake(format!("deltas of {} were merged again and again meanwhile", self.layout.name()))
+            .hint("run the same command again"))
     }
 
     async fn take_over(&self, partition: &Partition, view: &OverlayView, lease: &LeaseWatch) -> Result<u64> {

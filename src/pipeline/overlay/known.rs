@@ -165,10 +165,9 @@ impl Known {
         manifest.is_some_and(|manifest| is_among(&manifest.unfilled, name))
     }
 
-    /// Returns whether the lake still holds of some names what was looked up: the same deltas count for their partitions, and
-    /// those manifests of the base are there that were looked at.
-    pub(in crate::pipeline) async fn is_current(&self, names: &[PackageName]) -> Result<bool> {
-        let record = self.store.read_record::<Overlay>(&self.layout.overlay()).await?.unwrap_or_else(Overlay::empty);
+    /// Returns whether the lake still holds of some names what was looked up: by `record`, the same deltas count for their
+    /// partitions, and those manifests of the base are there that were looked at.
+    pub(in crate::pipeline) async fn is_current(&self, record: &Overlay, names: &[PackageName]) -> Result<bool> {
         let places: BTreeSet<usize> = names.iter().map(|name| self.set.index_of(name.as_str())).collect();
         let counts_alike = |place: &usize| {
             let stem = self.set.get(*place).file_stem();
@@ -182,6 +181,12 @@ impl Known {
         let compared = stream::iter(looked_at).map(|(place, before)| self.has_manifest(place, before));
         let are_same: Vec<bool> = compared.buffer_unordered(READ_AT_ONCE).try_collect().await?;
         Ok(are_same.into_iter().all(|is_same| is_same))
+    }
+
+    /// Returns the file stems of the partitions of some names.
+    pub(super) fn stems(&self, names: &[PackageName]) -> BTreeSet<String> {
+        let places: BTreeSet<usize> = names.iter().map(|name| self.set.index_of(name.as_str())).collect();
+        places.into_iter().map(|place| self.set.get(place).file_stem()).collect()
     }
 
     /// Returns whether a partition of the base has a manifest now.

@@ -1,5 +1,4 @@
-//! Look-ups of the overlay's writer in the lake: the changes that are news, and the contents of a partition. A delta that was
-//! merged or taken over during a look-up is not lost: the look-up is done again.
+//! Look-ups of the overlay's writer in the lake: the changes that are news, and the contents of a partition.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,13 +17,7 @@ impl ChangeWriter {
     /// Returns those changes that the lake does not hold yet: those whose announced revision it has not received, and of
     /// deletions those of names that it holds.
     pub(in crate::pipeline) async fn news(&self, changes: Vec<Change>) -> Result<Vec<Change>> {
-        loop {
-            let view = self.fold.view().await?;
-            match self.news_by(self.known(view.clone()), changes.clone()).await {
-                Err(_) if self.fold.has_replaced(&view).await => {}
-                news => return news,
-            }
-        }
+        self.fold.with_view(|view| self.news_by(self.known(view), changes.clone())).await
     }
 
     async fn news_by(&self, known: Arc<Known>, changes: Vec<Change>) -> Result<Vec<Change>> {
@@ -54,13 +47,7 @@ impl ChangeWriter {
 
     /// Returns what the lake holds of a partition.
     pub(in crate::pipeline) async fn held(&self, partition: &Partition) -> Result<Held> {
-        loop {
-            let view = self.fold.view().await?;
-            match self.held_by(partition, view.clone()).await {
-                Err(_) if self.fold.has_replaced(&view).await => {}
-                held => return held,
-            }
-        }
+        self.fold.with_view(|view| self.held_by(partition, view)).await
     }
 
     async fn held_by(&self, partition: &Partition, overlay: OverlayView) -> Result<Held> {

@@ -10,6 +10,7 @@ mod known;
 mod look_up;
 mod merge;
 mod record;
+mod recording;
 mod rows;
 mod sweep;
 #[cfg(test)]
@@ -23,8 +24,8 @@ pub use due::FoldPolicy;
 pub(super) use due::{due_partitions, rows_of_base};
 pub(super) use fold::Fold;
 pub(super) use known::Known;
-pub(super) use record::trim;
+pub(super) use record::{note_base_commit, trim};
 pub(super) use sweep::sweep as sweep_deltas;
 pub(super) use under_lease::fold_under_lease;
-pub(super) use view::OverlayView;
+pub(super) use view::{OverlayView, refuse_lost_record};
 pub(super) use writer::{ChangeWriter, Held, WriterOptions};

@@ -1,6 +1,6 @@
 //! Changes of the record of the overlay. Each replaces the whole record only if no other process has changed it meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 
 use sha2::{Digest, Sha256};
@@ -14,6 +14,15 @@ use crate::table::TableKind;
 /// The most tries to replace the record while others replace it.
 const MAX_TRIES: usize = 100;
 
+/// The end of an attempt to put a delta on record.
+pub(super) enum Recording {
+    Done(Box<Manifest>),
+    /// Another process has changed the same names. The delta is to be built again.
+    Outdated,
+    /// Another process is changing the same names.
+    Busy,
+}
+
 /// Returns the entry of a committed delta in the record. `oldest_at_us` is when the oldest of its rows was committed.
 pub(super) fn delta_of(manifest: &Manifest, (first, last): (u64, u64), oldest_at_us: i64) -> Result<Delta> {
     Ok(Delta {
@@ -26,22 +35,57 @@ pub(super) fn delta_of(manifest: &Manifest, (first, last): (u64, u64), oldest_at
     })
 }
 
-/// Adds the delta of the next commit. It counts from then on.
+/// Makes the record of an origin without one. A writer does so before its first delta: without a record, deltas have lost it.
+pub(super) async fn create(store: &Store, layout: &OriginLayout) -> Result<()> {
+    store.create_record(&layout.overlay(), Overlay::empty()).await.map(drop)
+}
+
+/// Adds the delta of the next commit. It counts from then on. Returns false, and adds nothing, if a commit of the base has
+/// begun since `before` in one of the partitions with these file stems.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] if another process has added one of the same number.
-pub(super) async fn add(store: &Store, layout: &OriginLayout, delta: &Delta) -> Result<()> {
+pub(super) async fn add(
+    store: &Store,
+    layout: &OriginLayout,
+    delta: &Delta,
+    before: &Overlay,
+    stems: &BTreeSet<String>,
+) -> Result<bool> {
+    let is_next = |record: &Overlay| record.newest + 1 == delta.first;
     let add = |record: &mut Overlay| {
-        if record.newest + 1 == delta.first {
+        let are_same = stems.iter().all(|stem| record.base_commits.get(stem) == before.base_commits.get(stem));
+        if is_next(record) && are_same {
             record.newest = delta.last;
             record.deltas.push(delta.clone());
         }
     };
     let now = store.update_record(&layout.overlay(), || ready(Ok(Overlay::empty())), add).await?;
     match now.deltas.contains(delta) {
-        true => Ok(()),
-        false => Err(Error::lake(format!("another process has written the overlay of {} meanwhile", layout.name()))
-            .hint("this process stood still for so long that another one took its place; run the same command again")),
+        false if !is_next(&now) => {
+            Err(Error::lake(format!("another process has written the overlay of {} meanwhile", layout.name())).hint(
+                "this process stood still for so long that another one took its place; run the same command again",
+            ))
+        }
+        is_added => Ok(is_added),
     }
+}
+
+/// Notes that a commit of the base shards of a partition has begun: its intent is there. Returns false if there is no overlay.
+///
+/// The writer of the overlay reads the record first, then looks for intents and manifests of the base, and then adds its
+/// delta, if nothing was noted since. So of two commits that change the same names, the later one sees the earlier one.
+pub(in crate::pipeline) async fn note_base_commit(store: &Store, layout: &OriginLayout, stem: &str) -> Result<bool> {
+    let path = layout.overlay();
+    for _ in 0..MAX_TRIES {
+        let Some(found) = store.find_record::<Overlay>(&path).await? else { return Ok(false) };
+        let mut record = found.record.clone();
+        *record.base_commits.entry(stem.to_owned()).or_default() += 1;
+        if store.replace_record(&path, &found, record).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Err(Error::lake(format!("cannot write {path}"))
+        .hint("other processes write it all the time; run the same command again"))
 }
 
 /// Notes that a partition has taken over all deltas up to the number `newest`. Returns false if one of the deltas that it
@@ -107,6 +151,9 @@ pub(in crate::pipeline) async fn trim(
     if unneeded.is_empty() {
         return Ok(0);
     }
+    for delta in &unneeded {
+        release_events(store, &delta.layout(layout)).await?;
+    }
     let drop = |record: &mut Overlay| {
         record.deltas.retain(|delta| !unneeded.contains(delta));
         let deltas = &record.deltas;
@@ -117,4 +164,16 @@ pub(in crate::pipeline) async fn trim(
         store.delete_folder(delta.layout(layout).root()).await?;
     }
     Ok(unneeded.len())
+}
+
+/// Moves the events of a delta that is on record into the feed of its origin. If a process died before it did so, the next one
+/// does.
+pub(super) async fn release_events(store: &Store, own: &OriginLayout) -> Result<()> {
+    let feed = own.whole_origin().feed();
+    for path in store.list(&own.feed()).await? {
+        if let Some((_, file)) = path.rsplit_once('/') {
+            store.promote(&path, &format!("{feed}/{file}")).await?;
+        }
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod beside;
 mod lake;
+mod recorded;
 mod sequences;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::view::Said;
 use super::writer::{Applied, Tended};
-use super::{ChangeWriter, FoldPolicy, OverlayView, WriterOptions};
-use crate::error::{ErrorKind, Result};
+use super::{ChangeWriter, Fold, FoldPolicy, OverlayView, WriterOptions};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Delta, Layout, Overlay};
 use crate::npm::{Change, ChangeKind, PackageName, Representation, Revision};
 use crate::pipeline::crash_tests::{Backend, Lake, assert_same, forget_dead_process, layout, run};
 use crate::pipeline::lease::{Attempt, Lease};
-use crate::pipeline::read_partition_set;
+use crate::pipeline::{FoldOptions, fold, read_partition_set};
 use crate::registry::{Credentials, Origin, Registry, RegistryConfig};
 use crate::sample::{Kind, Options, SampleServer, World};
 use crate::shard::ShardReader;
@@ -134,6 +135,16 @@ async fn shard_rows(store: &Store, path: &str, table: TableKind) -> BTreeMap<Str
         }
     }
     rows
+}
+
+async fn record(store: &Store) -> Overlay {
+    store.read_record(&layout().overlay()).await.unwrap().unwrap()
+}
+
+/// Folds everything, as another process beside the writer.
+async fn fold_everything(store: &Store) {
+    let options = FoldOptions { policy: FoldPolicy::EVERYTHING, origin: None };
+    Box::pin(fold(store, &options, Arc::default(), CancellationToken::new())).await.unwrap();
 }
 
 /// Ingests the registry into a new lake.

@@ -96,21 +96,19 @@ pub(in crate::pipeline) struct OverlayView {
     /// The deltas of the record, oldest first.
     pub(in crate::pipeline) deltas: Vec<Arc<HeldDelta>>,
     /// Whether it was read, and is not only the beginning of a reading.
-    pub(super) is_read: bool,
+    is_read: bool,
 }
 
-/// Fails if there are committed deltas that a record has named: it is lost. The first delta is committed before there is a
-/// record.
-pub(super) async fn refuse_lost_record(store: &Store, layout: &OriginLayout) -> Result<()> {
-    let first = layout.delta(1, 1);
-    for path in store.list(&layout.overlay_folder()).await? {
-        let is_later = |own: &OriginLayout| *own != first && own.manifest(&Delta::PARTITION) == path;
-        if layout.delta_at(&path).is_some_and(|own| is_later(&own)) {
-            return Err(Error::lake(format!("{} is gone, but there are deltas: {path}", layout.overlay()))
-                .hint("all-docs verify --repair makes it again; then run the same command again"));
-        }
+/// Fails if committed deltas are among the paths of an overlay without a record: the record, which is older than each of them,
+/// is lost.
+pub(in crate::pipeline) fn refuse_lost_record(layout: &OriginLayout, paths: &[String]) -> Result<()> {
+    let is_manifest =
+        |path: &&String| layout.delta_at(path).is_some_and(|own| own.manifest(&Delta::PARTITION) == **path);
+    match paths.iter().find(is_manifest) {
+        Some(path) => Err(Error::lake(format!("{} is gone, but there are deltas: {path}", layout.overlay()))
+            .hint("all-docs verify --repair makes it again; then run the same command again")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl OverlayView {
@@ -121,7 +119,7 @@ impl OverlayView {
 
     /// Reads the overlay of an origin. Deltas that `before` has are not read again.
     ///
-    /// Fails with [`crate::error::ErrorKind::Lake`] if a delta that the record names is lost or damaged.
+    /// Fails with [`crate::error::ErrorKind::Lake`] if the record, or a delta that it names, is lost or damaged.
     pub(in crate::pipeline) async fn read(
         store: &Store,
         layout: &OriginLayout,
@@ -139,8 +137,15 @@ impl OverlayView {
     ) -> Result<OverlayView> {
         let path = layout.overlay();
         let record = || -> Result<Overlay> {
-            let text = store.blocking().get(&path)?;
-            text.map_or(Ok(Overlay::empty()), |text| Overlay::from_json(&path, &text))
+            match store.blocking().get(&path)? {
+                Some(text) => Overlay::from_json(&path, &text),
+                // Once is enough, so that a lake without an overlay costs one listing for each command.
+                None if before.is_read => Ok(Overlay::empty()),
+                None => {
+                    refuse_lost_record(layout, &store.blocking().list(&layout.overlay_folder())?)?;
+                    Ok(Overlay::empty())
+                }
+            }
         };
         let mut reads = 0;
         loop {
@@ -153,7 +158,7 @@ impl OverlayView {
             match record_now.deltas.iter().map(read).collect::<Result<Vec<_>>>() {
                 Ok(deltas) => return Ok(OverlayView { record: record_now, deltas, is_read: true }),
                 // A merge or a fold may have taken its place meanwhile.
-                Err(error) if reads == MAX_READS || record()? == record_now => return Err(error),
+                Err(error) if reads == MAX_READS || record()?.deltas == record_now.deltas => return Err(error),
                 Err(_) => {}
             }
         }

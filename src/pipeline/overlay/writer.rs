@@ -11,20 +11,18 @@ use tokio_util::sync::CancellationToken;
 use super::due::{FoldPolicy, due_partitions, rows_of_base};
 use super::fold::Fold;
 use super::known::Known;
-use super::record::{add, delta_of, trim};
+use super::merge;
+use super::record::{Recording, trim};
 use super::under_lease::fold_under_lease;
 use super::view::OverlayView;
-use super::{merge, sweep};
-use crate::commit::read_manifest;
 use crate::diff::Selection;
-use crate::error::{Doing, Error, ErrorKind, Result};
-use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Partition, PartitionSet};
+use crate::error::{Doing, Error, Result};
+use crate::lake::{Delta, HeldOutcome, OriginLayout, Partition, PartitionSet};
 use crate::npm::{Change, ChangeKind, DocRow, Outcome, PackageName, Representation};
 use crate::pipeline::doubt::Sample;
 use crate::pipeline::judge::Judge;
 use crate::pipeline::lease::LeaseWatch;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::recovery::Recovery;
 use crate::pipeline::report::{Ended, PartitionReport};
 use crate::pipeline::work::{Announced, Wanted, WorkItem};
 use crate::pipeline::worker::{Worker, refuse_more_than_bearable};
@@ -34,7 +32,7 @@ use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
 /// The command for which leases of partitions are taken.
-const PURPOSE: &str = "follow";
+pub(super) const PURPOSE: &str = "follow";
 /// A commit merges deltas first if there are more than these.
 const MOST_DELTAS: usize = 48;
 /// How often a name that is not found is asked for again at once.
@@ -133,66 +131,71 @@ impl ChangeWriter {
         if by_name.is_empty() {
             return Ok(Applied::default());
         }
-        if self.is_unsettled.swap(true, Ordering::Relaxed) {
-            self.settle()
-                .await
-                .doing(|| format!("ending what was begun in the overlay of {}", self.options.layout.name()))?;
-        }
-        let mut view = self.fold.view().await?;
+        self.settle_once().await?;
+        self.is_unsettled.store(true, Ordering::Relaxed);
+        let view = self.fold.view().await?;
         if view.deltas.len() > MOST_DELTAS {
             // A listing may give many commits before the next round.
             self.merge_due().await?;
-            view = self.fold.view().await?;
         }
         let number = view.record.newest + 1;
         let own = self.options.layout.delta(number, number);
         let names: Vec<PackageName> = by_name.keys().cloned().collect();
         let mut builds = 0;
-        let report = loop {
+        let recorded = loop {
             builds += 1;
             refuse_more_than_bearable(builds, &self.options.layout)?;
-            let known = self.known(view);
-            // Names that another process has requested in vain meanwhile are requested again.
-            let item = WorkItem {
-                partition: Delta::PARTITION,
-                announced: Announced::Changes(Arc::new(by_name.values().cloned().collect())),
-                wanted: Arc::new(self.wanted(&by_name)),
-            };
-            let worked = self.work(own.clone(), Arc::clone(&known), item).await;
-            let report = match worked {
-                // A delta that was merged or taken over meanwhile is not lost.
-                Err(error) if error.kind() == ErrorKind::Lake && self.fold.has_replaced(known.view()).await => {
-                    tracing::debug!(%error, "the overlay was replaced meanwhile");
-                    view = self.fold.view().await?;
-                    continue;
-                }
-                worked => worked?,
-            };
-            match report.ended {
-                Ended::Outdated => {}
-                // Until it is on record, it counts for nobody.
-                Ended::Committed if !known.is_current(&names).await? => self.take_back(&own).await?,
-                _ => break report,
+            let worked = self.fold.with_view(|view| {
+                let known = self.known(view);
+                // Names that another process has requested in vain meanwhile are requested again.
+                let item = WorkItem {
+                    partition: Delta::PARTITION,
+                    announced: Announced::Changes(Arc::new(by_name.values().cloned().collect())),
+                    wanted: Arc::new(self.wanted(&by_name)),
+                };
+                let own = own.clone();
+                async move { Ok((self.work(own, Arc::clone(&known), item).await?, known)) }
+            });
+            let (report, known) = worked.await?;
+            if report.ended != Ended::Committed {
+                break None;
+            }
+            match self.put_on_record(number, &known, &names).await? {
+                Recording::Outdated => {}
+                recorded => break Some(recorded),
             }
             tracing::debug!(
                 origin = self.options.layout.name(),
                 number,
                 "an ingest has changed the same names meanwhile"
             );
-            view = self.fold.view().await?;
         };
         let mut applied = Applied::default();
-        if report.ended == Ended::Committed {
-            let manifest = self.put_on_record(number).await?;
-            applied.lagging = self.lagging(own, by_name).await?;
-            let names = manifest.rows(TableKind::Docs) + manifest.removed.len() as u64;
-            applied.committed = names.saturating_sub(applied.lagging.len() as u64);
-        } else if builds > 1 {
+        match recorded {
+            Some(Recording::Done(manifest)) => {
+                applied.lagging = self.lagging(own, by_name).await?;
+                let names = manifest.rows(TableKind::Docs) + manifest.removed.len() as u64;
+                applied.committed = names.saturating_sub(applied.lagging.len() as u64);
+            }
+            // The other process ends its commit first.
+            Some(_) => applied.lagging = by_name.into_values().collect(),
             // The other process has it all: what is staged is out of date.
-            self.options.store.delete_folder(&own.staging()).await?;
+            None if builds > 1 => self.options.store.delete_folder(&own.staging()).await?,
+            None => {}
         }
         self.is_unsettled.store(false, Ordering::Relaxed);
         Ok(applied)
+    }
+
+    /// Ends what a dead process, or a failed commit, may have left, unless that is done.
+    async fn settle_once(&self) -> Result<()> {
+        if self.is_unsettled.load(Ordering::Relaxed) {
+            self.settle()
+                .await
+                .doing(|| format!("ending what was begun in the overlay of {}", self.options.layout.name()))?;
+            self.is_unsettled.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Works on a delta, whose names are compared with `known`.
@@ -224,19 +227,14 @@ impl ChangeWriter {
         Ok(report)
     }
 
-    /// Deletes a committed delta that is not on record. Its manifest goes first: without it nobody puts it on record.
-    async fn take_back(&self, own: &OriginLayout) -> Result<()> {
-        self.options.store.delete(&own.manifest(&Delta::PARTITION)).await?;
-        self.options.store.delete_folder(own.root()).await
-    }
-
     /// Merges deltas, and folds partitions, as far as that is due.
     pub(in crate::pipeline) async fn tend(&self) -> Result<Tended> {
+        if self.fold.view().await?.deltas.is_empty() {
+            return Ok(Tended::default());
+        }
+        self.settle_once().await?;
         let mut tended = Tended { merges: self.merge_due().await?, ..Tended::default() };
         let view = self.fold.view().await?;
-        if view.deltas.is_empty() {
-            return Ok(tended);
-        }
         let base_rows = self.base_rows().await?;
         let now_us = jiff::Timestamp::now().as_microsecond();
         let due = due_partitions(&view, &self.set, &base_rows, self.options.fold, now_us);
@@ -304,32 +302,6 @@ impl ChangeWriter {
             max_document_bytes: self.options.registry.max_document_bytes(),
             accepts_removals: false,
         }
-    }
-
-    /// Puts the committed delta with a number on record, and returns its manifest.
-    async fn put_on_record(&self, number: u64) -> Result<Manifest> {
-        let (store, own) = (&self.options.store, self.options.layout.delta(number, number));
-        let manifest = read_manifest(store, &own, &Delta::PARTITION).await?;
-        let manifest = manifest.ok_or_else(|| Error::lake(format!("{} vanished", own.manifest(&Delta::PARTITION))))?;
-        let now_us = jiff::Timestamp::now().as_microsecond();
-        add(store, &self.options.layout, &delta_of(&manifest, (number, number), now_us)?).await?;
-        Ok(manifest)
-    }
-
-    /// Ends a commit that was begun, puts a committed delta on record that is not there, and deletes the folders of deltas
-    /// that are not on record.
-    async fn settle(&self) -> Result<()> {
-        let (store, layout) = (&self.options.store, &self.options.layout);
-        // Refuses a lake whose record is lost, before anything is swept.
-        let number = self.fold.view().await?.record.newest + 1;
-        let own = layout.delta(number, number);
-        Recovery::of(store, &own).settle(&Delta::PARTITION, &self.options.lease).await?;
-        if read_manifest(store, &own, &Delta::PARTITION).await?.is_some() {
-            tracing::info!(origin = layout.name(), number, "a delta that a dead process committed is put on record");
-            self.put_on_record(number).await?;
-            store.delete_folder(&own.staging()).await?;
-        }
-        sweep::sweep(store, layout).await
     }
 
     /// Returns the changes whose documents are still to come, by the outcomes of their delta.

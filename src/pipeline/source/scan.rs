@@ -169,13 +169,16 @@ async fn losses(
     layout: &OriginLayout,
 ) -> Result<Vec<PartitionLoss>> {
     let manifests = read_manifests(&options.store, layout).await?;
+    if manifests.is_empty() {
+        return Ok(Vec::new());
+    }
     let overlay = OverlayView::read(&options.store, layout, &OverlayView::empty()).await?;
     // Names that a delta says are gone are no loss of this listing.
     let rows =
         |manifest: &Manifest| manifest.rows(TableKind::Docs).saturating_sub(overlay.gone_of(&manifest.partition));
     let held: HashMap<&Partition, u64> =
         manifests.iter().map(|manifest| (&manifest.partition, rows(manifest))).collect();
-    let listed = listing.rows_between(&set.boundaries).filter(|_| !held.is_empty());
+    let listed = listing.rows_between(&set.boundaries);
     let Some(listed) = listed else { return Ok(Vec::new()) };
     let loss = |&index: &usize| {
         let partition = set.get(index);

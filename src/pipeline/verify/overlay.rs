@@ -177,10 +177,8 @@ async fn repair(
     for delta in &lost {
         notes.push(lost_names(store, layout, delta).await?);
     }
-    if !lost.is_empty() {
-        // A follower that knows no place lists the registry, and asks for what was lost.
-        store.delete(&layout.follow()).await?;
-    }
+    // A follower that knows no place lists the registry, and asks for what was lost.
+    store.delete(&layout.follow()).await?;
     store.put_record(&layout.overlay(), &record).await?;
     for delta in lost {
         for path in store.list(delta.layout(layout).root()).await? {
@@ -272,11 +270,10 @@ async fn folders(store: &Store, layout: &OriginLayout) -> Result<Vec<OriginLayou
     Ok(folders.into_values().collect())
 }
 
-/// Returns whether one of these deltas has a manifest. A writer commits its first delta before there is a record.
+/// Returns whether one of these deltas has a manifest.
 async fn committed(store: &Store, deltas: &[OriginLayout]) -> Result<bool> {
     for own in deltas {
-        let is_first = own.commits_of_delta() == Some((1, 1));
-        if !is_first && store.entry(&own.manifest(&Delta::PARTITION)).await?.is_some() {
+        if store.entry(&own.manifest(&Delta::PARTITION)).await?.is_some() {
             return Ok(true);
         }
     }

@@ -1,55 +1,84 @@
-//! The check, just before a commit, that the lake still holds what the build compared with. An ingest and a follower change
-//! the same names, one in the base and the other beside it: each must compare with what the other has committed, or one
-//! change is told twice, and an older document may hide a newer one.
+//! The check, amid a commit, that the lake still holds what the build compared with. An ingest and a follower change the same
+//! names, one in the base and the other beside it: each must compare with what the other has committed, or one change is told
+//! twice, and an older document may hide a newer one.
 //!
-//! A base partition is checked just before its intent, and a delta also just before it is put on record. What the other
-//! process commits between this check and the end of the commit is not seen: then events of a name that both have asked for
-//! may be there twice, and its rows may be those of the older document until its next change.
+//! A base partition is checked when its intent is durable and the record of the overlay has noted that; a delta just before it
+//! is put on record. Both write before they look, so the later one sees the earlier one, builds again, and gives its commit up
+//! until then.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Worker;
 use super::job::PartitionJob;
+use crate::commit::{Change, Right, clear_staging, commit_with_events};
 use crate::error::{Error, Result};
 use crate::fetch::StagedAnswers;
-use crate::lake::{OriginLayout, Partition};
-use crate::npm::PackageName;
+use crate::lake::{EventsFile, OriginLayout, Partition};
 use crate::pipeline::lease::LeaseWatch;
-use crate::pipeline::overlay::{Known, OverlayView};
-use crate::pipeline::work::{Announced, WorkItem};
+use crate::pipeline::overlay::{OverlayView, note_base_commit};
+use crate::pipeline::work::WorkItem;
 use crate::store::blocking;
 use crate::table::TableKind;
 
 /// How often one partition is built because the other process has changed it meanwhile.
 const MOST_BUILDS: u32 = 20;
 
-/// The state that a build compares with.
-pub(super) enum Basis {
-    /// Nothing: the partition has no documents yet, and no follower works on such a lake.
-    Nothing,
-    /// The base shards of a partition, which have taken over all rows of the overlay.
-    Base(Partition),
-    /// The rows of these names, wherever they are.
-    Lake(Arc<Known>, Vec<PackageName>),
+/// The right to commit a build, as long as the lake holds what it was compared with.
+struct Guard {
+    worker: Arc<Worker>,
+    lease: LeaseWatch,
+    /// The partition, if it is one of the base in which a follower may work.
+    compared: Option<Partition>,
+    is_outdated: AtomicBool,
+}
+
+impl Right for Guard {
+    async fn confirm(&self) -> Result<()> {
+        self.lease.confirm().await
+    }
+
+    async fn confirm_begun(&self) -> Result<()> {
+        self.lease.confirm().await?;
+        let Some(partition) = &self.compared else { return Ok(()) };
+        let (store, layout) = (&self.worker.store, &self.worker.layout);
+        // The base shards have taken over all rows of the overlay that the build knew.
+        if !note_base_commit(store, layout, &partition.file_stem()).await?
+            || self.worker.fold.view().await?.has_none_of(partition)
+        {
+            return Ok(());
+        }
+        self.is_outdated.store(true, Ordering::Relaxed);
+        Err(Error::lake("a follower has changed the same names meanwhile"))
+    }
+
+    fn check(&self) -> Result<()> {
+        self.lease.check()
+    }
 }
 
 impl Worker {
-    pub(super) fn basis(&self, job: &PartitionJob) -> Basis {
-        match (&job.known, &job.item.announced) {
-            (Some(known), Announced::Changes(changes)) => {
-                Basis::Lake(Arc::clone(known), changes.iter().map(|change| change.name.clone()).collect())
-            }
-            _ if job.previous_names(TableKind::Outcomes).is_some() => Basis::Base(job.partition().clone()),
-            _ => Basis::Nothing,
-        }
+    /// Returns the partition of a job in which a follower may work meanwhile: none of a delta, whose writer checks it, and none
+    /// without documents, which no follower changes.
+    pub(super) fn compared(&self, job: &PartitionJob) -> Option<Partition> {
+        let has_documents = self.known.is_none() && job.previous_names(TableKind::Outcomes).is_some();
+        has_documents.then(|| job.partition().clone())
     }
 
-    /// Returns whether the lake still holds what a build compared with.
-    pub(super) async fn is_current(&self, basis: &Basis) -> Result<bool> {
-        match basis {
-            Basis::Nothing => Ok(true),
-            Basis::Base(partition) => Ok(self.fold.view().await?.has_none_of(partition)),
-            Basis::Lake(known, names) => known.is_current(names).await,
+    /// Commits a build. Returns false, and changes nothing, if another process has changed meanwhile what it was compared with.
+    pub(super) async fn commit(
+        self: Arc<Self>,
+        lease: LeaseWatch,
+        compared: Option<Partition>,
+        change: Change,
+        events: Option<EventsFile>,
+    ) -> Result<bool> {
+        let guard = Guard { worker: Arc::clone(&self), lease, compared, is_outdated: AtomicBool::new(false) };
+        match commit_with_events(&self.store, &self.layout, &guard, &change, events).await {
+            Err(_) if guard.is_outdated.load(Ordering::Relaxed) => {
+                clear_staging(&self.store, &self.layout, &change.manifest.partition).await.map(|()| false)
+            }
+            committed => committed.map(|()| true),
         }
     }
 

@@ -36,7 +36,7 @@ use super::progress::Progress;
 use super::recovery::Recovered;
 use super::report::{Ended, PartitionReport};
 use super::work::WorkItem;
-use crate::commit::{Change, clear_staging, commit_with_events};
+use crate::commit::Change;
 use crate::diff::Selection;
 use crate::error::{Context, ErrorKind, Result};
 use crate::event::GoneNames;
@@ -98,7 +98,7 @@ impl Worker {
         Worker {
             known: None,
             fold: Fold::new(&store, &layout, stop_builds.clone()),
-            gone_names: Arc::new(GoneNames::of(&store, &layout)),
+            gone_names: Arc::new(GoneNames::of(&store, &layout.whole_origin())),
             store,
             layout,
             registry,
@@ -253,9 +253,8 @@ impl Worker {
             return Ok(report);
         }
         let (mut place, mut builds) = (place, 1);
-        let (turn, change, events) = loop {
-            let basis = self.basis(&job);
-            let item = job.item.clone();
+        loop {
+            let (compared, item) = (self.compared(&job), job.item.clone());
             let (change, events) = match self.fetch_and_build(job).await {
                 // Received documents are staged.
                 Err(error) if error.kind() == ErrorKind::Interrupted && self.judge.ending.has_begun() => {
@@ -267,14 +266,16 @@ impl Worker {
             drop(place);
             self.judge.examine(&self.registry, true).await?;
             let turn = permit(&self.commits).await?;
-            if self.is_current(&basis).await? {
-                break (turn, change, events);
-            }
-            drop(turn);
-            clear_staging(&self.store, &self.layout, &partition).await?;
-            if self.known.is_some() {
-                report.ended = Ended::Outdated;
-                return Ok(report);
+            let (worker, right) = (Arc::clone(self), lease.clone());
+            // Runs to its end and is counted, even if this future is dropped meanwhile.
+            let commit = async move {
+                let is_committed = Arc::clone(&worker).commit(right, compared, change, events).await?;
+                drop(turn);
+                Progress::add(&worker.progress.partitions_done, u64::from(is_committed));
+                Ok(is_committed)
+            };
+            if self.unbroken(commit).await? {
+                break;
             }
             builds += 1;
             refuse_more_than_bearable(builds, &self.layout)?;
@@ -285,20 +286,11 @@ impl Worker {
                 drop(job);
                 Progress::add(&self.progress.partitions_unchanged, 1);
                 Progress::add(&self.progress.partitions_done, 1);
-                self.clear_staged(&partition, uses_all_staged).await?;
-                return Ok(report);
+                break;
             }
-        };
-        let (worker, lease) = (Arc::clone(self), lease.clone());
-        // Runs to its end and is counted, even if this future is dropped meanwhile.
-        let commit = async move {
-            commit_with_events(&worker.store, &worker.layout, &lease, &change, events).await?;
-            drop(turn);
-            Progress::add(&worker.progress.partitions_done, 1);
-            Ok(())
-        };
-        self.unbroken(commit).await?;
-        self.clear_staged(&partition, uses_all_staged).await?;
+        }
+        // What a delta received is needed until it is on record.
+        self.clear_staged(&partition, uses_all_staged && self.known.is_none()).await?;
         Ok(report)
     }
 

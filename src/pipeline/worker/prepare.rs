@@ -9,7 +9,7 @@ use super::Worker;
 use super::job::PartitionJob;
 use super::plan::{Planned, plan};
 use super::previous::{PartitionBefore, Previous};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::fetch::StagedAnswers;
 use crate::lake::{Manifest, Record};
 use crate::npm::PackageName;
@@ -65,14 +65,7 @@ impl Worker {
 
     /// Plans a partition of the base, whose manifest has the text `base`, with what the overlay holds of it now.
     pub(super) async fn prepare_over(self: &Arc<Self>, item: WorkItem, base: Option<Bytes>) -> Result<PartitionJob> {
-        loop {
-            let overlay = self.fold.view().await?;
-            match self.prepare(item.clone(), base.clone(), overlay.clone()).await {
-                // A delta that was merged or taken over meanwhile is not lost.
-                Err(error) if error.kind() == ErrorKind::Lake && self.fold.has_replaced(&overlay).await => {}
-                prepared => return prepared,
-            }
-        }
+        self.fold.with_view(|overlay| self.prepare(item.clone(), base.clone(), overlay)).await
     }
 
     /// Plans a partition whose manifest has the text `base`, and which has newer rows in `overlay`.

@@ -13,11 +13,16 @@ fn standing(store: &Store, is_of_overlay: bool) -> Store {
             && reached.path.contains("docs.staged")
             && reached.path.contains("/overlay/") == is_of_overlay
     };
-    store.failing_at_such(is_last, 0, Failure::Held)
+    standing_at(store, is_last)
+}
+
+/// Returns a handle of a store that stands still at the first such step.
+pub(super) fn standing_at(store: &Store, is_such: impl Fn(&Reached) -> bool + Send + Sync + 'static) -> Store {
+    store.failing_at_such(is_such, 0, Failure::Held)
 }
 
 /// Returns how often a version of a package is published by the events.
-async fn published(store: &Store, name: &str) -> usize {
+pub(super) async fn published(store: &Store, name: &str) -> usize {
     let of_name = format!("{name} version_published ");
     events(store).await.iter().filter(|event| event.starts_with(&of_name)).count()
 }

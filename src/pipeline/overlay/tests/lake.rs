@@ -1,9 +1,11 @@
 //! The other commands over a lake with an overlay: verify and its repair, copy, status, documents, listings, rebuild, events.
 
 use super::*;
+use crate::lake::FollowRecord;
 use crate::pipeline::verify::{Fault, prepare_repair, repair_overlay, verify, verify_quickly};
 use crate::pipeline::{
-    CopyOptions, LakeDocuments, LakeProof, LakeRows, Progress, RebuildOptions, copy, lake_status, rebuild,
+    ClearPart, Clearing, CopyOptions, LakeDocuments, LakeProof, LakeRows, Progress, RebuildOptions, copy, lake_status,
+    rebuild,
 };
 
 /// A registry, and a lake with its last changes in two deltas: of six names, one of them new and one gone.
@@ -38,10 +40,6 @@ fn faults(proof: &LakeProof) -> Vec<(Fault, bool)> {
     findings.map(|finding| (finding.fault, finding.file.starts_with(&layout().overlay_folder()))).collect()
 }
 
-async fn record(store: &Store) -> Overlay {
-    store.read_record(&layout().overlay()).await.unwrap().unwrap()
-}
-
 /// Repairs the overlay, and asserts that a listing then brings the lake up to date again.
 async fn assert_mended(server: &SampleServer, store: &Store, found: &LakeProof) -> Vec<String> {
     let notes = repair_overlay(store, &found.origins[0]).await.unwrap();
@@ -64,8 +62,10 @@ async fn a_lake_with_an_overlay_is_sound_and_the_loss_of_the_newest_delta_is_fou
         assert_eq!(faults(&proof(store, true).await), [(Fault::Missing, true)]);
         let found = proof(store, false).await;
         assert_eq!(faults(&found), [(Fault::Missing, true)]);
+        store.put_record(&layout().follow(), &FollowRecord::empty()).await.unwrap();
         let notes = assert_mended(&server, store, &found).await;
         assert!(notes.len() == 1 && notes[0].contains("3 names are lost"), "{notes:?}");
+        assert_eq!(store.get(&layout().follow()).await.unwrap(), None, "the next follower lists");
     }
 }
 
@@ -98,19 +98,95 @@ async fn a_record_that_is_lost_or_cut_is_made_again_from_the_deltas() {
         }
         let found = proof(store, false).await;
         assert_eq!(faults(&found), [(Fault::Record, true)]);
-        // No writer takes it for a lake without an overlay.
+        // Nobody takes it for a lake without an overlay.
+        let (to, options) = (Store::memory(), CopyOptions::default());
+        let copied = copy(store, &to, &options, Arc::default(), CancellationToken::new());
+        let refusals = [
+            LakeDocuments::open(store, &layout()).await.map(drop),
+            LakeRows::open(store, &layout()).await.map(drop),
+            lake_status(store).await.map(drop),
+            Box::pin(copied).await.map(drop),
+            run(&server, store, &PIVOTS).await.map(drop),
+        ];
+        for refused in refusals {
+            let report = refused.unwrap_err().report();
+            assert!(report.contains("all-docs verify --repair makes it again"), "{report}");
+        }
         let kept = store.list(&layout().overlay_folder()).await.unwrap();
         let name = names(&server)[0].clone();
         assert!(apply(&server, store, &BTreeSet::from([name])).await.is_err());
         assert_eq!(store.list(&layout().overlay_folder()).await.unwrap(), kept);
+        store.put_record(&layout().follow(), &FollowRecord::empty()).await.unwrap();
         let notes = repair_overlay(store, &found.origins[0]).await.unwrap();
         assert!(notes[0].contains("2 deltas"), "{notes:?}");
+        assert_eq!(store.get(&layout().follow()).await.unwrap(), None, "the next follower lists");
         let commits =
             |record: &Overlay| record.deltas.iter().map(|delta| (delta.first, delta.last)).collect::<Vec<_>>();
         assert_eq!(commits(&record(store).await), commits(&before));
         assert!(proof(store, false).await.is_sound());
         assert_same_rows(store, &fresh(&server).await.store, "after the record was made again").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_made_again_knows_which_deltas_the_base_has_taken_over() {
+    let (server, lake, all) = changed(Backend::Memory).await;
+    let store = &lake.store;
+    // An ingest folds the partition of the first name, and changes it: the deltas have an older document of it.
+    edit(&server, 0, &all[0]);
+    run(&server, store, &PIVOTS).await.unwrap();
+    let before = record(store).await;
+    assert_eq!(before.folded.len(), 1);
+    store.delete(&layout().overlay()).await.unwrap();
+    let found = proof(store, false).await;
+    repair_overlay(store, &found.origins[0]).await.unwrap();
+    let after = record(store).await;
+    let deltas = |record: &Overlay| record.deltas.iter().map(|delta| delta.last).collect::<Vec<_>>();
+    assert_eq!((deltas(&after), &after.folded, after.newest), (deltas(&before), &before.folded, before.newest));
+    let quiet = fresh(&server).await;
+    assert_same_rows(store, &quiet.store, "after the record was made again").await;
+    assert_folds_into(&server, store, &quiet.store, "after the record was made again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_beside_a_fold_and_an_ingest_has_the_newer_rows() {
+    let (server, lake, all) = changed(Backend::Disk).await;
+    let to = Backend::Disk.lake(&BTreeMap::new()).await.store;
+    // It has the deltas, and no shard of the base yet.
+    let begins = |reached: &Reached| reached.path.contains("/packuments/") && !reached.path.contains("/overlay/");
+    let copying = super::beside::standing_at(&to, begins);
+    let options = CopyOptions::default();
+    let copied = Box::pin(copy(&lake.store, &copying, &options, Arc::default(), CancellationToken::new()));
+    let beside = async {
+        copying.until(|| copying.failed_at().is_some()).await;
+        fold_everything(&lake.store).await;
+        assert_eq!((record(&lake.store).await.deltas, record(&lake.store).await.folded.len()), (Vec::new(), 0));
+        edit(&server, 0, &all[0]);
+        run(&server, &lake.store, &PIVOTS).await.unwrap();
+        copying.let_go();
+    };
+    let (copied, ()) = tokio::join!(copied, beside);
+    copied.unwrap();
+    assert_same_rows(&to, &fresh(&server).await.store, "in a copy beside a fold").await;
+    assert!(proof(&to, false).await.is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_folder_of_the_overlay_is_told_and_left_alone() {
+    let (_, lake, _) = changed(Backend::Disk).await;
+    let store = &lake.store;
+    let foreign = format!("{}/12-garbage/versions/0-z.parquet", layout().overlay_folder());
+    store.put(&foreign, "mine").await.unwrap();
+    for is_quick in [true, false] {
+        let found = proof(store, is_quick).await;
+        assert!(found.is_sound(), "{found:?}");
+        let notes = found.origins.iter().flat_map(|origin| &origin.notes);
+        assert!(is_quick || notes.clone().any(|note| note.contains("overlay/12-garbage is not part")), "{found:?}");
+    }
+    let clearing = Clearing::plan(store, &layout(), ClearPart::Everything).await.unwrap();
+    assert!(clearing.paths().len() > 40 && !clearing.paths().contains(&foreign));
+    clearing.run().await.unwrap();
+    assert_eq!(store.list(layout().root()).await.unwrap(), [foreign]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
