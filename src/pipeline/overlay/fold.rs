@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::known::is_among;
 use super::record::note_folded;
+use super::renew::{is_old, renew_under_lease};
 use super::rows::{DeltaRows, Proven};
 use super::view::{HeldDelta, OverlayView};
 use crate::commit::{Change, Right, clear_staging, commit};
@@ -25,6 +26,16 @@ use crate::version::{FORMAT_VERSION, TOOL_VERSION};
 
 /// How often work is done again because the overlay was replaced meanwhile.
 const MOST_TRIES: usize = 20;
+
+/// The end of an attempt to fold a partition.
+enum Taken {
+    /// The overlay has nothing of it.
+    Nothing,
+    /// An earlier version wrote a delta.
+    Old,
+    /// So many names, as of the delta with this number.
+    Names(u64, u64),
+}
 
 /// The folds of one origin by one process.
 #[derive(Clone)]
@@ -84,17 +95,23 @@ impl Fold {
         for _ in 0..MOST_TRIES {
             let taken = self.with_view(move |view| async move {
                 if view.has_none_of(partition) {
-                    return Ok(None);
+                    return Ok(Taken::Nothing);
+                }
+                if is_old(&view) {
+                    return Ok(Taken::Old);
                 }
                 let names = self.take_over(partition, &view, lease).await?;
-                Ok(Some((names, view.record.newest)))
+                Ok(Taken::Names(names, view.record.newest))
             });
-            let Some((taken, newest)) = taken.await.doing(|| format!("folding the partition {partition}"))? else {
-                return Ok(names);
-            };
-            names = taken;
-            if note_folded(&self.store, &self.layout, &partition.file_stem(), newest).await? {
-                return Ok(names);
+            match taken.await.doing(|| format!("folding the partition {partition}"))? {
+                Taken::Nothing => return Ok(names),
+                Taken::Old => renew_under_lease(&self.store, &self.layout, &self.stop).await?,
+                Taken::Names(taken, newest) => {
+                    names = taken;
+                    if note_folded(&self.store, &self.layout, &partition.file_stem(), newest).await? {
+                        return Ok(names);
+                    }
+                }
             }
         }
         Err(Error::lake(format!("deltas of {} were merged again and again meanwhile", self.layout.name()))
@@ -107,11 +124,9 @@ impl Fold {
         let manifest = base.as_ref().map(|text| Manifest::from_json(&path, text)).transpose()?;
         let names: BTreeMap<String, Arc<HeldDelta>> =
             view.names_of(partition).into_iter().map(|(name, held)| (name.to_owned(), Arc::clone(held))).collect();
-        let is_old =
-            manifest.as_ref().is_some_and(Manifest::is_old) || names.values().any(|held| held.manifest.is_old());
-        if is_old {
-            return Err(Error::lake("an earlier version of all-docs wrote the partition, or changes of it")
-                .hint("all-docs rebuild rebuilds them without a request"));
+        if manifest.as_ref().is_some_and(Manifest::is_old) {
+            return Err(Error::lake("an earlier version of all-docs wrote the partition")
+                .hint("all-docs rebuild rebuilds it without a request"));
         }
         let count = names.len() as u64;
         let task = Task { fold: self.clone(), partition: partition.clone(), manifest, names };

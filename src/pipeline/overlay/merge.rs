@@ -43,50 +43,55 @@ pub(super) fn due(deltas: &[Delta]) -> Option<Range<usize>> {
     None
 }
 
-/// Merges the deltas of `view` at `places`, under the lease of the overlay's writer. Returns the bytes written; `None` if
-/// the record changed meanwhile, so that the merged delta was dropped.
-pub(super) async fn merge(
-    store: &Store,
-    layout: &OriginLayout,
-    set: &PartitionSet,
-    view: &OverlayView,
-    places: Range<usize>,
-    lease: &LeaseWatch,
-    stop: &CancellationToken,
-) -> Result<Option<u64>> {
-    let held = view.deltas.get(places).unwrap_or_default().to_vec();
-    let (Some(first), Some(last)) = (held.first(), held.last()) else { return Ok(None) };
-    let own = layout.delta(first.delta.first, last.delta.last);
-    // A merge that a dead process began is made again.
-    store.delete_folder(own.root()).await?;
-    let mut names: BTreeMap<String, Arc<HeldDelta>> = BTreeMap::new();
-    for partition in set.iter() {
-        let stem = partition.file_stem();
-        for held in held.iter().filter(|held| view.record.counts_for(&held.delta, &stem)) {
-            names.extend(held.names_in(&partition).map(|name| (name.to_owned(), Arc::clone(held))));
-        }
-    }
-    let task = Task { store: store.clone(), layout: own.clone(), names, stop: stop.clone() };
-    let manifest = match blocking("merging deltas", move || task.build()).await {
-        Ok(manifest) => manifest,
-        Err(error) => {
-            let _ = clear_staging(store, &own, &Delta::PARTITION).await;
-            return Err(error);
-        }
-    };
-    let change = Change { manifest: manifest.clone(), moved: TableKind::ALL.to_vec(), base: None };
-    commit(store, &own, lease, &change).await?;
-    let oldest_at_us = held.iter().map(|held| held.delta.oldest_at_us).min().unwrap_or_default();
-    let merged = delta_of(&manifest, (first.delta.first, last.delta.last), oldest_at_us)?;
-    let sources: Vec<Delta> = held.iter().map(|held| held.delta.clone()).collect();
-    if !replace(store, layout, &view.record, &sources, &merged).await? {
+/// The means of the overlay's writer to replace deltas by one.
+pub(super) struct Merging<'a> {
+    pub(super) store: &'a Store,
+    pub(super) layout: &'a OriginLayout,
+    pub(super) set: &'a PartitionSet,
+    /// That of the writer.
+    pub(super) lease: &'a LeaseWatch,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Merging<'_> {
+    /// Merges the deltas of `view` at `places` into one whose last commit is `last`. Returns the bytes written; `None` if the
+    /// record changed meanwhile, so that the merged delta was dropped.
+    pub(super) async fn merge(&self, view: &OverlayView, places: Range<usize>, last: u64) -> Result<Option<u64>> {
+        let Merging { store, layout, set, lease, stop } = *self;
+        let held = view.deltas.get(places).unwrap_or_default().to_vec();
+        let Some(first) = held.first().map(|held| held.delta.first) else { return Ok(None) };
+        let own = layout.delta(first, last);
+        // A merge that a dead process began is made again.
         store.delete_folder(own.root()).await?;
-        return Ok(None);
+        let mut names: BTreeMap<String, Arc<HeldDelta>> = BTreeMap::new();
+        for partition in set.iter() {
+            let stem = partition.file_stem();
+            for held in held.iter().filter(|held| view.record.counts_for(&held.delta, &stem)) {
+                names.extend(held.names_in(&partition).map(|name| (name.to_owned(), Arc::clone(held))));
+            }
+        }
+        let task = Task { store: store.clone(), layout: own.clone(), names, stop: stop.clone() };
+        let manifest = match blocking("merging deltas", move || task.build()).await {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                let _ = clear_staging(store, &own, &Delta::PARTITION).await;
+                return Err(error);
+            }
+        };
+        let change = Change { manifest: manifest.clone(), moved: TableKind::ALL.to_vec(), base: None };
+        commit(store, &own, lease, &change).await?;
+        let oldest_at_us = held.iter().map(|held| held.delta.oldest_at_us).min().unwrap_or_default();
+        let merged = delta_of(&manifest, (first, last), oldest_at_us)?;
+        let sources: Vec<Delta> = held.iter().map(|held| held.delta.clone()).collect();
+        if !replace(store, layout, &view.record, &sources, &merged).await? {
+            store.delete_folder(own.root()).await?;
+            return Ok(None);
+        }
+        for source in &sources {
+            store.delete_folder(source.layout(layout).root()).await?;
+        }
+        Ok(Some(merged.size_bytes))
     }
-    for source in &sources {
-        store.delete_folder(source.layout(layout).root()).await?;
-    }
-    Ok(Some(merged.size_bytes))
 }
 
 /// The build of a merged delta. Blocks.

@@ -11,6 +11,7 @@ mod look_up;
 mod merge;
 mod record;
 mod recording;
+mod renew;
 mod rows;
 mod sweep;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub(super) use due::{due_partitions, rows_of_base};
 pub(super) use fold::Fold;
 pub(super) use known::Known;
 pub(super) use record::{note_base_commit, trim};
+pub(super) use renew::renew_under_lease;
 pub(super) use sweep::sweep as sweep_deltas;
 pub(super) use under_lease::fold_under_lease;
 pub(super) use view::{OverlayView, refuse_lost_record};

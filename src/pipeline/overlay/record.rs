@@ -11,6 +11,8 @@ use crate::lake::{Delta, Manifest, OriginLayout, Overlay, Partition, PartitionSe
 use crate::store::Store;
 use crate::table::TableKind;
 
+/// The stem of the writer's lease, and the command for which it and leases of partitions are taken.
+pub(super) const WRITER: &str = "follow";
 /// The most tries to replace the record while others replace it.
 const MAX_TRIES: usize = 100;
 
@@ -68,6 +70,11 @@ pub(super) async fn add(
         }
         is_added => Ok(is_added),
     }
+}
+
+/// Takes the number of the next commit, as for a commit without changes. Returns the record.
+pub(super) async fn skip_number(store: &Store, layout: &OriginLayout) -> Result<Overlay> {
+    store.update_record(&layout.overlay(), || ready(Ok(Overlay::empty())), |record| record.newest += 1).await
 }
 
 /// Notes that a commit of the base shards of a partition has begun: its intent is there. Returns false if there is no overlay.

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::known::Known;
-use super::record::{Recording, add, create, delta_of, release_events};
+use super::record::{Recording, WRITER, add, create, delta_of, release_events};
 use super::sweep;
-use super::writer::{ChangeWriter, PURPOSE};
+use super::writer::ChangeWriter;
 use crate::commit::{abort_all_uploads, read_manifest};
 use crate::error::{Error, Result};
 use crate::lake::{Delta, OriginLayout, Overlay};
@@ -24,7 +24,7 @@ impl ChangeWriter {
         let stems = known.stems(names);
         if self.are_being_committed(&stems).await? {
             // Its process may be dead.
-            let ended = Recovery::of(store, layout).of_unheld(PURPOSE).await?;
+            let ended = Recovery::of(store, layout).of_unheld(WRITER).await?;
             self.take_back(&own).await?;
             return Ok(if ended > 0 { Recording::Outdated } else { Recording::Busy });
         }
@@ -66,7 +66,8 @@ impl ChangeWriter {
             release_events(store, &own).await?;
             store.delete_folder(&own.staging()).await?;
         }
-        sweep::sweep(store, layout).await
+        sweep::sweep(store, layout).await?;
+        self.merging().renew(&self.fold.view().await?).await
     }
 
     /// Deletes a delta that is not on record, except for the answers that are staged.

@@ -7,7 +7,6 @@ use arrow::array::RecordBatch;
 
 use super::view::{HeldDelta, Said};
 use crate::error::{Doing, Result};
-use crate::lake::Delta;
 use crate::pipeline::lost::lost_error;
 use crate::pipeline::verify::open_sound;
 use crate::shard::NamedRows;
@@ -44,7 +43,7 @@ impl<'a> DeltaRows<'a> {
                 free.insert(open(self.store, self.proven, held, self.table)?)
             }
         };
-        let path = || format!("reading {}", held.layout.shard(self.table, &Delta::PARTITION));
+        let path = || format!("reading {}", held.current_shard(self.table));
         rows.as_mut().map_or(Ok(Vec::new()), |rows| rows.take(name).doing(path))
     }
 }
@@ -57,9 +56,9 @@ fn open(store: &Store, proven: &Proven, held: &HeldDelta, table: TableKind) -> R
     }
     let key = (held.delta.first, held.delta.last, table);
     let is_proven = proven.shards.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
-    let file = match is_proven || store.is_far() {
+    let file = match is_proven || store.is_far() || held.staged.contains(&table) {
         true => {
-            let path = held.layout.shard(table, &Delta::PARTITION);
+            let path = held.current_shard(table);
             store.blocking().open(&path)?.ok_or_else(|| lost_error(&path))?
         }
         false => {

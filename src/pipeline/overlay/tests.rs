@@ -4,6 +4,7 @@
 
 mod beside;
 mod lake;
+mod old;
 mod recorded;
 mod sequences;
 

@@ -28,6 +28,8 @@ pub(in crate::pipeline) struct HeldDelta {
     pub(in crate::pipeline) manifest: Manifest,
     /// Its rows of `docs`, ascending.
     pub(in crate::pipeline) docs: Vec<DocRow>,
+    /// The tables whose rows are in staging, because an earlier version wrote the shard.
+    pub(super) staged: BTreeSet<TableKind>,
 }
 
 /// The statement of a delta about a name.
@@ -59,7 +61,7 @@ impl HeldDelta {
         for batch in ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs))? {
             rows.extend(doc_rows(&batch?).doing(|| format!("reading {docs}"))?);
         }
-        Ok(HeldDelta { delta: delta.clone(), layout: own, manifest, docs: rows })
+        Ok(HeldDelta { delta: delta.clone(), layout: own, manifest, docs: rows, staged: BTreeSet::new() })
     }
 
     /// Returns what the delta says of a name; `None` if it does not hold it.

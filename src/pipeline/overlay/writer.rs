@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::due::{FoldPolicy, due_partitions, rows_of_base};
 use super::fold::Fold;
 use super::known::Known;
-use super::merge;
-use super::record::{Recording, trim};
+use super::merge::{self, Merging};
+use super::record::{Recording, WRITER, trim};
 use super::under_lease::fold_under_lease;
 use super::view::OverlayView;
 use crate::diff::Selection;
@@ -31,8 +31,6 @@ use crate::shard::{find_rows, held_outcomes};
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
 
-/// The command for which leases of partitions are taken.
-pub(super) const PURPOSE: &str = "follow";
 /// A commit merges deltas first if there are more than these.
 const MOST_DELTAS: usize = 48;
 /// How often a name that is not found is asked for again at once.
@@ -208,7 +206,7 @@ impl ChangeWriter {
             self.options.registry.clone(),
             Arc::clone(&self.options.progress),
             Arc::clone(&judge),
-            PURPOSE,
+            WRITER,
             false,
         );
         let worker = Arc::new(worker.of_delta(known));
@@ -252,16 +250,19 @@ impl ChangeWriter {
         Ok(tended)
     }
 
+    pub(super) fn merging(&self) -> Merging<'_> {
+        let WriterOptions { store, layout, lease, stop, .. } = &self.options;
+        Merging { store, layout, set: &self.set, lease, stop }
+    }
+
     /// Merges deltas as far as that is due. Returns how many merges there were.
     async fn merge_due(&self) -> Result<u64> {
         let mut merges = 0;
         loop {
             let view = self.fold.view().await?;
             let Some(places) = merge::due(&view.record.deltas) else { break };
-            let (store, set) = (&self.options.store, &self.set);
-            let merged =
-                merge::merge(store, &self.options.layout, set, &view, places, &self.options.lease, &self.options.stop)
-                    .await;
+            let last = view.deltas.get(places.end.saturating_sub(1)).map_or(0, |held| held.delta.last);
+            let merged = self.merging().merge(&view, places, last).await;
             match merged.doing(|| format!("merging deltas of {}", self.options.layout.name()))? {
                 Some(_) => merges += 1,
                 // Another process has folded a partition: the next round sees it.
@@ -273,7 +274,7 @@ impl ChangeWriter {
 
     /// Folds a partition, unless another process works on it.
     async fn fold_under_lease(&self, partition: &Partition) -> Result<Option<u64>> {
-        fold_under_lease(&self.options.store, &self.options.layout, &self.fold, partition, PURPOSE, &self.options.stop)
+        fold_under_lease(&self.options.store, &self.options.layout, &self.fold, partition, WRITER, &self.options.stop)
             .await
     }
 

@@ -20,13 +20,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::build::Task;
-pub(super) use self::plan::Wanted;
-use self::plan::opened_sizes;
+pub(super) use self::plan::{Wanted, opened_sizes};
 use super::lease::{Attempt, Lease, LeaseWatch, given_back, refuse_locked};
 use super::lost::listed_sizes;
 use super::open::{check_moves, no_lake, note_age, raise_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
-use super::overlay::Fold;
+use super::overlay::{Fold, renew_under_lease};
 use super::progress::{Progress, ProgressSnapshot};
 use super::recovery::Recovery;
 use super::run::{RunReporter, sweep_dead};
@@ -161,6 +160,7 @@ impl Run {
 
     async fn origin(&self, summary: &mut RebuildSummary) -> Result<()> {
         summary.commits_recovered += self.recovery().of_unheld(PURPOSE).await?;
+        renew_under_lease(&self.store, &self.layout, &self.stop).await?;
         let manifests = read_manifests(&self.store, &self.layout).await?;
         summary.partitions_total += manifests.len() as u64;
         Progress::add(&self.progress.partitions_total, manifests.len() as u64);

@@ -23,7 +23,12 @@ pub(in crate::pipeline) struct Wanted {
 impl Wanted {
     /// Returns the tables of a partition to rebuild: so many that it never has shards of two schema versions. `sizes` are
     /// those of the shards that exist.
-    pub(super) fn of(&self, layout: &OriginLayout, manifest: &Manifest, sizes: &Sizes) -> BTreeSet<TableKind> {
+    pub(in crate::pipeline) fn of(
+        &self,
+        layout: &OriginLayout,
+        manifest: &Manifest,
+        sizes: &Sizes,
+    ) -> BTreeSet<TableKind> {
         let mut tables: BTreeSet<TableKind> = manifest.old_tables().map(|(table, _)| table).collect();
         for table in TableKind::ALL {
             let Some(meta) = manifest.shards.get(table.as_str()) else { continue };
@@ -41,7 +46,11 @@ fn is_of_this_version(table: TableKind, meta: &ShardMeta) -> bool {
 }
 
 /// Opens the shards that a manifest names, all at once, and returns the sizes of those that exist.
-pub(super) async fn opened_sizes(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<Sizes> {
+pub(in crate::pipeline) async fn opened_sizes(
+    store: &Store,
+    layout: &OriginLayout,
+    manifest: &Manifest,
+) -> Result<Sizes> {
     let named = TableKind::ALL.into_iter().filter(|table| manifest.shards.contains_key(table.as_str()));
     let open = async |table| {
         let path = layout.shard(table, &manifest.partition);
