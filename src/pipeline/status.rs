@@ -1,7 +1,7 @@
 //! Status: the contents of a lake by its manifests, shards that are lost, and the status of running
 //! commands. Reads no shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -117,7 +117,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
         let is_at_work = matches!(live_holder(store, &layout.lock()).await, Ok(Some(_)))
             || live_workers(store, &layout).await.is_ok_and(|workers| !workers.is_empty());
         let listed = objects_there(store, &layout).await?;
-        let there = listed.iter().map(|listed| listed.path.clone()).collect();
+        let there: BTreeSet<String> = listed.iter().map(|listed| listed.path.clone()).collect();
         let mut status = OriginStatus {
             #[cfg(feature = "array")]
             arrays: super::arrays::arrays_status(store, &layout, &manifests, &listed).await?,
@@ -127,7 +127,7 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             partitions_total: read_partition_set(store, &layout).await?.map(|set| set.count() as u64),
             partitions_committed: manifests.len() as u64,
             old: OriginAge::of(&manifests),
-            overlay: overlay_status(store, &layout).await?,
+            overlay: overlay_status(store, &layout, &there).await?,
             events: events_status(&layout, &listed),
             lost: lost_shards(store, &layout, &manifests, &there).await?,
             tables: BTreeMap::new(),
@@ -156,11 +156,14 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
     Ok(Some(origins))
 }
 
-/// Reads the record of an overlay, and counts its names.
-async fn overlay_status(store: &Store, layout: &OriginLayout) -> Result<Option<OverlayStatus>> {
+/// Reads the record of an overlay, and counts its names. `there` are the files of the origin.
+async fn overlay_status<'p>(
+    store: &Store,
+    layout: &OriginLayout,
+    there: impl IntoIterator<Item = &'p String>,
+) -> Result<Option<OverlayStatus>> {
     let Some(record) = store.read_record::<Overlay>(&layout.overlay()).await? else {
-        refuse_lost_record(layout, &store.list(&layout.overlay_folder()).await?)?;
-        return Ok(None);
+        return refuse_lost_record(layout, there).map(|()| None);
     };
     let Some(oldest_at_us) = record.deltas.iter().map(|delta| delta.oldest_at_us).min() else { return Ok(None) };
     let set = read_partition_set(store, layout).await?;
@@ -198,7 +201,7 @@ fn events_status(layout: &OriginLayout, listed: &[Listed]) -> Option<EventsStatu
     (status != EventsStatus::default()).then_some(status)
 }
 
-/// Lists the shards of an origin, the objects of its arrays, and its events.
+/// Lists the shards of an origin, the objects of its arrays, its events, and its overlay.
 async fn objects_there(store: &Store, layout: &OriginLayout) -> Result<Vec<Listed>> {
     if store.is_far() {
         // Whole pages of one listing are fewer than the pages of a listing for each table.
@@ -206,7 +209,8 @@ async fn objects_there(store: &Store, layout: &OriginLayout) -> Result<Vec<Liste
     }
     let mut listed = store.list_folder(layout.root()).await?.objects;
     let folders = TableKind::ALL.into_iter().map(|table| layout.table(table));
-    for folder in folders.chain(layout.arrays()).chain([layout.events(), layout.feed()]) {
+    let others = [layout.events(), layout.feed(), layout.overlay_folder()];
+    for folder in folders.chain(layout.arrays()).chain(others) {
         listed.extend(store.list_sized(&folder).await?);
     }
     Ok(listed)

@@ -103,10 +103,13 @@ pub(in crate::pipeline) struct OverlayView {
 
 /// Fails if committed deltas are among the paths of an overlay without a record: the record, which is older than each of them,
 /// is lost.
-pub(in crate::pipeline) fn refuse_lost_record(layout: &OriginLayout, paths: &[String]) -> Result<()> {
+pub(in crate::pipeline) fn refuse_lost_record<'p>(
+    layout: &OriginLayout,
+    paths: impl IntoIterator<Item = &'p String>,
+) -> Result<()> {
     let is_manifest =
         |path: &&String| layout.delta_at(path).is_some_and(|own| own.manifest(&Delta::PARTITION) == **path);
-    match paths.iter().find(is_manifest) {
+    match paths.into_iter().find(is_manifest) {
         Some(path) => Err(Error::lake(format!("{} is gone, but there are deltas: {path}", layout.overlay()))
             .hint("all-docs verify --repair makes it again; then run the same command again")),
         None => Ok(()),

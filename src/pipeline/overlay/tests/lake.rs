@@ -40,9 +40,17 @@ fn faults(proof: &LakeProof) -> Vec<(Fault, bool)> {
     findings.map(|finding| (finding.fault, finding.file.starts_with(&layout().overlay_folder()))).collect()
 }
 
+/// Repairs the overlay, and asserts that the next follower lists the registry.
+async fn repaired(store: &Store, found: &LakeProof) -> Vec<String> {
+    store.put_record(&layout().follow(), &FollowRecord::empty()).await.unwrap();
+    let notes = repair_overlay(store, &found.origins[0]).await.unwrap();
+    assert_eq!(store.get(&layout().follow()).await.unwrap(), None, "it knows no place");
+    notes
+}
+
 /// Repairs the overlay, and asserts that a listing then brings the lake up to date again.
 async fn assert_mended(server: &SampleServer, store: &Store, found: &LakeProof) -> Vec<String> {
-    let notes = repair_overlay(store, &found.origins[0]).await.unwrap();
+    let notes = repaired(store, found).await;
     assert!(prepare_repair(store, &found.origins[0]).await.unwrap().is_empty(), "no partition is broken");
     let again = proof(store, false).await;
     assert!(again.is_sound(), "{again:?}");
@@ -62,10 +70,8 @@ async fn a_lake_with_an_overlay_is_sound_and_the_loss_of_the_newest_delta_is_fou
         assert_eq!(faults(&proof(store, true).await), [(Fault::Missing, true)]);
         let found = proof(store, false).await;
         assert_eq!(faults(&found), [(Fault::Missing, true)]);
-        store.put_record(&layout().follow(), &FollowRecord::empty()).await.unwrap();
         let notes = assert_mended(&server, store, &found).await;
         assert!(notes.len() == 1 && notes[0].contains("3 names are lost"), "{notes:?}");
-        assert_eq!(store.get(&layout().follow()).await.unwrap(), None, "the next follower lists");
     }
 }
 
@@ -116,10 +122,8 @@ async fn a_record_that_is_lost_or_cut_is_made_again_from_the_deltas() {
         let name = names(&server)[0].clone();
         assert!(apply(&server, store, &BTreeSet::from([name])).await.is_err());
         assert_eq!(store.list(&layout().overlay_folder()).await.unwrap(), kept);
-        store.put_record(&layout().follow(), &FollowRecord::empty()).await.unwrap();
-        let notes = repair_overlay(store, &found.origins[0]).await.unwrap();
+        let notes = repaired(store, &found).await;
         assert!(notes[0].contains("2 deltas"), "{notes:?}");
-        assert_eq!(store.get(&layout().follow()).await.unwrap(), None, "the next follower lists");
         let commits =
             |record: &Overlay| record.deltas.iter().map(|delta| (delta.first, delta.last)).collect::<Vec<_>>();
         assert_eq!(commits(&record(store).await), commits(&before));
@@ -138,13 +142,13 @@ async fn a_record_that_is_made_again_knows_which_deltas_the_base_has_taken_over(
     let before = record(store).await;
     assert_eq!(before.folded.len(), 1);
     store.delete(&layout().overlay()).await.unwrap();
-    let found = proof(store, false).await;
-    repair_overlay(store, &found.origins[0]).await.unwrap();
+    repaired(store, &proof(store, false).await).await;
     let after = record(store).await;
     let deltas = |record: &Overlay| record.deltas.iter().map(|delta| delta.last).collect::<Vec<_>>();
     assert_eq!((deltas(&after), &after.folded, after.newest), (deltas(&before), &before.folded, before.newest));
     let quiet = fresh(&server).await;
     assert_same_rows(store, &quiet.store, "after the record was made again").await;
+    assert_eq!(run(&server, store, &PIVOTS).await.unwrap().counts.packuments_planned, 0);
     assert_folds_into(&server, store, &quiet.store, "after the record was made again").await;
 }
 

@@ -141,8 +141,9 @@ async fn the_events_of_a_delta_are_told_once_whenever_its_writer_dies() {
     let quiet = Backend::Memory.lake(&before).await;
     apply(&server, &quiet.store, &changed).await.unwrap();
     let (steps, expected) = (quiet.store.take_reached(), told(&quiet.store).await);
-    assert_eq!(expected.len(), 2, "{expected:?}");
-    for step in &steps {
+    assert!(expected.len() >= 2, "{expected:?}");
+    // Until its intent, nothing but staging has changed.
+    for step in steps.iter().skip_while(|step| !step.path.ends_with("/commit.json")) {
         let lake = Backend::Memory.lake(&before).await;
         let again = async |store: Store| apply(&server, &store, &changed).await;
         let Some(store) = dies_and_goes_on(&lake, step, false, again).await else { continue };
