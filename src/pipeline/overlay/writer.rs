@@ -47,8 +47,6 @@ pub(in crate::pipeline) struct Applied {
     pub(in crate::pipeline) committed: u64,
     /// The changes whose documents the registry does not serve as announced yet, or that failed.
     pub(in crate::pipeline) lagging: Vec<Change>,
-    /// The events that were recorded.
-    pub(in crate::pipeline) events: u64,
 }
 
 /// The result of [`ChangeWriter::tend`].

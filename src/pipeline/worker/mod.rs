@@ -292,8 +292,10 @@ impl Worker {
         let (worker, lease) = (Arc::clone(self), lease.clone());
         // Runs to its end and is counted, even if this future is dropped meanwhile.
         let commit = async move {
+            let recorded = events.as_ref().map_or(0, |file| file.events);
             commit_with_events(&worker.store, &worker.layout, &lease, &change, events).await?;
             drop(turn);
+            Progress::add(&worker.progress.events_recorded, recorded);
             Progress::add(&worker.progress.partitions_done, 1);
             Ok(())
         };
