@@ -66,6 +66,7 @@ mod array_reads;
 mod array_tables;
 /// A lake with an overlay, as SQL, DuckDB and Polars read it.
 #[cfg(feature = "query")]
+mod outputs;
 mod overlay_reads;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
