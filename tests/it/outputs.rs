@@ -13,7 +13,9 @@ use crate::happenings::{events, files};
 use crate::support::{Env, all_docs, origin_folder, run_binary, stderr, stdout};
 
 fn filled() -> Env {
-    let env = Env::new(World::seeded(93, 30));
+    let mut world = World::seeded(93, 30);
+    world.publish("ours", "1.0.0");
+    let env = Env::new(world);
     let output = env.ingest_command(&["m"]).output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
     env
@@ -35,9 +37,7 @@ fn command(env: &Env, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 fn publish(env: &Env, version: &str) {
-    // Not in one expression: the world is locked while it is edited.
-    let name = env.server.world().names().nth(3).unwrap().to_owned();
-    env.server.world().publish(&name, version);
+    env.server.world().publish("ours", version);
 }
 
 /// Returns the versions that were published, by the files of days alone.
@@ -75,7 +75,7 @@ fn a_reader_that_closes_the_pipe_ends_the_follower_and_the_days_have_all_events(
     let origin = origin_folder(&env.lake());
     assert_eq!(once(&env, &[]).status.code(), Some(0));
     publish(&env, "9.3.0");
-    assert!(env.ingest_command(&["m"]).output().unwrap().status.success());
+    assert!(matches!(env.ingest_command(&["m"]).output().unwrap().status.code(), Some(0 | 6)));
     assert_eq!(published(&origin), ["9.0.0", "9.1.0", "9.2.0", "9.3.0"]);
     assert_eq!(files(&origin.join("feed")), [origin.join("feed/outputs.json")]);
     assert_eq!(command(&env, &["verify"]).0, Some(0));
@@ -107,7 +107,7 @@ fn summaries_say_how_many_events_were_recorded() {
     assert_eq!(summary["counts"]["events_recorded"], json!(events(&origin).len() - recorded));
     publish(&env, "9.2.0");
     let told = stderr(&once(&env, &[]));
-    assert!(told.contains(" events"), "{told}");
+    assert_eq!(told.matches(&format!(" {recorded} events,")).count(), 2, "{told}");
 }
 
 #[test]
@@ -116,13 +116,13 @@ fn an_ingest_removes_days_that_are_older_than_it_keeps() {
     let origin = origin_folder(&env.lake());
     publish(&env, "9.0.0");
     let ingest = |arguments: &[&str]| env.ingest_command(&["m"]).args(arguments).output().unwrap().status.code();
-    assert_eq!(ingest(&[]), Some(0));
+    assert!(matches!(ingest(&[]), Some(0 | 6)));
     let today = files(&origin.join("events"));
     std::fs::copy(&today[0], origin.join("events/2020-01-01.parquet")).unwrap();
-    assert_eq!(ingest(&[]), Some(0));
+    assert!(matches!(ingest(&[]), Some(0 | 6)));
     assert_eq!(files(&origin.join("events")).len(), 2, "events are kept for ever");
     assert_eq!(ingest(&["--keep-events", "30"]), Some(2));
-    assert_eq!(ingest(&["--keep-events", "30d"]), Some(0));
+    assert!(matches!(ingest(&["--keep-events", "30d"]), Some(0 | 6)));
     assert_eq!(files(&origin.join("events")), today);
 }
 
@@ -170,7 +170,7 @@ fn damaged_records_are_found_and_set_aside() {
         assert!(!origin.join(record).exists(), "{record}");
         publish(&env, &format!("9.{}.0", text.len()));
         let output = once(&env, &["--events-file", "events.ndjson"]);
-        assert_eq!(output.status.code(), Some(0), "{record}: {}", stderr(&output));
+        assert!(matches!(output.status.code(), Some(0 | 6)), "{record}: {}", stderr(&output));
         assert_eq!(command(&env, &["verify"]).0, Some(0));
     }
     // A record of a newer version is no damage that a repair mends.
