@@ -147,6 +147,12 @@ impl Error {
         system_error(self).is_some_and(is_out_of_files)
     }
 
+    /// Returns whether it is that of an output whose reader closed the pipe, as `head` does.
+    pub fn is_closed_pipe(&self) -> bool {
+        let cause = self.inner.source.as_ref().and_then(|cause| cause.downcast_ref::<io::Error>());
+        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// Returns the hint for the user, if there is one.
     pub fn hint_text(&self) -> Option<&str> {
         // It explains every other failure of the same process.

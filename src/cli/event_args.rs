@@ -53,7 +53,7 @@ impl EventArgs {
 }
 
 /// Parses a number of days: `90d`.
-fn days(text: &str) -> std::result::Result<u32, String> {
+pub(super) fn days(text: &str) -> std::result::Result<u32, String> {
     let number = text.strip_suffix('d').and_then(|number| number.parse().ok());
     number.filter(|days| *days > 0).ok_or_else(|| "give it in days, as 90d".to_owned())
 }

@@ -224,12 +224,12 @@ fn to_lines(
         });
         match written {
             // The reader of the pipe closed it.
-            Err(error) if is_closed_pipe(&error) => return Ok(exported),
+            Err(error) if error.is_closed_pipe() => return Ok(exported),
             written => written?,
         }
     }
     match output.flush().or_error(ErrorKind::Input, cannot) {
-        Err(error) if is_closed_pipe(&error) => return Ok(exported),
+        Err(error) if error.is_closed_pipe() => return Ok(exported),
         flushed => flushed?,
     }
     if let Some(naming) = naming.filter(|_| !exported.is_interrupted) {
@@ -312,12 +312,6 @@ fn ignores_case(folder: &Path) -> Result<bool> {
 
 fn file_name(name: &str) -> String {
     format!("{}.json", utf8_percent_encode(name, COMPONENT))
-}
-
-fn is_closed_pipe(error: &Error) -> bool {
-    use std::error::Error as _;
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

@@ -142,7 +142,8 @@ fn tell(printer: &Printer, round: &Round) {
     for note in &round.notes {
         printer.warn(note);
     }
-    if let Some(error) = &round.error {
+    // A failure that ends the command is reported at its end.
+    if let Some(error) = round.error.as_ref().filter(|_| round.goes_on) {
         printer.warn(&format!("the round failed, and the next one tries again: {error}"));
     }
     let count = log::count;
@@ -160,6 +161,9 @@ fn tell(printer: &Printer, round: &Round) {
         return;
     }
     parts.push(format!("{} committed", count(round.committed)));
+    if round.events > 0 {
+        parts.push(format!("{} events", count(round.events)));
+    }
     if round.lagging > 0 {
         parts.push(format!("{} lag behind", count(round.lagging)));
     }
@@ -171,12 +175,13 @@ fn tell(printer: &Printer, round: &Round) {
 fn tell_end(printer: &Printer, summary: &FollowSummary) {
     let (counts, count) = (&summary.counts, log::count);
     printer.note(&format!(
-        "{} after {}: {} rounds, {} changes, {} names committed, {} listings, {} requests",
+        "{} after {}: {} rounds, {} changes, {} names committed, {} events, {} listings, {} requests",
         if summary.interrupted { "stopped" } else { "done" },
         log::duration(summary.elapsed),
         count(counts.rounds),
         count(counts.changes),
         count(counts.committed),
+        count(counts.events),
         count(counts.listings),
         count(summary.requests),
     ));

@@ -122,7 +122,7 @@ fn text(counts: &FollowCounts, registry: &Registry, now_us: i64) -> String {
         ("follow_commits_total", "Commits of changes.", counts.commits),
         ("follow_merges_total", "Merges of deltas in the overlay.", counts.merges),
         ("follow_folds_total", "Partitions that were folded.", counts.folds),
-        ("follow_events_total", "Events that were written.", counts.events),
+        ("follow_events_total", "Events that were recorded.", counts.events),
         ("follow_listings_total", "Listings of the registry.", counts.listings),
         (
             "follow_stale_pages_total",

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
+use super::event_args::days;
 use super::exit::Code;
+use super::ingest_problems::{tell_others, tell_problems};
 use super::log;
 use super::meter::Meter;
 use super::names_file::read_names;
@@ -22,8 +24,8 @@ use crate::error::{Doing, Error, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
 use crate::pipeline::{
-    IngestOptions, IngestSummary, PartitionMode, PlannedDocument, PlannedPartition, Progress, Scope, ingest, lake_ages,
-    read_lake, read_partition_set,
+    IngestOptions, IngestSummary, PartitionMode, PlannedDocument, PlannedPartition, Progress, Scope, ingest, keep_from,
+    lake_ages, read_lake, read_partition_set,
 };
 use crate::script;
 use crate::store::Store;
@@ -88,6 +90,9 @@ pub(super) struct IngestArgs {
     /// them; without this flag the run ends instead, or keeps the documents
     #[arg(long)]
     pub(super) accept_removals: bool,
+    /// Remove the events of days that are older than so many days, as 90d [default: keep all]
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    pub(super) keep_events: Option<u32>,
     /// Print the summary as JSON on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -107,6 +112,8 @@ pub(super) struct Wish {
     pub(super) refresh: bool,
     pub(super) dry_run: bool,
     pub(super) accept_removals: bool,
+    /// For how many days events are kept; `None` for ever.
+    pub(super) keep_events: Option<u32>,
     /// Whether the summary is printed as JSON.
     pub(super) json: bool,
 }
@@ -135,6 +142,7 @@ pub(super) async fn run(
         refresh: args.refresh,
         dry_run: args.dry_run,
         accept_removals: args.accept_removals,
+        keep_events: args.keep_events,
         json: args.json,
     };
     crawl(wish, &args.registry, settings, printer, stop).await
@@ -179,7 +187,7 @@ pub(super) async fn crawl(
         refresh: wish.refresh,
         dry_run: wish.dry_run,
         accept_removals: wish.accept_removals,
-        keep_events_from: None,
+        keep_events_from: wish.keep_events.map(keep_from),
     };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start_asking(printer, Arc::clone(&progress), origin.registry.clone());
@@ -297,12 +305,16 @@ fn tell(printer: &Printer, summary: &IngestSummary) {
             },
         ));
         printer.note(&format!(
-            "  written  {} rows, {} in {} of {} partitions; {} unchanged",
+            "  written  {} rows, {} in {} of {} partitions; {} unchanged{}",
             count(counts.rows_written),
             log::bytes(counts.shard_bytes),
             count(counts.partitions_done - counts.partitions_unchanged),
             count(counts.partitions_total),
             count(counts.partitions_unchanged),
+            match counts.events_recorded {
+                0 => String::new(),
+                events => format!("; {} events", count(events)),
+            },
         ));
     }
     tell_problems(printer, summary);
@@ -338,58 +350,5 @@ fn name_with_outcome(document: &PlannedDocument) -> String {
             format!("{} ({outcome}, seen {repetitions} times)", document.name).replace("seen 1 times", "seen once")
         }
         _ => document.name.clone(),
-    }
-}
-
-/// Prints the work of other processes for the same lake during the run.
-fn tell_others(printer: &Printer, summary: &IngestSummary) {
-    let others = &summary.others;
-    if others.partitions == 0 && others.processes.is_empty() {
-        return;
-    }
-    let who = match others.processes.as_slice() {
-        [] => "other processes".to_owned(),
-        processes => processes.join(", "),
-    };
-    printer.note(&format!("  others   {who} brought {} of the partitions up to date", log::count(others.partitions)));
-}
-
-fn tell_problems(printer: &Printer, summary: &IngestSummary) {
-    let counts = &summary.counts;
-    let without = [
-        (counts.packuments_gone, "not found or blocked"),
-        (counts.packuments_malformed, "malformed"),
-        (counts.packuments_stale, "older than announced"),
-        (counts.packuments_failed, "failed or too large"),
-        (counts.names_without_document, "as an earlier run found them"),
-    ];
-    let without: Vec<String> =
-        without.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", log::count(*n))).collect();
-    if !without.is_empty() {
-        printer.warn(&format!("not every name has its document: {}", without.join(", ")));
-        printer.note("  see: all-docs query \"select name, outcome, detail, next_request_at from outcomes where outcome not in ('present', 'tombstone')\"");
-    }
-    if summary.unlisted_count > 0 {
-        let shown = summary.unlisted_names.join(", ");
-        printer.warn(&format!(
-            "{} names of the list are not in the registry: {shown}",
-            log::count(summary.unlisted_count)
-        ));
-    }
-    for warning in &summary.scan.warnings {
-        printer.warn(warning);
-    }
-    if let Some(missing @ 1..) = summary.scan.missing_rows {
-        printer.warn(&format!("the registry says that it has {} more names than it listed", log::count(missing)));
-    }
-    for (partition, rows) in &summary.overgrown {
-        printer
-            .warn(&format!("the partition {partition} has grown to {} rows, past twice its size", log::count(*rows)));
-    }
-    if summary.commits_recovered > 0 {
-        printer.note(&format!(
-            "  {} commits that an earlier run left half done were completed first",
-            log::count(summary.commits_recovered)
-        ));
     }
 }

@@ -19,6 +19,7 @@ mod follow;
 mod follow_metrics;
 mod index;
 mod ingest;
+mod ingest_problems;
 mod lake_origin;
 mod log;
 mod log_format;

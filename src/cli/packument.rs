@@ -106,6 +106,7 @@ pub(super) async fn run(
         refresh: how.refresh,
         dry_run: how.dry_run,
         accept_removals: false,
+        keep_events: None,
         json: how.json,
     };
     crawl(wish, &how.registry, settings, printer, stop).await

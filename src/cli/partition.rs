@@ -123,6 +123,7 @@ pub(super) async fn run(
         refresh: false,
         dry_run: crawl_args.dry_run,
         accept_removals: crawl_args.accept_removals,
+        keep_events: None,
         json: crawl_args.json,
     };
     crawl(wish, &registry, settings, printer, stop).await

@@ -8,7 +8,7 @@ use crate::error::{Context, ErrorKind, Result};
 use crate::lake::TableAge;
 #[cfg(feature = "array")]
 use crate::pipeline::{ArraysStatus, GroupStatus};
-use crate::pipeline::{OriginStatus, OverlayStatus, lake_status, no_lake};
+use crate::pipeline::{FollowStatus, OriginStatus, OverlayStatus, lake_status, no_lake};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
@@ -94,7 +94,7 @@ fn describe_overlay(overlay: &OverlayStatus) -> Vec<String> {
             count(overlay.names),
             count(overlay.deltas),
             log::bytes(overlay.size_bytes),
-            overlay.oldest_at.split('.').next().unwrap_or_default().replace('T', " ").trim_end_matches('Z')
+            to_the_second(&overlay.oldest_at)
         ),
         format!(
             "    with them there are {} and {}; all-docs fold takes them into the tables",
@@ -104,6 +104,36 @@ fn describe_overlay(overlay: &OverlayStatus) -> Vec<String> {
     ];
     lines.extend(overlay.unreadable.iter().map(|why| format!("    its names cannot be counted: {why}")));
     lines
+}
+
+/// Describes how far the feed was followed.
+fn describe_follow(follow: &FollowStatus) -> String {
+    let count = log::count;
+    if let Some(why) = &follow.unreadable {
+        return format!("  follow        {why}");
+    }
+    let place = follow.place.as_deref().unwrap_or("?");
+    let (Some(read_at), Some(lag_s)) = (&follow.read_at, follow.lag_seconds) else {
+        return format!("  follow        nothing was read yet; all-docs follow begins after {place}");
+    };
+    let behind = match follow.lag_places {
+        Some(places @ 1..) => format!(", {} places behind the registry", count(places)),
+        _ => String::new(),
+    };
+    let lagging = match follow.lagging {
+        0 => String::new(),
+        names => format!("; the documents of {} names are waited for", count(names)),
+    };
+    format!(
+        "  follow        read up to {place} at {} UTC, {} ago{behind}{lagging}",
+        to_the_second(read_at),
+        log::duration(std::time::Duration::from_secs(lag_s))
+    )
+}
+
+/// Returns a time of RFC 3339 as it is printed.
+fn to_the_second(time: &str) -> String {
+    time.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ")
 }
 
 fn describe(origin: &OriginStatus, now_s: i64) -> String {
@@ -116,7 +146,6 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
         }
     }
     if let Some((oldest, newest)) = &origin.written {
-        let to_the_second = |time: &str| time.split('.').next().unwrap_or_default().replace('T', " ");
         lines.push(format!("  written {} to {} UTC", to_the_second(oldest), to_the_second(newest)));
     }
     for run in &origin.runs {
@@ -158,6 +187,7 @@ fn describe(origin: &OriginStatus, now_s: i64) -> String {
         };
         lines.push(format!("  events        {days}{feed}: {}", log::bytes(events.size_bytes)));
     }
+    lines.extend(origin.follow.as_ref().map(describe_follow));
     if let Some(first) = origin.lost.first() {
         let more = match origin.lost.len() {
             1 => "is gone, but its manifest names it".to_owned(),

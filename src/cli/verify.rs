@@ -32,7 +32,8 @@ ingest can move shards into it. The command can run beside an ingest. Every obje
 the others. The exit code is 4 if something is wrong. Without --origin, the command checks every origin of the lake.
 
 --quick lists the lake and reads its manifests: a few requests to a bucket. It finds files that are missing, foreign or \
-of another size, and commits that were not ended. It does not find other bytes of the same size.
+of another size, commits that were not ended, and events that cannot be drained. It does not find other bytes of the same \
+size.
 
 --repair ends interrupted commits, moves foreign files to set-aside/, and rebuilds broken partitions: it takes their \
 documents from the files that are still intact, and requests the rest from the registry. It also rebuilds lost lake \

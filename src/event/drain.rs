@@ -31,13 +31,20 @@ pub struct FeedFile {
 }
 
 impl FeedFile {
+    /// Returns the file with this name in the feed of an origin; `None` for a name that none has.
+    pub fn of_name(layout: &OriginLayout, name: &str) -> Option<FeedFile> {
+        let path = layout.feed_file(name);
+        layout.parse_feed_file(&path).map(|seen_at_us| FeedFile { seen_at_us, path })
+    }
+
     /// Returns the day on which they were seen, in UTC.
-    fn day(&self) -> Date {
+    pub fn day(&self) -> Date {
         let time = jiff::Timestamp::from_microsecond(self.seen_at_us).unwrap_or_default();
         time.to_zoned(TimeZone::UTC).date()
     }
 
-    fn name(&self) -> String {
+    /// Returns the name of the file.
+    pub fn name(&self) -> String {
         self.path.rsplit('/').next().unwrap_or_default().to_owned()
     }
 }

@@ -3,7 +3,7 @@
 use super::lagging::Lagging;
 use super::reading::Reading;
 use super::receipts::Receipts;
-use super::{HOUR_US, MINUTE_US};
+use super::{CLOCK_SLACK_US, HOUR_US, MINUTE_US};
 use crate::lake::{FeedPlace, FollowRecord};
 use crate::npm::{Change, ChangeKind, ChangeRow, Seq};
 
@@ -130,8 +130,9 @@ impl Feed {
     }
 
     /// Takes the registry's own place. If the places that were read are worth nothing any more, continues from there, and
-    /// owes a listing.
+    /// owes a listing. Owes one too if the time of the last one lies in the future.
     pub fn told(&mut self, head: Seq, now_us: i64) -> Option<GivenUp> {
+        self.forget_the_future(now_us);
         let given_up = match self.record.read_at_us {
             _ if self.record.places.is_empty() => Some(GivenUp::None),
             _ if self.is_back(&head) => Some(GivenUp::WentBack),
@@ -148,6 +149,21 @@ impl Feed {
         }
         self.record.head = Some(head);
         given_up
+    }
+
+    /// Forgets the times that a clock has noted that was wrong. What depends on them is due.
+    fn forget_the_future(&mut self, now_us: i64) {
+        let latest_us = now_us.saturating_add(CLOCK_SLACK_US);
+        let record = &mut self.record;
+        record.listed.take_if(|listed| listed.at_us > latest_us);
+        record.read_at_us.take_if(|at_us| *at_us > latest_us);
+        record.reread_at_us.take_if(|at_us| *at_us > latest_us);
+        for place in record.places.iter_mut().filter(|place| place.at_us > latest_us) {
+            place.at_us = now_us;
+        }
+        if self.list_not_before_us > now_us.saturating_add(LONGEST_BETWEEN_LISTINGS_US) {
+            self.list_not_before_us = now_us;
+        }
     }
 
     /// Returns why the registry is to be listed now, if it is.

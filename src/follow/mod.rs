@@ -16,6 +16,9 @@ pub use lagging::{Lagging, MOST_LAGGING};
 pub use reading::{Reading, Turn};
 pub use receipts::{MOST_RECEIPTS, Receipts};
 
+/// A time that is more than this ahead, in microseconds, was noted by a clock that was wrong. It says nothing.
+pub const CLOCK_SLACK_US: i64 = 5 * MINUTE_US;
+
 /// A second, in microseconds.
 const SECOND_US: i64 = 1_000_000;
 /// A minute, in microseconds.

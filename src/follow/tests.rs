@@ -62,6 +62,42 @@ fn a_row_is_news_once_and_its_next_revision_again() {
 }
 
 #[test]
+fn times_that_a_wrong_clock_has_noted_in_the_future_delay_nothing() {
+    let year_us = 365 * 24 * HOUR_US;
+    let place = |number, at_us| FeedPlace { seq: seq(number), at_us };
+    let record = FollowRecord {
+        places: vec![place(8, year_us), place(10, year_us)],
+        head: Some(seq(10)),
+        read_at_us: Some(year_us),
+        reread_at_us: Some(year_us),
+        listed: Some(place(8, year_us)),
+        ..FollowRecord::empty()
+    };
+    let mut feed = Feed::new(record, settings());
+    assert_eq!(feed.told(seq(10), 0), None);
+    assert_eq!(feed.wants_listing(0), Some(WhyListing::Owed));
+    feed.listed(WhyListing::Owed, Some(seq(10)), 0);
+    assert_eq!(feed.begin(true).unwrap().since, seq(8), "the whole window is read again");
+    read(&mut feed, Vec::new(), 10, HOUR_US);
+    assert_eq!(feed.record().read_at_us, Some(HOUR_US));
+    assert_eq!(feed.wants_listing(3 * HOUR_US), Some(WhyListing::StandsStill));
+    feed.listed(WhyListing::StandsStill, Some(seq(10)), 3 * HOUR_US);
+    assert_eq!(feed.wants_listing(27 * HOUR_US), Some(WhyListing::Due));
+    // Another process lists, and its clock is a little ahead.
+    feed.learn_listing(Some(place(10, 27 * HOUR_US + MINUTE_US)));
+    assert_eq!(feed.told(seq(11), 27 * HOUR_US), None);
+    assert_eq!(feed.wants_listing(27 * HOUR_US), None);
+}
+
+#[test]
+fn a_clock_that_goes_back_amid_the_work_does_not_put_off_listings() {
+    let mut feed = followed(10, 100 * HOUR_US);
+    feed.listing_failed(100 * HOUR_US);
+    assert_eq!(feed.told(seq(10), HOUR_US), None);
+    assert_eq!(feed.wants_listing(HOUR_US), Some(WhyListing::Owed));
+}
+
+#[test]
 fn every_tenth_reading_begins_at_the_window() {
     let mut feed = followed(10, 0);
     let mut rereads = Vec::new();

@@ -47,7 +47,7 @@ impl OriginLayout {
         if is_ours { time.parse().ok() } else { None }
     }
 
-    /// Returns the path of the note that a process with outputs has not delivered all events of the feed.
+    /// Returns the path of the record of the events that outputs have not received yet.
     pub fn event_outputs(&self) -> String {
         format!("{}/outputs.json", self.feed())
     }

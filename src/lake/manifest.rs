@@ -87,6 +87,9 @@ pub struct EventsFile {
     pub name: String,
     /// The SHA-256 of its bytes, in lower-case hex.
     pub sha256: String,
+    /// How many events it has.
+    #[serde(default)]
+    pub events: u64,
 }
 
 impl CommitIntent {

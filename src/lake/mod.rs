@@ -17,6 +17,7 @@ mod partition;
 mod pivots;
 mod record;
 mod shard_meta;
+mod undelivered;
 
 pub use age::{OldTable, OriginAge, TableAge, newer_than_known};
 pub use balance::PartSize;
@@ -32,3 +33,4 @@ pub use partition::{Partition, PartitionSet, hex_key};
 pub use pivots::{PivotElement, Pivots, PivotsText, shown_pivot};
 pub use record::Record;
 pub use shard_meta::ShardMeta;
+pub use undelivered::Undelivered;

@@ -60,7 +60,7 @@ impl Clearing {
             for array in layout.arrays() {
                 paths.extend(store.list(&array).await?);
             }
-            for own in [layout.follow(), layout.package_index(), layout.partition_set()] {
+            for own in [layout.follow(), layout.event_outputs(), layout.package_index(), layout.partition_set()] {
                 paths.extend(store.get(&own).await?.map(|_| own));
             }
         }

@@ -77,8 +77,9 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;
     let result = match result {
         Ok(summary) => {
-            keep_events(&store, &layout, keep_from).await?;
-            noted.keep(&store, &layout, &summary).await.map(|()| summary)
+            // Events that wait do not make the listing incomplete.
+            let kept = keep_events(&store, &layout, keep_from).await;
+            noted.keep(&store, &layout, &summary).await.and(kept).map(|_| summary)
         }
         failed => failed,
     };

@@ -23,6 +23,7 @@ mod events;
 mod far_tests;
 mod fold;
 mod follow;
+mod followed;
 mod ingest;
 mod judge;
 mod lease;
@@ -66,6 +67,7 @@ pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads
 pub use events::{EventKeeper, EventOutput, EventOutputs, EventSettings, Lines, keep_from};
 pub use fold::{FoldOptions, FoldSummary, fold};
 pub use follow::{Clock, FollowCounts, FollowMetrics, FollowOptions, FollowSummary, Round, RoundListing, follow};
+pub use followed::FollowStatus;
 pub use ingest::ingest;
 pub use lease::{Attempt, Lease, LeaseWatch};
 pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};

@@ -88,6 +88,8 @@ counters! {
     shard_bytes,
     /// Rows written over all tables.
     rows_written,
+    /// Events recorded by commits.
+    events_recorded,
 }
 
 impl Progress {

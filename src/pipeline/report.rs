@@ -32,6 +32,8 @@ pub(super) struct PartitionReport {
     pub(super) planned: Option<PlannedPartition>,
     /// The time at which the manifest was written that the plan began with, RFC 3339.
     pub(super) written_at: Option<String>,
+    /// The events of its commit.
+    pub(super) events: u64,
 }
 
 /// How the work on a partition ended.
@@ -114,6 +116,7 @@ impl PartitionReport {
             unlisted: plan.unlisted.clone(),
             planned,
             written_at: previous.map(|manifest| manifest.written_at.clone()),
+            events: 0,
         }
     }
 
@@ -127,6 +130,7 @@ impl PartitionReport {
             unlisted: Vec::new(),
             planned: None,
             written_at: None,
+            events: 0,
         }
     }
 }

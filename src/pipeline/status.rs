@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::followed::{FollowStatus, follow_status};
 use super::lease::{live_holder, live_workers};
 use super::lost::{lost_shards, refuse_lost_origin};
 use super::open::open_to_read;
@@ -38,6 +39,8 @@ pub struct OriginStatus {
     pub overlay: Option<OverlayStatus>,
     /// The events; `None` if there are none.
     pub events: Option<EventsStatus>,
+    /// How far the registry's feed was followed; `None` if nothing is known of it.
+    pub follow: Option<FollowStatus>,
     /// The paths of shards that manifests name and that are not there.
     pub lost: Vec<String>,
     /// Rows and bytes of each table.
@@ -129,6 +132,10 @@ pub async fn lake_status(store: &Store) -> Result<Option<Vec<OriginStatus>>> {
             old: OriginAge::of(&manifests),
             overlay: overlay_status(store, &layout, &there).await?,
             events: events_status(&layout, &listed),
+            follow: match listed.iter().any(|listed| listed.path == layout.follow()) {
+                true => follow_status(store, &layout, jiff::Timestamp::now().as_microsecond()).await?,
+                false => None,
+            },
             lost: lost_shards(store, &layout, &manifests, &there).await?,
             tables: BTreeMap::new(),
             outcomes: BTreeMap::new(),

@@ -123,7 +123,7 @@ pub(super) fn is_outdated(error: &Error) -> bool {
 /// Converts an error met while a statement ran. `read` is what it reads.
 pub(super) fn failure(error: DataFusionError, read: &ReadTables) -> Error {
     const AGAIN: &str = "an ingest is writing this lake; run the statement again";
-    const VERIFY: &str = "all-docs verify names every shard that is not as its manifest says";
+    const VERIFY: &str = "all-docs verify names every file that is damaged; all-docs verify --repair makes shards again, and moves events aside";
     const LOST: &str = "if its disk or mount is away, bring it back; all-docs verify names every lost shard, and with --repair makes it again";
     if let Some(fault) = find::<ShardFault>(&error) {
         let (kind, message) = (fault.fault, fault.to_string());

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::support::{Env, ORIGIN, all_docs, origin_folder, python, run, run_binary, run_python, stderr, stdout};
 use crate::survival::{documents_asked, wait_for_documents};
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -27,7 +27,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns the events of an origin by a plain reading of its days. Nothing waits in the feed.
-fn events(origin: &Path) -> Vec<Event> {
+pub(crate) fn events(origin: &Path) -> Vec<Event> {
     assert!(files(&origin.join("feed")).is_empty());
     let mut events = Vec::new();
     for path in files(&origin.join("events")) {

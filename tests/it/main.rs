@@ -45,6 +45,8 @@ mod command_line;
 mod events;
 /// What happened to packages: every kind of event, each once, whatever was killed.
 mod happenings;
+/// The outputs of events, and what is left when they end.
+mod outputs;
 /// Low limits of open files, other file systems, and readers beside a writer.
 mod files;
 /// Python, DuckDB and pandas as readers of our files.

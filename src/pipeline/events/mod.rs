@@ -7,8 +7,7 @@ mod keeper;
 mod output;
 #[cfg(test)]
 mod tests;
-
-use std::time::Duration;
+mod undelivered;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -24,11 +23,9 @@ use crate::store::Store;
 
 /// The purpose of the lease.
 const PURPOSE: &str = "keep events";
-/// How long the feed waits for a process with outputs that died: it delivers these events when it is started again.
-const WAITS_FOR_OUTPUTS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Puts the events of the feed into the files of their days, and removes the days before `keep_from`. Does nothing while
-/// another process does so. Leaves events in the feed, for a week at most, that a process with outputs has not delivered.
+/// another process does so. Notes what a process with outputs that died has still to deliver.
 pub(super) async fn keep_events(store: &Store, layout: &OriginLayout, keep_from: Option<Date>) -> Result<Drained> {
     if feed_files(store, layout).await?.is_empty() && old_days(store, layout, keep_from).await?.is_empty() {
         return Ok(Drained::default());
@@ -38,11 +35,10 @@ pub(super) async fn keep_events(store: &Store, layout: &OriginLayout, keep_from:
     };
     let kept = async {
         let listed = store.list(&layout.feed()).await?;
-        let waits = listed.contains(&layout.event_outputs());
-        let mut files = feed_files_among(layout, listed);
-        if waits {
-            let oldest_us = jiff::Timestamp::now().as_microsecond() - WAITS_FOR_OUTPUTS.as_micros() as i64;
-            files.retain(|file| file.seen_at_us < oldest_us);
+        let is_for_outputs = listed.contains(&layout.event_outputs());
+        let files = feed_files_among(layout, listed);
+        if is_for_outputs {
+            undelivered::note_for_others(store, layout, &files).await?;
         }
         keep(store, layout, &lease.watch(), files, keep_from).await
     };

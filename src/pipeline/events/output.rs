@@ -1,24 +1,27 @@
 //! The outputs of events: lines of JSON, and a webhook. Each has a task of its own, so a slow one holds up nothing.
 //!
-//! An output receives the files of the feed in the order of their times, each at least once: it may receive one again
-//! after a failure, and drops repeats by their id.
+//! An output receives the events of the commits in the order of their times, each at least once: it may receive some
+//! again after a failure, and drops repeats by their id.
 
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::undelivered::{read, waiting};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::event::{EventsReader, feed_files};
+use crate::event::FeedFile;
 use crate::lake::OriginLayout;
 use crate::registry::Webhook;
 use crate::store::{Store, blocking};
-use crate::table::events::{Event, events_of};
+use crate::table::events::Event;
 
+/// The commits whose events are read at once.
+const COMMITS_AT_ONCE: usize = 8;
 /// The events of one request to a webhook.
 const EVENTS_A_REQUEST: usize = 100;
 /// The pause after a request that was not accepted, and the longest one. It doubles each time.
@@ -71,7 +74,7 @@ impl EventSettings {
 /// The state of an output, shared with its task.
 #[derive(Default)]
 pub(super) struct Delivery {
-    /// The files that were delivered, and that may still be in the feed.
+    /// The files that were delivered, as long as others may wait for them.
     delivered: Mutex<BTreeSet<String>>,
     failure: Mutex<Option<Error>>,
     has_ended: AtomicBool,
@@ -92,8 +95,12 @@ impl Delivery {
     }
 
     /// Returns whether a file was delivered.
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.delivered.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    pub(super) fn has(&self, file: &FeedFile) -> bool {
+        self.delivered().contains(&file.path)
+    }
+
+    fn delivered(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether the output has failed and gets nothing more.
@@ -127,42 +134,31 @@ pub(super) async fn deliver(store: Store, layout: OriginLayout, output: EventOut
     }
 }
 
-/// Delivers the files of the feed that were not delivered yet.
+/// Delivers what was not delivered yet.
 async fn deliver_all(
     store: &Store,
     layout: &OriginLayout,
     output: &mut Option<EventOutput>,
     delivery: &Delivery,
 ) -> Result<()> {
-    let files = feed_files(store, layout).await?;
+    let waiting = waiting(store, layout).await?;
     {
-        let there: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        let mut delivered = delivery.delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        delivered.retain(|path| there.contains(path.as_str()));
+        let there: BTreeSet<&str> = waiting.iter().map(|file| file.path.as_str()).collect();
+        delivery.delivered().retain(|path| there.contains(path.as_str()));
     }
-    for file in files {
-        if delivery.has(&file.path) {
-            continue;
-        }
-        deliver_file(store, &file.path, output).await?;
-        delivery.delivered.lock().unwrap_or_else(PoisonError::into_inner).insert(file.path);
+    let due: Vec<FeedFile> = waiting.into_iter().filter(|file| !delivery.has(file)).collect();
+    let days = due.chunk_by(|one, other| one.day() == other.day());
+    for files in days.flat_map(|of_day| of_day.chunks(COMMITS_AT_ONCE)) {
+        // One commit has a bounded number of changes.
+        send(read(store, layout, files).await?, output).await?;
+        delivery.delivered().extend(files.iter().map(|file| file.path.clone()));
         delivery.done.notify_one();
     }
     Ok(())
 }
 
-async fn deliver_file(store: &Store, path: &str, output: &mut Option<EventOutput>) -> Result<()> {
-    let (of_store, of_path) = (store.clone(), path.to_owned());
-    let read = move || {
-        let Some(file) = EventsReader::open(&of_store, &of_path, true)? else { return Ok(Vec::new()) };
-        let mut events = Vec::new();
-        for batch in file.batches(None)? {
-            events.extend(events_of(&batch?)?);
-        }
-        Ok(events)
-    };
-    // One commit has a bounded number of changes.
-    let events = blocking("a reader of events", read).await?;
+/// Sends events to an output.
+async fn send(events: Vec<Event>, output: &mut Option<EventOutput>) -> Result<()> {
     match output.take() {
         Some(EventOutput::Lines { name, lines }) => {
             // A reader that stands still must not hold up other tasks.

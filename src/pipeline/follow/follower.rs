@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// A record in which nothing but the time of the last reading is new is written this often.
-const RECORD_TIMES_US: i64 = 15 * 60 * 1_000_000;
+const RECORD_TIMES_US: u64 = 15 * 60 * 1_000_000;
 /// The most pages of one round. A round that meets it ends, and the next one continues.
 const MOST_PAGES: usize = 2_000;
 
@@ -83,6 +84,10 @@ impl Follower {
         self.feed.place().map(ToString::to_string)
     }
 
+    fn events_recorded(&self) -> u64 {
+        self.writer.options.progress.events_recorded.load(Ordering::Relaxed)
+    }
+
     /// Returns how long it is until a document is to be asked for again; `None` if none is.
     pub(super) fn until_due(&self) -> Option<Duration> {
         let us = self.feed.lagging.next_due_us()?.saturating_sub(self.clock.now_us()).max(0);
@@ -114,13 +119,15 @@ impl Follower {
 
     /// Does `work`, writes the record, and completes the report.
     async fn report(&mut self, work: impl AsyncFnOnce(&mut Follower, &mut Round) -> Result<()>) -> (Round, Result<()>) {
-        let mut round = Round { began_at: jiff::Timestamp::now().to_string(), ..Round::default() };
+        let mut round = Round::begun_now();
         let requests = self.registry.statistics().requests;
+        let events = self.events_recorded();
         let worked = work(self, &mut round).await;
         // The commits are noted also if the rest failed.
         let saved = self.save().await;
         let ended = worked.and(saved);
         round.requests = self.registry.statistics().requests - requests;
+        round.events = self.events_recorded() - events;
         round.lagging = self.feed.lagging.len() as u64;
         round.place = self.place();
         round.head = self.feed.head().map(ToString::to_string);
@@ -211,7 +218,6 @@ impl Follower {
                 };
                 round.listing = Some(RoundListing { why, listed: listed.names, changes: listed.changes });
                 round.committed += listed.committed;
-                round.events += listed.events;
                 self.metrics.change(|counts| {
                     counts.listings += 1;
                     counts.commits += listed.commits;
@@ -272,7 +278,6 @@ impl Follower {
     async fn apply(&mut self, changes: Vec<Change>, round: &mut Round) -> Result<()> {
         let applied = Box::pin(self.writer.apply(changes.clone())).await?;
         round.committed += applied.committed;
-        round.events += applied.events;
         self.metrics.change(|counts| counts.commits += 1);
         self.feed.lagging.asked(&changes, applied.lagging, self.clock.now_us());
         Ok(())
@@ -295,7 +300,8 @@ impl Follower {
         let record = self.feed.record();
         if let Some(written) = &self.written {
             let us = |record: &FollowRecord| record.read_at_us.unwrap_or_default();
-            let is_recent = us(&record).saturating_sub(us(written)) < RECORD_TIMES_US;
+            // A time in the future is replaced at once.
+            let is_recent = us(&record).abs_diff(us(written)) < RECORD_TIMES_US;
             let times_aside = |record: &FollowRecord| FollowRecord {
                 read_at_us: None,
                 reread_at_us: None,

@@ -30,7 +30,6 @@ pub(super) struct Listed {
     pub(super) changes: u64,
     pub(super) committed: u64,
     pub(super) commits: u64,
-    pub(super) events: u64,
 }
 
 /// Lists the registry and commits the differences; documents that are to come are entered in `lagging`. An implausible
@@ -74,7 +73,6 @@ async fn list_as(writer: &ChangeWriter, run: &str, lagging: &mut Lagging, clock:
         listed.changes += changes.len() as u64;
         listed.committed += applied.committed;
         listed.commits += u64::from(!changes.is_empty());
-        listed.events += applied.events;
         lagging.asked(&changes, applied.lagging, clock.now_us());
         Ok::<(), Error>(())
     };

@@ -29,7 +29,7 @@ pub struct FollowCounts {
     pub merges: u64,
     /// Partitions that were folded.
     pub folds: u64,
-    /// Events that were written.
+    /// Events that were recorded.
     pub events: u64,
     /// Listings of the registry.
     pub listings: u64,

@@ -111,6 +111,8 @@ pub struct FollowSummary {
 /// A registry that does not respond, or refuses, is asked again in the next round; everything else ends the follower, and
 /// so does any failure of the first round.
 ///
+/// Ends without an error if the reader of an output has closed its pipe.
+///
 /// Fails with [`ErrorKind::Lake`] if the lake is not filled yet, or while another process follows the same origin, and
 /// with [`ErrorKind::Input`] for a `since` beyond the registry's own place.
 pub async fn follow(
@@ -163,12 +165,21 @@ async fn run(
         let keeper = EventKeeper::start(&options.store, &layout, settings.take_outputs(), settings.keep_days);
         let mut keeper = Box::pin(keeper).await?;
         let ended = rounds(&mut follower, &mut keeper, &options, &stop_work, tell).await;
-        let kept = Box::pin(keeper.end()).await;
-        // The first error is the one to report. What could not be kept or delivered stays in the feed.
-        match ended.and(kept.map(drop)) {
+        let kept = match Box::pin(keeper.end(&stop_work)).await {
+            // The lake has the changes, and the feed keeps the events: the next drain takes them.
+            Err(error) if ended.is_ok() && error.kind() == ErrorKind::Lake => {
+                tell(&Round { notes: vec![events_wait(&error)], ..Round::begun_now() });
+                Ok(())
+            }
+            kept => kept.map(drop),
+        };
+        // The first error is the one to report.
+        match ended.and(kept) {
             Err(error) if error.kind() == ErrorKind::Interrupted && stop_work.is_cancelled() => {
                 Ok(summarize(&follower))
             }
+            // The reader of a pipe has what it wanted.
+            Err(error) if error.is_closed_pipe() => Ok(summarize(&follower)),
             ended => ended.map(|()| summarize(&follower)),
         }
     };
@@ -205,11 +216,13 @@ async fn rounds(
         };
         match Box::pin(keeper.tend()).await {
             Err(error) if error.kind() == ErrorKind::Lake => {
-                round.notes.push(format!("events wait in the event feed: {}", error.report()));
+                round.notes.push(events_wait(&error));
             }
             Err(error) => return Err(error),
             Ok(_) => {}
         }
+        let ends = |error: &Error| is_first || options.once || stop.is_cancelled() || !may_pass(error);
+        round.goes_on = !ended.as_ref().is_err_and(ends);
         if round.is_worth_telling() {
             tell(&round);
         }
@@ -225,6 +238,10 @@ async fn rounds(
             return Err(Error::interrupted());
         }
     }
+}
+
+fn events_wait(error: &Error) -> String {
+    format!("events wait in the event feed: {}", error.report())
 }
 
 /// Returns whether the next round may succeed where this one failed: the registry did not respond, or refused.

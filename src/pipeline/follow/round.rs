@@ -17,7 +17,7 @@ pub struct Round {
     pub committed: u64,
     /// Names whose documents are waited for.
     pub lagging: u64,
-    /// Events that were written.
+    /// Events that were recorded.
     pub events: u64,
     /// The listing, if there was one.
     pub listing: Option<RoundListing>,
@@ -33,6 +33,9 @@ pub struct Round {
     pub notes: Vec<String>,
     /// Why the round failed, if it did.
     pub error: Option<String>,
+    /// Whether the follower goes on after it.
+    #[serde(skip)]
+    pub goes_on: bool,
 }
 
 /// A listing in place of the feed, or beside it.
@@ -47,6 +50,11 @@ pub struct RoundListing {
 }
 
 impl Round {
+    /// Returns the report of a round that begins now.
+    pub(super) fn begun_now() -> Round {
+        Round { began_at: jiff::Timestamp::now().to_string(), ..Round::default() }
+    }
+
     /// Returns whether something happened.
     pub fn is_worth_telling(&self) -> bool {
         self.changes + self.asked_again + self.events > 0

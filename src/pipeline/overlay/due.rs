@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::view::OverlayView;
 use crate::commit::read_manifests;
 use crate::error::Result;
+use crate::follow::CLOCK_SLACK_US;
 use crate::lake::{OriginLayout, Partition, PartitionSet};
 use crate::store::Store;
 use crate::table::TableKind;
@@ -42,12 +43,12 @@ pub(in crate::pipeline) fn due_partitions(
     let age_us = i64::try_from(policy.age.as_micros()).unwrap_or(i64::MAX);
     let is_due = |partition: &Partition| {
         let names = view.names_of(partition).len() as f64;
-        let with_rows = view.counting(partition).filter(|held| held.names_in(partition).next().is_some());
-        let oldest_at_us = with_rows.map(|held| held.delta.oldest_at_us).min();
+        let mut with_rows = view.counting(partition).filter(|held| held.names_in(partition).next().is_some());
         let rows = base_rows.get(&partition.file_stem()).copied().unwrap_or_default() as f64;
-        // A clock that went back makes nothing old.
-        names > 0.0
-            && (names >= policy.rows * rows || oldest_at_us.is_some_and(|at_us| now_us.saturating_sub(at_us) >= age_us))
+        // A time in the future is that of a clock that was wrong: nobody knows how old the row is.
+        let is_old =
+            |at_us: i64| now_us.saturating_sub(at_us) >= age_us || at_us > now_us.saturating_add(CLOCK_SLACK_US);
+        names > 0.0 && (names >= policy.rows * rows || with_rows.any(|held| is_old(held.delta.oldest_at_us)))
     };
     set.iter().filter(is_due).collect()
 }

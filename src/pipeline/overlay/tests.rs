@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod beside;
+mod clock;
 mod lake;
 mod old;
 mod recorded;

@@ -43,8 +43,6 @@ pub(in crate::pipeline) struct Applied {
     pub(in crate::pipeline) committed: u64,
     /// The changes whose documents the registry does not serve as announced yet, or that failed.
     pub(in crate::pipeline) lagging: Vec<Change>,
-    /// The events that were recorded.
-    pub(in crate::pipeline) events: u64,
 }
 
 /// The result of [`ChangeWriter::tend`].
@@ -160,6 +158,10 @@ impl ChangeWriter {
             }
             match self.put_on_record(number, &known, &names).await? {
                 Recording::Outdated => {}
+                Recording::Done(manifest) => {
+                    Progress::add(&self.options.progress.events_recorded, report.events);
+                    break Some(Recording::Done(manifest));
+                }
                 recorded => break Some(recorded),
             }
             tracing::debug!(

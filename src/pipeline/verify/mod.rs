@@ -19,6 +19,7 @@ mod partition_set;
 mod places;
 mod proof;
 mod quick;
+mod records;
 mod repair;
 mod requests;
 mod root_file;

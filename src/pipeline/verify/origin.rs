@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::partition_set::Told;
 use super::proof::{Fault, Finding, OriginProof, finding};
-use super::{events, files, overlay, partition, places};
+use super::{events, files, overlay, partition, places, records};
 use crate::error::{Error, Result};
 use crate::lake::{Delta, LockRecord, Manifest, OriginLayout, Overlay, Partition, PartitionSet, Record};
 use crate::pipeline::lease::{lease_paths, live_holder};
@@ -62,6 +62,7 @@ pub(super) async fn verify_origin(
     Progress::add(&progress.partitions_total, set.count() as u64);
     files::check(store, layout, &set, is_at_work, lock == Lock::Ours, &mut proof).await?;
     events::check(store, layout, &mut proof).await?;
+    records::check(store, layout, |_| true, &mut proof).await?;
     #[cfg(feature = "array")]
     {
         let listed = store.list_sized(layout.root()).await?;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lake_metadata::{LakeMetadata, list_root};
 use super::proof::{Fault, LakeProof, OriginProof, finding};
-use super::{chosen, overlay, requests};
+use super::{chosen, events, overlay, records, requests};
 use crate::error::{Error, Result};
 use crate::lake::{FileRole, Layout, Manifest, OriginLayout, Partition, PartitionSet, Record};
 use crate::pipeline::progress::Progress;
@@ -111,6 +111,9 @@ async fn check_origin(
         proof.notes.push(format!("{unsettled} partitions were being committed and could not be judged"));
     }
     overlay::check_quickly(store, layout, listed, &mut proof).await?;
+    let is_there = |path: &str| listed.iter().any(|listed| listed.path == path);
+    records::check(store, layout, is_there, &mut proof).await?;
+    events::check_quickly(store, layout, listed, &mut proof).await?;
     #[cfg(feature = "array")]
     super::arrays::check(store, layout, listed, crate::array::ArrayExtent::Names, &mut proof).await?;
     proof.findings.sort_by(|one, other| (&one.file, one.fault).cmp(&(&other.file, other.fault)));

@@ -10,7 +10,7 @@ use super::origin::{Lock, verify_origin};
 use super::partition_set::mend_partition_set;
 use super::proof::{Fault, OriginProof};
 use super::salvage::{names_held, restage, wanted_form};
-use super::{places, requests};
+use super::{places, records, requests};
 use crate::commit::read_manifest;
 use crate::diff::Selection;
 use crate::error::{Result, unless_damaged};
@@ -101,6 +101,7 @@ async fn prepare(
     let mut of_events = proof.clone();
     of_events.findings.retain(|finding| layout.is_of_events(&finding.file));
     set_aside(store, layout, &of_events, Fault::Damaged, at).await?;
+    records::set_aside(store, layout, &proof, at).await?;
     let mut mendings = Vec::new();
     for partition in proof.broken_partitions() {
         set_aside_unnamed(store, layout, &partition, at).await?;

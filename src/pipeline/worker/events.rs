@@ -138,6 +138,7 @@ impl<'a> EventRecorder<'a> {
         staged.write_all(&bytes).or_error(ErrorKind::Lake, || format!("cannot write {path}"))?;
         staged.finish()?;
         let sha256 = format!("{:x}", Sha256::digest(&bytes));
-        Ok(Some(EventsFile { name: OriginLayout::feed_name(seen_at_us, &sha256), sha256 }))
+        let events = self.events.len() as u64;
+        Ok(Some(EventsFile { name: OriginLayout::feed_name(seen_at_us, &sha256), sha256, events }))
     }
 }

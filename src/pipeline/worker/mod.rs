@@ -268,10 +268,16 @@ impl Worker {
             let turn = permit(&self.commits).await?;
             let (worker, right) = (Arc::clone(self), lease.clone());
             // Runs to its end and is counted, even if this future is dropped meanwhile.
+            let recorded = events.as_ref().map_or(0, |file| file.events);
+            report.events = recorded;
             let commit = async move {
                 let is_committed = Arc::clone(&worker).commit(right, compared, change, events).await?;
                 drop(turn);
                 Progress::add(&worker.progress.partitions_done, u64::from(is_committed));
+                // Those of a delta are told when it is on record.
+                if is_committed && worker.known.is_none() {
+                    Progress::add(&worker.progress.events_recorded, recorded);
+                }
                 Ok(is_committed)
             };
             if self.unbroken(commit).await? {

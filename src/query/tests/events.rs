@@ -105,7 +105,7 @@ async fn a_damaged_file_of_events_is_an_error_that_names_it() {
             let error = lake.error(ALL).await;
             assert_eq!(error.kind(), ErrorKind::Lake, "{error:?}");
             assert!(error.message().contains(damaged), "{cut}: {error:?}");
-            assert!(error.hint_text().is_some_and(|hint| hint.contains("verify")), "{error:?}");
+            assert!(error.hint_text().is_some_and(|hint| hint.contains("verify --repair")), "{error:?}");
         }
         fs::write(lake.path(damaged), kept).unwrap();
     }
