@@ -82,6 +82,5 @@ impl FollowRecord {
 
 impl Record for FollowRecord {
     const NOUN: &'static str = "the record of follow";
-    const DAMAGED_HINT: &'static str =
-        "all-docs verify --repair moves it aside; the next all-docs follow then lists the registry, and continues from there";
+    const DAMAGED_HINT: &'static str = "all-docs verify --repair moves it aside; the next all-docs follow then lists the registry, and continues from there";
 }

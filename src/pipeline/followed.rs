@@ -27,11 +27,7 @@ pub struct FollowStatus {
 }
 
 /// Reads the state of following an origin at `now_us`, in microseconds since 1970; `None` if there is no record.
-pub(super) async fn follow_status(
-    store: &Store,
-    layout: &OriginLayout,
-    now_us: i64,
-) -> Result<Option<FollowStatus>> {
+pub(super) async fn follow_status(store: &Store, layout: &OriginLayout, now_us: i64) -> Result<Option<FollowStatus>> {
     match store.read_record::<FollowRecord>(&layout.follow()).await {
         Ok(record) => Ok(record.map(|record| FollowStatus::of(&record, now_us))),
         Err(error) if error.is_of_system() => Err(error),
@@ -65,8 +61,14 @@ mod tests {
     #[test]
     fn the_state_tells_the_place_its_age_and_who_is_waited_for() {
         let place = |number: u64, at_us| FeedPlace { seq: Seq::new(number.to_string()), at_us };
-        let lagging =
-            LaggingName { name: "a".into(), rev: "2-b".into(), seq: None, is_deleted: false, attempts: 1, due_at_us: 0 };
+        let lagging = LaggingName {
+            name: "a".into(),
+            rev: "2-b".into(),
+            seq: None,
+            is_deleted: false,
+            attempts: 1,
+            due_at_us: 0,
+        };
         let listed = FollowRecord { listed: Some(place(7, 1_000_000)), ..FollowRecord::empty() };
         let of = FollowStatus::of(&listed, 9_000_000);
         assert_eq!((of.place.as_deref(), of.read_at, of.lag_seconds), (Some("7"), None, None));

@@ -46,7 +46,8 @@ pub(in crate::pipeline) fn due_partitions(
         let mut with_rows = view.counting(partition).filter(|held| held.names_in(partition).next().is_some());
         let rows = base_rows.get(&partition.file_stem()).copied().unwrap_or_default() as f64;
         // A time in the future is that of a clock that was wrong: nobody knows how old the row is.
-        let is_old = |at_us: i64| now_us.saturating_sub(at_us) >= age_us || at_us > now_us.saturating_add(CLOCK_SLACK_US);
+        let is_old =
+            |at_us: i64| now_us.saturating_sub(at_us) >= age_us || at_us > now_us.saturating_add(CLOCK_SLACK_US);
         names > 0.0 && (names >= policy.rows * rows || with_rows.any(|held| is_old(held.delta.oldest_at_us)))
     };
     set.iter().filter(is_due).collect()
