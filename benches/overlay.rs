@@ -60,10 +60,12 @@ fn copies(files: &str, names: usize) -> World {
                 Some(rest) => format!("@r{copy:03}-{rest}"),
                 None => format!("r{copy:03}-{name}"),
             };
-            let line = line
-                .replace(&format!("\"name\":\"{name}\""), &format!("\"name\":\"{own}\""))
-                .replace(&format!("\"_id\":\"{name}\""), &format!("\"_id\":\"{own}\""))
-                .replace(&format!("\"_id\":\"{name}@"), &format!("\"_id\":\"{own}@"));
+            let mut line = (*line).to_owned();
+            for member in ["\"name\":", "\"name\": ", "\"_id\":", "\"_id\": "] {
+                for end in ["\"", "@"] {
+                    line = line.replace(&format!("{member}\"{name}{end}"), &format!("{member}\"{own}{end}"));
+                }
+            }
             let revision = serde_json::from_str::<Revised>(&line).unwrap().revision;
             world.put_raw(&own, revision.as_deref().unwrap_or("1-0"), line);
         }
