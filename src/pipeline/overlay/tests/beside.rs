@@ -7,7 +7,7 @@ use crate::store::Step;
 
 /// Returns a handle of a store that stands still when a build stages the last of its shards, in a folder that is of the
 /// overlay or not.
-fn standing(store: &Store, is_of_overlay: bool) -> Store {
+fn standing(store: &Store, is_of_overlay: bool) -> Standing {
     let is_last = move |reached: &Reached| {
         reached.step == Step::CreateFile
             && reached.path.contains("docs.staged")
@@ -16,9 +16,26 @@ fn standing(store: &Store, is_of_overlay: bool) -> Store {
     standing_at(store, is_last)
 }
 
+/// A handle of a store that stands still at a step until it is let go. A test that fails lets it go.
+pub(super) struct Standing(Store);
+
+impl std::ops::Deref for Standing {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.0
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
 /// Returns a handle of a store that stands still at the first such step.
-pub(super) fn standing_at(store: &Store, is_such: impl Fn(&Reached) -> bool + Send + Sync + 'static) -> Store {
-    store.failing_at_such(is_such, 0, Failure::Held)
+pub(super) fn standing_at(store: &Store, is_such: impl Fn(&Reached) -> bool + Send + Sync + 'static) -> Standing {
+    Standing(store.failing_at_such(is_such, 0, Failure::Held))
 }
 
 /// Returns how often a version of a package is published by the events.

@@ -129,7 +129,7 @@ async fn what_a_writer_that_died_before_the_record_has_committed_hides_nothing_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_events_of_a_delta_are_told_once_whenever_its_writer_dies() {
+async fn a_delta_and_its_events_are_there_once_at_whatever_step_after_its_intent_its_writer_dies() {
     let server = server(12);
     let before = Backend::Memory.lake(&BTreeMap::new()).await;
     run(&server, &before.store, &PIVOTS).await.unwrap();
@@ -141,6 +141,7 @@ async fn the_events_of_a_delta_are_told_once_whenever_its_writer_dies() {
     let quiet = Backend::Memory.lake(&before).await;
     apply(&server, &quiet.store, &changed).await.unwrap();
     let (steps, expected) = (quiet.store.take_reached(), told(&quiet.store).await);
+    let fresh = fresh(&server).await;
     assert!(expected.len() >= 2, "{expected:?}");
     // Until its intent, nothing but staging has changed.
     for step in steps.iter().skip_while(|step| !step.path.ends_with("/commit.json")) {
@@ -149,6 +150,7 @@ async fn the_events_of_a_delta_are_told_once_whenever_its_writer_dies() {
         let Some(store) = dies_and_goes_on(&lake, step, false, again).await else { continue };
         tend(&server, &store, NEVER).await.unwrap();
         assert_eq!(told(&store).await, expected, "after a death at {step}");
+        assert_same_rows(&store, &fresh.store, &format!("after a death at {step}")).await;
     }
 }
 
