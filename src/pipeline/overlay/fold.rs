@@ -1,13 +1,13 @@
 //! Fold: takes the rows of a partition out of the deltas into its base shards. The base then has the bytes of a fresh
 //! ingest of the same documents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::known::is_among;
+use super::manifest::{count_outcomes, one_form, unfilled_of};
 use super::record::note_folded;
 use super::renew::{is_old, renew_under_lease};
 use super::rows::{DeltaRows, Proven};
@@ -19,7 +19,7 @@ use crate::lake::{Manifest, OriginLayout, Partition, Record};
 use crate::npm::Outcome;
 use crate::pipeline::lease::LeaseWatch;
 use crate::pipeline::verify::open_sound;
-use crate::shard::{NameCursor, ShardMerge};
+use crate::shard::ShardMerge;
 use crate::store::{Store, blocking};
 use crate::table::{TableKind, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
@@ -210,33 +210,4 @@ impl Task {
         unfilled.sort_unstable();
         unfilled
     }
-}
-
-/// Returns those of `names` that are in [`Manifest::unfilled`] of their delta, ascending.
-pub(super) fn unfilled_of(names: &BTreeMap<String, Arc<HeldDelta>>) -> impl Iterator<Item = String> {
-    names.iter().filter(|(name, held)| is_among(&held.manifest.unfilled, name)).map(|(name, _)| name.clone())
-}
-
-/// Returns the form of all documents of some manifests, if they have one and it is known.
-pub(super) fn one_form<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Option<String> {
-    let with_documents = manifests.filter(|manifest| manifest.rows(TableKind::Packuments) > 0);
-    let forms: BTreeSet<Option<&String>> = with_documents.map(|manifest| manifest.documents_form.as_ref()).collect();
-    match forms.len() {
-        1 => forms.first().copied().flatten().cloned(),
-        _ => None,
-    }
-}
-
-/// Counts the names by outcome of a shard that is staged. Blocks.
-pub(super) fn count_outcomes(store: &Store, path: &str) -> Result<BTreeMap<String, u64>> {
-    let file = store.blocking().open(path)?.ok_or_else(|| Error::lake(format!("the staged shard {path} vanished")))?;
-    let mut counts = BTreeMap::new();
-    let mut cursor = NameCursor::open(TableKind::Outcomes, file, &schema(TableKind::Outcomes), &["outcome"])?;
-    while cursor.name().is_some() {
-        cursor.pass(|row| {
-            *counts.entry(row.text("outcome")?.unwrap_or_default().to_owned()).or_insert(0) += 1;
-            Ok(())
-        })?;
-    }
-    Ok(counts)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::fold::{count_outcomes, one_form, unfilled_of};
+use super::manifest::{count_outcomes, one_form, unfilled_of};
 use super::record::{delta_of, replace};
 use super::rows::{DeltaRows, Proven};
 use super::view::{HeldDelta, OverlayView, Said};

@@ -8,6 +8,7 @@ mod due;
 mod fold;
 mod known;
 mod look_up;
+mod manifest;
 mod merge;
 mod record;
 mod recording;
