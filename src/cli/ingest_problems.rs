@@ -1,4 +1,4 @@
-//! What the summary of an ingest says of others, and of what needs attention.
+//! Prints two parts of the summary of an ingest: the work of other processes, and the problems.
 
 use super::log;
 use super::printer::Printer;

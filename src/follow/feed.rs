@@ -151,7 +151,7 @@ impl Feed {
         given_up
     }
 
-    /// Forgets the times that a clock has noted that was wrong. What depends on them is due.
+    /// Drops times in the future: the clock that noted them was wrong. The work that depends on a dropped time is due.
     fn forget_the_future(&mut self, now_us: i64) {
         let latest_us = now_us.saturating_add(CLOCK_SLACK_US);
         let record = &mut self.record;

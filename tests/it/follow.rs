@@ -20,14 +20,8 @@ fn filled(packages: usize) -> Env {
     env
 }
 
-fn follow(env: &Env, arguments: &[&str]) -> Command {
-    let mut command = all_docs(env.folder.path());
-    command.args(["follow", "--origin", env.server.url()]).args(arguments);
-    command
-}
-
 fn once(env: &Env) -> std::process::Output {
-    follow(env, &["--once"]).output().unwrap()
+    env.follow_command(&["--once"]).output().unwrap()
 }
 
 /// Returns how many documents an ingest would ask for, and how many names it would add, change or remove.
@@ -95,11 +89,15 @@ fn errors_say_what_to_do_and_have_codes() {
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("all-docs ingest"), "{}", stderr(&output));
     assert!(matches!(env.ingest_command(&PIVOTS).output().unwrap().status.code(), Some(0 | 6)));
-    let output = follow(&env, &["--since", "99999999"]).output().unwrap();
+    let output = env.follow_command(&["--since", "99999999"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("beyond the registry's own place"), "{}", stderr(&output));
     for (flag, value) in [("--interval", "500ms"), ("--interval", "60"), ("--reconcile", "1s"), ("--metrics", "x")] {
-        assert_eq!(follow(&env, &["--once", flag, value]).output().unwrap().status.code(), Some(2), "{flag} {value}");
+        assert_eq!(
+            env.follow_command(&["--once", flag, value]).output().unwrap().status.code(),
+            Some(2),
+            "{flag} {value}"
+        );
     }
     let record = origin_folder(&env.lake()).join("follow.json");
     std::fs::write(record, "{").unwrap();
@@ -112,7 +110,7 @@ fn errors_say_what_to_do_and_have_codes() {
 fn rounds_and_the_summary_are_lines_of_json() {
     let env = filled(40);
     publish(&env, 3);
-    let output = follow(&env, &["--once", "--json"]).output().unwrap();
+    let output = env.follow_command(&["--once", "--json"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
@@ -129,7 +127,7 @@ struct Running {
 
 impl Running {
     fn start(env: &Env, arguments: &[&str]) -> Running {
-        let mut command = follow(env, &["--interval", "1s"]);
+        let mut command = env.follow_command(&["--interval", "1s"]);
         let mut child = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         Running { child, lines }
@@ -255,7 +253,7 @@ async fn is_killed(packages: usize, kills: usize, changes_a_kill: usize) {
     for kill in 0..kills {
         let lagging_requests = u64::try_from(kill % 2).unwrap();
         env.server.set_faults(FaultScript::of_feed(FeedFaults { lagging_requests, ..late.clone() }));
-        let mut command = follow(&env, &["--interval", "1s", "--quiet"]);
+        let mut command = env.follow_command(&["--interval", "1s", "--quiet"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         for place in 0..changes_a_kill {
             let of = env.server.world().counts().packages;

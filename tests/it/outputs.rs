@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use all_docs::sample::World;
 use all_docs::table::events::events_of;
@@ -10,7 +10,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
 use crate::happenings::{events, files};
-use crate::support::{Env, all_docs, origin_folder, run_binary, stderr, stdout};
+use crate::support::{Env, origin_folder, run_binary, stderr, stdout};
 
 fn filled() -> Env {
     let mut world = World::seeded(93, 30);
@@ -21,14 +21,8 @@ fn filled() -> Env {
     env
 }
 
-fn follow(env: &Env, arguments: &[&str]) -> Command {
-    let mut command = all_docs(env.folder.path());
-    command.args(["follow", "--origin", env.server.url()]).args(arguments);
-    command
-}
-
 fn once(env: &Env, arguments: &[&str]) -> Output {
-    follow(env, &[&["--once"], arguments].concat()).output().unwrap()
+    env.follow_command(&[&["--once"], arguments].concat()).output().unwrap()
 }
 
 fn command(env: &Env, arguments: &[&str]) -> (Option<i32>, String) {
@@ -56,7 +50,8 @@ fn published(origin: &Path) -> Vec<String> {
 fn a_reader_that_closes_the_pipe_ends_the_follower_and_the_days_have_all_events() {
     let env = filled();
     publish(&env, "9.0.0");
-    let mut child = follow(&env, &["--interval", "1s", "--quiet", "--events", "-"])
+    let mut child = env
+        .follow_command(&["--interval", "1s", "--quiet", "--events", "-"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -64,7 +59,7 @@ fn a_reader_that_closes_the_pipe_ends_the_follower_and_the_days_have_all_events(
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.starts_with("{\"id\":"), "{line}");
-    // Nobody reads any more.
+    // The reader has closed the pipe.
     publish(&env, "9.1.0");
     let code = child.wait().unwrap().code();
     let mut told = String::new();

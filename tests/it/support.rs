@@ -220,6 +220,13 @@ impl Env {
         command.args(["ingest", "--partitions", "exact", "--origin", self.server.url(), "--pivots"]).arg(file);
         command
     }
+
+    /// Returns the binary with the arguments to follow this registry into this lake.
+    pub fn follow_command(&self, arguments: &[&str]) -> Command {
+        let mut command = all_docs(self.folder.path());
+        command.args(["follow", "--origin", self.server.url()]).args(arguments);
+        command
+    }
 }
 
 /// Runs the binary to its end.

@@ -5,14 +5,15 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
 use super::edges::latest_edges;
+use super::tables::SHARDS_AT_ONCE;
 use crate::array::{PackageAxis, Right};
 use crate::error::Result;
 use crate::lake::OriginLayout;
-use crate::pipeline::LakeRows;
+use crate::pipeline::{DocShard, LakeRows};
 use crate::store::{Store, blocking};
 
 /// Reads the axis, adds the names of the lake that have no row yet, and then `others`, notes which packages are gone, and
@@ -29,11 +30,15 @@ pub(super) async fn refresh_axis(
     let (mut axis, mut is_changed) = PackageAxis::read_or_recover(store, layout, today).await?;
     let mut is_there = vec![false; axis.rows() as usize];
     let mut new = Vec::new();
-    let rows = LakeRows::open(store, layout).await?;
-    for shard in rows.shards().to_vec() {
-        let rows = rows.clone();
+    let rows = Arc::new(LakeRows::open(store, layout).await?);
+    let read = |shard: DocShard| {
+        let rows = Arc::clone(&rows);
         let names = move || rows.read(&shard)?.map(|row| row.map(|row| row.name)).collect::<Result<Vec<_>>>();
-        for name in blocking("reading the names of a lake", names).await? {
+        blocking("reading the names of a lake", names)
+    };
+    let mut shards = stream::iter(rows.shards().to_vec()).map(read).buffered(SHARDS_AT_ONCE);
+    while let Some(names) = shards.try_next().await? {
+        for name in names {
             match axis.row(name.as_str()) {
                 Some(row) => is_there[row as usize] = true,
                 None => new.push(name.to_string()),

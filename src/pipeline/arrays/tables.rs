@@ -12,7 +12,7 @@ use crate::store::{ShardFile, Store, blocking};
 use crate::table::TableKind;
 
 /// The shards that are read at once. Each is one file, and a core.
-const SHARDS_AT_ONCE: usize = 4;
+pub(super) const SHARDS_AT_ONCE: usize = 4;
 
 /// Calls `read` with each shard of a table that a manifest names, on threads that may block, and returns the results in the
 /// order of the partitions.

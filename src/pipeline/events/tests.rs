@@ -129,7 +129,7 @@ async fn nobody_waits_for_outputs_that_have_taken_nothing_for_a_week() {
 async fn an_output_that_takes_nothing_holds_up_neither_the_days_nor_the_end() {
     let store = Store::memory();
     let origin = Origin::parse("http://127.0.0.1:9", None).unwrap();
-    // Nobody listens there.
+    // No server listens on that port.
     let webhook = Webhook::new(&RegistryConfig::for_origin(&origin), "http://127.0.0.1:9/hook", None).unwrap();
     let sink = Sink::default();
     let outputs = vec![EventOutput::Webhook(Box::new(webhook)), sink.output()];

@@ -11,8 +11,8 @@ use super::view::{HeldDelta, OverlayView};
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Delta, OriginLayout};
 use crate::pipeline::lease::{Attempt, Lease, given_back};
+use crate::pipeline::rebuild::Wanted;
 use crate::pipeline::rebuild::build::Task;
-use crate::pipeline::rebuild::{Wanted, opened_sizes};
 use crate::pipeline::status::read_partition_set;
 use crate::store::{Store, blocking};
 use crate::table::TableKind;
@@ -87,8 +87,7 @@ async fn renewed(store: &Store, held: &Arc<HeldDelta>, stop: &CancellationToken)
     if !held.manifest.is_old() {
         return Ok(Arc::clone(held));
     }
-    let sizes = opened_sizes(store, &held.layout, &held.manifest).await?;
-    let tables = Wanted::default().of(&held.layout, &held.manifest, &sizes);
+    let tables = Wanted::default().of_opened(store, &held.layout, &held.manifest).await?;
     let task = Task {
         store: store.clone(),
         layout: held.layout.clone(),

@@ -151,9 +151,20 @@ async fn fold_everything(store: &Store) {
 
 /// Ingests the registry into a new lake.
 async fn fresh(server: &SampleServer) -> Lake {
-    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
+    ingested(server, Backend::Memory).await
+}
+
+async fn ingested(server: &SampleServer, backend: Backend) -> Lake {
+    let lake = backend.lake(&BTreeMap::new()).await;
     run(server, &lake.store, &PIVOTS).await.unwrap();
     lake
+}
+
+/// Starts a registry of so many names, and ingests it into a new lake.
+async fn filled(backend: Backend, names: usize) -> (SampleServer, Lake) {
+    let server = server(names);
+    let lake = ingested(&server, backend).await;
+    (server, lake)
 }
 
 async fn assert_same_rows(store: &Store, fresh: &Store, after: &str) {
@@ -199,9 +210,7 @@ fn names(server: &SampleServer) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_are_committed_beside_the_base_and_fold_into_the_bytes_of_a_fresh_ingest() {
     for backend in [Backend::Memory, Backend::Disk] {
-        let server = server(30);
-        let lake = backend.lake(&BTreeMap::new()).await;
-        run(&server, &lake.store, &PIVOTS).await.unwrap();
+        let (server, lake) = filled(backend, 30).await;
         let base = lake.store.contents().await;
         let all = names(&server);
         let mut changed = BTreeSet::new();
@@ -232,9 +241,7 @@ async fn changes_are_committed_beside_the_base_and_fold_into_the_bytes_of_a_fres
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ingest_compares_with_the_overlay_and_folds_what_it_changes() {
-    let server = server(30);
-    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Memory, 30).await;
     let all = names(&server);
     let changed: BTreeSet<String> = [&all[0], &all[1], &all[29]].into_iter().cloned().collect();
     changed.iter().for_each(|name| edit(&server, 0, name));
@@ -256,9 +263,7 @@ async fn an_ingest_compares_with_the_overlay_and_folds_what_it_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deltas_stay_few_and_the_newest_rows_of_each_name_count() {
-    let server = server(20);
-    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Memory, 20).await;
     let all = names(&server);
     let mut merges = 0;
     for round in 0..24 {
@@ -301,9 +306,7 @@ async fn dies_everywhere(
     every: usize,
     work: impl AsyncFn(&SampleServer, Store, &[String]) -> Result<()>,
 ) -> usize {
-    let server = server(12);
-    let before = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(&server, &before.store, &PIVOTS).await.unwrap();
+    let (server, before) = filled(Backend::Memory, 12).await;
     let all = names(&server);
     for (round, kind) in [0, 5, 0, 6].into_iter().enumerate() {
         edit(&server, kind, &all[round]);

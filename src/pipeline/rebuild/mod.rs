@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::build::Task;
-pub(super) use self::plan::{Wanted, opened_sizes};
+pub(super) use self::plan::Wanted;
 use super::lease::{Attempt, Lease, LeaseWatch, given_back, refuse_locked};
 use super::lost::listed_sizes;
 use super::open::{check_moves, no_lake, note_age, raise_lake, read_lake, sweep};
@@ -291,8 +291,7 @@ async fn build_and_commit(
     let path = run.layout.manifest(partition);
     let Some(base) = run.store.get(&path).await? else { return Ok(false) };
     let manifest = Manifest::from_json(&path, &base)?;
-    let sizes = opened_sizes(&run.store, &run.layout, &manifest).await?;
-    let tables = run.wanted.of(&run.layout, &manifest, &sizes);
+    let tables = run.wanted.of_opened(&run.store, &run.layout, &manifest).await?;
     if tables.is_empty() {
         return Ok(false);
     }

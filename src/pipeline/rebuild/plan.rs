@@ -23,12 +23,7 @@ pub(in crate::pipeline) struct Wanted {
 impl Wanted {
     /// Returns the tables of a partition to rebuild: so many that it never has shards of two schema versions. `sizes` are
     /// those of the shards that exist.
-    pub(in crate::pipeline) fn of(
-        &self,
-        layout: &OriginLayout,
-        manifest: &Manifest,
-        sizes: &Sizes,
-    ) -> BTreeSet<TableKind> {
+    pub(super) fn of(&self, layout: &OriginLayout, manifest: &Manifest, sizes: &Sizes) -> BTreeSet<TableKind> {
         let mut tables: BTreeSet<TableKind> = manifest.old_tables().map(|(table, _)| table).collect();
         for table in TableKind::ALL {
             let Some(meta) = manifest.shards.get(table.as_str()) else { continue };
@@ -39,6 +34,16 @@ impl Wanted {
         }
         tables
     }
+
+    /// Returns the same by opening the shards that the manifest names.
+    pub(in crate::pipeline) async fn of_opened(
+        &self,
+        store: &Store,
+        layout: &OriginLayout,
+        manifest: &Manifest,
+    ) -> Result<BTreeSet<TableKind>> {
+        Ok(self.of(layout, manifest, &opened_sizes(store, layout, manifest).await?))
+    }
 }
 
 fn is_of_this_version(table: TableKind, meta: &ShardMeta) -> bool {
@@ -46,11 +51,7 @@ fn is_of_this_version(table: TableKind, meta: &ShardMeta) -> bool {
 }
 
 /// Opens the shards that a manifest names, all at once, and returns the sizes of those that exist.
-pub(in crate::pipeline) async fn opened_sizes(
-    store: &Store,
-    layout: &OriginLayout,
-    manifest: &Manifest,
-) -> Result<Sizes> {
+async fn opened_sizes(store: &Store, layout: &OriginLayout, manifest: &Manifest) -> Result<Sizes> {
     let named = TableKind::ALL.into_iter().filter(|table| manifest.shards.contains_key(table.as_str()));
     let open = async |table| {
         let path = layout.shard(table, &manifest.partition);

@@ -295,7 +295,7 @@ impl Worker {
                 break;
             }
         }
-        // What a delta received is needed until it is on record.
+        // The staged answers of a delta are needed until it is on record.
         self.clear_staged(&partition, uses_all_staged && self.known.is_none()).await?;
         Ok(report)
     }

@@ -27,6 +27,16 @@ impl std::ops::Deref for Standing {
     }
 }
 
+impl Standing {
+    /// Does some work while a process stands still, and then lets it go.
+    pub(super) async fn meanwhile<T>(&self, work: impl Future<Output = T>) -> T {
+        self.until(|| self.failed_at().is_some()).await;
+        let done = work.await;
+        self.let_go();
+        done
+    }
+}
+
 impl Drop for Standing {
     fn drop(&mut self) {
         self.0.let_go();
@@ -52,23 +62,19 @@ fn requests(server: &SampleServer, name: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delta_is_compared_with_what_an_ingest_has_committed_since_it_began() {
     for is_published_again in [false, true] {
-        let server = server(12);
-        let lake = Backend::Disk.lake(&BTreeMap::new()).await;
-        run(&server, &lake.store, &PIVOTS).await.unwrap();
+        let (server, lake) = filled(Backend::Disk, 12).await;
         let name = names(&server)[0].clone();
         edit(&server, 0, &name);
         let changed = BTreeSet::from([name.clone()]);
         let writing = standing(&lake.store, true);
         let follower = apply(&server, &writing, &changed);
-        let ingest = async {
-            writing.until(|| writing.failed_at().is_some()).await;
+        let ingest = writing.meanwhile(async {
             if is_published_again {
                 edit(&server, 1, &name);
             }
             run(&server, &lake.store, &PIVOTS).await.unwrap();
             assert_eq!(published(&lake.store, &name).await, 1 + usize::from(is_published_again));
-            writing.let_go();
-        };
+        });
         let (applied, ()) = tokio::join!(follower, ingest);
         assert_eq!(applied.unwrap().committed, u64::from(is_published_again));
         // The feed goes on.
@@ -84,9 +90,7 @@ async fn a_delta_is_compared_with_what_an_ingest_has_committed_since_it_began() 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ingest_compares_with_what_a_follower_has_committed_since_it_began() {
     for is_published_again in [false, true] {
-        let server = server(12);
-        let lake = Backend::Disk.lake(&BTreeMap::new()).await;
-        run(&server, &lake.store, &PIVOTS).await.unwrap();
+        let (server, lake) = filled(Backend::Disk, 12).await;
         let all = names(&server);
         edit(&server, 0, &all[0]);
         edit(&server, 0, &all[1]);
@@ -94,15 +98,13 @@ async fn an_ingest_compares_with_what_a_follower_has_committed_since_it_began() 
         let writing = standing(&lake.store, false);
         let ingest = run(&server, &writing, &PIVOTS);
         let changed = BTreeSet::from([all[0].clone()]);
-        let follower = async {
-            writing.until(|| writing.failed_at().is_some()).await;
+        let follower = writing.meanwhile(async {
             if is_published_again {
                 edit(&server, 1, &all[0]);
             }
             let applied = apply(&server, &lake.store, &changed).await.unwrap();
             assert_eq!(applied.committed, 1);
-            writing.let_go();
-        };
+        });
         let (summary, ()) = tokio::join!(ingest, follower);
         summary.unwrap();
         // What is staged is not asked for again.

@@ -4,9 +4,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_a_wrong_clock_has_noted_in_the_future_are_folded() {
-    let server = server(24);
-    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Memory, 24).await;
     let name = names(&server)[0].clone();
     edit(&server, 0, &name);
     apply(&server, &lake.store, &BTreeSet::from([name])).await.unwrap();

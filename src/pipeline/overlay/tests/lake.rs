@@ -10,9 +10,7 @@ use crate::pipeline::{
 
 /// A registry, and a lake with its last changes in two deltas: of six names, one of them new and one gone.
 async fn changed(backend: Backend) -> (SampleServer, Lake, Vec<String>) {
-    let server = server(24);
-    let lake = backend.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(backend, 24).await;
     let all = names(&server);
     for (round, kinds) in [[0, 0, 5], [0, 7, 4]].into_iter().enumerate() {
         let mut edited = BTreeSet::new();
@@ -104,7 +102,7 @@ async fn a_record_that_is_lost_or_cut_is_made_again_from_the_deltas() {
         }
         let found = proof(store, false).await;
         assert_eq!(faults(&found), [(Fault::Record, true)]);
-        // Nobody takes it for a lake without an overlay.
+        // No command treats it as a lake without an overlay.
         let (to, options) = (Store::memory(), CopyOptions::default());
         let copied = copy(store, &to, &options, Arc::default(), CancellationToken::new());
         let refusals = [
@@ -161,14 +159,12 @@ async fn a_copy_beside_a_fold_and_an_ingest_has_the_newer_rows() {
     let copying = super::beside::standing_at(&to, begins);
     let options = CopyOptions::default();
     let copied = Box::pin(copy(&lake.store, &copying, &options, Arc::default(), CancellationToken::new()));
-    let beside = async {
-        copying.until(|| copying.failed_at().is_some()).await;
+    let beside = copying.meanwhile(async {
         fold_everything(&lake.store).await;
         assert_eq!((record(&lake.store).await.deltas, record(&lake.store).await.folded.len()), (Vec::new(), 0));
         edit(&server, 0, &all[0]);
         run(&server, &lake.store, &PIVOTS).await.unwrap();
-        copying.let_go();
-    };
+    });
     let (copied, ()) = tokio::join!(copied, beside);
     copied.unwrap();
     assert_same_rows(&to, &fresh(&server).await.store, "in a copy beside a fold").await;

@@ -45,8 +45,7 @@ async fn make_old(store: &Store, number: usize) {
 
 /// Makes a lake with three deltas, of which an earlier version wrote the second one, in which one name is gone.
 async fn old_overlay(server: &SampleServer) -> Lake {
-    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(server, &lake.store, &PIVOTS).await.unwrap();
+    let lake = fresh(server).await;
     let all = names(server);
     for changed in [[(0, &all[0]), (0, &all[10])], [(0, &all[1]), (5, &all[2])], [(0, &all[0]), (0, &all[19])]] {
         changed.iter().for_each(|(kind, name)| edit(server, *kind, name));

@@ -18,23 +18,19 @@ async fn told(store: &Store) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delta_waits_for_a_commit_of_the_base_that_has_begun() {
-    let server = server(12);
-    let lake = Backend::Disk.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Disk, 12).await;
     let name = names(&server)[0].clone();
     let changed = BTreeSet::from([name.clone()]);
     edit(&server, 0, &name);
     let moves = |reached: &Reached| reached.step == Step::Rename && reached.path.contains("/packuments/");
     let writing = standing_at(&lake.store, move |reached| moves(reached) && !is_of_overlay(reached));
     let ingest = run(&server, &writing, &PIVOTS);
-    let follower = async {
-        writing.until(|| writing.failed_at().is_some()).await;
+    let follower = writing.meanwhile(async {
         edit(&server, 1, &name);
         let applied = apply(&server, &lake.store, &changed).await.unwrap();
         assert_eq!((applied.committed, applied.lagging.len()), (0, 1));
         assert!(record(&lake.store).await.deltas.is_empty());
-        writing.let_go();
-    };
+    });
     let (summary, ()) = tokio::join!(ingest, follower);
     summary.unwrap();
     // It is asked for again, but the answer that was received serves.
@@ -48,22 +44,18 @@ async fn a_delta_waits_for_a_commit_of_the_base_that_has_begun() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_of_the_base_is_given_up_for_a_delta_that_was_put_on_record_since_its_build() {
-    let server = server(12);
-    let lake = Backend::Disk.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Disk, 12).await;
     let all = names(&server);
     edit(&server, 0, &all[0]);
     edit(&server, 0, &all[1]);
     let begins = |reached: &Reached| reached.step == Step::CreateFile && reached.path.ends_with("/commit.json");
     let writing = standing_at(&lake.store, move |reached| begins(reached) && !is_of_overlay(reached));
     let ingest = run(&server, &writing, &PIVOTS);
-    let follower = async {
-        writing.until(|| writing.failed_at().is_some()).await;
+    let follower = writing.meanwhile(async {
         edit(&server, 1, &all[0]);
         let applied = apply(&server, &lake.store, &BTreeSet::from([all[0].clone()])).await.unwrap();
         assert_eq!(applied.committed, 1);
-        writing.let_go();
-    };
+    });
     let (summary, ()) = tokio::join!(ingest, follower);
     summary.unwrap();
     run(&server, &lake.store, &PIVOTS).await.unwrap();
@@ -76,23 +68,19 @@ async fn a_commit_of_the_base_is_given_up_for_a_delta_that_was_put_on_record_sin
 #[tokio::test(flavor = "multi_thread")]
 async fn a_committed_delta_whose_names_an_ingest_changed_meanwhile_is_taken_back_and_tells_nothing() {
     for is_published_again in [false, true] {
-        let server = server(12);
-        let lake = Backend::Disk.lake(&BTreeMap::new()).await;
-        run(&server, &lake.store, &PIVOTS).await.unwrap();
+        let (server, lake) = filled(Backend::Disk, 12).await;
         let name = names(&server)[0].clone();
         let changed = BTreeSet::from([name.clone()]);
         edit(&server, 0, &name);
         let ends = |reached: &Reached| reached.step == Step::Delete && reached.path.ends_with("/commit.json");
         let writing = standing_at(&lake.store, move |reached| ends(reached) && is_of_overlay(reached));
         let follower = apply(&server, &writing, &changed);
-        let ingest = async {
-            writing.until(|| writing.failed_at().is_some()).await;
+        let ingest = writing.meanwhile(async {
             if is_published_again {
                 edit(&server, 1, &name);
             }
             run(&server, &lake.store, &PIVOTS).await.unwrap();
-            writing.let_go();
-        };
+        });
         let (applied, ()) = tokio::join!(follower, ingest);
         assert_eq!(applied.unwrap().committed, u64::from(is_published_again));
         run(&server, &lake.store, &PIVOTS).await.unwrap();
@@ -103,9 +91,7 @@ async fn a_committed_delta_whose_names_an_ingest_changed_meanwhile_is_taken_back
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_writer_that_died_before_the_record_has_committed_hides_nothing_newer() {
-    let server = server(12);
-    let lake = Backend::Disk.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Disk, 12).await;
     let name = names(&server)[0].clone();
     let changed = BTreeSet::from([name.clone()]);
     edit(&server, 0, &name);
@@ -130,9 +116,7 @@ async fn what_a_writer_that_died_before_the_record_has_committed_hides_nothing_n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delta_and_its_events_are_there_once_at_whatever_step_after_its_intent_its_writer_dies() {
-    let server = server(12);
-    let before = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(&server, &before.store, &PIVOTS).await.unwrap();
+    let (server, before) = filled(Backend::Memory, 12).await;
     let all = names(&server);
     let before = before.store.contents().await;
     edit(&server, 0, &all[1]);
@@ -183,9 +167,7 @@ async fn a_delta_is_put_on_record_only_if_no_commit_of_the_base_has_begun_since_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delta_that_is_taken_over_while_its_document_is_needed_is_not_lost() {
-    let server = server(12);
-    let lake = Backend::Disk.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Disk, 12).await;
     let name = names(&server)[0].clone();
     let changed = BTreeSet::from([name.clone()]);
     edit(&server, 0, &name);
@@ -194,12 +176,10 @@ async fn a_delta_that_is_taken_over_while_its_document_is_needed_is_not_lost() {
     let opens = |reached: &Reached| reached.step == Step::CreateFile && reached.path.contains("outcomes.staged");
     let writing = standing_at(&lake.store, move |reached| opens(reached) && is_of_overlay(reached));
     let follower = apply(&server, &writing, &changed);
-    let fold = async {
-        writing.until(|| writing.failed_at().is_some()).await;
+    let fold = writing.meanwhile(async {
         fold_everything(&lake.store).await;
         assert!(record(&lake.store).await.deltas.is_empty());
-        writing.let_go();
-    };
+    });
     let (applied, ()) = tokio::join!(follower, fold);
     assert_eq!(applied.unwrap().committed, 1);
     run(&server, &lake.store, &PIVOTS).await.unwrap();
@@ -209,9 +189,7 @@ async fn a_delta_that_is_taken_over_while_its_document_is_needed_is_not_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_over_an_overlay_that_is_replaced_again_and_again_ends() {
-    let server = server(12);
-    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Memory, 12).await;
     let (name, store) = (names(&server)[0].clone(), lake.store.clone());
     let tries = std::sync::atomic::AtomicUsize::new(0);
     let fold = Fold::new(&store, &layout(), CancellationToken::new());
@@ -239,9 +217,7 @@ async fn work_over_an_overlay_that_is_replaced_again_and_again_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_from_a_backup_deletes_no_newer_delta() {
-    let server = server(12);
-    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Memory, 12).await;
     let (all, store) = (names(&server), &lake.store);
     let mut old = None;
     for name in &all[..4] {
@@ -261,9 +237,7 @@ async fn a_record_from_a_backup_deletes_no_newer_delta() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_that_was_unpublished_and_then_removed_is_restored_when_it_is_back() {
-    let server = server(12);
-    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Memory, 12).await;
     let name = names(&server)[0].clone();
     let changed = BTreeSet::from([name.clone()]);
     for kind in [6, 5, 0] {

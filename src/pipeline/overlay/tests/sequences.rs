@@ -43,9 +43,7 @@ async fn documents_that_a_dead_commit_staged_are_cleared_also_if_an_ingest_has_f
 }
 
 async fn play(ops: Vec<Op>) {
-    let server = server(16);
-    let lake = Backend::Memory.lake(&BTreeMap::new()).await;
-    run(&server, &lake.store, &PIVOTS).await.unwrap();
+    let (server, lake) = filled(Backend::Memory, 16).await;
     let all = names(&server);
     let mut pending: BTreeSet<String> = BTreeSet::new();
     let mut store = lake.store.clone();
