@@ -1,0 +1,87 @@
+//! Small JSON values that processes share, each changed by compare-and-swap.
+
+use async_nats::jetstream::kv::{self, Operation, UpdateErrorKind};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::{PATIENCE, Queue};
+use crate::error::{Context, ErrorKind, Result};
+
+/// A bucket of records.
+#[derive(Debug, Clone)]
+pub struct Records {
+    queue: Queue,
+    pub(super) store: kv::Store,
+}
+
+impl Queue {
+    /// Opens the records of this name, and creates them if there are none.
+    pub async fn records(&self, name: &str) -> Result<Records> {
+        let config = kv::Config { bucket: name.to_owned(), history: 1, ..kv::Config::default() };
+        Ok(Records { queue: self.clone(), store: self.bucket(config).await? })
+    }
+
+    /// Opens a bucket, and creates it if there is none.
+    pub(super) async fn bucket(&self, config: kv::Config) -> Result<kv::Store> {
+        let jetstream = &self.inner.jetstream;
+        let name = config.bucket.clone();
+        self.patiently(PATIENCE, "opening a bucket of the queue", async || {
+            if let Ok(store) = jetstream.get_key_value(&name).await {
+                return Ok(store);
+            }
+            match jetstream.create_key_value(config.clone()).await {
+                Ok(store) => Ok(store),
+                // Another process may have been faster, with other settings.
+                Err(error) => jetstream.get_key_value(&name).await.map_err(|_| error),
+            }
+        })
+        .await
+    }
+}
+
+impl Records {
+    /// Returns a record and its revision; `None` if there is none.
+    pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, u64)>> {
+        let entry = self
+            .queue
+            .patiently(PATIENCE, "reading a record of the queue", async || self.store.entry(key).await)
+            .await?
+            .filter(|entry| entry.operation == Operation::Put);
+        let parsed = entry.map(|entry| serde_json::from_slice(&entry.value).map(|value| (value, entry.revision)));
+        parsed.transpose().or_error(ErrorKind::Network, || format!("the record {key} of the queue is damaged"))
+    }
+
+    /// Changes a record with no other change in between; it begins with the default. `change` may be called several
+    /// times; the last call holds.
+    pub async fn update<T: DeserializeOwned + Serialize + Default>(
+        &self,
+        key: &str,
+        mut change: impl FnMut(&mut T),
+    ) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found: Option<(T, u64)> = self.read(key).await?;
+            let (mut value, revision) = match found {
+                Some((value, revision)) => (value, Some(revision)),
+                None => (T::default(), None),
+            };
+            change(&mut value);
+            let text = serde_json::to_vec(&value).or_error(ErrorKind::Internal, || format!("cannot write {key}"))?;
+            let refused = match revision {
+                Some(revision) => match self.store.update(key, text.into(), revision).await {
+                    Ok(_) => return Ok(()),
+                    Err(error) => (error.kind() != UpdateErrorKind::WrongLastRevision).then(|| error.to_string()),
+                },
+                None => match self.store.create(key, text.into()).await {
+                    Ok(_) => return Ok(()),
+                    Err(error) => (error.kind() != kv::CreateErrorKind::AlreadyExists).then(|| error.to_string()),
+                },
+            };
+            // An update whose confirmation was lost may have been made. It is then made twice: a count is never too low.
+            if let Some(error) = refused {
+                self.queue.after_failure(deadline, "changing a record of the queue", error).await?;
+            }
+        }
+    }
+}
