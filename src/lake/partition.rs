@@ -78,7 +78,8 @@ pub fn hex_key(text: &str) -> String {
     hex(text.as_bytes())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Returns the lower-case hex of bytes.
+pub(super) fn hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         let _ = write!(hex, "{byte:02x}");
