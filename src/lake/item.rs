@@ -238,10 +238,8 @@ impl Item {
         };
         let item = Item::new(origin, payload)?;
         if arrived.id.as_ref().is_some_and(|id| *id != item.id) {
-            return Err(no_item("its id is not the key of its payload").hint(format!(
-                "the id of this payload here is {}; or leave the id out",
-                item.id
-            )));
+            return Err(no_item("its id is not the key of its payload")
+                .hint(format!("the id of this payload here is {}; or leave the id out", item.id)));
         }
         let (priority, attempts) = (arrived.priority.unwrap_or(0), arrived.attempts.unwrap_or(0));
         Ok(Item { priority, attempts, ..item })
@@ -287,7 +285,8 @@ impl Item {
 }
 
 fn payload_of<P: DeserializeOwned>(kind: ItemKind, payload: Value) -> Result<P> {
-    serde_json::from_value(payload).or_error(ErrorKind::Input, || format!("the payload of the {} is none", kind.as_str()))
+    serde_json::from_value(payload)
+        .or_error(ErrorKind::Input, || format!("the payload of the {} is none", kind.as_str()))
 }
 
 const NO_ITEM: &str = "this is no work item";
@@ -374,7 +373,8 @@ mod tests {
     fn the_same_id_and_payload_are_the_same_work_whatever_priority_and_attempts_are() {
         let item = |run: &str, priority: i64| {
             let payload = json!({"endKey": "b", "startKey": "a", "run": run});
-            parse(&json!({"type": "partition", "payload": payload, "priority": priority, "attempts": priority})).unwrap()
+            parse(&json!({"type": "partition", "payload": payload, "priority": priority, "attempts": priority}))
+                .unwrap()
         };
         assert_eq!(item("x", 1).digest(), item("x", 2).digest());
         assert_ne!(item("x", 1).digest(), item("y", 1).digest());

@@ -49,6 +49,11 @@ impl Layout {
         "arrays"
     }
 
+    /// Returns the file stem of the lease of a work item with this digest.
+    pub fn item_lease(digest: &str) -> String {
+        format!("item-{digest}")
+    }
+
     /// Returns the file stem of the lease of a block of rows of the download counts.
     pub fn downloads_lease(block: u32) -> String {
         format!("downloads-{block:06}")

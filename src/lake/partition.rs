@@ -151,6 +151,16 @@ impl PartitionSet {
         (0..self.count()).map(|index| self.get(index))
     }
 
+    /// Returns a short name of the set: two sets with the same boundaries have the same one.
+    pub fn id(&self) -> String {
+        let mut digest = Sha256::new();
+        for boundary in &self.boundaries {
+            digest.update((boundary.len() as u64).to_be_bytes());
+            digest.update(boundary.as_bytes());
+        }
+        hex(&digest.finalize()[..8])
+    }
+
     /// Returns the index of the partition of `name`.
     pub fn index_of(&self, name: &str) -> usize {
         self.boundaries.partition_point(|boundary| boundary.as_str() <= name)
