@@ -81,6 +81,11 @@ impl RunStatus {
         }
     }
 
+    /// Returns whether a text can be the name of a run.
+    pub(super) fn is_name(text: &str) -> bool {
+        text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+    }
+
     /// Reads the status of every run of an origin, those of dead processes included. A damaged status counts as none:
     /// it is only informative.
     pub async fn all(store: &Store, layout: &OriginLayout) -> Result<Vec<RunStatus>> {
