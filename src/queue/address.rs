@@ -115,7 +115,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_without_its_credentials() {
-        for text in ["", "a.example", "http://s3cret@a.example", "nats://s3cret@a.example/x", "nats://", "nats://a?b=s3cret"] {
+        for text in
+            ["", "a.example", "http://s3cret@a.example", "nats://s3cret@a.example/x", "nats://", "nats://a?b=s3cret"]
+        {
             let error = QueueAddress::parse(text).unwrap_err();
             assert!(!error.report().contains("s3cret"), "{}", error.report());
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PATIENCE, WorkQueue};
+use super::WorkQueue;
 use crate::error::{Context, ErrorKind, Result};
 
 /// An item that is not tried any more.
@@ -30,7 +30,8 @@ pub struct DeadLetters {
 impl WorkQueue {
     /// Adds a dead letter. `kind` is the last word of its subject. One of the same digest and attempts is added once.
     pub async fn bury(&self, kind: &str, digest: &str, letter: &DeadLetter) -> Result<()> {
-        let text = serde_json::to_vec(letter).or_error(ErrorKind::Internal, || "cannot write a dead letter".to_owned())?;
+        let text =
+            serde_json::to_vec(letter).or_error(ErrorKind::Internal, || "cannot write a dead letter".to_owned())?;
         let id = format!("{digest}.{}", letter.attempts);
         let buried = self.publish("adding a dead letter", self.parts.names.dead(kind), &id, text.into());
         buried.await.map(drop)
@@ -39,10 +40,8 @@ impl WorkQueue {
     /// Returns the dead letters: how many there are, and the newest up to `most`.
     pub async fn dead_letters(&self, most: usize) -> Result<DeadLetters> {
         let jetstream = &self.queue.inner.jetstream;
-        let stream = self.queue.patiently(PATIENCE, "reading the dead letters", async || {
-            jetstream.get_stream(&self.parts.names.dead_stream).await
-        });
-        let stream = stream.await?;
+        let name = &self.parts.names.dead_stream;
+        let stream = patiently!(self.queue, "reading the dead letters", jetstream.get_stream(name).await)?;
         let state = &stream.cached_info().state;
         let mut letters = DeadLetters { count: state.messages, newest: Vec::new() };
         for sequence in (state.first_sequence.max(1)..=state.last_sequence).rev().take(most) {

@@ -6,22 +6,23 @@ use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{PATIENCE, Priority, WorkQueue};
+use super::Queue;
+use super::priority::Priority;
 use crate::error::Result;
 
 /// An item that this process has taken. If it is dropped without a word, another worker gets it after a while.
 #[derive(Debug)]
 pub struct Delivery {
-    work: WorkQueue,
+    queue: Queue,
     message: Message,
     priority: Priority,
     _heartbeat: AbortOnDropHandle<()>,
 }
 
 impl Delivery {
-    pub(super) fn new(work: WorkQueue, message: Message, priority: Priority) -> Delivery {
-        let (client, reply) = (work.queue.inner.client.clone(), message.reply.clone());
-        let interval = work.queue.inner.options.ack_wait / 3;
+    pub(super) fn new(queue: Queue, message: Message, priority: Priority) -> Delivery {
+        let (client, reply) = (queue.inner.client.clone(), message.reply.clone());
+        let interval = queue.inner.options.ack_wait / 3;
         // It lives as long as the delivery: a worker that is dead or cut off is silent.
         let heartbeat = tokio::spawn(async move {
             let Some(reply) = reply else { return };
@@ -30,7 +31,7 @@ impl Delivery {
                 let _ = client.publish(reply.clone(), AckKind::Progress.into()).await;
             }
         });
-        Delivery { work, message, priority, _heartbeat: AbortOnDropHandle::new(heartbeat) }
+        Delivery { queue, message, priority, _heartbeat: AbortOnDropHandle::new(heartbeat) }
     }
 
     /// The item, as it was put.
@@ -50,17 +51,16 @@ impl Delivery {
 
     /// Removes the item from the queue: it is done. Removed when this returns.
     pub async fn done(self) -> Result<()> {
-        let (queue, message) = (&self.work.queue, &self.message);
+        let (queue, message) = (&self.queue, &self.message);
         // A confirmation may be lost. If all are, the item comes again, and its result is kept.
-        queue.patiently(PATIENCE, "taking an item out of the queue", async || message.double_ack().await).await
+        patiently!(queue, "taking an item out of the queue", message.double_ack().await)
     }
 
     /// Gives the item back: it comes again after that time.
     pub async fn again(self, after: Duration) -> Result<()> {
-        let (queue, message) = (&self.work.queue, &self.message);
-        let given_back = queue.patiently(PATIENCE, "giving an item back to the queue", async || {
-            message.double_ack_with(AckKind::Nak((!after.is_zero()).then_some(after))).await
-        });
-        given_back.await
+        let (queue, message) = (&self.queue, &self.message);
+        let delay = (!after.is_zero()).then_some(after);
+        let doing = "giving an item back to the queue";
+        patiently!(queue, doing, message.double_ack_with(AckKind::Nak(delay)).await)
     }
 }

@@ -5,15 +5,36 @@
 //! ([`Records`]); a seat that one process holds at a time ([`Seats`]); and connections between processes through the
 //! server ([`pipe`]). Not here: what an item of work is, who does it, and what is shared (`pipeline`).
 
+/// Tries until the server responds, or patience ends. Every request can be made twice. (A function that takes the attempt
+/// would have to prove for any attempt that it may move between threads.)
+macro_rules! patiently {
+    ($queue:expr, $doing:expr, $attempt:expr) => {
+        patiently!($queue, tokio::time::Instant::now() + $crate::queue::PATIENCE, $doing, $attempt)
+    };
+    ($queue:expr, $deadline:expr, $doing:expr, $attempt:expr) => {{
+        let deadline = $deadline;
+        loop {
+            match $attempt {
+                Ok(done) => break Ok(done),
+                Err(error) => {
+                    if let Err(error) = $queue.after_failure(deadline, $doing, error.into()).await {
+                        break Err(error);
+                    }
+                }
+            }
+        }
+    }};
+}
 mod address;
 mod dead;
 mod delivery;
 pub mod pipe;
+mod priority;
 mod records;
 mod results;
 mod seat;
 #[cfg(test)]
-mod test_server;
+pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -28,9 +49,10 @@ use tokio::time::Instant;
 pub use address::QueueAddress;
 pub use dead::{DeadLetter, DeadLetters};
 pub use delivery::Delivery;
+pub use priority::Priority;
 pub use records::Records;
 pub use seat::{Chair, Leaver, Seats};
-pub use work::{Priority, Waiting, Work, WorkQueue};
+pub use work::{Waiting, Work, WorkQueue};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -103,13 +125,15 @@ impl Queue {
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         };
-        let jetstream =
-            jetstream::context::ContextBuilder::new().timeout(REQUEST_TIMEOUT).ack_timeout(REQUEST_TIMEOUT).build(client.clone());
+        let jetstream = jetstream::context::ContextBuilder::new()
+            .timeout(REQUEST_TIMEOUT)
+            .ack_timeout(REQUEST_TIMEOUT)
+            .build(client.clone());
         let queue = Queue { inner: Arc::new(Inner { client, jetstream, address: address.clone(), options }) };
-        if let Err(error) = queue.patiently(CONNECT_PATIENCE, "asking for JetStream", || queue.inner.jetstream.query_account()).await {
-            return Err(error.hint("JetStream must be on: nats-server -js -sd FOLDER"));
+        match patiently!(queue, deadline, "asking for JetStream", queue.inner.jetstream.query_account().await) {
+            Ok(_) => Ok(queue),
+            Err(error) => Err(error.hint("JetStream must be on: nats-server -js -sd FOLDER")),
         }
-        Ok(queue)
     }
 
     /// Returns the address, without credentials when it is printed.
@@ -123,27 +147,13 @@ impl Queue {
         let _ = tokio::time::timeout(REQUEST_TIMEOUT, self.inner.client.flush()).await;
     }
 
-    /// Tries until the server responds, or patience ends. An error that a second try would not change is none here: all
-    /// requests can be repeated.
-    async fn patiently<T, E>(&self, patience: Duration, doing: &str, attempt: impl AsyncFn() -> Result<T, E>) -> Result<T>
-    where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let deadline = Instant::now() + patience;
-        loop {
-            match attempt().await {
-                Ok(done) => return Ok(done),
-                Err(error) => self.after_failure(deadline, doing, error).await?,
-            }
-        }
-    }
-
     /// Waits before another try; fails after the deadline.
-    async fn after_failure<E>(&self, deadline: Instant, doing: &str, error: E) -> Result<()>
-    where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let error: Box<dyn std::error::Error + Send + Sync> = error.into();
+    async fn after_failure(
+        &self,
+        deadline: Instant,
+        doing: &str,
+        error: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Result<()> {
         if Instant::now() >= deadline {
             let address = &self.inner.address;
             let failed = Error::network(format!("the queue {address} does not respond")).doing(doing.to_owned());

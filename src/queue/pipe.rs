@@ -1,7 +1,8 @@
 //! Connections between two processes, through the server of the queue.
 //!
 //! A piece carries its number. A process that misses one, as by a restart of the server, ends the connection: what uses
-//! it connects again.
+//! it connects again. So does one that hears nothing for a while, since the server does not tell of a process that is
+//! gone: what uses a connection must send something every other second.
 
 use std::io;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use async_nats::{Client, Subject, Subscriber};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Queue;
 
@@ -17,15 +20,17 @@ use super::Queue;
 const NUMBER_BYTES: usize = 8;
 /// The largest piece, and the bytes that wait to be read.
 const PIECE_BYTES: usize = 64 << 10;
+/// A connection on which nothing arrives for so long is over.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How long the other process has to respond.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where a process accepts connections.
 #[derive(Debug)]
 pub struct Listener {
-    client: Client,
     subject: Subject,
-    callers: Subscriber,
+    accepted: UnboundedReceiver<DuplexStream>,
+    _answers: AbortOnDropHandle<()>,
 }
 
 impl Queue {
@@ -36,7 +41,10 @@ impl Queue {
         let callers = client.subscribe(subject.clone()).await.map_err(io::Error::other)?;
         // A process that learns the subject must be able to reach it.
         client.flush().await.map_err(io::Error::other)?;
-        Ok(Listener { client, subject, callers })
+        let (accept, accepted) = unbounded_channel();
+        // A task of its own: who waits for a connection may stop waiting in between.
+        let answers = AbortOnDropHandle::new(tokio::spawn(answer(client, callers, accept)));
+        Ok(Listener { subject, accepted, _answers: answers })
     }
 
     /// Connects to the process that listens at this address.
@@ -58,16 +66,20 @@ impl Listener {
         self.subject.to_string()
     }
 
-    /// Waits for a connection. Fails when no more can come.
+    /// Waits for a connection. May be cancelled. Fails when no more can come.
     pub async fn accept(&mut self) -> io::Result<DuplexStream> {
-        loop {
-            let Some(call) = self.callers.next().await else { return Err(io::ErrorKind::NotConnected.into()) };
-            let (Some(reply), Ok(to)) = (call.reply, String::from_utf8(call.payload.to_vec())) else { continue };
-            let own = Subject::from(self.client.new_inbox());
-            let hears = self.client.subscribe(own.clone()).await.map_err(io::Error::other)?;
-            let answered = self.client.publish(reply, Bytes::copy_from_slice(own.as_bytes())).await;
-            answered.map_err(io::Error::other)?;
-            return Ok(join(self.client.clone(), hears, to.into()));
+        self.accepted.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+async fn answer(client: Client, mut callers: Subscriber, accept: UnboundedSender<DuplexStream>) {
+    while let Some(call) = callers.next().await {
+        let (Some(reply), Ok(to)) = (call.reply, String::from_utf8(call.payload.to_vec())) else { continue };
+        let own = Subject::from(client.new_inbox());
+        let Ok(hears) = client.subscribe(own.clone()).await else { continue };
+        // A caller that gets no answer calls again.
+        if client.publish(reply, Bytes::copy_from_slice(own.as_bytes())).await.is_ok() {
+            let _ = accept.send(join(client.clone(), hears, to.into()));
         }
     }
 }
@@ -96,7 +108,7 @@ async fn carry(client: Client, mut hears: Subscriber, to: Subject, far: DuplexSt
     };
     let receive = async {
         for number in 0_u64.. {
-            let Some(message) = hears.next().await else { return };
+            let Ok(Some(message)) = tokio::time::timeout(SILENCE, hears.next()).await else { return };
             let Some((found, bytes)) = message.payload.split_first_chunk::<NUMBER_BYTES>() else { return };
             if u64::from_le_bytes(*found) != number || bytes.is_empty() || writer.write_all(bytes).await.is_err() {
                 return;

@@ -26,28 +26,21 @@ impl Queue {
     pub(super) async fn bucket(&self, config: kv::Config) -> Result<kv::Store> {
         let jetstream = &self.inner.jetstream;
         let name = config.bucket.clone();
-        self.patiently(PATIENCE, "opening a bucket of the queue", async || {
-            if let Ok(store) = jetstream.get_key_value(&name).await {
-                return Ok(store);
-            }
-            match jetstream.create_key_value(config.clone()).await {
+        patiently!(self, "opening a bucket of the queue", {
+            match jetstream.get_key_value(&name).await {
                 Ok(store) => Ok(store),
-                // Another process may have been faster, with other settings.
-                Err(error) => jetstream.get_key_value(&name).await.map_err(|_| error),
+                // If another process is faster now, with other settings, the next try finds its bucket.
+                Err(_) => jetstream.create_key_value(config.clone()).await,
             }
         })
-        .await
     }
 }
 
 impl Records {
     /// Returns a record and its revision; `None` if there is none.
     pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, u64)>> {
-        let entry = self
-            .queue
-            .patiently(PATIENCE, "reading a record of the queue", async || self.store.entry(key).await)
-            .await?
-            .filter(|entry| entry.operation == Operation::Put);
+        let entry = patiently!(self.queue, "reading a record of the queue", self.store.entry(key).await)?;
+        let entry = entry.filter(|entry| entry.operation == Operation::Put);
         let parsed = entry.map(|entry| serde_json::from_slice(&entry.value).map(|value| (value, entry.revision)));
         parsed.transpose().or_error(ErrorKind::Network, || format!("the record {key} of the queue is damaged"))
     }
@@ -80,7 +73,7 @@ impl Records {
             };
             // An update whose confirmation was lost may have been made. It is then made twice: a count is never too low.
             if let Some(error) = refused {
-                self.queue.after_failure(deadline, "changing a record of the queue", error).await?;
+                self.queue.after_failure(deadline, "changing a record of the queue", error.into()).await?;
             }
         }
     }

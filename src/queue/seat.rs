@@ -169,7 +169,9 @@ impl Leaver {
         // A renewal may come in between: then there is another try.
         for _ in 0..3 {
             let (store, revision) = (&state.seats.records.store, *state.revision.borrow());
-            let Ok(text) = text(&Held { address: None, members: state.members.load(Ordering::Relaxed) }) else { return };
+            let Ok(text) = text(&Held { address: None, members: state.members.load(Ordering::Relaxed) }) else {
+                return;
+            };
             if store.update(&state.name, text, revision).await.is_ok() || !state.adopt().await {
                 return;
             }

@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Delivery, PATIENCE, Queue};
+use super::priority::Priority;
+use super::{Delivery, Queue};
 use crate::error::{Error, Result};
 
 /// How often an idle worker looks for items that come back: nobody tells it of those.
@@ -23,31 +24,6 @@ const IDLE_LOOK: Duration = Duration::from_secs(1);
 const KEEP_DEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The most dead letters that are kept.
 const MOST_DEAD: i64 = 100_000;
-
-/// The order in which items are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// Before all others.
-    High,
-    /// The usual one.
-    Normal,
-    /// After all others.
-    Low,
-}
-
-impl Priority {
-    /// In the order in which they are taken.
-    pub const ALL: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
-
-    /// Returns the word in subjects.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Priority::High => "high",
-            Priority::Normal => "normal",
-            Priority::Low => "low",
-        }
-    }
-}
 
 /// An item to put into the queue.
 #[derive(Debug, Clone)]
@@ -155,15 +131,12 @@ impl Queue {
                 filter_subject: names.work(priority),
                 ..pull::Config::default()
             };
-            let opened = self.patiently(PATIENCE, "opening the work queue", async || {
-                work.get_or_create_consumer(priority, config.clone()).await
-            });
-            consumers.push(opened.await?);
+            let doing = "opening the work queue";
+            consumers.push(patiently!(self, doing, work.get_or_create_consumer(priority, config.clone()).await)?);
         }
-        let subscribed = self.patiently(PATIENCE, "listening to the work queue", async || {
-            self.inner.client.subscribe(names.work("*")).await
-        });
-        let (mut told, news) = (subscribed.await?, Arc::new(Notify::new()));
+        let client = &self.inner.client;
+        let mut told = patiently!(self, "listening to the work queue", client.subscribe(names.work("*")).await)?;
+        let news = Arc::new(Notify::new());
         let notified = Arc::clone(&news);
         let listener = tokio::spawn(async move {
             while told.next().await.is_some() {
@@ -177,14 +150,9 @@ impl Queue {
 
     async fn stream(&self, config: stream::Config) -> Result<stream::Stream> {
         let jetstream = &self.inner.jetstream;
-        self.patiently(PATIENCE, "opening the streams of the queue", async || {
-            match jetstream.get_or_create_stream(config.clone()).await {
-                Ok(stream) => Ok(stream),
-                // Another process may have been faster, with other settings.
-                Err(error) => jetstream.get_stream(&config.name).await.map_err(|_| error),
-            }
-        })
-        .await
+        // If another process is faster, with other settings, the next try finds its stream.
+        let doing = "opening the streams of the queue";
+        patiently!(self, doing, jetstream.get_or_create_stream(config.clone()).await)
     }
 }
 
@@ -207,10 +175,9 @@ impl WorkQueue {
         let mut headers = async_nats::HeaderMap::new();
         headers.insert("Nats-Msg-Id", id);
         let jetstream = &self.queue.inner.jetstream;
-        let published = self.queue.patiently(PATIENCE, doing, async || {
-            jetstream.publish_with_headers(subject.clone(), headers.clone(), body.clone()).await?.await
-        });
-        published.await
+        let publish =
+            || async { jetstream.publish_with_headers(subject.clone(), headers.clone(), body.clone()).await?.await };
+        patiently!(self.queue, doing, publish().await)
     }
 
     /// Waits for an item, and takes it; `None` once `stop` is cancelled. Another worker gets it if this one is silent
@@ -237,7 +204,7 @@ impl WorkQueue {
     async fn look(&self) -> Option<Delivery> {
         for (consumer, priority) in self.parts.consumers.iter().zip(Priority::ALL) {
             match self.take_from(consumer).await {
-                Ok(Some(message)) => return Some(Delivery::new(self.clone(), message, priority)),
+                Ok(Some(message)) => return Some(Delivery::new(self.queue.clone(), message, priority)),
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%error, "the queue cannot be asked for items now");
@@ -260,10 +227,8 @@ impl WorkQueue {
     pub async fn waiting(&self) -> Result<Vec<Waiting>> {
         let mut all = Vec::new();
         for (consumer, priority) in self.parts.consumers.iter().zip(Priority::ALL) {
-            let asked = self.queue.patiently(PATIENCE, "counting the items of the queue", async || {
-                consumer.clone().info().await.cloned()
-            });
-            let info = asked.await?;
+            let mut consumer = consumer.clone();
+            let info = patiently!(self.queue, "counting the items of the queue", consumer.info().await.cloned())?;
             let in_progress = info.num_ack_pending as u64;
             all.push(Waiting { priority, waiting: info.num_pending, in_progress });
         }
