@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event_args::days;
 use super::exit::Code;
+use super::fleet_args::FleetArgs;
 use super::ingest_problems::{tell_others, tell_problems};
 use super::log;
 use super::meter::Meter;
@@ -24,8 +25,8 @@ use crate::error::{Doing, Error, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
 use crate::pipeline::{
-    IngestOptions, IngestSummary, PartitionMode, PlannedDocument, PlannedPartition, Progress, Scope, ingest, keep_from,
-    lake_ages, read_lake, read_partition_set,
+    IngestOptions, IngestSummary, PartitionMode, PlannedDocument, PlannedPartition, Progress, Scope, ingest,
+    ingest_by_hands, keep_from, lake_ages, read_lake, read_partition_set,
 };
 use crate::script;
 use crate::store::Store;
@@ -93,6 +94,8 @@ pub(super) struct IngestArgs {
     /// Remove the events of days that are older than so many days, as 90d [default: keep all]
     #[arg(long, value_name = "DAYS", value_parser = days)]
     pub(super) keep_events: Option<u32>,
+    #[command(flatten)]
+    pub(super) fleet: FleetArgs,
     /// Print the summary as JSON on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -114,6 +117,8 @@ pub(super) struct Wish {
     pub(super) accept_removals: bool,
     /// For how many days events are kept; `None` for ever.
     pub(super) keep_events: Option<u32>,
+    /// Who does the work, if not this process alone.
+    pub(super) fleet: Option<FleetArgs>,
     /// Whether the summary is printed as JSON.
     pub(super) json: bool,
 }
@@ -128,6 +133,7 @@ pub(super) async fn run(
         return Err(Error::input("--names selects documents to fetch, and --packuments none fetches none")
             .hint("leave out one of the two"));
     }
+    args.fleet.refuse_others(&args)?;
     let selection = match &args.names {
         Some(path) => Selection::Names(read_names(path)?),
         None => Selection::All,
@@ -143,6 +149,7 @@ pub(super) async fn run(
         dry_run: args.dry_run,
         accept_removals: args.accept_removals,
         keep_events: args.keep_events,
+        fleet: Some(args.fleet),
         json: args.json,
     };
     crawl(wish, &args.registry, settings, printer, stop).await
@@ -191,7 +198,14 @@ pub(super) async fn crawl(
     };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start_asking(printer, Arc::clone(&progress), origin.registry.clone());
-    let result = ingest(options, progress, stop).await;
+    let hands = match &wish.fleet {
+        Some(fleet) => fleet.hands(&options).await?,
+        None => None,
+    };
+    let result = match hands {
+        Some(hands) => ingest_by_hands(options, hands, progress, stop).await,
+        None => ingest(options, progress, stop).await,
+    };
     drop(meter);
     let summary = result.doing(|| format!("ingesting {} into {}", origin.info.registry_url, settings.lake()))?;
     if wish.json {
@@ -245,7 +259,7 @@ fn kept_instead(
     Some(format!("{asked} is not used: it is for a new lake, and this one keeps its {partitions} partitions, {what}"))
 }
 
-fn read_pivots(path: &Path) -> Result<Pivots> {
+pub(super) fn read_pivots(path: &Path) -> Result<Pivots> {
     let text = text::read(path, "pivots file", MOST_PIVOTS_BYTES)?;
     script::read_pivots(&text, &path.display().to_string())
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::item_metrics::ItemMetrics;
@@ -16,7 +16,11 @@ use super::summary::SummaryBuilder;
 use super::work::WorkItem;
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Item, ItemResult, PartitionPayload, Payload};
+use crate::lake::{Item, ItemResult, OriginLayout, PartitionPayload, Payload};
+use crate::store::Store;
+
+/// Kept results that are removed at once.
+const REMOVED_AT_ONCE: usize = 16;
 
 /// A way to processes that do items.
 #[async_trait]
@@ -34,41 +38,53 @@ pub trait Hands: Send + Sync {
 /// What became of the work on a partition.
 enum Done {
     Unchanged(PartitionReport),
-    ByOthers(ItemMetrics),
+    /// The digest of the item, and what its result counts.
+    ByOthers(String, ItemMetrics),
 }
 
-/// Passes the work of a source to `hands`, and each result to the summary. `place` is the origin's name, and that of the
-/// run.
+/// Where the work is done.
+pub(super) struct Place<'a> {
+    pub(super) store: &'a Store,
+    pub(super) layout: &'a OriginLayout,
+    /// The name of the run.
+    pub(super) run: &'a str,
+}
+
+/// Passes the work of a source to `hands`, and each result to the summary. In the end the results that workers kept for
+/// the run are removed.
 pub(super) async fn hand_out(
     worker: &Arc<Worker>,
     source: &impl Source,
     hands: &dyn Hands,
-    place: (&str, &str),
+    place: Place<'_>,
     progress: &Progress,
     summary: &mut SummaryBuilder,
 ) -> Result<()> {
     // A run that is stopped drops this future, and with it the token's guard.
     let stop = CancellationToken::new();
     let _guard = stop.clone().drop_guard();
-    let pass = |work: WorkItem| pass_on(worker, work, hands, place, &stop);
+    let pass = |work: WorkItem| pass_on(worker, work, hands, &place, &stop);
+    let mut kept = Vec::new();
     let mut done = source.work(None).map_ok(pass).try_buffer_unordered(hands.at_once().max(1));
     while let Some(done) = done.next().await.transpose()? {
         match done {
             Done::Unchanged(report) => summary.add(report),
-            Done::ByOthers(metrics) => {
+            Done::ByOthers(digest, metrics) => {
+                kept.push(digest);
                 progress.add_all(&of_work(&metrics.counts));
                 summary.add_item(metrics);
             }
         }
     }
-    Ok(())
+    let remove = |digest: String| async move { place.store.delete(&place.layout.item(&digest)).await };
+    stream::iter(kept).map(remove).buffer_unordered(REMOVED_AT_ONCE).try_collect().await
 }
 
 async fn pass_on(
     worker: &Arc<Worker>,
     work: WorkItem,
     hands: &dyn Hands,
-    (origin, run): (&str, &str),
+    place: &Place<'_>,
     stop: &CancellationToken,
 ) -> Result<Done> {
     let partition = work.partition.clone();
@@ -80,12 +96,12 @@ async fn pass_on(
         end_key: partition.end.clone(),
         partition_set_id: None,
         index: None,
-        run: Some(run.to_owned()),
+        run: Some(place.run.to_owned()),
     };
-    let item = Item::new(origin, Payload::Partition(payload))?;
+    let item = Item::new(place.layout.name(), Payload::Partition(payload))?;
     let result = hands.hand(&item, stop).await?;
     match result.success {
-        true => Ok(Done::ByOthers(serde_json::from_value(result.metrics).unwrap_or_default())),
+        true => Ok(Done::ByOthers(item.digest(), serde_json::from_value(result.metrics).unwrap_or_default())),
         false => Err(failure(&result).doing(format!("a worker brought {partition} up to date"))),
     }
 }

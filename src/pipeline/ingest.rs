@@ -8,7 +8,7 @@ use futures::future;
 use tokio_util::sync::CancellationToken;
 
 use super::events::keep_events;
-use super::hand_out::{Hands, hand_out};
+use super::hand_out::{Hands, Place, hand_out};
 use super::judge::Judge;
 use super::lease::refuse_locked;
 use super::new_origin::Before;
@@ -253,7 +253,7 @@ impl Run {
         self.progress.partitions_total.store(source.partition_count() as u64, Ordering::Relaxed);
         let waits = match &self.doer {
             Doer::Hands(hands) if !self.options.dry_run => {
-                let place = (self.layout.name(), self.name.as_str());
+                let place = Place { store: &self.options.store, layout: &self.layout, run: &self.name };
                 return hand_out(&self.worker, source, hands.as_ref(), place, &self.progress, summary).await;
             }
             Doer::OwnUnlessHeld => false,

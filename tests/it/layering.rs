@@ -15,7 +15,7 @@ const CRATE_MODULES: [(&str, &[&str]); 25] = [
     ("indicatif", &["cli"]),
     ("rustyline", &["cli"]),
     ("toml", &["cli", "sample"]),
-    ("axum", &["cli", "sample"]),
+    ("axum", &["cli", "sample", "worker"]),
     ("encoding_rs", &["text"]),
     ("reqwest", &["registry"]),
     ("rustls", &["registry"]),

@@ -114,6 +114,11 @@ impl ItemRunner {
         self.inner.layout.name()
     }
 
+    /// Returns which documents partition items fetch: `full`, `abbreviated` or `none`.
+    pub fn documents(&self) -> &'static str {
+        self.inner.options.documents()
+    }
+
     /// Returns the lake.
     pub fn store(&self) -> &Store {
         &self.inner.options.store
