@@ -2,6 +2,8 @@
 
 /// Workers as processes, and requests to them.
 mod fixture;
+/// Pushing items to workers that fail in every way.
+mod push;
 /// What the service answers, whatever arrives.
 mod statuses;
 
@@ -71,13 +73,13 @@ async fn a_worker_that_is_killed_costs_few_requests_and_no_row() {
     let slow = Action::Slow { before_headers_ms: 30, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
     env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, slow)]));
     let mut workers: Vec<Worker> = (0..2).map(|_| Worker::start(&env, &["--items", "1"])).collect();
-    let coordinator = fixture::coordinator(&env, &PIVOTS, &workers, &[]).spawn().unwrap();
+    let dispatcher = fixture::dispatcher(&env, &PIVOTS, &workers, &[]).spawn().unwrap();
     let asked = || env.server.requests().iter().filter(|request| request.package.is_some()).count();
     while asked() < 100 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     workers[0].kill();
-    let output = coordinator.wait_with_output().unwrap();
+    let output = dispatcher.wait_with_output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
     assert_same_lake(&env.lake(), &alone.lake());
     let asked = env.packuments_asked();
@@ -143,7 +145,7 @@ async fn a_packument_item_says_what_became_of_the_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_coordinator_says_what_is_wrong_with_its_workers() {
+async fn a_dispatcher_says_what_is_wrong_with_its_workers() {
     let env = of_one_process(46).await;
     let elsewhere = Env::new(World::seeded(46, 20));
     // Another lake, for the same registry.
