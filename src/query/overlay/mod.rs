@@ -145,7 +145,9 @@ impl OriginOverlay {
     }
 
     async fn read(&self, state: &dyn Session, snapshot: &Arc<Snapshot>) -> Result<Option<Arc<View>>> {
-        let Some(record) = self.find(&self.layout.overlay()).await? else { return Ok(None) };
+        let Some(record) = self.find(&self.layout.overlay()).await? else {
+            return self.refuse_lost_record(snapshot).await.map(|()| None);
+        };
         let overlay = Overlay::from_json(&self.layout.overlay(), &record).map_err(external)?;
         if overlay.deltas.is_empty() {
             return Ok(None);
@@ -171,6 +173,28 @@ impl OriginOverlay {
         contents.retain(|digest, _| overlay.deltas.iter().any(|delta| delta.manifest_sha256 == *digest));
         *newest = Some(Arc::clone(&view));
         Ok(Some(view))
+    }
+
+    /// Fails if there are deltas, although there is no record of them: it is older than each. In a far store this would be
+    /// one more request for each statement.
+    async fn refuse_lost_record(&self, snapshot: &Snapshot) -> Result<()> {
+        if !self.location.opens_files {
+            return Ok(());
+        }
+        let listed = self.listed(snapshot).await?;
+        let in_lake =
+            |path: &ObjectPath| Some(path.prefix_match(&self.location.root)?.collect::<ObjectPath>().to_string());
+        let is_manifest = |path: &&ObjectPath| {
+            let path = in_lake(path).unwrap_or_default();
+            self.layout.delta_at(&path).is_some_and(|own| own.manifest(&Delta::PARTITION) == path)
+        };
+        match listed.keys().find(is_manifest) {
+            None => Ok(()),
+            Some(path) if self.find(&self.layout.overlay()).await?.is_some() => {
+                Err(external(ShardFault::of_replaced(path)))
+            }
+            Some(path) => Err(external(ShardFault::of_lost_record(path))),
+        }
     }
 
     async fn content(&self, delta: &Delta, record: &[u8], reading: &Reading<'_>) -> Result<Arc<DeltaContent>> {

@@ -259,6 +259,11 @@ async fn a_lost_part_of_the_overlay_is_an_error_that_names_it() {
         assert!(error.hint_text().is_some_and(|hint| hint.contains("verify")), "{error:?}");
     }
     let lake = scene().lake();
+    fs::remove_file(lake.path("npm/overlay/overlay.json")).unwrap();
+    let error = lake.error(ALL).await;
+    assert!(error.message().contains("the record of the overlay is gone"), "{error:?}");
+    assert!(error.hint_text().is_some_and(|hint| hint.contains("verify")), "{error:?}");
+    let lake = scene().lake();
     fs::remove_file(lake.path(&format!("{delta}/versions/0-z.parquet"))).unwrap();
     assert_eq!(text(&lake.session(), "select count(*) as n from packages").await.unwrap(), "n\n4\n");
     assert_eq!(
