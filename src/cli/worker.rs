@@ -31,7 +31,7 @@ const DEFAULT_PORT: u16 = 8080;
 #[command(after_help = "\
 A worker does each work item while its sender waits. POST /work/partition, /work/packument and /work/partition-set take \
 an item as JSON; docs/fleet.md describes items, results and statuses, and what can push them. GET /healthz, /readyz and \
-/metrics tell of the worker. All workers and coordinators of a fleet name the same lake: a bucket, or a folder that all \
+/metrics tell of the worker. All workers of a fleet, and what hands out work, name the same lake: a bucket, or a folder that all \
 machines see.
 
 Examples:

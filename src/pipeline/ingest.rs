@@ -1,7 +1,7 @@
 //! Ingest: connects the stages of a run, from a source of work to committed partitions.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::future;
@@ -100,7 +100,8 @@ async fn run_ingest(
     let registry = Some(options.registry.clone());
     let reporter = RunReporter::start(store.clone(), &layout, PURPOSE, Arc::clone(&progress), registry).await?;
     let keep_from = options.keep_events_from;
-    let run = Run::new(options, layout.clone(), progress, reporter.run(), doer);
+    let mut run = Run::new(options, layout.clone(), progress, reporter.run(), doer);
+    run.asks_registry = reporter.asks_registry();
     let result = Box::pin(run.complete(&stop, started)).await;
     let result = match result {
         Ok(summary) => {
@@ -135,6 +136,8 @@ pub(super) struct Run {
     judge: Arc<Judge>,
     worker: Arc<Worker>,
     doer: Doer,
+    /// Whether it still sends requests to the registry, as its status tells others.
+    asks_registry: Arc<AtomicBool>,
 }
 
 impl Run {
@@ -165,7 +168,17 @@ impl Run {
             options.dry_run,
         );
         let worker = Arc::new(if matches!(doer, Doer::OwnUnlessHeld) { worker.of_one_partition() } else { worker });
-        Run { options, layout, name: name.to_owned(), wanted, progress, judge, worker, doer }
+        Run {
+            options,
+            layout,
+            name: name.to_owned(),
+            wanted,
+            progress,
+            judge,
+            worker,
+            doer,
+            asks_registry: Arc::default(),
+        }
     }
 
     /// Runs to the end, or until it is stopped; then returns whether it was stopped.
@@ -253,6 +266,8 @@ impl Run {
         self.progress.partitions_total.store(source.partition_count() as u64, Ordering::Relaxed);
         let waits = match &self.doer {
             Doer::Hands(hands) if !self.options.dry_run => {
+                // The names are listed.
+                self.asks_registry.store(false, Ordering::Relaxed);
                 let place = Place { store: &self.options.store, layout: &self.layout, run: &self.name };
                 return hand_out(&self.worker, source, hands.as_ref(), place, &self.progress, summary).await;
             }

@@ -1,5 +1,6 @@
 //! The service: routes, places for items, and the end.
 
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ const MOST_BODY_BYTES: usize = 1 << 20;
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// When an item that finds no place may be pushed again.
 const AFTER_BUSY: Duration = Duration::from_secs(1);
+/// How long replies may take to be sent at the end.
+const CONNECTIONS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// How items are received.
 pub struct ServiceOptions {
@@ -92,15 +95,22 @@ impl Service {
             .route("/metrics", get(metrics))
             .fallback(async || reply::refused(StatusCode::NOT_FOUND, &Error::input("there is nothing at this path")))
             .with_state(Arc::clone(&self.shared));
-        let shared = Arc::clone(&self.shared);
+        let answered = CancellationToken::new();
+        let served = axum::serve(self.listener, router).with_graceful_shutdown(answered.clone().cancelled_owned());
+        let shared = self.shared;
         let ended = async move {
             stop.cancelled().await;
             shared.stop.cancel();
             shared.tasks.close();
             shared.tasks.wait().await;
+            answered.cancel();
+            // A connection whose request never ends is not waited for.
+            tokio::time::sleep(CONNECTIONS_END_WITHIN).await;
         };
-        let served = axum::serve(self.listener, router).with_graceful_shutdown(ended).await;
-        served.or_error(ErrorKind::Network, || "the service ended".to_owned())
+        tokio::select! {
+            served = served.into_future() => served.or_error(ErrorKind::Network, || "the service ended".to_owned()),
+            () = ended => Ok(()),
+        }
     }
 }
 

@@ -85,3 +85,71 @@ impl KeptResults {
 fn now_s() -> i64 {
     jiff::Timestamp::now().as_second()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::lake::Layout;
+    use crate::pipeline::run::RunReporter;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn kept(ended_at_s: i64, run: Option<&str>) -> KeptResult {
+        let result = ItemResult {
+            work_item_id: "v1:packument:npm:78".to_owned(),
+            success: true,
+            data: json!({"rev": "1-x"}),
+            error: None,
+            duration: 7,
+            metrics: json!(null),
+        };
+        KeptResult { ended_at_s, run: run.map(str::to_owned), result }
+    }
+
+    #[tokio::test]
+    async fn a_result_is_kept_for_its_time_and_that_of_a_run_until_the_run_ends() {
+        let (store, layout) = (Store::memory(), Layout::origin("npm"));
+        let results = KeptResults::new(store.clone(), layout.clone(), HOUR);
+        let run = RunReporter::start(store.clone(), &layout, "ingest", Arc::default(), None).await.unwrap();
+        let (now, old) = (now_s(), now_s() - 3601);
+        for (digest, record, is_kept) in [
+            ("new", kept(now, None), true),
+            ("old", kept(old, None), false),
+            ("of-run", kept(old, Some(run.run())), true),
+            ("of-another-run", kept(old, Some("0123456789abcdef")), false),
+            // A producer's own name for a run is no name of one here, and no path.
+            ("new-of-theirs", kept(now, Some("nightly")), true),
+            ("old-of-theirs", kept(old, Some("../../all-docs")), false),
+        ] {
+            store.put_record(&layout.item(digest), &record).await.unwrap();
+            assert_eq!(results.find(digest).await.unwrap().is_some(), is_kept, "{digest}");
+        }
+        store.put(&layout.item("damaged"), "{").await.unwrap();
+        assert_eq!(results.find("damaged").await.unwrap(), None);
+        results.sweep().await.unwrap();
+        let left = |paths: Vec<String>| -> Vec<String> {
+            paths.iter().filter_map(|path| Some(path.strip_prefix("npm/items/")?.to_owned())).collect()
+        };
+        let items = store.list(&layout.items()).await.unwrap();
+        assert_eq!(left(items), ["new-of-theirs.json", "new.json", "of-run.json"]);
+        run.end().await.unwrap();
+        results.sweep().await.unwrap();
+        assert_eq!(left(store.list(&layout.items()).await.unwrap()), ["new-of-theirs.json", "new.json"]);
+    }
+
+    #[tokio::test]
+    async fn a_kept_result_is_replaced_by_that_of_new_work() {
+        let (store, layout) = (Store::memory(), Layout::origin("npm"));
+        let results = KeptResults::new(store.clone(), layout.clone(), HOUR);
+        store.put_record(&layout.item("x"), &kept(0, None)).await.unwrap();
+        assert_eq!(results.find("x").await.unwrap(), None);
+        let new = kept(0, None).result;
+        results.keep("x", None, new.clone()).await.unwrap();
+        assert_eq!(results.find("x").await.unwrap(), Some(new));
+    }
+}

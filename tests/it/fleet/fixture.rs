@@ -130,7 +130,7 @@ pub fn read_reply(mut stream: TcpStream) -> Reply {
 }
 
 /// Returns the binary with the arguments to ingest by these workers.
-pub fn coordinator(env: &Env, pivots: &[&str], workers: &[Worker], arguments: &[&str]) -> Command {
+pub fn dispatcher(env: &Env, pivots: &[&str], workers: &[Worker], arguments: &[&str]) -> Command {
     let file = env.folder.path().join("pivots.json");
     std::fs::write(&file, serde_json::to_string(pivots).unwrap()).unwrap();
     let urls: Vec<String> = workers.iter().map(Worker::url).collect();
@@ -143,7 +143,7 @@ pub fn coordinator(env: &Env, pivots: &[&str], workers: &[Worker], arguments: &[
 
 /// Ingests by these workers, to the end.
 pub fn coordinate(env: &Env, pivots: &[&str], workers: &[Worker], arguments: &[&str]) -> Output {
-    coordinator(env, pivots, workers, arguments).output().unwrap()
+    dispatcher(env, pivots, workers, arguments).output().unwrap()
 }
 
 /// Returns the options of an ingest by derived partitions of 100 rows.

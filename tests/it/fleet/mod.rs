@@ -2,17 +2,24 @@
 
 /// Workers as processes, and requests to them.
 mod fixture;
+/// Pushing items to workers that fail in every way.
+mod push;
 /// What the service answers, whatever arrives.
 mod statuses;
 
 use std::time::Duration;
 
+use all_docs::lake::{Item, PartitionSetPayload, Payload};
+use all_docs::pipeline::{IngestOptions, ItemOutcome, ItemRunner, RunnerOptions};
 use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
+use all_docs::store::Store;
 use all_docs::table::TableKind;
 use serde_json::{Value, json};
+use sha2::Digest;
+use tokio_util::sync::CancellationToken;
 
 use self::fixture::{Worker, coordinate, fleet_options};
-use crate::support::{Env, assert_same_lake, run_binary, stderr, stdout};
+use crate::support::{Env, ORIGIN, assert_same_lake, lake_bytes, run_binary, stderr, stdout};
 
 const PACKAGES: usize = 400;
 const PIVOTS: [&str; 3] = ["@", "d", "p"];
@@ -71,13 +78,13 @@ async fn a_worker_that_is_killed_costs_few_requests_and_no_row() {
     let slow = Action::Slow { before_headers_ms: 30, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
     env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, slow)]));
     let mut workers: Vec<Worker> = (0..2).map(|_| Worker::start(&env, &["--items", "1"])).collect();
-    let coordinator = fixture::coordinator(&env, &PIVOTS, &workers, &[]).spawn().unwrap();
+    let dispatcher = fixture::dispatcher(&env, &PIVOTS, &workers, &[]).spawn().unwrap();
     let asked = || env.server.requests().iter().filter(|request| request.package.is_some()).count();
     while asked() < 100 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     workers[0].kill();
-    let output = coordinator.wait_with_output().unwrap();
+    let output = dispatcher.wait_with_output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
     assert_same_lake(&env.lake(), &alone.lake());
     let asked = env.packuments_asked();
@@ -143,7 +150,7 @@ async fn a_packument_item_says_what_became_of_the_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_coordinator_says_what_is_wrong_with_its_workers() {
+async fn a_dispatcher_says_what_is_wrong_with_its_workers() {
     let env = of_one_process(46).await;
     let elsewhere = Env::new(World::seeded(46, 20));
     // Another lake, for the same registry.
@@ -169,4 +176,55 @@ async fn a_coordinator_says_what_is_wrong_with_its_workers() {
     assert!(stderr(&output).contains("no worker answers"), "{}", stderr(&output));
     let names = [&nobody[..], &[&origin, "--names", file.to_str().unwrap()]].concat();
     assert_eq!(run_binary(env.folder.path(), &names).status.code(), Some(2));
+}
+
+/// Two runners are two machines: they share nothing but the bucket.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_machines_that_get_the_same_items_from_a_queue_do_each_once_in_a_bucket() {
+    let alone = Env::new(World::seeded(47, PACKAGES));
+    crate::support::run(fleet_options(&alone)).await.unwrap();
+    let env = Env::new(World::seeded(47, PACKAGES));
+    let bucket = Store::memory();
+    let runner = || {
+        let ingest = IngestOptions { store: bucket.clone(), ..fleet_options(&env) };
+        ItemRunner::new(RunnerOptions { ingest, keep_results: Duration::from_secs(3600) })
+    };
+    let (one, other) = (runner(), runner());
+    let set = Item::new(ORIGIN, Payload::PartitionSet(PartitionSetPayload::default())).unwrap();
+    let mut items = vec![set];
+    let mut next = 0;
+    while let Some(item) = items.get(next).cloned() {
+        next += 1;
+        let stop = CancellationToken::new();
+        let outcomes = futures::future::join(one.run(&item, stop.clone()), other.run(&item, stop)).await;
+        let mut done = 0;
+        for outcome in [outcomes.0, outcomes.1] {
+            match outcome {
+                ItemOutcome::Done { result, is_kept } => {
+                    assert!(result.success, "{result:?}");
+                    done += usize::from(!is_kept);
+                    if let Some(of_set) = result.data["items"].as_array().filter(|_| items.len() == 1) {
+                        let parse = |item: &Value| Item::parse(item.to_string().as_bytes(), None, ORIGIN).unwrap();
+                        items.extend(of_set.iter().map(parse));
+                    }
+                }
+                ItemOutcome::Held { by } => assert!(by.contains("process"), "{by}"),
+                outcome => panic!("{outcome:?}"),
+            }
+        }
+        assert_eq!(done, 1, "{}", item.id());
+    }
+    assert!(items.len() > 3);
+    for runner in [one, other] {
+        runner.end().await.unwrap();
+    }
+    for (path, digest) in lake_bytes(&alone.lake()) {
+        let bytes = bucket.get(&path).await.unwrap().unwrap_or_else(|| panic!("the bucket lacks {path}"));
+        let same: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(same, digest, "{path}");
+    }
+    let asked = env.packuments_asked();
+    let mut once = asked.clone();
+    once.dedup();
+    assert_eq!(asked, once, "a document was asked for twice");
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use all_docs::lake::{Layout, Partition};
 use all_docs::pipeline::{Attempt, ItemRunner, Lease, RunnerOptions};
-use all_docs::sample::{Fault, FaultScript, Kind, World};
+use all_docs::sample::{Action, Fault, FaultScript, Kind, World};
 use all_docs::worker::{Service, ServiceOptions};
 use proptest::prelude::*;
 use serde_json::json;
@@ -127,12 +127,12 @@ async fn an_item_that_is_late_is_handed_back_and_done_by_the_next_push() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_is_down_makes_the_item_one_to_push_again() {
     let env = of_one_process(55).await;
-    env.server.set_faults(FaultScript::of([Fault::on(Kind::Page, all_docs::sample::Action::Unauthorized401)]));
+    env.server.set_faults(FaultScript::of([Fault::on(Kind::Page, Action::Unauthorized401)]));
     let worker = Worker::start(&env, &[]);
     let reply = worker.post_text("/work/partition", &[], STUCK);
     // Credentials that are refused would be refused again.
     assert_eq!((reply.status, &reply.body["error"]["statusCode"]), (200, &json!(403)), "{}", reply.text);
-    let refused = Fault::on(Kind::Page, Fault::too_many_requests("3600"));
+    let refused = Fault::on(Kind::Page, Action::too_many_requests("3600"));
     env.server.set_faults(FaultScript::of([refused]));
     let worker = Worker::start(&env, &["--patience", "0s"]);
     let reply = worker.post_text("/work/partition", &[], r#"{"payload":{"startKey":"d","endKey":"e"}}"#);
