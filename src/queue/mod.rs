@@ -64,6 +64,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long one request to the server may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// The hint where a server has no streams.
+const HAS_NO_STREAMS: &str = "JetStream must be on: nats-server -js -sd FOLDER";
 /// How long a worker may be silent about an item before another one gets it.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// How long a result is kept, and how long a second item of the same content counts as the first.
@@ -130,9 +132,16 @@ impl Queue {
             .ack_timeout(REQUEST_TIMEOUT)
             .build(client.clone());
         let queue = Queue { inner: Arc::new(Inner { client, jetstream, address: address.clone(), options }) };
-        match patiently!(queue, deadline, "asking for JetStream", queue.inner.jetstream.query_account().await) {
-            Ok(_) => Ok(queue),
-            Err(error) => Err(error.hint("JetStream must be on: nats-server -js -sd FOLDER")),
+        let context = &queue.inner.jetstream;
+        let asked: Result<serde_json::Value> =
+            patiently!(queue, deadline, "asking for JetStream", context.request("INFO", &()).await);
+        match asked {
+            Ok(told) if told.get("error").is_none() => Ok(queue),
+            Ok(told) => {
+                Err(Error::input(format!("the queue {address} has no JetStream: {}", told["error"]))
+                    .hint(HAS_NO_STREAMS))
+            }
+            Err(error) => Err(error.hint(HAS_NO_STREAMS)),
         }
     }
 

@@ -1,6 +1,9 @@
 //! Small JSON values that processes share, each changed by compare-and-swap.
 
+use std::time::Duration;
+
 use async_nats::jetstream::kv::{self, Operation, UpdateErrorKind};
+use async_nats::jetstream::stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -18,21 +21,33 @@ pub struct Records {
 impl Queue {
     /// Opens the records of this name, and creates them if there are none.
     pub async fn records(&self, name: &str) -> Result<Records> {
-        let config = kv::Config { bucket: name.to_owned(), history: 1, ..kv::Config::default() };
-        Ok(Records { queue: self.clone(), store: self.bucket(config).await? })
+        Ok(Records { queue: self.clone(), store: self.bucket(name, Duration::ZERO).await? })
     }
 
-    /// Opens a bucket, and creates it if there is none.
-    pub(super) async fn bucket(&self, config: kv::Config) -> Result<kv::Store> {
+    /// Opens a bucket, and creates it if there is none. (The client's own function for that asks for what servers before
+    /// 2.10 do not say.)
+    pub(super) async fn bucket(&self, name: &str, max_age: Duration) -> Result<kv::Store> {
+        let config = stream::Config {
+            name: format!("KV_{name}"),
+            subjects: vec![format!("$KV.{name}.>")],
+            max_messages_per_subject: 1,
+            max_age,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            discard: stream::DiscardPolicy::New,
+            ..stream::Config::default()
+        };
+        self.stream(config).await?;
+        patiently!(self, "opening a bucket of the queue", self.inner.jetstream.get_key_value(name).await)
+    }
+
+    /// Opens a stream, and creates it if there is none.
+    pub(super) async fn stream(&self, config: stream::Config) -> Result<stream::Stream> {
+        // If another process is faster, with other settings, the next try finds its stream.
         let jetstream = &self.inner.jetstream;
-        let name = config.bucket.clone();
-        patiently!(self, "opening a bucket of the queue", {
-            match jetstream.get_key_value(&name).await {
-                Ok(store) => Ok(store),
-                // If another process is faster now, with other settings, the next try finds its bucket.
-                Err(_) => jetstream.create_key_value(config.clone()).await,
-            }
-        })
+        let doing = "opening the streams of the queue";
+        patiently!(self, doing, jetstream.get_or_create_stream(config.clone()).await)
     }
 }
 

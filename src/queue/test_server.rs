@@ -61,11 +61,6 @@ impl NatsServer {
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
-
-    /// Its port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
 }
 
 impl Drop for NatsServer {

@@ -110,15 +110,9 @@ impl Queue {
             max_messages: MOST_DEAD,
             ..stream::Config::default()
         };
-        let results = kv::Config {
-            bucket: names.results.clone(),
-            history: 1,
-            max_age: options.keep_results,
-            ..kv::Config::default()
-        };
         let work = self.stream(stream).await?;
         self.stream(dead).await?;
-        let results = self.bucket(results).await?;
+        let results = self.bucket(&names.results, options.keep_results).await?;
         let mut consumers = Vec::new();
         for priority in Priority::ALL.map(Priority::as_str) {
             let config = pull::Config {
@@ -146,13 +140,6 @@ impl Queue {
         let consumers = consumers.try_into().map_err(|_| Error::internal("a priority has no consumer"))?;
         let parts = Parts { names, consumers, results, news, _listener: AbortOnDropHandle::new(listener) };
         Ok(WorkQueue { queue: self.clone(), parts: Arc::new(parts) })
-    }
-
-    async fn stream(&self, config: stream::Config) -> Result<stream::Stream> {
-        let jetstream = &self.inner.jetstream;
-        // If another process is faster, with other settings, the next try finds its stream.
-        let doing = "opening the streams of the queue";
-        patiently!(self, doing, jetstream.get_or_create_stream(config.clone()).await)
     }
 }
 

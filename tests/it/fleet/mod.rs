@@ -4,6 +4,9 @@
 mod fixture;
 /// Pushing items to workers that fail in every way.
 mod push;
+/// A fleet that meets at a queue.
+#[cfg(feature = "queue")]
+mod queue;
 /// What the service answers, whatever arrives.
 mod statuses;
 
