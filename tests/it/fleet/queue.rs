@@ -171,7 +171,7 @@ async fn a_queue_asks_for_credentials() {
     let Some(nats) = NatsServer::start_with(&["--user", "me", "--pass", "s3cret"]) else { return };
     let env = Env::new(World::seeded(55, 4));
     env.ingest(&["m"]).await;
-    for (credentials, code) in [("me:s3cret@", 0), ("me:wr0ng@", 4), ("", 4)] {
+    for (credentials, code) in [("me:s3cret@", 0), ("me:wr0ng@", 3), ("", 3)] {
         let mut command = all_docs(env.folder.path());
         let url = nats.url().replace("//", &format!("//{credentials}"));
         let output = command.args(["status", "--queue", &url]).output().unwrap();
