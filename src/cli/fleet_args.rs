@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::ingest::IngestArgs;
 use crate::error::{Error, Result};
 use crate::pipeline::{Hands, IngestOptions, PushHands};
 
@@ -24,10 +23,9 @@ impl FleetArgs {
         !self.workers.is_empty()
     }
 
-    /// Refuses arguments of an ingest that only the process that fetches could follow.
-    pub(super) fn refuse_others(&self, args: &IngestArgs) -> Result<()> {
-        let refused = [("--names", args.names.is_some()), ("--refresh", args.refresh)];
-        match refused.into_iter().find(|(_, is_given)| *is_given && self.is_given()) {
+    /// Refuses flags that only the process that fetches could follow. Each comes with whether it is given.
+    pub(super) fn refuse(&self, flags: &[(&str, bool)]) -> Result<()> {
+        match flags.iter().find(|(_, is_given)| *is_given && self.is_given()) {
             Some((flag, _)) => Err(Error::input(format!("{flag} is not for an ingest by workers"))
                 .hint("leave it out, or ingest without --workers")),
             None => Ok(()),

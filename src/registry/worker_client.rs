@@ -12,7 +12,7 @@ use super::origin::host_of;
 use crate::error::{Error, Result};
 
 /// The longest time for a question about the worker itself.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer that is read: the result of a partition set has an item for each partition.
 const MOST_ANSWER_BYTES: usize = 64 << 20;
 

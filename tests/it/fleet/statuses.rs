@@ -10,13 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Worker, fleet_options, read_reply, send};
 use super::of_one_process;
-use crate::support::{Env, never};
+use crate::support::Env;
+
+/// Returns a response that begins, and does not end while a test waits.
+fn stands_still() -> Action {
+    Action::Slow { before_headers_ms: 0, between_chunks_ms: 600_000, chunk_bytes: 1 }
+}
 
 /// Returns a lake, and a registry that does not answer for one name, which is new.
 async fn stuck(seed: u64) -> Env {
     let env = of_one_process(seed).await;
     env.server.world().add_names(["dddd"]);
-    env.server.set_faults(FaultScript::of([Fault::packument("dddd", never())]));
+    env.server.set_faults(FaultScript::of([Fault::packument("dddd", stands_still())]));
     env.server.clear_requests();
     env
 }
