@@ -113,9 +113,8 @@ pub(super) async fn run(
         service.address(),
         args.items
     ));
-    let served = service.run(stop).await;
-    let ended = runner.end().await;
-    served.and(ended)?;
+    service.run(stop).await;
+    runner.end().await?;
     let counts = runner.counts();
     printer.note(&format!(
         "stopped: {} items done, {} of them failed; {} were answered by a kept result, {} handed back, {} held by others",

@@ -189,11 +189,12 @@ impl PushHands {
         });
         let chosen = open.max_by_key(|&(index, free)| (free, std::cmp::Reverse((index + count - state.next) % count)));
         let Some((index, _)) = chosen else {
-            if state.answered_at + self.patience <= now {
+            if state.answered_at.elapsed() >= self.patience {
                 return Err(nobody(&state));
             }
             let closed = state.of_workers.iter().map(|worker| worker.closed_until).filter(|until| *until > now);
-            return Ok(Err(closed.min().unwrap_or(now + LONGEST_PAUSE).min(state.answered_at + self.patience)));
+            let ends_at = state.answered_at.checked_add(self.patience).unwrap_or(now + LONGEST_PAUSE);
+            return Ok(Err(closed.min().unwrap_or(now + LONGEST_PAUSE).min(ends_at)));
         };
         state.next = (index + 1) % count;
         if let Some(worker) = state.of_workers.get_mut(index) {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 24] = [
+const CRATE_MODULES: [(&str, &[&str]); 26] = [
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
@@ -15,6 +15,8 @@ const CRATE_MODULES: [(&str, &[&str]); 24] = [
     ("rustyline", &["cli"]),
     ("toml", &["cli", "sample"]),
     ("axum", &["cli", "sample", "worker"]),
+    ("hyper", &["worker"]),
+    ("hyper_util", &["worker"]),
     ("encoding_rs", &["text"]),
     ("reqwest", &["registry"]),
     ("rustls", &["registry"]),
