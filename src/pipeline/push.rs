@@ -135,7 +135,7 @@ impl PushHands {
             places: places.unwrap_or(most),
             busy: 0,
             closed_until: if places.is_some() { now } else { now + FIRST_PAUSE },
-            failures: 0,
+            failures: u32::from(places.is_none()),
             is_known: false,
         };
         let of_workers: Vec<WorkerState> = places.iter().map(state).collect();
@@ -189,7 +189,8 @@ impl PushHands {
         });
         let chosen = open.max_by_key(|&(index, free)| (free, std::cmp::Reverse((index + count - state.next) % count)));
         let Some((index, _)) = chosen else {
-            if state.answered_at.elapsed() >= self.patience {
+            let is_nobody_there = state.of_workers.iter().all(|worker| worker.failures > 0);
+            if is_nobody_there && state.answered_at.elapsed() >= self.patience {
                 return Err(nobody(&state));
             }
             let closed = state.of_workers.iter().map(|worker| worker.closed_until).filter(|until| *until > now);
