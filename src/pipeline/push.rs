@@ -194,8 +194,9 @@ impl PushHands {
                 return Err(nobody(&state));
             }
             let closed = state.of_workers.iter().map(|worker| worker.closed_until).filter(|until| *until > now);
-            let ends_at = state.answered_at.checked_add(self.patience).unwrap_or(now + LONGEST_PAUSE);
-            return Ok(Err(closed.min().unwrap_or(now + LONGEST_PAUSE).min(ends_at)));
+            let opens_at = closed.min().unwrap_or(now + LONGEST_PAUSE);
+            let ends_at = state.answered_at.checked_add(self.patience).filter(|_| is_nobody_there);
+            return Ok(Err(ends_at.map_or(opens_at, |ends_at| opens_at.min(ends_at))));
         };
         state.next = (index + 1) % count;
         if let Some(worker) = state.of_workers.get_mut(index) {
