@@ -14,7 +14,7 @@ const CRATE_MODULES: [(&str, &[&str]); 24] = [
     ("indicatif", &["cli"]),
     ("rustyline", &["cli"]),
     ("toml", &["cli", "sample"]),
-    ("axum", &["cli", "sample"]),
+    ("axum", &["cli", "sample", "worker"]),
     ("encoding_rs", &["text"]),
     ("reqwest", &["registry"]),
     ("rustls", &["registry"]),
