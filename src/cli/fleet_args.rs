@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::ingest::IngestArgs;
 use super::queue_args::{Member, QueueArgs};
 use crate::error::{Error, Result};
 use crate::pipeline::{Hands, IngestOptions, PushHands};
@@ -28,15 +27,14 @@ impl FleetArgs {
         !self.workers.is_empty() || self.queue.is_given()
     }
 
-    /// Refuses arguments of an ingest that only the process that fetches could follow.
-    pub(super) fn refuse_others(&self, args: &IngestArgs) -> Result<()> {
-        let refused = [("--names", args.names.is_some()), ("--refresh", args.refresh)];
+    /// Refuses flags that only the process that fetches could follow. Each comes with whether it is given.
+    pub(super) fn refuse(&self, flags: &[(&str, bool)]) -> Result<()> {
         if !self.workers.is_empty() && self.queue.is_given() {
             return Err(
                 Error::input("--workers and --queue are two ways to hand out the work").hint("give one of them")
             );
         }
-        match refused.into_iter().find(|(_, is_given)| *is_given && self.is_given()) {
+        match flags.iter().find(|(_, is_given)| *is_given && self.is_given()) {
             Some((flag, _)) => Err(Error::input(format!("{flag} is not for an ingest by workers"))
                 .hint("leave it out, or ingest without --workers and --queue")),
             None => Ok(()),

@@ -140,7 +140,7 @@ pub(super) async fn run(
         return Err(Error::input("--names selects documents to fetch, and --packuments none fetches none")
             .hint("leave out one of the two"));
     }
-    args.fleet.refuse_others(&args)?;
+    args.fleet.refuse(&[("--names", args.names.is_some()), ("--refresh", args.refresh)])?;
     let selection = match &args.names {
         Some(path) => Selection::Names(read_names(path)?),
         None => Selection::All,

@@ -136,10 +136,7 @@ pub(super) async fn run(
         let _ends = stop.clone().drop_guard();
         match service {
             Some(service) => service.run(stop.clone()).await,
-            None => {
-                stop.cancelled().await;
-                Ok(())
-            }
+            None => stop.cancelled().await,
         }
     };
     let consume = async {
@@ -147,12 +144,12 @@ pub(super) async fn run(
         let _ends = stop.clone().drop_guard();
         member.consume(&runner, args.items.get(), args.attempts.get(), &stop).await
     };
-    let (served, consumed) = tokio::join!(Box::pin(serve), Box::pin(consume));
+    let ((), consumed) = tokio::join!(Box::pin(serve), Box::pin(consume));
     let ended = runner.end().await;
     if let Some(member) = member {
         member.leave().await;
     }
-    consumed.and(served).and(ended)?;
+    consumed.and(ended)?;
     let counts = runner.counts();
     printer.note(&format!(
         "stopped: {} items done, {} of them failed; {} were answered by a kept result, {} handed back, {} held by others",

@@ -17,19 +17,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Item, ItemResult};
 use crate::registry::{WorkerAnswer, WorkerClient};
 
-/// How often an item is pushed whose worker died or failed meanwhile: it may be the cause.
+/// How often an item is pushed that a worker which can be reached fails: it may be the cause.
 const MOST_FAILURES: u32 = 5;
-/// The pause of a worker that could not be reached; each further one is twice as long, up to the longest.
+/// The pause of a worker that cannot be reached; each further one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long none of the workers may be reached before the run ends.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The pause where an answer names none.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How often a worker is asked whether it is there while it does an item, and how many questions may fail: a machine
-/// that is cut off says nothing more.
-const LOOK_INTERVAL: Duration = Duration::from_secs(20);
-const MOST_SILENT_LOOKS: u32 = 3;
+/// How often a worker is asked whether it is there while it does an item, and how many questions in a row may remain without
+/// an answer: a machine that is cut off ends no connection.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+const MOST_SILENT_LOOKS: u32 = 2;
+/// The resource that every worker has while it lives.
+const HEALTH: &str = "healthz";
 
 /// Workers, reached over HTTP.
 pub struct PushHands {
@@ -38,12 +38,18 @@ pub struct PushHands {
     /// A place became free.
     freed: Notify,
     at_once: usize,
+    /// How long no worker may be reached before the run ends.
+    patience: Duration,
 }
 
 struct State {
     of_workers: Vec<WorkerState>,
     /// When a worker answered last.
     answered_at: Instant,
+    /// The same, to be told.
+    answered_when: jiff::Timestamp,
+    /// Why one could not be reached last.
+    why: String,
     /// Where the next search for a free worker begins.
     next: usize,
 }
@@ -129,15 +135,22 @@ impl PushHands {
             places: places.unwrap_or(most),
             busy: 0,
             closed_until: if places.is_some() { now } else { now + FIRST_PAUSE },
-            failures: 0,
+            failures: u32::from(places.is_none()),
             is_known: false,
         };
         let of_workers: Vec<WorkerState> = places.iter().map(state).collect();
         Ok(PushHands {
             at_once: of_workers.iter().map(|worker| worker.places).sum(),
             workers,
-            state: Mutex::new(State { of_workers, answered_at: now, next: 0 }),
+            state: Mutex::new(State {
+                of_workers,
+                answered_at: now,
+                answered_when: jiff::Timestamp::now(),
+                why: String::new(),
+                next: 0,
+            }),
             freed: Notify::new(),
+            patience: registry.patience(),
         })
     }
 
@@ -176,13 +189,14 @@ impl PushHands {
         });
         let chosen = open.max_by_key(|&(index, free)| (free, std::cmp::Reverse((index + count - state.next) % count)));
         let Some((index, _)) = chosen else {
-            let is_busy = state.of_workers.iter().any(|worker| worker.busy > 0);
-            if !is_busy && state.answered_at + PATIENCE <= now {
-                return Err(Error::network("no worker has answered for ten minutes")
-                    .hint("start workers, and run the same command again: what is committed stays"));
+            let is_nobody_there = state.of_workers.iter().all(|worker| worker.failures > 0);
+            if is_nobody_there && state.answered_at.elapsed() >= self.patience {
+                return Err(nobody(&state));
             }
             let closed = state.of_workers.iter().map(|worker| worker.closed_until).filter(|until| *until > now);
-            return Ok(Err(closed.min().unwrap_or(now + LONGEST_PAUSE)));
+            let opens_at = closed.min().unwrap_or(now + LONGEST_PAUSE);
+            let ends_at = state.answered_at.checked_add(self.patience).filter(|_| is_nobody_there);
+            return Ok(Err(ends_at.map_or(opens_at, |ends_at| opens_at.min(ends_at))));
         };
         state.next = (index + 1) % count;
         if let Some(worker) = state.of_workers.get_mut(index) {
@@ -191,25 +205,38 @@ impl PushHands {
         Ok(Ok(index))
     }
 
+    /// Notes that a worker can be reached.
+    fn heard(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.answered_at, state.answered_when) = (Instant::now(), jiff::Timestamp::now());
+    }
+
     /// Notes that a worker answered, and gets no items for `pause`.
     fn answered(&self, worker: usize, pause: Duration) {
-        let now = Instant::now();
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).answered_at = now;
+        self.heard();
         self.change(worker, |worker| {
             worker.failures = 0;
-            worker.closed_until = now + pause;
+            worker.closed_until = Instant::now() + pause;
         });
     }
 
-    /// Notes that a worker did not answer.
+    /// Sets a worker that cannot be reached aside for a while.
     fn unreachable(&self, worker: usize, why: &str) {
-        let pause = self.change(worker, |worker| {
+        let set_aside = self.change(worker, |worker| {
+            let now = Instant::now();
+            // Its other items say the same.
+            if worker.closed_until > now {
+                return None;
+            }
             let pause = (FIRST_PAUSE * 2_u32.saturating_pow(worker.failures.min(10))).min(LONGEST_PAUSE);
             worker.failures += 1;
-            worker.closed_until = Instant::now() + pause;
-            pause
+            worker.closed_until = now + pause;
+            Some(pause)
         });
-        tracing::warn!(why, pause = ?pause.unwrap_or_default(), "a worker is not there");
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).why = why.to_owned();
+        if let Some(pause) = set_aside.flatten() {
+            tracing::warn!(why, pause_s = pause.as_secs(), "a worker cannot be reached and is set aside");
+        }
     }
 
     /// Checks once for each worker that it works on the lake of the run.
@@ -244,7 +271,13 @@ impl PushHands {
             tokio::select! {
                 biased;
                 answer = &mut answer => return Ok(answer),
-                looked = client.get("healthz") => silent = if looked.is_ok() { 0 } else { silent + 1 },
+                looked = client.get(HEALTH) => match looked {
+                    Ok(_) => {
+                        self.heard();
+                        silent = 0;
+                    }
+                    Err(_) => silent += 1,
+                },
             }
             if silent == MOST_SILENT_LOOKS {
                 return Ok(Err(format!("{} no longer answers", client.host())));
@@ -281,10 +314,15 @@ impl PushHands {
             let answer = match self.post(client, item).await? {
                 Ok(answer) => answer,
                 Err(why) => {
-                    self.unreachable(worker, &why);
+                    if client.get(HEALTH).await.is_err() {
+                        // It died, or is cut off. The item need not be the cause.
+                        self.unreachable(worker, &why);
+                        continue;
+                    }
+                    self.answered(worker, FIRST_PAUSE);
                     failures += 1;
                     if failures == MOST_FAILURES {
-                        return Err(Error::network(format!("{failures} workers went away with one item: {why}"))
+                        return Err(Error::network(format!("{failures} connections ended within one item: {why}"))
                             .doing(format!("handing out {}", item.id())));
                     }
                     continue;
@@ -328,6 +366,13 @@ impl PushHands {
             }
         }
     }
+}
+
+/// Returns the error of a run whose workers cannot be reached.
+fn nobody(state: &State) -> Error {
+    let since = state.answered_when.strftime("%Y-%m-%dT%H:%M:%SZ");
+    Error::network(format!("no worker can be reached since {since}: {}", state.why))
+        .hint("start workers, and run the same command again: what is committed stays; --patience says how long they may be away")
 }
 
 fn ready_of(client: &WorkerClient, answer: &WorkerAnswer) -> Result<Ready> {

@@ -11,11 +11,12 @@ use async_nats::jetstream::{kv, publish::PublishAck, stream};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::priority::Priority;
-use super::{Delivery, Queue};
+use super::{Delivery, Queue, REQUEST_TIMEOUT};
 use crate::error::{Error, Result};
 
 /// How often an idle worker looks for items that come back: nobody tells it of those.
@@ -206,8 +207,10 @@ impl WorkQueue {
         &self,
         consumer: &PullConsumer,
     ) -> std::result::Result<Option<async_nats::jetstream::Message>, async_nats::Error> {
-        let mut batch = consumer.fetch().max_messages(1).expires(Duration::from_secs(2)).messages().await?;
-        batch.next().await.transpose()
+        // With a time to expire the server would wait for an item of this priority, while one of another waits. Without one
+        // nobody tells of an answer that was lost.
+        let mut batch = consumer.fetch().max_messages(1).messages().await?;
+        timeout(REQUEST_TIMEOUT, batch.next()).await?.transpose()
     }
 
     /// Returns how many items there are.

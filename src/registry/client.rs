@@ -8,6 +8,7 @@ mod downloads;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
@@ -86,6 +87,11 @@ impl Registry {
     /// Fails, of kind Input, if `url` is no address of HTTP.
     pub fn worker(&self, url: &str, token: Option<String>) -> Result<WorkerClient> {
         WorkerClient::new(&self.inner.config, url, token)
+    }
+
+    /// Returns how long a host may refuse or be away.
+    pub fn patience(&self) -> Duration {
+        self.inner.config.registry.patience
     }
 
     /// Returns the size limit of a decoded document, in bytes.

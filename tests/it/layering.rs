@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 25] = [
+const CRATE_MODULES: [(&str, &[&str]); 27] = [
     ("async_nats", &["queue"]),
     ("datafusion", &["query"]),
     ("datafusion_functions_json", &["query"]),
@@ -16,6 +16,8 @@ const CRATE_MODULES: [(&str, &[&str]); 25] = [
     ("rustyline", &["cli"]),
     ("toml", &["cli", "sample"]),
     ("axum", &["cli", "sample", "worker"]),
+    ("hyper", &["worker"]),
+    ("hyper_util", &["worker"]),
     ("encoding_rs", &["text"]),
     ("reqwest", &["registry"]),
     ("rustls", &["registry"]),

@@ -205,42 +205,45 @@ impl Inner {
             let (id, origin) = (item.id(), self.layout.name());
             return ItemOutcome::Refused(Error::input(format!("the item {id} is not one of the origin {origin}")));
         }
-        let ended = Box::pin(self.attempt(item, stop)).await;
+        match Box::pin(self.attempt(item, stop, began)).await {
+            Ok(outcome) => outcome,
+            Err(error) => self.outcome_of(item, Err(error), began),
+        }
+    }
+
+    fn outcome_of(&self, item: &Item, ended: Result<Ended>, began: Instant) -> ItemOutcome {
         outcome_of(item, ended, began.elapsed(), &self.options.registry)
     }
 
     /// Does the item under its lease, unless a result of it is kept.
-    async fn attempt(&self, item: &Item, stop: &CancellationToken) -> Result<Ended> {
+    async fn attempt(&self, item: &Item, stop: &CancellationToken, began: Instant) -> Result<ItemOutcome> {
         match stop.run_until_cancelled(self.opened.get_or_try_init(|| self.open())).await {
             Some(opened) => opened?,
             None => return Err(Error::interrupted()),
         };
         let digest = item.digest();
         if let Some(result) = self.kept.find(&digest).await? {
-            return Ok(Ended::Kept(result));
+            return Ok(ItemOutcome::Done { result, is_kept: true });
         }
         let store = &self.options.store;
         if let Some(holder) = live_holder(store, &self.layout.lock()).await? {
-            return Ok(Ended::Held(words_of(&holder)));
+            return Ok(ItemOutcome::Held { by: words_of(&holder) });
         }
         let stem = Layout::item_lease(&digest);
         let lease = match Lease::of_stem(store, &self.layout, &stem, PURPOSE).await? {
-            Attempt::HeldBy(holder) => return Ok(Ended::Held(words_of(&holder))),
+            Attempt::HeldBy(holder) => return Ok(ItemOutcome::Held { by: words_of(&holder) }),
             Attempt::Taken(lease) => lease,
         };
-        let began = Instant::now();
         let worked = async {
             // Another process may have done it before the lease was taken.
             if let Some(result) = self.kept.find(&digest).await? {
-                return Ok(Ended::Kept(result));
+                return Ok(ItemOutcome::Done { result, is_kept: true });
             }
-            let ended = self.work(item, stop).await?;
-            if let ItemOutcome::Done { result, .. } =
-                outcome_of(item, Ok(ended.clone()), began.elapsed(), &self.options.registry)
-            {
-                self.kept.keep(&digest, item.run(), result).await?;
+            let outcome = self.outcome_of(item, Ok(self.work(item, stop).await?), began);
+            if let ItemOutcome::Done { result, .. } = &outcome {
+                self.kept.keep(&digest, item.run(), result.clone()).await?;
             }
-            Ok(ended)
+            Ok(outcome)
         };
         lease.end_after(worked.await).await
     }

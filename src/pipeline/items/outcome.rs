@@ -50,8 +50,6 @@ pub(super) enum Ended {
     Failed { error: ItemError, metrics: Value },
     /// Not yet: the registry may have it later.
     NotYet { error: ItemError, metrics: Value },
-    /// Done before.
-    Kept(ItemResult),
     /// Another process holds it.
     Held(String),
 }
@@ -73,7 +71,6 @@ pub(super) fn outcome_of(item: &Item, ended: Result<Ended>, elapsed: Duration, r
         Ok(Ended::NotYet { error, metrics }) => {
             ItemOutcome::Again { result: result(Value::Null, Some(error), metrics), after: AFTER_A_REFUSAL }
         }
-        Ok(Ended::Kept(kept)) => ItemOutcome::Done { result: kept, is_kept: true },
         Ok(Ended::Held(by)) => ItemOutcome::Held { by },
         Err(error) => {
             let told = ItemError { message: error.to_string(), status_code: status_of(error.kind()) };

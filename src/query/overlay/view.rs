@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::lake::{Delta, Manifest, Overlay, Partition, PartitionSet};
 
-use super::counting::KeptRows;
+use super::kept_rows::KeptRows;
 use super::names::Names;
 
 /// The contents of a delta, which never change.

@@ -31,6 +31,7 @@ enum Act {
 struct Scripted {
     url: String,
     items: Arc<Mutex<usize>>,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 fn result(success: bool, status: u16) -> serde_json::Value {
@@ -61,11 +62,13 @@ async fn scripted(script: &[Act]) -> Scripted {
         }
     };
     let ready = json!({"origin": ORIGIN, "lake": "x", "documents": "full", "items": 2, "knowsRun": null}).to_string();
-    let router = Router::new().route("/work/{kind}", post(work)).route("/readyz", get(move || async move { ready }));
+    let router = Router::new()
+        .route("/work/{kind}", post(work))
+        .route("/readyz", get(move || async move { ([("connection", "close")], ready) }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Scripted { url, items }
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    Scripted { url, items, server }
 }
 
 fn item() -> Item {
@@ -126,6 +129,37 @@ async fn what_would_fail_again_is_not_pushed_again() {
         let (result, items) = hand(&[&[Act::Answer(status, "0", status)]]).await;
         assert_eq!((result.unwrap_err().kind(), items), (kind, vec![1]), "{status}");
     }
+}
+
+/// A worker that is gone, for as long as another one can be reached, costs an item nothing.
+#[tokio::test]
+async fn workers_that_cannot_be_reached_are_set_aside_and_the_item_goes_to_the_others() {
+    let env = Env::new(World::seeded(61, 5));
+    let there = scripted(&[]).await;
+    let gone = scripted(&[]).await;
+    let urls = [gone.url.clone(), there.url.clone()];
+    let hands = PushHands::open(&fleet_options(&env), &urls, None).await.unwrap();
+    gone.server.abort();
+    let _ = gone.server.await;
+    for _ in 0..12 {
+        assert!(hands.hand(&item(), &CancellationToken::new()).await.unwrap().success);
+    }
+    assert_eq!((*gone.items.lock().unwrap(), *there.items.lock().unwrap()), (0, 12));
+}
+
+#[tokio::test]
+async fn a_run_ends_when_no_worker_was_reached_for_its_patience() {
+    let env = Env::new(World::seeded(61, 5));
+    let worker = scripted(&[]).await;
+    let mut options = fleet_options(&env);
+    options.registry = env.registry_with(|config| config.registry.patience = std::time::Duration::ZERO);
+    let hands = PushHands::open(&options, std::slice::from_ref(&worker.url), None).await.unwrap();
+    worker.server.abort();
+    let _ = worker.server.await;
+    let error = hands.hand(&item(), &CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Network);
+    assert!(error.message().starts_with("no worker can be reached since 20"), "{error}");
+    assert!(error.message().contains("127.0.0.1"), "{error}");
 }
 
 #[tokio::test]
