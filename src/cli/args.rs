@@ -23,6 +23,8 @@ use super::pivots::PivotsArgs;
 use super::plot::PlotCommand;
 #[cfg(feature = "query")]
 use super::query::{QueryArgs, ViewsArgs};
+#[cfg(feature = "distributed")]
+use super::query::QueryWorkerArgs;
 use super::rebuild::RebuildArgs;
 use super::sample::SampleArgs;
 use super::status::StatusArgs;
@@ -76,6 +78,9 @@ pub(super) enum Command {
     /// Query a lake: in SQL, or by the name of a view or report
     #[cfg(feature = "query")]
     Query(QueryArgs),
+    /// Help the queries of other machines, which name this one in query --workers
+    #[cfg(feature = "distributed")]
+    QueryWorker(QueryWorkerArgs),
     /// List the views and reports, with an example of each
     #[cfg(feature = "query")]
     Views(ViewsArgs),

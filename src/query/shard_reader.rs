@@ -8,6 +8,8 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::listing::PartitionedFile;
+#[cfg(feature = "distributed")]
+use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
 use datafusion::datasource::physical_plan::{ParquetFileMetrics, ParquetFileReaderFactory};
 use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
@@ -48,11 +50,29 @@ pub(super) struct ShardReaderFactory {
     pub(super) looked_up: Option<Arc<HashSet<String>>>,
     /// The shards whose footers are read ahead.
     pub(super) ahead: Option<ReadAhead>,
+    /// Whether each shard must be the version that the plan has: another machine made the plan.
+    pub(super) expects_versions: bool,
 }
 
 impl ShardReaderFactory {
     fn policy(&self) -> PageIndexPolicy {
         if self.has_filter { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip }
+    }
+
+    /// Marks the files of a scan as those of these readers. The engine does not tell which readers a scan has.
+    #[cfg(feature = "distributed")]
+    pub(super) fn mark(self: &Arc<Self>, groups: Vec<FileGroup>) -> Vec<FileGroup> {
+        let mark = |mut file: PartitionedFile| {
+            file.extensions.insert_arc(Arc::clone(self));
+            file
+        };
+        groups.into_iter().map(|group| group.into_inner().into_iter().map(mark).collect()).map(FileGroup::new).collect()
+    }
+
+    /// Returns the readers of a file that was marked.
+    #[cfg(feature = "distributed")]
+    pub(super) fn of(file: &PartitionedFile) -> Option<Arc<ShardReaderFactory>> {
+        file.extensions.get_arc()
     }
 
     /// Returns a shard of a store that opens no files; `None` of one that does.
@@ -97,7 +117,7 @@ impl ParquetFileReaderFactory for ShardReaderFactory {
             footers: Arc::clone(&self.footers),
             location,
             // A part of a shard is planned by the size of its version.
-            planned: file.range.is_some().then_some(file.object_meta),
+            planned: (self.expects_versions || file.range.is_some()).then_some(file.object_meta),
             opened: None,
             footer_guess_bytes,
             metrics,

@@ -6,8 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 24] = [
+const CRATE_MODULES: [(&str, &[&str]); 27] = [
     ("datafusion", &["query"]),
+    ("datafusion_distributed", &["query"]),
+    ("datafusion_proto", &["query"]),
+    ("tonic", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
     ("clap", &["cli"]),

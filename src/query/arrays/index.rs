@@ -113,6 +113,7 @@ impl OpenIndex {
             has_filter: true,
             looked_up: None,
             ahead: None,
+            expects_versions: false,
         };
         let mut source = ParquetSource::new(Arc::clone(&self.schema))
             .with_table_parquet_options(self.options.clone())
