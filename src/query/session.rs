@@ -136,8 +136,12 @@ impl Session {
             runtime.register_object_store(location.store_url.as_ref(), Arc::clone(&location.store));
         }
 
+        let threads = options.threads.max(1);
+        // The plan for one thread cannot be divided.
+        #[cfg(feature = "distributed")]
+        let threads = if options.fleet.is_some() { threads.max(2) } else { threads };
         let config =
-            session_config(options.threads.max(1)).with_default_catalog_and_schema(CATALOG, &info.default_origin);
+            session_config(threads).with_default_catalog_and_schema(CATALOG, &info.default_origin);
         let builder = SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime);
         let builder = optimizer::with_rules(builder);
         #[cfg(feature = "distributed")]

@@ -278,6 +278,9 @@ impl TableProvider for ShardTable {
         let snapshot = Snapshot::of(state);
         let view = self.overlay.view(state, &snapshot).await?;
         let Listing { shards, are_sorted } = self.listing(&snapshot, view.as_deref()).await?;
+        // Rows that go from worker to worker lose their order, and the engine does not know it.
+        #[cfg(feature = "distributed")]
+        let are_sorted = are_sorted && !super::fleet::has_workers(state.config());
         let shards = needed(state, &self.schema, shards, filters, view.as_deref())?;
         let shards = self.without_absent(shards, view.as_deref()).await?;
         if shards.is_empty() {

@@ -20,7 +20,8 @@ use std::sync::Arc;
 use datafusion::error::Result;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion_distributed::{DistributedExec, DistributedExt, SessionStateBuilderExt, display_plan_ascii};
+use datafusion::prelude::SessionConfig;
+use datafusion_distributed::{DistributedConfig, DistributedExec, DistributedExt, SessionStateBuilderExt, display_plan_ascii};
 use url::Url;
 
 use super::lake_location::LakeLocation;
@@ -61,6 +62,11 @@ pub(super) fn enable(
         .with_distributed_scale_up_leaf_node_handler(scan::divide)
         // A part that must stay here would be moved, if it is below a union whose inputs are given to different workers.
         .with_distributed_children_isolator_unions(false)
+}
+
+/// Returns whether the statements of a session run on workers.
+pub(super) fn has_workers(config: &SessionConfig) -> bool {
+    DistributedConfig::from_session_config(config).is_ok()
 }
 
 /// Tells the workers of a planned statement what they must know before they read: see [`Wanted`].

@@ -7,7 +7,9 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_expr::Partitioning;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion_distributed::{
     DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedLeafExec, ScaleUpLeafNodeEvent,
     ScaleUpLeafNodeEventResponse,
@@ -27,12 +29,25 @@ pub(super) fn shard_scan(node: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConf
 /// Returns the number of workers that a node is worth. The engine takes the greatest of a stage, and as many workers as
 /// there are at most. What depends on a part that stays on this machine stays there too.
 pub(super) fn wanted_tasks(event: DesiredTaskCountEvent<'_>) -> Option<Result<DesiredTaskCountEventResponse>> {
-    if event.plan.exists(|node| Ok(is_here(node))).is_ok_and(|is_here| is_here) {
+    let stays = event.plan.exists(|node| Ok(is_here(node) || divides_in_order(node)));
+    if stays.is_ok_and(|stays| stays) {
         return Some(Ok(DesiredTaskCountEventResponse::maximum(1)));
     }
     let (scan, _) = shard_scan(event.plan)?;
+    // The plan may take the rows of a single group for all rows.
+    if scan.file_groups.len() == 1 {
+        return Some(Ok(DesiredTaskCountEventResponse::maximum(1)));
+    }
     let shards = scan.file_groups.iter().map(FileGroup::len).sum();
     Some(Ok(DesiredTaskCountEventResponse::desired(shards)))
+}
+
+/// Returns whether a node divides rows by a hash and keeps them in order, on which the rest of the plan may rely. Between
+/// workers the order would be lost. Scans say nothing of their order for that reason, so this is rare.
+fn divides_in_order(node: &Arc<dyn ExecutionPlan>) -> bool {
+    let divides = node.downcast_ref::<RepartitionExec>();
+    divides.is_some_and(|divides| matches!(divides.partitioning(), Partitioning::Hash(..)))
+        && node.output_ordering().is_some()
 }
 
 /// Divides the shards of a scan among workers.

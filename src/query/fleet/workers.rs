@@ -54,7 +54,11 @@ struct Resolver(Arc<Workers>);
 impl WorkerResolver for Resolver {
     fn get_urls(&self) -> Result<Vec<Url>> {
         let lost = self.0.lost();
-        let left: Vec<Url> = self.0.fleet.workers.iter().filter(|url| !lost.contains(*url)).cloned().collect();
+        let mut left: Vec<Url> = self.0.fleet.workers.iter().filter(|url| !lost.contains(*url)).cloned().collect();
+        if let [only] = left.as_slice() {
+            // The engine would run what one task can do on this machine. So a worker alone gets two.
+            left.push(only.clone());
+        }
         if !left.is_empty() {
             return Ok(left);
         }

@@ -102,7 +102,8 @@ async fn two_workers_return_the_rows_of_one_machine() {
         "select count(*) as n from packages where name = 'd'",
         "select name from mirror.packages",
     ] {
-        assert_eq!(csv(&session, sql).await.unwrap(), csv(&lake.session(), sql).await.unwrap(), "{sql}");
+        let plan = session.explain(sql).await.unwrap();
+        assert_eq!(csv(&session, sql).await.unwrap(), csv(&lake.session(), sql).await.unwrap(), "{sql}\n{plan}");
     }
     let analyzed = csv(&session, &format!("explain analyze {GROUPED}")).await.unwrap();
     assert!(analyzed.contains("Stage 1"), "{analyzed}");
@@ -182,7 +183,7 @@ async fn a_worker_that_refuses_or_sees_another_lake_is_told_of() {
     let fleet = TestFleet::of(vec![lake.session(), other.session()], None).await;
     let wrong = error(&lake.session_with(&fleet.options(None)), GROUPED).await;
     assert_eq!(wrong.kind(), ErrorKind::Lake, "{wrong:?}");
-    assert!(wrong.message().contains("a worker says: npm/versions/"), "{wrong:?}");
+    assert!(wrong.message().contains("a worker says: ") && wrong.message().contains("npm/versions/"), "{wrong:?}");
     assert!(wrong.hint_text().is_some_and(|hint| hint.contains("same bucket or mount")), "{wrong:?}");
 }
 
