@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use all_docs::lake::{Delta, LakeInfo, Layout, Manifest, Overlay, Partition, Record, ShardMeta};
+use all_docs::encode::ShardWriter;
+use all_docs::lake::{Delta, LakeInfo, Layout, Manifest, Overlay, Partition, Record};
 use all_docs::pipeline::read_lake;
 use all_docs::query::{Session, SessionOptions};
 use all_docs::store::Store;
-use all_docs::table::{TableKind, schema, schema_version};
+use all_docs::table::{TableKind, schema};
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use futures::TryStreamExt;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 use support::generated_lake;
@@ -156,7 +156,7 @@ fn with_overlay(lake: &Path, folder: &Path, origin: &str, percent: u64, deltas: 
             let path = folder.join(layout.delta(delta + 1, delta + 1).shard(table, &Partition::ALL));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             let file = File::create(&path).unwrap();
-            writers.insert(delta, (0, ArrowWriter::try_new(file, schema(table), None).unwrap()));
+            writers.insert(delta, ShardWriter::new(table, schema(table), file).unwrap());
         }
         for shard in shards {
             let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(shard).unwrap()).unwrap();
@@ -165,26 +165,18 @@ fn with_overlay(lake: &Path, folder: &Path, origin: &str, percent: u64, deltas: 
                 let column = Arc::clone(batch.column_by_name("name").unwrap());
                 let of_rows: Vec<Option<u64>> =
                     column.as_string::<i32>().iter().map(|name| delta_of(name.unwrap())).collect();
-                for (delta, (rows, writer)) in &mut writers {
+                for (delta, writer) in &mut writers {
                     let wanted: BooleanArray = of_rows.iter().map(|of_row| Some(*of_row == Some(*delta))).collect();
                     if wanted.true_count() > 0 {
-                        *rows += wanted.true_count() as u64;
-                        writer.write(&filter_record_batch(&batch, &wanted).unwrap()).unwrap();
+                        writer.write(filter_record_batch(&batch, &wanted).unwrap()).unwrap();
                     }
                 }
                 let held = column.as_string::<i32>().iter().flatten().filter(|name| delta_of(name).is_some());
                 names.extend(held.map(str::to_owned));
             }
         }
-        for (delta, (rows, writer)) in writers {
-            writer.close().unwrap();
-            let shard = ShardMeta {
-                rows,
-                size_bytes: 0,
-                sha256: String::new(),
-                schema_version: schema_version(table),
-                tool_version: String::new(),
-            };
+        for (delta, writer) in writers {
+            let (_, shard) = writer.finish().unwrap();
             let manifest = manifests.entry(delta).or_insert_with(empty_manifest);
             manifest.shards.insert(table.to_string(), shard);
         }

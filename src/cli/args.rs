@@ -21,10 +21,10 @@ use super::partition::PartitionCommand;
 use super::pivots::PivotsArgs;
 #[cfg(all(feature = "plot", feature = "query"))]
 use super::plot::PlotCommand;
-#[cfg(feature = "query")]
-use super::query::{QueryArgs, ViewsArgs};
 #[cfg(feature = "distributed")]
 use super::query::QueryWorkerArgs;
+#[cfg(feature = "query")]
+use super::query::{QueryArgs, ViewsArgs};
 use super::rebuild::RebuildArgs;
 use super::sample::SampleArgs;
 use super::status::StatusArgs;

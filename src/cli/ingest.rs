@@ -18,14 +18,15 @@ use super::origin;
 use super::printer::Printer;
 use super::registry_args::{Packuments, RegistryArgs};
 use super::settings::Settings;
+use super::share::share;
 use super::usage::WithUsage;
 use crate::diff::{FetchReason, Selection};
 use crate::error::{Doing, Error, Result};
 use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
 use crate::pipeline::{
-    IngestOptions, IngestSummary, PartitionMode, PlannedDocument, PlannedPartition, Progress, Scope, ingest, keep_from,
-    lake_ages, read_lake, read_partition_set,
+    IngestOptions, IngestSummary, PartitionMode, PlannedDocument, PlannedPartition, Progress, Scope, Share, ingest,
+    keep_from, lake_ages, read_lake, read_partition_set,
 };
 use crate::script;
 use crate::store::Store;
@@ -59,6 +60,7 @@ Examples:
   all-docs ingest --pivots pivots.js                     the public npm registry, into ./lake
   all-docs ingest --pivots pivots.js --packuments none   names and revisions only: a request for each range, more for long ones
   all-docs ingest --pivots pivots.js --names list.txt    documents of these packages only
+  all-docs ingest --share 3/10                           the third tenth of the partitions; nine others do the rest
   all-docs ingest --pivots pivots.js --dry-run           what would be fetched, and why")]
 pub(super) struct IngestArgs {
     /// The pivots file [default: the lake's own partitions; for a new lake, balanced pivots computed by asking the
@@ -93,6 +95,10 @@ pub(super) struct IngestArgs {
     /// Remove the events of days that are older than so many days, as 90d [default: keep all]
     #[arg(long, value_name = "DAYS", value_parser = days)]
     pub(super) keep_events: Option<u32>,
+    /// Take one of several even shares of the lake's partitions: 3/10 is the third of ten. A task of a Cloud Run job takes
+    /// its own, and so does a pod of an indexed Kubernetes job if ALL_DOCS_SHARE_COUNT is set [default: all partitions]
+    #[arg(long, value_name = "I/N", env = "ALL_DOCS_SHARE")]
+    pub(super) share: Option<Share>,
     /// Print the summary as JSON on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -132,9 +138,18 @@ pub(super) async fn run(
         Some(path) => Selection::Names(read_names(path)?),
         None => Selection::All,
     };
+    let share = share(args.share)?;
+    let scope = share.map_or(Scope::All, Scope::Share);
+    let mut pivots = settings.pivots(args.pivots.as_deref()).map(Path::to_owned);
+    if let Some(share) = share {
+        printer.note(&format!("share {share} of the partitions"));
+        if pivots.take().is_some() {
+            printer.warn("the pivots are not used: each share lists its own partitions");
+        }
+    }
     let wish = Wish {
-        pivots: settings.pivots(args.pivots.as_deref()).map(Path::to_owned),
-        scope: Scope::All,
+        pivots,
+        scope,
         partitions: args.partitions,
         partition_rows: args.partition_rows,
         packuments: args.packuments,

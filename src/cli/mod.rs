@@ -41,6 +41,7 @@ mod rebuild;
 mod sample;
 mod sample_edits;
 mod settings;
+mod share;
 mod show;
 mod status;
 mod store_args;

@@ -128,7 +128,7 @@ fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Returns the value of a variable; `None` also if it is no text.
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     // A name with one of these makes the system's look-up fail.
     if name.is_empty() || name.contains(['=', '\0']) {
         return None;

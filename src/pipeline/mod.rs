@@ -78,7 +78,7 @@ pub use progress::{Progress, ProgressSnapshot};
 pub use rebuild::{RebuildOptions, RebuildSummary, rebuild};
 pub use report::{PlannedDocument, PlannedPartition};
 pub use run::RunStatus;
-pub use source::{Changes, Scope, Source};
+pub use source::{Changes, Scope, Share, Source};
 pub use status::{EventsStatus, OriginStatus, OverlayStatus, TableStatus, lake_ages, lake_status, read_partition_set};
 pub use summary::{IngestSummary, LakeState, OthersSummary, ScanSummary};
 pub use verify::{

@@ -99,16 +99,8 @@ impl EventsTable {
     }
 
     fn readers(&self, state: &dyn Session, snapshot: &Arc<Snapshot>) -> ShardReaderFactory {
-        ShardReaderFactory {
-            kind: None,
-            location: self.location.clone(),
-            snapshot: Arc::clone(snapshot),
-            footers: state.runtime_env().cache_manager.get_file_metadata_cache(),
-            has_filter: true,
-            looked_up: None,
-            ahead: None,
-            expects_versions: false,
-        }
+        let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+        ShardReaderFactory { has_filter: true, ..ShardReaderFactory::plain(None, &self.location, snapshot, &footers) }
     }
 
     /// Returns the file of a day with the bounds of its times.
@@ -131,7 +123,7 @@ impl EventsTable {
         let file = PartitionedFile::new_from_meta(meta)
             .with_metadata_size_hint(FOOTER_GUESS_BYTES)
             .with_statistics(Arc::new(statistics));
-        SourceFile { source: Source::Untouched, file }
+        SourceFile { source: Source::Untouched, file, is_masked: false }
     }
 
     /// Plans the scan of files of days.

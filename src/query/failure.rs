@@ -41,6 +41,8 @@ enum Fault {
     Empty,
     #[error("is not as the record of the overlay says")]
     Unrecorded,
+    #[error("is of a delta, but the record of the overlay is gone")]
+    WithoutRecord,
     #[error("was written by a newer version of all-docs")]
     Newer,
 }
@@ -94,8 +96,14 @@ impl ShardFault {
             let is_file = shard.ends_with(".parquet") || shard.ends_with(".json");
             is_file.then(|| ShardFault { shard: shard.to_owned(), fault, source: None })
         };
-        use Fault::{Damaged, Empty, Lost, Newer, Replaced, Unreadable, Unrecorded, Vanished};
-        [Vanished, Replaced, Unreadable, Damaged, Lost, Empty, Unrecorded, Newer].into_iter().find_map(found)
+        use Fault::{Damaged, Empty, Lost, Newer, Replaced, Unreadable, Unrecorded, Vanished, WithoutRecord};
+        let all = [Vanished, Replaced, Unreadable, Damaged, Lost, Empty, Unrecorded, WithoutRecord, Newer];
+        all.into_iter().find_map(found)
+    }
+
+    /// Makes the fault of the manifest of a delta beside which there is no record of the overlay.
+    pub(super) fn of_lost_record(manifest: &ObjectPath) -> Self {
+        ShardFault { shard: manifest.to_string(), fault: Fault::WithoutRecord, source: None }
     }
 
     /// Makes the fault of a shard whose schema version this program does not know.
@@ -165,13 +173,13 @@ pub(super) fn failure(error: DataFusionError, read: &ReadTables) -> Error {
         let (kind, message) = (fault.fault, fault.to_string());
         let lake_error = match kind {
             // The message says all.
-            Fault::Lost | Fault::Empty | Fault::Unrecorded => Error::lake(message),
+            Fault::Lost | Fault::Empty | Fault::Unrecorded | Fault::WithoutRecord => Error::lake(message),
             _ => Error::lake(message).source(error),
         };
         return match kind {
             Fault::Vanished | Fault::Replaced => lake_error.hint(AGAIN),
             Fault::Damaged => lake_error.hint(VERIFY),
-            Fault::Lost | Fault::Empty | Fault::Unrecorded => lake_error.hint(LOST),
+            Fault::Lost | Fault::Empty | Fault::Unrecorded | Fault::WithoutRecord => lake_error.hint(LOST),
             Fault::Newer => lake_error.hint("update all-docs"),
             Fault::Unreadable => lake_error,
         };

@@ -140,8 +140,7 @@ impl Session {
         // The plan for one thread cannot be divided.
         #[cfg(feature = "distributed")]
         let threads = if options.fleet.is_some() { threads.max(2) } else { threads };
-        let config =
-            session_config(threads).with_default_catalog_and_schema(CATALOG, &info.default_origin);
+        let config = session_config(threads).with_default_catalog_and_schema(CATALOG, &info.default_origin);
         let builder = SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime);
         let builder = optimizer::with_rules(builder);
         #[cfg(feature = "distributed")]

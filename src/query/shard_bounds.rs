@@ -38,6 +38,8 @@ const MOST_LISTED_NAMES: usize = 2_000;
 pub(super) struct SourceFile {
     pub(super) source: Source,
     pub(super) file: PartitionedFile,
+    /// Whether it may have rows that a statement must leave out, because a newer source has their names.
+    pub(super) is_masked: bool,
 }
 
 impl SourceFile {
@@ -47,19 +49,20 @@ impl SourceFile {
             let start = range.start.clone().unwrap_or_default();
             (start, greatest_below(range.end.as_deref()))
         });
-        SourceFile { source, file: with_bounds(schema, bounds, meta) }
+        SourceFile { source, file: with_bounds(schema, bounds, meta), is_masked: false }
     }
 
     /// Makes a shard of a delta, of which only the rows of some names count, with the first and the last of these.
     pub(super) fn of_delta(schema: &SchemaRef, (first, last): (&str, &str), source: Source, meta: ObjectMeta) -> Self {
         // If both bounds were the same, the engine would take them for the value of the column in all rows.
         let bounds = (first.to_owned(), format!("{last}\0"));
-        SourceFile { source, file: with_bounds(schema, Some(bounds), meta) }
+        SourceFile { source, file: with_bounds(schema, Some(bounds), meta), is_masked: false }
     }
 
-    /// Adds the value of the column that has the source.
+    /// Adds the value of the column that has the source, if rows of it must be left out.
     pub(super) fn with_source(mut self) -> SourceFile {
-        self.file.partition_values = vec![ScalarValue::Int32(Some(self.source.number()))];
+        let source = if self.is_masked { self.source } else { Source::Untouched };
+        self.file.partition_values = vec![ScalarValue::Int32(Some(source.number()))];
         // The statistics need the column too.
         if let Some(statistics) = self.file.statistics.take() {
             self.file = self.file.with_statistics(statistics);
@@ -84,14 +87,18 @@ fn with_bounds(schema: &SchemaRef, bounds: Option<(String, String)>, meta: Objec
         .with_statistics(Arc::new(statistics))
 }
 
-/// Returns the shards that may hold rows that count, and for which all `filters` hold.
+/// Returns the shards that may hold rows that count and for which all `filters` hold, and says which of them may also hold
+/// such rows that do not count.
 pub(super) fn needed(
     state: &dyn Session,
     schema: &SchemaRef,
-    shards: Vec<SourceFile>,
+    mut shards: Vec<SourceFile>,
     filters: &[Expr],
     view: Option<&View>,
 ) -> Result<Vec<SourceFile>> {
+    for shard in &mut shards {
+        shard.is_masked = view.is_some_and(|view| view.hides_any(shard.source));
+    }
     let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(shards) };
     let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(schema))?)?;
     let predicate = PruningPredicateBuilder::new()
@@ -103,15 +110,23 @@ pub(super) fn needed(
         return Err(internal_datafusion_err!("a shard without bounds"));
     }
     let bounds = PrunableStatistics::new(known, Arc::clone(schema));
-    let kept = predicate.prune(&NamesOfShards { bounds, shards: &shards, view })?;
-    Ok(shards.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(shard, _)| shard).collect())
+    let Some(view) = view else {
+        let kept = predicate.prune(&bounds)?;
+        return Ok(shards.into_iter().zip(kept).filter_map(|(shard, kept)| kept.then_some(shard)).collect());
+    };
+    let prune =
+        |has: &dyn Fn(Source, &str) -> bool| predicate.prune(&NamesOfShards { bounds: &bounds, shards: &shards, has });
+    let kept = prune(&|source, name| view.may_have(source, name))?;
+    let masked = prune(&|source, name| view.hides(source, name))?;
+    let shards = shards.into_iter().zip(kept.into_iter().zip(masked)).filter(|(_, (kept, _))| *kept);
+    Ok(shards.map(|(shard, (_, masked))| SourceFile { is_masked: shard.is_masked && masked, ..shard }).collect())
 }
 
-/// What is known of the names of shards: their bounds, and those that the overlay tells.
+/// The names of some rows of shards: the bounds, and which names they have.
 struct NamesOfShards<'s> {
-    bounds: PrunableStatistics,
+    bounds: &'s PrunableStatistics,
     shards: &'s [SourceFile],
-    view: Option<&'s View>,
+    has: &'s dyn Fn(Source, &str) -> bool,
 }
 
 impl PruningStatistics for NamesOfShards<'_> {
@@ -137,11 +152,13 @@ impl PruningStatistics for NamesOfShards<'_> {
 
     #[allow(clippy::mutable_key_type, reason = "the engine's own type")]
     fn contained(&self, column: &Column, values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
-        let view = self.view.filter(|_| column.name() == SORT_COLUMN)?;
+        if column.name() != SORT_COLUMN {
+            return None;
+        }
         let names: Vec<&str> = values.iter().map(|value| value.try_as_str().flatten()).collect::<Option<_>>()?;
-        let contains = |shard: &SourceFile| {
-            let may_have_any = names.iter().any(|name| view.may_have(shard.source, name));
-            if may_have_any { None } else { Some(false) }
+        let contains = |shard: &SourceFile| match names.iter().any(|name| (self.has)(shard.source, name)) {
+            true => None,
+            false => Some(false),
         };
         Some(self.shards.iter().map(contains).collect())
     }
@@ -213,7 +230,7 @@ mod tests {
     fn groups_are_even_neighbours_and_lose_no_shard() {
         let file = |index: u64, source| {
             let file = PartitionedFile::new(format!("{index}"), 10 + index);
-            SourceFile { source, file }
+            SourceFile { source, file, is_masked: false }
         };
         let shards: Vec<_> = (0..100).map(|index| file(index, Source::Base)).collect();
         let paths = |groups: &[FileGroup]| -> Vec<String> {

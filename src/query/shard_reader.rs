@@ -10,6 +10,7 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::listing::PartitionedFile;
 #[cfg(feature = "distributed")]
 use datafusion::datasource::physical_plan::FileGroup;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
 use datafusion::datasource::physical_plan::{ParquetFileMetrics, ParquetFileReaderFactory};
 use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
@@ -55,6 +56,25 @@ pub(super) struct ShardReaderFactory {
 }
 
 impl ShardReaderFactory {
+    /// Makes one for reads without a filter, which read one shard after the other.
+    pub(super) fn plain(
+        kind: Option<TableKind>,
+        location: &LakeLocation,
+        snapshot: &Arc<Snapshot>,
+        footers: &Arc<FileMetadataCache>,
+    ) -> ShardReaderFactory {
+        ShardReaderFactory {
+            kind,
+            location: location.clone(),
+            snapshot: Arc::clone(snapshot),
+            footers: Arc::clone(footers),
+            has_filter: false,
+            looked_up: None,
+            ahead: None,
+            expects_versions: false,
+        }
+    }
+
     fn policy(&self) -> PageIndexPolicy {
         if self.has_filter { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip }
     }
@@ -110,14 +130,16 @@ impl ParquetFileReaderFactory for ShardReaderFactory {
                 metrics,
             }));
         }
+        // A part of a shard is planned by the size of its version, and some of its rows by their places in it.
+        let is_of_version =
+            self.expects_versions || file.range.is_some() || file.extension::<ParquetRowSelection>().is_some();
         Ok(Box::new(ShardReader {
             kind: self.kind,
             store: Arc::clone(&self.location.store),
             snapshot: Arc::clone(&self.snapshot),
             footers: Arc::clone(&self.footers),
             location,
-            // A part of a shard is planned by the size of its version.
-            planned: (self.expects_versions || file.range.is_some()).then_some(file.object_meta),
+            planned: is_of_version.then_some(file.object_meta),
             opened: None,
             footer_guess_bytes,
             metrics,

@@ -227,11 +227,10 @@ impl ShardTable {
 
     /// Opens the shards as long as they may be kept open.
     async fn kept(&self, shards: Vec<SourceFile>, snapshot: &Snapshot) -> Result<Vec<SourceFile>> {
-        let (sources, files): (Vec<Source>, Vec<PartitionedFile>) =
-            shards.into_iter().map(|shard| (shard.source, shard.file)).unzip();
+        let files: Vec<PartitionedFile> = shards.iter().map(|shard| shard.file.clone()).collect();
         let kept = snapshot.keep(&self.location, files).await;
         let kept = kept.map_err(|fault| DataFusionError::External(Box::new(fault)))?;
-        Ok(sources.into_iter().zip(kept).map(|(source, file)| SourceFile { source, file }).collect())
+        Ok(shards.into_iter().zip(kept).map(|(shard, file)| SourceFile { file, ..shard }).collect())
     }
 
     /// Returns the condition on the rows that are read.
@@ -282,12 +281,20 @@ impl TableProvider for ShardTable {
         #[cfg(feature = "distributed")]
         let are_sorted = are_sorted && !super::fleet::has_workers(state.config());
         let shards = needed(state, &self.schema, shards, filters, view.as_deref())?;
+        let shards = self.overlay.found(shards, &snapshot).await?;
         let shards = self.without_absent(shards, view.as_deref()).await?;
         if shards.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
         }
         let mut shards = self.kept(shards, &snapshot).await?;
-        let masked_by = view.filter(|view| shards.iter().any(|shard| view.hides_any(shard.source)));
+        let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+        if let Some(view) = view.as_ref().filter(|_| self.location.opens_files) {
+            let readers = ShardReaderFactory::plain(Some(self.kind), &self.location, &snapshot, &footers);
+            // A statement with a limit may need few rows of the first shard, so it finds no ranges.
+            let at_once = if limit.is_some() { 0 } else { state.config().target_partitions() };
+            shards = Box::pin(view.with_counting_rows(shards, &Arc::new(readers), at_once)).await?;
+        }
+        let masked_by = view.filter(|_| shards.iter().any(|shard| shard.is_masked));
         let mut schema = TableSchema::from(&self.schema);
         let mut projection = projection.cloned();
         if masked_by.is_some() {
@@ -311,7 +318,7 @@ impl TableProvider for ShardTable {
             kind: Some(self.kind),
             location: self.location.clone(),
             snapshot,
-            footers: state.runtime_env().cache_manager.get_file_metadata_cache(),
+            footers,
             has_filter: self.is_latest_only || !filters.is_empty(),
             looked_up: together.map(Arc::new),
             // A statement with a limit may need no other shard than the first.

@@ -69,7 +69,8 @@ fn statement(query: &NamedQuery, name: &str) -> BoundSql {
     if query.kind == QueryKind::View {
         return BoundSql::undeclared(format!("select * from {}", query.name), &BTreeMap::new());
     }
-    let of_example = query.example.split("--param ").skip(1).filter_map(|text| text.split_whitespace().next()?.split_once('='));
+    let of_example =
+        query.example.split("--param ").skip(1).filter_map(|text| text.split_whitespace().next()?.split_once('='));
     let mut values: BTreeMap<String, String> =
         of_example.map(|(key, value)| (key.to_owned(), value.trim_matches('\'').to_owned())).collect();
     // So that the small lake has rows.
@@ -96,8 +97,15 @@ async fn every_view_and_report_has_the_rows_of_one_machine() {
         guards.push(stop.drop_guard());
     }
     let (alone, fleet) = (session(&store, &[]).await, session(&store, &urls).await);
-    let most = rows(&alone, &BoundSql::undeclared("select dependency from dependencies where is_latest and kind = 'prod'
-        and dependency in (select name from dependencies where is_latest) group by 1 order by count(*) desc, 1 limit 1", &BTreeMap::new())).await;
+    let most = rows(
+        &alone,
+        &BoundSql::undeclared(
+            "select dependency from dependencies where is_latest and kind = 'prod'
+        and dependency in (select name from dependencies where is_latest) group by 1 order by count(*) desc, 1 limit 1",
+            &BTreeMap::new(),
+        ),
+    )
+    .await;
     let most: Value = serde_json::from_str(&most[0]).unwrap();
     let name = most["dependency"].as_str().unwrap();
     let (mut with_rows, mut on_workers, mut count) = (0, 0, 0);
@@ -115,7 +123,10 @@ async fn every_view_and_report_has_the_rows_of_one_machine() {
         }
     }
     eprintln!("{count} queries, {with_rows} with rows, {on_workers} on workers");
-    assert!(count == 61 && with_rows > 40 && on_workers > 40, "{count} queries, {with_rows} with rows, {on_workers} on workers");
+    assert!(
+        count == 61 && with_rows > 40 && on_workers > 40,
+        "{count} queries, {with_rows} with rows, {on_workers} on workers"
+    );
 }
 
 /// A worker, as a process.

@@ -83,6 +83,8 @@ mod far;
 mod prompt;
 /// Two processes on one lake.
 mod lock;
+/// Processes that divide an ingest by shares.
+mod shares;
 /// Several processes that send requests to one server.
 mod pace;
 /// The stores of lakes.

@@ -5,6 +5,7 @@ mod changes;
 mod listing;
 mod scan;
 mod scope;
+mod share;
 mod spool;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use crate::error::Result;
 
 pub use changes::Changes;
 pub use scope::Scope;
+pub use share::Share;
 
 pub(super) use listing::Pages;
 pub(super) use scan::Scan;

@@ -15,6 +15,7 @@ use crate::lake::{
 };
 use crate::pipeline::balance::registry_pivots;
 use crate::pipeline::doubt::Sample;
+use crate::pipeline::lease::{Attempt, Lease, given_back};
 use crate::pipeline::losses::PartitionLoss;
 use crate::pipeline::options::{IngestOptions, PartitionMode};
 use crate::pipeline::overlay::OverlayView;
@@ -24,6 +25,10 @@ use crate::pipeline::summary::ScanSummary;
 use crate::pipeline::work::{Announced, Wanted, WorkItem};
 use crate::store::Store;
 use crate::table::TableKind;
+
+/// The file stem of the lease under which a process makes the partition set, and the purpose in it.
+const SET_LEASE: &str = "partitions";
+const SET_PURPOSE: &str = "ingest";
 
 /// A finished scan.
 pub(in crate::pipeline) struct Scan {
@@ -146,7 +151,7 @@ async fn plan(options: &IngestOptions, layout: &OriginLayout) -> Result<ScanPlan
     if options.scope != Scope::All {
         let set = match held {
             Some(set) => set,
-            None => balanced_set(options, layout).await?,
+            None => first_set(options, layout).await?,
         };
         let scope = options.scope.partitions(&set, &options.selection);
         return Ok(ScanPlan { set: Some(set), scope, pivots: None });
@@ -186,6 +191,29 @@ async fn losses(
         PartitionLoss { held, listed: listed.get(index).copied().unwrap_or(0), partition }
     };
     Ok(scope.iter().map(loss).collect())
+}
+
+/// Returns the partition set of a lake that had none, if only a part is listed now. Of several processes one makes it,
+/// and the others wait, because it takes many requests.
+async fn first_set(options: &IngestOptions, layout: &OriginLayout) -> Result<PartitionSet> {
+    if options.dry_run {
+        return balanced_set(options, layout).await;
+    }
+    loop {
+        match Lease::of_stem(&options.store, layout, SET_LEASE, SET_PURPOSE).await? {
+            Attempt::Taken(lease) => {
+                let made = match read_partition_set(&options.store, layout).await {
+                    Ok(None) => balanced_set(options, layout).await,
+                    Ok(Some(set)) => Ok(set),
+                    Err(error) => Err(error),
+                };
+                // The first error is the one to report.
+                let ended = lease.end().await;
+                return made.and_then(|set| ended.map(|()| set));
+            }
+            Attempt::HeldBy(_) => drop(given_back(&options.store, layout, &[SET_LEASE.to_owned()].into()).await?),
+        }
+    }
 }
 
 /// Makes the partition set of a new lake if only a part is listed now. The shares are even, so the set serves for the

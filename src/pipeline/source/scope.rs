@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::share::Share;
 use crate::diff::Selection;
 use crate::lake::{Partition, PartitionSet};
 
@@ -15,6 +16,8 @@ pub enum Scope {
     All,
     /// The partitions that have names of this range.
     Range(Partition),
+    /// A share of all partitions.
+    Share(Share),
     /// The partitions of the selected names.
     Selected,
 }
@@ -29,6 +32,7 @@ impl Scope {
                 let indices: BTreeSet<usize> = names.iter().map(|name| set.index_of(name.as_str())).collect();
                 Some(indices.into_iter().collect())
             }
+            (Scope::Share(share), _) => Some(share.partitions(set.count()).collect()),
             (Scope::Range(range), _) => {
                 let first = range.start.as_deref().map_or(0, |start| set.index_of(start));
                 let begins_in_range =

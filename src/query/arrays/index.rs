@@ -105,15 +105,9 @@ impl OpenIndex {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let readers = ShardReaderFactory {
-            kind: None,
-            location: self.location.clone(),
-            snapshot: Arc::clone(&self.snapshot),
-            footers: Arc::clone(&self.footers),
             // A condition may also be added to the plan later.
             has_filter: true,
-            looked_up: None,
-            ahead: None,
-            expects_versions: false,
+            ..ShardReaderFactory::plain(None, &self.location, &self.snapshot, &self.footers)
         };
         let mut source = ParquetSource::new(Arc::clone(&self.schema))
             .with_table_parquet_options(self.options.clone())

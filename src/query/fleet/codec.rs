@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
@@ -20,6 +21,7 @@ use datafusion_proto::bytes::{
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 use object_store::ObjectMeta;
 use object_store::path::Path as ObjectPath;
+use parquet::arrow::arrow_reader::RowSelector;
 use serde::{Deserialize, Serialize};
 
 use super::leaf::Leaf;
@@ -76,10 +78,19 @@ struct SentShard {
     modified_us: i64,
     e_tag: Option<String>,
     version: Option<String>,
+    /// The rows that count, if not all do: numbers of rows, negative where they are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rows: Vec<i64>,
 }
 
 impl SentShard {
-    fn new(shard: &ObjectMeta, root: &ObjectPath) -> Result<SentShard> {
+    fn new(file: &PartitionedFile, root: &ObjectPath) -> Result<SentShard> {
+        let shard = &file.object_meta;
+        let number = |rows: &RowSelector| {
+            let count = i64::try_from(rows.row_count).unwrap_or(i64::MAX);
+            if rows.skip { -count } else { count }
+        };
+        let rows = file.extension::<ParquetRowSelection>();
         let parts = shard.location.prefix_match(root);
         let parts = parts.ok_or_else(|| internal_datafusion_err!("{} is not in the lake", shard.location))?;
         Ok(SentShard {
@@ -88,6 +99,18 @@ impl SentShard {
             modified_us: shard.last_modified.timestamp_micros(),
             e_tag: shard.e_tag.clone(),
             version: shard.version.clone(),
+            rows: rows.map(|rows| rows.selection().iter().map(number).collect()).unwrap_or_default(),
+        })
+    }
+
+    /// Returns the file of a scan with what the engine's encoding left out of it.
+    fn complete(mut self, file: PartitionedFile, root: &ObjectPath) -> Result<PartitionedFile> {
+        let rows: Vec<RowSelector> = std::mem::take(&mut self.rows).into_iter().map(selector).collect();
+        let mut file = file.with_metadata_size_hint(FOOTER_GUESS_BYTES);
+        file.object_meta = self.found_in(root)?;
+        Ok(match rows.is_empty() {
+            true => file,
+            false => file.with_extension(ParquetRowSelection::new(rows.into())),
         })
     }
 
@@ -104,6 +127,10 @@ impl SentShard {
             version: self.version,
         })
     }
+}
+
+fn selector(rows: i64) -> RowSelector {
+    RowSelector { row_count: usize::try_from(rows.unsigned_abs()).unwrap_or(usize::MAX), skip: rows < 0 }
 }
 
 impl ScanCodec {
@@ -127,10 +154,11 @@ impl ScanCodec {
             has_filter: readers.has_filter,
             looked_up: readers.looked_up.as_ref().map(|columns| columns.iter().cloned().collect()),
             reads_ahead: readers.ahead.is_some(),
-            shards: shards.map(|shard| SentShard::new(&shard.object_meta, root)).collect::<Result<_>>()?,
+            shards: shards.map(|shard| SentShard::new(shard, root)).collect::<Result<_>>()?,
         };
         let header = serde_json::to_vec(&header).map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let scan = physical_plan_to_bytes_with_proto_converter(DataSourceExec::from_data_source(scan), self, converter)?;
+        let scan =
+            physical_plan_to_bytes_with_proto_converter(DataSourceExec::from_data_source(scan), self, converter)?;
         Ok([&(header.len() as u64).to_le_bytes()[..], &header, &scan].concat())
     }
 
@@ -152,13 +180,9 @@ impl ScanCodec {
         let scan = physical_plan_from_bytes_with_proto_converter(scan, context, self, converter)?;
         let scan = scan_of(&scan)?.clone();
         let mut shards = header.shards.into_iter();
-        let mut found = |mut file: PartitionedFile| {
-            let shard = shards.next().ok_or_else(cut)?;
-            file.object_meta = shard.found_in(&location.root)?;
-            Ok(file.with_metadata_size_hint(FOOTER_GUESS_BYTES))
-        };
+        let mut complete = |file: PartitionedFile| shards.next().ok_or_else(cut)?.complete(file, &location.root);
         let groups = scan.file_groups.iter().map(|group| {
-            let files = group.files().iter().cloned().map(&mut found).collect::<Result<_>>()?;
+            let files = group.files().iter().cloned().map(&mut complete).collect::<Result<_>>()?;
             Ok(FileGroup::new(files))
         });
         let groups: Vec<FileGroup> = groups.collect::<Result<_>>()?;

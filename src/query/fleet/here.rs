@@ -24,7 +24,8 @@ use crate::query::shard_reader::ShardReaderFactory;
 pub(super) fn kept_here(plan: Arc<dyn ExecutionPlan>, location: &LakeLocation) -> Result<Arc<dyn ExecutionPlan>> {
     let keep = |node: Arc<dyn ExecutionPlan>| {
         // Each round of a recursion runs the same part again, which workers forget.
-        let stays = node.is::<RecursiveQueryExec>() || node.children().is_empty() && !is_of_any_machine(&node, location);
+        let stays =
+            node.is::<RecursiveQueryExec>() || node.children().is_empty() && !is_of_any_machine(&node, location);
         Ok(match stays {
             true => Transformed::new(Leaf::here(node), true, TreeNodeRecursion::Jump),
             false => Transformed::no(node),

@@ -21,7 +21,9 @@ use datafusion::error::Result;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
-use datafusion_distributed::{DistributedConfig, DistributedExec, DistributedExt, SessionStateBuilderExt, display_plan_ascii};
+use datafusion_distributed::{
+    DistributedConfig, DistributedExec, DistributedExt, SessionStateBuilderExt, display_plan_ascii,
+};
 use url::Url;
 
 use super::lake_location::LakeLocation;
@@ -33,7 +35,6 @@ pub(super) use codec::{ScanCodec, Side};
 pub(super) use headers::Wanted;
 pub(super) use here::refuse_foreign;
 pub(super) use workers::Workers;
-
 
 use planner::PartsHere;
 

@@ -30,7 +30,11 @@ impl PartsHere {
 
 #[async_trait]
 impl QueryPlanner for PartsHere {
-    async fn create_physical_plan(&self, logical: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn create_physical_plan(
+        &self,
+        logical: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical, session).await?;
         let plan = kept_here(plan, &self.location)?;
         // The engine grows, and what it cannot encode must still run.

@@ -46,7 +46,11 @@ impl IsNewest {
 
     /// Makes the condition of its two columns.
     #[cfg(feature = "distributed")]
-    pub(in crate::query) fn of(name: Arc<dyn PhysicalExpr>, source: Arc<dyn PhysicalExpr>, view: Arc<View>) -> IsNewest {
+    pub(in crate::query) fn of(
+        name: Arc<dyn PhysicalExpr>,
+        source: Arc<dyn PhysicalExpr>,
+        view: Arc<View>,
+    ) -> IsNewest {
         IsNewest { name, source, view }
     }
 

@@ -2,8 +2,9 @@
 //! base shard. So it has the newest rows of each name, once: a base shard that took rows over meanwhile has the same ones,
 //! and those in the base are left out.
 //!
-//! Not here: which rows count (`view`), leaving out the others (`mask`).
+//! Not here: which rows count (`view`), leaving out the others (`counting`, and `mask`).
 
+mod counting;
 mod mask;
 mod names;
 mod view;
@@ -26,7 +27,7 @@ use crate::table::{TableKind, schema_version};
 
 use super::failure::ShardFault;
 use super::lake_location::LakeLocation;
-use super::shard_bounds::SORT_COLUMN;
+use super::shard_bounds::{SORT_COLUMN, SourceFile};
 use super::shard_reader::{ShardReaderFactory, read_columns};
 use super::snapshot::Snapshot;
 
@@ -113,14 +114,14 @@ impl OriginOverlay {
     }
 
     /// Returns the shards of a table in the deltas that hold the newest rows of any name, oldest first. A lost shard has no
-    /// bytes.
+    /// bytes. On a disk none has, because to look for those that a statement needs ([`OriginOverlay::found`]) is cheaper
+    /// than to list those of all tables.
     pub(super) async fn shards(
         &self,
         view: &View,
         table: TableKind,
         snapshot: &Snapshot,
     ) -> Result<Vec<(Source, ObjectMeta)>> {
-        let listed = self.listed(snapshot).await?;
         let mut shards = Vec::new();
         for (place, delta) in view.deltas().iter().enumerate().filter(|(_, delta)| !delta.newest.is_empty()) {
             let Some(shard) = delta.content.manifest.shards.get(table.as_str()).filter(|shard| shard.rows > 0) else {
@@ -132,16 +133,29 @@ impl OriginOverlay {
                 return Err(external(ShardFault::of_replaced(&location)));
             }
             let location = self.path(&delta.delta.layout(&self.layout).shard(table, &Delta::PARTITION));
-            let absent = || ObjectMeta {
-                location: location.clone(),
-                last_modified: Default::default(),
-                size: 0,
-                e_tag: None,
-                version: None,
-            };
-            shards.push((Source::Delta(place), listed.get(&location).cloned().unwrap_or_else(absent)));
+            shards.push((Source::Delta(place), location));
         }
-        Ok(shards)
+        if self.location.opens_files {
+            return Ok(shards.into_iter().map(|(source, location)| (source, absent(location))).collect());
+        }
+        let listed = self.listed(snapshot).await?;
+        let find = |location: ObjectPath| listed.get(&location).cloned().unwrap_or_else(|| absent(location));
+        Ok(shards.into_iter().map(|(source, location)| (source, find(location))).collect())
+    }
+
+    /// Looks for the shards of deltas among those that a statement needs. A lost shard has no bytes.
+    pub(super) async fn found(&self, shards: Vec<SourceFile>, snapshot: &Snapshot) -> Result<Vec<SourceFile>> {
+        if !self.location.opens_files {
+            return Ok(shards);
+        }
+        let find = async |mut shard: SourceFile| {
+            let is_of_delta = matches!(shard.source, Source::Delta(_));
+            if is_of_delta && let Some(found) = snapshot.find(&self.location, &shard.file.object_meta.location).await? {
+                shard.file.object_meta = found;
+            }
+            Ok(shard)
+        };
+        try_join_all(shards.into_iter().map(find)).await
     }
 
     /// Fails if one of the `absent` shards of deltas is lost. If the record is another one meanwhile, the shard may have
@@ -157,7 +171,9 @@ impl OriginOverlay {
     }
 
     async fn read(&self, state: &dyn Session, snapshot: &Arc<Snapshot>) -> Result<Option<Arc<View>>> {
-        let Some(record) = self.find(&self.layout.overlay()).await? else { return Ok(None) };
+        let Some(record) = self.find(&self.layout.overlay()).await? else {
+            return self.refuse_lost_record(snapshot).await.map(|()| None);
+        };
         let overlay = Overlay::from_json(&self.layout.overlay(), &record).map_err(external)?;
         if overlay.deltas.is_empty() {
             return Ok(None);
@@ -173,16 +189,8 @@ impl OriginOverlay {
             return Ok(kept);
         }
         let listed = self.listed(snapshot).await?;
-        let readers = ShardReaderFactory {
-            kind: Some(TableKind::Docs),
-            location: self.location.clone(),
-            snapshot: Arc::clone(snapshot),
-            footers: state.runtime_env().cache_manager.get_file_metadata_cache(),
-            has_filter: false,
-            looked_up: None,
-            ahead: None,
-            expects_versions: false,
-        };
+        let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let readers = ShardReaderFactory::plain(Some(TableKind::Docs), &self.location, snapshot, &footers);
         let reading = Reading { listed: &listed, readers };
         let contents = try_join_all(overlay.deltas.iter().map(|delta| self.content(delta, &record, &reading))).await?;
         let view = Arc::new(View::new(record, &overlay, partitions.as_ref(), contents));
@@ -191,6 +199,28 @@ impl OriginOverlay {
         contents.retain(|digest, _| overlay.deltas.iter().any(|delta| delta.manifest_sha256 == *digest));
         *newest = Some(Arc::clone(&view));
         Ok(Some(view))
+    }
+
+    /// Fails if there are deltas, although there is no record of them: it is older than each. In a far store this would be
+    /// one more request for each statement.
+    async fn refuse_lost_record(&self, snapshot: &Snapshot) -> Result<()> {
+        if !self.location.opens_files {
+            return Ok(());
+        }
+        let listed = self.listed(snapshot).await?;
+        let in_lake =
+            |path: &ObjectPath| Some(path.prefix_match(&self.location.root)?.collect::<ObjectPath>().to_string());
+        let is_manifest = |path: &&ObjectPath| {
+            let path = in_lake(path).unwrap_or_default();
+            self.layout.delta_at(&path).is_some_and(|own| own.manifest(&Delta::PARTITION) == path)
+        };
+        match listed.keys().find(is_manifest) {
+            None => Ok(()),
+            Some(path) if self.find(&self.layout.overlay()).await?.is_some() => {
+                Err(external(ShardFault::of_replaced(path)))
+            }
+            Some(path) => Err(external(ShardFault::of_lost_record(path))),
+        }
     }
 
     async fn content(&self, delta: &Delta, record: &[u8], reading: &Reading<'_>) -> Result<Arc<DeltaContent>> {
@@ -269,6 +299,11 @@ impl OriginOverlay {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Stands for a shard that is not there.
+fn absent(location: ObjectPath) -> ObjectMeta {
+    ObjectMeta { location, last_modified: Default::default(), size: 0, e_tag: None, version: None }
 }
 
 /// Reads the names of a shard.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::lake::{Delta, Manifest, Overlay, Partition, PartitionSet};
 
+use super::counting::KeptRows;
 use super::names::Names;
 
 /// The contents of a delta, which never change.
@@ -39,6 +40,7 @@ pub(in crate::query) struct View {
     deltas: Vec<DeltaView>,
     /// The names whose rows in the base do not count: those that a delta has.
     hidden_in_base: Names,
+    pub(super) kept_rows: KeptRows,
 }
 
 /// A delta of a view.
@@ -103,7 +105,7 @@ impl View {
         });
         let deltas = deltas.collect();
         let boundaries = partitions.map(|set| set.boundaries.clone());
-        View { record, boundaries, deltas, hidden_in_base }
+        View { record, boundaries, deltas, hidden_in_base, kept_rows: KeptRows::default() }
     }
 
     /// Returns whether it is the view of a record and of partitions.
@@ -152,6 +154,11 @@ impl View {
     /// Returns whether any row of a source does not count.
     pub(in crate::query) fn hides_any(&self, source: Source) -> bool {
         self.hidden(source).is_some()
+    }
+
+    /// Returns whether a source has rows of a name that do not count.
+    pub(in crate::query) fn hides(&self, source: Source, name: &str) -> bool {
+        self.hidden(source).is_some_and(|hidden| hidden.contains(name))
     }
 
     /// Returns whether a source may have rows that count of a name.
