@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use super::fleet::{Channels, ScanCodec, Side, Wanted, refuse_foreign};
+use super::fleet::{ANSWERS_WITHIN, ASKS_EVERY, Channels, ScanCodec, Side, Wanted, refuse_foreign};
 use super::overlay::Overlays;
 use super::session::Session;
 use super::snapshot::Snapshot;
@@ -47,7 +47,11 @@ impl QueryWorker {
         };
         let worker = Worker::from_session_builder(build).with_runtime_env(runtime).with_version(TOOL_VERSION);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let server = Server::builder().add_service(worker.into_worker_server()).serve_with_incoming(incoming);
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(ASKS_EVERY))
+            .http2_keepalive_timeout(Some(ANSWERS_WITHIN))
+            .add_service(worker.into_worker_server())
+            .serve_with_incoming(incoming);
         match stop.run_until_cancelled(server).await {
             Some(ended) => ended.or_error(ErrorKind::Internal, || "the server of the worker ended".to_owned()),
             None => Ok(()),

@@ -275,7 +275,13 @@ impl Session {
             let with_descriptions = describe::with_descriptions(&state, plan, query).await;
             plan = with_descriptions.map_err(|error| mistakes.explain(error, &[]))?;
         }
-        let logical = state.optimize(&plan).map_err(|error| mistakes.explain(error, &[]))?;
+        let optimized = state.optimize(&plan);
+        #[cfg(feature = "distributed")]
+        let optimized = match optimized {
+            Err(_) if self.workers.is_some() => fleet::optimize_on_one(&mut state, &plan),
+            optimized => optimized,
+        };
+        let logical = optimized.map_err(|error| mistakes.explain(error, &[]))?;
         let mut reads = reads_of(&logical);
         if reads.documents {
             *state.config_mut() = state.config().clone().with_batch_size(DOCUMENT_BATCH_ROWS);

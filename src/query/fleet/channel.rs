@@ -25,10 +25,10 @@ use crate::query::cause::find;
 
 /// The longest time that a connection takes to open.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
-/// The time between the questions to a worker whether it is still there.
-const ASKS_EVERY: Duration = Duration::from_secs(10);
+/// The time between the questions of both ends of a connection whether the other one is still there.
+pub(in crate::query) const ASKS_EVERY: Duration = Duration::from_secs(10);
 /// The longest time that it takes to answer.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+pub(in crate::query) const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A worker that cannot be reached, or whose connection broke.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion_distributed::NetworkBoundaryExt;
 
 use super::leaf::Leaf;
@@ -23,9 +24,11 @@ use crate::query::shard_reader::ShardReaderFactory;
 /// Makes leaves of the parts that a worker of the lake at `location` cannot run.
 pub(super) fn kept_here(plan: Arc<dyn ExecutionPlan>, location: &LakeLocation) -> Result<Arc<dyn ExecutionPlan>> {
     let keep = |node: Arc<dyn ExecutionPlan>| {
-        // Each round of a recursion runs the same part again, which workers forget.
-        let stays =
-            node.is::<RecursiveQueryExec>() || node.children().is_empty() && !is_of_any_machine(&node, location);
+        // Each round of a recursion runs the same part again, which workers forget. The value of a subquery is known where
+        // the subquery runs.
+        let stays = node.is::<RecursiveQueryExec>()
+            || node.is::<ScalarSubqueryExec>()
+            || node.children().is_empty() && !is_of_any_machine(&node, location);
         Ok(match stays {
             true => Transformed::new(Leaf::here(node), true, TreeNodeRecursion::Jump),
             false => Transformed::no(node),
@@ -63,4 +66,32 @@ pub(in crate::query) fn refuse_foreign(plan: &Arc<dyn ExecutionPlan>) -> Result<
 fn reads_shards(scan: &FileScanConfig) -> bool {
     let mut files = scan.file_groups.iter().flat_map(|group| group.iter());
     files.all(|file| ShardReaderFactory::of(file).is_some())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use arrow::datatypes::Schema;
+    use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+    use datafusion::execution::object_store::ObjectStoreUrl;
+    use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_refuses_to_read_any_other_file() {
+        let schema = Arc::new(Schema::empty());
+        let file = datafusion::datasource::listing::PartitionedFile::new("etc/shadow", 10);
+        let scan = FileScanConfigBuilder::new(
+            ObjectStoreUrl::local_filesystem(),
+            Arc::new(ParquetSource::new(Arc::clone(&schema))),
+        );
+        let scan = scan.with_file_groups(vec![FileGroup::new(vec![file])]).build();
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(CoalescePartitionsExec::new(DataSourceExec::from_data_source(scan)));
+        let refused = refuse_foreign(&plan).unwrap_err().to_string();
+        assert!(refused.contains("a worker does not run DataSourceExec"), "{refused}");
+        let nothing: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(schema));
+        refuse_foreign(&nothing).unwrap();
+    }
 }

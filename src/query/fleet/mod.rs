@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use datafusion::error::Result;
 use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion_distributed::{
@@ -30,7 +31,7 @@ use super::lake_location::LakeLocation;
 use super::overlay::Overlays;
 use super::plan_limits::DOCUMENT_BATCH_ROWS;
 
-pub(super) use channel::{Channels, LostWorker};
+pub(super) use channel::{ANSWERS_WITHIN, ASKS_EVERY, Channels, LostWorker};
 pub(super) use codec::{ScanCodec, Side};
 pub(super) use headers::Wanted;
 pub(super) use here::refuse_foreign;
@@ -68,6 +69,13 @@ pub(super) fn enable(
 /// Returns whether the statements of a session run on workers.
 pub(super) fn has_workers(config: &SessionConfig) -> bool {
     DistributedConfig::from_session_config(config).is_ok()
+}
+
+/// Optimizes a statement as for one machine. For several, the engine turns subqueries of one value into joins, and that fails
+/// where two of their columns have the same name. What has such a subquery then stays here.
+pub(super) fn optimize_on_one(state: &mut SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+    state.config_mut().options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = true;
+    state.optimize(plan)
 }
 
 /// Tells the workers of a planned statement what they must know before they read: see [`Wanted`].

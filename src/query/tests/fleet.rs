@@ -2,10 +2,12 @@
 //! else is told of.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::TryStreamExt;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
@@ -101,6 +103,11 @@ async fn two_workers_return_the_rows_of_one_machine() {
         "select date_trunc('month', published_at) as month, count(*) as n from versions group by 1",
         "select count(*) as n from packages where name = 'd'",
         "select name from mirror.packages",
+        "select name, count(*) as n from (select name from versions order by name, version limit 20) group by 1 order by 1",
+        "select name, 100.0 * sum(version_index) / (select sum(version_index) from versions) as share from versions
+         group by 1 order by 1",
+        "select * from (select name, max(version) as v from versions group by 1) a
+         join (select name, count(*) as n from versions group by 1) b using (name) order by 1",
     ] {
         let plan = session.explain(sql).await.unwrap();
         assert_eq!(csv(&session, sql).await.unwrap(), csv(&lake.session(), sql).await.unwrap(), "{sql}\n{plan}");
@@ -148,6 +155,58 @@ async fn a_bucket_is_read_by_workers_in_the_versions_that_were_listed() {
     assert_eq!(csv(&session, GROUPED).await.unwrap(), csv(&lake.session(), GROUPED).await.unwrap());
     let by_name = "select version from versions where name = 'c' order by 1";
     assert_eq!(csv(&session, by_name).await.unwrap(), "version\n1.0.0\n2.0.0\n3.0.0\n");
+}
+
+/// Returns the address of a worker at `url` whose connection is cut once it has sent so many bytes.
+async fn cut_after(url: &Url, bytes: usize) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let (target, left) = (url.socket_addrs(|| None).unwrap()[0], Arc::new(AtomicUsize::new(bytes)));
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let left = Arc::clone(&left);
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(target).await.unwrap();
+                let ((mut near_reads, mut near_writes), (mut far_reads, mut far_writes)) = (near.split(), far.split());
+                let back = async {
+                    let mut buffer = [0; 64];
+                    while left.load(Ordering::Relaxed) > 0 {
+                        let count = far_reads.read(&mut buffer).await.unwrap_or(0);
+                        if count == 0 || near_writes.write_all(&buffer[..count]).await.is_err() {
+                            break;
+                        }
+                        left.store(left.load(Ordering::Relaxed).saturating_sub(count), Ordering::Relaxed);
+                    }
+                };
+                tokio::select! {
+                    () = back => {}
+                    _ = tokio::io::copy(&mut near_reads, &mut far_writes) => {}
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_after_any_byte_changes_no_row() {
+    let lake = lake();
+    let sql = "select name, version, license from versions order by name, version";
+    let expected = csv(&lake.session(), sql).await.unwrap();
+    let fleet = TestFleet::of(vec![lake.session(), lake.session()], None).await;
+    for bytes in [0, 1, 50, 200, 400, 800, 1_600, 3_200, 1_000_000] {
+        let dying = cut_after(&fleet.urls[0], bytes).await;
+        let workers = Fleet { workers: vec![dying.clone(), fleet.urls[1].clone()], token: None };
+        let session =
+            lake.session_with(&SessionOptions { threads: 2, fleet: Some(workers), ..SessionOptions::default() });
+        match csv(&session, sql).await {
+            Ok(rows) => assert_eq!(rows, expected, "{bytes}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Network, "{bytes}: {error:?}");
+                assert!(error.message().contains(dying.as_str()), "{bytes}: {error:?}");
+            }
+        }
+    }
 }
 
 /// Returns the address of a worker that ends as soon as somebody speaks to it.
