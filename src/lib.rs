@@ -47,6 +47,8 @@ pub mod array;
 pub mod pipeline;
 #[cfg(feature = "query")]
 pub mod query;
+#[cfg(feature = "pipeline")]
+pub mod worker;
 
 // beside: a registry on loopback that imports nothing of ours
 #[cfg(feature = "pipeline")]

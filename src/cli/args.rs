@@ -30,6 +30,7 @@ use super::sample::SampleArgs;
 use super::status::StatusArgs;
 use super::store_args::StoreArgs;
 use super::verify::VerifyArgs;
+use super::worker::WorkerArgs;
 
 /// The npm registry as columns: crawl it into a lake of Parquet files, and query the lake in SQL.
 #[derive(Debug, Parser)]
@@ -73,6 +74,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Crawl a registry into a lake, or bring a lake up to date
     Ingest(IngestArgs),
+    /// Do work items that are pushed over HTTP: one machine of a fleet
+    Worker(WorkerArgs),
     /// Follow a registry's feed of changes, and keep a lake up to date
     Follow(FollowArgs),
     /// Query a lake: in SQL, or by the name of a view or report

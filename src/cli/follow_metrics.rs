@@ -1,7 +1,6 @@
 //! Serves the metrics of a follower over HTTP, in Prometheus' text form, and whether it is healthy. Not here: what is
 //! counted (`pipeline`).
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::metric_text::MetricText;
 use crate::error::{Context, ErrorKind, Result};
 use crate::pipeline::{FollowCounts, FollowMetrics};
 use crate::registry::Registry;
@@ -79,10 +79,8 @@ fn health(counts: &FollowCounts, interval: Duration, now_us: i64) -> (StatusCode
 
 /// Returns the metrics as text.
 fn text(counts: &FollowCounts, registry: &Registry, now_us: i64) -> String {
-    let mut text = String::new();
-    let mut metric = |kind: &str, name: &str, help: &str, value: f64| {
-        let _ = writeln!(text, "# HELP all_docs_{name} {help}\n# TYPE all_docs_{name} {kind}\nall_docs_{name} {value}");
-    };
+    let mut text = MetricText::default();
+    let mut metric = |kind: &str, name: &str, help: &str, value: f64| text.metric(kind, name, help, value);
     let seconds = |us: i64| us as f64 / 1e6;
     metric(
         "gauge",
@@ -112,7 +110,6 @@ fn text(counts: &FollowCounts, registry: &Registry, now_us: i64) -> String {
         "Names whose documents the registry does not serve as announced yet.",
         counts.lagging as f64,
     );
-    let statistics = registry.statistics();
     for (name, help, value) in [
         ("follow_rounds_total", "Rounds that ended without an error.", counts.rounds),
         ("follow_errors_total", "Rounds that failed.", counts.errors),
@@ -130,37 +127,11 @@ fn text(counts: &FollowCounts, registry: &Registry, now_us: i64) -> String {
             counts.stale_pages,
         ),
         ("follow_given_up_total", "Names that were given up until the next listing.", counts.given_up),
-        ("requests_total", "Requests sent, retries and redirects included.", statistics.requests),
-        ("retries_total", "Requests that were sent because an earlier one failed.", statistics.retries),
-        ("refusals_total", "Responses that asked for fewer requests.", statistics.refusals),
-        ("not_modified_total", "Documents that had not changed.", statistics.not_modified),
-        ("received_bytes_total", "Bytes of bodies as received.", statistics.wire_bytes),
     ] {
         metric("counter", name, help, value as f64);
     }
-    gates(&mut text, registry);
-    text
-}
-
-/// Appends the state of the gates, by host.
-fn gates(text: &mut String, registry: &Registry) {
-    let mut gates = registry.gates().to_vec();
-    gates.dedup_by(|one, other| one.host == other.host);
-    let closed = |gate: &crate::registry::GateStatus| gate.closed_for.map_or(0.0, |closed| closed.as_secs_f64());
-    let names = ["gate_closed_seconds", "gate_requests_in_flight", "gate_concurrency"];
-    let helps = [
-        "How long no request will be sent to the host.",
-        "Requests in flight.",
-        "Requests that may be in flight at present.",
-    ];
-    for (place, (name, help)) in names.into_iter().zip(helps).enumerate() {
-        let _ = writeln!(text, "# HELP all_docs_{name} {help}\n# TYPE all_docs_{name} gauge");
-        for gate in &gates {
-            let value = [closed(gate), f64::from(gate.in_flight), f64::from(gate.concurrency)];
-            let value = value.get(place).copied().unwrap_or_default();
-            let _ = writeln!(text, "all_docs_{name}{{host=\"{}\"}} {value}", gate.host);
-        }
-    }
+    text.registry(registry);
+    text.into_text()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event_args::days;
 use super::exit::Code;
+use super::fleet_args::FleetArgs;
 use super::ingest_problems::{tell_others, tell_problems};
 use super::log;
 use super::meter::Meter;
@@ -26,7 +27,7 @@ use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
 use crate::pipeline::{
     IngestOptions, IngestSummary, PartitionMode, PlannedDocument, PlannedPartition, Progress, Scope, Share, ingest,
-    keep_from, lake_ages, read_lake, read_partition_set,
+    ingest_by_hands, keep_from, lake_ages, read_lake, read_partition_set,
 };
 use crate::script;
 use crate::store::Store;
@@ -99,6 +100,8 @@ pub(super) struct IngestArgs {
     /// its own, and so does a pod of an indexed Kubernetes job if ALL_DOCS_SHARE_COUNT is set [default: all partitions]
     #[arg(long, value_name = "I/N", env = "ALL_DOCS_SHARE")]
     pub(super) share: Option<Share>,
+    #[command(flatten)]
+    pub(super) fleet: FleetArgs,
     /// Print the summary as JSON on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -120,6 +123,8 @@ pub(super) struct Wish {
     pub(super) accept_removals: bool,
     /// For how many days events are kept; `None` for ever.
     pub(super) keep_events: Option<u32>,
+    /// Who does the work, if not this process alone.
+    pub(super) fleet: Option<FleetArgs>,
     /// Whether the summary is printed as JSON.
     pub(super) json: bool,
 }
@@ -134,6 +139,7 @@ pub(super) async fn run(
         return Err(Error::input("--names selects documents to fetch, and --packuments none fetches none")
             .hint("leave out one of the two"));
     }
+    args.fleet.refuse(&[("--names", args.names.is_some()), ("--refresh", args.refresh)])?;
     let selection = match &args.names {
         Some(path) => Selection::Names(read_names(path)?),
         None => Selection::All,
@@ -158,6 +164,7 @@ pub(super) async fn run(
         dry_run: args.dry_run,
         accept_removals: args.accept_removals,
         keep_events: args.keep_events,
+        fleet: Some(args.fleet),
         json: args.json,
     };
     crawl(wish, &args.registry, settings, printer, stop).await
@@ -206,7 +213,14 @@ pub(super) async fn crawl(
     };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start_asking(printer, Arc::clone(&progress), origin.registry.clone());
-    let result = ingest(options, progress, stop).await;
+    let hands = match &wish.fleet {
+        Some(fleet) => fleet.hands(&options).await?,
+        None => None,
+    };
+    let result = match hands {
+        Some(hands) => ingest_by_hands(options, hands, progress, stop).await,
+        None => ingest(options, progress, stop).await,
+    };
     drop(meter);
     let summary = result.doing(|| format!("ingesting {} into {}", origin.info.registry_url, settings.lake()))?;
     if wish.json {
@@ -260,7 +274,7 @@ fn kept_instead(
     Some(format!("{asked} is not used: it is for a new lake, and this one keeps its {partitions} partitions, {what}"))
 }
 
-fn read_pivots(path: &Path) -> Result<Pivots> {
+pub(super) fn read_pivots(path: &Path) -> Result<Pivots> {
     let text = text::read(path, "pivots file", MOST_PIVOTS_BYTES)?;
     script::read_pivots(&text, &path.display().to_string())
 }

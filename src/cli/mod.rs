@@ -14,6 +14,7 @@ mod events;
 mod exit;
 mod export;
 mod far;
+mod fleet_args;
 mod fold;
 mod follow;
 mod follow_metrics;
@@ -24,6 +25,7 @@ mod lake_origin;
 mod log;
 mod log_format;
 mod meter;
+mod metric_text;
 mod names_file;
 mod network;
 mod origin;
@@ -47,6 +49,7 @@ mod status;
 mod store_args;
 mod usage;
 mod verify;
+mod worker;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,6 +65,8 @@ use printer::Printer;
 
 /// The longest time that a query continues after Ctrl-C.
 const COMPUTING_STOPS_WITHIN: Duration = Duration::from_secs(2);
+/// The longest time that a worker takes to hand back its items: Cloud Run kills it after ten seconds.
+const WORKER_STOPS_WITHIN: Duration = Duration::from_millis(9_500);
 
 /// Parses the command line, runs the command and returns the process's exit code.
 pub fn main() -> ExitCode {
@@ -124,6 +129,7 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Arrays(args) => arrays::run(args, &settings, printer, stop).await,
             Command::Fold(args) => Box::pin(fold::run(args, &settings, printer, stop)).await,
             Command::Copy(args) => copy::run(args, &settings, printer, stop).await,
+            Command::Worker(args) => Box::pin(worker::run(args, &settings, printer, stop)).await,
             Command::Status(args) => status::run(args, &settings, printer).await,
             Command::Partition(command) => partition::run(command, &settings, printer, stop).await,
             Command::Packument(command) => packument::run(command, &settings, printer, stop).await,
@@ -167,6 +173,7 @@ fn uses_much(command: &Command) -> bool {
             | Command::Verify(_)
             | Command::Rebuild(_)
             | Command::Copy(_)
+            | Command::Worker(_)
             | Command::Fold(_)
             | Command::Partition(_)
             | Command::Packument(_)
@@ -193,6 +200,7 @@ fn patience(command: &Command) -> Option<Duration> {
         Command::Plot(_) => Some(COMPUTING_STOPS_WITHIN),
         // `pivots` may wait for a registry that does not respond. It does not touch the lake.
         Command::Status(_) | Command::Pivots(_) => Some(COMPUTING_STOPS_WITHIN),
+        Command::Worker(_) => Some(WORKER_STOPS_WITHIN),
         _ => None,
     }
 }

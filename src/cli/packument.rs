@@ -107,6 +107,7 @@ pub(super) async fn run(
         dry_run: how.dry_run,
         accept_removals: false,
         keep_events: None,
+        fleet: None,
         json: how.json,
     };
     crawl(wish, &how.registry, settings, printer, stop).await

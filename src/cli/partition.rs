@@ -124,6 +124,7 @@ pub(super) async fn run(
         dry_run: crawl_args.dry_run,
         accept_removals: crawl_args.accept_removals,
         keep_events: None,
+        fleet: None,
         json: crawl_args.json,
     };
     crawl(wish, &registry, settings, printer, stop).await

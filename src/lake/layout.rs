@@ -49,6 +49,11 @@ impl Layout {
         "arrays"
     }
 
+    /// Returns the file stem of the lease of a work item with this digest.
+    pub fn item_lease(digest: &str) -> String {
+        format!("item-{digest}")
+    }
+
     /// Returns the file stem of the lease of a block of rows of the download counts.
     pub fn downloads_lease(block: u32) -> String {
         format!("downloads-{block:06}")
@@ -221,6 +226,16 @@ impl OriginLayout {
         format!("{}/leases/{stem}.json", self.origin)
     }
 
+    /// Returns the folder of the kept results of work items.
+    pub fn items(&self) -> String {
+        format!("{}/items", self.origin)
+    }
+
+    /// Returns the path of the kept result of the item with this digest, [`super::KeptResult`].
+    pub fn item(&self, digest: &str) -> String {
+        format!("{}/items/{digest}.json", self.origin)
+    }
+
     /// Returns the record of the overlay, [`super::Overlay`].
     pub fn overlay(&self) -> String {
         format!("{}/overlay/overlay.json", self.origin)
@@ -336,7 +351,7 @@ impl OriginLayout {
             Some((folder, file)) if TableKind::parse(folder).is_some() => FileRole::Table { file },
             Some(("feed" | "events", file)) => FileRole::Events { file },
             Some(("manifest", file)) => FileRole::Manifest { file },
-            Some(("leases", file)) if file.ends_with(".json") && !file.contains('/') => FileRole::Own,
+            Some(("leases" | "items", file)) if file.ends_with(".json") && !file.contains('/') => FileRole::Own,
             Some((Layout::SET_ASIDE, _)) => FileRole::SetAside,
             Some(("staging", rest)) => match rest.split_once('/') {
                 Some((stem, file)) => FileRole::Staged { stem, is_named: self.is_staged_name(path, file) },

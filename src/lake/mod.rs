@@ -9,6 +9,7 @@ mod derive;
 mod event_paths;
 mod follow;
 mod held;
+mod item;
 mod layout;
 mod lock;
 mod manifest;
@@ -25,6 +26,9 @@ pub use catalog::{LakeInfo, OriginInfo};
 pub use derive::{DEFAULT_ROWS_PER_PARTITION, Derivation, boundary_between, exact_partition_set};
 pub use follow::{FeedPlace, FollowRecord, LaggingName};
 pub use held::HeldOutcome;
+pub use item::{
+    Item, ItemError, ItemKind, ItemResult, KeptResult, PackumentPayload, PartitionPayload, PartitionSetPayload, Payload,
+};
 pub use layout::{FileRole, Layout, OriginLayout};
 pub use lock::{LockRecord, ProcessIdentity};
 pub use manifest::{CommitIntent, EventsFile, Manifest};

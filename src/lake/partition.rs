@@ -78,7 +78,8 @@ pub fn hex_key(text: &str) -> String {
     hex(text.as_bytes())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Returns the lower-case hex of bytes.
+pub(super) fn hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         let _ = write!(hex, "{byte:02x}");
@@ -148,6 +149,16 @@ impl PartitionSet {
     /// Returns all partitions in order.
     pub fn iter(&self) -> impl Iterator<Item = Partition> + '_ {
         (0..self.count()).map(|index| self.get(index))
+    }
+
+    /// Returns a short name of the set: two sets with the same boundaries have the same one.
+    pub fn id(&self) -> String {
+        let mut digest = Sha256::new();
+        for boundary in &self.boundaries {
+            digest.update((boundary.len() as u64).to_be_bytes());
+            digest.update(boundary.as_bytes());
+        }
+        hex(&digest.finalize()[..8])
     }
 
     /// Returns the index of the partition of `name`.

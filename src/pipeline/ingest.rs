@@ -1,13 +1,14 @@
 //! Ingest: connects the stages of a run, from a source of work to committed partitions.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::future;
 use tokio_util::sync::CancellationToken;
 
 use super::events::keep_events;
+use super::hand_out::{Hands, Place, hand_out};
 use super::judge::Judge;
 use super::lease::refuse_locked;
 use super::new_origin::Before;
@@ -24,7 +25,7 @@ use super::work::Wanted;
 use super::work_off::work_off;
 use super::worker::Worker;
 use crate::error::{Doing, Error, ErrorKind, Result};
-use crate::lake::{Layout, OriginLayout};
+use crate::lake::{Layout, OriginLayout, PartitionSet};
 
 /// The command for which leases are taken.
 const PURPOSE: &str = "ingest";
@@ -38,12 +39,32 @@ const DRY_RUN: &str = "dry";
 /// all partitions are done. Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the
 /// whole origin. If the future is dropped, its leases stay for a minute; use `stop` instead.
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
+    ingest_by(options, Doer::Own, progress, stop).await
+}
+
+/// Does the same by other processes: this one lists and plans, and hands out each partition that has work as an item to
+/// `hands`. The summary is of all processes together.
+pub async fn ingest_by_hands(
+    options: IngestOptions,
+    hands: Arc<dyn Hands>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<IngestSummary> {
+    ingest_by(options, Doer::Hands(hands), progress, stop).await
+}
+
+async fn ingest_by(
+    options: IngestOptions,
+    doer: Doer,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<IngestSummary> {
     let (store, registry, is_dry) = (options.store.clone(), options.registry.clone(), options.dry_run);
     let before = Before::of(&store).await?;
     if before.has_listed(&store, &options).await? {
         registry.has_listed_before();
     }
-    let result = counted(&store, &registry, is_dry, run_ingest(options, progress, stop)).await;
+    let result = counted(&store, &registry, is_dry, run_ingest(options, doer, progress, stop)).await;
     let is_refused = |error: &Error| matches!(error.kind(), ErrorKind::Network | ErrorKind::Denied);
     if result.as_ref().is_err_and(is_refused) && !is_dry && !registry.has_listed() {
         // The server is no registry. The first error is the one to report.
@@ -53,7 +74,12 @@ pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
 }
 
 /// Runs [`ingest`]. The caller counts its requests if there is a lake yet.
-async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
+async fn run_ingest(
+    options: IngestOptions,
+    doer: Doer,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<IngestSummary> {
     let started = Instant::now();
     let layout = Layout::origin(&options.registry.origin().name);
     let store = options.store.clone();
@@ -63,7 +89,7 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     let info = stop.run_until_cancelled(options.registry.info()).await;
     let noted = Noted::of(&info.unwrap_or_else(|| Err(Error::interrupted()))?, &options);
     if options.dry_run {
-        return Run::new(options, layout, progress, DRY_RUN).complete(&stop, started).await;
+        return Run::new(options, layout, progress, DRY_RUN, doer).complete(&stop, started).await;
     }
     open_lake(&store, layout.name(), &options.origin_info).await?;
     // The count runs to its end, so that it is exact.
@@ -74,7 +100,9 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     let registry = Some(options.registry.clone());
     let reporter = RunReporter::start(store.clone(), &layout, PURPOSE, Arc::clone(&progress), registry).await?;
     let keep_from = options.keep_events_from;
-    let result = Run::new(options, layout.clone(), progress, reporter.run()).complete(&stop, started).await;
+    let mut run = Run::new(options, layout.clone(), progress, reporter.run(), doer);
+    run.asks_registry = reporter.asks_registry();
+    let result = Box::pin(run.complete(&stop, started)).await;
     let result = match result {
         Ok(summary) => {
             // Events that wait do not make the listing incomplete.
@@ -88,8 +116,18 @@ async fn run_ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
     result.and_then(|summary| ended.map(|()| summary))
 }
 
+/// Who does the work of a run.
+pub(super) enum Doer {
+    /// This process. It waits for partitions that another process holds.
+    Own,
+    /// This process, a partition at a time. It leaves partitions to the process that holds them.
+    OwnUnlessHeld,
+    /// Other processes.
+    Hands(Arc<dyn Hands>),
+}
+
 /// One ingest in progress.
-struct Run {
+pub(super) struct Run {
     options: IngestOptions,
     layout: OriginLayout,
     name: String,
@@ -97,10 +135,20 @@ struct Run {
     progress: Arc<Progress>,
     judge: Arc<Judge>,
     worker: Arc<Worker>,
+    doer: Doer,
+    /// Whether it still sends requests to the registry, as its status tells others.
+    asks_registry: Arc<AtomicBool>,
 }
 
 impl Run {
-    fn new(options: IngestOptions, layout: OriginLayout, progress: Arc<Progress>, name: &str) -> Run {
+    /// Begins a run. `name` identifies it among others that list the same origin.
+    pub(super) fn new(
+        options: IngestOptions,
+        layout: OriginLayout,
+        progress: Arc<Progress>,
+        name: &str,
+        doer: Doer,
+    ) -> Run {
         let wanted = Arc::new(Wanted {
             representation: options.representation,
             selection: options.selection.clone(),
@@ -110,7 +158,7 @@ impl Run {
             accepts_removals: options.accept_removals,
         });
         let judge = Arc::new(Judge::new(options.accept_removals));
-        let worker = Arc::new(Worker::new(
+        let worker = Worker::new(
             options.store.clone(),
             layout.clone(),
             options.registry.clone(),
@@ -118,25 +166,60 @@ impl Run {
             Arc::clone(&judge),
             PURPOSE,
             options.dry_run,
-        ));
-        Run { options, layout, name: name.to_owned(), wanted, progress, judge, worker }
+        );
+        let worker = Arc::new(if matches!(doer, Doer::OwnUnlessHeld) { worker.of_one_partition() } else { worker });
+        Run {
+            options,
+            layout,
+            name: name.to_owned(),
+            wanted,
+            progress,
+            judge,
+            worker,
+            doer,
+            asks_registry: Arc::default(),
+        }
     }
 
-    /// Runs to the end, or until it is stopped.
-    async fn complete(self, stop: &CancellationToken, started: Instant) -> Result<IngestSummary> {
-        let mut summary = SummaryBuilder::new(self.wanted.began_at_us);
+    /// Runs to the end, or until it is stopped; then returns whether it was stopped.
+    pub(super) async fn work(&self, stop: &CancellationToken, summary: &mut SummaryBuilder) -> Result<bool> {
         let outcome = tokio::select! {
             // A stop counts before a failure that it may have caused.
             biased;
             () = stop.cancelled() => Ok(true),
-            result = self.flow(&mut summary) => result.map(|()| false),
+            result = self.flow(summary) => result.map(|()| false),
         };
         if !matches!(outcome, Ok(false)) {
             self.worker.stop();
         }
         let ended = self.worker.end().await;
         let is_interrupted = outcome.doing(|| self.position())?;
-        ended?;
+        ended.map(|()| is_interrupted)
+    }
+
+    /// Returns the summary of work that has not begun.
+    pub(super) fn begin_summary(&self) -> SummaryBuilder {
+        SummaryBuilder::new(self.wanted.began_at_us)
+    }
+
+    /// Lists the registry for the partition set of a lake that has none, and keeps it. Returns the lake's set.
+    pub(super) async fn partition_set(&self) -> Result<PartitionSet> {
+        if let Some(set) = read_partition_set(&self.options.store, &self.layout).await? {
+            return Ok(set);
+        }
+        let scan = self.scan().await?;
+        self.judge.listing(scan.losses(), scan.summary(), false)?;
+        scan.end().await?;
+        Ok(scan.partition_set().clone())
+    }
+
+    async fn scan(&self) -> Result<Scan> {
+        Scan::run(&self.options, &self.layout, &self.name, Arc::clone(&self.wanted), &self.progress).await
+    }
+
+    async fn complete(self, stop: &CancellationToken, started: Instant) -> Result<IngestSummary> {
+        let mut summary = self.begin_summary();
+        let is_interrupted = self.work(stop, &mut summary).await?;
         summary.finish(&self.options, &self.layout, &self.progress, is_interrupted, started.elapsed()).await
     }
 
@@ -169,7 +252,7 @@ impl Run {
             self.work_off(&Changes::new(&set, changes.clone(), &self.wanted), summary).await?;
             return self.judge.ending.outcome();
         }
-        let mut scan = Scan::run(options, &self.layout, &self.name, Arc::clone(&self.wanted), &self.progress).await?;
+        let mut scan = self.scan().await?;
         self.judge.set_sample(scan.take_sample());
         let warning = self.judge.listing(scan.losses(), scan.summary(), options.dry_run)?;
         summary.add_scan(scan.summary(), scan.partition_set(), warning);
@@ -178,10 +261,20 @@ impl Run {
         scan.end().await
     }
 
-    /// Passes all work of a source to the worker.
+    /// Passes all work of a source to who does it.
     async fn work_off(&self, source: &impl Source, summary: &mut SummaryBuilder) -> Result<()> {
         self.progress.partitions_total.store(source.partition_count() as u64, Ordering::Relaxed);
+        let waits = match &self.doer {
+            Doer::Hands(hands) if !self.options.dry_run => {
+                // The names are listed.
+                self.asks_registry.store(false, Ordering::Relaxed);
+                let place = Place { store: &self.options.store, layout: &self.layout, run: &self.name };
+                return hand_out(&self.worker, source, hands.as_ref(), place, &self.progress, summary).await;
+            }
+            Doer::OwnUnlessHeld => false,
+            Doer::Own | Doer::Hands(_) => true,
+        };
         let place = (&self.options.store, &self.layout);
-        work_off(&self.worker, source, place, &self.judge, |report| summary.add(report)).await
+        work_off(&self.worker, source, place, &self.judge, waits, |report| summary.add(report)).await
     }
 }

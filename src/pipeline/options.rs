@@ -77,4 +77,13 @@ impl IngestOptions {
             keep_events_from: None,
         }
     }
+
+    /// Returns which documents are fetched: `full`, `abbreviated` or `none`.
+    pub fn documents(&self) -> &'static str {
+        match (&self.selection, self.representation) {
+            (Selection::None, _) => "none",
+            (_, Representation::Full) => "full",
+            (_, Representation::Abbreviated) => "abbreviated",
+        }
+    }
 }

@@ -26,6 +26,11 @@ macro_rules! counters {
             pub fn snapshot(&self) -> ProgressSnapshot {
                 ProgressSnapshot { $($name: self.$name.load(Ordering::Relaxed),)* }
             }
+
+            /// Adds the counters of another run to each of these.
+            pub fn add_all(&self, other: &ProgressSnapshot) {
+                $(Progress::add(&self.$name, other.$name);)*
+            }
         }
     };
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::try_join;
@@ -79,6 +80,11 @@ impl RunStatus {
             updated_at_s: now_s,
             counts: progress.snapshot(),
         }
+    }
+
+    /// Returns whether a text can be the name of a run.
+    pub(super) fn is_name(text: &str) -> bool {
+        text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
     }
 
     /// Reads the status of every run of an origin, those of dead processes included. A damaged status counts as none:
@@ -163,6 +169,8 @@ pub(super) struct RunReporter {
     path: String,
     run: String,
     ended: CancellationToken,
+    /// Whether it still sends requests to the registry.
+    asks_registry: Arc<AtomicBool>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -183,11 +191,14 @@ impl RunReporter {
         let (task_store, task_path, task_layout) = (store.clone(), path.clone(), layout.clone());
         let ended = CancellationToken::new();
         let task_ended = ended.clone();
+        let asks_registry = Arc::new(AtomicBool::new(registry.is_some()));
+        let task_asks = Arc::clone(&asks_registry);
         let task = tokio::spawn(async move {
             let mut updates = 0_u32;
             while task_ended.run_until_cancelled(tokio::time::sleep(UPDATE_INTERVAL)).await.is_some() {
                 status.updated_at_s = jiff::Timestamp::now().as_second();
                 status.counts = progress.snapshot();
+                status.asks_registry = task_asks.load(Ordering::Relaxed);
                 // The status is only informative: a full disk stops the run at a write that matters.
                 let _ = task_store.put_record(&task_path, &status).await;
                 updates = updates.wrapping_add(1);
@@ -197,12 +208,18 @@ impl RunReporter {
                 }
             }
         });
-        Ok(RunReporter { store, path, run, ended, task: AbortOnDropHandle::new(task) })
+        Ok(RunReporter { store, path, run, ended, asks_registry, task: AbortOnDropHandle::new(task) })
     }
 
     /// Returns the name of this run among those of its origin.
     pub(super) fn run(&self) -> &str {
         &self.run
+    }
+
+    /// Returns whether the run sends requests to the registry. It may be set to false, so that the run leaves its share of
+    /// the pace to others.
+    pub(super) fn asks_registry(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asks_registry)
     }
 
     /// Stops the writing and removes the status.

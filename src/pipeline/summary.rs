@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::try_join;
 use serde::Serialize;
 
+use super::item_metrics::ItemMetrics;
 use super::losses::lists_too_few;
 use super::open::note_age;
 use super::options::IngestOptions;
@@ -106,6 +107,7 @@ pub(super) struct SummaryBuilder {
     overgrown: Vec<(String, u64)>,
     plan: Vec<PlannedPartition>,
     others: OthersSummary,
+    requests_of_others: u64,
 }
 
 impl SummaryBuilder {
@@ -121,6 +123,7 @@ impl SummaryBuilder {
             overgrown: Vec::new(),
             plan: Vec::new(),
             others: OthersSummary::default(),
+            requests_of_others: 0,
         }
     }
 
@@ -152,6 +155,24 @@ impl SummaryBuilder {
         self.plan.extend(report.planned);
     }
 
+    /// Adds the work of another process.
+    pub(super) fn add_item(&mut self, metrics: ItemMetrics) {
+        self.requests_of_others += metrics.requests;
+        self.commits_recovered += metrics.commits_recovered;
+        self.overgrown.extend(metrics.overgrown);
+    }
+
+    /// Returns the counters of an item that this was the work of, and who held a partition of it.
+    pub(super) fn into_item(self, progress: &Progress, requests: u64) -> (ItemMetrics, Vec<String>) {
+        let metrics = ItemMetrics {
+            counts: progress.snapshot(),
+            requests,
+            commits_recovered: self.commits_recovered,
+            overgrown: self.overgrown,
+        };
+        (metrics, self.others.processes)
+    }
+
     pub(super) async fn finish(
         self,
         options: &IngestOptions,
@@ -167,7 +188,7 @@ impl SummaryBuilder {
             dry_run: options.dry_run,
             interrupted,
             counts: progress.snapshot(),
-            requests: options.registry.statistics().requests,
+            requests: options.registry.statistics().requests + self.requests_of_others,
             elapsed,
             scan: self.scan,
             commits_recovered: self.commits_recovered,

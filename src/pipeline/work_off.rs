@@ -14,13 +14,14 @@ use crate::error::Result;
 use crate::lake::OriginLayout;
 use crate::store::Store;
 
-/// Passes all work of a source to the worker, and each report to `take`. Works on partitions that other processes hold
-/// at first when they are given back.
+/// Passes all work of a source to the worker, and each report to `take`. If it `waits`, it works on partitions that other
+/// processes hold at first when they are given back.
 pub(super) async fn work_off(
     worker: &Arc<Worker>,
     source: &impl Source,
     (store, layout): (&Store, &OriginLayout),
     judge: &Judge,
+    waits: bool,
     mut take: impl FnMut(PartitionReport),
 ) -> Result<()> {
     let mut only = None;
@@ -38,7 +39,7 @@ pub(super) async fn work_off(
             };
             take(report);
         }
-        if held_by_others.is_empty() || judge.ending.has_begun() {
+        if held_by_others.is_empty() || !waits || judge.ending.has_begun() {
             return Ok(());
         }
         only = Some(given_back(store, layout, &held_by_others).await?);

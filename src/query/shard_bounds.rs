@@ -15,7 +15,7 @@ use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use object_store::ObjectMeta;
 
 use super::overlay::{Source, View};
@@ -105,26 +105,34 @@ pub(super) fn needed(
         .with_file_schema(Arc::clone(schema))
         .with_max_in_list_size(MOST_LISTED_NAMES)
         .try_build(filter)?;
+    let may_have = |source, name: &str| view.is_none_or(|view| view.may_have(source, name));
+    let kept = may_hold(&predicate, schema, &shards, &may_have)?;
+    let mut shards: Vec<_> = shards.into_iter().zip(kept).filter_map(|(shard, kept)| kept.then_some(shard)).collect();
+    if let Some(view) = view.filter(|_| shards.iter().any(|shard| shard.is_masked)) {
+        let masked = may_hold(&predicate, schema, &shards, &|source, name| view.hides(source, name))?;
+        shards.iter_mut().zip(masked).for_each(|(shard, masked)| shard.is_masked &= masked);
+    }
+    Ok(shards)
+}
+
+/// Returns for each shard whether a predicate may hold for rows of it: those of the names that the shard has as `has` says.
+fn may_hold(
+    predicate: &PruningPredicate,
+    schema: &SchemaRef,
+    shards: &[SourceFile],
+    has: &dyn Fn(Source, &str) -> bool,
+) -> Result<Vec<bool>> {
     let known: Vec<Arc<Statistics>> = shards.iter().filter_map(|shard| shard.file.statistics.clone()).collect();
     if known.len() != shards.len() {
         return Err(internal_datafusion_err!("a shard without bounds"));
     }
     let bounds = PrunableStatistics::new(known, Arc::clone(schema));
-    let Some(view) = view else {
-        let kept = predicate.prune(&bounds)?;
-        return Ok(shards.into_iter().zip(kept).filter_map(|(shard, kept)| kept.then_some(shard)).collect());
-    };
-    let prune =
-        |has: &dyn Fn(Source, &str) -> bool| predicate.prune(&NamesOfShards { bounds: &bounds, shards: &shards, has });
-    let kept = prune(&|source, name| view.may_have(source, name))?;
-    let masked = prune(&|source, name| view.hides(source, name))?;
-    let shards = shards.into_iter().zip(kept.into_iter().zip(masked)).filter(|(_, (kept, _))| *kept);
-    Ok(shards.map(|(shard, (_, masked))| SourceFile { is_masked: shard.is_masked && masked, ..shard }).collect())
+    predicate.prune(&NamesOfShards { bounds, shards, has })
 }
 
 /// The names of some rows of shards: the bounds, and which names they have.
 struct NamesOfShards<'s> {
-    bounds: &'s PrunableStatistics,
+    bounds: PrunableStatistics,
     shards: &'s [SourceFile],
     has: &'s dyn Fn(Source, &str) -> bool,
 }

@@ -8,6 +8,7 @@ mod downloads;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
@@ -29,6 +30,7 @@ use super::statistics::{Statistics, add};
 use super::urls::packument_url;
 use super::webhook::Webhook;
 use super::whole::{Whole, read_whole};
+use super::worker_client::WorkerClient;
 use crate::error::Result;
 use crate::npm::{Answer, Document, Fingerprint, PackageName, Representation, Validators};
 pub use downloads::DownloadsAnswer;
@@ -78,6 +80,18 @@ impl Registry {
     /// Fails, of kind Input, if `url` is no address of HTTP.
     pub fn webhook(&self, url: &str, secret: Option<String>) -> Result<Webhook> {
         Webhook::new(&self.inner.config, url, secret)
+    }
+
+    /// Makes the client of a worker that is reached like the registry.
+    ///
+    /// Fails, of kind Input, if `url` is no address of HTTP.
+    pub fn worker(&self, url: &str, token: Option<String>) -> Result<WorkerClient> {
+        WorkerClient::new(&self.inner.config, url, token)
+    }
+
+    /// Returns how long a host may refuse or be away.
+    pub fn patience(&self) -> Duration {
+        self.inner.config.registry.patience
     }
 
     /// Returns the size limit of a decoded document, in bytes.

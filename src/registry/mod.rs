@@ -35,6 +35,7 @@ mod verifier;
 mod webhook;
 mod whole;
 mod words;
+mod worker_client;
 
 pub use budget::{BudgetSnapshot, MonthCount, RequestLedger, month_of};
 pub use client::{DownloadsAnswer, Registry};
@@ -53,3 +54,4 @@ pub use proxies::Proxies;
 pub use statistics::Statistics;
 pub use trust::{SystemRoots, Trust, system_roots};
 pub use webhook::Webhook;
+pub use worker_client::{WorkerAnswer, WorkerClient};

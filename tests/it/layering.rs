@@ -17,7 +17,7 @@ const CRATE_MODULES: [(&str, &[&str]); 27] = [
     ("indicatif", &["cli"]),
     ("rustyline", &["cli"]),
     ("toml", &["cli", "sample"]),
-    ("axum", &["cli", "sample"]),
+    ("axum", &["cli", "sample", "worker"]),
     ("encoding_rs", &["text"]),
     ("reqwest", &["registry"]),
     ("rustls", &["registry"]),

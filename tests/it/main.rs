@@ -31,6 +31,8 @@ mod memory;
 mod feed;
 /// Following the feed, as a process.
 mod follow;
+/// Workers over HTTP, and an ingest that hands its work out.
+mod fleet;
 /// Requests for changed documents alone.
 mod conditional;
 /// The faults of the system that this one replaces, each by name.

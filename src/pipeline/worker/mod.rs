@@ -9,6 +9,7 @@ mod document_shards;
 mod events;
 mod job;
 mod leases;
+mod look;
 mod plan;
 mod prepare;
 mod previous;
@@ -121,8 +122,7 @@ impl Worker {
 
     /// Makes this the worker of one delta, whose names are compared with those of the lake below. Its origin is the delta.
     pub(super) fn of_delta(self, known: Arc<Known>) -> Worker {
-        let bounds = Bounds::of_one_partition();
-        Worker { known: Some(known), places: Arc::new(Semaphore::new(bounds.partitions)), bounds, ..self }
+        Worker { known: Some(known), ..self.of_one_partition() }
     }
 
     /// Returns how many items it works on at once.

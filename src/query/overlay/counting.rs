@@ -1,8 +1,7 @@
 //! The rows of a shard that count, as ranges. A session finds them once for each version of a shard, and then reads the
 //! shard without the column of names. Not here: which names count (`view`), and conditions on rows (`mask`).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, DictionaryArray, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Schema};
@@ -14,7 +13,6 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
-use object_store::path::Path as ObjectPath;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
@@ -29,10 +27,6 @@ use crate::query::shard_reader::ShardReaderFactory;
 
 /// The rows that are decoded at once. The rows of a package are one run in the file, which costs little to decode.
 const BATCH_ROWS: usize = 65_536;
-
-/// The rows that count of shards that were read, by the path.
-#[derive(Debug, Default)]
-pub(super) struct KeptRows(Mutex<HashMap<ObjectPath, (Option<String>, RowSelection)>>);
 
 impl View {
     /// Gives each shard with rows that do not count the ranges of the others, if the session has them. If not, they are
@@ -77,19 +71,6 @@ impl View {
         let rows = counting_rows(shard, self.hidden(source).unwrap_or(&none), readers).await?;
         self.kept_rows.keep(shard, rows.clone());
         Ok(rows)
-    }
-}
-
-impl KeptRows {
-    /// Returns the rows of a version of a shard.
-    fn get(&self, shard: &ObjectMeta) -> Option<RowSelection> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&shard.location).filter(|(e_tag, _)| *e_tag == shard.e_tag).map(|(_, rows)| rows.clone())
-    }
-
-    fn keep(&self, shard: &ObjectMeta, rows: RowSelection) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(shard.location.clone(), (shard.e_tag.clone(), rows));
     }
 }
 

@@ -5,6 +5,7 @@
 //! Not here: which rows count (`view`), leaving out the others (`counting`, and `mask`).
 
 mod counting;
+mod kept_rows;
 mod mask;
 mod names;
 mod view;

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::lake::{Delta, Manifest, Overlay, Partition, PartitionSet};
 
-use super::counting::KeptRows;
+use super::kept_rows::KeptRows;
 use super::names::Names;
 
 /// The contents of a delta, which never change.

@@ -1,0 +1,43 @@
+//! The arguments of an ingest whose work other processes do.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::pipeline::{Hands, IngestOptions, PushHands};
+
+/// Who does the work of an ingest.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct FleetArgs {
+    /// Hand the work out to these workers, separated by commas: this process lists and plans, and each of them brings
+    /// partitions up to date. See all-docs worker, and docs/fleet.md
+    #[arg(long, value_name = "URLS", env = "ALL_DOCS_WORKERS", value_delimiter = ',')]
+    pub(super) workers: Vec<String>,
+    /// The token of the workers
+    #[arg(long, value_name = "TOKEN", env = "ALL_DOCS_WORKER_TOKEN", hide_env_values = true)]
+    pub(super) worker_token: Option<String>,
+}
+
+impl FleetArgs {
+    /// Returns whether other processes do the work.
+    fn is_given(&self) -> bool {
+        !self.workers.is_empty()
+    }
+
+    /// Refuses flags that only the process that fetches could follow. Each comes with whether it is given.
+    pub(super) fn refuse(&self, flags: &[(&str, bool)]) -> Result<()> {
+        match flags.iter().find(|(_, is_given)| *is_given && self.is_given()) {
+            Some((flag, _)) => Err(Error::input(format!("{flag} is not for an ingest by workers"))
+                .hint("leave it out, or ingest without --workers")),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the way to the workers; `None` if this process does the work.
+    pub(super) async fn hands(&self, options: &IngestOptions) -> Result<Option<Arc<dyn Hands>>> {
+        if !self.is_given() {
+            return Ok(None);
+        }
+        let hands = PushHands::open(options, &self.workers, self.worker_token.as_deref()).await?;
+        Ok(Some(Arc::new(hands)))
+    }
+}
