@@ -19,7 +19,7 @@ use crate::diff::Selection;
 use crate::error::{Error, Result};
 use crate::lake::DEFAULT_ROWS_PER_PARTITION;
 use crate::npm::Representation;
-use crate::pipeline::{IngestOptions, ItemRunner, PartitionMode, RunnerOptions};
+use crate::pipeline::{IngestOptions, ItemRunner, PartitionMode, RunnerOptions, read_lake};
 use crate::worker::{Service, ServiceOptions};
 
 /// The variable by which a platform names the port, as Cloud Run does.
@@ -85,6 +85,8 @@ pub(super) async fn run(
     };
     let pivots = settings.pivots(args.pivots.as_deref()).map(read_pivots).transpose()?;
     let store = settings.open_lake_to_write().await?;
+    // A lake of a newer version is refused here, and not at each item; there may be none yet.
+    read_lake(&store).await?;
     let origin = origin::open(&args.registry, settings, printer, &store).await?;
     let rows = settings.partition_rows(args.partition_rows).unwrap_or(DEFAULT_ROWS_PER_PARTITION);
     let ingest = IngestOptions {

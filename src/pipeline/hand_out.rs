@@ -28,6 +28,13 @@ pub trait Hands: Send + Sync {
     /// Returns how many items may be under way at once.
     fn at_once(&self) -> usize;
 
+    /// Prepares for the items of a run, whose status is in the lake, before the registry is listed for it.
+    ///
+    /// Fails if somebody cannot do its items.
+    async fn begin(&self, _run: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// Hands out an item, and returns its result, whoever did it and however often it was tried. A result without
     /// success would be the same again.
     ///

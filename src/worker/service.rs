@@ -21,7 +21,7 @@ use super::connections::serve;
 use super::reply;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::ItemKind;
-use crate::pipeline::ItemRunner;
+use crate::pipeline::{ItemOutcome, ItemRunner};
 use crate::version::TOOL_VERSION;
 
 /// The longest body that is read.
@@ -92,6 +92,9 @@ impl Service {
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .fallback(async || reply::refused(StatusCode::NOT_FOUND, &Error::input("there is nothing at this path")))
+            .method_not_allowed_fallback(async || {
+                reply::refused(StatusCode::METHOD_NOT_ALLOWED, &Error::input("this path has another method"))
+            })
             .with_state(Arc::clone(&self.shared));
         let answered = CancellationToken::new();
         let served = serve(self.listener, router, self.shared.options.items, answered.clone());
@@ -158,7 +161,7 @@ impl Shared {
                     outcome = &mut work => outcome,
                     () = late => {
                         stop.cancel();
-                        work.await
+                        told_as_late(work.await)
                     }
                 }
             };
@@ -172,6 +175,16 @@ impl Shared {
             }
         }
     }
+}
+
+/// Says of an item that was stopped that its time was over.
+fn told_as_late(mut outcome: ItemOutcome) -> ItemOutcome {
+    if let ItemOutcome::Again { result, .. } = &mut outcome
+        && let Some(error) = &mut result.error
+    {
+        error.message = "the time for the item was over; what was received is kept for the next attempt".to_owned();
+    }
+    outcome
 }
 
 /// Reads a body, up to its limits.
