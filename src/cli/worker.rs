@@ -26,6 +26,8 @@ use crate::worker::{Service, ServiceOptions};
 const PORT: &str = "PORT";
 /// The port where nothing names one.
 const DEFAULT_PORT: u16 = 8080;
+/// How long the end of the work may take beyond the last reply.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -116,7 +118,9 @@ pub(super) async fn run(
         args.items
     ));
     service.run(stop).await;
-    runner.end().await?;
+    if let Ok(ended) = tokio::time::timeout(ENDS_WITHIN, runner.end()).await {
+        ended?;
+    }
     let counts = runner.counts();
     printer.note(&format!(
         "stopped: {} items done, {} of them failed; {} were answered by a kept result, {} handed back, {} held by others",

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use self::places::{FIRST_PAUSE, Places};
 use super::hand_out::Hands;
 use super::options::IngestOptions;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Item, ItemResult};
 use crate::registry::{WorkerAnswer, WorkerClient};
 
@@ -144,7 +144,7 @@ impl Hands for PushHands {
             if let Err(why) = self.check_lake(worker, client, Some(run)).await? {
                 self.places.unreachable(worker, &why);
             }
-            Ok(())
+            Ok::<_, Error>(())
         };
         try_join_all(self.workers.iter().enumerate().map(check)).await.map(drop)
     }
@@ -189,7 +189,7 @@ impl PushHands {
             match answer.status {
                 200 => {
                     self.places.answered(worker, Duration::ZERO);
-                    return result_of(client, &answer);
+                    return result_of(client, item, &answer);
                 }
                 429 => self.places.answered(worker, pause),
                 409 => {
@@ -197,10 +197,15 @@ impl PushHands {
                     drop(place);
                     tokio::time::sleep(pause).await;
                 }
+                // A gateway before the worker says that it is not there.
+                502..=504 if result_of(client, item, &answer).is_err() => {
+                    let why = format!("{} answers with {} and no result", client.host(), answer.status);
+                    self.places.unreachable(worker, &why);
+                }
                 500..=599 => {
                     self.places.answered(worker, pause);
                     failures += 1;
-                    let result = result_of(client, &answer);
+                    let result = result_of(client, item, &answer);
                     let failure = result.as_ref().ok().and_then(|result| result.error.as_ref());
                     // The worker has waited for the registry as long as its patience lets it.
                     if failures == MOST_FAILURES || failure.is_some_and(|error| error.status_code == 429) {
@@ -215,7 +220,7 @@ impl PushHands {
                     .hint("give the one that it was started with: ALL_DOCS_WORKER_TOKEN, or --worker-token"));
                 }
                 status => {
-                    let words = result_of(client, &answer).ok().and_then(|result| result.error);
+                    let words = result_of(client, item, &answer).ok().and_then(|result| result.error);
                     let words = words.map_or_else(String::new, |error| format!(": {}", error.message));
                     return Err(Error::network(format!("the worker {} answers with {status}{words}", client.host()))
                         .doing(format!("handing out {}", item.id())));
@@ -252,7 +257,13 @@ fn ready_of(client: &WorkerClient, answer: &WorkerAnswer) -> Result<Ready> {
     })
 }
 
-fn result_of(client: &WorkerClient, answer: &WorkerAnswer) -> Result<ItemResult> {
-    serde_json::from_slice(&answer.body)
-        .map_err(|error| Error::network(format!("{} answers with what is no result", client.host())).source(error))
+/// Returns the result in an answer, which is that of the item.
+fn result_of(client: &WorkerClient, item: &Item, answer: &WorkerAnswer) -> Result<ItemResult> {
+    let no_result = || format!("{} answers with {} and no result", client.host(), answer.status);
+    let result: ItemResult = serde_json::from_slice(&answer.body).or_error(ErrorKind::Network, no_result)?;
+    match result.work_item_id == item.id() || answer.status != 200 {
+        true => Ok(result),
+        false => Err(Error::network(format!("{} answers with the result of another item", client.host()))
+            .doing(format!("handing out {}", item.id()))),
+    }
 }

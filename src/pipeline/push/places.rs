@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 /// The pause of a worker that cannot be reached; each further one is twice as long, up to the longest.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// More places of a worker are not believed.
+const MOST_PLACES: usize = 1024;
 
 /// The places of all workers.
 pub(super) struct Places {
@@ -62,7 +64,7 @@ impl Places {
     pub(super) fn new(of_workers: &[Option<usize>], patience: Duration) -> Places {
         let (now, most) = (Instant::now(), of_workers.iter().flatten().copied().max().unwrap_or(1));
         let state = |places: &Option<usize>| WorkerState {
-            places: places.unwrap_or(most).max(1),
+            places: places.unwrap_or(most).clamp(1, MOST_PLACES),
             busy: 0,
             closed_until: if places.is_some() { now } else { now + FIRST_PAUSE },
             failures: u32::from(places.is_none()),
