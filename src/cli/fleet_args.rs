@@ -1,5 +1,6 @@
 //! The arguments of an ingest whose work other processes do.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::queue_args::{Member, QueueArgs};
@@ -24,7 +25,13 @@ pub(super) struct FleetArgs {
 impl FleetArgs {
     /// Returns whether other processes do the work.
     fn is_given(&self) -> bool {
-        !self.workers.is_empty() || self.queue.is_given()
+        !self.urls().is_empty() || self.queue.is_given()
+    }
+
+    /// Returns the addresses of the workers, each once.
+    fn urls(&self) -> BTreeSet<String> {
+        let urls = self.workers.iter().map(|url| url.trim().trim_end_matches('/'));
+        urls.filter(|url| !url.is_empty()).map(str::to_owned).collect()
     }
 
     /// Refuses flags that only the process that fetches could follow. Each comes with whether it is given.
@@ -53,7 +60,8 @@ impl FleetArgs {
         if !self.is_given() {
             return Ok(None);
         }
-        let hands = PushHands::open(options, &self.workers, self.worker_token.as_deref()).await?;
+        let urls: Vec<String> = self.urls().into_iter().collect();
+        let hands = PushHands::open(options, &urls, self.worker_token.as_deref()).await?;
         Ok(Some(Arc::new(hands)))
     }
 }

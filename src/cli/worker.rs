@@ -20,13 +20,15 @@ use crate::diff::Selection;
 use crate::error::{Error, Result};
 use crate::lake::DEFAULT_ROWS_PER_PARTITION;
 use crate::npm::Representation;
-use crate::pipeline::{IngestOptions, ItemRunner, PartitionMode, RunnerOptions};
+use crate::pipeline::{IngestOptions, ItemRunner, PartitionMode, RunnerOptions, read_lake};
 use crate::worker::{Service, ServiceOptions};
 
 /// The variable by which a platform names the port, as Cloud Run does.
 const PORT: &str = "PORT";
 /// The port where nothing names one.
 const DEFAULT_PORT: u16 = 8080;
+/// How long the end of the work may take beyond the last reply.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -95,6 +97,8 @@ pub(super) async fn run(
     };
     let pivots = settings.pivots(args.pivots.as_deref()).map(read_pivots).transpose()?;
     let store = settings.open_lake_to_write().await?;
+    // A lake of a newer version is refused here, and not at each item; there may be none yet.
+    read_lake(&store).await?;
     let member = args.queue.join(settings.cafile(args.registry.cafile.as_deref())).await?;
     let fleet = member.as_ref().map(Member::fleet);
     let origin = origin::open_in_fleet(&args.registry, fleet, settings, printer, &store).await?;
@@ -145,7 +149,7 @@ pub(super) async fn run(
         member.consume(&runner, args.items.get(), args.attempts.get(), &stop).await
     };
     let ((), consumed) = tokio::join!(Box::pin(serve), Box::pin(consume));
-    let ended = runner.end().await;
+    let ended = tokio::time::timeout(ENDS_WITHIN, runner.end()).await.unwrap_or(Ok(()));
     if let Some(member) = member {
         member.leave().await;
     }

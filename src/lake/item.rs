@@ -4,7 +4,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::partition::{hex, hex_key};
@@ -189,17 +189,6 @@ pub struct Item {
     pub attempts: u64,
 }
 
-/// An item as it arrives.
-#[derive(Deserialize)]
-struct Arrived {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    id: Option<String>,
-    payload: Option<Value>,
-    priority: Option<i64>,
-    attempts: Option<u64>,
-}
-
 impl Item {
     /// Makes an item of an origin of the lake, with the id that its payload gives it.
     ///
@@ -214,9 +203,10 @@ impl Item {
     /// # Errors
     /// [`ErrorKind::Input`] for a text that is no item: the sentence says why.
     pub fn parse(text: &[u8], kind: Option<ItemKind>, origin: &str) -> Result<Item> {
-        let arrived: Arrived = serde_json::from_slice(text).or_error(ErrorKind::Input, || NO_ITEM.to_owned())?;
-        let told = match &arrived.kind {
-            Some(name) => Some(ItemKind::parse(name).ok_or_else(|| no_item(format!("{name:?} is no type")))?),
+        let value: Value = serde_json::from_slice(text).or_error(ErrorKind::Input, || NO_ITEM.to_owned())?;
+        let Value::Object(mut arrived) = value else { return Err(no_item("an item is a JSON object")) };
+        let told = match text_of(&mut arrived, "type")? {
+            Some(name) => Some(ItemKind::parse(&name).ok_or_else(|| no_item(format!("{name:?} is no type")))?),
             None => None,
         };
         let kind = match (told, kind) {
@@ -225,9 +215,10 @@ impl Item {
             }
             (told, kind) => told.or(kind).ok_or_else(|| no_item("it has no type"))?,
         };
-        let payload = arrived.payload.unwrap_or(Value::Null);
+        let payload = arrived.remove("payload").unwrap_or(Value::Null);
         let payload = match kind {
             ItemKind::PartitionSet if payload.is_null() => Payload::PartitionSet(PartitionSetPayload::default()),
+            _ if !payload.is_object() => return Err(no_item("its payload is no JSON object")),
             ItemKind::PartitionSet => {
                 let payload: PartitionSetPayload = payload_of(kind, payload)?;
                 payload.parsed_pivots()?;
@@ -237,11 +228,12 @@ impl Item {
             ItemKind::Packument => Payload::Packument(payload_of(kind, payload)?),
         };
         let item = Item::new(origin, payload)?;
-        if arrived.id.as_ref().is_some_and(|id| *id != item.id) {
+        if text_of(&mut arrived, "id")?.is_some_and(|id| id != item.id) {
             return Err(no_item("its id is not the key of its payload")
                 .hint(format!("the id of this payload here is {}; or leave the id out", item.id)));
         }
-        let (priority, attempts) = (arrived.priority.unwrap_or(0), arrived.attempts.unwrap_or(0));
+        let priority = number_of(&arrived, "priority", Value::as_i64)?;
+        let attempts = number_of(&arrived, "attempts", Value::as_u64)?;
         Ok(Item { priority, attempts, ..item })
     }
 
@@ -281,6 +273,23 @@ impl Item {
     /// [`ErrorKind::Internal`] if JSON cannot express it.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self).or_error(ErrorKind::Internal, || "an item cannot be written as JSON".to_owned())
+    }
+}
+
+/// Takes a member that is a text; `None` if it is not there, or null.
+fn text_of(arrived: &mut Map<String, Value>, member: &str) -> Result<Option<String>> {
+    match arrived.remove(member) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(no_item(format!("its {member} is no text"))),
+    }
+}
+
+/// Returns a member that is a whole number; 0 if it is not there, or null.
+fn number_of<N: Default>(arrived: &Map<String, Value>, member: &str, read: impl Fn(&Value) -> Option<N>) -> Result<N> {
+    match arrived.get(member).filter(|value| !value.is_null()) {
+        None => Ok(N::default()),
+        Some(value) => read(value).ok_or_else(|| no_item(format!("its {member} is no whole number"))),
     }
 }
 

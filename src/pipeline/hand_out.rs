@@ -28,6 +28,13 @@ pub trait Hands: Send + Sync {
     /// Returns how many items may be under way at once.
     fn at_once(&self) -> usize;
 
+    /// Prepares for the items of a run, whose status is in the lake, before the registry is listed for it.
+    ///
+    /// Fails if somebody cannot do its items.
+    async fn begin(&self, _run: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// Hands out an item, and returns its result, whoever did it and however often it was tried. A result without
     /// success would be the same again.
     ///
@@ -100,9 +107,14 @@ async fn pass_on(
     };
     let item = Item::new(place.layout.name(), Payload::Partition(payload))?;
     let result = hands.hand(&item, stop).await?;
-    match result.success {
-        true => Ok(Done::ByOthers(item.digest(), serde_json::from_value(result.metrics).unwrap_or_default())),
-        false => Err(failure(&result).doing(format!("a worker brought {partition} up to date"))),
+    if !result.success {
+        return Err(failure(&result).doing(format!("a worker brought {partition} up to date")));
+    }
+    let metrics: ItemMetrics = serde_json::from_value(result.metrics).unwrap_or_default();
+    match metrics.counts.partitions_done {
+        0 => Err(Error::network(format!("a worker says that {} is done, and tells of no partition", item.id()))
+            .hint("start workers of the same version of all-docs, and run the same command again")),
+        _ => Ok(Done::ByOthers(item.digest(), metrics)),
     }
 }
 

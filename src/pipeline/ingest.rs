@@ -240,6 +240,11 @@ impl Run {
     /// Runs source → each partition: plan → fetch → build → commit.
     async fn flow(&self, summary: &mut SummaryBuilder) -> Result<()> {
         let options = &self.options;
+        if let Doer::Hands(hands) = &self.doer
+            && !options.dry_run
+        {
+            hands.begin(&self.name).await?;
+        }
         if let Some(changes) = &options.changes {
             let set = read_partition_set(&options.store, &self.layout).await?.ok_or_else(|| {
                 Error::lake(format!(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use url::Url;
 
 use super::config::RegistryConfig;
@@ -22,7 +23,7 @@ const MOST_ANSWER_BYTES: usize = 64 << 20;
 pub struct WorkerClient {
     connections: Connections,
     url: Url,
-    token: Option<String>,
+    authorization: Option<HeaderValue>,
 }
 
 /// What a worker answered.
@@ -39,7 +40,7 @@ pub struct WorkerAnswer {
 impl WorkerClient {
     /// Makes a client. Requests go through the proxies of `config`, and trust its certificates. Sends nothing.
     ///
-    /// Fails, of kind Input, if `url` is no address of HTTP.
+    /// Fails, of kind Input, if `url` is no address of HTTP, or the token cannot be sent.
     pub(super) fn new(config: &RegistryConfig, url: &str, token: Option<String>) -> Result<WorkerClient> {
         let parsed = Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
         let mut url = parsed.ok_or_else(|| {
@@ -48,7 +49,15 @@ impl WorkerClient {
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        Ok(WorkerClient { connections: Connections::new(config)?, url, token: token.filter(|token| !token.is_empty()) })
+        let header = |token: String| {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"));
+            let mut value =
+                value.map_err(|_| Error::input("the workers' token has characters that no header may have"))?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        let authorization = token.filter(|token| !token.is_empty()).map(header).transpose()?;
+        Ok(WorkerClient { connections: Connections::new(config)?, url, authorization })
     }
 
     /// Returns its host, for messages.
@@ -81,8 +90,8 @@ impl WorkerClient {
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
         }
         let failure = |error: &reqwest::Error| match self.connections.failure(error, &url, connection.proxy) {
             NoResponse::NoConnection(failure) => failure.reason,

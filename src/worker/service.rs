@@ -21,7 +21,7 @@ use super::connections::serve;
 use super::reply;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::ItemKind;
-use crate::pipeline::ItemRunner;
+use crate::pipeline::{ItemOutcome, ItemRunner};
 use crate::version::TOOL_VERSION;
 
 /// The longest body that is read.
@@ -30,6 +30,10 @@ const MOST_BODY_BYTES: usize = 1 << 20;
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// When an item that finds no place may be pushed again.
 const AFTER_BUSY: Duration = Duration::from_secs(1);
+/// How long items in progress may take to be handed back at the end: Cloud Run kills a process after ten seconds.
+const HANDED_BACK_WITHIN: Duration = Duration::from_secs(7);
+/// When an item that was in progress at the end may be pushed again: its lease has lapsed then.
+const AFTER_LEFT: Duration = Duration::from_secs(60);
 /// How long replies may take to be sent at the end.
 const CONNECTIONS_END_WITHIN: Duration = Duration::from_secs(1);
 
@@ -58,6 +62,8 @@ struct Shared {
     places: Arc<Semaphore>,
     /// Stops items in progress, and takes no more.
     stop: CancellationToken,
+    /// Items in progress are no longer waited for.
+    left: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -73,8 +79,8 @@ impl Service {
             .map_err(|error| error.hint("give another --listen; port 0 takes a free one"))?;
         let address = listener.local_addr().or_error(ErrorKind::Input, unavailable)?;
         let places = Arc::new(Semaphore::new(options.items));
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Service { listener, address, shared: Arc::new(Shared { runner, options, places, stop, tasks }) })
+        let (stop, left, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        Ok(Service { listener, address, shared: Arc::new(Shared { runner, options, places, stop, left, tasks }) })
     }
 
     /// Returns the address that it listens on.
@@ -83,7 +89,7 @@ impl Service {
     }
 
     /// Receives items until `stop` is cancelled. Then it stops those in progress, which are answered with 503, takes no
-    /// more, and returns when all were answered.
+    /// more, and returns when all were answered, after eight seconds at most.
     pub async fn run(self, stop: CancellationToken) {
         let router = Router::new()
             .route("/work", post(any_item))
@@ -92,6 +98,9 @@ impl Service {
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .fallback(async || reply::refused(StatusCode::NOT_FOUND, &Error::input("there is nothing at this path")))
+            .method_not_allowed_fallback(async || {
+                reply::refused(StatusCode::METHOD_NOT_ALLOWED, &Error::input("this path has another method"))
+            })
             .with_state(Arc::clone(&self.shared));
         let answered = CancellationToken::new();
         let served = serve(self.listener, router, self.shared.options.items, answered.clone());
@@ -100,7 +109,9 @@ impl Service {
             stop.cancelled().await;
             shared.stop.cancel();
             shared.tasks.close();
-            shared.tasks.wait().await;
+            // One that waits for a store that does not answer keeps its lease, which lapses.
+            let _ = tokio::time::timeout(HANDED_BACK_WITHIN, shared.tasks.wait()).await;
+            shared.left.cancel();
             answered.cancel();
             // A connection whose request never ends is not waited for.
             tokio::time::sleep(CONNECTIONS_END_WITHIN).await;
@@ -158,20 +169,37 @@ impl Shared {
                     outcome = &mut work => outcome,
                     () = late => {
                         stop.cancel();
-                        work.await
+                        told_as_late(work.await)
                     }
                 }
             };
             drop(place);
             outcome
         });
-        match done.await {
+        let done = match self.left.run_until_cancelled(done).await {
+            Some(done) => done,
+            None => {
+                let why = "this worker ends before the item could be handed back";
+                return reply::not_now(StatusCode::SERVICE_UNAVAILABLE, AFTER_LEFT, why);
+            }
+        };
+        match done {
             Ok(outcome) => reply::of(&item, outcome),
             Err(died) => {
                 reply::refused(StatusCode::INTERNAL_SERVER_ERROR, &Error::internal("the work died").source(died))
             }
         }
     }
+}
+
+/// Says of an item that was stopped that its time was over.
+fn told_as_late(mut outcome: ItemOutcome) -> ItemOutcome {
+    if let ItemOutcome::Again { result, .. } = &mut outcome
+        && let Some(error) = &mut result.error
+    {
+        error.message = "the time for the item was over; what was received is kept for the next attempt".to_owned();
+    }
+    outcome
 }
 
 /// Reads a body, up to its limits.

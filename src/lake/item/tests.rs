@@ -37,7 +37,14 @@ fn the_same_id_and_payload_are_the_same_work_whatever_priority_and_attempts_are(
 #[test]
 fn what_is_no_item_is_refused_with_the_reason() {
     for (value, why) in [
-        (json!([]), "no work item"),
+        (json!([]), "JSON object"),
+        (json!(null), "JSON object"),
+        (json!(["packument", null, {"packageName": "x"}, 0, 0]), "JSON object"),
+        (json!({"type": "packument", "payload": ["x", null]}), "payload is no JSON object"),
+        (json!({"type": 7}), "its type is no text"),
+        (json!({"type": "packument", "id": 7, "payload": {"packageName": "x"}}), "its id is no text"),
+        (json!({"type": "packument", "payload": {"packageName": "x"}, "attempts": -1}), "attempts is no whole number"),
+        (json!({"type": "packument", "payload": {"packageName": "x"}, "priority": 0.5}), "priority is no whole number"),
         (json!({}), "no type"),
         (json!({"type": "tarball"}), "\"tarball\" is no type"),
         (json!({"type": "partition"}), "payload"),

@@ -73,7 +73,8 @@ pub(super) fn outcome_of(item: &Item, ended: Result<Ended>, elapsed: Duration, r
         }
         Ok(Ended::Held(by)) => ItemOutcome::Held { by },
         Err(error) => {
-            let told = ItemError { message: error.to_string(), status_code: status_of(error.kind()) };
+            let hint = error.hint_text().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let told = ItemError { message: format!("{error}{hint}"), status_code: status_of(error.kind()) };
             let result = result(Value::Null, Some(told), Value::Null);
             match after(error.kind(), registry) {
                 Some(after) => ItemOutcome::Again { result, after },

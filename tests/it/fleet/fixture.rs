@@ -47,17 +47,18 @@ impl Worker {
         command.env_remove("PORT").args(["worker", "--listen", "127.0.0.1:0", "--origin"]);
         command.arg(format!("{ORIGIN}={}", env.server.url())).args(arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let mut worker = Worker { child, address: String::new(), lines };
         let mut all = String::new();
-        loop {
+        while worker.address.is_empty() {
             let mut line = String::new();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the worker ended: {all}");
+            assert!(worker.lines.read_line(&mut line).unwrap() > 0, "the worker ended: {all}");
             if let Some((_, rest)) = line.split_once("at http://") {
-                let address = rest.split(',').next().unwrap().trim().to_owned();
-                return Worker { child, address, lines };
+                worker.address = rest.split(',').next().unwrap().trim().to_owned();
             }
             all.push_str(&line);
         }
+        worker
     }
 
     pub fn url(&self) -> String {

@@ -158,10 +158,13 @@ async fn a_dispatcher_says_what_is_wrong_with_its_workers() {
     let elsewhere = Env::new(World::seeded(46, 20));
     // Another lake, for the same registry.
     let worker = Worker::start_in(&elsewhere, &env, &[]);
-    env.server.world().add_names(["dddd"]);
+    env.server.clear_requests();
     let output = dispatch(&env, &PIVOTS, &[worker], &[]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("another lake"), "{}", stderr(&output));
+    let listed = env.server.requests().iter().any(|request| request.path.contains("_all_docs"));
+    assert!(!listed, "the registry was listed for nothing");
+    env.server.world().add_names(["dddd"]);
     let worker = Worker::start(&env, &["--packuments", "none"]);
     let output = dispatch(&env, &PIVOTS, &[worker], &[]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
@@ -172,6 +175,15 @@ async fn a_dispatcher_says_what_is_wrong_with_its_workers() {
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
     let file = env.folder.path().join("names.txt");
     std::fs::write(&file, "dddd").unwrap();
+    let to = |workers: &str, token: &str| {
+        let origin = format!("sample={}", env.server.url());
+        run_binary(env.folder.path(), &["ingest", "--workers", workers, "--worker-token", token, "--origin", &origin])
+    };
+    let output = to(&format!("{}/,", env.server.url()), "x");
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("readyz with 404: it is no worker"), "{}", stderr(&output));
+    let output = to(env.server.url(), "a\nb");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     let nobody = ["ingest", "--workers", "http://127.0.0.1:1", "--origin"];
     let origin = format!("sample={}", env.server.url());
     let output = run_binary(env.folder.path(), &[&nobody[..], &[&origin]].concat());

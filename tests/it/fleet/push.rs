@@ -19,6 +19,8 @@ use crate::support::{Env, ORIGIN};
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Succeed,
+    /// Answers with success for another item.
+    OfAnother,
     /// Answers with this status, this `Retry-After`, and a result with this status.
     Answer(u16, &'static str, u16),
     /// Answers with this status, and no result.
@@ -36,7 +38,7 @@ struct Scripted {
 
 fn result(success: bool, status: u16) -> serde_json::Value {
     let error = (!success).then(|| json!({"message": format!("it is {status}"), "statusCode": status}));
-    json!({"workItemId": "x", "success": success, "data": null, "error": error, "duration": 1, "metrics": null})
+    json!({"workItemId": item().id(), "success": success, "data": null, "error": error, "duration": 1, "metrics": null})
 }
 
 fn answer(status: u16, retry_after: &str, body: String) -> Response<Body> {
@@ -53,6 +55,11 @@ async fn scripted(script: &[Act]) -> Scripted {
         let act = script.lock().unwrap().pop_front().unwrap_or(Act::Succeed);
         match act {
             Act::Succeed => answer(200, "0", result(true, 200).to_string()),
+            Act::OfAnother => {
+                let mut other = result(true, 200);
+                other["workItemId"] = json!("v1:packument:sample:79");
+                answer(200, "0", other.to_string())
+            }
             Act::Answer(status, retry_after, told) => answer(status, retry_after, result(false, told).to_string()),
             Act::Words(status) => answer(status, "0", "<html>".to_owned()),
             Act::HangUp => {
@@ -89,9 +96,13 @@ async fn hand(scripts: &[&[Act]]) -> (Result<ItemResult, all_docs::error::Error>
 
 #[tokio::test]
 async fn an_item_that_a_worker_cannot_do_goes_to_another() {
-    for act in
-        [Act::Answer(429, "3600", 429), Act::Answer(503, "3600", 503), Act::Answer(500, "3600", 500), Act::HangUp]
-    {
+    for act in [
+        Act::Answer(429, "18446744073709551615", 429),
+        Act::Answer(503, "3600", 503),
+        Act::Answer(500, "3600", 500),
+        Act::HangUp,
+        Act::Words(502),
+    ] {
         let (result, items) = hand(&[&[act], &[]]).await;
         assert!(result.unwrap().success, "{act:?}");
         assert_eq!(items, [1, 1], "{act:?}");
@@ -111,7 +122,7 @@ async fn an_item_that_fails_everywhere_is_given_up() {
     let (result, items) = hand(&[&[Act::Answer(503, "0", 503); 9]]).await;
     assert_eq!(result.unwrap().error.unwrap().message, "it is 503");
     assert_eq!(items, [5]);
-    let (result, items) = hand(&[&[Act::Words(502); 9]]).await;
+    let (result, items) = hand(&[&[Act::Words(500); 9]]).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Network);
     assert_eq!(items, [5]);
     // The worker has waited for the registry already.
@@ -160,6 +171,14 @@ async fn a_run_ends_when_no_worker_was_reached_for_its_patience() {
     assert_eq!(error.kind(), ErrorKind::Network);
     assert!(error.message().starts_with("no worker can be reached since 20"), "{error}");
     assert!(error.message().contains("127.0.0.1"), "{error}");
+}
+
+#[tokio::test]
+async fn the_result_of_another_item_is_none() {
+    let (result, items) = hand(&[&[Act::OfAnother]]).await;
+    let error = result.unwrap_err();
+    assert!(error.message().contains("the result of another item"), "{error}");
+    assert_eq!((error.kind(), items), (ErrorKind::Network, vec![1]));
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ async fn what_is_no_item_is_answered_with_its_reason() {
         ("/work/packument", vec![token], r#"{"type":"partition","payload":{}}"#, 400, "belongs here"),
         ("/work/packument", vec![token, "Request-Timeout: soon"], r#"{"payload":{"packageName":"x"}}"#, 400, "timeout"),
         ("/work", vec![token], r#"{"payload":{"packageName":"x"}}"#, 400, "no type"),
+        ("/work/packument", vec![token], r#"["packument",null,{"packageName":"x"},0,0]"#, 400, "JSON object"),
         ("/work", vec![token], r#"{"message":{"data":"%"}}"#, 400, "base64"),
         ("/work/tarball", vec![token], "{}", 404, "kind"),
         ("/elsewhere", vec![token], "{}", 404, "nothing"),
@@ -64,7 +65,8 @@ async fn what_is_no_item_is_answered_with_its_reason() {
     }
     let long = format!(r#"{{"payload":{{"packageName":"{}"}}}}"#, "x".repeat(2 << 20));
     assert_eq!(worker.post_text("/work/packument", &[token], &long).status, 413);
-    assert_eq!(worker.get("/work/packument").status, 405);
+    let other_method = worker.get("/work/packument");
+    assert_eq!((other_method.status, &other_method.body["success"]), (405, &json!(false)), "{}", other_method.text);
     assert_eq!((worker.get("/healthz").status, worker.get("/healthz").text.as_str()), (200, "ok\n"));
     // Who has no token learns nothing but that it is ready.
     assert_eq!((worker.get("/readyz").status, worker.get("/readyz").text.as_str()), (200, "ready\n"));
@@ -126,6 +128,7 @@ async fn an_item_that_is_late_is_handed_back_and_done_by_the_next_push() {
     let late = worker.post_text("/work/partition", &["Request-Timeout: 1"], STUCK);
     assert_eq!((late.status, late.header("retry-after").is_some()), (503, true), "{}", late.text);
     assert_eq!(late.body["workItemId"], json!("v1:partition:sample:64:70"));
+    assert!(late.body["error"]["message"].as_str().unwrap().contains("time for the item was over"), "{}", late.text);
     env.server.set_faults(FaultScript::default());
     let reply = worker.post_text("/work/partition", &[], STUCK);
     assert_eq!((reply.status, &reply.body["success"]), (200, &json!(true)), "{}", reply.text);

@@ -1,27 +1,24 @@
 //! Pushes items to workers over HTTP: each to the one with the most free places. An item that a worker could not do is
 //! pushed again, to another one if there is one.
 
-use std::sync::{Mutex, PoisonError};
+mod places;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use serde::Deserialize;
-use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::places::{FIRST_PAUSE, Places};
 use super::hand_out::Hands;
 use super::options::IngestOptions;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Item, ItemResult};
 use crate::registry::{WorkerAnswer, WorkerClient};
 
 /// How often an item is pushed that a worker which can be reached fails: it may be the cause.
 const MOST_FAILURES: u32 = 5;
-/// The pause of a worker that cannot be reached; each further one is twice as long, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The pause where an answer names none.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How often a worker is asked whether it is there while it does an item, and how many questions in a row may remain without
@@ -34,34 +31,7 @@ const HEALTH: &str = "healthz";
 /// Workers, reached over HTTP.
 pub struct PushHands {
     workers: Vec<WorkerClient>,
-    state: Mutex<State>,
-    /// A place became free.
-    freed: Notify,
-    at_once: usize,
-    /// How long no worker may be reached before the run ends.
-    patience: Duration,
-}
-
-struct State {
-    of_workers: Vec<WorkerState>,
-    /// When a worker answered last.
-    answered_at: Instant,
-    /// The same, to be told.
-    answered_when: jiff::Timestamp,
-    /// Why one could not be reached last.
-    why: String,
-    /// Where the next search for a free worker begins.
-    next: usize,
-}
-
-#[derive(Debug, Clone)]
-struct WorkerState {
-    places: usize,
-    busy: usize,
-    closed_until: Instant,
-    failures: u32,
-    /// Whether it is known to work on the lake of the run.
-    is_known: bool,
+    places: Places,
 }
 
 /// A worker's answer to `readyz`.
@@ -75,19 +45,6 @@ struct Ready {
     items: usize,
     #[serde(default)]
     knows_run: Option<bool>,
-}
-
-/// A place of a worker, until it is dropped.
-struct Place<'a> {
-    hands: &'a PushHands,
-    worker: usize,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.hands.change(self.worker, |worker| worker.busy -= 1);
-        self.hands.freed.notify_waiters();
-    }
 }
 
 impl PushHands {
@@ -119,130 +76,20 @@ impl PushHands {
                         ))
                         .hint("start the workers and this command with the same --packuments"));
                     }
-                    Some(ready.items.max(1))
+                    Some(ready.items)
                 }
                 _ => None,
             });
         }
-        let most = places.iter().flatten().copied().max();
-        let most = most.ok_or_else(|| {
-            let why =
-                answers.into_iter().find_map(std::result::Result::err).unwrap_or_else(|| "none is ready".to_owned());
-            Error::network(format!("no worker answers: {why}")).hint("start one: all-docs worker --listen ADDRESS:PORT")
-        })?;
-        let now = Instant::now();
-        let state = |places: &Option<usize>| WorkerState {
-            places: places.unwrap_or(most),
-            busy: 0,
-            closed_until: if places.is_some() { now } else { now + FIRST_PAUSE },
-            failures: u32::from(places.is_none()),
-            is_known: false,
-        };
-        let of_workers: Vec<WorkerState> = places.iter().map(state).collect();
-        Ok(PushHands {
-            at_once: of_workers.iter().map(|worker| worker.places).sum(),
-            workers,
-            state: Mutex::new(State {
-                of_workers,
-                answered_at: now,
-                answered_when: jiff::Timestamp::now(),
-                why: String::new(),
-                next: 0,
-            }),
-            freed: Notify::new(),
-            patience: registry.patience(),
-        })
-    }
-
-    fn change<T>(&self, worker: usize, change: impl FnOnce(&mut WorkerState) -> T) -> Option<T> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.of_workers.get_mut(worker).map(change)
-    }
-
-    /// Waits for a free place.
-    ///
-    /// Fails if no worker has answered for long.
-    async fn place(&self) -> Result<Place<'_>> {
-        loop {
-            let freed = self.freed.notified();
-            let opens_at = match self.try_place()? {
-                Ok(worker) => return Ok(Place { hands: self, worker }),
-                Err(opens_at) => opens_at,
-            };
-            tokio::select! {
-                () = freed => {}
-                () = tokio::time::sleep_until(opens_at) => {}
-            }
-        }
-    }
-
-    /// Takes a place of the worker that has most, or returns when one may be open.
-    fn try_place(&self) -> Result<std::result::Result<usize, Instant>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let count = state.of_workers.len();
-        let order = (0..count).map(|place| (state.next + place) % count.max(1));
-        let free = |worker: &WorkerState| worker.places.saturating_sub(worker.busy);
-        let open = order.filter_map(|index| {
-            let worker = state.of_workers.get(index)?;
-            (worker.closed_until <= now && free(worker) > 0).then(|| (index, free(worker)))
-        });
-        let chosen = open.max_by_key(|&(index, free)| (free, std::cmp::Reverse((index + count - state.next) % count)));
-        let Some((index, _)) = chosen else {
-            let is_nobody_there = state.of_workers.iter().all(|worker| worker.failures > 0);
-            if is_nobody_there && state.answered_at.elapsed() >= self.patience {
-                return Err(nobody(&state));
-            }
-            let closed = state.of_workers.iter().map(|worker| worker.closed_until).filter(|until| *until > now);
-            let opens_at = closed.min().unwrap_or(now + LONGEST_PAUSE);
-            let ends_at = state.answered_at.checked_add(self.patience).filter(|_| is_nobody_there);
-            return Ok(Err(ends_at.map_or(opens_at, |ends_at| opens_at.min(ends_at))));
-        };
-        state.next = (index + 1) % count;
-        if let Some(worker) = state.of_workers.get_mut(index) {
-            worker.busy += 1;
-        }
-        Ok(Ok(index))
-    }
-
-    /// Notes that a worker can be reached.
-    fn heard(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.answered_at, state.answered_when) = (Instant::now(), jiff::Timestamp::now());
-    }
-
-    /// Notes that a worker answered, and gets no items for `pause`.
-    fn answered(&self, worker: usize, pause: Duration) {
-        self.heard();
-        self.change(worker, |worker| {
-            worker.failures = 0;
-            worker.closed_until = Instant::now() + pause;
-        });
-    }
-
-    /// Sets a worker that cannot be reached aside for a while.
-    fn unreachable(&self, worker: usize, why: &str) {
-        let set_aside = self.change(worker, |worker| {
-            let now = Instant::now();
-            // Its other items say the same.
-            if worker.closed_until > now {
-                return None;
-            }
-            let pause = (FIRST_PAUSE * 2_u32.saturating_pow(worker.failures.min(10))).min(LONGEST_PAUSE);
-            worker.failures += 1;
-            worker.closed_until = now + pause;
-            Some(pause)
-        });
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).why = why.to_owned();
-        if let Some(pause) = set_aside.flatten() {
-            tracing::warn!(why, pause_s = pause.as_secs(), "a worker cannot be reached and is set aside");
+        match places.iter().all(Option::is_none) {
+            true => Err(none_answers(&workers, &answers)),
+            false => Ok(PushHands { workers, places: Places::new(&places, registry.patience()) }),
         }
     }
 
     /// Checks once for each worker that it works on the lake of the run.
     async fn check_lake(&self, worker: usize, client: &WorkerClient, run: Option<&str>) -> Result<Result<(), String>> {
-        let is_known = self.change(worker, |worker| worker.is_known).unwrap_or(true);
-        let Some(run) = run.filter(|_| !is_known) else { return Ok(Ok(())) };
+        let Some(run) = run.filter(|_| !self.places.is_known(worker)) else { return Ok(Ok(())) };
         let answer = match client.get(&format!("readyz?run={run}")).await {
             Ok(answer) if answer.status == 200 => answer,
             Ok(answer) => return Ok(Err(format!("{} answers with {}", client.host(), answer.status))),
@@ -253,7 +100,7 @@ impl PushHands {
             return Err(Error::input(format!("the worker {} works on another lake: {}", client.host(), ready.lake))
                 .hint("start it with the same --lake: a folder that all machines see, or a bucket"));
         }
-        self.change(worker, |worker| worker.is_known = true);
+        self.places.note_known(worker);
         Ok(Ok(()))
     }
 
@@ -273,7 +120,7 @@ impl PushHands {
                 answer = &mut answer => return Ok(answer),
                 looked = client.get(HEALTH) => match looked {
                     Ok(_) => {
-                        self.heard();
+                        self.places.heard();
                         silent = 0;
                     }
                     Err(_) => silent += 1,
@@ -289,7 +136,17 @@ impl PushHands {
 #[async_trait]
 impl Hands for PushHands {
     fn at_once(&self) -> usize {
-        self.at_once
+        self.places.count()
+    }
+
+    async fn begin(&self, run: &str) -> Result<()> {
+        let check = |(worker, client)| async move {
+            if let Err(why) = self.check_lake(worker, client, Some(run)).await? {
+                self.places.unreachable(worker, &why);
+            }
+            Ok::<_, Error>(())
+        };
+        try_join_all(self.workers.iter().enumerate().map(check)).await.map(drop)
     }
 
     async fn hand(&self, item: &Item, stop: &CancellationToken) -> Result<ItemResult> {
@@ -302,13 +159,13 @@ impl PushHands {
     async fn hand_until_done(&self, item: &Item) -> Result<ItemResult> {
         let mut failures = 0;
         loop {
-            let place = self.place().await?;
+            let place = self.places.place().await?;
             let worker = place.worker;
             let Some(client) = self.workers.get(worker) else {
                 return Err(Error::internal("a place of no worker"));
             };
             if let Err(why) = self.check_lake(worker, client, item.run()).await? {
-                self.unreachable(worker, &why);
+                self.places.unreachable(worker, &why);
                 continue;
             }
             let answer = match self.post(client, item).await? {
@@ -316,10 +173,10 @@ impl PushHands {
                 Err(why) => {
                     if client.get(HEALTH).await.is_err() {
                         // It died, or is cut off. The item need not be the cause.
-                        self.unreachable(worker, &why);
+                        self.places.unreachable(worker, &why);
                         continue;
                     }
-                    self.answered(worker, FIRST_PAUSE);
+                    self.places.answered(worker, FIRST_PAUSE);
                     failures += 1;
                     if failures == MOST_FAILURES {
                         return Err(Error::network(format!("{failures} connections ended within one item: {why}"))
@@ -331,19 +188,24 @@ impl PushHands {
             let pause = answer.retry_after.unwrap_or(PAUSE);
             match answer.status {
                 200 => {
-                    self.answered(worker, Duration::ZERO);
-                    return result_of(client, &answer);
+                    self.places.answered(worker, Duration::ZERO);
+                    return result_of(client, item, &answer);
                 }
-                429 => self.answered(worker, pause),
+                429 => self.places.answered(worker, pause),
                 409 => {
-                    self.answered(worker, Duration::ZERO);
+                    self.places.answered(worker, Duration::ZERO);
                     drop(place);
                     tokio::time::sleep(pause).await;
                 }
+                // A gateway before the worker says that it is not there.
+                502..=504 if result_of(client, item, &answer).is_err() => {
+                    let why = format!("{} answers with {} and no result", client.host(), answer.status);
+                    self.places.unreachable(worker, &why);
+                }
                 500..=599 => {
-                    self.answered(worker, pause);
+                    self.places.answered(worker, pause);
                     failures += 1;
-                    let result = result_of(client, &answer);
+                    let result = result_of(client, item, &answer);
                     let failure = result.as_ref().ok().and_then(|result| result.error.as_ref());
                     // The worker has waited for the registry as long as its patience lets it.
                     if failures == MOST_FAILURES || failure.is_some_and(|error| error.status_code == 429) {
@@ -358,7 +220,7 @@ impl PushHands {
                     .hint("give the one that it was started with: ALL_DOCS_WORKER_TOKEN, or --worker-token"));
                 }
                 status => {
-                    let words = result_of(client, &answer).ok().and_then(|result| result.error);
+                    let words = result_of(client, item, &answer).ok().and_then(|result| result.error);
                     let words = words.map_or_else(String::new, |error| format!(": {}", error.message));
                     return Err(Error::network(format!("the worker {} answers with {status}{words}", client.host()))
                         .doing(format!("handing out {}", item.id())));
@@ -368,11 +230,23 @@ impl PushHands {
     }
 }
 
-/// Returns the error of a run whose workers cannot be reached.
-fn nobody(state: &State) -> Error {
-    let since = state.answered_when.strftime("%Y-%m-%dT%H:%M:%SZ");
-    Error::network(format!("no worker can be reached since {since}: {}", state.why))
-        .hint("start workers, and run the same command again: what is committed stays; --patience says how long they may be away")
+/// Returns the error for workers of which none is ready, by what the first one answers.
+fn none_answers(workers: &[WorkerClient], answers: &[Result<WorkerAnswer, String>]) -> Error {
+    let first = workers.iter().zip(answers).next();
+    match first {
+        Some((_, Err(why))) => {
+            Error::network(format!("no worker answers: {why}")).hint("start one: all-docs worker --listen ADDRESS:PORT")
+        }
+        Some((worker, Ok(answer))) if answer.status == 503 => {
+            Error::network(format!("no worker is ready: {} is stopping", worker.host())).hint("try again later")
+        }
+        Some((worker, Ok(answer))) => {
+            let (host, status) = (worker.host(), answer.status);
+            Error::network(format!("{host} answers readyz with {status}: it is no worker"))
+                .hint("check its address, and the path if it has one")
+        }
+        None => Error::input("--workers names no worker"),
+    }
 }
 
 fn ready_of(client: &WorkerClient, answer: &WorkerAnswer) -> Result<Ready> {
@@ -383,7 +257,13 @@ fn ready_of(client: &WorkerClient, answer: &WorkerAnswer) -> Result<Ready> {
     })
 }
 
-fn result_of(client: &WorkerClient, answer: &WorkerAnswer) -> Result<ItemResult> {
-    serde_json::from_slice(&answer.body)
-        .map_err(|error| Error::network(format!("{} answers with what is no result", client.host())).source(error))
+/// Returns the result in an answer, which is that of the item.
+fn result_of(client: &WorkerClient, item: &Item, answer: &WorkerAnswer) -> Result<ItemResult> {
+    let no_result = || format!("{} answers with {} and no result", client.host(), answer.status);
+    let result: ItemResult = serde_json::from_slice(&answer.body).or_error(ErrorKind::Network, no_result)?;
+    match result.work_item_id == item.id() || answer.status != 200 {
+        true => Ok(result),
+        false => Err(Error::network(format!("{} answers with the result of another item", client.host()))
+            .doing(format!("handing out {}", item.id()))),
+    }
 }
