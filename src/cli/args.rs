@@ -21,6 +21,8 @@ use super::partition::PartitionCommand;
 use super::pivots::PivotsArgs;
 #[cfg(all(feature = "plot", feature = "query"))]
 use super::plot::PlotCommand;
+#[cfg(feature = "distributed")]
+use super::query::QueryWorkerArgs;
 #[cfg(feature = "query")]
 use super::query::{QueryArgs, ViewsArgs};
 use super::rebuild::RebuildArgs;
@@ -79,6 +81,9 @@ pub(super) enum Command {
     /// Query a lake: in SQL, or by the name of a view or report
     #[cfg(feature = "query")]
     Query(QueryArgs),
+    /// Help the queries of other machines, which name this one in query --workers
+    #[cfg(feature = "distributed")]
+    QueryWorker(QueryWorkerArgs),
     /// List the views and reports, with an example of each
     #[cfg(feature = "query")]
     Views(ViewsArgs),

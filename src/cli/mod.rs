@@ -115,6 +115,8 @@ fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
             Command::Follow(args) => Box::pin(follow::run(args, &settings, printer, stop)).await,
             #[cfg(feature = "query")]
             Command::Query(args) => query::run(args, &settings, printer, stop).await,
+            #[cfg(feature = "distributed")]
+            Command::QueryWorker(args) => query::run_worker(args, &settings, printer, stop).await,
             #[cfg(feature = "query")]
             Command::Views(args) => query::run_views(args, &settings, printer).await,
             #[cfg(not(feature = "query"))]
@@ -194,6 +196,8 @@ fn patience(command: &Command) -> Option<Duration> {
     match command {
         #[cfg(feature = "query")]
         Command::Query(_) | Command::Views(_) => Some(COMPUTING_STOPS_WITHIN),
+        #[cfg(feature = "distributed")]
+        Command::QueryWorker(_) => Some(COMPUTING_STOPS_WITHIN),
         #[cfg(all(feature = "plot", feature = "query"))]
         Command::Plot(_) => Some(COMPUTING_STOPS_WITHIN),
         // `pivots` may wait for a registry that does not respond. It does not touch the lake.

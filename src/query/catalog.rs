@@ -119,6 +119,12 @@ impl LakeCatalog {
         &self.views.queries
     }
 
+    /// Returns the overlay of an origin of the lake itself.
+    #[cfg(feature = "distributed")]
+    pub(super) fn overlay(&self, origin: &str) -> Option<&Arc<OriginOverlay>> {
+        self.origins.iter().find(|known| known.name == origin).map(|known| &known.overlay)
+    }
+
     /// Returns a table of an origin, for one statement.
     pub(super) fn table(&self, origin: &str, kind: TableKind) -> Option<Arc<dyn TableProvider>> {
         self.origin(origin).map(|origin| origin.shards(kind) as Arc<dyn TableProvider>)

@@ -139,11 +139,14 @@ impl EventsTable {
         let mut statistics = Statistics::new_unknown(&self.schema);
         let rows = usize::try_from(stored_bytes / STORED_BYTES_PER_ROW).unwrap_or(usize::MAX);
         statistics.num_rows = Precision::Inexact(rows);
+        let readers = Arc::new(self.readers(state, snapshot));
         let source = ParquetSource::new(Arc::clone(&self.schema))
             .with_table_parquet_options(state.default_table_options().parquet)
             .with_metadata_size_hint(FOOTER_GUESS_BYTES)
-            .with_parquet_file_reader_factory(Arc::new(self.readers(state, snapshot)));
+            .with_parquet_file_reader_factory(Arc::clone(&readers) as _);
         let groups = FileGroup::new(files).split_files(state.config().target_partitions().max(1));
+        #[cfg(feature = "distributed")]
+        let groups = readers.mark(groups);
         let scan = FileScanConfigBuilder::new(self.location.store_url.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)

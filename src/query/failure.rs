@@ -8,8 +8,13 @@ use object_store::path::Path as ObjectPath;
 use parquet::errors::ParquetError;
 
 use super::cause::find;
+#[cfg(feature = "distributed")]
+use super::fleet::LostWorker;
 use super::way_out;
 use crate::error::{Error, ErrorKind, is_out_of_files, system_error};
+
+/// The hint for a damaged file.
+const VERIFY: &str = "all-docs verify names every file that is damaged; all-docs verify --repair makes shards again, and moves events aside";
 
 /// A shard that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +87,20 @@ impl ShardFault {
         ShardFault { shard: manifest.to_string(), fault: Fault::Unrecorded, source: None }
     }
 
+    /// Finds a fault in the text of an error: a worker sends its errors as texts.
+    #[cfg(feature = "distributed")]
+    fn of_text(text: &str) -> Option<ShardFault> {
+        let found = |fault: Fault| {
+            let (before, _) = text.split_once(&format!(" {fault}"))?;
+            let shard = before.rsplit([' ', ':']).next().unwrap_or_default();
+            let is_file = shard.ends_with(".parquet") || shard.ends_with(".json");
+            is_file.then(|| ShardFault { shard: shard.to_owned(), fault, source: None })
+        };
+        use Fault::{Damaged, Empty, Lost, Newer, Replaced, Unreadable, Unrecorded, Vanished, WithoutRecord};
+        let all = [Vanished, Replaced, Unreadable, Damaged, Lost, Empty, Unrecorded, WithoutRecord, Newer];
+        all.into_iter().find_map(found)
+    }
+
     /// Makes the fault of the manifest of a delta beside which there is no record of the overlay.
     pub(super) fn of_lost_record(manifest: &ObjectPath) -> Self {
         ShardFault { shard: manifest.to_string(), fault: Fault::WithoutRecord, source: None }
@@ -122,15 +141,33 @@ impl From<ShardFault> for ParquetError {
     }
 }
 
-/// Returns whether a statement failed because a shard was replaced or removed after it was planned.
+/// Returns whether a statement failed because something changed after it was planned: a shard was replaced or removed, or
+/// a worker was lost. A new plan takes it into account.
 pub(super) fn is_outdated(error: &Error) -> bool {
+    #[cfg(feature = "distributed")]
+    if find::<LostWorker>(error).is_some() {
+        return true;
+    }
     find::<ShardFault>(error).is_some_and(|fault| matches!(fault.fault, Fault::Vanished | Fault::Replaced))
+}
+
+/// Returns the error that a worker reports as a text, if it is one of a shard, or that of a lost worker.
+#[cfg(feature = "distributed")]
+fn of_worker(error: &DataFusionError) -> Option<Error> {
+    const OTHER_FILES: &str = "an ingest is writing this lake, or a worker does not see the same files: it needs the same bucket or mount; run the statement again";
+    const WITHOUT: &str = "start it again with all-docs query-worker, or leave it out of --workers";
+    let text = error.to_string();
+    if let Some(lost) = LostWorker::of_text(&text) {
+        return Some(Error::network(lost.to_string()).source(lost).hint(WITHOUT));
+    }
+    let fault = ShardFault::of_text(&text)?;
+    let hint = if matches!(fault.fault, Fault::Vanished | Fault::Replaced) { OTHER_FILES } else { VERIFY };
+    Some(Error::lake(format!("a worker says: {fault}")).source(fault).hint(hint))
 }
 
 /// Converts an error met while a statement ran. `read` is what it reads.
 pub(super) fn failure(error: DataFusionError, read: &ReadTables) -> Error {
     const AGAIN: &str = "an ingest is writing this lake; run the statement again";
-    const VERIFY: &str = "all-docs verify names every file that is damaged; all-docs verify --repair makes shards again, and moves events aside";
     const LOST: &str = "if its disk or mount is away, bring it back; all-docs verify names every lost shard, and with --repair makes it again";
     if let Some(fault) = find::<ShardFault>(&error) {
         let (kind, message) = (fault.fault, fault.to_string());
@@ -149,6 +186,10 @@ pub(super) fn failure(error: DataFusionError, read: &ReadTables) -> Error {
     }
     if let Some(own) = own_error(&error) {
         return own;
+    }
+    #[cfg(feature = "distributed")]
+    if let Some(of_worker) = of_worker(&error) {
+        return of_worker;
     }
     if let Some(message) = way_out::of_value(&error) {
         return way_out::mistake(&message).doing("running the statement");

@@ -32,6 +32,12 @@ impl LakeLocation {
         Ok(LakeLocation { lake: Some(lake.clone()), ..location })
     }
 
+    /// Returns whether both are the location of one lake.
+    #[cfg(feature = "distributed")]
+    pub(super) fn is_same_lake(&self, other: &LakeLocation) -> bool {
+        self.store_url == other.store_url && self.root == other.root
+    }
+
     /// Makes the location of the lake whose root is `root_url`, in `store`.
     pub(super) fn new(
         store: Arc<dyn ObjectStore>,

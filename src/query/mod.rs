@@ -12,6 +12,10 @@ mod csv_output;
 mod describe;
 mod events;
 mod failure;
+#[cfg(feature = "distributed")]
+mod fleet;
+#[cfg(feature = "distributed")]
+mod fleet_worker;
 mod format;
 mod functions;
 mod json_value;
@@ -45,6 +49,10 @@ mod write;
 
 pub use attached::AttachedLake;
 pub use catalog::TableInfo;
+#[cfg(feature = "distributed")]
+pub use fleet::Fleet;
+#[cfg(feature = "distributed")]
+pub use fleet_worker::QueryWorker;
 pub use format::Format;
 pub use lake_table::ColumnInfo;
 pub use named::{

@@ -27,6 +27,8 @@ use super::catalog::{CATALOG, LakeCatalog, TableInfo};
 use super::describe;
 use super::events::EventsTable;
 use super::failure::{ReadTables, failure, is_outdated};
+#[cfg(feature = "distributed")]
+use super::fleet::{self, Workers};
 use super::functions;
 use super::lake_location::LakeLocation;
 use super::lake_table::{ColumnInfo, LakeTable};
@@ -59,6 +61,9 @@ pub struct SessionOptions {
     pub reads_own_files: bool,
     /// Other lakes whose tables statements can also name.
     pub attached: Vec<AttachedLake>,
+    /// The machines that help with statements; none by default.
+    #[cfg(feature = "distributed")]
+    pub fleet: Option<super::Fleet>,
     /// The tables that earlier versions of the tool wrote, by origin; none by default. Columns of such tables may be
     /// null that otherwise are not, and notes say so.
     pub ages: BTreeMap<String, OriginAge>,
@@ -75,6 +80,8 @@ impl Default for SessionOptions {
             queries,
             reads_own_files: false,
             attached: Vec::new(),
+            #[cfg(feature = "distributed")]
+            fleet: None,
             ages: BTreeMap::new(),
         }
     }
@@ -85,6 +92,11 @@ impl Default for SessionOptions {
 pub struct Session {
     context: SessionContext,
     catalog: Arc<LakeCatalog>,
+    /// The lake itself, and the workers that read it too.
+    #[cfg(feature = "distributed")]
+    location: LakeLocation,
+    #[cfg(feature = "distributed")]
+    workers: Option<Arc<Workers>>,
 }
 
 /// A planned statement, ready to run.
@@ -124,10 +136,21 @@ impl Session {
             runtime.register_object_store(location.store_url.as_ref(), Arc::clone(&location.store));
         }
 
-        let config =
-            session_config(options.threads.max(1)).with_default_catalog_and_schema(CATALOG, &info.default_origin);
+        let threads = options.threads.max(1);
+        // The plan for one thread cannot be divided.
+        #[cfg(feature = "distributed")]
+        let threads = if options.fleet.is_some() { threads.max(2) } else { threads };
+        let config = session_config(threads).with_default_catalog_and_schema(CATALOG, &info.default_origin);
         let builder = SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime);
-        let state = optimizer::with_rules(builder).build();
+        let builder = optimizer::with_rules(builder);
+        #[cfg(feature = "distributed")]
+        let workers = options.fleet.clone().map(Workers::new);
+        #[cfg(feature = "distributed")]
+        let builder = match &workers {
+            Some(workers) => fleet::enable(builder, workers, &location).or_error(ErrorKind::Internal, no_engine)?,
+            None => builder,
+        };
+        let state = builder.build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).or_error(ErrorKind::Internal, no_engine)?;
         let catalog = Arc::new(LakeCatalog::new(&location, info, &options.ages, &attached, &options.queries));
@@ -138,7 +161,14 @@ impl Session {
         }
         let state = context.state_weak_ref();
         catalog.plan_views_by(Box::new(move || state.upgrade().map(|state| state.read().clone())));
-        Ok(Session { context, catalog })
+        Ok(Session {
+            context,
+            catalog,
+            #[cfg(feature = "distributed")]
+            location,
+            #[cfg(feature = "distributed")]
+            workers,
+        })
     }
 
     /// Runs one statement. Nothing is computed until the stream is read, and then only as fast as it is read.
@@ -151,6 +181,8 @@ impl Session {
 
     /// Runs one statement with values for its parameters, as [`Session::query`] does.
     pub async fn query_bound(&self, statement: &BoundSql) -> Result<QueryStream> {
+        #[cfg(feature = "distributed")]
+        self.workers.iter().for_each(|workers| workers.hope());
         let (session, statement) = (self.clone(), statement.clone());
         let begin = move || {
             let (session, statement) = (session.clone(), statement.clone());
@@ -175,7 +207,16 @@ impl Session {
     /// Returns how one statement would run with values for its parameters, as [`Session::explain`] does.
     pub async fn explain_bound(&self, statement: &BoundSql) -> Result<String> {
         let planned = self.plan(statement).await?;
-        Ok(format!("{}\n\n{}", planned.logical.display_indent(), displayable(planned.physical.as_ref()).indent(false)))
+        let physical = displayable(planned.physical.as_ref()).indent(false).to_string();
+        #[cfg(feature = "distributed")]
+        let physical = fleet::stages(&planned.physical).unwrap_or(physical);
+        Ok(format!("{}\n\n{physical}", planned.logical.display_indent()))
+    }
+
+    /// Returns what a worker needs of a session: the state, the tables, and the lake.
+    #[cfg(feature = "distributed")]
+    pub(super) fn parts(&self) -> (SessionState, &Arc<LakeCatalog>, &LakeLocation) {
+        (self.context.state(), &self.catalog, &self.location)
     }
 
     /// Returns the views and reports.
@@ -234,13 +275,24 @@ impl Session {
             let with_descriptions = describe::with_descriptions(&state, plan, query).await;
             plan = with_descriptions.map_err(|error| mistakes.explain(error, &[]))?;
         }
-        let logical = state.optimize(&plan).map_err(|error| mistakes.explain(error, &[]))?;
+        let optimized = state.optimize(&plan);
+        #[cfg(feature = "distributed")]
+        let optimized = match optimized {
+            Err(_) if self.workers.is_some() => fleet::optimize_on_one(&mut state, &plan),
+            optimized => optimized,
+        };
+        let logical = optimized.map_err(|error| mistakes.explain(error, &[]))?;
         let mut reads = reads_of(&logical);
         if reads.documents {
             *state.config_mut() = state.config().clone().with_batch_size(DOCUMENT_BATCH_ROWS);
         }
         let physical = state.query_planner().create_physical_plan(&logical, &state).await;
         let physical = physical.map_err(|error| failure(error, &reads.tables))?;
+        #[cfg(feature = "distributed")]
+        if let Some(workers) = &self.workers {
+            let told = fleet::tell_workers(&mut state, workers, &self.location, reads.documents);
+            told.map_err(|error| failure(error, &reads.tables))?;
+        }
         // Only now is it known which arrays there are.
         reads.notes.extend(reads.arrays.iter().filter_map(|provider| note_on_absence(provider.as_ref())));
         reads.notes.sort_unstable();

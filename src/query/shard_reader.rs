@@ -8,6 +8,8 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::listing::PartitionedFile;
+#[cfg(feature = "distributed")]
+use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
 use datafusion::datasource::physical_plan::{ParquetFileMetrics, ParquetFileReaderFactory};
@@ -49,6 +51,8 @@ pub(super) struct ShardReaderFactory {
     pub(super) looked_up: Option<Arc<HashSet<String>>>,
     /// The shards whose footers are read ahead.
     pub(super) ahead: Option<ReadAhead>,
+    /// Whether each shard must be the version that the plan has: another machine made the plan.
+    pub(super) expects_versions: bool,
 }
 
 impl ShardReaderFactory {
@@ -67,11 +71,28 @@ impl ShardReaderFactory {
             has_filter: false,
             looked_up: None,
             ahead: None,
+            expects_versions: false,
         }
     }
 
     fn policy(&self) -> PageIndexPolicy {
         if self.has_filter { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip }
+    }
+
+    /// Marks the files of a scan as those of these readers. The engine does not tell which readers a scan has.
+    #[cfg(feature = "distributed")]
+    pub(super) fn mark(self: &Arc<Self>, groups: Vec<FileGroup>) -> Vec<FileGroup> {
+        let mark = |mut file: PartitionedFile| {
+            file.extensions.insert_arc(Arc::clone(self));
+            file
+        };
+        groups.into_iter().map(|group| group.into_inner().into_iter().map(mark).collect()).map(FileGroup::new).collect()
+    }
+
+    /// Returns the readers of a file that was marked.
+    #[cfg(feature = "distributed")]
+    pub(super) fn of(file: &PartitionedFile) -> Option<Arc<ShardReaderFactory>> {
+        file.extensions.get_arc()
     }
 
     /// Returns a shard of a store that opens no files; `None` of one that does.
@@ -110,7 +131,8 @@ impl ParquetFileReaderFactory for ShardReaderFactory {
             }));
         }
         // A part of a shard is planned by the size of its version, and some of its rows by their places in it.
-        let is_of_version = file.range.is_some() || file.extension::<ParquetRowSelection>().is_some();
+        let is_of_version =
+            self.expects_versions || file.range.is_some() || file.extension::<ParquetRowSelection>().is_some();
         Ok(Box::new(ShardReader {
             kind: self.kind,
             store: Arc::clone(&self.location.store),

@@ -277,6 +277,9 @@ impl TableProvider for ShardTable {
         let snapshot = Snapshot::of(state);
         let view = self.overlay.view(state, &snapshot).await?;
         let Listing { shards, are_sorted } = self.listing(&snapshot, view.as_deref()).await?;
+        // Rows that go from worker to worker lose their order, and the engine does not know it.
+        #[cfg(feature = "distributed")]
+        let are_sorted = are_sorted && !super::fleet::has_workers(state.config());
         let shards = needed(state, &self.schema, shards, filters, view.as_deref())?;
         let shards = self.overlay.found(shards, &snapshot).await?;
         let shards = self.without_absent(shards, view.as_deref()).await?;
@@ -311,7 +314,7 @@ impl TableProvider for ShardTable {
         // The names lead to one row group or two, and each Bloom filter would be a request.
         options.global.bloom_filter_on_read &= together.is_none();
         let groups = groups(shards, state.config().target_partitions());
-        let readers = ShardReaderFactory {
+        let readers = Arc::new(ShardReaderFactory {
             kind: Some(self.kind),
             location: self.location.clone(),
             snapshot,
@@ -320,11 +323,14 @@ impl TableProvider for ShardTable {
             looked_up: together.map(Arc::new),
             // A statement with a limit may need no other shard than the first.
             ahead: if limit.is_some() { None } else { ReadAhead::of(&groups) },
-        };
+            expects_versions: false,
+        });
+        #[cfg(feature = "distributed")]
+        let groups = readers.mark(groups);
         let mut source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_GUESS_BYTES)
-            .with_parquet_file_reader_factory(Arc::new(readers));
+            .with_parquet_file_reader_factory(readers);
         if let Some(condition) = self.condition(state, masked_by)? {
             source = source.with_predicate(condition);
         }

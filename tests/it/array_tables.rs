@@ -35,7 +35,7 @@ fn right() -> Right {
 
 /// Makes a lake of a few hundred packages and their arrays. Those of downloads have small shards of 64 rows and 128 days, with
 /// chunks of 16 rows and 32 days.
-async fn lake() -> Env {
+pub async fn lake() -> Env {
     let mut world = World::seeded(78, 330);
     // Names that others depend on, and that the lake has never held.
     let names: Vec<String> = world.names().map(str::to_owned).collect();

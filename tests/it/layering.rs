@@ -6,9 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 27] = [
+const CRATE_MODULES: [(&str, &[&str]); 30] = [
     ("async_nats", &["queue"]),
     ("datafusion", &["query"]),
+    ("datafusion_distributed", &["query"]),
+    ("datafusion_proto", &["query"]),
+    ("tonic", &["query"]),
     ("datafusion_functions_json", &["query"]),
     ("comfy_table", &["query"]),
     ("clap", &["cli"]),

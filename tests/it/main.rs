@@ -71,6 +71,9 @@ mod array_tables;
 /// A lake with an overlay, as SQL, DuckDB and Polars read it.
 #[cfg(feature = "query")]
 mod overlay_reads;
+/// SQL on several machines.
+#[cfg(feature = "distributed")]
+mod fleet_sql;
 /// Views, reports, the shell and the page of SQL.
 #[cfg(feature = "query")]
 mod views;

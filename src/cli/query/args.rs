@@ -43,6 +43,9 @@ pub(in crate::cli) struct QueryArgs {
     pub(super) selection: SelectionArgs,
     #[command(flatten)]
     pub(super) own: OwnQueriesArgs,
+    #[cfg(feature = "distributed")]
+    #[command(flatten)]
+    pub(super) fleet: FleetArgs,
     /// The format of the result: table, csv, json, ndjson, parquet [default: --output's suffix, else table]. In csv a null
     /// is nothing between the commas, and an empty text is ""
     #[arg(long, value_name = "FORMAT")]
@@ -89,6 +92,37 @@ pub(super) struct SelectionArgs {
     /// Count the rows
     #[arg(long)]
     pub(super) reduce: bool,
+}
+
+/// The machines that help.
+#[cfg(feature = "distributed")]
+#[derive(Debug, clap::Args)]
+pub(super) struct FleetArgs {
+    /// The machines that read, group and join too: each runs all-docs query-worker on the same lake
+    #[arg(long, value_name = "URL,URL…", value_delimiter = ',', value_parser = worker_url)]
+    workers: Vec<url::Url>,
+    /// The token that the workers ask for
+    #[arg(long, value_name = "TOKEN", env = "ALL_DOCS_WORKER_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+#[cfg(feature = "distributed")]
+impl FleetArgs {
+    /// Returns the workers, if there are any.
+    pub(super) fn fleet(&self) -> Option<crate::query::Fleet> {
+        let token = self.token.clone().filter(|token| !token.is_empty());
+        let workers = || crate::query::Fleet { workers: self.workers.clone(), token };
+        (!self.workers.is_empty()).then(workers)
+    }
+}
+
+#[cfg(feature = "distributed")]
+fn worker_url(text: &str) -> Result<url::Url, String> {
+    let url = url::Url::parse(text).map_err(|error| error.to_string());
+    match url {
+        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
+        _ => Err("write it as http://HOST:PORT".to_owned()),
+    }
 }
 
 /// The location of the user's own views and reports.

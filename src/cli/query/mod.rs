@@ -8,6 +8,8 @@ mod own_queries;
 mod pager;
 mod shell;
 mod views;
+#[cfg(feature = "distributed")]
+mod worker;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -28,6 +30,8 @@ use answer::Answers;
 use args::SelectionArgs;
 pub(super) use args::{QueryArgs, ViewsArgs};
 pub(super) use views::run as run_views;
+#[cfg(feature = "distributed")]
+pub(super) use worker::{QueryWorkerArgs, run as run_worker};
 
 /// The longest file or pipe of SQL that is read, in bytes. No person writes this much, but an endless pipe does.
 const MOST_SQL_BYTES: u64 = 64 << 20;
@@ -55,7 +59,15 @@ pub(super) async fn run(
     let name = args.view.as_deref().map(|view| choose_origin(view, &mut info, &attached)).transpose()?;
     let queries = Arc::new(own_queries::load(&args.own, Some(&store).filter(|_| may_have_queries)).await?);
     let ages = lake_ages(&store, &info).await?;
-    let options = SessionOptions { queries, attached, ages, reads_own_files: true, ..SessionOptions::default() };
+    let options = SessionOptions {
+        queries,
+        attached,
+        ages,
+        reads_own_files: true,
+        #[cfg(feature = "distributed")]
+        fleet: args.fleet.fleet(),
+        ..SessionOptions::default()
+    };
     let session = Session::open(&store, &info, &options)?;
     let mut answers = Answers::new(&session, printer, args.format.as_deref(), args.output.as_deref())?;
     if opens_prompt(&args) {

@@ -44,6 +44,22 @@ impl IsNewest {
         IsNewest { name: column(name), source: column((SOURCE_COLUMN, source)), view }
     }
 
+    /// Makes the condition of its two columns.
+    #[cfg(feature = "distributed")]
+    pub(in crate::query) fn of(
+        name: Arc<dyn PhysicalExpr>,
+        source: Arc<dyn PhysicalExpr>,
+        view: Arc<View>,
+    ) -> IsNewest {
+        IsNewest { name, source, view }
+    }
+
+    /// Returns the overlay that it takes into account.
+    #[cfg(feature = "distributed")]
+    pub(in crate::query) fn view(&self) -> &View {
+        &self.view
+    }
+
     /// Returns whether it holds for all rows of the file whose source has replaced the column.
     pub(in crate::query) fn holds_always(&self) -> bool {
         self.source.downcast_ref::<Literal>().is_some_and(|source| self.hidden(source.value()).is_none())

@@ -40,9 +40,15 @@ use view::{DeltaContent, depends_on_partitions};
 
 /// The views of one statement, by the origin, for all tables that it names.
 #[derive(Debug, Default)]
-pub(super) struct Overlays(Mutex<HashMap<usize, ViewCell>>);
+pub(super) struct Overlays(Mutex<HashMap<usize, ViewOfOrigin>>);
 
-type ViewCell = Arc<OnceCell<Option<Arc<View>>>>;
+/// The view of an origin, once it was read.
+#[derive(Debug)]
+struct ViewOfOrigin {
+    #[cfg_attr(not(feature = "distributed"), expect(dead_code, reason = "workers are told of it"))]
+    origin: (LakeLocation, String),
+    cell: Arc<OnceCell<Option<Arc<View>>>>,
+}
 
 /// The overlay of one origin. It keeps what its deltas hold for the next statement.
 #[derive(Debug)]
@@ -67,9 +73,25 @@ struct Reading<'r> {
     readers: ShardReaderFactory,
 }
 
+impl Overlays {
+    /// Returns the views of a lake that the statement has read, each with the name of its origin.
+    #[cfg(feature = "distributed")]
+    pub(super) fn known(&self, lake: &LakeLocation) -> Vec<(String, Arc<View>)> {
+        let cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_lake = cells.values().filter(|view| view.origin.0.is_same_lake(lake));
+        of_lake.filter_map(|view| Some((view.origin.1.clone(), view.cell.get()?.clone()?))).collect()
+    }
+}
+
 impl OriginOverlay {
     pub(super) fn new(location: LakeLocation, layout: OriginLayout) -> OriginOverlay {
         OriginOverlay { location, layout, kept: Mutex::default() }
+    }
+
+    /// Makes the fault of a machine that sees another record than the one that planned a statement.
+    #[cfg(feature = "distributed")]
+    pub(super) fn of_other_record(&self) -> DataFusionError {
+        external(ShardFault::of_replaced(&self.path(&self.layout.overlay())))
     }
 
     /// Returns whether a statement has met a delta in which an earlier version wrote a table.
@@ -82,7 +104,11 @@ impl OriginOverlay {
         let overlays = state.config().get_extension::<Overlays>().unwrap_or_default();
         let cell = {
             let mut cells = overlays.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(cells.entry(std::ptr::from_ref(self) as usize).or_default())
+            let of_origin = cells.entry(std::ptr::from_ref(self) as usize).or_insert_with(|| ViewOfOrigin {
+                origin: (self.location.clone(), self.layout.name().to_owned()),
+                cell: Arc::default(),
+            });
+            Arc::clone(&of_origin.cell)
         };
         let view = cell.get_or_try_init(|| Box::pin(self.read(state, snapshot))).await;
         view.cloned()

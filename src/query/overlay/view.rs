@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "distributed")]
+use sha2::{Digest, Sha256};
+
 use crate::lake::{Delta, Manifest, Overlay, Partition, PartitionSet};
 
 use super::kept_rows::KeptRows;
@@ -108,6 +111,20 @@ impl View {
     /// Returns whether it is the view of a record and of partitions.
     pub(super) fn is_of(&self, record: &[u8], partitions: Option<&PartitionSet>) -> bool {
         self.record == record && self.boundaries.as_ref() == partitions.map(|set| &set.boundaries)
+    }
+
+    /// Returns what tells it from any other view of the origin: a machine that makes it of the same record and partitions
+    /// has the same one.
+    #[cfg(feature = "distributed")]
+    pub(in crate::query) fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        digest.update((self.record.len() as u64).to_le_bytes());
+        digest.update(&self.record);
+        for boundary in self.boundaries.iter().flatten() {
+            digest.update((boundary.len() as u64).to_le_bytes());
+            digest.update(boundary);
+        }
+        format!("{:x}", digest.finalize())
     }
 
     pub(super) fn record(&self) -> &[u8] {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod events;
+#[cfg(feature = "distributed")]
+mod fleet;
 mod formats;
 mod beside_a_writer;
 mod functions;

@@ -127,7 +127,7 @@ async fn text(session: &Session, sql: &str) -> Result<String> {
     Ok(String::from_utf8(out).unwrap())
 }
 
-const STATEMENTS: [&str; 16] = [
+pub(super) const STATEMENTS: [&str; 16] = [
     "select name, version, license, is_latest from versions order by name, version_index",
     "select name, description, latest from packages order by name",
     "select name from packages order by name desc limit 3",
@@ -200,6 +200,12 @@ fn scene() -> Sources {
         deltas: vec![changed(&[("a", 2), ("e", 3)], &[]), changed(&[("a", 3), ("i", 1)], &["h"])],
         folded: [0; 3],
     }
+}
+
+/// Returns the lake of [`scene`], and one of whose deltas two partitions have taken some over.
+#[cfg(feature = "distributed")]
+pub(super) fn lakes() -> [TestLake; 2] {
+    [scene().lake(), Sources { folded: [1, 0, 2], ..scene() }.lake()]
 }
 
 const ALL: &str = "select name, license, count(*) as n from versions group by name, license order by name";
