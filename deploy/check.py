@@ -5,6 +5,7 @@ of Kubernetes, and their numbers are compared with the limits of Cloud Run.
 """
 
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -71,7 +72,9 @@ def main(binary):
         print(f"{path.name}: valid")
 
     for path in folder.glob("compose*.yaml"):
-        command = [pathlib.Path(sys.executable).with_name("podman-compose"), "-f", path, "config"]
+        compose = pathlib.Path(sys.executable).with_name("podman-compose")
+        # It asks for the version of an engine first, which need not be there to read a file.
+        command = [compose, "--podman-path", shutil.which("echo"), "-f", path, "config"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         for service in read(path)[0]["services"].values():
             if service.get("image") == "all-docs:latest":

@@ -1,5 +1,7 @@
 //! A NATS server for tests: the real one, on a free port of loopback, with a folder of its own.
 
+#![allow(clippy::print_stderr)]
+
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Three workers and a coordinator on hosts of their own, over a bucket: one worker is killed, one is cut off for a minute.
 
-hosts.py BINARY. The hosts are network namespaces on a bridge, so it needs root, `ip` and `unshare`, and runs apart from the
+hosts.py BINARY [NATS-SERVER]. With a server they meet at a queue, which restarts while a worker is away; without one the
+coordinator pushes to the workers. The hosts are network namespaces on a bridge, so it needs root, `ip` and `unshare`, and runs apart from the
 machine's own network. The lake must end with the bytes of an ingest by one machine, the registry must have seen at most
 the fleet's pace, and no document may have been asked for again beyond the bound. Exits with 3 where it cannot run.
 """
@@ -26,6 +27,8 @@ RATE = 20
 # The requests that may be in flight, or received and not staged, in a process that ends: see pipeline/worker/bounds.rs.
 LOST_AT_MOST = 256
 CUT_OFF_SECONDS = 60
+# With a queue the pace is kept by the request, not only on the whole.
+WINDOW_SECONDS = 10
 
 here = pathlib.Path(__file__).parent
 folder = pathlib.Path(tempfile.mkdtemp(prefix="hosts-"))
@@ -101,13 +104,28 @@ def shards(lake):
     }
 
 
+def start_queue(server):
+    return start([server, "-js", "-a", HUB, "-p", "4222", "-sd", str(folder / "queue")], stderr=subprocess.DEVNULL)
+
+
+def most_in_a_window():
+    """The most requests that were seen in any WINDOW_SECONDS."""
+    times = sorted(at for at, _ in seen)
+    most = first = 0
+    for number, at in enumerate(times):
+        while times[first] < at - WINDOW_SECONDS:
+            first += 1
+        most = max(most, number - first + 1)
+    return most
+
+
 def wait_for(what, holds, child):
     while not holds():
         assert child.poll() is None, f"it ended before {what}"
         time.sleep(0.05)
 
 
-def main(binary):
+def main(binary, nats):
     ip("link", "set", "lo", "up")
     ip("link", "add", "bridge", "type", "bridge")
     ip("addr", "add", f"{HUB}/24", "dev", "bridge")
@@ -133,13 +151,15 @@ def main(binary):
     assert bucket.returncode == 0
     lake, origin = "s3://lakes/fleet", f"sample=http://{HUB}:4873"
     common = ["--lake", lake, "--origin", origin, "--rate", str(RATE)]
+    queue = start_queue(nats) if nats else None
+    meet = ["--queue", f"nats://{HUB}:4222"] if nats else []
 
     workers = {}
     for number, name in enumerate(["one", "two", "three"], start=11):
         host(name, number)
         environment = {**os.environ, "ALL_DOCS_RUNTIME_DIR": str(folder / name), "ALL_DOCS_SCRATCH": str(folder / name)}
         (folder / name).mkdir()
-        workers[name] = start([binary, "worker", "--listen", f"10.77.0.{number}:8080", *common], on=name,
+        workers[name] = start([binary, "worker", "--listen", f"10.77.0.{number}:8080", *meet, *common], on=name,
                               env=environment, stdout=subprocess.DEVNULL, stderr=open(folder / f"{name}.log", "w"))
     host("coordinator", 20)
     for number in (11, 12, 13):
@@ -153,7 +173,7 @@ def main(binary):
     (folder / "coordinator").mkdir()
     environment = {**os.environ, "ALL_DOCS_RUNTIME_DIR": str(folder / "coordinator")}
     begun = time.monotonic()
-    ingest = start([binary, "ingest", "--workers", urls, "--partition-rows", "100", *common], on="coordinator",
+    ingest = start([binary, "ingest", *(meet or ["--workers", urls]), "--partition-rows", "100", *common], on="coordinator",
                    env=environment, stdout=subprocess.DEVNULL, stderr=open(folder / "coordinator.log", "w"))
 
     wait_for("200 documents were asked for", lambda: sum(documents().values()) > 200, ingest)
@@ -161,6 +181,11 @@ def main(binary):
     wait_for("400 documents were asked for", lambda: sum(documents().values()) > 400, ingest)
     ip("link", "set", "to-two", "down")
     cut_off = time.monotonic()
+    if queue:
+        wait_for("600 documents were asked for", lambda: sum(documents().values()) > 600, ingest)
+        queue.kill()
+        queue.wait()
+        start_queue(nats)
     wait_for("it was cut off for a minute", lambda: time.monotonic() - cut_off > CUT_OFF_SECONDS, ingest)
     ip("link", "set", "to-two", "up")
     code = ingest.wait(timeout=900)
@@ -173,6 +198,9 @@ def main(binary):
     requests = len(seen)
     # A second's worth may go out at once, and a machine learns of the others within seconds.
     assert requests <= RATE * (took + 10), f"{requests} requests in {took:.0f} s"
+    if nats:
+        most = most_in_a_window()
+        assert most <= RATE * (WINDOW_SECONDS + 1), f"{most} requests in {WINDOW_SECONDS} s"
 
     proof = subprocess.run([binary, "verify", "--lake", lake], capture_output=True, text=True)
     assert proof.returncode == 0, proof.stdout + proof.stderr
@@ -202,7 +230,7 @@ if __name__ == "__main__":
         os.execvp("unshare", ["unshare", "--net", "--mount", "--fork", "--pid", "--kill-child", "--mount-proc",
                               sys.executable, __file__, *sys.argv[1:]])
     try:
-        main(str(pathlib.Path(sys.argv[1]).resolve()))
+        main(str(pathlib.Path(sys.argv[1]).resolve()), sys.argv[2] if len(sys.argv) > 2 else None)
         shutil.rmtree(folder)
     except BaseException:
         for log in sorted(folder.glob("*.log")):
