@@ -17,6 +17,8 @@ pub mod encode;
 pub mod registry;
 #[cfg(feature = "pipeline")]
 pub mod store;
+#[cfg(feature = "queue")]
+pub mod queue;
 #[cfg(feature = "pipeline")]
 pub mod script;
 #[cfg(feature = "pipeline")]

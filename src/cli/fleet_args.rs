@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::queue_args::{Member, QueueArgs};
 use crate::error::{Error, Result};
 use crate::pipeline::{Hands, IngestOptions, PushHands};
 
@@ -15,25 +16,40 @@ pub(super) struct FleetArgs {
     /// The token of the workers
     #[arg(long, value_name = "TOKEN", env = "ALL_DOCS_WORKER_TOKEN", hide_env_values = true)]
     pub(super) worker_token: Option<String>,
+    /// Hand the work out through this queue instead: see all-docs worker --queue
+    #[command(flatten)]
+    pub(super) queue: QueueArgs,
 }
 
 impl FleetArgs {
     /// Returns whether other processes do the work.
     fn is_given(&self) -> bool {
-        !self.workers.is_empty()
+        !self.workers.is_empty() || self.queue.is_given()
     }
 
     /// Refuses flags that only the process that fetches could follow. Each comes with whether it is given.
     pub(super) fn refuse(&self, flags: &[(&str, bool)]) -> Result<()> {
+        if !self.workers.is_empty() && self.queue.is_given() {
+            return Err(
+                Error::input("--workers and --queue are two ways to hand out the work").hint("give one of them")
+            );
+        }
         match flags.iter().find(|(_, is_given)| *is_given && self.is_given()) {
             Some((flag, _)) => Err(Error::input(format!("{flag} is not for an ingest by workers"))
-                .hint("leave it out, or ingest without --workers")),
+                .hint("leave it out, or ingest without --workers and --queue")),
             None => Ok(()),
         }
     }
 
     /// Returns the way to the workers; `None` if this process does the work.
-    pub(super) async fn hands(&self, options: &IngestOptions) -> Result<Option<Arc<dyn Hands>>> {
+    pub(super) async fn hands(
+        &self,
+        options: &IngestOptions,
+        member: Option<&Member>,
+    ) -> Result<Option<Arc<dyn Hands>>> {
+        if let Some(member) = member {
+            return member.hands(&options.registry.origin().name).await.map(Some);
+        }
         if !self.is_given() {
             return Ok(None);
         }

@@ -17,6 +17,7 @@ use super::meter::Meter;
 use super::names_file::read_names;
 use super::origin;
 use super::printer::Printer;
+use super::queue_args::Member;
 use super::registry_args::{Packuments, RegistryArgs};
 use super::settings::Settings;
 use super::share::share;
@@ -180,7 +181,12 @@ pub(super) async fn crawl(
 ) -> Result<Code> {
     let pivots = wish.pivots.as_deref().map(read_pivots).transpose()?;
     let store = settings.open_lake_to_write().await?;
-    let origin = origin::open(registry, settings, printer, &store).await?;
+    let member = match &wish.fleet {
+        Some(fleet) => fleet.queue.join(settings.cafile(registry.cafile.as_deref())).await?,
+        None => None,
+    };
+    let fleet = member.as_ref().map(Member::fleet);
+    let origin = origin::open_in_fleet(registry, fleet, settings, printer, &store).await?;
     let layout = Layout::origin(&origin.registry.origin().name);
     if let Some(set) = read_partition_set(&store, &layout).await?
         && let Some(kept) = kept_instead(&set, wish.partitions, wish.partition_rows, pivots.as_ref())
@@ -214,7 +220,7 @@ pub(super) async fn crawl(
     let progress = Arc::new(Progress::default());
     let meter = Meter::start_asking(printer, Arc::clone(&progress), origin.registry.clone());
     let hands = match &wish.fleet {
-        Some(fleet) => fleet.hands(&options).await?,
+        Some(fleet) => fleet.hands(&options, member.as_ref()).await?,
         None => None,
     };
     let result = match hands {
@@ -222,6 +228,9 @@ pub(super) async fn crawl(
         None => ingest(options, progress, stop).await,
     };
     drop(meter);
+    if let Some(member) = member {
+        member.leave().await;
+    }
     let summary = result.doing(|| format!("ingesting {} into {}", origin.info.registry_url, settings.lake()))?;
     if wish.json {
         printer.json(&WithUsage::new(&summary, &store))?;

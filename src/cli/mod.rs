@@ -39,6 +39,8 @@ mod printer;
 mod registry_args;
 #[cfg(feature = "query")]
 mod query;
+#[cfg_attr(not(feature = "queue"), path = "no_queue.rs")]
+mod queue_args;
 mod rebuild;
 mod sample;
 mod sample_edits;

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Layout, OriginInfo};
 use crate::pipeline::read_lake;
-use crate::registry::{Origin, Registry, RegistryConfig};
+use crate::registry::{Fleet, Origin, Registry, RegistryConfig};
 use crate::sample::{Options, SampleServer, World};
 use crate::store::Store;
 
@@ -35,13 +35,35 @@ pub(super) async fn open(
     printer: &Printer,
     store: &Store,
 ) -> Result<OpenOrigin> {
-    open_with_downloads(args, None, settings, printer, store).await
+    open_with(args, None, None, settings, printer, store).await
+}
+
+/// Does so for a process of a fleet, if there is one.
+pub(super) async fn open_in_fleet(
+    args: &RegistryArgs,
+    fleet: Option<Fleet>,
+    settings: &Settings,
+    printer: &Printer,
+    store: &Store,
+) -> Result<OpenOrigin> {
+    open_with(args, None, fleet, settings, printer, store).await
 }
 
 /// Does so, and takes download counts from `downloads_url` if one is given.
 pub(super) async fn open_with_downloads(
     args: &RegistryArgs,
     downloads_url: Option<&str>,
+    settings: &Settings,
+    printer: &Printer,
+    store: &Store,
+) -> Result<OpenOrigin> {
+    open_with(args, downloads_url, None, settings, printer, store).await
+}
+
+async fn open_with(
+    args: &RegistryArgs,
+    downloads_url: Option<&str>,
+    fleet: Option<Fleet>,
     settings: &Settings,
     printer: &Printer,
     store: &Store,
@@ -68,7 +90,10 @@ pub(super) async fn open_with_downloads(
         },
     };
     let mut config = config(args, settings, &origin)?;
-    config.runtime_folder = runtime_folder(printer);
+    config.fleet = fleet;
+    if config.fleet.is_none() {
+        config.runtime_folder = runtime_folder(printer);
+    }
     let credentials = network::configure(&mut config, args, settings, printer)?;
     let registry = Registry::new(origin, config, credentials)?;
     Ok(OpenOrigin { registry, info, _sample: sample })

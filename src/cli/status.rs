@@ -3,6 +3,7 @@
 use super::exit::Code;
 use super::log;
 use super::printer::Printer;
+use super::queue_args::QueueArgs;
 use super::settings::Settings;
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::TableAge;
@@ -15,6 +16,17 @@ pub(super) struct StatusArgs {
     /// Print the status as JSON
     #[arg(long)]
     pub(super) json: bool,
+    /// Show the queue of each origin too
+    #[command(flatten)]
+    pub(super) queue: QueueArgs,
+}
+
+/// An origin and its queue.
+#[derive(serde::Serialize)]
+struct WithQueue<'a> {
+    #[serde(flatten)]
+    origin: &'a OriginStatus,
+    queue: serde_json::Value,
 }
 
 pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer) -> Result<Code> {
@@ -22,15 +34,29 @@ pub(super) async fn run(args: StatusArgs, settings: &Settings, printer: &Printer
     let Some(origins) = lake_status(&store).await? else { return Err(no_lake(settings.lake())) };
     // A lake that lacks rows is no success for a script.
     let code = if origins.iter().all(|origin| origin.lost.is_empty()) { Code::Done } else { Code::Lake };
+    let member = args.queue.join(settings.cafile(None)).await?;
     if args.json {
-        let text = serde_json::to_string_pretty(&origins)
-            .or_error(ErrorKind::Internal, || "the status cannot be written as JSON".to_owned())?;
+        let no_json = || "the status cannot be written as JSON".to_owned();
+        let text = match &member {
+            None => serde_json::to_string_pretty(&origins).or_error(ErrorKind::Internal, no_json)?,
+            Some(member) => {
+                let mut told = Vec::new();
+                for origin in &origins {
+                    let (queue, _) = member.status(&origin.origin).await?;
+                    told.push(WithQueue { origin, queue });
+                }
+                serde_json::to_string_pretty(&told).or_error(ErrorKind::Internal, no_json)?
+            }
+        };
         printer.result(&format!("{text}\n"))?;
         return Ok(code);
     }
     let mut text = format!("lake {}\n", store.location());
     for origin in &origins {
         text.push_str(&describe(origin, jiff::Timestamp::now().as_second()));
+        if let Some(member) = &member {
+            text.push_str(&member.status(&origin.origin).await?.1);
+        }
     }
     printer.result(&text)?;
     Ok(code)

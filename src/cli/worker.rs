@@ -13,6 +13,7 @@ use super::log;
 use super::metric_text::MetricText;
 use super::origin;
 use super::printer::Printer;
+use super::queue_args::{Member, QueueArgs};
 use super::registry_args::{Packuments, RegistryArgs, patience};
 use super::settings::Settings;
 use crate::diff::Selection;
@@ -37,6 +38,7 @@ machines see.
 Examples:
   all-docs worker                                        on 127.0.0.1:8080, or on 0.0.0.0:$PORT
   all-docs worker --lake gs://bucket/npm --listen 0.0.0.0:8080 --items 4
+  all-docs worker --queue nats://10.0.0.9 --lake gs://bucket/npm   items of a queue; it listens too if --listen is given
   curl -d '{\"payload\":{\"packageName\":\"react\"}}' http://127.0.0.1:8080/work/packument
   all-docs ingest --workers http://10.0.0.1:8080,http://10.0.0.2:8080")]
 pub(super) struct WorkerArgs {
@@ -70,6 +72,11 @@ pub(super) struct WorkerArgs {
     #[arg(long)]
     accept_removals: bool,
     #[command(flatten)]
+    queue: QueueArgs,
+    /// How often an item of the queue may fail before it becomes a dead letter, which all-docs status --queue shows
+    #[arg(long, value_name = "N", default_value = "3")]
+    attempts: NonZeroU64,
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
@@ -79,13 +86,18 @@ pub(super) async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Code> {
+    let port = std::env::var(PORT).ok().filter(|port| !port.is_empty());
     let address = match args.listen {
-        Some(address) => address,
-        None => default_address(std::env::var(PORT).ok().as_deref())?,
+        // With a queue it need not listen.
+        None if args.queue.is_given() && port.is_none() => None,
+        None => Some(default_address(port.as_deref())?),
+        listen => listen,
     };
     let pivots = settings.pivots(args.pivots.as_deref()).map(read_pivots).transpose()?;
     let store = settings.open_lake_to_write().await?;
-    let origin = origin::open(&args.registry, settings, printer, &store).await?;
+    let member = args.queue.join(settings.cafile(args.registry.cafile.as_deref())).await?;
+    let fleet = member.as_ref().map(Member::fleet);
+    let origin = origin::open_in_fleet(&args.registry, fleet, settings, printer, &store).await?;
     let rows = settings.partition_rows(args.partition_rows).unwrap_or(DEFAULT_ROWS_PER_PARTITION);
     let ingest = IngestOptions {
         pivots,
@@ -105,17 +117,39 @@ pub(super) async fn run(
         deadline: args.deadline,
         metrics: Box::new(metrics),
     };
-    let service = Service::listen(address, runner.clone(), options).await?;
+    let service = match address {
+        Some(address) => Some(Service::listen(address, runner.clone(), options).await?),
+        None => None,
+    };
+    let places =
+        [service.as_ref().map(|service| format!("http://{}", service.address())), member.as_ref().map(Member::address)];
     printer.note(&format!(
-        "a worker of {} in {} at http://{}, {} items at once",
+        "a worker of {} in {} at {}, {} items at once",
         runner.origin(),
         settings.lake(),
-        service.address(),
+        places.into_iter().flatten().collect::<Vec<String>>().join(" and "),
         args.items
     ));
-    let served = service.run(stop).await;
+    // The end of one way is the end of both.
+    let stop = stop.child_token();
+    let serve = async {
+        let _ends = stop.clone().drop_guard();
+        match service {
+            Some(service) => service.run(stop.clone()).await,
+            None => stop.cancelled().await,
+        }
+    };
+    let consume = async {
+        let Some(member) = &member else { return Ok(()) };
+        let _ends = stop.clone().drop_guard();
+        member.consume(&runner, args.items.get(), args.attempts.get(), &stop).await
+    };
+    let ((), consumed) = tokio::join!(Box::pin(serve), Box::pin(consume));
     let ended = runner.end().await;
-    served.and(ended)?;
+    if let Some(member) = member {
+        member.leave().await;
+    }
+    consumed.and(ended)?;
     let counts = runner.counts();
     printer.note(&format!(
         "stopped: {} items done, {} of them failed; {} were answered by a kept result, {} handed back, {} held by others",

@@ -39,7 +39,7 @@ const DRY_RUN: &str = "dry";
 /// all partitions are done. Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the
 /// whole origin. If the future is dropped, its leases stay for a minute; use `stop` instead.
 pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: CancellationToken) -> Result<IngestSummary> {
-    ingest_by(options, Doer::Own, progress, stop).await
+    Box::pin(ingest_by(options, Doer::Own, progress, stop)).await
 }
 
 /// Does the same by other processes: this one lists and plans, and hands out each partition that has work as an item to
@@ -50,7 +50,7 @@ pub async fn ingest_by_hands(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<IngestSummary> {
-    ingest_by(options, Doer::Hands(hands), progress, stop).await
+    Box::pin(ingest_by(options, Doer::Hands(hands), progress, stop)).await
 }
 
 async fn ingest_by(
@@ -64,7 +64,7 @@ async fn ingest_by(
     if before.has_listed(&store, &options).await? {
         registry.has_listed_before();
     }
-    let result = counted(&store, &registry, is_dry, run_ingest(options, doer, progress, stop)).await;
+    let result = counted(&store, &registry, is_dry, Box::pin(run_ingest(options, doer, progress, stop))).await;
     let is_refused = |error: &Error| matches!(error.kind(), ErrorKind::Network | ErrorKind::Denied);
     if result.as_ref().is_err_and(is_refused) && !is_dry && !registry.has_listed() {
         // The server is no registry. The first error is the one to report.
@@ -187,7 +187,7 @@ impl Run {
             // A stop counts before a failure that it may have caused.
             biased;
             () = stop.cancelled() => Ok(true),
-            result = self.flow(summary) => result.map(|()| false),
+            result = Box::pin(self.flow(summary)) => result.map(|()| false),
         };
         if !matches!(outcome, Ok(false)) {
             self.worker.stop();

@@ -21,6 +21,8 @@ mod ending;
 mod events;
 #[cfg(test)]
 mod far_tests;
+#[cfg(feature = "queue")]
+mod fleet;
 mod fold;
 mod follow;
 mod followed;
@@ -69,6 +71,8 @@ pub use documents::{Absent, LakeDocuments};
 #[cfg(feature = "array")]
 pub use downloads::{Choice, DownloadsOptions, DownloadsSummary, Tiers, downloads};
 pub use events::{EventKeeper, EventOutput, EventOutputs, EventSettings, Lines, keep_from};
+#[cfg(feature = "queue")]
+pub use fleet::{Consumer, QueueFleet, QueueHands};
 pub use fold::{FoldOptions, FoldSummary, fold};
 pub use follow::{Clock, FollowCounts, FollowMetrics, FollowOptions, FollowSummary, Round, RoundListing, follow};
 pub use followed::FollowStatus;

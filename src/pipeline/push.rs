@@ -135,7 +135,7 @@ impl PushHands {
             places: places.unwrap_or(most),
             busy: 0,
             closed_until: if places.is_some() { now } else { now + FIRST_PAUSE },
-            failures: 0,
+            failures: u32::from(places.is_none()),
             is_known: false,
         };
         let of_workers: Vec<WorkerState> = places.iter().map(state).collect();
@@ -189,11 +189,14 @@ impl PushHands {
         });
         let chosen = open.max_by_key(|&(index, free)| (free, std::cmp::Reverse((index + count - state.next) % count)));
         let Some((index, _)) = chosen else {
-            if state.answered_at + self.patience <= now {
+            let is_nobody_there = state.of_workers.iter().all(|worker| worker.failures > 0);
+            if is_nobody_there && state.answered_at.elapsed() >= self.patience {
                 return Err(nobody(&state));
             }
             let closed = state.of_workers.iter().map(|worker| worker.closed_until).filter(|until| *until > now);
-            return Ok(Err(closed.min().unwrap_or(now + LONGEST_PAUSE).min(state.answered_at + self.patience)));
+            let opens_at = closed.min().unwrap_or(now + LONGEST_PAUSE);
+            let ends_at = state.answered_at.checked_add(self.patience).filter(|_| is_nobody_there);
+            return Ok(Err(ends_at.map_or(opens_at, |ends_at| opens_at.min(ends_at))));
         };
         state.next = (index + 1) % count;
         if let Some(worker) = state.of_workers.get_mut(index) {

@@ -120,6 +120,10 @@ impl Registry {
     /// Counts requests in `ledger` from now on, each before it is sent. Moves the requests sent earlier there too.
     /// Fails as the ledger does.
     pub async fn count_in(&self, ledger: Arc<dyn RequestLedger>) -> Result<()> {
+        let ledger = match &self.inner.config.fleet {
+            Some(fleet) => fleet.ledger(ledger),
+            None => ledger,
+        };
         self.inner.budget.count_in(ledger).await
     }
 

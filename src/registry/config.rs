@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Origin;
+use super::fleet::Fleet;
 use super::origin::is_loopback;
 use super::proxies::Proxies;
 use super::trust::Trust;
@@ -61,6 +62,9 @@ pub struct RegistryConfig {
     /// The folder in which the processes of one user and machine find each other, so that they share these limits: see
     /// [`runtime_folder`](super::runtime_folder). `None` for a process that keeps limits of its own.
     pub runtime_folder: Option<PathBuf>,
+    /// The fleet that the process belongs to: all its processes share one gate of each host, and one count of requests.
+    /// `None` for a process that is in none.
+    pub fleet: Option<Fleet>,
     /// How many machines send requests to these hosts at once. Each takes one part in `share` of the limits. 1; it can
     /// be changed during a run ([`Registry::set_share`](super::Registry::set_share)).
     pub share: NonZeroU32,
@@ -202,6 +206,7 @@ impl Default for RegistryConfig {
             max_redirects: 3,
             monthly_budget: Some(4_000_000),
             runtime_folder: None,
+            fleet: None,
             share: NonZeroU32::MIN,
         }
     }

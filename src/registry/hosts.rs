@@ -11,7 +11,10 @@ use url::Url;
 
 use super::classify::Fault;
 use super::config::{HostLimits, RegistryConfig};
+use super::fleet::Fleet;
 use super::limiter::gate::Gate;
+#[cfg(unix)]
+use super::limiter::shared::Place;
 use super::origin::{Origin, host_of, is_loopback};
 use super::retry::Standing;
 use crate::error::{Error, ErrorKind, Result};
@@ -167,12 +170,24 @@ struct Others {
 /// The settings that the gates of all hosts share.
 struct Make {
     runtime_folder: Option<PathBuf>,
+    fleet: Option<Fleet>,
     share: NonZeroU32,
 }
 
 impl Make {
     fn host(&self, name: String, limits: &HostLimits) -> Arc<Host> {
-        let gate = Gate::new(name, limits.clone(), self.share, self.runtime_folder.as_deref());
+        #[cfg(unix)]
+        let place = match (&self.fleet, &self.runtime_folder) {
+            (Some(fleet), _) => Some(Place::fleet(fleet, &name)),
+            (None, folder) => folder.as_deref().map(|folder| Place::folder(folder, &name)),
+        };
+        let gate = Gate::new(
+            name,
+            limits.clone(),
+            self.share,
+            #[cfg(unix)]
+            place,
+        );
         Arc::new(Host {
             gate,
             useful_answers: AtomicU64::new(0),
@@ -190,7 +205,8 @@ impl Make {
 impl Hosts {
     pub(super) fn new(origin: &Origin, config: &RegistryConfig) -> Hosts {
         let (replicate_name, registry_name) = (host_of(&origin.replicate_url), host_of(&origin.registry_url));
-        let make = Make { runtime_folder: config.runtime_folder.clone(), share: config.share };
+        let (runtime_folder, fleet) = (config.runtime_folder.clone(), config.fleet.clone());
+        let make = Make { runtime_folder, fleet, share: config.share };
         let registry = make.host(registry_name.clone(), &config.registry);
         let replicate = match replicate_name == registry_name {
             true => Arc::clone(&registry),
@@ -235,6 +251,10 @@ impl Hosts {
     /// Limits every host to one part in `share` of its limits.
     pub(super) fn set_share(&self, share: NonZeroU32) {
         let mut others = self.others();
+        // The processes of a fleet share one gate, whatever their machines.
+        if others.make.fleet.is_some() {
+            return;
+        }
         others.make.share = share;
         let own = [&self.registry, &self.replicate, &self.downloads];
         own.into_iter().chain(others.hosts.values()).for_each(|host| host.gate.set_share(share));

@@ -14,6 +14,7 @@ mod credentials;
 mod database_info;
 mod exchange;
 mod failure;
+mod fleet;
 mod gzip;
 mod hosts;
 mod identity;
@@ -43,6 +44,7 @@ pub use config::{HostLimits, RegistryConfig};
 pub use credentials::Credentials;
 pub use database_info::DatabaseInfo;
 pub use failure::RequestFailure;
+pub use fleet::{Chair, Fleet, FleetHosts, Meeting};
 pub use gzip::inflate_at_once;
 pub use limiter::gate::GateStatus;
 #[cfg(unix)]

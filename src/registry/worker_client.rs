@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 
 /// The longest time for a question about the worker itself.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest `Retry-After` that is believed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest answer that is read: the result of a partition set has an item for each partition.
 const MOST_ANSWER_BYTES: usize = 64 << 20;
 
@@ -98,6 +100,10 @@ impl WorkerClient {
             }
             body.extend_from_slice(&part);
         }
-        Ok(WorkerAnswer { status, retry_after: retry_after.map(Duration::from_secs), body: body.freeze() })
+        Ok(WorkerAnswer {
+            status,
+            retry_after: retry_after.map(|s| Duration::from_secs(s).min(LONGEST_PAUSE)),
+            body: body.freeze(),
+        })
     }
 }

@@ -5,6 +5,7 @@
 //! Not here: doing an item (`pipeline`), and the words on the terminal (`cli`).
 
 mod arrival;
+mod connections;
 mod reply;
 mod service;
 

@@ -1,6 +1,5 @@
 //! The service: routes, places for items, and the end.
 
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::arrival::{is_admitted, item_of, time_for_work};
+use super::connections::serve;
 use super::reply;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::ItemKind;
@@ -84,9 +84,7 @@ impl Service {
 
     /// Receives items until `stop` is cancelled. Then it stops those in progress, which are answered with 503, takes no
     /// more, and returns when all were answered.
-    ///
-    /// Fails, of kind Network, if the listening itself fails.
-    pub async fn run(self, stop: CancellationToken) -> Result<()> {
+    pub async fn run(self, stop: CancellationToken) {
         let router = Router::new()
             .route("/work", post(any_item))
             .route("/work/{kind}", post(item_of_kind))
@@ -96,7 +94,7 @@ impl Service {
             .fallback(async || reply::refused(StatusCode::NOT_FOUND, &Error::input("there is nothing at this path")))
             .with_state(Arc::clone(&self.shared));
         let answered = CancellationToken::new();
-        let served = axum::serve(self.listener, router).with_graceful_shutdown(answered.clone().cancelled_owned());
+        let served = serve(self.listener, router, self.shared.options.items, answered.clone());
         let shared = self.shared;
         let ended = async move {
             stop.cancelled().await;
@@ -108,8 +106,8 @@ impl Service {
             tokio::time::sleep(CONNECTIONS_END_WITHIN).await;
         };
         tokio::select! {
-            served = served.into_future() => served.or_error(ErrorKind::Network, || "the service ended".to_owned()),
-            () = ended => Ok(()),
+            () = served => {}
+            () = ended => {}
         }
     }
 }
@@ -127,10 +125,6 @@ impl Shared {
         if self.stop.is_cancelled() {
             return reply::not_now(StatusCode::SERVICE_UNAVAILABLE, AFTER_BUSY, "this worker is stopping");
         }
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let why = format!("this worker does {} items at once, and has as many", self.options.items);
-            return reply::not_now(StatusCode::TOO_MANY_REQUESTS, AFTER_BUSY, &why);
-        };
         let body = match read(body).await {
             Ok(body) => body,
             Err((status, error)) => return reply::refused(status, &error),
@@ -140,6 +134,11 @@ impl Shared {
         let (item, time) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => return reply::refused(StatusCode::BAD_REQUEST, &error),
+        };
+        // Not before the item is here: whoever sends a part of one would keep its place.
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let why = format!("this worker does {} items at once, and has as many", self.options.items);
+            return reply::not_now(StatusCode::TOO_MANY_REQUESTS, AFTER_BUSY, &why);
         };
         let time = [time, self.options.deadline].into_iter().flatten().min();
         let stop = self.stop.child_token();

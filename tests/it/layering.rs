@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Outside crates, and the modules that may name them. A crate that is not listed may be named anywhere.
-const CRATE_MODULES: [(&str, &[&str]); 27] = [
+const CRATE_MODULES: [(&str, &[&str]); 30] = [
+    ("async_nats", &["queue"]),
     ("datafusion", &["query"]),
     ("datafusion_distributed", &["query"]),
     ("datafusion_proto", &["query"]),
@@ -18,6 +19,8 @@ const CRATE_MODULES: [(&str, &[&str]); 27] = [
     ("rustyline", &["cli"]),
     ("toml", &["cli", "sample"]),
     ("axum", &["cli", "sample", "worker"]),
+    ("hyper", &["worker"]),
+    ("hyper_util", &["worker"]),
     ("encoding_rs", &["text"]),
     ("reqwest", &["registry"]),
     ("rustls", &["registry"]),

@@ -3,7 +3,6 @@
 //! Not here: the decision (`limiter.rs`), the queue (`local.rs`), and other processes (`shared.rs`).
 
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::handover::Snapshot;
 use super::local::{LocalGate, OWN};
 use super::permit::{Admitted, Permit};
 #[cfg(unix)]
-use super::shared::Membership;
+use super::shared::{Membership, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::config::HostLimits;
 
@@ -50,14 +49,17 @@ pub struct GateStatus {
 }
 
 impl Gate {
-    /// Creates a gate with one part in `share` of `limits`. With a `folder`, all processes that name it share one gate
-    /// of this host.
-    pub(in crate::registry) fn new(host: String, limits: HostLimits, share: NonZeroU32, folder: Option<&Path>) -> Self {
+    /// Creates a gate with one part in `share` of `limits`. With a `place`, all processes that name it share one gate of
+    /// this host.
+    pub(in crate::registry) fn new(
+        host: String,
+        limits: HostLimits,
+        share: NonZeroU32,
+        #[cfg(unix)] place: Option<Place>,
+    ) -> Self {
         let local = LocalGate::new(&host, limits.clone(), share);
         #[cfg(unix)]
-        let membership = folder.map(|folder| Membership::new(folder, &host, Arc::clone(&local), limits.clone(), share));
-        #[cfg(not(unix))]
-        let _ = folder;
+        let membership = place.map(|place| Membership::new(place, Arc::clone(&local), limits.clone(), share));
         let share = Mutex::new(share);
         let inner = Inner {
             host,

@@ -1,25 +1,25 @@
-//! One controller for all processes of a user and machine that use one host.
+//! One controller for all processes of a user and machine, or of a fleet, that use one host.
 //!
 //! The first process is the host's coordinator. Its own requests pass through its own gate; those of the others arrive
 //! through a socket and wait there too. The end of a connection gives its permits back. When the coordinator ends, or
 //! is silent for [`message::SILENCE`], the others compete for its seat. The next coordinator learns the last limits and
-//! the requests in flight, and allows no more than that. If the folder cannot be used, each process has its own gate.
+//! the requests in flight, and allows no more than that. If the folder cannot be used, each process has its own gate; the
+//! processes of a fleet wait until they can meet.
 
 mod link;
 mod message;
+mod place;
 mod seat;
 mod session;
 #[cfg(test)]
 mod tests;
 
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -33,20 +33,18 @@ use crate::registry::config::HostLimits;
 use link::Link;
 pub(super) use link::LinkPermit;
 use message::{Ended, SILENCE, ToCoordinator};
+pub(in crate::registry) use place::Place;
+use place::{AnySeat, Stream};
 pub use seat::runtime_folder;
-use seat::{Seat, SeatFiles};
 use session::{BEAT, Session, serve};
 
 /// How long the members of the previous coordinator have to come to the next one.
 const GATHERING: Duration = Duration::from_secs(1);
 
-/// The pause before another try to reach a coordinator that does not listen yet.
-const RETRY: Duration = Duration::from_millis(10);
-
 /// The part of a gate that other processes share.
 #[derive(Debug)]
 pub(super) struct Membership {
-    files: SeatFiles,
+    place: Place,
     shared: Arc<Shared>,
     /// Runs from the first request on.
     task: OnceLock<AbortOnDropHandle<()>>,
@@ -62,21 +60,10 @@ struct Shared {
 }
 
 impl Membership {
-    pub(super) fn new(
-        folder: &Path,
-        host: &str,
-        local: Arc<LocalGate>,
-        limits: HostLimits,
-        share: NonZeroU32,
-    ) -> Membership {
+    pub(super) fn new(place: Place, local: Arc<LocalGate>, limits: HostLimits, share: NonZeroU32) -> Membership {
         let (link, outbox) = Link::new(limits, share);
         let shared = Arc::new(Shared { local, link, leads: watch::Sender::new(false) });
-        Membership {
-            files: SeatFiles::of(folder, host),
-            shared,
-            task: OnceLock::new(),
-            outbox: Mutex::new(Some(outbox)),
-        }
+        Membership { place, shared, task: OnceLock::new(), outbox: Mutex::new(Some(outbox)) }
     }
 
     /// Waits until a request may leave.
@@ -119,7 +106,8 @@ impl Membership {
     #[cfg(test)]
     pub(super) fn of(coordinator: Arc<LocalGate>, limits: HostLimits) -> Membership {
         let (local, share) = (LocalGate::new("model", limits.clone(), NonZeroU32::MIN), NonZeroU32::MIN);
-        let membership = Membership::new(Path::new(""), "model", local, limits, share);
+        let place = Place::folder(std::path::Path::new(""), "model");
+        let membership = Membership::new(place, local, limits, share);
         let (here, there) = tokio::io::duplex(1 << 16);
         let outbox = membership.outbox.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (link, (greeted, _)) = (Arc::clone(&membership.shared.link), unbounded_channel());
@@ -135,24 +123,29 @@ impl Membership {
     fn start(&self) -> AbortOnDropHandle<()> {
         let outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner).take();
         let outbox = outbox.unwrap_or_else(|| self.shared.link.begin_again(None));
-        AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.shared).take_part(self.files.clone(), outbox)))
+        AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.shared).take_part(self.place.clone(), outbox)))
     }
 }
 
 impl Shared {
     /// Leads, or follows the coordinator, until the gate is dropped.
-    async fn take_part(self: Arc<Self>, files: SeatFiles, mut outbox: UnboundedReceiver<ToCoordinator>) {
+    async fn take_part(self: Arc<Self>, place: Place, mut outbox: UnboundedReceiver<ToCoordinator>) {
         let mut unreachable_since = None;
         loop {
-            match files.take() {
+            match place.take().await {
                 Ok(None) => {
-                    if !self.follow(&files, &mut outbox, &mut unreachable_since).await {
+                    if !self.follow(&place, &mut outbox, &mut unreachable_since).await {
                         continue;
                     }
                 }
                 Ok(Some(seat)) => self.lead(Some(seat), &mut outbox).await,
                 // The folder is unusable: this process runs a gate of its own.
-                Err(_) => self.lead(None, &mut outbox).await,
+                Err(_) if place.is_optional() => self.lead(None, &mut outbox).await,
+                Err(error) => {
+                    tracing::debug!(%error, "the processes of the fleet cannot be reached now");
+                    tokio::time::sleep(place.retry()).await;
+                    continue;
+                }
             }
             self.leads.send_replace(false);
             outbox = self.link.begin_again(Some(outbox));
@@ -162,16 +155,16 @@ impl Shared {
     /// Follows the coordinator until it ends. Returns whether one could be reached.
     async fn follow(
         &self,
-        files: &SeatFiles,
+        place: &Place,
         outbox: &mut UnboundedReceiver<ToCoordinator>,
         unreachable_since: &mut Option<Instant>,
     ) -> bool {
-        let (begun, lock) = (Instant::now(), files.lock_file());
-        let is_reached = match files.connect().await {
+        let (begun, lock) = (Instant::now(), place.lock_file());
+        let is_reached = match place.connect().await {
             Ok(stream) => {
                 *unreachable_since = None;
                 if link::attend(&self.link, outbox, stream).await == Ended::Silent {
-                    files.vacate(lock);
+                    place.vacate(lock);
                 }
                 true
             }
@@ -179,24 +172,24 @@ impl Shared {
             Err(_) => {
                 if unreachable_since.get_or_insert(begun).elapsed() >= SILENCE {
                     *unreachable_since = None;
-                    files.vacate(lock);
+                    place.vacate(lock);
                 }
                 false
             }
         };
-        if begun.elapsed() < RETRY {
-            tokio::time::sleep(RETRY).await;
+        if begun.elapsed() < place.retry() {
+            tokio::time::sleep(place.retry()).await;
         }
         is_reached
     }
 
     /// Admits the requests of all processes until the seat is lost; without a seat, those of this one.
-    async fn lead(&self, mut seat: Option<Seat>, outbox: &mut UnboundedReceiver<ToCoordinator>) {
+    async fn lead(&self, mut seat: Option<AnySeat>, outbox: &mut UnboundedReceiver<ToCoordinator>) {
         let coordinator = fastrand::u64(..);
         // No request leaves before the members with requests in flight are here.
         let mut gathering = self.local.head().await;
         let was_member = self.link.has_orders();
-        let members_before = seat.as_ref().map_or(0, |seat| seat.members_before);
+        let members_before = seat.as_ref().map_or(0, AnySeat::members_before);
         let mut missing = members_before.saturating_sub(u32::from(was_member));
         let (own, mut replies) = Session::new(Arc::clone(&self.local), OWN);
         while let Ok(message) = outbox.try_recv() {
@@ -216,7 +209,7 @@ impl Shared {
             tokio::select! {
                 Some(message) = outbox.recv() => own.take(message, coordinator),
                 Some(reply) = replies.recv() => self.link.hear(reply),
-                Ok(stream) = accept(seat.as_ref()) => {
+                Ok(stream) = accept(seat.as_mut()) => {
                     let session = serve(Arc::clone(&self.local), next_member, coordinator, stream, greet.clone());
                     sessions.push(AbortOnDropHandle::new(tokio::spawn(session)));
                     next_member += 1;
@@ -226,7 +219,7 @@ impl Shared {
                 _ = beat.tick() => {}
             }
             if let Some(seat) = &mut seat
-                && !(seat.set_members(self.local.other_processes()).is_ok() && seat.is_held())
+                && !seat.keep(self.local.other_processes())
             {
                 return;
             }
@@ -250,9 +243,9 @@ impl Drop for Reign<'_> {
     }
 }
 
-async fn accept(seat: Option<&Seat>) -> std::io::Result<UnixStream> {
+async fn accept(seat: Option<&mut AnySeat>) -> std::io::Result<Box<dyn Stream>> {
     match seat {
-        Some(seat) => seat.listener.accept().await.map(|(stream, _)| stream),
+        Some(seat) => seat.accept().await,
         None => std::future::pending().await,
     }
 }

@@ -142,7 +142,7 @@ pub fn dispatcher(env: &Env, pivots: &[&str], workers: &[Worker], arguments: &[&
 }
 
 /// Ingests by these workers, to the end.
-pub fn coordinate(env: &Env, pivots: &[&str], workers: &[Worker], arguments: &[&str]) -> Output {
+pub fn dispatch(env: &Env, pivots: &[&str], workers: &[Worker], arguments: &[&str]) -> Output {
     dispatcher(env, pivots, workers, arguments).output().unwrap()
 }
 

@@ -4,6 +4,9 @@
 mod fixture;
 /// Pushing items to workers that fail in every way.
 mod push;
+/// A fleet that meets at a queue.
+#[cfg(feature = "queue")]
+mod queue;
 /// What the service answers, whatever arrives.
 mod statuses;
 
@@ -18,7 +21,7 @@ use serde_json::{Value, json};
 use sha2::Digest;
 use tokio_util::sync::CancellationToken;
 
-use self::fixture::{Worker, coordinate, fleet_options};
+use self::fixture::{Worker, dispatch, fleet_options};
 use crate::support::{Env, ORIGIN, assert_same_lake, lake_bytes, run_binary, stderr, stdout};
 
 const PACKAGES: usize = 400;
@@ -38,7 +41,7 @@ async fn a_fleet_makes_the_same_lake_as_one_process_and_asks_for_each_document_o
     let alone = of_one_process(41).await;
     let env = Env::new(World::seeded(41, PACKAGES));
     let workers: Vec<Worker> = (0..3).map(|_| Worker::start(&env, &["--items", "1"])).collect();
-    let output = coordinate(&env, &PIVOTS, &workers, &["--json"]);
+    let output = dispatch(&env, &PIVOTS, &workers, &["--json"]);
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
     assert_same_lake(&env.lake(), &alone.lake());
     assert_eq!(env.names(TableKind::Docs), alone.names(TableKind::Docs));
@@ -63,7 +66,7 @@ async fn a_fleet_makes_the_same_lake_as_one_process_and_asks_for_each_document_o
         assert!(left.is_empty(), "{folder}: {left:?}");
     }
     // An update without changes hands nothing out.
-    let output = coordinate(&env, &PIVOTS, &workers, &["--json"]);
+    let output = dispatch(&env, &PIVOTS, &workers, &["--json"]);
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
     let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(told["counts"]["partitions_done"], json!(4));
@@ -156,16 +159,16 @@ async fn a_dispatcher_says_what_is_wrong_with_its_workers() {
     // Another lake, for the same registry.
     let worker = Worker::start_in(&elsewhere, &env, &[]);
     env.server.world().add_names(["dddd"]);
-    let output = coordinate(&env, &PIVOTS, &[worker], &[]);
+    let output = dispatch(&env, &PIVOTS, &[worker], &[]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("another lake"), "{}", stderr(&output));
     let worker = Worker::start(&env, &["--packuments", "none"]);
-    let output = coordinate(&env, &PIVOTS, &[worker], &[]);
+    let output = dispatch(&env, &PIVOTS, &[worker], &[]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     let worker = Worker::start(&env, &["--token", "sesame"]);
-    let output = coordinate(&env, &PIVOTS, std::slice::from_ref(&worker), &[]);
+    let output = dispatch(&env, &PIVOTS, std::slice::from_ref(&worker), &[]);
     assert!(output.status.code() == Some(3) || stderr(&output).contains("token"), "{}", stderr(&output));
-    let output = coordinate(&env, &PIVOTS, &[worker], &["--worker-token", "sesame"]);
+    let output = dispatch(&env, &PIVOTS, &[worker], &["--worker-token", "sesame"]);
     assert!(matches!(output.status.code(), Some(0 | 6)), "{}", stderr(&output));
     let file = env.folder.path().join("names.txt");
     std::fs::write(&file, "dddd").unwrap();
@@ -176,6 +179,21 @@ async fn a_dispatcher_says_what_is_wrong_with_its_workers() {
     assert!(stderr(&output).contains("no worker answers"), "{}", stderr(&output));
     let names = [&nobody[..], &[&origin, "--names", file.to_str().unwrap()]].concat();
     assert_eq!(run_binary(env.folder.path(), &names).status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_a_worker_ends_the_run_with_the_exit_code_of_one_process() {
+    for (action, words) in [(Action::Unauthorized401, "401"), (Action::too_many_requests("7200"), "worker")] {
+        let env = Env::new(World::seeded(48, 60));
+        env.server.set_faults(FaultScript::of([Fault::on(Kind::Packument, action)]));
+        let worker = Worker::start(&env, &["--patience", "0s"]);
+        let output = dispatch(&env, &PIVOTS, &[worker], &[]);
+        let alone = Env::new(World::seeded(48, 60));
+        alone.server.set_faults(env.server.faults());
+        let of_one = alone.ingest_command(&PIVOTS).args(["--patience", "0s"]).output().unwrap();
+        assert_eq!(output.status.code(), of_one.status.code(), "{}\n{}", stderr(&output), stderr(&of_one));
+        assert!(output.status.code() != Some(0) && stderr(&output).contains(words), "{}", stderr(&output));
+    }
 }
 
 /// Two runners are two machines: they share nothing but the bucket.

@@ -1,3 +1,5 @@
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use all_docs::lake::{Layout, Partition};
@@ -168,6 +170,30 @@ async fn sigterm_hands_back_what_is_in_progress() {
     }
 }
 
+#[cfg(unix)]
+/// Whoever opens connections and sends half of a request keeps nobody else out.
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_that_stand_still_take_no_place_and_few_connections() {
+    let env = stuck(58).await;
+    let mut worker = Worker::start(&env, &["--items", "1"]);
+    // Their heads say that a body follows, and none does.
+    let head = b"POST /work/partition HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+    let bodies: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&worker.address).unwrap();
+            stream.write_all(head).unwrap();
+            stream
+        })
+        .collect();
+    let other = json!({"payload": {"startKey": "p", "endKey": null}});
+    assert_eq!(worker.post("partition", &other).status, 200);
+    // More connections than a worker serves at once: they are ended when no head has come for ten seconds.
+    let idle: Vec<TcpStream> = (0..150).map(|_| TcpStream::connect(&worker.address).unwrap()).collect();
+    assert_eq!(worker.get("/healthz").status, 200);
+    drop((bodies, idle));
+    assert_eq!(worker.terminate().0, Some(0));
+}
+
 /// Starts a service in this process.
 async fn in_process(env: &Env) -> (String, CancellationToken) {
     let runner = ItemRunner::new(RunnerOptions { ingest: fleet_options(env), keep_results: Duration::ZERO });
@@ -200,9 +226,8 @@ fn whatever_arrives_is_answered_or_dropped_and_the_service_goes_on() {
         prop_assert!((400..500).contains(&reply.status), "{} {}", reply.status, reply.text);
     });
     let healthy = || {
-        let mut stream = std::net::TcpStream::connect(&address).unwrap();
-        std::io::Write::write_all(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .unwrap();
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         read_reply(stream).status
     };
     // Bytes that are not HTTP either.
@@ -212,8 +237,8 @@ fn whatever_arrives_is_answered_or_dropped_and_the_service_goes_on() {
         b"GET / HTTP/9\r\n\r\n",
         b"POST /work HTTP/1.1\r\nContent-Length: x\r\n\r\n",
     ] {
-        let mut stream = std::net::TcpStream::connect(&address).unwrap();
-        std::io::Write::write_all(&mut stream, garbage).unwrap();
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(garbage).unwrap();
         drop(stream);
     }
     assert_eq!(healthy(), 200);

@@ -16,7 +16,7 @@ use super::message::PROTOCOL;
 
 /// The paths by which processes find the coordinator of one host.
 #[derive(Debug, Clone)]
-pub(super) struct SeatFiles {
+pub(in crate::registry) struct SeatFiles {
     folder: PathBuf,
     lock: PathBuf,
     socket: PathBuf,

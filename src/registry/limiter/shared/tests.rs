@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::seat::SeatFiles;
 use super::*;
 use crate::registry::limiter::Observation;
 use crate::registry::limiter::gate::Gate;
@@ -15,8 +16,12 @@ fn limits(places: u32) -> HostLimits {
     HostLimits { max_concurrency: places, max_requests_per_second: None, ..HostLimits::registry() }
 }
 
+fn in_folder(folder: &std::path::Path, limits: HostLimits) -> Gate {
+    Gate::new(HOST.to_owned(), limits, NonZeroU32::MIN, Some(Place::folder(folder, HOST)))
+}
+
 fn process(folder: &tempfile::TempDir, limits: HostLimits) -> Gate {
-    Gate::new(HOST.to_owned(), limits, NonZeroU32::MIN, Some(folder.path()))
+    in_folder(folder.path(), limits)
 }
 
 /// Lets other tasks run until a condition holds.
@@ -235,7 +240,7 @@ async fn without_a_folder_that_can_be_used_a_process_asks_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let gate = Gate::new(HOST.to_owned(), limits(1), NonZeroU32::MIN, Some(&file));
+    let gate = in_folder(&file, limits(1));
     let permit = gate.enter().await.unwrap();
     let waiting = waits(&gate);
     drop(permit);

@@ -1,0 +1,126 @@
+//! The queue of a fleet: its arguments, and the part that a process takes in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::log;
+use super::registry_args::patience;
+use crate::error::Result;
+use crate::pipeline::{Consumer, Hands, ItemRunner, QueueFleet, QueueHands};
+use crate::queue::{Queue, QueueAddress, QueueOptions};
+use crate::registry::Fleet;
+
+/// Dead letters that are shown.
+const DEAD_SHOWN: usize = 10;
+/// The longest error of a dead letter on a line, in characters.
+const MOST_ERROR_CHARS: usize = 300;
+
+/// The queue that the machines of a fleet share.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct QueueArgs {
+    /// The queue of the fleet, a NATS server with JetStream: nats://host:4222, nats://user:password@host,
+    /// nats://token@host, tls://host, or several servers of a cluster with commas between them. All processes with one
+    /// queue share the gate of each host, its requests in flight and a second (the lowest --concurrency and --rate hold),
+    /// and the month's budget
+    #[arg(long, value_name = "URL", env = "ALL_DOCS_QUEUE", hide_env_values = true)]
+    queue: Option<String>,
+    /// How long a worker may be silent about an item before another one gets it; for a queue that is made now
+    #[arg(long, value_name = "DURATION", env = "ALL_DOCS_QUEUE_SILENCE", default_value = "30s", hide = true)]
+    #[arg(value_parser = patience)]
+    queue_silence: Duration,
+}
+
+/// A process that takes part in a fleet.
+pub(super) struct Member {
+    queue: Queue,
+    fleet: QueueFleet,
+}
+
+impl QueueArgs {
+    /// Returns whether a queue is given.
+    pub(super) fn is_given(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Connects to the queue; `None` if none is given.
+    pub(super) async fn join(&self, cafile: Option<&Path>) -> Result<Option<Member>> {
+        let Some(address) = &self.queue else { return Ok(None) };
+        let options = QueueOptions {
+            ack_wait: self.queue_silence,
+            cafile: cafile.map(Path::to_owned),
+            ..QueueOptions::default()
+        };
+        let queue = Queue::connect(&QueueAddress::parse(address)?, options).await?;
+        let fleet = QueueFleet::join(queue.clone()).await?;
+        Ok(Some(Member { queue, fleet }))
+    }
+}
+
+impl Member {
+    /// Returns what the registry client needs of the fleet.
+    pub(super) fn fleet(&self) -> Fleet {
+        self.fleet.fleet()
+    }
+
+    /// Returns the address of the queue, without credentials.
+    pub(super) fn address(&self) -> String {
+        self.queue.address().to_string()
+    }
+
+    /// Returns the way to the workers of an origin.
+    pub(super) async fn hands(&self, origin: &str) -> Result<Arc<dyn Hands>> {
+        Ok(Arc::new(QueueHands::new(self.queue.work(origin).await?)))
+    }
+
+    /// Does the items of the queue until `stop` is cancelled.
+    pub(super) async fn consume(
+        &self,
+        runner: &ItemRunner,
+        at_once: usize,
+        attempts: u64,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let work = self.queue.work(runner.origin()).await?;
+        Consumer::new(work, runner.clone(), attempts).run(at_once, stop).await
+    }
+
+    /// Leaves the fleet in order.
+    pub(super) async fn leave(self) {
+        self.fleet.leave().await;
+    }
+
+    /// Returns the state of an origin's queue: as JSON, and as lines.
+    pub(super) async fn status(&self, origin: &str) -> Result<(Value, String)> {
+        let work = self.queue.work(origin).await?;
+        let (waiting, dead) = (work.waiting().await?, work.dead_letters(DEAD_SHOWN).await?);
+        let in_progress: u64 = waiting.iter().map(|some| some.in_progress).sum();
+        let by_priority: Vec<String> =
+            waiting.iter().map(|some| format!("{} {}", log::count(some.waiting), some.priority.as_str())).collect();
+        let mut text = format!(
+            "  queue         {} waiting, {} in progress, {} dead letters at {}\n",
+            by_priority.join(", "),
+            log::count(in_progress),
+            log::count(dead.count),
+            self.queue.address()
+        );
+        for letter in &dead.newest {
+            let item = serde_json::from_str::<Value>(&letter.item).unwrap_or_default();
+            let id = item.get("id").and_then(Value::as_str).unwrap_or("no work item");
+            let error: String = letter.error.chars().take(MOST_ERROR_CHARS).collect();
+            text.push_str(&format!(
+                "    dead        {id} after {} attempts, {}: {error}\n",
+                letter.attempts, letter.at
+            ));
+        }
+        let waiting: serde_json::Map<String, Value> =
+            waiting.iter().map(|some| (some.priority.as_str().to_owned(), json!(some.waiting))).collect();
+        let status = json!({
+            "waiting": waiting, "in_progress": in_progress, "dead_letters": dead.count, "newest_dead_letters": dead.newest,
+        });
+        Ok((status, text))
+    }
+}

@@ -1,0 +1,16 @@
+//! A fleet whose processes meet at a queue: they share the gate, the pace and the month of each host, and pass each
+//! other items.
+//!
+//! Not here: the server and its streams (`queue`), what the gate decides (`registry`), and the work of an item (`items`).
+
+mod consume;
+mod hands;
+mod hosts;
+mod ledger;
+mod meeting;
+#[cfg(test)]
+mod tests;
+
+pub use consume::Consumer;
+pub use hands::QueueHands;
+pub use hosts::QueueFleet;
