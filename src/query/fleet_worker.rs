@@ -86,7 +86,7 @@ impl QueryWorker {
                 _ => return Err(overlay.of_other_record()),
             }
         }
-        let side = Side::Worker { location: location.clone(), snapshot, views };
+        let side = Side::Worker { location: Arc::new(location.clone()), snapshot, views };
         state.set_distributed_user_codec(ScanCodec::new(side));
         Ok(state)
     }

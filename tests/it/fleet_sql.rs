@@ -174,7 +174,7 @@ async fn processes_help_a_query_until_they_are_killed() {
     let urls = workers.iter().map(|worker| worker.1.as_str()).collect::<Vec<_>>().join(",");
     let sql = "select license, count(*) as n from versions group by 1 order by 1";
     let ask = |more: &[&str]| {
-        let arguments = ["query", "--format", "csv", "--workers", &urls, "--token", "sesame-15", sql];
+        let arguments = ["query", "--format", "csv", "--workers", &urls, "--worker-token", "sesame-15", sql];
         run_binary(folder, &[&arguments[..], more].concat())
     };
     let alone = run_binary(folder, &["query", "--format", "csv", sql]);

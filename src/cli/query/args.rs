@@ -45,7 +45,7 @@ pub(in crate::cli) struct QueryArgs {
     pub(super) own: OwnQueriesArgs,
     #[cfg(feature = "distributed")]
     #[command(flatten)]
-    pub(super) fleet: FleetArgs,
+    pub(super) workers: WorkersArgs,
     /// The format of the result: table, csv, json, ndjson, parquet [default: --output's suffix, else table]. In csv a null
     /// is nothing between the commas, and an empty text is ""
     #[arg(long, value_name = "FORMAT")]
@@ -97,20 +97,20 @@ pub(super) struct SelectionArgs {
 /// The machines that help.
 #[cfg(feature = "distributed")]
 #[derive(Debug, clap::Args)]
-pub(super) struct FleetArgs {
+pub(super) struct WorkersArgs {
     /// The machines that read, group and join too: each runs all-docs query-worker on the same lake
     #[arg(long, value_name = "URL,URL…", value_delimiter = ',', value_parser = worker_url)]
     workers: Vec<url::Url>,
-    /// The token that the workers ask for
+    /// The token of the workers
     #[arg(long, value_name = "TOKEN", env = "ALL_DOCS_WORKER_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    worker_token: Option<String>,
 }
 
 #[cfg(feature = "distributed")]
-impl FleetArgs {
+impl WorkersArgs {
     /// Returns the workers, if there are any.
     pub(super) fn fleet(&self) -> Option<crate::query::Fleet> {
-        let token = self.token.clone().filter(|token| !token.is_empty());
+        let token = self.worker_token.clone().filter(|token| !token.is_empty());
         let workers = || crate::query::Fleet { workers: self.workers.clone(), token };
         (!self.workers.is_empty()).then(workers)
     }

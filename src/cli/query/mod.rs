@@ -65,7 +65,7 @@ pub(super) async fn run(
         ages,
         reads_own_files: true,
         #[cfg(feature = "distributed")]
-        fleet: args.fleet.fleet(),
+        fleet: args.workers.fleet(),
         ..SessionOptions::default()
     };
     let session = Session::open(&store, &info, &options)?;

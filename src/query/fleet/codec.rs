@@ -50,7 +50,7 @@ pub(in crate::query) enum Side {
     /// A worker.
     Worker {
         /// The lake that it reads.
-        location: LakeLocation,
+        location: Arc<LakeLocation>,
         /// The shards that it has read for the statement.
         snapshot: Arc<Snapshot>,
         /// The overlays as the statement sees them.
@@ -192,7 +192,7 @@ impl ScanCodec {
         };
         let readers = Arc::new(ShardReaderFactory {
             kind: header.table.as_deref().map(table).transpose()?,
-            location: location.clone(),
+            location: LakeLocation::clone(location),
             snapshot: Arc::clone(snapshot),
             footers: context.runtime_env().cache_manager.get_file_metadata_cache(),
             has_filter: header.has_filter,
