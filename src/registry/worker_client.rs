@@ -54,7 +54,7 @@ impl WorkerClient {
             let mut value =
                 value.map_err(|_| Error::input("the workers' token has characters that no header may have"))?;
             value.set_sensitive(true);
-            Ok(value)
+            Ok::<HeaderValue, Error>(value)
         };
         let authorization = token.filter(|token| !token.is_empty()).map(header).transpose()?;
         Ok(WorkerClient { connections: Connections::new(config)?, url, authorization })
