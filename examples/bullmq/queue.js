@@ -1,4 +1,4 @@
-// What the producer and the bridge share.
+// Shared by the producer and the bridge.
 export const name = 'all-docs';
 export const connection = {
   host: process.env.REDIS_HOST ?? '127.0.0.1',

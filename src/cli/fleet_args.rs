@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::queue_args::{Member, QueueArgs};
 use crate::error::{Error, Result};
-use crate::pipeline::{Hands, IngestOptions, PushHands};
+use crate::pipeline::{Dispatch, IngestOptions, PushDispatch};
 
 /// Who does the work of an ingest.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,19 +49,19 @@ impl FleetArgs {
     }
 
     /// Returns the way to the workers; `None` if this process does the work.
-    pub(super) async fn hands(
+    pub(super) async fn dispatch(
         &self,
         options: &IngestOptions,
         member: Option<&Member>,
-    ) -> Result<Option<Arc<dyn Hands>>> {
+    ) -> Result<Option<Arc<dyn Dispatch>>> {
         if let Some(member) = member {
-            return member.hands(&options.registry.origin().name).await.map(Some);
+            return member.dispatch(&options.registry.origin().name).await.map(Some);
         }
         if !self.is_given() {
             return Ok(None);
         }
         let urls: Vec<String> = self.urls().into_iter().collect();
-        let hands = PushHands::open(options, &urls, self.worker_token.as_deref()).await?;
-        Ok(Some(Arc::new(hands)))
+        let dispatch = PushDispatch::open(options, &urls, self.worker_token.as_deref()).await?;
+        Ok(Some(Arc::new(dispatch)))
     }
 }

@@ -28,7 +28,7 @@ use crate::lake::{DEFAULT_ROWS_PER_PARTITION, Layout, PartitionSet, Pivots};
 use crate::npm::Representation;
 use crate::pipeline::{
     IngestOptions, IngestSummary, PartitionMode, PlannedDocument, PlannedPartition, Progress, Scope, Share, ingest,
-    ingest_by_hands, keep_from, lake_ages, read_lake, read_partition_set,
+    ingest_by_dispatch, keep_from, lake_ages, read_lake, read_partition_set,
 };
 use crate::script;
 use crate::store::Store;
@@ -219,12 +219,12 @@ pub(super) async fn crawl(
     };
     let progress = Arc::new(Progress::default());
     let meter = Meter::start_asking(printer, Arc::clone(&progress), origin.registry.clone());
-    let hands = match &wish.fleet {
-        Some(fleet) => fleet.hands(&options, member.as_ref()).await?,
+    let dispatch = match &wish.fleet {
+        Some(fleet) => fleet.dispatch(&options, member.as_ref()).await?,
         None => None,
     };
-    let result = match hands {
-        Some(hands) => ingest_by_hands(options, hands, progress, stop).await,
+    let result = match dispatch {
+        Some(dispatch) => ingest_by_dispatch(options, dispatch, progress, stop).await,
         None => ingest(options, progress, stop).await,
     };
     drop(meter);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
-use crate::pipeline::{Hands, ItemRunner};
+use crate::pipeline::{Dispatch, ItemRunner};
 use crate::registry::Fleet;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -34,7 +34,7 @@ impl Member {
         match *self {}
     }
 
-    pub(super) async fn hands(&self, _origin: &str) -> Result<Arc<dyn Hands>> {
+    pub(super) async fn dispatch(&self, _origin: &str) -> Result<Arc<dyn Dispatch>> {
         match *self {}
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::log;
 use super::registry_args::patience;
 use crate::error::Result;
-use crate::pipeline::{Consumer, Hands, ItemRunner, QueueFleet, QueueHands};
+use crate::pipeline::{Consumer, Dispatch, ItemRunner, QueueDispatch, QueueFleet};
 use crate::queue::{Queue, QueueAddress, QueueOptions};
 use crate::registry::Fleet;
 
@@ -72,8 +72,8 @@ impl Member {
     }
 
     /// Returns the way to the workers of an origin.
-    pub(super) async fn hands(&self, origin: &str) -> Result<Arc<dyn Hands>> {
-        Ok(Arc::new(QueueHands::new(self.queue.work(origin).await?)))
+    pub(super) async fn dispatch(&self, origin: &str) -> Result<Arc<dyn Dispatch>> {
+        Ok(Arc::new(QueueDispatch::new(self.queue.work(origin).await?)))
     }
 
     /// Does the items of the queue until `stop` is cancelled.

@@ -97,7 +97,7 @@ fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     Option::deserialize(deserializer)
 }
 
-/// What an item asks for.
+/// The work that an item asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Payload {
@@ -322,7 +322,7 @@ pub struct ItemResult {
     pub work_item_id: String,
     /// Whether what it asked for is in the lake now.
     pub success: bool,
-    /// What the item yields; null if it failed.
+    /// The item's own result; null if it failed.
     #[serde(default)]
     pub data: Value,
     /// Why it failed.

@@ -1,6 +1,6 @@
 //! Hands out the work of a run: plans each partition, and passes those that have work to other processes, as items.
 //!
-//! Not here: the way of an item to a worker, and when it is tried again ([`Hands`]); and how a worker does one (`items`).
+//! Not here: the way of an item to a worker, and when it is tried again ([`Dispatch`]); and how a worker does one (`items`).
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const REMOVED_AT_ONCE: usize = 16;
 
 /// A way to processes that do items.
 #[async_trait]
-pub trait Hands: Send + Sync {
+pub trait Dispatch: Send + Sync {
     /// Returns how many items may be under way at once.
     fn at_once(&self) -> usize;
 
@@ -39,10 +39,10 @@ pub trait Hands: Send + Sync {
     /// success would be the same again.
     ///
     /// Fails if nobody can do it, or if `stop` is cancelled.
-    async fn hand(&self, item: &Item, stop: &CancellationToken) -> Result<ItemResult>;
+    async fn dispatch(&self, item: &Item, stop: &CancellationToken) -> Result<ItemResult>;
 }
 
-/// What became of the work on a partition.
+/// How the work on a partition ended.
 enum Done {
     Unchanged(PartitionReport),
     /// The digest of the item, and what its result counts.
@@ -57,12 +57,12 @@ pub(super) struct Place<'a> {
     pub(super) run: &'a str,
 }
 
-/// Passes the work of a source to `hands`, and each result to the summary. In the end the results that workers kept for
+/// Passes the work of a source to `dispatch`, and each result to the summary. In the end the results that workers kept for
 /// the run are removed.
 pub(super) async fn hand_out(
     worker: &Arc<Worker>,
     source: &impl Source,
-    hands: &dyn Hands,
+    dispatch: &dyn Dispatch,
     place: Place<'_>,
     progress: &Progress,
     summary: &mut SummaryBuilder,
@@ -70,9 +70,9 @@ pub(super) async fn hand_out(
     // A run that is stopped drops this future, and with it the token's guard.
     let stop = CancellationToken::new();
     let _guard = stop.clone().drop_guard();
-    let pass = |work: WorkItem| pass_on(worker, work, hands, &place, &stop);
+    let pass = |work: WorkItem| pass_on(worker, work, dispatch, &place, &stop);
     let mut kept = Vec::new();
-    let mut done = source.work(None).map_ok(pass).try_buffer_unordered(hands.at_once().max(1));
+    let mut done = source.work(None).map_ok(pass).try_buffer_unordered(dispatch.at_once().max(1));
     while let Some(done) = done.next().await.transpose()? {
         match done {
             Done::Unchanged(report) => summary.add(report),
@@ -90,7 +90,7 @@ pub(super) async fn hand_out(
 async fn pass_on(
     worker: &Arc<Worker>,
     work: WorkItem,
-    hands: &dyn Hands,
+    dispatch: &dyn Dispatch,
     place: &Place<'_>,
     stop: &CancellationToken,
 ) -> Result<Done> {
@@ -106,7 +106,7 @@ async fn pass_on(
         run: Some(place.run.to_owned()),
     };
     let item = Item::new(place.layout.name(), Payload::Partition(payload))?;
-    let result = hands.hand(&item, stop).await?;
+    let result = dispatch.dispatch(&item, stop).await?;
     if !result.success {
         return Err(failure(&result).doing(format!("a worker brought {partition} up to date")));
     }

@@ -8,7 +8,7 @@ use futures::future;
 use tokio_util::sync::CancellationToken;
 
 use super::events::keep_events;
-use super::hand_out::{Hands, Place, hand_out};
+use super::hand_out::{Dispatch, Place, hand_out};
 use super::judge::Judge;
 use super::lease::refuse_locked;
 use super::new_origin::Before;
@@ -43,14 +43,14 @@ pub async fn ingest(options: IngestOptions, progress: Arc<Progress>, stop: Cance
 }
 
 /// Does the same by other processes: this one lists and plans, and hands out each partition that has work as an item to
-/// `hands`. The summary is of all processes together.
-pub async fn ingest_by_hands(
+/// `dispatch`. The summary is of all processes together.
+pub async fn ingest_by_dispatch(
     options: IngestOptions,
-    hands: Arc<dyn Hands>,
+    dispatch: Arc<dyn Dispatch>,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<IngestSummary> {
-    Box::pin(ingest_by(options, Doer::Hands(hands), progress, stop)).await
+    Box::pin(ingest_by(options, Doer::Dispatch(dispatch), progress, stop)).await
 }
 
 async fn ingest_by(
@@ -123,7 +123,7 @@ pub(super) enum Doer {
     /// This process, a partition at a time. It leaves partitions to the process that holds them.
     OwnUnlessHeld,
     /// Other processes.
-    Hands(Arc<dyn Hands>),
+    Dispatch(Arc<dyn Dispatch>),
 }
 
 /// One ingest in progress.
@@ -240,10 +240,10 @@ impl Run {
     /// Runs source → each partition: plan → fetch → build → commit.
     async fn flow(&self, summary: &mut SummaryBuilder) -> Result<()> {
         let options = &self.options;
-        if let Doer::Hands(hands) = &self.doer
+        if let Doer::Dispatch(dispatch) = &self.doer
             && !options.dry_run
         {
-            hands.begin(&self.name).await?;
+            dispatch.begin(&self.name).await?;
         }
         if let Some(changes) = &options.changes {
             let set = read_partition_set(&options.store, &self.layout).await?.ok_or_else(|| {
@@ -270,14 +270,14 @@ impl Run {
     async fn work_off(&self, source: &impl Source, summary: &mut SummaryBuilder) -> Result<()> {
         self.progress.partitions_total.store(source.partition_count() as u64, Ordering::Relaxed);
         let waits = match &self.doer {
-            Doer::Hands(hands) if !self.options.dry_run => {
+            Doer::Dispatch(dispatch) if !self.options.dry_run => {
                 // The names are listed.
                 self.asks_registry.store(false, Ordering::Relaxed);
                 let place = Place { store: &self.options.store, layout: &self.layout, run: &self.name };
-                return hand_out(&self.worker, source, hands.as_ref(), place, &self.progress, summary).await;
+                return hand_out(&self.worker, source, dispatch.as_ref(), place, &self.progress, summary).await;
             }
             Doer::OwnUnlessHeld => false,
-            Doer::Own | Doer::Hands(_) => true,
+            Doer::Own | Doer::Dispatch(_) => true,
         };
         let place = (&self.options.store, &self.layout);
         work_off(&self.worker, source, place, &self.judge, waits, |report| summary.add(report)).await

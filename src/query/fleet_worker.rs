@@ -24,7 +24,7 @@ use crate::version::TOOL_VERSION;
 #[derive(Debug, Clone)]
 pub struct QueryWorker {
     session: Session,
-    /// What a session must show to have its statements run. Without one, whoever can connect can read the lake.
+    /// The token that a session must show to have its statements run. Without one, whoever can connect can read the lake.
     token: Option<String>,
     channels: Channels,
 }

@@ -24,7 +24,7 @@ pub(super) enum LakeTable {
     Shards(TableKind),
     /// A Zarr array, or the axis of the arrays.
     Array(ArrayTable),
-    /// What happened to packages.
+    /// Things that happened to packages.
     Events,
 }
 

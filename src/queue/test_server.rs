@@ -51,7 +51,7 @@ impl NatsServer {
         }
     }
 
-    /// Kills it. What it has confirmed is on its disk.
+    /// Kills it. Everything that it has confirmed is on its disk.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();

@@ -140,7 +140,7 @@ async fn processes_talk_through_the_server_and_a_restart_ends_the_connection() {
     near.read_exact(&mut pong).await.unwrap();
     drop(near);
     assert_eq!(far.read(&mut pong).await.unwrap(), 0, "the end of one is the end of the other");
-    // What is sent while the server is away is lost, and the next piece shows it.
+    // A piece that is sent while the server is away is lost, and the next piece shows it.
     let (dialed, accepted) = tokio::join!(there.dial(&address), listener.accept());
     let (mut near, mut far) = (dialed.unwrap(), accepted.unwrap());
     near.write_all(b"one").await.unwrap();

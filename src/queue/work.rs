@@ -29,7 +29,7 @@ const MOST_DEAD: i64 = 100_000;
 /// An item to put into the queue.
 #[derive(Debug, Clone)]
 pub struct Work {
-    /// What makes two items the same: a text of digits and letters.
+    /// The mark that two equal items share: a text of digits and letters.
     pub digest: String,
     /// The item.
     pub body: Bytes,

@@ -1,4 +1,4 @@
-//! What the processes of a fleet share about the hosts of an origin. Not here: how they reach each other (`pipeline`), and
+//! The state of an origin's hosts that the processes of a fleet share. Not here: how they reach each other (`pipeline`), and
 //! the decisions of the one that leads (`limiter`).
 
 use std::fmt::Debug;

@@ -26,7 +26,7 @@ pub struct WorkerClient {
     authorization: Option<HeaderValue>,
 }
 
-/// What a worker answered.
+/// The response of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerAnswer {
     /// The status.

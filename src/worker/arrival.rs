@@ -1,4 +1,4 @@
-//! What arrives: the item in a body, which may be in the envelope of a Pub/Sub push; the sender's token; and the time
+//! The parts of a request: the item in a body, which may be in the envelope of a Pub/Sub push; the sender's token; and the time
 //! that it gives.
 
 use std::time::Duration;

@@ -61,7 +61,7 @@ async fn serve_one(stream: TcpStream, router: Router, end: CancellationToken) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        // What a client does wrong ends its connection only.
+        // A client's fault ends its connection only.
         _ = connection.as_mut() => {}
         () = end.cancelled() => {
             connection.as_mut().graceful_shutdown();

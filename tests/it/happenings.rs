@@ -1,4 +1,4 @@
-//! What happened to packages: the table `events`, through the library and the binary.
+//! Things that happened to packages: the table `events`, through the library and the binary.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -165,7 +165,7 @@ async fn a_lake_that_is_filled_in_parts_has_no_events_for_the_parts() {
     run(part).await.unwrap();
     env.ingest(&["m"]).await;
     assert!(events(&env.lake().join(ORIGIN)).is_empty());
-    // What comes after the first listing is new, also if its document is late.
+    // A package that comes after the first listing is new, also if its document is late.
     let refused = Action::Status { code: 500, retry_after: None, body: None };
     env.server.world().publish("new-late", "1.0.0");
     env.server.world().publish("new-soon", "1.0.0");

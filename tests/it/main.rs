@@ -45,7 +45,7 @@ mod staging;
 mod command_line;
 /// Events for operators, completions and man pages.
 mod events;
-/// What happened to packages: every kind of event, each once, whatever was killed.
+/// Things that happened to packages: every kind of event, each once, whatever was killed.
 mod happenings;
 /// The outputs of events, and what is left when they end.
 mod outputs;

@@ -19,7 +19,7 @@ fn the_id_is_the_key_of_the_payload() {
     ] {
         let item = parse(&value).unwrap();
         assert_eq!(item.id(), id);
-        // What is written is read as the same.
+        // A written item is read as the same.
         assert_eq!(Item::parse(item.to_json().unwrap().as_bytes(), Some(item.kind()), "npm").unwrap(), item);
     }
 }

@@ -77,7 +77,7 @@ pub struct DownloadsOptions {
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] if the lake does not hold the origin yet, with
 /// [`crate::error::ErrorKind::RateLimit`] if the host refuses for too long or the month's budget is spent, and otherwise as
-/// requests do. What was received before a failure is kept.
+/// requests do. Counts that were received before a failure are kept.
 pub async fn downloads(
     options: DownloadsOptions,
     progress: Arc<Progress>,

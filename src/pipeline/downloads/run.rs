@@ -222,7 +222,7 @@ impl Run {
         lease.end_after(result).await
     }
 
-    /// Asks for what is missing in a block, and records it. What was received before a failure is recorded too.
+    /// Asks for what is missing in a block, and records it. Counts that were received before a failure are recorded too.
     async fn work(
         &self,
         block: &Block,

@@ -49,7 +49,7 @@ pub enum EventOutput {
 /// The outputs of a run.
 pub type EventOutputs = Vec<EventOutput>;
 
-/// What a run does with events: where it delivers them, and how long it keeps them.
+/// The settings of events: where a run delivers them, and how long it keeps them.
 #[derive(Clone, Default)]
 pub struct EventSettings {
     /// The outputs. The run takes them.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::hands::work_of;
+use super::dispatch::work_of;
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::{Item, ItemError, ItemResult};
 use crate::pipeline::process::host_name;
@@ -28,7 +28,7 @@ pub struct Consumer {
     max_failures: u64,
 }
 
-/// What is known of the attempts at an item.
+/// The known attempts at an item.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Attempts {
     failures: u64,

@@ -1,4 +1,4 @@
-//! What a fleet shares about hosts, in a bucket of the queue.
+//! The state of hosts that a fleet shares, in a bucket of the queue.
 
 use std::sync::{Arc, PoisonError};
 

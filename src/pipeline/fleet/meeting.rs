@@ -9,7 +9,7 @@ use tokio::io::DuplexStream;
 use crate::queue;
 use crate::registry::{Chair, Meeting};
 
-/// What leaves the seats that this process holds.
+/// Leaves the seats that this process holds.
 pub(super) type Leavers = Arc<Mutex<Vec<queue::Leaver>>>;
 
 /// Where the processes of a fleet find the coordinator of a host.

@@ -4,7 +4,7 @@
 //! Not here: the server and its streams (`queue`), what the gate decides (`registry`), and the work of an item (`items`).
 
 mod consume;
-mod hands;
+mod dispatch;
 mod hosts;
 mod ledger;
 mod meeting;
@@ -12,5 +12,5 @@ mod meeting;
 mod tests;
 
 pub use consume::Consumer;
-pub use hands::QueueHands;
+pub use dispatch::QueueDispatch;
 pub use hosts::QueueFleet;

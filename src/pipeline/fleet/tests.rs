@@ -184,7 +184,7 @@ impl Worker {
     }
 
     async fn ask(&self, item: &Item) -> ItemResult {
-        let result = self.queue.ask(&hands::work_of(item, Priority::Normal).unwrap()).await.unwrap();
+        let result = self.queue.ask(&dispatch::work_of(item, Priority::Normal).unwrap()).await.unwrap();
         serde_json::from_slice(&result).unwrap()
     }
 }
@@ -232,7 +232,7 @@ async fn what_fails_for_good_becomes_a_dead_letter_and_so_does_what_kills_its_wo
     let unknown = item(&json!({"type": "packument", "payload": {"packageName": "no-such-package"}}));
     let deadly = item(&json!({"type": "packument", "payload": {"packageName": "deadly"}}));
     // Two workers begin it, and are not heard of again.
-    worker.queue.put(&hands::work_of(&deadly, Priority::High).unwrap()).await.unwrap();
+    worker.queue.put(&dispatch::work_of(&deadly, Priority::High).unwrap()).await.unwrap();
     let stop = CancellationToken::new();
     for (lost, failures) in [("one", 0), ("two", 1)] {
         let delivery = worker.queue.next(&stop).await.unwrap();
@@ -270,7 +270,7 @@ async fn a_worker_that_stops_hands_its_item_back_and_that_is_no_failure() {
     // No response ends while the worker has the item.
     let hold = Action::Slow { before_headers_ms: 60_000, between_chunks_ms: 0, chunk_bytes: 1 << 20 };
     sample.set_faults(FaultScript::of([Fault::any(hold)]));
-    worker.queue.put(&hands::work_of(&all, Priority::Normal).unwrap()).await.unwrap();
+    worker.queue.put(&dispatch::work_of(&all, Priority::Normal).unwrap()).await.unwrap();
     worker.during(1, until(|| sample.request_count() > 0)).await;
     let waiting = worker.queue.waiting().await.unwrap();
     assert_eq!(worker.queue.dead_letters(1).await.unwrap().count, 0, "{waiting:?}");

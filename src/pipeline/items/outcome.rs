@@ -1,4 +1,4 @@
-//! What became of an item, and what a service may do with it.
+//! How an item ended, and what a service may do with it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const AFTER_A_REFUSAL: Duration = Duration::from_secs(60);
 /// … and one that was stopped: another worker may do it at once.
 const AFTER_A_STOP: Duration = Duration::from_secs(1);
 
-/// What became of an item.
+/// How an item ended.
 #[derive(Debug)]
 pub enum ItemOutcome {
     /// Done, now or before (`is_kept`). Its result may be without success: it would fail again.

@@ -229,7 +229,7 @@ async fn changes_are_committed_beside_the_base_and_fold_into_the_bytes_of_a_fres
         }
         let quiet = fresh(&server).await;
         assert_same_rows(&lake.store, &quiet.store, "after a commit").await;
-        // What is known is no news.
+        // A known document is no news.
         assert_eq!(apply(&server, &lake.store, &changed).await.unwrap(), Applied::default());
         edit(&server, 0, &all[0]);
         apply(&server, &lake.store, &BTreeSet::from([all[0].clone()])).await.unwrap();

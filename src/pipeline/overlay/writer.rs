@@ -120,7 +120,7 @@ impl ChangeWriter {
     /// Asks for the documents of changed names, and commits them as one delta. Of several changes of one name the last one
     /// counts.
     ///
-    /// Fails as an ingest of these names does. What was received until then is staged, and is not requested again.
+    /// Fails as an ingest of these names does. Documents that were received until then are staged, and are not requested again.
     pub(in crate::pipeline) async fn apply(&self, changes: Vec<Change>) -> Result<Applied> {
         let mut by_name: BTreeMap<PackageName, Change> = BTreeMap::new();
         by_name.extend(changes.into_iter().map(|change| (change.name.clone(), change)));

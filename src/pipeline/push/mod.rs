@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use self::places::{FIRST_PAUSE, Places};
-use super::hand_out::Hands;
+use super::hand_out::Dispatch;
 use super::options::IngestOptions;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Item, ItemResult};
@@ -29,7 +29,7 @@ const MOST_SILENT_LOOKS: u32 = 2;
 const HEALTH: &str = "healthz";
 
 /// Workers, reached over HTTP.
-pub struct PushHands {
+pub struct PushDispatch {
     workers: Vec<WorkerClient>,
     places: Places,
 }
@@ -47,13 +47,13 @@ struct Ready {
     knows_run: Option<bool>,
 }
 
-impl PushHands {
+impl PushDispatch {
     /// Asks the workers at `urls` how many items each does at once. Those that do not answer are asked again later. They
     /// are reached like the registry: by the same proxies, and with the same trust.
     ///
     /// Fails, of kind Input, for an address that is none, and for a worker of another origin; of kind Network, if none
     /// answers; of kind Denied, if one refuses the token.
-    pub async fn open(options: &IngestOptions, urls: &[String], token: Option<&str>) -> Result<PushHands> {
+    pub async fn open(options: &IngestOptions, urls: &[String], token: Option<&str>) -> Result<PushDispatch> {
         let registry = &options.registry;
         let client = |url: &String| registry.worker(url, token.map(str::to_owned));
         let workers = urls.iter().map(client).collect::<Result<Vec<WorkerClient>>>()?;
@@ -83,7 +83,7 @@ impl PushHands {
         }
         match places.iter().all(Option::is_none) {
             true => Err(none_answers(&workers, &answers)),
-            false => Ok(PushHands { workers, places: Places::new(&places, registry.patience()) }),
+            false => Ok(PushDispatch { workers, places: Places::new(&places, registry.patience()) }),
         }
     }
 
@@ -134,7 +134,7 @@ impl PushHands {
 }
 
 #[async_trait]
-impl Hands for PushHands {
+impl Dispatch for PushDispatch {
     fn at_once(&self) -> usize {
         self.places.count()
     }
@@ -149,14 +149,14 @@ impl Hands for PushHands {
         try_join_all(self.workers.iter().enumerate().map(check)).await.map(drop)
     }
 
-    async fn hand(&self, item: &Item, stop: &CancellationToken) -> Result<ItemResult> {
-        let handed = stop.run_until_cancelled(self.hand_until_done(item)).await;
+    async fn dispatch(&self, item: &Item, stop: &CancellationToken) -> Result<ItemResult> {
+        let handed = stop.run_until_cancelled(self.dispatch_until_done(item)).await;
         handed.unwrap_or_else(|| Err(Error::interrupted()))
     }
 }
 
-impl PushHands {
-    async fn hand_until_done(&self, item: &Item) -> Result<ItemResult> {
+impl PushDispatch {
+    async fn dispatch_until_done(&self, item: &Item) -> Result<ItemResult> {
         let mut failures = 0;
         loop {
             let place = self.places.place().await?;

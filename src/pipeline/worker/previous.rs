@@ -1,4 +1,4 @@
-//! What the lake held of the names of a partition before: the shards of the partition, or, for a delta, the newest rows
+//! The lake's previous rows of the names of a partition: the shards of the partition, or, for a delta, the newest rows
 //! of its names in the whole lake.
 
 use std::collections::{HashMap, HashSet};

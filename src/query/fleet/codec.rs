@@ -58,7 +58,7 @@ pub(in crate::query) enum Side {
     },
 }
 
-/// What the engine's encoding of a scan leaves out.
+/// The members of a scan that the engine's encoding leaves out.
 #[derive(Debug, Serialize, Deserialize)]
 struct ScanHeader {
     table: Option<String>,

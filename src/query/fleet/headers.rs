@@ -1,4 +1,4 @@
-//! What a session tells each worker of a statement, in the headers of its requests: its version, the overlays that it
+//! The headers in which a session tells each worker of a statement: its version, the overlays that it
 //! sees, and its token.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::version::TOOL_VERSION;
 const VERSION: HeaderName = HeaderName::from_static("x-all-docs-version");
 const OVERLAYS: HeaderName = HeaderName::from_static("x-all-docs-overlays");
 
-/// What a worker needs to know of a statement.
+/// The facts of a statement that a worker needs.
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::query) struct Wanted {
     /// By the origin, the digest of its overlay as the statement sees it.

@@ -3,7 +3,7 @@
 //! can be divided, how to send them, and what stays here. Not here: the worker (`fleet_worker`).
 //!
 //! A scan is sent as the engine encodes it, with the version of each of its shards. A worker reads the same lake itself,
-//! and each shard on condition that it is still that version. What a worker cannot read is a part of its own that
+//! and each shard on condition that it is still that version. A part that a worker cannot read is one of its own that
 //! runs here: arrays, own files, recursion, and the rows of a feed.
 
 mod channel;
@@ -44,7 +44,7 @@ use planner::PartsHere;
 pub struct Fleet {
     /// The addresses of the workers, such as `http://10.0.0.7:8081`.
     pub workers: Vec<Url>,
-    /// What the workers ask of those who send them work.
+    /// The token that the workers ask for.
     pub token: Option<String>,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn has_workers(config: &SessionConfig) -> bool {
 }
 
 /// Optimizes a statement as for one machine. For several, the engine turns subqueries of one value into joins, and that fails
-/// where two of their columns have the same name. What has such a subquery then stays here.
+/// where two of their columns have the same name. A part that has such a subquery then stays here.
 pub(super) fn optimize_on_one(state: &mut SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
     state.config_mut().options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = true;
     state.optimize(plan)

@@ -27,7 +27,7 @@ pub(super) fn shard_scan(node: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConf
 }
 
 /// Returns the number of workers that a node is worth. The engine takes the greatest of a stage, and as many workers as
-/// there are at most. What depends on a part that stays on this machine stays there too.
+/// there are at most. A part that depends on one that stays on this machine stays there too.
 pub(super) fn wanted_tasks(event: DesiredTaskCountEvent<'_>) -> Option<Result<DesiredTaskCountEventResponse>> {
     let stays = event.plan.exists(|node| Ok(is_here(node) || divides_in_order(node)));
     if stays.is_ok_and(|stays| stays) {

@@ -7,7 +7,7 @@ mod push;
 /// A fleet that meets at a queue.
 #[cfg(feature = "queue")]
 mod queue;
-/// What the service answers, whatever arrives.
+/// The responses of the service, whatever arrives.
 mod statuses;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use all_docs::error::ErrorKind;
 use all_docs::lake::{Item, ItemResult, PackumentPayload, Payload};
-use all_docs::pipeline::{Hands, PushHands};
+use all_docs::pipeline::{Dispatch, PushDispatch};
 use all_docs::sample::World;
 use axum::Router;
 use axum::body::Body;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::fixture::fleet_options;
 use crate::support::{Env, ORIGIN};
 
-/// What a worker of the script does with an item.
+/// The act of a scripted worker on an item.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Succeed,
@@ -88,9 +88,9 @@ async fn hand(scripts: &[&[Act]]) -> (Result<ItemResult, all_docs::error::Error>
     let env = Env::new(World::seeded(61, 5));
     let workers = futures::future::join_all(scripts.iter().map(|script| scripted(script))).await;
     let urls: Vec<String> = workers.iter().map(|worker| worker.url.clone()).collect();
-    let hands = PushHands::open(&fleet_options(&env), &urls, None).await.unwrap();
-    assert_eq!(hands.at_once(), 2 * scripts.len());
-    let result = hands.hand(&item(), &CancellationToken::new()).await;
+    let dispatch = PushDispatch::open(&fleet_options(&env), &urls, None).await.unwrap();
+    assert_eq!(dispatch.at_once(), 2 * scripts.len());
+    let result = dispatch.dispatch(&item(), &CancellationToken::new()).await;
     (result, workers.iter().map(|worker| *worker.items.lock().unwrap()).collect())
 }
 
@@ -149,11 +149,11 @@ async fn workers_that_cannot_be_reached_are_set_aside_and_the_item_goes_to_the_o
     let there = scripted(&[]).await;
     let gone = scripted(&[]).await;
     let urls = [gone.url.clone(), there.url.clone()];
-    let hands = PushHands::open(&fleet_options(&env), &urls, None).await.unwrap();
+    let dispatch = PushDispatch::open(&fleet_options(&env), &urls, None).await.unwrap();
     gone.server.abort();
     let _ = gone.server.await;
     for _ in 0..12 {
-        assert!(hands.hand(&item(), &CancellationToken::new()).await.unwrap().success);
+        assert!(dispatch.dispatch(&item(), &CancellationToken::new()).await.unwrap().success);
     }
     assert_eq!((*gone.items.lock().unwrap(), *there.items.lock().unwrap()), (0, 12));
 }
@@ -164,10 +164,10 @@ async fn a_run_ends_when_no_worker_was_reached_for_its_patience() {
     let worker = scripted(&[]).await;
     let mut options = fleet_options(&env);
     options.registry = env.registry_with(|config| config.registry.patience = std::time::Duration::ZERO);
-    let hands = PushHands::open(&options, std::slice::from_ref(&worker.url), None).await.unwrap();
+    let dispatch = PushDispatch::open(&options, std::slice::from_ref(&worker.url), None).await.unwrap();
     worker.server.abort();
     let _ = worker.server.await;
-    let error = hands.hand(&item(), &CancellationToken::new()).await.unwrap_err();
+    let error = dispatch.dispatch(&item(), &CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Network);
     assert!(error.message().starts_with("no worker can be reached since 20"), "{error}");
     assert!(error.message().contains("127.0.0.1"), "{error}");
@@ -185,7 +185,7 @@ async fn the_result_of_another_item_is_none() {
 async fn a_stop_ends_the_handing_out() {
     let env = Env::new(World::seeded(61, 5));
     let worker = scripted(&[Act::Answer(429, "3600", 429)]).await;
-    let hands = PushHands::open(&fleet_options(&env), std::slice::from_ref(&worker.url), None).await.unwrap();
+    let dispatch = PushDispatch::open(&fleet_options(&env), std::slice::from_ref(&worker.url), None).await.unwrap();
     let stop = CancellationToken::new();
     let item = item();
     let stopped = async {
@@ -194,6 +194,6 @@ async fn a_stop_ends_the_handing_out() {
         }
         stop.cancel();
     };
-    let (result, ()) = futures::future::join(hands.hand(&item, &stop), stopped).await;
+    let (result, ()) = futures::future::join(dispatch.dispatch(&item, &stop), stopped).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Interrupted);
 }

@@ -107,7 +107,7 @@ async fn an_ingest_compares_with_what_a_follower_has_committed_since_it_began() 
         });
         let (summary, ()) = tokio::join!(ingest, follower);
         summary.unwrap();
-        // What is staged is not asked for again.
+        // A staged document is not requested again.
         assert_eq!((requests(&server, &all[0]), requests(&server, &all[1])), (2, 1));
         let summary = run(&server, &lake.store, &PIVOTS).await.unwrap();
         assert_eq!(summary.counts.packuments_planned, 0);

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Item, ItemResult};
-use crate::pipeline::Hands;
+use crate::pipeline::Dispatch;
 use crate::queue::{Priority, Work, WorkQueue};
 
 /// Items in the queue at once: more than the workers of a fleet do at once, and few enough that a run which ends early
@@ -14,24 +14,24 @@ const AT_ONCE: usize = 256;
 
 /// The workers of a queue.
 #[derive(Debug, Clone)]
-pub struct QueueHands {
+pub struct QueueDispatch {
     queue: WorkQueue,
 }
 
-impl QueueHands {
+impl QueueDispatch {
     /// Passes items to the workers of this queue.
-    pub fn new(queue: WorkQueue) -> QueueHands {
-        QueueHands { queue }
+    pub fn new(queue: WorkQueue) -> QueueDispatch {
+        QueueDispatch { queue }
     }
 }
 
 #[async_trait]
-impl Hands for QueueHands {
+impl Dispatch for QueueDispatch {
     fn at_once(&self) -> usize {
         AT_ONCE
     }
 
-    async fn hand(&self, item: &Item, stop: &CancellationToken) -> Result<ItemResult> {
+    async fn dispatch(&self, item: &Item, stop: &CancellationToken) -> Result<ItemResult> {
         let work = work_of(item, priority_of(item))?;
         let asked = stop.run_until_cancelled(self.queue.ask(&work)).await;
         let result = asked.unwrap_or_else(|| Err(Error::interrupted()))?;
