@@ -37,6 +37,9 @@ const AFTER_LEFT: Duration = Duration::from_secs(60);
 /// How long replies may take to be sent at the end.
 const CONNECTIONS_END_WITHIN: Duration = Duration::from_secs(1);
 
+/// Makes the metrics of a runner, of which so many items are in progress.
+pub type MetricsText = dyn Fn(&ItemRunner, usize) -> String + Send + Sync;
+
 /// How items are received.
 pub struct ServiceOptions {
     /// Items at once.
@@ -46,7 +49,7 @@ pub struct ServiceOptions {
     /// The longest time for the work on an item, whatever its sender says; `None` for as long as it needs.
     pub deadline: Option<Duration>,
     /// Returns the metrics in Prometheus' text form.
-    pub metrics: Box<dyn Fn(&ItemRunner, usize) -> String + Send + Sync>,
+    pub metrics: Box<MetricsText>,
 }
 
 /// A service that listens.

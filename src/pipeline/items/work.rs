@@ -23,7 +23,7 @@ use crate::store::blocking;
 /// How the run of an item ended.
 enum Worked {
     /// All of it is done.
-    Done(ItemMetrics),
+    Done(Box<ItemMetrics>),
     /// Other processes hold a part of it.
     Held(String),
 }
@@ -133,7 +133,7 @@ impl Inner {
         ended?;
         match held_by.is_empty() {
             _ if is_stopped => Err(Error::interrupted()),
-            true => Ok(Worked::Done(metrics)),
+            true => Ok(Worked::Done(Box::new(metrics))),
             false => Ok(Worked::Held(held_by.join(", "))),
         }
     }
