@@ -50,6 +50,7 @@ pub(super) async fn open_in_fleet(
 }
 
 /// Does so, and takes download counts from `downloads_url` if one is given.
+#[cfg(feature = "array")]
 pub(super) async fn open_with_downloads(
     args: &RegistryArgs,
     downloads_url: Option<&str>,
