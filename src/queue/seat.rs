@@ -44,7 +44,7 @@ struct Held {
     members: u32,
 }
 
-/// A seat that this process holds. Dropping it lets others take it after a while; [`Chair::leave`] at once.
+/// A seat that this process holds. Dropping it lets others take it after a while; [`Leaver::leave`] at once.
 #[derive(Debug)]
 pub struct Chair {
     listener: Listener,
