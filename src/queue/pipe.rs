@@ -39,8 +39,9 @@ impl Queue {
         let client = self.inner.client.clone();
         let subject = Subject::from(client.new_inbox());
         let callers = client.subscribe(subject.clone()).await.map_err(io::Error::other)?;
-        // A process that learns the subject must be able to reach it.
-        client.flush().await.map_err(io::Error::other)?;
+        // A process that learns the subject must be able to reach it. A flush that a restart of the server meets may never end.
+        let flushed = tokio::time::timeout(ANSWER_TIMEOUT, client.flush()).await;
+        flushed.map_err(|_| io::ErrorKind::TimedOut)?.map_err(io::Error::other)?;
         let (accept, accepted) = unbounded_channel();
         // A task of its own: who waits for a connection may stop waiting in between.
         let answers = AbortOnDropHandle::new(tokio::spawn(answer(client, callers, accept)));
