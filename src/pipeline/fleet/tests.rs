@@ -19,7 +19,7 @@ use crate::registry::{BudgetSnapshot, Credentials, Origin, Registry, RegistryCon
 use crate::sample::{Action, Fault, FaultScript, Options, SampleServer, World};
 
 async fn connect(server: &NatsServer) -> Queue {
-    let options = QueueOptions { ack_wait: Duration::from_millis(600), ..QueueOptions::default() };
+    let options = QueueOptions { ack_wait: Duration::from_secs(2), ..QueueOptions::default() };
     Queue::connect(&QueueAddress::parse(&server.url()).unwrap(), options).await.unwrap()
 }
 
