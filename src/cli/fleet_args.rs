@@ -7,7 +7,7 @@ use super::queue_args::{Member, QueueArgs};
 use crate::error::{Error, Result};
 use crate::pipeline::{Dispatch, IngestOptions, PushDispatch};
 
-/// Who does the work of an ingest.
+/// The processes to which an ingest hands out its work.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct FleetArgs {
     /// Hand the work out to these workers, separated by commas: this process lists and plans, and each of them brings

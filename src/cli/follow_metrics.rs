@@ -110,7 +110,7 @@ fn text(counts: &FollowCounts, registry: &Registry, now_us: i64) -> String {
         "Names whose documents the registry does not serve as announced yet.",
         counts.lagging as f64,
     );
-    for (name, help, value) in [
+    text.counters(&[
         ("follow_rounds_total", "Rounds that ended without an error.", counts.rounds),
         ("follow_errors_total", "Rounds that failed.", counts.errors),
         ("follow_rows_total", "Rows of the feed that were read.", counts.rows),
@@ -127,9 +127,7 @@ fn text(counts: &FollowCounts, registry: &Registry, now_us: i64) -> String {
             counts.stale_pages,
         ),
         ("follow_given_up_total", "Names that were given up until the next listing.", counts.given_up),
-    ] {
-        metric("counter", name, help, value as f64);
-    }
+    ]);
     text.registry(registry);
     text.into_text()
 }

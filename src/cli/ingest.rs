@@ -124,7 +124,7 @@ pub(super) struct Wish {
     pub(super) accept_removals: bool,
     /// For how many days events are kept; `None` for ever.
     pub(super) keep_events: Option<u32>,
-    /// Who does the work, if not this process alone.
+    /// The processes to which the work is handed out, if there are any.
     pub(super) fleet: Option<FleetArgs>,
     /// Whether the summary is printed as JSON.
     pub(super) json: bool,

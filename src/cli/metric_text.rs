@@ -17,6 +17,13 @@ impl MetricText {
         let _ = writeln!(self.text, "all_docs_{name} {value}");
     }
 
+    /// Appends counters: the name, the help and the value of each.
+    pub(super) fn counters(&mut self, counters: &[(&str, &str, u64)]) {
+        for (name, help, value) in counters {
+            self.metric("counter", name, help, *value as f64);
+        }
+    }
+
     /// Appends a metric with a value for each value of a label.
     pub(super) fn labelled(&mut self, kind: &str, name: &str, help: &str, label: &str, values: &[(&str, f64)]) {
         self.head(kind, name, help);
@@ -32,15 +39,13 @@ impl MetricText {
     /// Appends the counters of a registry, and the state of its gates, by host.
     pub(super) fn registry(&mut self, registry: &Registry) {
         let statistics = registry.statistics();
-        for (name, help, value) in [
+        self.counters(&[
             ("requests_total", "Requests sent, retries and redirects included.", statistics.requests),
             ("retries_total", "Requests that were sent because an earlier one failed.", statistics.retries),
             ("refusals_total", "Responses that asked for fewer requests.", statistics.refusals),
             ("not_modified_total", "Documents that had not changed.", statistics.not_modified),
             ("received_bytes_total", "Bytes of bodies as received.", statistics.wire_bytes),
-        ] {
-            self.metric("counter", name, help, value as f64);
-        }
+        ]);
         let mut gates = registry.gates().to_vec();
         gates.dedup_by(|one, other| one.host == other.host);
         let closed = |gate: &GateStatus| gate.closed_for.map_or(0.0, |closed| closed.as_secs_f64());

@@ -194,15 +194,13 @@ fn metrics(runner: &ItemRunner, busy: usize) -> String {
     ];
     let ends = ends.map(|(end, count)| (end, count as f64));
     text.labelled("counter", "worker_items_total", "Items by how they ended.", "end", &ends);
-    for (name, help, value) in [
+    text.counters(&[
         ("worker_partitions_total", "Partitions that were brought up to date, or were so.", total.partitions_done),
         ("worker_documents_total", "Documents received.", total.packuments_fresh),
         ("worker_document_bytes_total", "Bytes of documents, decoded.", total.document_bytes),
         ("worker_rows_total", "Rows written over all tables.", total.rows_written),
         ("worker_shard_bytes_total", "Bytes of shards written.", total.shard_bytes),
-    ] {
-        text.metric("counter", name, help, value as f64);
-    }
+    ]);
     text.registry(runner.registry());
     text.into_text()
 }

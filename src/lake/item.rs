@@ -335,6 +335,20 @@ pub struct ItemResult {
     pub metrics: Value,
 }
 
+impl ItemResult {
+    /// Returns the result of an item on which no work was done. `id` is empty where there is no item.
+    pub fn without_work(id: &str, error: ItemError) -> ItemResult {
+        ItemResult {
+            work_item_id: id.to_owned(),
+            success: false,
+            data: Value::Null,
+            error: Some(error),
+            duration: 0,
+            metrics: Value::Null,
+        }
+    }
+}
+
 /// A result that is kept in the lake, so that an item that is enqueued twice is done once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeptResult {

@@ -116,7 +116,7 @@ async fn run_ingest(
     result.and_then(|summary| ended.map(|()| summary))
 }
 
-/// Who does the work of a run.
+/// The processes that do the work of a run.
 pub(super) enum Doer {
     /// This process. It waits for partitions that another process holds.
     Own,

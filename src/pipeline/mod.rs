@@ -79,7 +79,7 @@ pub use followed::FollowStatus;
 pub use hand_out::Dispatch;
 pub use ingest::{ingest, ingest_by_dispatch};
 pub use item_metrics::ItemMetrics;
-pub use items::{ItemCounts, ItemOutcome, ItemRunner, RunnerOptions};
+pub use items::{AFTER_HELD, ItemCounts, ItemOutcome, ItemRunner, RunnerOptions};
 pub use lease::{Attempt, Lease, LeaseWatch};
 pub use open::{LakeRoot, no_lake, open_lake, open_to_read, raise_lake, read_lake};
 pub use options::{IngestOptions, PartitionMode};

@@ -51,7 +51,7 @@ pub(super) struct ShardReaderFactory {
     pub(super) looked_up: Option<Arc<HashSet<String>>>,
     /// The shards whose footers are read ahead.
     pub(super) ahead: Option<ReadAhead>,
-    /// Whether each shard must be the version that the plan has: another machine made the plan.
+    /// Whether each shard must be the version that the plan has, because the plan depends on its bytes.
     pub(super) expects_versions: bool,
 }
 

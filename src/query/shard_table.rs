@@ -289,7 +289,8 @@ impl TableProvider for ShardTable {
         let mut shards = self.kept(shards, &snapshot).await?;
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
         if let Some(view) = view.as_ref().filter(|_| self.location.opens_files) {
-            let readers = ShardReaderFactory::plain(Some(self.kind), &self.location, &snapshot, &footers);
+            let plain = ShardReaderFactory::plain(Some(self.kind), &self.location, &snapshot, &footers);
+            let readers = ShardReaderFactory { expects_versions: true, ..plain };
             // A statement with a limit may need few rows of the first shard, so it finds no ranges.
             let at_once = if limit.is_some() { 0 } else { state.config().target_partitions() };
             shards = Box::pin(view.with_counting_rows(shards, &Arc::new(readers), at_once)).await?;

@@ -45,7 +45,7 @@ impl WorkQueue {
         let state = &stream.cached_info().state;
         let mut letters = DeadLetters { count: state.messages, newest: Vec::new() };
         for sequence in (state.first_sequence.max(1)..=state.last_sequence).rev().take(most) {
-            // One that was removed meanwhile is passed over.
+            // A letter that was removed meanwhile is skipped.
             let Ok(message) = stream.get_raw_message(sequence).await else { continue };
             letters.newest.extend(serde_json::from_slice::<DeadLetter>(&message.payload));
         }

@@ -1,8 +1,8 @@
 //! Connections between two processes, through the server of the queue.
 //!
-//! A piece carries its number. A process that misses one, as by a restart of the server, ends the connection: what uses
-//! it connects again. So does one that hears nothing for a while, since the server does not tell of a process that is
-//! gone: what uses a connection must send something every other second.
+//! A piece carries its number. A process ends the connection if a piece is missing, as after a restart of the server, or
+//! if it hears nothing for a while, because the server does not report a dead process. The user of a connection then
+//! connects again, and it must send something every other second.
 
 use std::io;
 use std::time::Duration;

@@ -80,7 +80,7 @@ async fn a_result_reaches_who_asked_and_is_kept_for_who_asks_later_through_resta
     server.begin();
     assert_eq!(asked.await.unwrap().unwrap(), "done");
     let worker = ends.await.unwrap();
-    // Nobody works on it again.
+    // No worker takes it again.
     assert_eq!(worker.ask(&work("a", Priority::Normal)).await.unwrap(), "done");
     assert!(queue.waiting().await.unwrap().iter().all(|some| some.waiting + some.in_progress == 0));
 }

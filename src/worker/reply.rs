@@ -8,10 +8,8 @@ use serde_json::json;
 
 use crate::error::Error;
 use crate::lake::{Item, ItemError, ItemResult};
-use crate::pipeline::ItemOutcome;
+use crate::pipeline::{AFTER_HELD, ItemOutcome};
 
-/// When an item whose partition another process holds may be pushed again.
-const AFTER_HELD: Duration = Duration::from_secs(5);
 /// The header that says that a result is a kept one.
 const IS_KEPT: &str = "x-all-docs-kept";
 
@@ -24,7 +22,7 @@ pub(super) fn of(item: &Item, outcome: ItemOutcome) -> Response {
         }
         ItemOutcome::Again { result, after } => later(StatusCode::SERVICE_UNAVAILABLE, after, &result),
         ItemOutcome::Held { by } => {
-            let result = without_work(Some(item), StatusCode::CONFLICT, format!("{by} works on it"));
+            let result = without_work(item.id(), StatusCode::CONFLICT, format!("{by} works on it"));
             later(StatusCode::CONFLICT, AFTER_HELD, &result)
         }
         ItemOutcome::Refused(error) => refused(StatusCode::BAD_REQUEST, &error),
@@ -34,12 +32,12 @@ pub(super) fn of(item: &Item, outcome: ItemOutcome) -> Response {
 /// Returns the reply to a request that is refused for what it is.
 pub(super) fn refused(status: StatusCode, error: &Error) -> Response {
     let hint = error.hint_text().map(|hint| format!(" ({hint})")).unwrap_or_default();
-    as_json(status, &without_work(None, status, format!("{error}{hint}")))
+    as_json(status, &without_work("", status, format!("{error}{hint}")))
 }
 
 /// Returns the reply to a request that may be sent again after some time.
 pub(super) fn not_now(status: StatusCode, after: Duration, why: &str) -> Response {
-    later(status, after, &without_work(None, status, why.to_owned()))
+    later(status, after, &without_work("", status, why.to_owned()))
 }
 
 /// Returns a reply with JSON.
@@ -53,13 +51,6 @@ fn later(status: StatusCode, after: Duration, result: &ItemResult) -> Response {
     ([(header::RETRY_AFTER, seconds.max(1).to_string())], as_json(status, result)).into_response()
 }
 
-fn without_work(item: Option<&Item>, status: StatusCode, message: String) -> ItemResult {
-    ItemResult {
-        work_item_id: item.map(|item| item.id().to_owned()).unwrap_or_default(),
-        success: false,
-        data: json!(null),
-        error: Some(ItemError { message, status_code: status.as_u16() }),
-        duration: 0,
-        metrics: json!(null),
-    }
+fn without_work(id: &str, status: StatusCode, message: String) -> ItemResult {
+    ItemResult::without_work(id, ItemError { message, status_code: status.as_u16() })
 }

@@ -112,7 +112,7 @@ impl Service {
             stop.cancelled().await;
             shared.stop.cancel();
             shared.tasks.close();
-            // One that waits for a store that does not answer keeps its lease, which lapses.
+            // An item that waits for a store that does not respond keeps its lease until the lease lapses.
             let _ = tokio::time::timeout(HANDED_BACK_WITHIN, shared.tasks.wait()).await;
             shared.left.cancel();
             answered.cancel();
@@ -127,7 +127,7 @@ impl Service {
 }
 
 impl Shared {
-    /// Answers a request with an item.
+    /// Returns the response to a request that has an item.
     async fn answer(&self, kind: Option<ItemKind>, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         if !is_admitted(&parts.headers, self.options.token.as_deref()) {

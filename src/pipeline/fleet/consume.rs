@@ -14,11 +14,8 @@ use super::dispatch::work_of;
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::{Item, ItemError, ItemResult};
 use crate::pipeline::process::host_name;
-use crate::pipeline::{ItemOutcome, ItemRunner};
+use crate::pipeline::{AFTER_HELD, ItemOutcome, ItemRunner};
 use crate::queue::{DeadLetter, Delivery, WorkQueue};
-
-/// After this time an item that another process holds is tried again.
-const AFTER_HELD: Duration = Duration::from_secs(5);
 
 /// Does the items of a queue.
 #[derive(Clone)]
@@ -78,7 +75,7 @@ impl Consumer {
         if attempts.failures >= self.max_failures {
             let message = attempts.error.clone().unwrap_or_default();
             let error = ItemError { message, status_code: 500 };
-            return self.end(&item, delivery, &attempts, failed(&item, error)).await;
+            return self.end(&item, delivery, &attempts, ItemResult::without_work(item.id(), error)).await;
         }
         self.queue.keep_note(&digest, &attempts).await?;
         let outcome = Box::pin(self.runner.run(&item, stop.clone())).await;
@@ -97,7 +94,7 @@ impl Consumer {
             ItemOutcome::Refused(error) => {
                 attempts.failures += 1;
                 let error = ItemError { message: error.to_string(), status_code: 400 };
-                self.end(&item, delivery, &attempts, failed(&item, error)).await
+                self.end(&item, delivery, &attempts, ItemResult::without_work(item.id(), error)).await
             }
             ItemOutcome::Held { by } => {
                 tracing::debug!(item = item.id(), by, "another process holds the item");
@@ -157,17 +154,5 @@ impl Consumer {
             data.insert("queued".to_owned(), json!(items.len()));
         }
         Ok(result)
-    }
-}
-
-/// Returns the result of an item that nobody could do.
-fn failed(item: &Item, error: ItemError) -> ItemResult {
-    ItemResult {
-        work_item_id: item.id().to_owned(),
-        success: false,
-        data: Value::Null,
-        error: Some(error),
-        duration: 0,
-        metrics: Value::Null,
     }
 }

@@ -26,7 +26,7 @@ impl KeptResults {
         KeptResults { store, layout, keep, swept_at: Mutex::default() }
     }
 
-    /// Returns the result of the item with this digest, if it is still kept. One that cannot be read is none.
+    /// Returns the result of the item with this digest, if it is still kept. A damaged record counts as none.
     pub(super) async fn find(&self, digest: &str) -> Result<Option<ItemResult>> {
         let path = self.layout.item(digest);
         let Some(text) = self.store.get(&path).await? else { return Ok(None) };

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::kept::KeptResults;
-pub use self::outcome::ItemOutcome;
+pub use self::outcome::{AFTER_HELD, ItemOutcome};
 use self::outcome::{Ended, outcome_of};
 use super::events::keep_events;
 use super::lease::{Attempt, Lease, live_holder};

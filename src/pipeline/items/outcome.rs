@@ -8,6 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Item, ItemError, ItemResult};
 use crate::registry::Registry;
 
+/// After this time an item that another process holds may be tried again.
+pub const AFTER_HELD: Duration = Duration::from_secs(5);
 /// After this time an item that a registry or the lake failed may be tried again …
 const AFTER_A_FAILURE: Duration = Duration::from_secs(10);
 /// … one that a registry refused, at the earliest …

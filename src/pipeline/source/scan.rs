@@ -207,9 +207,7 @@ async fn first_set(options: &IngestOptions, layout: &OriginLayout) -> Result<Par
                     Ok(Some(set)) => Ok(set),
                     Err(error) => Err(error),
                 };
-                // The first error is the one to report.
-                let ended = lease.end().await;
-                return made.and_then(|set| ended.map(|()| set));
+                return lease.end_after(made).await;
             }
             Attempt::HeldBy(_) => drop(given_back(&options.store, layout, &[SET_LEASE.to_owned()].into()).await?),
         }

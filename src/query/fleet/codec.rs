@@ -40,7 +40,7 @@ pub(in crate::query) struct ScanCodec {
     side: Side,
 }
 
-/// Who uses a codec.
+/// The user of a codec.
 #[derive(Debug)]
 pub(in crate::query) enum Side {
     /// A session that sends parts of a plan.

@@ -74,10 +74,9 @@ impl View {
     }
 }
 
-/// Returns the rows of a shard whose names are not `hidden`. The shard must be of the version that `shard` names.
+/// Returns the rows of a shard whose names are not `hidden`. `readers` expect the version of the shard.
 async fn counting_rows(shard: &ObjectMeta, hidden: &Names, readers: &ShardReaderFactory) -> Result<RowSelection> {
-    // A file with a range is read in the planned version.
-    let file = PartitionedFile::new_from_meta(shard.clone()).with_range(0, shard.size.try_into().unwrap_or(i64::MAX));
+    let file = PartitionedFile::new_from_meta(shard.clone());
     let mut reader: Box<dyn AsyncFileReader> =
         readers.create_reader(0, file, Some(FOOTER_GUESS_BYTES), &ExecutionPlanMetricsSet::new())?;
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
