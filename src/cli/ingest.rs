@@ -223,9 +223,15 @@ pub(super) async fn crawl(
         Some(fleet) => fleet.dispatch(&options, member.as_ref()).await?,
         None => None,
     };
-    let result = match dispatch {
-        Some(dispatch) => ingest_by_dispatch(options, dispatch, progress, stop).await,
-        None => ingest(options, progress, stop).await,
+    let run = async {
+        match dispatch {
+            Some(dispatch) => ingest_by_dispatch(options, dispatch, progress, stop).await,
+            None => ingest(options, progress, stop).await,
+        }
+    };
+    let result = match &member {
+        Some(member) => member.watch_while(layout.name(), printer, run).await,
+        None => run.await,
     };
     drop(meter);
     if let Some(member) = member {

@@ -1,5 +1,6 @@
 //! The queue of a fleet: its arguments, and the part that a process takes in it.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::log;
+use super::printer::Printer;
 use super::registry_args::patience;
 use crate::error::Result;
 use crate::pipeline::{Consumer, Dispatch, ItemRunner, QueueDispatch, QueueFleet};
@@ -18,6 +20,8 @@ use crate::registry::Fleet;
 const DEAD_SHOWN: usize = 10;
 /// The longest error of a dead letter on a line, in characters.
 const MOST_ERROR_CHARS: usize = 300;
+/// The time between two looks at whether a worker takes the items that wait.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The queue that the machines of a fleet share.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,6 +78,39 @@ impl Member {
     /// Returns the way to the workers of an origin.
     pub(super) async fn dispatch(&self, origin: &str) -> Result<Arc<dyn Dispatch>> {
         Ok(Arc::new(QueueDispatch::new(self.queue.work(origin).await?)))
+    }
+
+    /// Runs `run`, and meanwhile says so if no worker takes the items that wait.
+    pub(super) async fn watch_while<T>(&self, origin: &str, printer: &Printer, run: impl Future<Output = T>) -> T {
+        tokio::select! {
+            result = run => result,
+            never = self.watch(origin, printer) => match never {},
+        }
+    }
+
+    /// Says that items wait and no worker takes one. Two looks in a row must find that: a worker may be between two items
+    /// at one of them.
+    async fn watch(&self, origin: &str, printer: &Printer) -> Infallible {
+        let (mut idle_looks, mut work) = (0, None);
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if work.is_none() {
+                work = self.queue.work(origin).await.ok();
+            }
+            let Some(work) = &work else { continue };
+            let Ok(items) = work.waiting().await else { continue };
+            let waiting: u64 = items.iter().map(|some| some.waiting).sum();
+            let is_idle = waiting > 0 && items.iter().all(|some| some.in_progress == 0);
+            idle_looks = if is_idle { idle_looks + 1 } else { 0 };
+            if idle_looks == 2 {
+                printer.note(&format!(
+                    "{} items of {origin} wait at {}, and no worker takes them; start one: all-docs worker --queue, with \
+                     the same --lake and --origin",
+                    log::count(waiting),
+                    self.address()
+                ));
+            }
+        }
     }
 
     /// Does the items of the queue until `stop` is cancelled.

@@ -2,7 +2,7 @@
 //! the tasks of a job.
 
 use super::network::variable;
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::pipeline::Share;
 
 /// The variables with the place of a task, from 0, and the number of tasks. Cloud Run sets both of its own; Kubernetes sets
@@ -26,11 +26,12 @@ fn of_task(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Share>> {
         let number = text.trim().parse::<u32>();
         number.map_err(|_| Error::input(format!("{name} is {text:?}, which is no number")).hint("or set --share 1/1"))
     };
-    for (place, count) in VARIABLES {
+    for (of_place, of_count) in VARIABLES {
         // Kubernetes sets the place for jobs that do not divide the work too.
-        let Some(count) = variable(count).map(|text| number(count, &text)).transpose()? else { continue };
-        let Some(place) = variable(place).map(|text| number(place, &text)).transpose()? else { continue };
-        return Share::new(place, count).map(Some);
+        let Some(count) = variable(of_count).map(|text| number(of_count, &text)).transpose()? else { continue };
+        let Some(place) = variable(of_place).map(|text| number(of_place, &text)).transpose()? else { continue };
+        let named = || format!("taking the share of {of_place}={place} and {of_count}={count}");
+        return Share::new(place, count).map(Some).doing(named);
     }
     Ok(None)
 }
@@ -54,6 +55,7 @@ mod tests {
         let cloud_run = [("CLOUD_RUN_TASK_INDEX", "0"), ("CLOUD_RUN_TASK_COUNT", "10")];
         assert_eq!(of(&cloud_run).unwrap().unwrap(), "1/10");
         assert!(of(&[("CLOUD_RUN_TASK_INDEX", "first"), ("CLOUD_RUN_TASK_COUNT", "10")]).is_err());
-        assert!(of(&[("CLOUD_RUN_TASK_INDEX", "10"), ("CLOUD_RUN_TASK_COUNT", "10")]).is_err());
+        let error = of(&[("CLOUD_RUN_TASK_INDEX", "10"), ("CLOUD_RUN_TASK_COUNT", "10")]).unwrap_err();
+        assert!(error.to_string().contains("CLOUD_RUN_TASK_INDEX=10"), "{error}");
     }
 }

@@ -25,6 +25,8 @@ use crate::store::Store;
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// Other runs are counted once in this many updates.
 const UPDATES_BETWEEN_LOOKS: u32 = 10;
+/// And at these: machines that begin together learn of each other before they have sent much more than their shares.
+const FIRST_LOOKS: [u32; 2] = [1, 3];
 /// A run with a file this old has died, or stands still, on whatever machine it is.
 const SILENT_SECONDS: i64 = 60;
 
@@ -133,6 +135,11 @@ async fn share(store: &Store, layout: &OriginLayout, registry: Option<&Registry>
     Ok(())
 }
 
+/// Returns whether other runs are counted at this update.
+fn is_look(update: u32) -> bool {
+    update.is_multiple_of(UPDATES_BETWEEN_LOOKS) || FIRST_LOOKS.contains(&update)
+}
+
 /// Removes what dead processes left: the status and the listed rows of their runs, those of a version that kept one
 /// run per origin, and leases.
 pub(super) async fn sweep_dead(store: &Store, layout: &OriginLayout) -> Result<()> {
@@ -202,7 +209,7 @@ impl RunReporter {
                 // The status is only informative: a full disk stops the run at a write that matters.
                 let _ = task_store.put_record(&task_path, &status).await;
                 updates = updates.wrapping_add(1);
-                if updates.is_multiple_of(UPDATES_BETWEEN_LOOKS) {
+                if is_look(updates) {
                     // If the runs cannot be read now, the last count stays.
                     let _ = share(&task_store, &task_layout, registry.as_ref()).await;
                 }
@@ -277,6 +284,23 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(store.get(&path).await.unwrap(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn machines_that_begin_together_share_the_pace_from_the_second_second() {
+        let (store, layout, registry) = (Store::memory(), Layout::origin("npm"), registry());
+        let reporter =
+            RunReporter::start(store.clone(), &layout, "ingest", Arc::default(), Some(registry.clone())).await.unwrap();
+        assert_eq!(registry.share().get(), 1);
+        let other = RunStatus { host: "another".to_owned(), process_identity: None, ..begun() };
+        store.put_record(&layout.run_status(&other.run), &other).await.unwrap();
+        tokio::task::yield_now().await;
+        tokio::time::advance(UPDATE_INTERVAL).await;
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(registry.share().get(), 2);
+        reporter.end().await.unwrap();
     }
 
     #[tokio::test]

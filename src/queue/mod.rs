@@ -51,7 +51,7 @@ pub use dead::{DeadLetter, DeadLetters};
 pub use delivery::Delivery;
 pub use priority::Priority;
 pub use records::Records;
-pub use seat::{Chair, Leaver, Seats};
+pub use seat::{Leadership, Resignation, Seats};
 pub use work::{Waiting, Work, WorkQueue};
 
 use crate::error::{Error, ErrorKind, Result};

@@ -44,9 +44,9 @@ struct Held {
     members: u32,
 }
 
-/// A seat that this process holds. Dropping it lets others take it after a while; [`Leaver::leave`] at once.
+/// A seat that this process holds. Dropping it lets others take it after a while; [`Resignation::leave`] at once.
 #[derive(Debug)]
-pub struct Chair {
+pub struct Leadership {
     listener: Listener,
     members_before: u32,
     state: Arc<State>,
@@ -75,7 +75,7 @@ impl Seats {
     ///
     /// # Errors
     /// If the server does not respond: nothing is known then.
-    pub async fn take(&self, name: &str) -> io::Result<Option<Chair>> {
+    pub async fn take(&self, name: &str) -> io::Result<Option<Leadership>> {
         let key = key(name);
         let entry = self.records.store.entry(&key).await.map_err(io::Error::other)?;
         let held = entry.as_ref().filter(|entry| entry.operation == Operation::Put);
@@ -107,7 +107,7 @@ impl Seats {
             has_left: AtomicBool::new(false),
         });
         let renewal = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&state).renew()));
-        Ok(Some(Chair { listener, members_before, state, _renewal: renewal }))
+        Ok(Some(Leadership { listener, members_before, state, _renewal: renewal }))
     }
 
     /// Connects to the process that holds a seat.
@@ -128,7 +128,7 @@ impl Seats {
     }
 }
 
-impl Chair {
+impl Leadership {
     /// Waits for a process that connects.
     pub async fn accept(&mut self) -> io::Result<DuplexStream> {
         self.listener.accept().await
@@ -150,16 +150,16 @@ impl Chair {
     }
 
     /// Returns what leaves the seat, so that the next process takes it at once.
-    pub fn leaver(&self) -> Leaver {
-        Leaver(Arc::downgrade(&self.state))
+    pub fn resignation(&self) -> Resignation {
+        Resignation(Arc::downgrade(&self.state))
     }
 }
 
 /// Leaves a seat that is held elsewhere in this process.
 #[derive(Debug, Clone)]
-pub struct Leaver(std::sync::Weak<State>);
+pub struct Resignation(std::sync::Weak<State>);
 
-impl Leaver {
+impl Resignation {
     /// Leaves the seat, if it is still held.
     pub async fn leave(self) {
         let Some(state) = self.0.upgrade() else { return };

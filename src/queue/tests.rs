@@ -172,16 +172,16 @@ async fn a_seat_has_one_holder_is_left_at_once_and_taken_from_one_who_is_gone() 
     assert!(seats[1].take("b.example").await.unwrap().is_some());
     while tokio::try_join!(seats[1].connect("a.example"), first.accept()).is_err() {}
     first.set_members(3);
-    let leaver = first.leaver();
-    leaver.leave().await;
+    let resignation = first.resignation();
+    resignation.leave().await;
     assert!(!first.is_held());
     let second = seats[1].take("a.example").await.unwrap().unwrap();
     assert_eq!(second.members_before(), 3);
     // It is gone without a word.
     drop(second);
     let third = loop {
-        if let Some(chair) = seats[0].take("a.example").await.unwrap() {
-            break chair;
+        if let Some(leadership) = seats[0].take("a.example").await.unwrap() {
+            break leadership;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };

@@ -117,6 +117,12 @@ impl Registry {
         self.inner.hosts.set_share(share);
     }
 
+    /// Returns the number of machines that share the limits.
+    #[cfg(test)]
+    pub(crate) fn share(&self) -> NonZeroU32 {
+        self.inner.hosts.share()
+    }
+
     /// Counts requests in `ledger` from now on, each before it is sent. Moves the requests sent earlier there too.
     /// Fails as the ledger does.
     pub async fn count_in(&self, ledger: Arc<dyn RequestLedger>) -> Result<()> {

@@ -21,8 +21,8 @@ impl Fleet {
         Fleet(hosts)
     }
 
-    pub(super) fn meeting(&self, host: &str) -> Arc<dyn Meeting> {
-        self.0.meeting(host)
+    pub(super) fn election(&self, host: &str) -> Arc<dyn Election> {
+        self.0.election(host)
     }
 
     pub(super) fn ledger(&self, lake: Arc<dyn RequestLedger>) -> Arc<dyn RequestLedger> {
@@ -39,23 +39,23 @@ impl PartialEq for Fleet {
 /// A place where the processes of a fleet meet.
 pub trait FleetHosts: Debug + Send + Sync {
     /// Returns where they find the coordinator of a host.
-    fn meeting(&self, host: &str) -> Arc<dyn Meeting>;
+    fn election(&self, host: &str) -> Arc<dyn Election>;
 
     /// Returns a ledger that counts the requests of the whole fleet, and those of this process in `lake` too.
     fn ledger(&self, lake: Arc<dyn RequestLedger>) -> Arc<dyn RequestLedger>;
 }
 
 /// Where the processes that send requests to one host find its coordinator.
-pub trait Meeting: Debug + Send + Sync {
+pub trait Election: Debug + Send + Sync {
     /// Takes the coordinator's seat; `None` if another process holds it. Fails if that cannot be known now.
-    fn take(&self) -> BoxFuture<'_, io::Result<Option<Box<dyn Chair>>>>;
+    fn take(&self) -> BoxFuture<'_, io::Result<Option<Box<dyn Leadership>>>>;
 
     /// Connects to the coordinator. The connection must end if either process is gone.
     fn connect(&self) -> BoxFuture<'_, io::Result<DuplexStream>>;
 }
 
 /// The seat of a coordinator, held by this process. Dropping it frees it.
-pub trait Chair: Debug + Send {
+pub trait Leadership: Debug + Send {
     /// Returns how many processes were connected to the coordinator before.
     fn members_before(&self) -> u32;
 

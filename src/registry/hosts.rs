@@ -248,6 +248,11 @@ impl Hosts {
         Ok(host)
     }
 
+    #[cfg(test)]
+    pub(super) fn share(&self) -> NonZeroU32 {
+        self.others().make.share
+    }
+
     /// Limits every host to one part in `share` of its limits.
     pub(super) fn set_share(&self, share: NonZeroU32) {
         let mut others = self.others();

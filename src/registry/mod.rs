@@ -44,7 +44,7 @@ pub use config::{HostLimits, RegistryConfig};
 pub use credentials::Credentials;
 pub use database_info::DatabaseInfo;
 pub use failure::RequestFailure;
-pub use fleet::{Chair, Fleet, FleetHosts, Meeting};
+pub use fleet::{Election, Fleet, FleetHosts, Leadership};
 pub use gzip::inflate_at_once;
 pub use limiter::gate::GateStatus;
 #[cfg(unix)]

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::election::{QueueElection, Resignations};
 use super::ledger::FleetLedger;
-use super::meeting::{Leavers, QueueMeeting};
 use crate::error::Result;
 use crate::queue::{Queue, Records, Seats};
-use crate::registry::{Fleet, FleetHosts, Meeting, RequestLedger};
+use crate::registry::{Election, Fleet, FleetHosts, RequestLedger};
 
 /// The bucket of what all lakes and origins of a queue share: a host does not care which of them a request is for.
 const BUCKET: &str = "ALL_DOCS_HOSTS";
@@ -22,7 +22,7 @@ struct Inner {
     queue: Queue,
     records: Records,
     seats: Seats,
-    leavers: Leavers,
+    resignations: Resignations,
 }
 
 impl QueueFleet {
@@ -30,7 +30,7 @@ impl QueueFleet {
     pub async fn join(queue: Queue) -> Result<QueueFleet> {
         let records = queue.records(BUCKET).await?;
         let seats = Seats::new(queue.clone(), records.clone());
-        Ok(QueueFleet { inner: Arc::new(Inner { queue, records, seats, leavers: Leavers::default() }) })
+        Ok(QueueFleet { inner: Arc::new(Inner { queue, records, seats, resignations: Resignations::default() }) })
     }
 
     /// Returns what the registry client needs of it.
@@ -41,18 +41,18 @@ impl QueueFleet {
     /// Leaves the seats that this process holds, so that the others need not find out that it is gone. To call when it
     /// sends no more requests.
     pub async fn leave(&self) {
-        let leavers = std::mem::take(&mut *self.inner.leavers.lock().unwrap_or_else(PoisonError::into_inner));
-        for leaver in leavers {
-            leaver.leave().await;
+        let resignations = std::mem::take(&mut *self.inner.resignations.lock().unwrap_or_else(PoisonError::into_inner));
+        for resignation in resignations {
+            resignation.leave().await;
         }
         self.inner.queue.flush().await;
     }
 }
 
 impl FleetHosts for QueueFleet {
-    fn meeting(&self, host: &str) -> Arc<dyn Meeting> {
-        let (seats, leavers) = (self.inner.seats.clone(), Arc::clone(&self.inner.leavers));
-        Arc::new(QueueMeeting { seats, host: host.to_owned(), leavers })
+    fn election(&self, host: &str) -> Arc<dyn Election> {
+        let (seats, resignations) = (self.inner.seats.clone(), Arc::clone(&self.inner.resignations));
+        Arc::new(QueueElection { seats, host: host.to_owned(), resignations })
     }
 
     fn ledger(&self, lake: Arc<dyn RequestLedger>) -> Arc<dyn RequestLedger> {

@@ -7,7 +7,7 @@ mod consume;
 mod dispatch;
 mod hosts;
 mod ledger;
-mod meeting;
+mod election;
 #[cfg(test)]
 mod tests;
 

@@ -32,7 +32,7 @@ use super::shard_bounds::{SORT_COLUMN, SourceFile};
 use super::shard_reader::{ShardReaderFactory, read_columns};
 use super::snapshot::Snapshot;
 
-pub(super) use mask::{IsNewest, source_field};
+pub(super) use mask::{IsNewest, SOURCE_COLUMN, source_field};
 pub(super) use view::{Source, View};
 
 use names::Names;

@@ -1,4 +1,4 @@
-//! Tests that the optimizer rules read fewer rows and return the same ones.
+//! Tests that the optimizer rules read fewer rows or files and return the same ones.
 
 use serde_json::{Value, json};
 
@@ -121,4 +121,31 @@ async fn a_recursive_statement_reads_its_tables_once() {
                                 select d.name from reached r join dependencies d on d.dependency = r.name \
                                 where d.is_latest) select name from reached order by name";
     assert_eq!(names(lake.rows(beginning_in_a_table).await), ["b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn the_first_rows_by_name_come_from_the_first_shards_if_these_have_enough() {
+    let lake = TestLake::empty();
+    let rows = |names: &[&str]| -> Vec<Value> {
+        let of_name = |name: &&str| ["1", "2"].map(|version| json!({"name": name, "version": version}));
+        names.iter().flat_map(of_name).collect()
+    };
+    lake.put("npm", TableKind::Versions, None, Some("c"), &rows(&["a", "b"]));
+    lake.put("npm", TableKind::Versions, Some("c"), None, &rows(&["c", "d"]));
+    let statement = |limit: usize| format!("select name, version from versions order by name limit {limit}");
+    for limit in 0..10 {
+        let expected: Vec<Value> = rows(&["a", "b", "c", "d"]).into_iter().take(limit).collect();
+        assert_eq!(lake.rows(&statement(limit)).await, expected);
+    }
+    let second = lake.shard("npm", TableKind::Versions, Some("c"), None);
+    let size = std::fs::metadata(&second).unwrap().len();
+    std::fs::write(&second, vec![0; usize::try_from(size).unwrap()]).unwrap();
+    for (limit, rest) in [(4, "order by name"), (3, "order by name, version"), (2, "where name >= 'a' order by name")] {
+        let statement = format!("select name, version from versions {rest} limit {limit}");
+        assert_eq!(lake.rows(&statement).await.len(), limit, "{statement}");
+    }
+    // A condition may hold for few rows of the first shard, so all shards are read at once.
+    for rest in ["order by name limit 5", "order by name", "where version = '1' order by name limit 1"] {
+        lake.error(&format!("select name, version from versions {rest}")).await;
+    }
 }

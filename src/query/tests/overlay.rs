@@ -127,7 +127,7 @@ async fn text(session: &Session, sql: &str) -> Result<String> {
     Ok(String::from_utf8(out).unwrap())
 }
 
-pub(super) const STATEMENTS: [&str; 16] = [
+pub(super) const STATEMENTS: [&str; 19] = [
     "select name, version, license, is_latest from versions order by name, version_index",
     "select name, description, latest from packages order by name",
     "select name from packages order by name desc limit 3",
@@ -144,6 +144,9 @@ pub(super) const STATEMENTS: [&str; 16] = [
     "select v.name, v.version, v.license, p.description from versions v \
      join packages p on v.name = p.name and v.version = p.latest order by 1, 2",
     "select d.name, v.version from docs d left join versions v on d.name = v.name and d.rev = v.license order by 1, 2",
+    "select name, latest, description from packages order by name limit 2",
+    "select name, version, license from versions order by name, version_index limit 4",
+    "select name, license from versions where is_latest order by name limit 3",
     "select min(name) as first, max(name) as last, count(distinct name) as n from docs",
 ];
 

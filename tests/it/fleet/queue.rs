@@ -148,6 +148,22 @@ async fn a_worker_that_is_asked_to_end_hands_its_item_to_the_next_one_at_once() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ingest_says_that_no_worker_takes_its_items_and_goes_on_when_one_comes() {
+    let Some(nats) = NatsServer::start() else { return };
+    let env = Env::new(World::seeded(56, 40));
+    let mut run = ingest(&env, &nats, &[]).spawn().unwrap();
+    let mut lines = BufReader::new(run.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("all-docs worker --queue") {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "the ingest ended: {said}");
+    }
+    let _worker = QueueWorker::start(&env, &nats, &[]);
+    run.stderr = Some(lines.into_inner());
+    assert_ended(&run.wait_with_output().unwrap());
+    assert_eq!(env.packuments_asked().len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_not_there_or_is_no_queue_is_told() {
     let env = Env::new(World::seeded(54, 4));
     for (queue, code, word) in

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::message::PROTOCOL;
 use super::seat::{FileId, Seat, SeatFiles};
-use crate::registry::fleet::{Chair, Fleet, Meeting};
+use crate::registry::fleet::{Election, Fleet, Leadership};
 
 /// The pause before another try to reach a coordinator that does not listen yet: in a folder …
 const RETRY: Duration = Duration::from_millis(10);
@@ -25,14 +25,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 #[derive(Debug, Clone)]
 pub(in crate::registry) enum Place {
     Folder(SeatFiles),
-    Fleet(Arc<dyn Meeting>),
+    Fleet(Arc<dyn Election>),
 }
 
 /// The seat of the coordinator.
 #[derive(Debug)]
 pub(super) enum AnySeat {
     Folder(Seat),
-    Fleet(Box<dyn Chair>),
+    Fleet(Box<dyn Leadership>),
 }
 
 impl Place {
@@ -42,7 +42,7 @@ impl Place {
 
     pub(in crate::registry) fn fleet(fleet: &Fleet, host: &str) -> Place {
         // Processes of different versions do not find each other.
-        Place::Fleet(fleet.meeting(&format!("{PROTOCOL} {host}")))
+        Place::Fleet(fleet.election(&format!("{PROTOCOL} {host}")))
     }
 
     /// Returns whether a process that cannot use the place may go on alone. A process of a fleet may not: it would send
@@ -59,7 +59,7 @@ impl Place {
     pub(super) async fn take(&self) -> io::Result<Option<AnySeat>> {
         match self {
             Place::Folder(files) => Ok(files.take()?.map(AnySeat::Folder)),
-            Place::Fleet(meeting) => Ok(meeting.take().await?.map(AnySeat::Fleet)),
+            Place::Fleet(election) => Ok(election.take().await?.map(AnySeat::Fleet)),
         }
     }
 
@@ -67,7 +67,7 @@ impl Place {
     pub(super) async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         match self {
             Place::Folder(files) => files.connect().await.map(|stream| Box::new(stream) as Box<dyn Stream>),
-            Place::Fleet(meeting) => meeting.connect().await.map(|stream| Box::new(stream) as Box<dyn Stream>),
+            Place::Fleet(election) => election.connect().await.map(|stream| Box::new(stream) as Box<dyn Stream>),
         }
     }
 
@@ -91,7 +91,7 @@ impl AnySeat {
     pub(super) fn members_before(&self) -> u32 {
         match self {
             AnySeat::Folder(seat) => seat.members_before,
-            AnySeat::Fleet(chair) => chair.members_before(),
+            AnySeat::Fleet(leadership) => leadership.members_before(),
         }
     }
 
@@ -101,7 +101,7 @@ impl AnySeat {
             AnySeat::Folder(seat) => {
                 seat.listener.accept().await.map(|(stream, _)| Box::new(stream) as Box<dyn Stream>)
             }
-            AnySeat::Fleet(chair) => chair.accept().await.map(|stream| Box::new(stream) as Box<dyn Stream>),
+            AnySeat::Fleet(leadership) => leadership.accept().await.map(|stream| Box::new(stream) as Box<dyn Stream>),
         }
     }
 
@@ -109,9 +109,9 @@ impl AnySeat {
     pub(super) fn keep(&mut self, members: u32) -> bool {
         match self {
             AnySeat::Folder(seat) => seat.set_members(members).is_ok() && seat.is_held(),
-            AnySeat::Fleet(chair) => {
-                chair.set_members(members);
-                chair.is_held()
+            AnySeat::Fleet(leadership) => {
+                leadership.set_members(members);
+                leadership.is_held()
             }
         }
     }

@@ -7,25 +7,25 @@ use futures::future::BoxFuture;
 use tokio::io::DuplexStream;
 
 use crate::queue;
-use crate::registry::{Chair, Meeting};
+use crate::registry::{Election, Leadership};
 
 /// Leaves the seats that this process holds.
-pub(super) type Leavers = Arc<Mutex<Vec<queue::Leaver>>>;
+pub(super) type Resignations = Arc<Mutex<Vec<queue::Resignation>>>;
 
 /// Where the processes of a fleet find the coordinator of a host.
 #[derive(Debug)]
-pub(super) struct QueueMeeting {
+pub(super) struct QueueElection {
     pub(super) seats: queue::Seats,
     pub(super) host: String,
-    pub(super) leavers: Leavers,
+    pub(super) resignations: Resignations,
 }
 
-impl Meeting for QueueMeeting {
-    fn take(&self) -> BoxFuture<'_, io::Result<Option<Box<dyn Chair>>>> {
+impl Election for QueueElection {
+    fn take(&self) -> BoxFuture<'_, io::Result<Option<Box<dyn Leadership>>>> {
         Box::pin(async move {
-            let Some(chair) = self.seats.take(&self.host).await? else { return Ok(None) };
-            self.leavers.lock().unwrap_or_else(PoisonError::into_inner).push(chair.leaver());
-            Ok(Some(Box::new(QueueChair(chair)) as Box<dyn Chair>))
+            let Some(leadership) = self.seats.take(&self.host).await? else { return Ok(None) };
+            self.resignations.lock().unwrap_or_else(PoisonError::into_inner).push(leadership.resignation());
+            Ok(Some(Box::new(QueueLeadership(leadership)) as Box<dyn Leadership>))
         })
     }
 
@@ -35,9 +35,9 @@ impl Meeting for QueueMeeting {
 }
 
 #[derive(Debug)]
-struct QueueChair(queue::Chair);
+struct QueueLeadership(queue::Leadership);
 
-impl Chair for QueueChair {
+impl Leadership for QueueLeadership {
     fn members_before(&self) -> u32 {
         self.0.members_before()
     }
