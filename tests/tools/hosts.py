@@ -52,8 +52,9 @@ def host(name, number):
 
 def start(command, on=None, **options):
     if on:
-        # Each host has its own name, by which processes tell machines apart.
-        command = ["ip", "netns", "exec", on, "unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', on, *command]
+        # Each host has a name and processes of its own: by these the program tells machines apart.
+        apart = ["unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        command = ["ip", "netns", "exec", on, *apart, "sh", "-c", 'hostname "$0"; exec "$@"', on, *command]
     child = subprocess.Popen(command, text=True, cwd=folder, **options)
     children.append(child)
     return child
@@ -117,6 +118,13 @@ def most_in_a_window():
             first += 1
         most = max(most, number - first + 1)
     return most
+
+
+def by_time():
+    """The requests of each five seconds."""
+    begun = min(at for at, _ in seen)
+    counts = collections.Counter(int(at - begun) // 5 for at, _ in seen)
+    return [counts[place] for place in range(max(counts) + 1)]
 
 
 def wait_for(what, holds, child):
@@ -196,6 +204,7 @@ def main(binary, nats):
     again = sum(asked.values()) - len(asked)
     assert again <= 2 * LOST_AT_MOST, f"{again} documents were asked for again"
     requests = len(seen)
+    print(f"requests in each 5 s: {by_time()}", file=sys.stderr)
     # A second's worth may go out at once, and a machine learns of the others within seconds.
     assert requests <= RATE * (took + 10), f"{requests} requests in {took:.0f} s"
     if nats:
