@@ -116,7 +116,7 @@ fn describe_overlay(overlay: &OverlayStatus) -> Vec<String> {
     };
     let mut lines = vec![
         format!(
-            "  overlay: {} changed names in {} deltas, {}, the oldest of {} UTC; the tables above do not count them",
+            "  overlay: {} changes in {} deltas, {}, the oldest of {} UTC; the tables above do not count them",
             count(overlay.names),
             count(overlay.deltas),
             log::bytes(overlay.size_bytes),
