@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::queue_args::{Member, QueueArgs};
+use super::token::token_or_none;
 use crate::error::{Error, Result};
 use crate::pipeline::{Dispatch, IngestOptions, PushDispatch};
 
@@ -16,6 +17,7 @@ pub(super) struct FleetArgs {
     pub(super) workers: Vec<String>,
     /// The token of the workers
     #[arg(long, value_name = "TOKEN", env = "ALL_DOCS_WORKER_TOKEN", hide_env_values = true)]
+    #[arg(value_parser = token_or_none)]
     pub(super) worker_token: Option<String>,
     /// Hand the work out through this queue instead: see all-docs worker --queue
     #[command(flatten)]
@@ -55,7 +57,7 @@ impl FleetArgs {
         member: Option<&Member>,
     ) -> Result<Option<Arc<dyn Dispatch>>> {
         if let Some(member) = member {
-            return member.dispatch(&options.registry.origin().name).await.map(Some);
+            return member.dispatch(options).await.map(Some);
         }
         if !self.is_given() {
             return Ok(None);

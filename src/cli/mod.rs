@@ -49,6 +49,7 @@ mod share;
 mod show;
 mod status;
 mod store_args;
+mod token;
 mod usage;
 mod verify;
 mod worker;
@@ -87,7 +88,15 @@ pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(told) => told.exit(),
     };
     let printer = Printer::new(args.quiet, args.log_format);
-    match events::show(args.verbose, args.log_format, &printer).and_then(|()| run(args, &printer)) {
+    let told = printer.clone();
+    let run = move || events::show(args.verbose, args.log_format, &told).and_then(|()| run(args, &told));
+    // The stack of the main thread is the system's to choose.
+    let thread = std::thread::Builder::new().name("all-docs".to_owned()).stack_size(STACK_BYTES).spawn(run);
+    let died = || Error::internal("the command died");
+    match thread
+        .or_error(ErrorKind::Internal, || "cannot start a thread".to_owned())
+        .and_then(|thread| thread.join().unwrap_or_else(|_| Err(died())))
+    {
         Ok(code) => code.into(),
         Err(error) => {
             printer.error(&error);
@@ -96,10 +105,15 @@ pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The stack of a thread, of which only what is used takes memory. A statement with thousands of terms is a tree as deep, and
+/// the engine walks through it by recursion.
+const STACK_BYTES: usize = 64 << 20;
+
 fn run(args: Args, printer: &Printer) -> Result<exit::Code> {
     let settings = settings::Settings::load(args.config.as_deref(), args.lake, args.store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK_BYTES)
         .build()
         .or_error(ErrorKind::Internal, || "cannot start the runtime".to_owned())?;
     let stop = CancellationToken::new();

@@ -12,7 +12,8 @@ use super::log;
 use super::printer::Printer;
 use super::registry_args::patience;
 use crate::error::Result;
-use crate::pipeline::{Consumer, Dispatch, ItemRunner, QueueDispatch, QueueFleet};
+use crate::lake::Item;
+use crate::pipeline::{Consumer, Dispatch, IngestOptions, ItemRunner, QueueDispatch, QueueFleet};
 use crate::queue::{Queue, QueueAddress, QueueOptions};
 use crate::registry::Fleet;
 
@@ -45,14 +46,19 @@ pub(super) struct Member {
 }
 
 impl QueueArgs {
+    /// Returns the address. Templates set an empty variable where there is none.
+    fn address(&self) -> Option<&str> {
+        self.queue.as_deref().map(str::trim).filter(|address| !address.is_empty())
+    }
+
     /// Returns whether a queue is given.
     pub(super) fn is_given(&self) -> bool {
-        self.queue.is_some()
+        self.address().is_some()
     }
 
     /// Connects to the queue; `None` if none is given.
     pub(super) async fn join(&self, cafile: Option<&Path>) -> Result<Option<Member>> {
-        let Some(address) = &self.queue else { return Ok(None) };
+        let Some(address) = self.address() else { return Ok(None) };
         let options = QueueOptions {
             ack_wait: self.queue_silence,
             cafile: cafile.map(Path::to_owned),
@@ -76,8 +82,9 @@ impl Member {
     }
 
     /// Returns the way to the workers of an origin.
-    pub(super) async fn dispatch(&self, origin: &str) -> Result<Arc<dyn Dispatch>> {
-        Ok(Arc::new(QueueDispatch::new(self.queue.work(origin).await?)))
+    pub(super) async fn dispatch(&self, options: &IngestOptions) -> Result<Arc<dyn Dispatch>> {
+        let queue = self.queue.work(&options.registry.origin().name).await?;
+        Ok(Arc::new(QueueDispatch::new(queue, &self.fleet, options)))
     }
 
     /// Runs `run`, and meanwhile says so if no worker takes the items that wait.
@@ -85,6 +92,23 @@ impl Member {
         tokio::select! {
             result = run => result,
             never = self.watch(origin, printer) => match never {},
+            never = self.watch_server(printer) => match never {},
+        }
+    }
+
+    /// Says that the server fails.
+    async fn watch_server(&self, printer: &Printer) -> Infallible {
+        let mut is_told = false;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let trouble = self.queue.trouble(LOOK);
+            if let Some(cause) = trouble.as_ref().filter(|_| !is_told) {
+                let address = self.address();
+                printer.note(&format!(
+                    "the queue {address} fails ({cause}); everything waits for it, and ends if it fails for two minutes"
+                ));
+            }
+            is_told = trouble.is_some();
         }
     }
 
@@ -94,6 +118,9 @@ impl Member {
         let (mut idle_looks, mut work) = (0, None);
         loop {
             tokio::time::sleep(LOOK).await;
+            if self.queue.trouble(Duration::ZERO).is_some() {
+                continue;
+            }
             if work.is_none() {
                 work = self.queue.work(origin).await.ok();
             }
@@ -116,13 +143,20 @@ impl Member {
     /// Does the items of the queue until `stop` is cancelled.
     pub(super) async fn consume(
         &self,
+        printer: &Printer,
         runner: &ItemRunner,
         at_once: usize,
         attempts: u64,
         stop: &CancellationToken,
     ) -> Result<()> {
         let work = self.queue.work(runner.origin()).await?;
-        Consumer::new(work, runner.clone(), attempts).run(at_once, stop).await
+        // An idle worker's limits count too.
+        runner.registry().join();
+        let consumer = Consumer::new(work, &self.fleet, runner.clone(), attempts);
+        tokio::select! {
+            ended = consumer.run(at_once, stop) => ended,
+            never = self.watch_server(printer) => match never {},
+        }
     }
 
     /// Leaves the fleet in order.
@@ -146,7 +180,9 @@ impl Member {
         );
         for letter in &dead.newest {
             let item = serde_json::from_str::<Value>(&letter.item).unwrap_or_default();
-            let id = item.get("id").and_then(Value::as_str).unwrap_or("no work item");
+            let id = item.get("id").and_then(Value::as_str);
+            let named = Item::parse(letter.item.as_bytes(), None, origin).map(|item| item.id().to_owned());
+            let id = id.map(str::to_owned).or(named.ok()).unwrap_or_else(|| "no work item".to_owned());
             let error: String = letter.error.chars().take(MOST_ERROR_CHARS).collect();
             text.push_str(&format!(
                 "    dead        {id} after {} attempts, {}: {error}\n",

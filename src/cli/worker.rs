@@ -16,6 +16,7 @@ use super::printer::Printer;
 use super::queue_args::{Member, QueueArgs};
 use super::registry_args::{Packuments, RegistryArgs, patience};
 use super::settings::Settings;
+use super::token::token;
 use crate::diff::Selection;
 use crate::error::{Error, Result};
 use crate::lake::DEFAULT_ROWS_PER_PARTITION;
@@ -60,6 +61,7 @@ pub(super) struct WorkerArgs {
     deadline: Option<Duration>,
     /// The token that senders must have: Authorization: Bearer TOKEN [default: none is asked for]
     #[arg(long, value_name = "TOKEN", env = "ALL_DOCS_WORKER_TOKEN", hide_env_values = true)]
+    #[arg(value_parser = token)]
     token: Option<String>,
     /// Which documents a partition item fetches
     #[arg(long, value_enum, default_value_t = Packuments::Full)]
@@ -117,7 +119,7 @@ pub(super) async fn run(
     let runner = ItemRunner::new(RunnerOptions { ingest, keep_results: args.keep_results });
     let options = ServiceOptions {
         items: args.items.get(),
-        token: args.token.filter(|token| !token.is_empty()),
+        token: args.token,
         deadline: args.deadline,
         metrics: Box::new(metrics),
     };
@@ -146,7 +148,7 @@ pub(super) async fn run(
     let consume = async {
         let Some(member) = &member else { return Ok(()) };
         let _ends = stop.clone().drop_guard();
-        member.consume(&runner, args.items.get(), args.attempts.get(), &stop).await
+        member.consume(printer, &runner, args.items.get(), args.attempts.get(), &stop).await
     };
     let ((), consumed) = tokio::join!(Box::pin(serve), Box::pin(consume));
     let ended = tokio::time::timeout(ENDS_WITHIN, runner.end()).await.unwrap_or(Ok(()));

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::error::Result as EngineResult;
 use datafusion::execution::SessionState;
 use datafusion_distributed::{
     DistributedExt, Worker, WorkerPlanRewriteEvent, WorkerPlanRewriteEventResponse, WorkerQueryContext,
@@ -11,9 +11,8 @@ use datafusion_distributed::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
-use super::fleet::{ANSWERS_WITHIN, ASKS_EVERY, Channels, ScanCodec, Side, Wanted, refuse_foreign};
+use super::fleet::{ANSWERS_WITHIN, ASKS_EVERY, Channels, ScanCodec, Side, Wanted, incoming, refuse_foreign, refused};
 use super::overlay::Overlays;
 use super::session::Session;
 use super::snapshot::Snapshot;
@@ -46,12 +45,11 @@ impl QueryWorker {
             async move { Box::pin(worker.state_of(context)).await }
         };
         let worker = Worker::from_session_builder(build).with_runtime_env(runtime).with_version(TOOL_VERSION);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = Server::builder()
             .http2_keepalive_interval(Some(ASKS_EVERY))
             .http2_keepalive_timeout(Some(ANSWERS_WITHIN))
             .add_service(worker.into_worker_server())
-            .serve_with_incoming(incoming);
+            .serve_with_incoming(incoming(listener));
         match stop.run_until_cancelled(server).await {
             Some(ended) => ended.or_error(ErrorKind::Internal, || "the server of the worker ended".to_owned()),
             None => Ok(()),
@@ -78,8 +76,7 @@ impl QueryWorker {
         let mut views = Vec::new();
         for (origin, digest) in &wanted.overlays {
             let Some(overlay) = catalog.overlay(origin) else {
-                let error = Error::input(format!("the lake of the worker has no origin {origin:?}"));
-                return Err(DataFusionError::External(Box::new(error)));
+                return Err(refused(Error::input(format!("the worker's lake has no origin {origin:?}"))));
             };
             match overlay.view(&state, &snapshot).await? {
                 Some(view) if view.digest() == *digest => views.push(view),

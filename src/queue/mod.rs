@@ -39,7 +39,8 @@ pub(crate) mod test_server;
 mod tests;
 mod work;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context as JetStream};
@@ -64,6 +65,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long one request to the server may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// After so long without a failure the server counts as well again: longer than a request and a pause take.
+const TROUBLE_LASTS: Duration = Duration::from_secs(8);
+/// The hint where a server was away, or refused, for too long.
+const WHEN_AWAY: &str =
+    "start the server again, or give JetStream more room (max_file_store), and start this command again";
 /// The hint where a server has no streams.
 const HAS_NO_STREAMS: &str = "JetStream must be on: nats-server -js -sd FOLDER";
 /// How long a worker may be silent about an item before another one gets it.
@@ -100,6 +106,30 @@ struct Inner {
     jetstream: JetStream,
     address: QueueAddress,
     options: QueueOptions,
+    made: Mutex<Made>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// The streams that this process has opened, to make them again if the server has lost them.
+#[derive(Debug, Default)]
+struct Made {
+    streams: BTreeMap<String, jetstream::stream::Config>,
+    /// By the names of the stream and of the consumer.
+    consumers: BTreeMap<(String, String), jetstream::consumer::pull::Config>,
+}
+
+/// A time in which requests to the server fail.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    last: Instant,
+    cause: String,
+}
+
+impl Inner {
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Queue {
@@ -131,7 +161,16 @@ impl Queue {
             .timeout(REQUEST_TIMEOUT)
             .ack_timeout(REQUEST_TIMEOUT)
             .build(client.clone());
-        let queue = Queue { inner: Arc::new(Inner { client, jetstream, address: address.clone(), options }) };
+        let queue = Queue {
+            inner: Arc::new(Inner {
+                client,
+                jetstream,
+                address: address.clone(),
+                options,
+                made: Mutex::default(),
+                trouble: Mutex::default(),
+            }),
+        };
         let context = &queue.inner.jetstream;
         let asked: Result<serde_json::Value> =
             patiently!(queue, deadline, "asking for JetStream", context.request("INFO", &()).await);
@@ -164,12 +203,46 @@ impl Queue {
         error: Box<dyn std::error::Error + Send + Sync>,
     ) -> Result<()> {
         if Instant::now() >= deadline {
-            let address = &self.inner.address;
-            let failed = Error::network(format!("the queue {address} does not respond")).doing(doing.to_owned());
-            return Err(failed.source(error));
+            let failed = Error::network(format!("the queue {} cannot be used", self.inner.address));
+            return Err(failed.doing(doing.to_owned()).hint(WHEN_AWAY).source(error));
         }
         tracing::debug!(doing, %error, "the queue is tried again");
+        self.note_trouble(&*error);
         tokio::time::sleep(PAUSE).await;
+        // A server that has lost its streams does not make them again by itself.
+        let _ = tokio::time::timeout(REQUEST_TIMEOUT, self.restore()).await;
+        Ok(())
+    }
+
+    fn note_trouble(&self, cause: &(dyn std::error::Error + Send + Sync)) {
+        let (now, cause) = (Instant::now(), cause.to_string());
+        let mut trouble = self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = trouble.as_ref().filter(|before| now - before.last < TROUBLE_LASTS);
+        let since = before.map_or(now, |before| before.since);
+        *trouble = Some(Trouble { since, last: now, cause });
+    }
+
+    /// Returns why requests to the server fail, if they have failed for as long as `worth_saying`.
+    pub fn trouble(&self, worth_saying: Duration) -> Option<String> {
+        let trouble = self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasting =
+            |trouble: &&Trouble| trouble.last.elapsed() < TROUBLE_LASTS && trouble.last - trouble.since >= worth_saying;
+        trouble.as_ref().filter(lasting).map(|trouble| trouble.cause.clone())
+    }
+
+    /// Makes streams and consumers again that are gone.
+    async fn restore(&self) -> std::result::Result<(), async_nats::Error> {
+        let (streams, consumers) = {
+            let made = self.inner.made();
+            (made.streams.clone(), made.consumers.clone())
+        };
+        for config in streams.into_values() {
+            self.inner.jetstream.get_or_create_stream(config).await?;
+        }
+        for ((stream, name), config) in consumers {
+            let stream = self.inner.jetstream.get_stream(stream).await?;
+            stream.get_or_create_consumer(&name, config).await?;
+        }
         Ok(())
     }
 }

@@ -47,7 +47,9 @@ impl Queue {
         // If another process is faster, with other settings, the next try finds its stream.
         let jetstream = &self.inner.jetstream;
         let doing = "opening the streams of the queue";
-        patiently!(self, doing, jetstream.get_or_create_stream(config.clone()).await)
+        let stream = patiently!(self, doing, jetstream.get_or_create_stream(config.clone()).await)?;
+        self.inner.made().streams.insert(config.name.clone(), config);
+        Ok(stream)
     }
 }
 

@@ -12,6 +12,8 @@ use crate::error::{Context, Error, ErrorKind, Result};
 
 /// How often a process that waits for a result looks whether it missed it, as by a restart of the server.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+/// Once in so many looks it also looks whether the queue still has items.
+const LOOKS_BETWEEN_COUNTS: u32 = 4;
 
 impl WorkQueue {
     /// Returns the result that is kept for an item.
@@ -58,6 +60,7 @@ impl WorkQueue {
             return Ok(result);
         }
         self.put(work).await?;
+        let mut looks = 0_u32;
         loop {
             let heard = tokio::time::timeout(LOOK_INTERVAL, told.next()).await;
             match heard {
@@ -65,8 +68,16 @@ impl WorkQueue {
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(Error::network("the connection to the queue was closed")),
                 Err(_) => {
+                    looks += 1;
+                    // A result is kept before its item leaves the queue. If there is neither, the queue has lost the item: it
+                    // was purged, or the server has lost its folder. The stream may still know the item's own id.
+                    let is_lost = looks.is_multiple_of(LOOKS_BETWEEN_COUNTS) && self.is_empty().await?;
                     if let Some(result) = self.result(&work.digest).await? {
                         return Ok(result);
+                    }
+                    if is_lost {
+                        tracing::warn!(digest = work.digest, "an item is lost from the queue, and is put again");
+                        self.put_as(&format!("{}.{looks}", work.digest), work).await?;
                     }
                 }
             }

@@ -59,6 +59,14 @@ impl NatsServer {
         }
     }
 
+    /// Kills it and starts it again without what it has stored.
+    #[allow(dead_code, reason = "not by all tests")]
+    pub fn lose(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.folder.path().join("store")).expect("a folder");
+        self.begin();
+    }
+
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)

@@ -16,7 +16,7 @@ fn work(digest: &str, priority: Priority) -> Work {
 }
 
 async fn take(queue: &WorkQueue) -> Delivery {
-    queue.next(&CancellationToken::new()).await.unwrap()
+    queue.next(&CancellationToken::new()).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -186,4 +186,34 @@ async fn a_seat_has_one_holder_is_left_at_once_and_taken_from_one_who_is_gone() 
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(third.is_held());
+}
+
+#[tokio::test]
+async fn an_item_that_the_server_has_lost_is_put_again() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let (asks, works) = (connect(&server).await.work("npm").await.unwrap(), connect(&server).await);
+    let works = works.work("npm").await.unwrap();
+    let item = work("lost", Priority::Normal);
+    let asked = asks.ask(&item);
+    let worked = async {
+        while works.waiting().await.unwrap().iter().all(|some| some.waiting == 0) {}
+        server.lose();
+        let taken = take(&works).await;
+        assert_eq!(taken.body().as_ref(), b"lost");
+        works.keep_result("lost", "found".into()).await.unwrap();
+        taken.done().await.unwrap();
+    };
+    let (result, ()) = tokio::join!(asked, worked);
+    assert_eq!(result.unwrap().as_ref(), b"found");
+}
+
+#[tokio::test]
+async fn a_worker_gives_up_a_server_that_stays_away() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let queue = connect(&server).await.work("npm").await.unwrap();
+    server.kill();
+    tokio::time::pause();
+    let error = queue.next(&CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Network);
+    assert!(error.hint_text().is_some_and(|hint| hint.contains("start the server")), "{error:?}");
 }

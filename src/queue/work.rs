@@ -11,12 +11,12 @@ use async_nats::jetstream::{kv, publish::PublishAck, stream};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::priority::Priority;
-use super::{Delivery, Queue, REQUEST_TIMEOUT};
+use super::{Delivery, PATIENCE, Queue, REQUEST_TIMEOUT};
 use crate::error::{Error, Result};
 
 /// How often an idle worker looks for items that come back: nobody tells it of those.
@@ -128,6 +128,7 @@ impl Queue {
             };
             let doing = "opening the work queue";
             consumers.push(patiently!(self, doing, work.get_or_create_consumer(priority, config.clone()).await)?);
+            self.inner.made().consumers.insert((names.stream.clone(), priority.to_owned()), config);
         }
         let client = &self.inner.client;
         let mut told = patiently!(self, "listening to the work queue", client.subscribe(names.work("*")).await)?;
@@ -153,9 +154,21 @@ impl WorkQueue {
     /// Puts an item into the queue; stored when it returns. Returns whether it is new: an item of the same digest was put
     /// not long ago otherwise.
     pub async fn put(&self, work: &Work) -> Result<bool> {
+        self.put_as(&work.digest, work).await
+    }
+
+    /// Puts an item under another id than its digest.
+    pub(super) async fn put_as(&self, id: &str, work: &Work) -> Result<bool> {
         let subject = self.parts.names.work(work.priority.as_str());
-        let put = self.publish("putting an item into the queue", subject, &work.digest, work.body.clone());
+        let put = self.publish("putting an item into the queue", subject, id, work.body.clone());
         put.await.map(|stored| !stored.duplicate)
+    }
+
+    /// Returns whether no item is in the queue, waiting or in progress.
+    pub(super) async fn is_empty(&self) -> Result<bool> {
+        let (jetstream, name) = (&self.queue.inner.jetstream, &self.parts.names.stream);
+        let stream = patiently!(self.queue, "looking whether the queue is empty", jetstream.get_stream(name).await)?;
+        Ok(stream.cached_info().state.messages == 0)
     }
 
     /// Publishes a message into a stream; stored when it returns. One of the same id is stored once.
@@ -170,14 +183,25 @@ impl WorkQueue {
 
     /// Waits for an item, and takes it; `None` once `stop` is cancelled. Another worker gets it if this one is silent
     /// about it.
-    pub async fn next(&self, stop: &CancellationToken) -> Option<Delivery> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Network`](crate::error::ErrorKind) if the server is away for two minutes.
+    pub async fn next(&self, stop: &CancellationToken) -> Result<Option<Delivery>> {
+        let mut fails_until = None;
         while !stop.is_cancelled() {
             let mut news = pin!(self.parts.news.notified());
             // News that come during the look count.
             news.as_mut().enable();
             // A look is never cut short: it may have taken an item.
-            if let Some(delivery) = self.look().await {
-                return Some(delivery);
+            match self.look().await {
+                Ok(Some(delivery)) => return Ok(Some(delivery)),
+                Ok(None) => fails_until = None,
+                Err(error) => {
+                    let deadline = *fails_until.get_or_insert_with(|| Instant::now() + PATIENCE);
+                    let failed = self.queue.after_failure(deadline, "taking items from the queue", error);
+                    stop.run_until_cancelled(failed).await.transpose()?;
+                    continue;
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -185,22 +209,17 @@ impl WorkQueue {
                 () = tokio::time::sleep(IDLE_LOOK) => {}
             }
         }
-        None
+        Ok(None)
     }
 
     /// Takes the item whose turn it is, if there is one.
-    async fn look(&self) -> Option<Delivery> {
+    async fn look(&self) -> std::result::Result<Option<Delivery>, async_nats::Error> {
         for (consumer, priority) in self.parts.consumers.iter().zip(Priority::ALL) {
-            match self.take_from(consumer).await {
-                Ok(Some(message)) => return Some(Delivery::new(self.queue.clone(), message, priority)),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "the queue cannot be asked for items now");
-                    return None;
-                }
+            if let Some(message) = self.take_from(consumer).await? {
+                return Ok(Some(Delivery::new(self.queue.clone(), message, priority)));
             }
         }
-        None
+        Ok(None)
     }
 
     async fn take_from(

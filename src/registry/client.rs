@@ -117,6 +117,12 @@ impl Registry {
         self.inner.hosts.set_share(share);
     }
 
+    /// Joins the processes that share the limits of the origin's hosts: those of this process hold for all from now on. The
+    /// first request does it otherwise. Must be called within a runtime.
+    pub fn join(&self) {
+        self.inner.hosts.join();
+    }
+
     /// Returns the number of machines that share the limits.
     #[cfg(test)]
     pub(crate) fn share(&self) -> NonZeroU32 {

@@ -248,6 +248,11 @@ impl Hosts {
         Ok(host)
     }
 
+    /// Joins the processes that share the gates of the origin's own hosts.
+    pub(super) fn join(&self) {
+        [&self.registry, &self.replicate].into_iter().for_each(|host| host.gate.join());
+    }
+
     #[cfg(test)]
     pub(super) fn share(&self) -> NonZeroU32 {
         self.others().make.share

@@ -180,6 +180,14 @@ async fn processes_help_a_query_until_they_are_killed() {
     let alone = run_binary(folder, &["query", "--format", "csv", sql]);
     let both = ask(&[]);
     assert_eq!((stdout(&both), both.status.code()), (stdout(&alone), Some(0)), "{}", stderr(&both));
+    let wrong = run_binary(folder, &["query", "--workers", &urls, "--worker-token", "other", sql]);
+    assert_eq!(wrong.status.code(), Some(3), "{}", stderr(&wrong));
+    assert!(
+        stderr(&wrong).contains("refuses the session") && stderr(&wrong).contains("--worker-token"),
+        "{}",
+        stderr(&wrong)
+    );
+    assert!(!stderr(&wrong).contains("External"), "{}", stderr(&wrong));
     let plan = stdout(&ask(&["--explain"]));
     assert!(plan.contains("Stage 1 ── tasks=2"), "{plan}");
     workers[0].kill();
@@ -189,4 +197,30 @@ async fn processes_help_a_query_until_they_are_killed() {
     let none = ask(&[]);
     assert_eq!(none.status.code(), Some(3), "{}", stderr(&none));
     assert!(stderr(&none).contains("no worker is left") && !stderr(&none).contains("sesame"), "{}", stderr(&none));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_with_thousands_of_terms_ends_no_process() {
+    let env = array_tables::lake().await;
+    let worker = Process::start(env.folder.path());
+    let terms: Vec<String> = (0..3_000).map(|number| format!("name like '%{number}x%'")).collect();
+    let sql = format!("select count(*) as n from packages where {}", terms.join(" or "));
+    let file = env.folder.path().join("long.sql");
+    std::fs::write(&file, sql).unwrap();
+    let file = file.to_str().unwrap();
+    let alone = run_binary(env.folder.path(), &["query", "--format", "csv", "--file", file]);
+    assert_eq!(alone.status.code(), Some(0), "{}", stderr(&alone));
+    let arguments = ["query", "--format", "csv", "--workers", &worker.1, "--worker-token", "sesame-15", "--file", file];
+    let helped = run_binary(env.folder.path(), &arguments);
+    assert_eq!((stdout(&helped), helped.status.code()), (stdout(&alone), Some(0)), "{}", stderr(&helped));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_ends() {
+    let env = array_tables::lake().await;
+    let worker = Process::start(env.folder.path());
+    let address = worker.1.strip_prefix("http://").unwrap().to_owned();
+    let mut silent = std::net::TcpStream::connect(address).unwrap();
+    let read = tokio::task::spawn_blocking(move || std::io::Read::read(&mut silent, &mut [0]));
+    assert_eq!(read.await.unwrap().unwrap(), 0);
 }

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "distributed")]
+use crate::cli::token::token_or_none;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A statement names a table by its own name, or with its origin: versions, npm.versions. `show tables` lists them, \
@@ -103,6 +106,7 @@ pub(super) struct WorkersArgs {
     workers: Vec<url::Url>,
     /// The token of the workers
     #[arg(long, value_name = "TOKEN", env = "ALL_DOCS_WORKER_TOKEN", hide_env_values = true)]
+    #[arg(value_parser = token_or_none)]
     worker_token: Option<String>,
 }
 
@@ -120,7 +124,14 @@ impl WorkersArgs {
 fn worker_url(text: &str) -> Result<url::Url, String> {
     let url = url::Url::parse(text).map_err(|error| error.to_string());
     match url {
-        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
+        Ok(url)
+            if url.scheme() == "http"
+                && url.has_host()
+                && url.path() == "/"
+                && (url.username(), url.password(), url.query(), url.fragment()) == ("", None, None, None) =>
+        {
+            Ok(url)
+        }
         _ => Err("write it as http://HOST:PORT".to_owned()),
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::exit::Code;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
+use crate::cli::token::token;
 use crate::error::{Context, ErrorKind, Result};
 use crate::pipeline::{LakeRoot, no_lake, open_to_read};
 use crate::query::{QueryWorker, Session, SessionOptions};
@@ -26,7 +27,7 @@ pub(in crate::cli) struct QueryWorkerArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
     /// The token that those who ask must have [default: none is asked for]
-    #[arg(long, value_name = "TOKEN", env = "ALL_DOCS_WORKER_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "ALL_DOCS_WORKER_TOKEN", hide_env_values = true, value_parser = token)]
     token: Option<String>,
 }
 
@@ -44,8 +45,7 @@ pub(in crate::cli) async fn run(
     let address = listener.local_addr().or_error(ErrorKind::Input, cannot_listen)?;
     printer.note(&format!("a worker for queries of {} until Ctrl-C", settings.lake()));
     printer.result(&format!("http://{address}\n"))?;
-    let token = args.token.filter(|token| !token.is_empty());
-    QueryWorker::new(&session, token).serve(listener, stop).await?;
+    QueryWorker::new(&session, args.token).serve(listener, stop).await?;
     // It was asked to end, and did.
     Ok(Code::Done)
 }

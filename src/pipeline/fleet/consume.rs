@@ -10,18 +10,24 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::claim::Claims;
 use super::dispatch::work_of;
+use super::hosts::QueueFleet;
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::{Item, ItemError, ItemResult};
 use crate::pipeline::process::host_name;
 use crate::pipeline::{AFTER_HELD, ItemOutcome, ItemRunner};
 use crate::queue::{DeadLetter, Delivery, WorkQueue};
 
+/// The longest item that a dead letter holds as a whole, in characters: more than any of ours has.
+const MOST_DEAD_CHARS: usize = 8_192;
+
 /// Does the items of a queue.
 #[derive(Clone)]
 pub struct Consumer {
     queue: WorkQueue,
     runner: ItemRunner,
+    claims: Claims,
     max_failures: u64,
 }
 
@@ -37,15 +43,15 @@ struct Attempts {
 
 impl Consumer {
     /// Makes a consumer that gives an item up after it has failed so often.
-    pub fn new(queue: WorkQueue, runner: ItemRunner, max_failures: u64) -> Consumer {
-        Consumer { queue, runner, max_failures: max_failures.max(1) }
+    pub fn new(queue: WorkQueue, fleet: &QueueFleet, runner: ItemRunner, max_failures: u64) -> Consumer {
+        Consumer { queue, claims: fleet.claims(runner.options()), runner, max_failures: max_failures.max(1) }
     }
 
     /// Does items, `at_once` at a time, until `stop` is cancelled; items in progress are then handed back. Survives
-    /// restarts of the server; fails if it does not come back.
+    /// restarts of the server; fails if it does not come back, and, of kind Input, if the items are not for this lake.
     pub async fn run(&self, at_once: usize, stop: &CancellationToken) -> Result<()> {
         let places = (0..at_once.max(1)).map(|_| async {
-            while let Some(delivery) = self.queue.next(stop).await {
+            while let Some(delivery) = self.queue.next(stop).await? {
                 Box::pin(self.take(delivery, stop)).await?;
             }
             Ok(())
@@ -63,6 +69,10 @@ impl Consumer {
                 return delivery.done().await;
             }
         };
+        if let Err(error) = self.claims.check(&self.queue, &self.runner).await {
+            delivery.again(Duration::ZERO).await?;
+            return Err(error);
+        }
         let digest = item.digest();
         let mut attempts = match delivery.deliveries() {
             0 | 1 => Attempts::default(),
@@ -125,7 +135,7 @@ impl Consumer {
     }
 
     async fn bury(&self, kind: &str, digest: &str, delivery: &Delivery, attempts: u64, error: String) -> Result<()> {
-        let item = String::from_utf8_lossy(delivery.body()).into_owned();
+        let item = String::from_utf8_lossy(delivery.body()).chars().take(MOST_DEAD_CHARS).collect();
         let letter = DeadLetter { item, attempts, error, at: jiff::Timestamp::now().to_string() };
         self.queue.bury(kind, digest, &letter).await
     }

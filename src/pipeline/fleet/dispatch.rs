@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use super::claim::Claims;
+use super::hosts::QueueFleet;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::{Item, ItemResult};
-use crate::pipeline::Dispatch;
+use crate::pipeline::{Dispatch, IngestOptions};
 use crate::queue::{Priority, Work, WorkQueue};
 
 /// Items in the queue at once: more than the workers of a fleet do at once, and few enough that a run which ends early
@@ -16,12 +18,13 @@ const AT_ONCE: usize = 256;
 #[derive(Debug, Clone)]
 pub struct QueueDispatch {
     queue: WorkQueue,
+    claims: Claims,
 }
 
 impl QueueDispatch {
-    /// Passes items to the workers of this queue.
-    pub fn new(queue: WorkQueue) -> QueueDispatch {
-        QueueDispatch { queue }
+    /// Passes items of an ingest with these options to the workers of this queue.
+    pub fn new(queue: WorkQueue, fleet: &QueueFleet, options: &IngestOptions) -> QueueDispatch {
+        QueueDispatch { queue, claims: fleet.claims(options) }
     }
 }
 
@@ -29,6 +32,10 @@ impl QueueDispatch {
 impl Dispatch for QueueDispatch {
     fn at_once(&self) -> usize {
         AT_ONCE
+    }
+
+    async fn begin(&self, _run: &str) -> Result<()> {
+        self.claims.take(&self.queue).await
     }
 
     async fn dispatch(&self, item: &Item, stop: &CancellationToken) -> Result<ItemResult> {

@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::claim::Claims;
 use super::election::{QueueElection, Resignations};
 use super::ledger::FleetLedger;
 use crate::error::Result;
+use crate::pipeline::IngestOptions;
 use crate::queue::{Queue, Records, Seats};
 use crate::registry::{Election, Fleet, FleetHosts, RequestLedger};
 
@@ -36,6 +38,10 @@ impl QueueFleet {
     /// Returns what the registry client needs of it.
     pub fn fleet(&self) -> Fleet {
         Fleet::new(Arc::new(self.clone()))
+    }
+
+    pub(super) fn claims(&self, options: &IngestOptions) -> Claims {
+        Claims::new(self.inner.records.clone(), options)
     }
 
     /// Leaves the seats that this process holds, so that the others need not find out that it is gone. To call when it

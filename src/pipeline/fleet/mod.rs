@@ -3,11 +3,12 @@
 //!
 //! Not here: the server and its streams (`queue`), what the gate decides (`registry`), and the work of an item (`items`).
 
+mod claim;
 mod consume;
 mod dispatch;
+mod election;
 mod hosts;
 mod ledger;
-mod election;
 #[cfg(test)]
 mod tests;
 

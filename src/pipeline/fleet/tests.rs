@@ -171,7 +171,7 @@ impl Worker {
     /// Consumes until `work` has ended.
     async fn during<T>(&self, max_failures: u64, work: impl Future<Output = T>) -> T {
         let stop = CancellationToken::new();
-        let consumer = Consumer::new(self.queue.clone(), self.runner.clone(), max_failures);
+        let consumer = Consumer::new(self.queue.clone(), &self.member.fleet, self.runner.clone(), max_failures);
         let consume = consumer.run(2, &stop);
         let work = async {
             let done = work.await;
@@ -235,7 +235,7 @@ async fn what_fails_for_good_becomes_a_dead_letter_and_so_does_what_kills_its_wo
     worker.queue.put(&dispatch::work_of(&deadly, Priority::High).unwrap()).await.unwrap();
     let stop = CancellationToken::new();
     for (lost, failures) in [("one", 0), ("two", 1)] {
-        let delivery = worker.queue.next(&stop).await.unwrap();
+        let delivery = worker.queue.next(&stop).await.unwrap().unwrap();
         let note = json!({"failures": failures, "worker": lost, "error": null});
         worker.queue.keep_note(&deadly.digest(), &note).await.unwrap();
         drop(delivery);
@@ -279,4 +279,51 @@ async fn a_worker_that_stops_hands_its_item_back_and_that_is_no_failure() {
     let result = worker.during(1, worker.ask(&all)).await;
     assert!(result.success, "{result:?}");
     worker.runner.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pace_of_a_process_holds_before_its_first_request() {
+    let (Some(nats), sample) = (NatsServer::start(), sample()) else { return };
+    let idle = member(&nats, &sample, |config| config.registry.max_requests_per_second = Some(70.0)).await;
+    idle.registry.join();
+    let other = member(&nats, &sample, |config| config.registry.max_requests_per_second = Some(900.0)).await;
+    other.registry.join();
+    until(|| other.registry.gates()[0].requests_per_second == Some(70.0)).await;
+    assert_eq!(sample.request_count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_does_no_item_for_another_lake_registry_or_kind_of_documents() {
+    let (Some(nats), sample) = (NatsServer::start(), sample()) else { return };
+    let (first, elsewhere) = (worker(&nats, &sample).await, worker(&nats, &sample).await);
+    let one = item(&json!({"type": "partition", "payload": {"startKey": null, "endKey": "m"}}));
+    let rest = item(&json!({"type": "partition", "payload": {"startKey": "m", "endKey": null}}));
+    // The queue becomes that of the first lake.
+    assert!(first.during(2, first.ask(&one)).await.success);
+    elsewhere.queue.put(&dispatch::work_of(&rest, Priority::Normal).unwrap()).await.unwrap();
+    let sent = sample.request_count();
+    let same_lake = |change: &dyn Fn(&mut IngestOptions)| {
+        let mut ingest = first.runner.options().clone();
+        change(&mut ingest);
+        ItemRunner::new(RunnerOptions { ingest, keep_results: Duration::from_secs(3600) })
+    };
+    let other_registry = same_lake(&|ingest| "other".clone_into(&mut ingest.origin_info.registry_url));
+    let other_documents = same_lake(&|ingest| ingest.selection = crate::pipeline::Selection::None);
+    for (runner, word) in
+        [(elsewhere.runner.clone(), "another lake"), (other_registry, "registry"), (other_documents, "--packuments")]
+    {
+        let consumer = Consumer::new(first.queue.clone(), &first.member.fleet, runner, 2);
+        let error = consumer.run(1, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.message().contains(word), "{error}");
+    }
+    assert_eq!(sample.request_count(), sent);
+    let of_elsewhere = QueueDispatch::new(elsewhere.queue.clone(), &elsewhere.member.fleet, elsewhere.runner.options());
+    let refused = crate::pipeline::Dispatch::begin(&of_elsewhere, "run").await.unwrap_err();
+    assert!(refused.message().contains("another lake"), "{refused}");
+    // The item is still there, for a worker of its lake.
+    assert!(first.during(2, first.ask(&rest)).await.success);
+    // An empty queue goes over to another lake.
+    crate::pipeline::Dispatch::begin(&of_elsewhere, "run").await.unwrap();
+    assert!(elsewhere.during(2, elsewhere.ask(&one)).await.success);
 }

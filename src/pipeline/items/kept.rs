@@ -44,7 +44,8 @@ impl KeptResults {
     /// Removes the results that are no longer kept.
     pub(super) async fn sweep(&self) -> Result<()> {
         *self.swept_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        let listed = self.store.list_sized(&self.layout.items()).await?;
+        let mut listed = self.store.list_sized(&self.layout.items()).await?;
+        listed.retain(|listed| listed.path != self.layout.fleet_mark());
         for (path, text) in self.store.get_all_listed(listed).await? {
             let is_kept = match KeptResult::from_json(&path, &text) {
                 Ok(kept) => self.is_valid(&kept).await?,

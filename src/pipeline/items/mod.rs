@@ -148,6 +148,16 @@ impl ItemRunner {
         self.inner.total.snapshot()
     }
 
+    /// Returns the settings of its ingests.
+    pub(super) fn options(&self) -> &IngestOptions {
+        &self.inner.options
+    }
+
+    /// Prepares the lake for items. The first item does it otherwise.
+    pub(super) async fn prepare(&self) -> Result<()> {
+        self.inner.opened.get_or_try_init(|| self.inner.open()).await.map(drop)
+    }
+
     /// Returns whether a run of this name works on the lake now.
     pub async fn knows_run(&self, run: &str) -> Result<bool> {
         self.inner.kept.is_alive(run).await

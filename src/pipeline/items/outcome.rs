@@ -103,8 +103,9 @@ fn after(kind: ErrorKind, registry: &Registry) -> Option<Duration> {
     match kind {
         ErrorKind::Input | ErrorKind::Denied | ErrorKind::Internal => None,
         ErrorKind::RateLimit => {
+            // No closed gate: the month's budget is spent, and the next attempt would find it so too.
             let closed = registry.gates().into_iter().filter_map(|gate| gate.closed_for).max();
-            Some(closed.unwrap_or_default().max(AFTER_A_REFUSAL))
+            closed.map(|closed| closed.max(AFTER_A_REFUSAL))
         }
         ErrorKind::Interrupted => Some(AFTER_A_STOP),
         // The server, the bucket or the disk may be well again; what is damaged is for the operator to repair.

@@ -20,6 +20,7 @@ use http::HeaderMap;
 use tonic::transport::{Channel, Endpoint};
 use url::Url;
 
+use super::headers::refusal;
 use super::workers::Workers;
 use crate::query::cause::find;
 
@@ -107,6 +108,9 @@ impl Naming {
             let why = format!("{}{}", status.message(), cause.unwrap_or_default());
             self.lose(&self.url);
             return DataFusionError::External(Box::new(LostWorker { url: self.url.to_string(), why }));
+        }
+        if let Some(refusal) = refusal(&self.url, &error.to_string()) {
+            return DataFusionError::External(Box::new(refusal));
         }
         // This worker is there, and lost another one.
         if let Some(lost) = LostWorker::of_text(&error.to_string())

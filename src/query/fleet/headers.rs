@@ -9,6 +9,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
+use url::Url;
+
 use crate::error::{Error, ErrorKind};
 use crate::query::overlay::View;
 use crate::version::TOOL_VERSION;
@@ -49,12 +51,11 @@ impl Wanted {
         let given = text(&AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
         // Digests of one length take the same time to compare, however much of a token was guessed.
         if token.is_some_and(|token| Sha256::digest(token) != Sha256::digest(given)) {
-            let error = Error::new(ErrorKind::Denied, "the worker refuses the token of this session");
-            return Err(refused(error));
+            return Err(refused(Error::new(ErrorKind::Denied, "the token is not the worker's")));
         }
         let (ours, theirs) = (TOOL_VERSION, text(&VERSION).unwrap_or("unknown"));
         if ours != theirs {
-            return Err(refused(Error::input(format!("the worker has version {ours}, and the session {theirs}"))));
+            return Err(refused(Error::input(format!("it has version {ours}, and the session {theirs}"))));
         }
         let overlays = serde_json::from_str(text(&OVERLAYS).unwrap_or("{}"));
         let overlays = overlays.map_err(|error| DataFusionError::External(Box::new(error)))?;
@@ -62,8 +63,26 @@ impl Wanted {
     }
 }
 
-fn refused(error: Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
+/// The words before why a worker refuses a session. A worker's errors come as texts.
+const REFUSED: &str = "the session is refused: ";
+
+/// Returns the error of a worker that refuses a session.
+pub(in crate::query) fn refused(error: Error) -> DataFusionError {
+    let kind = error.kind();
+    DataFusionError::External(Box::new(Error::new(kind, format!("{REFUSED}{error}"))))
+}
+
+/// Finds in the text of an error why the worker at `url` refuses the session.
+pub(super) fn refusal(url: &Url, text: &str) -> Option<Error> {
+    let why = text.split_once(REFUSED)?.1.lines().next()?;
+    let (kind, hint) = match why.contains("token") {
+        true => (
+            ErrorKind::Denied,
+            "give the token that the worker was started with: --worker-token, or ALL_DOCS_WORKER_TOKEN",
+        ),
+        false => (ErrorKind::Input, "start the same version of all-docs with the same --lake on all machines"),
+    };
+    Some(Error::new(kind, format!("the worker {url} refuses the session: {why}")).hint(hint))
 }
 
 #[cfg(test)]
@@ -78,7 +97,7 @@ mod tests {
         let mut headers = told.headers().unwrap();
         assert_eq!(Wanted::read(&headers, Some("secret")).unwrap().overlays, overlays);
         assert_eq!(Wanted::read(&headers, None).unwrap().overlays, overlays);
-        assert!(Wanted::read(&headers, Some("other")).unwrap_err().to_string().contains("refuses the token"));
+        assert!(Wanted::read(&headers, Some("other")).unwrap_err().to_string().contains("not the worker's"));
         headers.insert(VERSION, HeaderValue::from_static("0.0.1"));
         assert!(Wanted::read(&headers, Some("secret")).unwrap_err().to_string().contains("and the session 0.0.1"));
         assert!(Wanted::read(&HeaderMap::new(), Some("secret")).is_err());

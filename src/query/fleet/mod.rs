@@ -10,6 +10,7 @@ mod channel;
 mod codec;
 mod headers;
 mod here;
+mod incoming;
 mod leaf;
 mod planner;
 mod scan;
@@ -33,8 +34,9 @@ use super::plan_limits::DOCUMENT_BATCH_ROWS;
 
 pub(super) use channel::{ANSWERS_WITHIN, ASKS_EVERY, Channels, LostWorker};
 pub(super) use codec::{ScanCodec, Side};
-pub(super) use headers::Wanted;
+pub(super) use headers::{Wanted, refused};
 pub(super) use here::refuse_foreign;
+pub(super) use incoming::incoming;
 pub(super) use workers::Workers;
 
 use planner::PartsHere;

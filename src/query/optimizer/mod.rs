@@ -3,6 +3,7 @@
 mod first_rows;
 mod implied_latest;
 mod kept_rows;
+mod yields;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use first_rows::FirstRows;
 use implied_latest::ImpliedLatest;
 use kept_rows::KeepRows;
+use yields::Yields;
 
 /// Adds the rules to the engine's.
 pub(super) fn with_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
@@ -20,6 +22,6 @@ pub(super) fn with_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(KeepRows)];
     physical.extend(PhysicalOptimizer::new().rules);
     // The orders and limits of a plan are settled.
-    physical.push(Arc::new(FirstRows));
+    physical.extend([Arc::new(FirstRows) as Arc<dyn PhysicalOptimizerRule + Send + Sync>, Arc::new(Yields)]);
     builder.with_optimizer_rule(Arc::new(ImpliedLatest)).with_physical_optimizer_rules(physical)
 }

@@ -5,6 +5,13 @@ use serde_json::{Value, json};
 use super::lake::TestLake;
 use crate::table::TableKind;
 
+#[tokio::test]
+async fn a_join_pauses() {
+    let plan = chain().session().explain("select * from packages p join versions v using (name)").await.unwrap();
+    let (pause, join) = (plan.find("CooperativeExec"), plan.find("HashJoinExec"));
+    assert!(pause.is_some() && pause < join, "{plan}");
+}
+
 /// Makes packages `a` to `e`. The latest versions of `b`, `c` and `d` depend on the package before them. The latest
 /// version of `e` has no dependency, but an older one has.
 fn chain() -> TestLake {

@@ -104,6 +104,14 @@ impl Gate {
         self.inner.local.enter().await.map(Admitted::Local)
     }
 
+    /// Counts among the processes that share the gate from now on, not from the first request on.
+    pub(in crate::registry) fn join(&self) {
+        #[cfg(unix)]
+        if let Some(membership) = &self.inner.membership {
+            membership.join();
+        }
+    }
+
     /// Takes one part in `share` of the limits from now on.
     pub(in crate::registry) fn set_share(&self, share: NonZeroU32) {
         let before = std::mem::replace(&mut *self.inner.share.lock().unwrap_or_else(PoisonError::into_inner), share);

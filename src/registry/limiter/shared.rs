@@ -66,9 +66,14 @@ impl Membership {
         Membership { place, shared, task: OnceLock::new(), outbox: Mutex::new(Some(outbox)) }
     }
 
+    /// Takes part from now on, not from the first request on.
+    pub(super) fn join(&self) {
+        self.task.get_or_init(|| self.start());
+    }
+
     /// Waits until a request may leave.
     pub(super) async fn enter(&self) -> Result<Admitted, GivenUp> {
-        self.task.get_or_init(|| self.start());
+        self.join();
         let mut leads = self.shared.leads.subscribe();
         loop {
             if !*leads.borrow_and_update() {

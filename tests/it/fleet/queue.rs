@@ -164,6 +164,22 @@ async fn an_ingest_says_that_no_worker_takes_its_items_and_goes_on_when_one_come
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_without_its_folder_costs_no_row() {
+    let Some(mut nats) = NatsServer::start() else { return };
+    let alone = of_one_process(57).await;
+    let env = Env::new(World::seeded(57, PACKAGES));
+    slow(&env, 30);
+    let _worker = QueueWorker::start(&env, &nats, &["--concurrency", "8"]);
+    let run = ingest(&env, &nats, &[]).spawn().unwrap();
+    while env.server.requests().iter().filter(|request| request.package.is_some()).count() < 60 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    nats.lose();
+    assert_ended(&run.wait_with_output().unwrap());
+    assert_same_lake(&env.lake(), &alone.lake());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_not_there_or_is_no_queue_is_told() {
     let env = Env::new(World::seeded(54, 4));
     for (queue, code, word) in
