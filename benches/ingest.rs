@@ -2,8 +2,7 @@
 //!
 //! `ALL_DOCS_CORPUS=packuments.ndjson cargo bench --no-default-features --features pipeline --bench ingest -- [gzip] [identity]`: once with
 //! bodies in gzip, as npm's are, and once plain. Documents are compressed before the clock starts. The processor time is
-//! that of the ingest alone; the server's is printed beside it, as it takes of the same cores. With `floor`, a bare HTTP
-//! client gets the same bodies and libdeflate inflates them, and nothing else is done.
+//! that of the ingest alone; the server's is printed beside it, as it takes of the same cores.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
@@ -15,17 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use all_docs::pipeline::{Progress, ingest};
-use all_docs::registry::inflate_at_once;
 use all_docs::sample::{Options, SampleServer, World};
-use futures::{StreamExt, stream};
 use support::loopback::ingest_options;
 use support::process;
 use tokio_util::sync::CancellationToken;
 
 /// The names in a scanned range, and in a partition.
 const RANGE_NAMES: usize = 2_000;
-/// Requests of a bare client at once.
-const AT_ONCE: usize = 32;
 /// Set in the process that serves the documents: `gzip` or `identity`.
 const SERVES: &str = "ALL_DOCS_BENCH_SERVES";
 
@@ -38,9 +33,6 @@ fn main() {
         println!("skipped: set ALL_DOCS_CORPUS to a file of packuments, one a line");
         return;
     };
-    if wanted.iter().any(|wanted| wanted == "floor") {
-        return floor(Path::new(&input));
-    }
     for encoding in ["gzip", "identity"] {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == encoding) {
             println!("ingest over loopback, bodies in {encoding}");
@@ -72,27 +64,6 @@ fn run(input: &Path, encoding: &str) {
         served.as_secs_f64(),
     );
     println!("peak of memory {} MB", process::peak_memory_bytes() / 1_000_000);
-}
-
-/// Gets and inflates all documents, and drops them.
-fn floor(input: &Path) {
-    let names: Vec<String> =
-        World::from_ndjson([input]).unwrap().names().map(|name| name.replace('/', "%2f")).collect();
-    let server = Server::start("gzip");
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let get = |name: &String| {
-        let request = client.get(format!("{}/{name}", server.url)).header("accept-encoding", "gzip");
-        async move {
-            let body = request.send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap();
-            let inflated_bytes = u32::from_le_bytes(*body.last_chunk().unwrap());
-            inflate_at_once(&body, usize::try_from(inflated_bytes).unwrap()).unwrap().len() as u64
-        }
-    };
-    let measure = process::Measure::begin();
-    let sum = stream::iter(&names).map(get).buffer_unordered(AT_ONCE).fold(0, |sum, bytes| async move { sum + bytes });
-    let bytes = runtime.block_on(sum);
-    println!("{} documents got and inflated, {bytes} bytes in {}", names.len(), measure.end().describe(bytes));
 }
 
 /// The process that serves the documents. It ends with its standard input.

@@ -226,11 +226,6 @@ impl OriginLayout {
         format!("{}/leases/{stem}.json", self.origin)
     }
 
-    /// Returns the path of the mark by which a queue knows the lake, whatever a machine calls its location.
-    pub fn fleet_mark(&self) -> String {
-        format!("{}/items/lake.json", self.origin)
-    }
-
     /// Returns the folder of the kept results of work items.
     pub fn items(&self) -> String {
         format!("{}/items", self.origin)

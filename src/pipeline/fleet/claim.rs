@@ -5,9 +5,11 @@
 //! A lake is known by a mark in it: its location may have another name on each machine.
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 use crate::lake::{Layout, OriginLayout, Record};
+use crate::pipeline::items::LAKE_MARK;
 use crate::pipeline::{IngestOptions, ItemRunner};
 use crate::queue::{Records, WorkQueue};
 use crate::store::Store;
@@ -79,11 +81,12 @@ impl Claims {
 
     /// Fails, of kind Input, if the items of the queue are not for this process. A queue that nobody has spoken for becomes that
     /// of this lake; `runner` prepares the lake for that.
-    pub(super) async fn check(&self, queue: &WorkQueue, runner: &ItemRunner) -> Result<()> {
+    pub(super) async fn check(&self, queue: &WorkQueue, runner: &ItemRunner, stop: &CancellationToken) -> Result<()> {
         let mut found = self.records.read::<Claim>(&self.key).await?.map(|(found, _)| found);
         if found.is_none() {
             // What fails here fails for the item too, and is told there.
-            if runner.prepare().await.is_err() {
+            let prepared = stop.run_until_cancelled(runner.prepare()).await;
+            if !matches!(prepared, Some(Ok(()))) {
                 return Ok(());
             }
             let own = self.with_mark().await?;
@@ -122,7 +125,7 @@ impl Claims {
             Some(mark) => mark,
             None => {
                 let mark: String = (0..MARK_BYTES).map(|_| format!("{:02x}", fastrand::u8(..))).collect();
-                match self.store.create_record(&self.layout.fleet_mark(), Mark { mark }).await? {
+                match self.store.create_record(&self.layout.item(LAKE_MARK), Mark { mark }).await? {
                     Some(made) => made.record.mark,
                     // Another process was faster.
                     None => self.mark().await?.unwrap_or_default(),
@@ -133,7 +136,7 @@ impl Claims {
     }
 
     async fn mark(&self) -> Result<Option<String>> {
-        let found = self.store.read_record::<Mark>(&self.layout.fleet_mark()).await?;
+        let found = self.store.read_record::<Mark>(&self.layout.item(LAKE_MARK)).await?;
         Ok(found.map(|found| found.mark))
     }
 }

@@ -69,7 +69,7 @@ impl Consumer {
                 return delivery.done().await;
             }
         };
-        if let Err(error) = self.claims.check(&self.queue, &self.runner).await {
+        if let Err(error) = self.claims.check(&self.queue, &self.runner, stop).await {
             delivery.again(Duration::ZERO).await?;
             return Err(error);
         }

@@ -308,7 +308,7 @@ async fn a_worker_does_no_item_for_another_lake_registry_or_kind_of_documents() 
         ItemRunner::new(RunnerOptions { ingest, keep_results: Duration::from_secs(3600) })
     };
     let other_registry = same_lake(&|ingest| "other".clone_into(&mut ingest.origin_info.registry_url));
-    let other_documents = same_lake(&|ingest| ingest.selection = crate::pipeline::Selection::None);
+    let other_documents = same_lake(&|ingest| ingest.selection = crate::diff::Selection::None);
     for (runner, word) in
         [(elsewhere.runner.clone(), "another lake"), (other_registry, "registry"), (other_documents, "--packuments")]
     {

@@ -13,6 +13,9 @@ use crate::store::Store;
 /// The least time between two sweeps: each reads every kept result.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(15 * 60);
 
+/// The name, among the kept results, of the mark by which a queue knows the lake. No digest is like it.
+pub(in crate::pipeline) const LAKE_MARK: &str = "lake";
+
 /// The kept results of an origin.
 pub(super) struct KeptResults {
     store: Store,
@@ -45,7 +48,7 @@ impl KeptResults {
     pub(super) async fn sweep(&self) -> Result<()> {
         *self.swept_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let mut listed = self.store.list_sized(&self.layout.items()).await?;
-        listed.retain(|listed| listed.path != self.layout.fleet_mark());
+        listed.retain(|listed| listed.path != self.layout.item(LAKE_MARK));
         for (path, text) in self.store.get_all_listed(listed).await? {
             let is_kept = match KeptResult::from_json(&path, &text) {
                 Ok(kept) => self.is_valid(&kept).await?,

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::kept::KeptResults;
+pub(super) use self::kept::LAKE_MARK;
 pub use self::outcome::{AFTER_HELD, ItemOutcome};
 use self::outcome::{Ended, outcome_of};
 use super::events::keep_events;

@@ -34,9 +34,9 @@ async fn accept(listener: TcpListener, speaking: mpsc::Sender<TcpStream>) {
                 let speaking = speaking.clone();
                 tokio::spawn(async move {
                     let _ = stream.set_nodelay(true);
-                    let speaks = tokio::time::timeout(SPEAKS_WITHIN, stream.readable()).await;
+                    let spoke = tokio::time::timeout(SPEAKS_WITHIN, stream.peek(&mut [0])).await;
                     drop(place);
-                    if matches!(speaks, Ok(Ok(()))) {
+                    if matches!(spoke, Ok(Ok(1..))) {
                         let _ = speaking.send(stream).await;
                     }
                 });

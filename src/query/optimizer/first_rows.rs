@@ -23,7 +23,6 @@ use datafusion::physical_expr::{LexOrdering, OrderingRequirements, PhysicalExpr}
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
-use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -75,10 +74,6 @@ impl First {
     /// names. Returns `None` if the groups overlap at their beginning, and for a scan with a condition that may hold for few
     /// rows: its groups are better read at once.
     fn of(plan: &Arc<dyn ExecutionPlan>, order: &LexOrdering) -> Option<First> {
-        // Sorts each group by further columns.
-        if let Some(sort) = plan.downcast_ref::<SortExec>() {
-            return sort.preserve_partitioning().then(|| First::of(sort.input(), order))?;
-        }
         let scan = plan.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<FileScanConfig>()?;
         let by_name = order.first();
         if plan.output_ordering()?.first() != by_name || by_name.options.descending || by_name.options.nulls_first {

@@ -238,7 +238,7 @@ async fn a_worker_that_refuses_or_sees_another_lake_is_told_of() {
     let (lake, other) = (lake(), self::lake());
     let fleet = TestFleet::of(vec![lake.session(), lake.session()], Some("secret")).await;
     let refused = error(&lake.session_with(&fleet.options(Some("guess"))), GROUPED).await;
-    assert!(format!("{refused:?}").contains("refuses the token"), "{refused:?}");
+    assert!(format!("{refused:?}").contains("refuses the session: the token"), "{refused:?}");
     let fleet = TestFleet::of(vec![lake.session(), other.session()], None).await;
     let wrong = error(&lake.session_with(&fleet.options(None)), GROUPED).await;
     assert_eq!(wrong.kind(), ErrorKind::Lake, "{wrong:?}");

@@ -147,7 +147,7 @@ async fn the_first_rows_by_name_come_from_the_first_shards_if_these_have_enough(
     let second = lake.shard("npm", TableKind::Versions, Some("c"), None);
     let size = std::fs::metadata(&second).unwrap().len();
     std::fs::write(&second, vec![0; usize::try_from(size).unwrap()]).unwrap();
-    for (limit, rest) in [(4, "order by name"), (3, "order by name, version"), (2, "where name >= 'a' order by name")] {
+    for (limit, rest) in [(4, "order by name"), (3, "where is_latest or name < 'z' order by name")] {
         let statement = format!("select name, version from versions {rest} limit {limit}");
         assert_eq!(lake.rows(&statement).await.len(), limit, "{statement}");
     }
