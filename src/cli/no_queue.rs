@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::printer::Printer;
 use crate::error::Result;
-use crate::pipeline::{Dispatch, ItemRunner};
+use crate::pipeline::{Dispatch, IngestOptions, ItemRunner};
 use crate::registry::Fleet;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -34,12 +35,17 @@ impl Member {
         match *self {}
     }
 
-    pub(super) async fn dispatch(&self, _origin: &str) -> Result<Arc<dyn Dispatch>> {
+    pub(super) async fn dispatch(&self, _options: &IngestOptions) -> Result<Arc<dyn Dispatch>> {
+        match *self {}
+    }
+
+    pub(super) async fn watch_while<T>(&self, _origin: &str, _printer: &Printer, _run: impl Future<Output = T>) -> T {
         match *self {}
     }
 
     pub(super) async fn consume(
         &self,
+        _printer: &Printer,
         _runner: &ItemRunner,
         _at_once: usize,
         _attempts: u64,

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::kept::KeptResults;
+#[cfg(feature = "queue")]
 pub(super) use self::kept::LAKE_MARK;
 pub use self::outcome::{AFTER_HELD, ItemOutcome};
 use self::outcome::{Ended, outcome_of};
@@ -150,11 +151,13 @@ impl ItemRunner {
     }
 
     /// Returns the settings of its ingests.
+    #[cfg(feature = "queue")]
     pub(super) fn options(&self) -> &IngestOptions {
         &self.inner.options
     }
 
     /// Prepares the lake for items. The first item does it otherwise.
+    #[cfg(feature = "queue")]
     pub(super) async fn prepare(&self) -> Result<()> {
         self.inner.opened.get_or_try_init(|| self.inner.open()).await.map(drop)
     }
