@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::lake::TestLake;
+use super::overlay;
 use crate::table::TableKind;
 
 #[tokio::test]
@@ -154,5 +155,15 @@ async fn the_first_rows_by_name_come_from_the_first_shards_if_these_have_enough(
     // A condition may hold for few rows of the first shard, so all shards are read at once.
     for rest in ["order by name limit 5", "order by name", "where version = '1' order by name limit 1"] {
         lake.error(&format!("select name, version from versions {rest}")).await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_rows_are_in_order_if_deltas_have_some_of_them() {
+    let [.., lake] = overlay::lakes();
+    for limit in 1..6 {
+        let found = lake.rows(&format!("select name from packages order by name limit {limit}")).await;
+        let names: Vec<&str> = found.iter().filter_map(|row| row["name"].as_str()).collect();
+        assert_eq!(names, ["a", "c", "d", "g"][..limit.min(4)]);
     }
 }

@@ -127,7 +127,7 @@ async fn text(session: &Session, sql: &str) -> Result<String> {
     Ok(String::from_utf8(out).unwrap())
 }
 
-pub(super) const STATEMENTS: [&str; 19] = [
+pub(super) const STATEMENTS: [&str; 18] = [
     "select name, version, license, is_latest from versions order by name, version_index",
     "select name, description, latest from packages order by name",
     "select name from packages order by name desc limit 3",
@@ -146,7 +146,6 @@ pub(super) const STATEMENTS: [&str; 19] = [
     "select d.name, v.version from docs d left join versions v on d.name = v.name and d.rev = v.license order by 1, 2",
     "select name, latest, description from packages order by name limit 2",
     "select name, version, license from versions order by name, version_index limit 4",
-    "select name, license from versions where is_latest order by name limit 3",
     "select min(name) as first, max(name) as last, count(distinct name) as n from docs",
 ];
 
@@ -205,10 +204,11 @@ fn scene() -> Sources {
     }
 }
 
-/// Returns the lake of [`scene`], and one of whose deltas two partitions have taken some over.
-#[cfg(feature = "distributed")]
-pub(super) fn lakes() -> [TestLake; 2] {
-    [scene().lake(), Sources { folded: [1, 0, 2], ..scene() }.lake()]
+/// Returns the lake of [`scene`], one of whose deltas two partitions have taken some over, and one that begins in a delta.
+pub(super) fn lakes() -> [TestLake; 3] {
+    let base = Rows::from([("c", 1), ("d", 1), ("g", 1)]);
+    let begins = Sources { base, deltas: vec![changed(&[("a", 1)], &[])], ..scene() };
+    [scene().lake(), Sources { folded: [1, 0, 2], ..scene() }.lake(), begins.lake()]
 }
 
 const ALL: &str = "select name, license, count(*) as n from versions group by name, license order by name";
