@@ -92,10 +92,9 @@ pub fn main_with(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let run = move || events::show(args.verbose, args.log_format, &told).and_then(|()| run(args, &told));
     // The stack of the main thread is the system's to choose.
     let thread = std::thread::Builder::new().name("all-docs".to_owned()).stack_size(STACK_BYTES).spawn(run);
-    let died = || Error::internal("the command died");
     match thread
         .or_error(ErrorKind::Internal, || "cannot start a thread".to_owned())
-        .and_then(|thread| thread.join().unwrap_or_else(|_| Err(died())))
+        .and_then(|thread| thread.join().unwrap_or_else(|_| Err(Error::internal("the command died"))))
     {
         Ok(code) => code.into(),
         Err(error) => {

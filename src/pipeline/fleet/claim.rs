@@ -17,7 +17,7 @@ use crate::store::Store;
 /// The bytes of a mark, at random.
 const MARK_BYTES: usize = 16;
 
-/// Whose items a queue holds.
+/// The lake, the registry and the kind of documents that the items of a queue are for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Claim {
     /// The mark of the lake.
@@ -39,7 +39,7 @@ impl Record for Mark {
     const DAMAGED_HINT: &'static str = "delete it";
 }
 
-/// What this process has to say about an origin's queue.
+/// Claims the queue of an origin for the lake of this process, or compares them.
 #[derive(Debug, Clone)]
 pub(super) struct Claims {
     records: Records,
@@ -65,7 +65,7 @@ impl Claims {
     /// Makes the queue that of this lake. Fails, of kind Input, if it holds items of another one.
     pub(super) async fn take(&self, queue: &WorkQueue) -> Result<()> {
         let own = self.with_mark().await?;
-        let found = self.records.read::<Claim>(&self.key).await?.map(|(found, _)| found);
+        let found = self.found().await?;
         if found.as_ref() == Some(&own) {
             return Ok(());
         }
@@ -82,9 +82,9 @@ impl Claims {
     /// Fails, of kind Input, if the items of the queue are not for this process. A queue that nobody has spoken for becomes that
     /// of this lake; `runner` prepares the lake for that.
     pub(super) async fn check(&self, queue: &WorkQueue, runner: &ItemRunner, stop: &CancellationToken) -> Result<()> {
-        let mut found = self.records.read::<Claim>(&self.key).await?.map(|(found, _)| found);
+        let mut found = self.found().await?;
         if found.is_none() {
-            // What fails here fails for the item too, and is told there.
+            // If the lake cannot be prepared, the item fails for the same reason, and its result says why.
             let prepared = stop.run_until_cancelled(runner.prepare()).await;
             if !matches!(prepared, Some(Ok(()))) {
                 return Ok(());
@@ -96,7 +96,7 @@ impl Claims {
                 }
             };
             self.records.update(&self.key, claim).await?;
-            found = self.records.read::<Claim>(&self.key).await?.map(|(found, _)| found);
+            found = self.found().await?;
         }
         let Ok(mark) = self.mark().await else { return Ok(()) };
         let own = Claim { lake: mark.unwrap_or_default(), ..self.own.clone() };
@@ -106,6 +106,11 @@ impl Claims {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Returns the claim that the queue holds.
+    async fn found(&self) -> Result<Option<Claim>> {
+        Ok(self.records.read(&self.key).await?.map(|(found, _)| found))
     }
 
     fn mismatch(&self, found: &Claim, own: &Claim, queue: &WorkQueue) -> Error {

@@ -19,7 +19,8 @@ use crate::pipeline::process::host_name;
 use crate::pipeline::{AFTER_HELD, ItemOutcome, ItemRunner};
 use crate::queue::{DeadLetter, Delivery, WorkQueue};
 
-/// The longest item that a dead letter holds as a whole, in characters: more than any of ours has.
+/// The longest item that a dead letter holds as a whole, in characters. A longer one, such as a set with thousands of pivots, is
+/// cut.
 const MOST_DEAD_CHARS: usize = 8_192;
 
 /// Does the items of a queue.
