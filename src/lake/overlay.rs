@@ -69,6 +69,20 @@ impl Overlay {
         self.folded.get(stem).is_none_or(|folded| delta.last > *folded)
     }
 
+    /// Returns whether base shards that were read after this record and before the record `now`, of the partitions whose file
+    /// stems `is_of` holds for, have no newer rows than its deltas: none of them took over a delta meanwhile. One that did so
+    /// before has the rows of these deltas, and may have been changed after that.
+    pub fn holds_until(&self, now: &Overlay, is_of: impl Fn(&str) -> bool) -> bool {
+        let taken_over = |record: &Overlay| -> BTreeMap<String, u64> {
+            let of = record.folded.iter().filter(|(stem, _)| is_of(stem));
+            of.map(|(stem, last)| (stem.clone(), *last)).collect()
+        };
+        // A delta that is gone, and is in no merged one, was taken over by all.
+        let is_there =
+            |delta: &Delta| now.deltas.iter().any(|other| other.first <= delta.first && delta.last <= other.last);
+        taken_over(self) == taken_over(now) && self.deltas.iter().all(is_there)
+    }
+
     /// Returns the deltas that count for the partition with a file stem, newest first.
     pub fn of_partition<'a>(&'a self, stem: &'a str) -> impl Iterator<Item = &'a Delta> {
         self.deltas.iter().rev().filter(move |delta| self.counts_for(delta, stem))

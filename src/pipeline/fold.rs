@@ -128,7 +128,7 @@ async fn fold_origin(
 ) -> Result<()> {
     let Some(set) = read_partition_set(store, layout).await? else { return Ok(()) };
     let fold = Fold::new(store, layout, stop.clone());
-    let view = fold.view().await?;
+    let view = fold.overlay.view().await?;
     if view.deltas.is_empty() {
         return Ok(());
     }
@@ -147,9 +147,9 @@ async fn fold_origin(
         }
         left = held;
     }
-    let view = fold.view().await?;
+    let view = fold.overlay.view().await?;
     trim(store, layout, &set, &view).await?;
-    let view: OverlayView = fold.view().await?;
+    let view: OverlayView = fold.overlay.view().await?;
     summary.names_left += view.name_count();
     // The files of dead writers are swept, unless a writer is alive.
     if let Attempt::Taken(lease) = Lease::of_stem(store, layout, Layout::follow_lease(), PURPOSE).await? {

@@ -1,7 +1,7 @@
-//! The merge of an update. It carries over rows of unchanged names from the previous shard, in name order, and inserts
-//! the new rows. The result has the rows of a fresh ingest, so the writer produces the same bytes.
+//! The merge of an update, and of a cut. It carries over rows of unchanged names from previous shards, in name order, and
+//! inserts the new rows. The result has the rows of a fresh ingest, so the writer produces the same bytes.
 //!
-//! The merge copies an unchanged row group if the writer would end it at the same places.
+//! The merge copies an unchanged row group undecoded if the writer would end it at the same places.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -12,13 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::old_rows::{OldRows, partition_point};
 use crate::encode::{Names, ShardWriter};
 use crate::error::{Error, Result};
-use crate::lake::ShardMeta;
+use crate::lake::{Partition, ShardMeta};
 use crate::store::ShardFile;
 
-/// A shard under construction: new rows come in name order, and old rows come from the previous shard.
+/// A shard under construction: new rows come in name order, and old rows come from previous shards, one after the other.
 pub struct ShardMerge<W: Write + Send> {
     old: Option<OldRows>,
+    /// Whether no previous shard follows that of `old`.
+    is_last: bool,
     writer: ShardWriter<W>,
+    /// The names of the new shard. Old rows of others are left out.
+    range: Partition,
     stop: CancellationToken,
 }
 
@@ -27,14 +31,35 @@ impl<W: Write + Send> ShardMerge<W> {
     /// rows are new. After `stop` is cancelled, the merge writes nothing more, and each call fails with
     /// [`crate::error::ErrorKind::Interrupted`]. Fails as [`super::ShardReader::open`] does.
     pub fn open(writer: ShardWriter<W>, previous: Option<ShardFile>, stop: CancellationToken) -> Result<Self> {
-        let open = |file| OldRows::open(writer.table(), file, writer.schema(), |other| writer.has_written(other));
-        let old = previous.map(open).transpose()?;
-        Ok(ShardMerge { old, writer, stop })
+        let mut merge = ShardMerge::of_range(writer, Partition::ALL, stop);
+        if let Some(previous) = previous {
+            merge.append(previous, true)?;
+        }
+        Ok(merge)
+    }
+
+    /// Makes a shard of the names in `range`, without a previous shard so far. `stop` is as in [`ShardMerge::open`].
+    pub fn of_range(writer: ShardWriter<W>, range: Partition, stop: CancellationToken) -> Self {
+        ShardMerge { old: None, is_last: true, writer, range, stop }
+    }
+
+    /// Adds a previous shard, whose names come after those of the one before. That one's rows are carried over first.
+    /// `is_last` says that no other follows. Fails as [`super::ShardReader::open`] does.
+    pub fn append(&mut self, previous: ShardFile, is_last: bool) -> Result<()> {
+        self.carry_below(None)?;
+        let writer = &self.writer;
+        let mut old = OldRows::open(writer.table(), previous, writer.schema(), |other| writer.has_written(other))?;
+        if let Some(start) = &self.range.start {
+            old.pass_below(start)?;
+        }
+        (self.old, self.is_last) = (Some(old), is_last);
+        Ok(())
     }
 
     /// Writes the rows of some names. `names` are all names that this call decides, ascending, with or without rows:
     /// their old rows are dropped. `batches` are their new rows, sorted by the column `name`, in any number of batches.
-    /// Calls must follow the order of names. Later calls can have more rows of the last name.
+    /// Calls must follow the order of names. Later calls can have more rows of the last name. The names are below those of
+    /// the next previous shard.
     pub fn replace(&mut self, names: &[&str], batches: Vec<RecordBatch>) -> Result<()> {
         let mut new = NewRows { batches: batches.into() };
         // These are more rows of a name that an earlier call decided.
@@ -60,33 +85,34 @@ impl<W: Write + Send> ShardMerge<W> {
         new.batches.into_iter().try_for_each(|rows| self.write(rows))
     }
 
-    /// Carries over the rest of the previous shard and ends the file.
+    /// Carries over the rest of the last previous shard and ends the file.
     pub fn finish(mut self) -> Result<(W, ShardMeta)> {
         self.carry_below(None)?;
         self.writer.finish()
     }
 
-    /// Carries over old rows whose name is below `name`; all old rows for `None`.
+    /// Carries over old rows whose name is below `name`; for `None` all old rows of the range.
     fn carry_below(&mut self, name: Option<&str>) -> Result<()> {
-        let is_below = |old_name: &str| name.is_none_or(|name| old_name < name);
         loop {
             self.copy_groups_below(name)?;
             let Some(old) = &mut self.old else { return Ok(()) };
-            if !name.map_or(Ok(true), |name| old.may_have(name, false))? {
+            let end = name.or(self.range.end.as_deref());
+            if !end.map_or(Ok(true), |end| old.may_have(end, false))? {
                 return Ok(());
             }
-            match old.take_while(is_below)? {
+            match old.take_while(|name| end.is_none_or(|end| name < end))? {
                 Some(rows) => self.write(rows)?,
                 None => return Ok(()),
             }
         }
     }
 
-    /// Copies row groups without decoding them, as long as all their names are below `name` and a row group of the new
-    /// shard begins at the same row.
+    /// Copies row groups without decoding them, as long as all their names are below `name`, or for `None` in the range, and
+    /// a row group of the new shard begins at the same row.
     fn copy_groups_below(&mut self, name: Option<&str>) -> Result<()> {
         let Some(old) = &mut self.old else { return Ok(()) };
-        while let Some(first) = old.whole_group_below(name, name.is_none())? {
+        let end = name.or(self.range.end.as_deref());
+        while let Some(first) = old.whole_group_below(end, name.is_none() && self.is_last)? {
             if self.stop.is_cancelled() {
                 return Err(Error::interrupted());
             }

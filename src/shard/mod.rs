@@ -5,7 +5,6 @@
 
 mod adapt;
 mod cursor;
-mod cut;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
@@ -20,7 +19,6 @@ mod tests;
 
 pub use adapt::{fit, refuse_newer, schema_version_of};
 pub use cursor::{NameCursor, Row};
-pub use cut::ShardCut;
 pub use lookup::{HeldDocument, document_names, find_documents, find_rows};
 pub use merge::ShardMerge;
 pub use named_rows::NamedRows;

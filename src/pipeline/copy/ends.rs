@@ -10,13 +10,14 @@ use crate::commit::read_manifest;
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::lake::{Delta, Manifest, OriginLayout, Partition};
 use crate::pipeline::lost::REPAIR;
+use crate::pipeline::overlay::OverlayReader;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::recovery::Recovery;
 use crate::pipeline::settled::is_held;
 use crate::store::Store;
 
 /// How often a partition is read until no commit came between. A commit is rarer than a read, so a few suffice.
-const MAX_READS: usize = 20;
+pub(super) const MAX_READS: usize = 20;
 /// How often to look whether a commit in progress has ended. With [`LOOK_INTERVAL`], longer than the lease of a process
 /// that stands still.
 const MAX_LOOKS: usize = 1_000;
@@ -38,6 +39,8 @@ pub(super) struct Ends {
     pub(super) progress: Arc<Progress>,
     /// Cancelled to end the run: by its caller, and by the first failure.
     pub(super) stop: CancellationToken,
+    /// The overlay of the lake that is copied.
+    pub(super) overlay: OverlayReader,
     /// One permit for each commit: the parts of its uploads are in memory.
     pub(super) commits: Arc<Semaphore>,
     /// Held while a large document becomes rows, which only a recovery makes.
@@ -58,6 +61,7 @@ impl Ends {
             layout: layout.clone(),
             progress: Arc::clone(progress),
             stop,
+            overlay: OverlayReader::new(from, layout),
             commits: Arc::new(Semaphore::new(COMMITS_AT_ONCE)),
             large_documents: Arc::default(),
         }

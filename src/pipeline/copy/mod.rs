@@ -8,6 +8,7 @@
 #[cfg(feature = "array")]
 mod arrays;
 mod cut;
+mod cut_from;
 mod cut_set;
 mod ends;
 mod events;
@@ -53,7 +54,7 @@ const PARTITIONS_AT_ONCE: usize = 8;
 /// The open files of a partition in progress: a shard that is read, one that is written, and a few records.
 const FILES_PER_PARTITION: usize = 6;
 /// The open files of a cut in progress: the shards of the last two partitions that were read, one that is written, and a
-/// few records.
+/// few records. A shard of each delta comes on top.
 const FILES_PER_CUT: usize = 2 * TableKind::ALL.len() + 6;
 /// Runs of consecutive partitions for each core. The last partition that a run reads is read again by the next run, and a
 /// long run at the end would keep the other cores waiting.
@@ -130,10 +131,13 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
     if !options.dry_run {
         summary.commits_recovered += ends.recovery().of_unheld(PURPOSE).await?;
     }
-    let is_cut = options.rows_per_partition.is_some();
-    match is_cut || options.dry_run {
+    match options.rows_per_partition.is_some() || options.dry_run {
         true => copy_tables(ends, origin, options, summary).await?,
         false => Box::pin(overlay::copy_with_overlay(ends, origin, options, summary)).await?,
+    }
+    if options.rows_per_partition.is_some() && !options.dry_run && !ends.stop.is_cancelled() {
+        // The partitions have the newest rows. An overlay there is of a follower of the copy.
+        overlay::put_record(ends, None).await?;
     }
     if !ends.stop.is_cancelled() {
         events::copy_events(ends, options, summary).await.doing(|| "copying the events".to_owned())?;
@@ -216,7 +220,8 @@ async fn cut_partitions(
     summary: &mut CopySummary,
 ) -> Result<Vec<Work>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let at_once = OpenFiles::of_process().at_once(FILES_PER_CUT, cores);
+    let files = FILES_PER_CUT + ends.overlay.view().await?.deltas.len();
+    let at_once = OpenFiles::of_process().at_once(files, cores);
     let run_length = work.len().div_ceil(at_once * RUNS_PER_CORE).max(1);
     let runs: Vec<Vec<Work>> = work.chunks(run_length).map(<[Work]>::to_vec).collect();
     let cuts = runs.into_iter().map(|run| ends.cut_in_order(source, run));

@@ -9,9 +9,10 @@ use super::partition::PURPOSE;
 use super::summary::CopyOptions;
 use crate::commit::read_manifests;
 use crate::error::{Error, Result};
-use crate::lake::{LakeInfo, Layout, Manifest, OriginInfo, OriginLayout, Overlay, PartitionSet};
+use crate::lake::{LakeInfo, Layout, Manifest, OriginInfo, OriginLayout, PartitionSet};
 use crate::pipeline::lease::Lease;
 use crate::pipeline::open::read_lake;
+use crate::pipeline::overlay::OverlayView;
 use crate::pipeline::status::{keep_partition_set, read_partition_set};
 use crate::store::Store;
 
@@ -40,12 +41,16 @@ pub(super) async fn origins_to_copy(from: &Store, to: &Store, options: &CopyOpti
         return Err(Error::lake(format!("there is no lake to copy at {}", from.location()))
             .hint("name the folder, or the bucket and prefix, that holds all-docs.json: all-docs copy SRC DST"));
     };
-    let held = read_lake(to).await?;
+    let mut held = read_lake(to).await?;
     if held.is_none()
         && let Some(found) = to.any_entry().await?
     {
-        return Err(Error::lake(format!("{} is no lake, and it is not empty: it holds {found}", to.location()))
-            .hint("give an empty or a new place for the copy"));
+        // Another copy may have made the lake meanwhile.
+        held = read_lake(to).await?;
+        if held.is_none() {
+            return Err(Error::lake(format!("{} is no lake, and it is not empty: it holds {found}", to.location()))
+                .hint("give an empty or a new place for the copy"));
+        }
     }
     let mut origins = Vec::new();
     for (name, urls) in chosen(info, options, from)? {
@@ -127,11 +132,7 @@ impl Origin {
     async fn refuse_to_cut(&self, from: &Store) -> Result<()> {
         let (name, place) = (self.layout.name(), from.location());
         let Some(set) = read_partition_set(from, &self.layout).await? else { return Ok(()) };
-        let overlay = from.read_record::<Overlay>(&self.layout.overlay()).await?;
-        if overlay.is_some_and(|overlay| !overlay.deltas.is_empty()) {
-            return Err(Error::lake(format!("{name} in {place} has changes that are not in its partitions yet"))
-                .hint(format!("take them in first: all-docs fold --origin {name} --lake {place}")));
-        }
+        let overlay = OverlayView::read(from, &self.layout, &OverlayView::empty()).await?;
         let manifests = read_manifests(from, &self.layout).await?;
         let missing = set.count().saturating_sub(manifests.len());
         if missing > 0 {
@@ -139,7 +140,7 @@ impl Origin {
             return Err(Error::lake(message)
                 .hint("let the ingest there end first: all names must be known before they are cut anew"));
         }
-        if manifests.iter().any(Manifest::is_old) {
+        if overlay.is_old() || manifests.iter().any(Manifest::is_old) {
             return Err(Error::lake(format!("an earlier version of all-docs wrote tables of {name} in {place}")).hint(
                 format!(
                     "rebuild them first: all-docs rebuild --origin {name} --lake {place}; or copy without --partition-rows, and rebuild the copy"

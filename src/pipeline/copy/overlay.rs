@@ -49,19 +49,22 @@ pub(super) async fn copy_with_overlay(
         if ends.stop.is_cancelled() {
             return Ok(());
         }
-        let now = read().await?;
-        let folded = |record: &Option<Overlay>| record.as_ref().map(|record| record.folded.clone()).unwrap_or_default();
-        // A delta that is gone, and is in no merged one, was taken over: what came after it is in the base.
-        let is_there = |delta: &Delta| {
-            let mut now = now.iter().flat_map(|record| &record.deltas);
-            now.any(|other| other.first <= delta.first && delta.last <= other.last)
+        let now = read().await?.unwrap_or_else(Overlay::empty);
+        let is_true_yet = match &before {
+            Some(before) => before.holds_until(&now, |_| true),
+            None => now.folded.is_empty(),
         };
-        if folded(&before) == folded(&now) && deltas.iter().all(is_there) {
+        if is_true_yet {
             return put_record(ends, before.as_ref()).await;
         }
     }
-    Err(Error::lake(format!("the overlay of {} was changed again and again while it was copied", ends.layout.name()))
-        .hint("run the same command again: what is copied is not copied again"))
+    Err(replaced_all_the_time(ends))
+}
+
+/// Makes the error of a copy of an overlay that other processes fold or merge all the time.
+pub(super) fn replaced_all_the_time(ends: &Ends) -> Error {
+    Error::lake(format!("the overlay of {} was changed again and again while it was copied", ends.layout.name()))
+        .hint("run the same command again: what is copied is not copied again")
 }
 
 /// Adds the counts of a copy. Partitions that were copied before are not counted twice.
@@ -106,8 +109,8 @@ async fn copy_deltas(ends: &Ends, deltas: &[Delta], summary: &mut CopySummary) -
     Ok(true)
 }
 
-/// Puts the record into the copy, and deletes the deltas that it does not name.
-async fn put_record(ends: &Ends, record: Option<&Overlay>) -> Result<()> {
+/// Puts the record into the copy, or removes it there, and deletes the deltas that it does not name.
+pub(super) async fn put_record(ends: &Ends, record: Option<&Overlay>) -> Result<()> {
     let (to, layout) = (&ends.to, &ends.layout);
     // An equal record is not written again.
     let held = to.read_record::<Overlay>(&layout.overlay()).await?;

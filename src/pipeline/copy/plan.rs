@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cut::{digest, overlapping};
+use super::cut_from::{CutFrom, overlapping};
 use super::ends::Ends;
 use super::partition::Work;
 use super::shards::{has_same_bytes, tables};
@@ -101,6 +101,8 @@ impl Plan {
 
     /// Compares each partition of `set` with those of `source` from which it is cut, in the order of names.
     pub(super) async fn of_cut(ends: &Ends, source: &PartitionSet, set: &PartitionSet) -> Result<Plan> {
+        // First the overlay: a base shard may be newer than that, but not older.
+        let overlay = ends.overlay.view().await?;
         let (held, wanted) = (Held::read(ends).await?, manifests(&ends.from, ends).await?);
         let mut plan = Plan::default();
         let mut to_cut = BTreeSet::new();
@@ -109,12 +111,9 @@ impl Plan {
             let parts = overlapping(source, &work.partition);
             let stems = parts.clone().map(|index| source.get(index).file_stem());
             let sources: Vec<&Manifest> = stems.filter_map(|stem| wanted.get(&stem)).collect();
-            let mut named = BTreeSet::new();
-            for source in &sources {
-                named.extend(tables(source)?.into_iter().map(|(table, _)| table));
-            }
+            let rows = CutFrom::new(&overlay, sources.into_iter().cloned().collect(), &work.partition);
             let cut_from = held.manifest(&work.partition).and_then(|held| held.cut_from.clone());
-            if named == work.present && cut_from == Some(digest(sources)) {
+            if rows.tables()? == work.present && cut_from == Some(rows.digest()) {
                 plan.current += 1;
                 continue;
             }

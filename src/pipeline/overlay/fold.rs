@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::manifest::{count_outcomes, one_form, unfilled_of};
+use super::reader::{MOST_TRIES, OverlayReader};
 use super::record::note_folded;
-use super::renew::{is_old, renew_under_lease};
-use super::rows::{DeltaRows, Proven};
+use super::renew::renew_under_lease;
 use super::view::{HeldDelta, OverlayView};
 use crate::commit::{Change, Right, clear_staging, commit};
 use crate::encode::ShardWriter;
@@ -23,9 +22,6 @@ use crate::shard::ShardMerge;
 use crate::store::{Store, blocking};
 use crate::table::{TableKind, schema};
 use crate::version::{FORMAT_VERSION, TOOL_VERSION};
-
-/// How often work is done again because the overlay was replaced meanwhile.
-const MOST_TRIES: usize = 20;
 
 /// The end of an attempt to fold a partition.
 enum Taken {
@@ -40,50 +36,14 @@ enum Taken {
 /// The folds of one origin by one process.
 #[derive(Clone)]
 pub(in crate::pipeline) struct Fold {
-    store: Store,
-    layout: OriginLayout,
+    pub(in crate::pipeline) overlay: OverlayReader,
     /// Cancelled when the run ends early: a fold ends at its next name.
     stop: CancellationToken,
-    proven: Proven,
-    /// The overlay as it was read last.
-    view: Arc<Mutex<OverlayView>>,
 }
 
 impl Fold {
     pub(in crate::pipeline) fn new(store: &Store, layout: &OriginLayout, stop: CancellationToken) -> Fold {
-        let (store, layout) = (store.clone(), layout.clone());
-        Fold { store, layout, stop, proven: Proven::default(), view: Arc::new(Mutex::new(OverlayView::empty())) }
-    }
-
-    /// Reads the overlay as it is now.
-    pub(in crate::pipeline) async fn view(&self) -> Result<OverlayView> {
-        let mut view = self.view.lock().await;
-        *view = OverlayView::read(&self.store, &self.layout, &view).await?;
-        Ok(view.clone())
-    }
-
-    /// Does `work` with the overlay as it is now, and again if something of the lake was not found and the record has other
-    /// deltas by then: one that was merged or taken over is not lost.
-    pub(in crate::pipeline) async fn with_view<T, F: Future<Output = Result<T>>>(
-        &self,
-        work: impl Fn(OverlayView) -> F,
-    ) -> Result<T> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let view = self.view().await?;
-            let deltas = view.record.deltas.clone();
-            match Box::pin(work(view)).await {
-                Err(error)
-                    if error.kind() == ErrorKind::Lake
-                        && tries < MOST_TRIES
-                        && self.view().await.is_ok_and(|now| now.record.deltas != deltas) =>
-                {
-                    tracing::debug!(%error, "the overlay was replaced meanwhile");
-                }
-                done => return done,
-            }
-        }
+        Fold { overlay: OverlayReader::new(store, layout), stop }
     }
 
     /// Takes the rows that the overlay has of a partition into its base shards, and returns of how many names. `lease` is
@@ -91,13 +51,14 @@ impl Fold {
     ///
     /// Fails as [`crate::commit::commit`] does, and if a shard is lost or damaged.
     pub(in crate::pipeline) async fn partition(&self, partition: &Partition, lease: &LeaseWatch) -> Result<u64> {
+        let OverlayReader { store, layout, .. } = &self.overlay;
         let mut names = 0;
         for _ in 0..MOST_TRIES {
-            let taken = self.with_view(move |view| async move {
+            let taken = self.overlay.with_view(move |view| async move {
                 if view.has_none_of(partition) {
                     return Ok(Taken::Nothing);
                 }
-                if is_old(&view) {
+                if view.is_old() {
                     return Ok(Taken::Old);
                 }
                 let names = self.take_over(partition, &view, lease).await?;
@@ -105,22 +66,23 @@ impl Fold {
             });
             match taken.await.doing(|| format!("folding the partition {partition}"))? {
                 Taken::Nothing => return Ok(names),
-                Taken::Old => renew_under_lease(&self.store, &self.layout, &self.stop).await?,
+                Taken::Old => renew_under_lease(store, layout, &self.stop).await?,
                 Taken::Names(taken, newest) => {
                     names = taken;
-                    if note_folded(&self.store, &self.layout, &partition.file_stem(), newest).await? {
+                    if note_folded(store, layout, &partition.file_stem(), newest).await? {
                         return Ok(names);
                     }
                 }
             }
         }
-        Err(Error::lake(format!("deltas of {} were merged again and again meanwhile", self.layout.name()))
+        Err(Error::lake(format!("deltas of {} were merged again and again meanwhile", layout.name()))
             .hint("run the same command again"))
     }
 
     async fn take_over(&self, partition: &Partition, view: &OverlayView, lease: &LeaseWatch) -> Result<u64> {
-        let path = self.layout.manifest(partition);
-        let base = self.store.get(&path).await?;
+        let OverlayReader { store, layout, .. } = &self.overlay;
+        let path = layout.manifest(partition);
+        let base = store.get(&path).await?;
         let manifest = base.as_ref().map(|text| Manifest::from_json(&path, text)).transpose()?;
         let names: BTreeMap<String, Arc<HeldDelta>> =
             view.names_of(partition).into_iter().map(|(name, held)| (name.to_owned(), Arc::clone(held))).collect();
@@ -135,13 +97,13 @@ impl Fold {
             Err(error) => {
                 // Without the lease, the staged files are those of another process. The first error is the one to report.
                 if lease.confirm().await.is_ok() {
-                    let _ = clear_staging(&self.store, &self.layout, partition).await;
+                    let _ = clear_staging(store, layout, partition).await;
                 }
                 return Err(error);
             }
         };
         let change = Change { manifest, moved: TableKind::ALL.to_vec(), base };
-        let (store, layout, lease) = (self.store.clone(), self.layout.clone(), lease.clone());
+        let (store, layout, lease) = (store.clone(), layout.clone(), lease.clone());
         // Runs to its end, even if this future is dropped meanwhile.
         let committed = tokio::spawn(async move { commit(&store, &layout, &lease, &change).await }).await;
         committed.or_error(ErrorKind::Internal, || "a commit's task died".to_owned())??;
@@ -160,14 +122,15 @@ struct Task {
 
 impl Task {
     fn build(self) -> Result<Manifest> {
-        let Fold { store, layout, stop, proven, .. } = &self.fold;
+        let Fold { overlay, stop } = &self.fold;
+        let OverlayReader { store, layout, .. } = overlay;
         let mut shards = BTreeMap::new();
         for table in TableKind::ALL {
             let named = self.manifest.as_ref().filter(|manifest| manifest.shards.contains_key(table.as_str()));
             let previous = named.map(|manifest| open_sound(store, layout, manifest, table)).transpose()?;
             let staged = store.stage(&layout.staged_shard(table, &self.partition))?;
             let mut merge = ShardMerge::open(ShardWriter::new(table, schema(table), staged)?, previous, stop.clone())?;
-            let mut rows = DeltaRows::new(store, proven, table);
+            let mut rows = overlay.rows(table);
             for (name, held) in &self.names {
                 if stop.is_cancelled() {
                     return Err(Error::interrupted());

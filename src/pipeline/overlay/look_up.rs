@@ -17,7 +17,7 @@ impl ChangeWriter {
     /// Returns those changes that the lake does not hold yet: those whose announced revision it has not received, and of
     /// deletions those of names that it holds.
     pub(in crate::pipeline) async fn news(&self, changes: Vec<Change>) -> Result<Vec<Change>> {
-        self.fold.with_view(|view| self.news_by(self.known(view), changes.clone())).await
+        self.fold.overlay.with_view(|view| self.news_by(self.known(view), changes.clone())).await
     }
 
     async fn news_by(&self, known: Arc<Known>, changes: Vec<Change>) -> Result<Vec<Change>> {
@@ -47,7 +47,7 @@ impl ChangeWriter {
 
     /// Returns what the lake holds of a partition.
     pub(in crate::pipeline) async fn held(&self, partition: &Partition) -> Result<Held> {
-        self.fold.with_view(|view| self.held_by(partition, view)).await
+        self.fold.overlay.with_view(|view| self.held_by(partition, view)).await
     }
 
     async fn held_by(&self, partition: &Partition, overlay: OverlayView) -> Result<Held> {

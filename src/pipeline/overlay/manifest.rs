@@ -12,12 +12,12 @@ use crate::store::Store;
 use crate::table::{TableKind, schema};
 
 /// Returns those of `names` that are in [`Manifest::unfilled`] of their delta, ascending.
-pub(super) fn unfilled_of(names: &BTreeMap<String, Arc<HeldDelta>>) -> impl Iterator<Item = String> {
+pub(in crate::pipeline) fn unfilled_of(names: &BTreeMap<String, Arc<HeldDelta>>) -> impl Iterator<Item = String> {
     names.iter().filter(|(name, held)| is_among(&held.manifest.unfilled, name)).map(|(name, _)| name.clone())
 }
 
 /// Returns the form of all documents of some manifests, if they have one and it is known.
-pub(super) fn one_form<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Option<String> {
+pub(in crate::pipeline) fn one_form<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Option<String> {
     let with_documents = manifests.filter(|manifest| manifest.rows(TableKind::Packuments) > 0);
     let forms: BTreeSet<Option<&String>> = with_documents.map(|manifest| manifest.documents_form.as_ref()).collect();
     match forms.len() {

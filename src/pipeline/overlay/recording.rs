@@ -56,7 +56,7 @@ impl ChangeWriter {
     pub(super) async fn settle(&self) -> Result<()> {
         let (store, layout) = (&self.options.store, &self.options.layout);
         // Refuses a lake whose record is lost, before anything is deleted.
-        let record = self.fold.view().await?.record;
+        let record = self.fold.overlay.view().await?.record;
         if record.newest == 0 {
             create(store, layout).await?;
         }
@@ -67,7 +67,7 @@ impl ChangeWriter {
             store.delete_folder(&own.staging()).await?;
         }
         sweep::sweep(store, layout).await?;
-        self.merging().renew(&self.fold.view().await?).await
+        self.merging().renew(&self.fold.overlay.view().await?).await
     }
 
     /// Deletes a delta that is not on record, except for the answers that are staged.

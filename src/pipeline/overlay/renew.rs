@@ -20,16 +20,11 @@ use crate::table::TableKind;
 /// The command for which the lease is taken.
 const PURPOSE: &str = "renew";
 
-/// Returns whether an earlier version wrote one of the deltas.
-pub(super) fn is_old(view: &OverlayView) -> bool {
-    view.deltas.iter().any(|held| held.manifest.is_old())
-}
-
 impl Merging<'_> {
     /// Makes one delta of this version of all deltas of `view`, if one of them is old. Its last number is that of an empty
     /// commit, so its folder is a new one. If the record changes meanwhile, nothing is changed.
     pub(super) async fn renew(&self, view: &OverlayView) -> Result<()> {
-        if !is_old(view) {
+        if !view.is_old() {
             return Ok(());
         }
         let mut deltas = Vec::new();
@@ -54,7 +49,7 @@ pub(in crate::pipeline) async fn renew_under_lease(
     layout: &OriginLayout,
     stop: &CancellationToken,
 ) -> Result<()> {
-    if !is_old(&OverlayView::read(store, layout, &OverlayView::empty()).await?) {
+    if !OverlayView::read(store, layout, &OverlayView::empty()).await?.is_old() {
         return Ok(());
     }
     let lease = match Lease::of_stem(store, layout, WRITER, PURPOSE).await? {
@@ -110,7 +105,7 @@ async fn renewed(store: &Store, held: &Arc<HeldDelta>, stop: &CancellationToken)
 
 impl HeldDelta {
     /// Returns the path of the shard that has its rows of a table in the form of this version.
-    pub(super) fn current_shard(&self, table: TableKind) -> String {
+    pub(in crate::pipeline) fn current_shard(&self, table: TableKind) -> String {
         match self.staged.contains(&table) {
             true => self.layout.staged_shard(table, &Delta::PARTITION),
             false => self.layout.shard(table, &Delta::PARTITION),

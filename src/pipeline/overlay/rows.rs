@@ -20,7 +20,7 @@ pub(super) struct Proven {
 }
 
 /// The rows of one table in several deltas, read forwards.
-pub(super) struct DeltaRows<'a> {
+pub(in crate::pipeline) struct DeltaRows<'a> {
     store: &'a Store,
     proven: &'a Proven,
     table: TableKind,
@@ -33,7 +33,7 @@ impl<'a> DeltaRows<'a> {
     }
 
     /// Returns the rows that a delta has of a name. Calls must be in ascending order of names.
-    pub(super) fn take(&mut self, held: &HeldDelta, name: &str) -> Result<Vec<RecordBatch>> {
+    pub(in crate::pipeline) fn take(&mut self, held: &HeldDelta, name: &str) -> Result<Vec<RecordBatch>> {
         if held.says(name) == Some(Said::Gone) {
             return Ok(Vec::new());
         }

@@ -4,6 +4,7 @@
 
 mod beside;
 mod clock;
+mod cut;
 mod lake;
 mod old;
 mod recorded;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::view::Said;
 use super::writer::{Applied, Tended};
-use super::{ChangeWriter, Fold, FoldPolicy, OverlayView, WriterOptions};
+use super::{ChangeWriter, FoldPolicy, OverlayReader, OverlayView, WriterOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Delta, Layout, Overlay};
 use crate::npm::{Change, ChangeKind, PackageName, Representation, Revision};

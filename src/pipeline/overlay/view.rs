@@ -169,6 +169,11 @@ impl OverlayView {
         }
     }
 
+    /// Returns whether an earlier version wrote one of the deltas.
+    pub(in crate::pipeline) fn is_old(&self) -> bool {
+        self.deltas.iter().any(|held| held.manifest.is_old())
+    }
+
     /// Returns the deltas that count for a partition, oldest first.
     pub(in crate::pipeline) fn counting<'a>(
         &'a self,

@@ -129,7 +129,7 @@ impl ChangeWriter {
         }
         self.settle_once().await?;
         self.is_unsettled.store(true, Ordering::Relaxed);
-        let view = self.fold.view().await?;
+        let view = self.fold.overlay.view().await?;
         if view.deltas.len() > MOST_DELTAS {
             // A listing may give many commits before the next round.
             self.merge_due().await?;
@@ -141,7 +141,7 @@ impl ChangeWriter {
         let recorded = loop {
             builds += 1;
             refuse_more_than_bearable(builds, &self.options.layout)?;
-            let worked = self.fold.with_view(|view| {
+            let worked = self.fold.overlay.with_view(|view| {
                 let known = self.known(view);
                 // Names that another process has requested in vain meanwhile are requested again.
                 let item = WorkItem {
@@ -229,12 +229,12 @@ impl ChangeWriter {
 
     /// Merges deltas, and folds partitions, as far as that is due.
     pub(in crate::pipeline) async fn tend(&self) -> Result<Tended> {
-        if self.fold.view().await?.deltas.is_empty() {
+        if self.fold.overlay.view().await?.deltas.is_empty() {
             return Ok(Tended::default());
         }
         self.settle_once().await?;
         let mut tended = Tended { merges: self.merge_due().await?, ..Tended::default() };
-        let view = self.fold.view().await?;
+        let view = self.fold.overlay.view().await?;
         let base_rows = self.base_rows().await?;
         let now_us = jiff::Timestamp::now().as_microsecond();
         let due = due_partitions(&view, &self.set, &base_rows, self.options.fold, now_us);
@@ -248,7 +248,7 @@ impl ChangeWriter {
             }
         }
         // Other processes fold partitions too.
-        trim(&self.options.store, &self.options.layout, &self.set, &self.fold.view().await?).await?;
+        trim(&self.options.store, &self.options.layout, &self.set, &self.fold.overlay.view().await?).await?;
         Ok(tended)
     }
 
@@ -261,7 +261,7 @@ impl ChangeWriter {
     async fn merge_due(&self) -> Result<u64> {
         let mut merges = 0;
         loop {
-            let view = self.fold.view().await?;
+            let view = self.fold.overlay.view().await?;
             let Some(places) = merge::due(&view.record.deltas) else { break };
             let last = view.deltas.get(places.end.saturating_sub(1)).map_or(0, |held| held.delta.last);
             let merged = self.merging().merge(&view, places, last).await;

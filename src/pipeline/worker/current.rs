@@ -44,7 +44,7 @@ impl Right for Guard {
         let (store, layout) = (&self.worker.store, &self.worker.layout);
         // The base shards have taken over all rows of the overlay that the build knew.
         if !note_base_commit(store, layout, &partition.file_stem()).await?
-            || self.worker.fold.view().await?.has_none_of(partition)
+            || self.worker.fold.overlay.view().await?.has_none_of(partition)
         {
             return Ok(());
         }

@@ -65,7 +65,7 @@ impl Worker {
 
     /// Plans a partition of the base, whose manifest has the text `base`, with what the overlay holds of it now.
     pub(super) async fn prepare_over(self: &Arc<Self>, item: WorkItem, base: Option<Bytes>) -> Result<PartitionJob> {
-        self.fold.with_view(|overlay| self.prepare(item.clone(), base.clone(), overlay)).await
+        self.fold.overlay.with_view(|overlay| self.prepare(item.clone(), base.clone(), overlay)).await
     }
 
     /// Plans a partition whose manifest has the text `base`, and which has newer rows in `overlay`.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{World, batch, rows, writer};
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Partition, PartitionSet};
-use crate::shard::ShardCut;
+use crate::shard::ShardMerge;
 use crate::store::ShardFile;
 
 /// The mean number of rows in a row group; a row group then has at most 80 rows, and a name can have 400.
@@ -35,11 +35,28 @@ fn part(world: &World, partition: &Partition) -> World {
 }
 
 fn cut(shards: &[Bytes], range: &Partition, stop: &CancellationToken) -> Result<Bytes> {
-    let mut cut = ShardCut::new(writer().with_group_target(GROUP_ROWS), range.clone(), stop.clone());
-    for (place, shard) in shards.iter().enumerate() {
-        cut.append(ShardFile::Bytes(shard.clone()), place + 1 == shards.len())?;
+    cut_with(shards.iter().map(|shard| (shard, World::new())).collect(), range, stop)
+}
+
+/// Cuts a shard from others. Each of them comes with its names that have other rows by now, or none.
+fn cut_with(shards: Vec<(&Bytes, World)>, range: &Partition, stop: &CancellationToken) -> Result<Bytes> {
+    let mut cut = ShardMerge::of_range(writer().with_group_target(GROUP_ROWS), range.clone(), stop.clone());
+    let count = shards.len();
+    for (place, (shard, changed)) in shards.into_iter().enumerate() {
+        cut.append(ShardFile::Bytes(shard.clone()), place + 1 == count)?;
+        for (name, new) in &changed {
+            let new = World::from([(name.clone(), *new)]);
+            cut.replace(&[name], vec![batch(&rows(&new))])?;
+        }
     }
     Ok(cut.finish()?.0.into())
+}
+
+/// Returns the indexes of the partitions of a set that have names of a partition.
+fn overlapping(set: &PartitionSet, partition: &Partition) -> std::ops::RangeInclusive<usize> {
+    let first = partition.start.as_ref().map_or(0, |start| set.index_of(start));
+    let last = partition.end.as_ref().map_or(set.count() - 1, |end| set.index_of(end));
+    first..=last
 }
 
 fn worlds() -> impl Strategy<Value = World> {
@@ -60,10 +77,24 @@ proptest! {
         let before = set(&before);
         let shards: Vec<Bytes> = before.iter().map(|partition| fresh(&part(&world, &partition))).collect();
         for partition in set(&after).iter() {
-            let first = partition.start.as_ref().map_or(0, |start| before.index_of(start));
-            let last = partition.end.as_ref().map_or(before.count() - 1, |end| before.index_of(end));
-            let found = cut(&shards[first..=last], &partition, &CancellationToken::new()).unwrap();
+            let found = cut(&shards[overlapping(&before, &partition)], &partition, &CancellationToken::new()).unwrap();
             prop_assert!(found == fresh(&part(&world, &partition)), "{partition}");
+        }
+    }
+
+    #[test]
+    fn a_cut_with_newer_rows_of_some_names_has_the_bytes_of_fresh_shards(
+        world in worlds(), changed in worlds(), before in boundaries(), after in boundaries(),
+    ) {
+        let before = set(&before);
+        let shards: Vec<Bytes> = before.iter().map(|partition| fresh(&part(&world, &partition))).collect();
+        let mut newest = world.clone();
+        newest.extend(changed.clone());
+        for partition in set(&after).iter() {
+            let wanted = part(&changed, &partition);
+            let sources = overlapping(&before, &partition).map(|index| (&shards[index], part(&wanted, &before.get(index))));
+            let found = cut_with(sources.collect(), &partition, &CancellationToken::new()).unwrap();
+            prop_assert!(found == fresh(&part(&newest, &partition)), "{partition}");
         }
     }
 }

@@ -214,13 +214,6 @@ async fn a_copy_has_the_overlay_too_and_follows_merges_and_folds() {
     copied().await;
     assert_same_rows(&to, &quiet.store, "in a copy after a fold").await;
     assert_eq!(to.list(&layout().overlay_folder()).await.unwrap(), [layout().overlay()]);
-    // Partitions are cut anew only from a lake without an overlay.
-    edit(&server, 0, &all[0]);
-    apply(&server, &lake.store, &BTreeSet::from([all[0].clone()])).await.unwrap();
-    let cut = CopyOptions { rows_per_partition: std::num::NonZeroU64::new(5), ..CopyOptions::default() };
-    let elsewhere = Store::memory();
-    let error = copy(&lake.store, &elsewhere, &cut, Arc::default(), CancellationToken::new()).await.unwrap_err();
-    assert!(error.report().contains("all-docs fold"), "{}", error.report());
 }
 
 #[tokio::test(flavor = "multi_thread")]

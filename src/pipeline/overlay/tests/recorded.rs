@@ -192,14 +192,14 @@ async fn work_over_an_overlay_that_is_replaced_again_and_again_ends() {
     let (server, lake) = filled(Backend::Memory, 12).await;
     let (name, store) = (names(&server)[0].clone(), lake.store.clone());
     let tries = std::sync::atomic::AtomicUsize::new(0);
-    let fold = Fold::new(&store, &layout(), CancellationToken::new());
+    let overlay = OverlayReader::new(&store, &layout());
     let work = |_| async {
         tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         edit(&server, 0, &name);
         apply(&server, &store, &BTreeSet::from([name.clone()])).await?;
         Err::<(), _>(Error::lake("it is gone"))
     };
-    assert!(fold.with_view(work).await.unwrap_err().report().contains("it is gone"));
+    assert!(overlay.with_view(work).await.unwrap_err().report().contains("it is gone"));
     assert_eq!(tries.load(std::sync::atomic::Ordering::Relaxed), 20);
     // Another error, and a record that stays, are told at once.
     let tries = std::cell::Cell::new(0);
@@ -208,7 +208,7 @@ async fn work_over_an_overlay_that_is_replaced_again_and_again_ends() {
             tries.set(tries.get() + 1);
             std::future::ready(Err::<(), _>(Error::new(kind, "it is gone")))
         };
-        assert_eq!(fold.with_view(work).await.unwrap_err().kind(), kind);
+        assert_eq!(overlay.with_view(work).await.unwrap_err().kind(), kind);
     }
     assert_eq!(tries.get(), 2);
     let is_refused = |builds| crate::pipeline::worker::refuse_more_than_bearable(builds, &layout()).is_err();

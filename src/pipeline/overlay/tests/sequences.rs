@@ -80,5 +80,8 @@ async fn play(ops: Vec<Op>) {
     apply(&server, &store, &pending).await.unwrap();
     let fresh = fresh(&server).await;
     assert_same_rows(&store, &fresh.store, "in the end").await;
+    let copy = Store::memory();
+    super::cut::cut(&store, &copy, 5).await;
+    super::cut::assert_cut_of_fresh(&server, &copy, 5, "in the end").await;
     assert_folds_into(&server, &store, &fresh.store, "in the end").await;
 }
