@@ -171,6 +171,29 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_true_of_base_shards_until_they_take_a_delta_over() {
+        let record = |deltas: &[(u64, u64)], folded: &[(&str, u64)]| Overlay {
+            deltas: deltas.iter().map(|(first, last)| delta(*first, *last)).collect(),
+            folded: folded.iter().map(|(stem, last)| ((*stem).to_owned(), *last)).collect(),
+            ..Overlay::empty()
+        };
+        let before = record(&[(1, 1), (2, 3)], &[("0-61", 1)]);
+        for (now, is_true_yet) in [
+            (before.clone(), true),
+            // A new delta, and a merge.
+            (record(&[(1, 4), (5, 5)], &[("0-61", 1)]), true),
+            (record(&[(1, 1), (2, 3)], &[("0-61", 3)]), false),
+            (record(&[(1, 1), (2, 3)], &[("0-61", 1), ("61-z", 3)]), false),
+            // All partitions have taken over a delta.
+            (record(&[(2, 3)], &[("0-61", 1)]), false),
+        ] {
+            assert_eq!(before.holds_until(&now, |_| true), is_true_yet, "{now:?}");
+        }
+        let of_another = record(&[(1, 1), (2, 3)], &[("0-61", 1), ("61-z", 3)]);
+        assert!(before.holds_until(&of_another, |stem| stem == "0-61"));
+    }
+
+    #[test]
     fn the_newest_delta_counts_for_each_name() {
         let names = [BTreeSet::from(["a", "b"]), BTreeSet::from(["b", "c"])];
         assert_eq!(newest_of_each(names), BTreeMap::from([("a", 0), ("b", 1), ("c", 1)]));
