@@ -20,7 +20,7 @@ mod queries;
 mod shards;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeSet;
 use std::pin::pin;

@@ -5,7 +5,7 @@
 mod arrays;
 mod copied;
 mod crashes;
-mod cut;
+pub(in crate::pipeline) mod cut;
 mod refused;
 
 use std::collections::BTreeMap;

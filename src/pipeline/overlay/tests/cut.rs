@@ -2,12 +2,8 @@
 
 use std::num::NonZeroU64;
 
-use bytes::Bytes;
-
 use super::*;
-use crate::commit::read_manifests;
-use crate::lake::Manifest;
-use crate::pipeline::verify::verify;
+use crate::pipeline::copy::tests::cut::assert_as_ingested;
 use crate::pipeline::{CopyOptions, CopySummary, copy};
 use crate::store::Step;
 
@@ -16,40 +12,12 @@ pub(super) async fn cut(from: &Store, to: &Store, rows: u64) -> CopySummary {
     Box::pin(copy(from, to, &options, Arc::default(), CancellationToken::new())).await.unwrap()
 }
 
-/// Returns the partition set and the shards, except those of outcomes, which hold times.
-async fn without_times(store: &Store) -> BTreeMap<String, Bytes> {
-    let mut objects = store.contents().await;
-    let tables = TableKind::ALL.into_iter().filter(|table| *table != TableKind::Outcomes);
-    let folders: Vec<String> = tables.map(|table| format!("{}/", layout().table(table))).collect();
-    objects
-        .retain(|path, _| *path == layout().partition_set() || folders.iter().any(|folder| path.starts_with(folder)));
-    objects
-}
-
-/// Returns the manifests without times, and without the source of the rows.
-async fn manifests(store: &Store) -> Vec<Manifest> {
-    let mut manifests = read_manifests(store, &layout()).await.unwrap();
-    for manifest in &mut manifests {
-        (manifest.written_at, manifest.cut_from, manifest.listed_at_us) = (String::new(), None, None);
-        let outcomes = manifest.shards.get_mut(TableKind::Outcomes.as_str()).unwrap();
-        (outcomes.sha256, outcomes.size_bytes) = (String::new(), 0);
-    }
-    manifests
-}
-
 /// Asserts that `to`, which was cut into partitions of `rows` rows, is a fresh ingest that is cut so.
 pub(super) async fn assert_cut_of_fresh(server: &SampleServer, to: &Store, rows: u64, after: &str) {
     let expected = Store::memory();
     cut(&fresh(server).await.store, &expected, rows).await;
-    let (ours, theirs) = (without_times(to).await, without_times(&expected).await);
-    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{after}");
-    for (path, bytes) in &theirs {
-        assert!(ours[path] == *bytes, "{path} {after}");
-    }
-    assert_eq!(manifests(to).await, manifests(&expected).await, "{after}");
+    assert_as_ingested(to, &expected, after).await;
     assert_same_rows(to, &expected, after).await;
-    let proof = verify(to, None, Default::default(), CancellationToken::new()).await.unwrap();
-    assert!(proof.is_sound(), "{after}: {proof:?}");
     let left = to.list(&layout().overlay_folder()).await.unwrap();
     assert!(left.is_empty(), "{left:?} {after}");
 }
