@@ -25,7 +25,8 @@ queries. A partition that the copy holds already, by the digests in its manifest
 holds is removed. Every shard is checked with its digest on the way. Partitions are committed one by one, so a reader of \
 DST sees old or new rows, and a run that was stopped or killed resumes. SRC is only read, and may change meanwhile. \
 Arrays come along: an object that the copy holds already is not written again, and the metadata that names the objects of \
-an array comes last. Leases, staged data and the count of requests are not copied. Changes that an ingest made in DST are replaced.
+an array comes last. Leases, staged data and the count of requests are not copied. Changes that an ingest or a follower made in DST are \
+replaced; a DST that is being followed is refused.
 
 --partition-rows N cuts the names anew. The shards are those of an ingest with --partition-rows N and the pivots of SRC, \
 byte for byte. The partitions of DST then stay as they are: later runs with the same N bring them up to date.
@@ -149,7 +150,11 @@ fn tell(printer: &Printer, summary: &CopySummary) {
         count(*partitions_total),
         count(*partitions_current),
     ));
-    printer.note(&format!("  copied   {} shards, {}", count(summary.shards_copied), log::bytes(summary.bytes_copied)));
+    // A dry run does not know how many shards a cut will replace.
+    if !summary.dry_run || summary.shards_copied > 0 {
+        let (shards, bytes) = (count(summary.shards_copied), log::bytes(summary.bytes_copied));
+        printer.note(&format!("  copied   {shards} shards, {bytes}"));
+    }
     if *partitions_removed > 0 {
         printer.note(&format!(
             "  removed  {} partitions that {} does not hold",

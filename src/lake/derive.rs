@@ -137,7 +137,7 @@ fn plan_cuts(pivots: &[String], rows_by_range: &[u64], row_count: u64, rows_per_
     // by half of the distance to half, or to one and a half, of that size; its neighbour may move as far.
     let even_rows = row_count / partition_count;
     let to_least = even_rows.saturating_sub(half_partition);
-    let to_most = (rows_per_partition + half_partition).saturating_sub(even_rows + 1);
+    let to_most = rows_per_partition.saturating_add(half_partition).saturating_sub(even_rows + 1);
     let leeway_rows = to_least.min(to_most) / 2;
 
     let known = known_ranks(pivots, rows_by_range);

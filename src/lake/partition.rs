@@ -161,6 +161,11 @@ impl PartitionSet {
         hex(&digest.finalize()[..8])
     }
 
+    /// Returns whether a partition is one of the set.
+    pub fn has(&self, partition: &Partition) -> bool {
+        self.get(self.index_of(partition.start.as_deref().unwrap_or_default())) == *partition
+    }
+
     /// Returns the index of the partition of `name`.
     pub fn index_of(&self, name: &str) -> usize {
         self.boundaries.partition_point(|boundary| boundary.as_str() <= name)

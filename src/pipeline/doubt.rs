@@ -311,12 +311,12 @@ fn disbelief(
         |verb: &str| format!("the registry at {url} serves {of} that it lists, and {verb} {count}; at last: {said}");
     if are_most(is_refusal) {
         let hint = "put a valid token for this registry into .npmrc, as //host/path/:_authToken=…; one that is there may have expired. \
-            Nothing was recorded of these names, and the lake keeps its documents; with --accept-removals they are recorded as blocked";
+            Nothing was recorded of these names, and the lake keeps its documents; all-docs ingest --accept-removals records them as blocked";
         (ErrorKind::Denied, why("refuses"), hint)
     } else if are_most(|status| matches!(status, Some(404 | 410 | 451))) {
         let hint = "this may not be the registry of this listing (see --registry), it may list names that it does not serve, \
             a proxy may respond in its place, or it hides documents from those without valid credentials (.npmrc). \
-            Nothing was recorded of these names, and the lake keeps its documents; with --accept-removals they are recorded as gone";
+            Nothing was recorded of these names, and the lake keeps its documents; all-docs ingest --accept-removals records them as gone";
         (ErrorKind::Network, why("does not have"), hint)
     } else if are_most(|status| status.is_none_or(|status| status >= 500)) {
         let hint = "the registry, or a host that it redirects to, is in trouble or cannot be reached; \

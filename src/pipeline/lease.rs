@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::process::{has_died, host_name, own_identity};
 use crate::commit::Right;
 use crate::error::{Error, Result};
-use crate::lake::{LockRecord, OriginLayout, Partition};
+use crate::lake::{LockRecord, OriginLayout, Partition, PartitionSet};
 use crate::store::{Store, StoredRecord};
 use crate::version::TOOL_VERSION;
 
@@ -78,14 +78,29 @@ impl Lease {
 
     /// Tries to take the lease of a partition, and keeps renewing it.
     ///
-    /// Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the whole origin.
+    /// Fails with [`crate::error::ErrorKind::Lake`] while another process holds the lock of the whole origin, and if the
+    /// origin has other partitions by now. They are replaced under that lock, so they stay as long as the lease is held.
     pub async fn of_partition(
         store: &Store,
         layout: &OriginLayout,
         partition: &Partition,
         purpose: &str,
     ) -> Result<Attempt> {
-        Lease::of_stem(store, layout, &partition.file_stem(), purpose).await
+        let lease = match Lease::of_stem(store, layout, &partition.file_stem(), purpose).await? {
+            Attempt::Taken(lease) => lease,
+            held => return Ok(held),
+        };
+        let error = match store.read_record::<PartitionSet>(&layout.partition_set()).await {
+            Ok(set) if set.as_ref().is_none_or(|set| set.has(partition)) => return Ok(Attempt::Taken(lease)),
+            Ok(_) => Error::lake(format!(
+                "{} was cut into other partitions meanwhile: {partition} is none of them",
+                layout.name()
+            ))
+            .hint("run the same command again"),
+            Err(error) => error,
+        };
+        lease.end().await?;
+        Err(error)
     }
 
     /// Tries to take the lease with a file stem, like that of a partition, and keeps renewing it.

@@ -66,7 +66,7 @@ pub(super) fn disbelief(losses: &[PartitionLoss], missing: Option<(u64, u64)>) -
 /// Returns the error of a run that was given such a listing. Nothing was changed.
 pub(super) fn unbelievable(why: &str) -> Error {
     Error::new(ErrorKind::Network, format!("the registry's listing is implausible: {why}")).hint(
-        "nothing was deleted; run the same command again later, or with --accept-removals if those packages are gone",
+        "nothing was deleted; run the same command again later, or all-docs ingest --accept-removals if those packages are gone",
     )
 }
 

@@ -87,7 +87,8 @@ impl Recovery {
     pub(super) async fn of_unheld(&self, purpose: &str) -> Result<u64> {
         let mut completed = 0;
         for partition in interrupted(&self.store, &self.layout).await? {
-            let attempt = Lease::of_partition(&self.store, &self.layout, &partition, purpose).await?;
+            // It may be none of the set, if it was cleared while its process stood still.
+            let attempt = Lease::of_stem(&self.store, &self.layout, &partition.file_stem(), purpose).await?;
             if let Attempt::Taken(lease) = attempt {
                 let result = self.settle(&partition, &lease.watch()).await;
                 let recovered = lease.end_after(result).await?;

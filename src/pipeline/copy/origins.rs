@@ -8,7 +8,7 @@ use super::ends::Ends;
 use super::partition::PURPOSE;
 use super::summary::CopyOptions;
 use crate::commit::read_manifests;
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::lake::{LakeInfo, Layout, Manifest, OriginInfo, OriginLayout, PartitionSet};
 use crate::pipeline::lease::Lease;
 use crate::pipeline::open::read_lake;
@@ -132,7 +132,8 @@ impl Origin {
     async fn refuse_to_cut(&self, from: &Store) -> Result<()> {
         let (name, place) = (self.layout.name(), from.location());
         let Some(set) = read_partition_set(from, &self.layout).await? else { return Ok(()) };
-        let overlay = OverlayView::read(from, &self.layout, &OverlayView::empty()).await?;
+        let overlay = OverlayView::read(from, &self.layout, &OverlayView::empty()).await;
+        let overlay = overlay.doing(|| format!("reading {place}"))?;
         let manifests = read_manifests(from, &self.layout).await?;
         let missing = set.count().saturating_sub(manifests.len());
         if missing > 0 {
@@ -157,28 +158,37 @@ impl Origin {
         source: &PartitionSet,
         options: &CopyOptions,
     ) -> Result<PartitionSet> {
-        let held = read_partition_set(&ends.to, &ends.layout).await?;
-        let set = match options.rows_per_partition {
-            None => source.clone(),
-            Some(rows) => match &held {
-                // It was refused before if it is of another size.
-                Some(held) if held.rows_per_partition == Some(rows.get()) => held.clone(),
-                _ => derive(&ends.from, &ends.layout, source, rows, &ends.stop).await?,
-            },
+        let (to, layout) = (&ends.to, &ends.layout);
+        let held = read_partition_set(to, layout).await?;
+        // That of an earlier copy, or of one at the same time, stays.
+        let fits = |held: &PartitionSet, set: &PartitionSet| match options.rows_per_partition {
+            Some(rows) => held.rows_per_partition == Some(rows.get()),
+            None => held == set,
         };
-        if options.dry_run || held.as_ref() == Some(&set) {
+        let set = match (held, options.rows_per_partition) {
+            (Some(held), _) if fits(&held, source) => return Ok(held),
+            (_, Some(rows)) => derive(&ends.from, layout, source, rows, &ends.stop).await?,
+            (_, None) => source.clone(),
+        };
+        if options.dry_run {
             return Ok(set);
         }
-        if held.is_none() && keep_partition_set(&ends.to, &ends.layout, set.clone()).await? == set {
-            return Ok(set);
+        let held = keep_partition_set(to, layout, set.clone()).await?;
+        if fits(&held, &set) {
+            return Ok(held);
         }
         // The copy is empty, or its set says in other words where the partitions are.
-        let lease = Lease::of_origin(&ends.to, &ends.layout, PURPOSE).await?;
+        let lease = Lease::of_origin(to, layout, PURPOSE).await?;
         let replaced = async {
-            self.refuse_other_partitions(&ends.from, &ends.to, options.rows_per_partition).await?;
-            ends.to.put_record(&ends.layout.partition_set(), &set).await
+            self.refuse_other_partitions(&ends.from, to, options.rows_per_partition).await?;
+            if let Some(held) = read_partition_set(to, layout).await?.filter(|held| fits(held, &set)) {
+                return Ok(held);
+            }
+            // A copy that died has staged shards of partitions that are none of the new set.
+            to.delete_folder(&layout.staging()).await?;
+            to.put_record(&layout.partition_set(), &set).await?;
+            Ok(set)
         };
-        lease.end_after(replaced.await).await?;
-        Ok(set)
+        lease.end_after(replaced.await).await
     }
 }

@@ -6,14 +6,16 @@
 
 use std::collections::BTreeSet;
 
+use sha2::{Digest, Sha256};
+
 use super::ends::Ends;
 use super::origins::Origin;
-use super::partition::{Ended, Work};
+use super::partition::{Ended, PURPOSE, Work};
 use super::summary::{CopyOptions, CopySummary};
 use super::{copy_partition, copy_tables};
-use crate::error::{Error, Result};
-use crate::lake::{Delta, OriginLayout, Overlay};
-use crate::pipeline::overlay::refuse_lost_record;
+use crate::error::{Doing, Error, Result};
+use crate::lake::{Delta, OriginLayout, Overlay, Record};
+use crate::pipeline::overlay::{refuse_lost_record, writer_lease};
 
 /// How often everything is compared again because partitions were folded meanwhile.
 const MAX_COPIES: usize = 20;
@@ -54,8 +56,8 @@ pub(super) async fn copy_with_overlay(
             Some(before) => before.holds_until(&now, |_| true),
             None => now.folded.is_empty(),
         };
-        if is_true_yet {
-            return put_record(ends, before.as_ref()).await;
+        if is_true_yet && put_record(ends, before.as_ref()).await? {
+            return Ok(());
         }
     }
     Err(replaced_all_the_time(ends))
@@ -109,27 +111,53 @@ async fn copy_deltas(ends: &Ends, deltas: &[Delta], summary: &mut CopySummary) -
     Ok(true)
 }
 
-/// Puts the record into the copy, or removes it there, and deletes the deltas that it does not name.
-pub(super) async fn put_record(ends: &Ends, record: Option<&Overlay>) -> Result<()> {
+/// Puts the record into the copy, or removes it there, and deletes the deltas that it does not name. Returns false, and puts no
+/// record, if the copy has not all of its deltas.
+///
+/// Fails with [`crate::error::ErrorKind::Lake`] while the copy is followed.
+pub(super) async fn put_record(ends: &Ends, record: Option<&Overlay>) -> Result<bool> {
+    let replacing = async {
+        let (to, layout) = (&ends.to, &ends.layout);
+        let is_current = to.get(&layout.overlay()).await? == record.map(Overlay::to_json).transpose()?.map(Into::into);
+        if is_current && other_deltas(ends, record).await?.is_empty() {
+            return Ok(true);
+        }
+        let lease = writer_lease(to, layout, PURPOSE, &ends.stop).await?;
+        let replaced = replace(ends, record).await;
+        lease.end_after(replaced).await
+    };
+    replacing.await.doing(|| format!("replacing the overlay of {}", ends.to.location()))
+}
+
+/// The same under the lease of the writer of the overlay. No reader meets deltas without a record.
+async fn replace(ends: &Ends, record: Option<&Overlay>) -> Result<bool> {
     let (to, layout) = (&ends.to, &ends.layout);
-    // An equal record is not written again.
-    let held = to.read_record::<Overlay>(&layout.overlay()).await?;
-    match record {
-        _ if held.as_ref() == record => {}
-        Some(record) => to.put_record(&layout.overlay(), record).await?,
-        None => to.delete(&layout.overlay()).await?,
+    for delta in record.into_iter().flat_map(|record| &record.deltas) {
+        let manifest = to.get(&delta.layout(layout).manifest(&Delta::PARTITION)).await?;
+        if manifest.is_none_or(|text| format!("{:x}", Sha256::digest(&text)) != delta.manifest_sha256) {
+            return Ok(false);
+        }
     }
-    let named: BTreeSet<String> = record
-        .into_iter()
-        .flat_map(|record| &record.deltas)
-        .map(|delta| delta.layout(layout).root().to_owned())
-        .collect();
-    let mut others: Vec<OriginLayout> = Vec::new();
-    for path in to.list(&layout.overlay_folder()).await? {
-        others.extend(layout.delta_at(&path).filter(|own| !named.contains(own.root())));
+    // The places of the feed there belong to other contents.
+    to.delete(&layout.follow()).await?;
+    if record.is_some() || to.entry(&layout.overlay()).await?.is_some() {
+        to.put_record(&layout.overlay(), record.unwrap_or(&Overlay::empty())).await?;
     }
-    for own in others {
+    for own in other_deltas(ends, record).await? {
         to.delete_folder(own.root()).await?;
     }
-    Ok(())
+    if record.is_none() {
+        to.delete(&layout.overlay()).await?;
+    }
+    Ok(true)
+}
+
+/// Returns the deltas in the copy that a record does not name.
+async fn other_deltas(ends: &Ends, record: Option<&Overlay>) -> Result<Vec<OriginLayout>> {
+    let layout = &ends.layout;
+    let deltas = record.into_iter().flat_map(|record| &record.deltas);
+    let mut known: BTreeSet<String> = deltas.map(|delta| delta.layout(layout).root().to_owned()).collect();
+    let paths = ends.to.list(&layout.overlay_folder()).await?;
+    let found = paths.into_iter().filter_map(|path| layout.delta_at(&path));
+    Ok(found.filter(|own| known.insert(own.root().to_owned())).collect())
 }

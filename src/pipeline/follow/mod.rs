@@ -37,7 +37,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// The command for which leases are taken.
-const PURPOSE: &str = "follow";
+pub(super) const PURPOSE: &str = "follow";
 
 /// The settings of a follower.
 #[derive(Debug, Clone)]

@@ -32,6 +32,6 @@ pub(super) use reader::OverlayReader;
 pub(super) use record::{note_base_commit, trim};
 pub(super) use renew::renew_under_lease;
 pub(super) use sweep::sweep as sweep_deltas;
-pub(super) use under_lease::fold_under_lease;
+pub(super) use under_lease::{fold_under_lease, writer_lease};
 pub(super) use view::{HeldDelta, OverlayView, refuse_lost_record};
 pub(super) use writer::{ChangeWriter, Held, WriterOptions};

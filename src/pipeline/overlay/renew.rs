@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::merge::Merging;
-use super::record::{WRITER, release_events, skip_number};
+use super::record::{release_events, skip_number};
+use super::under_lease::writer_lease;
 use super::view::{HeldDelta, OverlayView};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::lake::{Delta, OriginLayout};
-use crate::pipeline::lease::{Attempt, Lease, given_back};
 use crate::pipeline::rebuild::Wanted;
 use crate::pipeline::rebuild::build::Task;
 use crate::pipeline::status::read_partition_set;
@@ -52,22 +52,8 @@ pub(in crate::pipeline) async fn renew_under_lease(
     if !OverlayView::read(store, layout, &OverlayView::empty()).await?.is_old() {
         return Ok(());
     }
-    let lease = match Lease::of_stem(store, layout, WRITER, PURPOSE).await? {
-        Attempt::Taken(lease) => lease,
-        Attempt::HeldBy(holder) if holder.purpose == PURPOSE => {
-            let ended = stop.run_until_cancelled(given_back(store, layout, &[WRITER.to_owned()].into())).await;
-            return ended.unwrap_or_else(|| Err(Error::interrupted())).map(drop);
-        }
-        Attempt::HeldBy(holder) => {
-            return Err(Error::lake(format!(
-                "an earlier version of all-docs wrote changes of {}, and process {} on {} follows it",
-                layout.name(),
-                holder.process_id,
-                holder.host
-            ))
-            .hint("end that follower, and run the same command again"));
-        }
-    };
+    let doing = || format!("renewing the changes of {} that an earlier version of all-docs wrote", layout.name());
+    let lease = writer_lease(store, layout, PURPOSE, stop).await.doing(doing)?;
     let view = OverlayView::read(store, layout, &OverlayView::empty()).await;
     let renewed = async {
         let Some(set) = read_partition_set(store, layout).await? else { return Ok(()) };

@@ -48,15 +48,15 @@ impl<'a> DeltaRows<'a> {
     }
 }
 
-/// Opens a shard of a delta, if it has one of the table. The bytes of a local one are compared with the manifest once:
-/// otherwise the manifest of its rows' new place would vouch for damage.
+/// Opens a shard of a delta, if it has one of the table. Its bytes are compared with the manifest once: otherwise the manifest of
+/// its rows' new place would vouch for damage.
 fn open(store: &Store, proven: &Proven, held: &HeldDelta, table: TableKind) -> Result<Option<NamedRows>> {
     if !held.manifest.shards.contains_key(table.as_str()) {
         return Ok(None);
     }
     let key = (held.delta.first, held.delta.last, table);
     let is_proven = proven.shards.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
-    let file = match is_proven || store.is_far() || held.staged.contains(&table) {
+    let file = match is_proven || held.staged.contains(&table) {
         true => {
             let path = held.current_shard(table);
             store.blocking().open(&path)?.ok_or_else(|| lost_error(&path))?
