@@ -33,6 +33,7 @@ mod own_files;
 mod plan_limits;
 mod ranged_shard;
 mod read_ahead;
+mod reads;
 mod script;
 mod query_stream;
 mod session;

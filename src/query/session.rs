@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::source_as_provider;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -17,15 +14,13 @@ use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::lake::{LakeInfo, OriginAge, TableAge};
+use crate::lake::{LakeInfo, OriginAge};
 use crate::store::Store;
-use crate::table::TableKind;
 
-use super::arrays::{note_on_absence, table_of};
+use super::arrays::note_on_absence;
 use super::attached::{AttachedLake, check_names};
 use super::catalog::{CATALOG, LakeCatalog, TableInfo};
 use super::describe;
-use super::events::EventsTable;
 use super::failure::{ReadTables, failure, is_outdated};
 #[cfg(feature = "distributed")]
 use super::fleet::{self, Workers};
@@ -39,7 +34,7 @@ use super::overlay::Overlays;
 use super::own_files;
 use super::plan_limits::{DOCUMENT_BATCH_ROWS, session_config};
 use super::query_stream::{Begun, MAX_PLANS, QueryStream, note_outdated};
-use super::shard_table::ShardTable;
+use super::reads::reads_of;
 use super::snapshot::Snapshot;
 use super::statement;
 
@@ -283,6 +278,7 @@ impl Session {
         };
         let logical = optimized.map_err(|error| mistakes.explain(error, &[]))?;
         let mut reads = reads_of(&logical);
+        state.config_mut().set_extension(Arc::new(std::mem::take(&mut reads.first_rows)));
         if reads.documents {
             *state.config_mut() = state.config().clone().with_batch_size(DOCUMENT_BATCH_ROWS);
         }
@@ -305,61 +301,4 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("catalog", &self.catalog).finish_non_exhaustive()
     }
-}
-
-/// The tables and notes of a plan.
-#[derive(Default)]
-struct Reads {
-    tables: ReadTables,
-    /// Notes on the partitions that earlier versions wrote.
-    notes: Vec<String>,
-    /// Whether the plan reads whole documents.
-    documents: bool,
-    /// The tables over arrays.
-    arrays: Vec<Arc<dyn TableProvider>>,
-}
-
-fn reads_of(plan: &LogicalPlan) -> Reads {
-    let mut reads = Reads::default();
-    let visited = plan.apply_with_subqueries(|node| {
-        let LogicalPlan::TableScan(scan) = node else { return Ok(TreeNodeRecursion::Continue) };
-        let Ok(provider) = source_as_provider(&scan.source) else { return Ok(TreeNodeRecursion::Continue) };
-        if let Some(table) = provider.downcast_ref::<ShardTable>() {
-            let columns = scan.projected_schema.fields();
-            reads.documents |= table.kind() == TableKind::Packuments
-                && columns.iter().any(|column| matches!(column.name().as_str(), "json" | "bytes"));
-            reads.notes.extend(note_on_age(&scan.table_name, table.age()));
-            reads.tables.tables.push(scan.table_name.to_string());
-        } else if provider.downcast_ref::<EventsTable>().is_some() {
-            reads.tables.tables.push(scan.table_name.to_string());
-        } else if table_of(provider.as_ref()).is_some() {
-            reads.tables.tables.push(scan.table_name.to_string());
-            reads.arrays.push(provider);
-        } else {
-            reads.tables.files.push(scan.table_name.table().to_owned());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    debug_assert!(visited.is_ok(), "the visitor never fails");
-    for texts in [&mut reads.tables.tables, &mut reads.tables.files] {
-        texts.sort_unstable();
-        texts.dedup();
-    }
-    reads
-}
-
-/// Returns the note on a table's old partitions, if it has any.
-fn note_on_age(table: &TableReference, age: TableAge) -> Option<String> {
-    let TableAge { earlier, missing } = age;
-    let table = table.table();
-    let how = match (earlier, missing) {
-        (0, 0) => return None,
-        (0, _) => {
-            format!("{missing} partitions lack the table {table}, which the version that wrote them did not have")
-        }
-        (_, _) => {
-            format!("an earlier version wrote {table} in {earlier} partitions; columns that it lacked are null there")
-        }
-    };
-    Some(format!("{how}; all-docs rebuild updates it"))
 }

@@ -34,6 +34,7 @@ use super::old_columns::OldColumns;
 use super::overlay::{IsNewest, OriginOverlay, Source, View, source_field};
 use super::plan_limits::{FOOTER_GUESS_BYTES, LOOKUP_SHARDS};
 use super::read_ahead::ReadAhead;
+use super::reads::FirstRowsOf;
 use super::shard_bounds::{SORT_COLUMN, SourceFile, groups, needed};
 use super::shard_reader::ShardReaderFactory;
 use super::snapshot::Snapshot;
@@ -288,11 +289,12 @@ impl TableProvider for ShardTable {
         }
         let mut shards = self.kept(shards, &snapshot).await?;
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+        // Such a statement may need few rows of the first shard: it finds no ranges, and reads nothing ahead.
+        let is_of_few = limit.is_some() || FirstRowsOf::has(state, self.kind);
         if let Some(view) = view.as_ref().filter(|_| self.location.opens_files) {
             let plain = ShardReaderFactory::plain(Some(self.kind), &self.location, &snapshot, &footers);
             let readers = ShardReaderFactory { expects_versions: true, ..plain };
-            // A statement with a limit may need few rows of the first shard, so it finds no ranges.
-            let at_once = if limit.is_some() { 0 } else { state.config().target_partitions() };
+            let at_once = if is_of_few { 0 } else { state.config().target_partitions() };
             shards = Box::pin(view.with_counting_rows(shards, &Arc::new(readers), at_once)).await?;
         }
         let masked_by = view.filter(|_| shards.iter().any(|shard| shard.is_masked));
@@ -322,8 +324,7 @@ impl TableProvider for ShardTable {
             footers,
             has_filter: self.is_latest_only || !filters.is_empty(),
             looked_up: together.map(Arc::new),
-            // A statement with a limit may need no other shard than the first.
-            ahead: if limit.is_some() { None } else { ReadAhead::of(&groups) },
+            ahead: if is_of_few { None } else { ReadAhead::of(&groups) },
             expects_versions: false,
         });
         #[cfg(feature = "distributed")]
