@@ -121,10 +121,10 @@ impl Origin {
             set.count()
         ));
         error.hint(match held.rows_per_partition {
-            Some(rows) if held.boundaries != set.boundaries => format!(
+            Some(rows) => format!(
                 "to keep the partitions of the copy, give --partition-rows {rows}; else give another place, or {clear}"
             ),
-            _ => format!("give another place for the copy, or {clear}"),
+            None => format!("give another place for the copy, or {clear}"),
         })
     }
 
@@ -184,8 +184,10 @@ impl Origin {
             if let Some(held) = read_partition_set(to, layout).await?.filter(|held| fits(held, &set)) {
                 return Ok(held);
             }
-            // A copy that died has staged shards of partitions that are none of the new set.
-            to.delete_folder(&layout.staging()).await?;
+            if held.boundaries != set.boundaries {
+                // A copy that died has staged shards of partitions that are none of the new set.
+                to.delete_folder(&layout.staging()).await?;
+            }
             to.put_record(&layout.partition_set(), &set).await?;
             Ok(set)
         };

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{PIVOTS, copied, empty, ingest_options, revise, rows, server, try_copy};
 use crate::commit::read_manifests;
 use crate::error::{Error, ErrorKind};
-use crate::lake::{Manifest, PartitionSet};
+use crate::lake::{Layout, Manifest, PartitionSet};
 use crate::pipeline::copy::CopySummary;
 use crate::pipeline::crash_tests::steps::{assert_tried, last_of_each_kind};
 use crate::pipeline::crash_tests::{Backend, assert_nothing_half, forget_dead_process, layout, run};
@@ -158,6 +158,26 @@ async fn a_lake_that_cannot_be_cut_is_refused_before_anything_is_written() {
     copied(&from, &whole.store).await;
     let error = refused(&from, &whole.store, 5).await;
     assert!(error.hint_text().unwrap().contains("cache clear"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_copy_has_staged_for_other_partitions_is_removed() {
+    let server = server();
+    let from = Store::memory();
+    ingested(&server, &from, ROWS).await;
+    let (to, expected) = (empty(Backend::Disk).await, Store::memory());
+    cut(&from, &expected, 5).await;
+    let set: PartitionSet = expected.read_record(&layout().partition_set()).await.unwrap().unwrap();
+    // It died before its first commit.
+    for path in [Layout::INFO.to_owned(), layout().partition_set()] {
+        to.store.put(&path, expected.get(&path).await.unwrap().unwrap()).await.unwrap();
+    }
+    to.store.put(&layout().staged_shard(TableKind::Docs, &set.get(0)), "half").await.unwrap();
+    let expected = Store::memory();
+    cut(&from, &expected, 7).await;
+    cut(&from, &to.store, 7).await;
+    assert_as_ingested(&to.store, &expected, "after a death and a copy of another size").await;
+    assert!(to.store.list(&layout().staging()).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
