@@ -12,6 +12,7 @@ mod csv_output;
 mod describe;
 mod events;
 mod failure;
+mod few_rows;
 #[cfg(feature = "distributed")]
 mod fleet;
 #[cfg(feature = "distributed")]

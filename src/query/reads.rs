@@ -1,9 +1,8 @@
 //! The tables that a plan reads, and in which way. Not here: reading them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
@@ -12,6 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Sort};
 use super::arrays::table_of;
 use super::events::EventsTable;
 use super::failure::ReadTables;
+use super::few_rows::FirstRowsOf;
 use super::shard_bounds::SORT_COLUMN;
 use super::shard_table::ShardTable;
 use crate::lake::TableAge;
@@ -28,17 +28,6 @@ pub(super) struct Reads {
     /// The tables over arrays.
     pub(super) arrays: Vec<Arc<dyn TableProvider>>,
     pub(super) first_rows: FirstRowsOf,
-}
-
-/// The tables of which a statement wants the first rows by name, and no others: it may need few rows of one shard.
-#[derive(Debug, Default)]
-pub(super) struct FirstRowsOf(BTreeSet<TableKind>);
-
-impl FirstRowsOf {
-    /// Returns whether the statement that is planned with `state` wants the first rows of a table.
-    pub(super) fn has(state: &dyn Session, table: TableKind) -> bool {
-        state.config().get_extension::<FirstRowsOf>().is_some_and(|of| of.0.contains(&table))
-    }
 }
 
 pub(super) fn reads_of(plan: &LogicalPlan) -> Reads {

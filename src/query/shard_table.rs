@@ -28,13 +28,13 @@ use object_store::path::Path as ObjectPath;
 use crate::lake::{Partition, TableAge};
 use crate::table::TableKind;
 
+use super::few_rows::FirstRowsOf;
 use super::lake_location::LakeLocation;
 use super::lost_shards::{are_gapless, manifests_of, refuse_lost, stem_of, with_lost};
 use super::old_columns::OldColumns;
 use super::overlay::{IsNewest, OriginOverlay, Source, View, source_field};
 use super::plan_limits::{FOOTER_GUESS_BYTES, LOOKUP_SHARDS};
 use super::read_ahead::ReadAhead;
-use super::reads::FirstRowsOf;
 use super::shard_bounds::{SORT_COLUMN, SourceFile, groups, needed};
 use super::shard_reader::ShardReaderFactory;
 use super::snapshot::Snapshot;

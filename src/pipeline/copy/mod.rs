@@ -36,7 +36,7 @@ use self::partition::{Begun, Ended, PURPOSE, Work};
 use self::plan::Plan;
 use self::queries::copy_queries;
 pub use self::summary::{CopyOptions, CopySummary};
-use super::lease::{given_back, refuse_locked};
+use super::lease::{Lease, LeaseWatch, given_back, refuse_locked};
 use super::open::{check_moves, forget_age, note_age, open_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
 use super::progress::Progress;
@@ -60,12 +60,22 @@ const FILES_PER_CUT: usize = 2 * TableKind::ALL.len() + 6;
 /// long run at the end would keep the other cores waiting.
 const RUNS_PER_CORE: usize = 4;
 
+/// The partition sets of an origin.
+struct Sets {
+    /// That of the lake that is copied.
+    from: PartitionSet,
+    /// That of the copy.
+    to: PartitionSet,
+    /// Whether the copy is cut anew.
+    is_cut: bool,
+}
+
 /// Copies the lake `from` into `to`, so that `to` holds the same partitions with the same shards. `stop` ends it early
 /// and cleanly: committed partitions stay, and the summary says that it was stopped.
 ///
 /// Fails with [`ErrorKind::Lake`] if there is no lake to copy, if `to` holds something else, another registry under the
-/// same name or other partitions, if a newer version wrote one of the two, and if a shard of `from` is damaged. Fails
-/// with [`ErrorKind::Input`] if one of the two is in the other. Then nothing has been changed.
+/// same name or other partitions, if `to` is being followed, if a newer version wrote one of the two, and if a shard of `from`
+/// is damaged. Fails with [`ErrorKind::Input`] if one of the two is in the other. Then nothing has been changed.
 pub async fn copy(
     from: &Store,
     to: &Store,
@@ -131,13 +141,22 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
     if !options.dry_run {
         summary.commits_recovered += ends.recovery().of_unheld(PURPOSE).await?;
     }
-    match options.rows_per_partition.is_some() || options.dry_run {
-        true => copy_tables(ends, origin, options, summary).await?,
-        false => Box::pin(overlay::copy_with_overlay(ends, origin, options, summary)).await?,
-    }
-    if options.rows_per_partition.is_some() && !options.dry_run && !ends.stop.is_cancelled() {
-        // The partitions have the newest rows. An overlay there is of a follower of the copy.
-        overlay::put_record(ends, None).await?;
+    let Some(source) = read_partition_set(&ends.from, &ends.layout).await? else { return Ok(()) };
+    let sets = Sets {
+        is_cut: options.rows_per_partition.is_some(),
+        to: origin.partition_set(ends, &source, options).await?,
+        from: source,
+    };
+    if options.dry_run {
+        copy_tables(ends, &sets, options, summary).await?;
+    } else {
+        let writer = overlay::writer_if_needed(ends, sets.is_cut).await?;
+        let watch = writer.as_ref().map(Lease::watch);
+        let copied = Box::pin(copy_all_tables(ends, &sets, options, summary, watch.as_ref())).await;
+        match writer {
+            Some(writer) => writer.end_after(copied).await?,
+            None => copied?,
+        }
     }
     if !ends.stop.is_cancelled() {
         events::copy_events(ends, options, summary).await.doing(|| "copying the events".to_owned())?;
@@ -149,13 +168,37 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
     Ok(())
 }
 
-async fn copy_tables(ends: &Ends, origin: &Origin, options: &CopyOptions, summary: &mut CopySummary) -> Result<()> {
-    let Some(source) = read_partition_set(&ends.from, &ends.layout).await? else { return Ok(()) };
-    let set = origin.partition_set(ends, &source, options).await?;
-    let is_cut = options.rows_per_partition.is_some();
+/// Copies the tables with the overlay. `writer` is the lease of the overlay's writer in the copy, if it is held.
+async fn copy_all_tables(
+    ends: &Ends,
+    sets: &Sets,
+    options: &CopyOptions,
+    summary: &mut CopySummary,
+    writer: Option<&LeaseWatch>,
+) -> Result<()> {
+    let done = |summary: &CopySummary| summary.partitions_copied + summary.partitions_removed;
+    let before = done(summary);
+    if sets.is_cut {
+        copy_tables(ends, sets, options, summary).await?;
+        if !ends.stop.is_cancelled() {
+            // The partitions have the newest rows. An overlay there is of a follower of the copy.
+            overlay::put_record(ends, None, writer).await?;
+        }
+    } else {
+        overlay::copy_with_overlay(ends, sets, options, summary, writer).await?;
+    }
+    if done(summary) > before {
+        // A follower that began meanwhile noted a place that belongs to other contents.
+        ends.to.delete(&ends.layout.follow()).await?;
+    }
+    Ok(())
+}
+
+async fn copy_tables(ends: &Ends, sets: &Sets, options: &CopyOptions, summary: &mut CopySummary) -> Result<()> {
+    let is_cut = sets.is_cut;
     let plan = match is_cut {
-        true => Plan::of_cut(ends, &source, &set).await?,
-        false => Plan::of(ends, &set).await?,
+        true => Plan::of_cut(ends, &sets.from, &sets.to).await?,
+        false => Plan::of(ends, &sets.to).await?,
     };
     let total = plan.current + plan.work.len() as u64;
     summary.partitions_total += total;
@@ -179,7 +222,7 @@ async fn copy_tables(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
     }
     while !left.is_empty() && !ends.stop.is_cancelled() {
         let held = match is_cut {
-            true => cut_partitions(ends, &source, left, summary).await?,
+            true => cut_partitions(ends, &sets.from, left, summary).await?,
             false => copy_partitions(ends, left, summary).await?,
         };
         let stems: BTreeSet<String> = held.iter().map(|work| work.partition.file_stem()).collect();

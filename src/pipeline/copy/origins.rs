@@ -7,12 +7,12 @@ use super::cut_set::derive;
 use super::ends::Ends;
 use super::partition::PURPOSE;
 use super::summary::CopyOptions;
-use crate::commit::read_manifests;
+use crate::commit::{Right, read_manifests};
 use crate::error::{Doing, Error, Result};
 use crate::lake::{LakeInfo, Layout, Manifest, OriginInfo, OriginLayout, PartitionSet};
 use crate::pipeline::lease::Lease;
 use crate::pipeline::open::read_lake;
-use crate::pipeline::overlay::OverlayView;
+use crate::pipeline::overlay::{OverlayView, refuse_followed};
 use crate::pipeline::status::{keep_partition_set, read_partition_set};
 use crate::store::Store;
 
@@ -60,6 +60,7 @@ pub(super) async fn origins_to_copy(from: &Store, to: &Store, options: &CopyOpti
         }
         let origin = Origin { layout, urls };
         origin.refuse_other_partitions(from, to, options.rows_per_partition).await?;
+        refuse_followed(to, &origin.layout).await?;
         if options.rows_per_partition.is_some() {
             origin.refuse_to_cut(from).await?;
         }
@@ -179,11 +180,13 @@ impl Origin {
         }
         // The copy is empty, or its set says in other words where the partitions are.
         let lease = Lease::of_origin(to, layout, PURPOSE).await?;
+        let watch = lease.watch();
         let replaced = async {
             self.refuse_other_partitions(&ends.from, to, options.rows_per_partition).await?;
             if let Some(held) = read_partition_set(to, layout).await?.filter(|held| fits(held, &set)) {
                 return Ok(held);
             }
+            watch.confirm().await?;
             if held.boundaries != set.boundaries {
                 // A copy that died has staged shards of partitions that are none of the new set.
                 to.delete_folder(&layout.staging()).await?;

@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::ends::Ends;
-use super::origins::Origin;
 use super::partition::{Ended, PURPOSE, Work};
 use super::summary::{CopyOptions, CopySummary};
-use super::{copy_partition, copy_tables};
+use super::{Sets, copy_partition, copy_tables};
+use crate::commit::Right;
 use crate::error::{Doing, Error, Result};
 use crate::lake::{Delta, OriginLayout, Overlay, Record};
+use crate::pipeline::lease::{Lease, LeaseWatch};
 use crate::pipeline::overlay::{refuse_lost_record, writer_lease};
 
 /// How often everything is compared again because partitions were folded meanwhile.
@@ -23,9 +24,10 @@ const MAX_COPIES: usize = 20;
 /// Copies the tables of an origin, and its overlay.
 pub(super) async fn copy_with_overlay(
     ends: &Ends,
-    origin: &Origin,
+    sets: &Sets,
     options: &CopyOptions,
     summary: &mut CopySummary,
+    writer: Option<&LeaseWatch>,
 ) -> Result<()> {
     let path = ends.layout.overlay();
     let read = async || ends.from.read_record::<Overlay>(&path).await;
@@ -37,15 +39,19 @@ pub(super) async fn copy_with_overlay(
         }
         let deltas = before.as_ref().map_or(&[][..], |record| record.deltas.as_slice());
         if !deltas.is_empty() {
-            // Without a record, deltas have lost it.
-            ends.to.create_record(&path, Overlay::empty()).await?;
+            // Without a record, deltas have lost it. One that names other deltas of the same numbers is the copy's own.
+            let held = ends.to.create_record(&path, Overlay::empty()).await?;
+            let held = if held.is_none() { ends.to.read_record::<Overlay>(&path).await? } else { None };
+            if held.is_some_and(|held| held.deltas.iter().any(|own| is_other(own, deltas))) {
+                put_record(ends, Some(&Overlay::empty()), writer).await?;
+            }
         }
         if !copy_deltas(ends, deltas, summary).await? {
             // A delta vanished: it was merged, or folded.
             continue;
         }
         let mut counted = CopySummary::default();
-        copy_tables(ends, origin, options, &mut counted).await?;
+        copy_tables(ends, sets, options, &mut counted).await?;
         add(summary, counted, is_again);
         is_again = true;
         if ends.stop.is_cancelled() {
@@ -56,7 +62,7 @@ pub(super) async fn copy_with_overlay(
             Some(before) => before.holds_until(&now, |_| true),
             None => now.folded.is_empty(),
         };
-        if is_true_yet && put_record(ends, before.as_ref()).await? {
+        if is_true_yet && put_record(ends, before.as_ref(), writer).await? {
             return Ok(());
         }
     }
@@ -67,6 +73,26 @@ pub(super) async fn copy_with_overlay(
 pub(super) fn replaced_all_the_time(ends: &Ends) -> Error {
     Error::lake(format!("the overlay of {} was changed again and again while it was copied", ends.layout.name()))
         .hint("run the same command again: what is copied is not copied again")
+}
+
+/// Takes the lease of the writer of the copy's overlay, if the copy has an overlay or is to have one, or was followed. A follower
+/// that began while its partitions are replaced would miss changes.
+pub(super) async fn writer_if_needed(ends: &Ends, is_cut: bool) -> Result<Option<Lease>> {
+    let (to, layout) = (&ends.to, &ends.layout);
+    let of_source = ends.from.read_record::<Overlay>(&layout.overlay()).await?;
+    let brings_deltas = !is_cut && of_source.is_some_and(|record| !record.deltas.is_empty());
+    let is_needed =
+        brings_deltas || to.entry(&layout.overlay()).await?.is_some() || to.entry(&layout.follow()).await?.is_some();
+    match is_needed {
+        true => writer_lease(to, layout, PURPOSE, &ends.stop).await.map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Returns whether a delta has the folder of one of `others`, and other contents.
+fn is_other(delta: &Delta, others: &[Delta]) -> bool {
+    let same = |other: &&Delta| (other.first, other.last) == (delta.first, delta.last);
+    others.iter().find(same).is_some_and(|other| other.manifest_sha256 != delta.manifest_sha256)
 }
 
 /// Adds the counts of a copy. Partitions that were copied before are not counted twice.
@@ -115,22 +141,25 @@ async fn copy_deltas(ends: &Ends, deltas: &[Delta], summary: &mut CopySummary) -
 /// record, if the copy has not all of its deltas.
 ///
 /// Fails with [`crate::error::ErrorKind::Lake`] while the copy is followed.
-pub(super) async fn put_record(ends: &Ends, record: Option<&Overlay>) -> Result<bool> {
+pub(super) async fn put_record(ends: &Ends, record: Option<&Overlay>, writer: Option<&LeaseWatch>) -> Result<bool> {
     let replacing = async {
         let (to, layout) = (&ends.to, &ends.layout);
         let is_current = to.get(&layout.overlay()).await? == record.map(Overlay::to_json).transpose()?.map(Into::into);
         if is_current && other_deltas(ends, record).await?.is_empty() {
             return Ok(true);
         }
+        if let Some(writer) = writer {
+            return replace(ends, record, writer).await;
+        }
         let lease = writer_lease(to, layout, PURPOSE, &ends.stop).await?;
-        let replaced = replace(ends, record).await;
+        let replaced = replace(ends, record, &lease.watch()).await;
         lease.end_after(replaced).await
     };
     replacing.await.doing(|| format!("replacing the overlay of {}", ends.to.location()))
 }
 
 /// The same under the lease of the writer of the overlay. No reader meets deltas without a record.
-async fn replace(ends: &Ends, record: Option<&Overlay>) -> Result<bool> {
+async fn replace(ends: &Ends, record: Option<&Overlay>, writer: &LeaseWatch) -> Result<bool> {
     let (to, layout) = (&ends.to, &ends.layout);
     for delta in record.into_iter().flat_map(|record| &record.deltas) {
         let manifest = to.get(&delta.layout(layout).manifest(&Delta::PARTITION)).await?;
@@ -138,6 +167,7 @@ async fn replace(ends: &Ends, record: Option<&Overlay>) -> Result<bool> {
             return Ok(false);
         }
     }
+    writer.confirm().await?;
     // The places of the feed there belong to other contents.
     to.delete(&layout.follow()).await?;
     if record.is_some() || to.entry(&layout.overlay()).await?.is_some() {

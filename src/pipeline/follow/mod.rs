@@ -27,7 +27,7 @@ pub use self::metrics::{FollowCounts, FollowMetrics};
 pub use self::round::{Round, RoundListing};
 use self::start::{open, take_lease};
 use super::events::{EventKeeper, EventSettings};
-use super::overlay::FoldPolicy;
+use super::overlay::{FOLLOWER, FoldPolicy};
 use super::progress::Progress;
 use super::requests::counted;
 use super::summary::seconds;
@@ -37,7 +37,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// The command for which leases are taken.
-pub(super) const PURPOSE: &str = "follow";
+const PURPOSE: &str = FOLLOWER;
 
 /// The settings of a follower.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use crate::commit::read_manifests;
 use crate::error::{Error, Result};
 use crate::lake::{Layout, OriginLayout, PartitionSet};
-use crate::pipeline::lease::{Attempt, Lease, refuse_locked};
+use crate::pipeline::lease::{Attempt, Lease, held_by, refuse_locked};
 use crate::pipeline::open::{check_moves, raise_lake};
 use crate::pipeline::status::read_partition_set;
 use crate::registry::Registry;
@@ -51,6 +51,7 @@ pub(super) async fn open(store: &Store, registry: &Registry) -> Result<Opened> {
 pub(super) async fn take_lease(store: &Store, layout: &OriginLayout) -> Result<Lease> {
     match Lease::of_stem(store, layout, Layout::follow_lease(), PURPOSE).await? {
         Attempt::Taken(lease) => Ok(lease),
+        Attempt::HeldBy(holder) if holder.purpose != PURPOSE => Err(held_by(&holder, store, layout)),
         Attempt::HeldBy(holder) => Err(Error::lake(format!(
             "another process follows {} in {} already: process {} on {}",
             layout.name(),

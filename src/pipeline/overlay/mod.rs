@@ -21,6 +21,7 @@ mod tests;
 mod under_lease;
 mod view;
 mod writer;
+mod writer_lease;
 
 pub(super) use counts::{ChangedCounts, changed_counts};
 pub use due::FoldPolicy;
@@ -32,6 +33,7 @@ pub(super) use reader::OverlayReader;
 pub(super) use record::{note_base_commit, trim};
 pub(super) use renew::renew_under_lease;
 pub(super) use sweep::sweep as sweep_deltas;
-pub(super) use under_lease::{fold_under_lease, writer_lease};
+pub(super) use under_lease::fold_under_lease;
 pub(super) use view::{HeldDelta, OverlayView, refuse_lost_record};
 pub(super) use writer::{ChangeWriter, Held, WriterOptions};
+pub(super) use writer_lease::{FOLLOWER, refuse_followed, writer_lease};

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::merge::Merging;
 use super::record::{release_events, skip_number};
-use super::under_lease::writer_lease;
 use super::view::{HeldDelta, OverlayView};
+use super::writer_lease::writer_lease;
 use crate::error::{Doing, Result};
 use crate::lake::{Delta, OriginLayout};
 use crate::pipeline::rebuild::Wanted;

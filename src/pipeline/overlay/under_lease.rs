@@ -1,16 +1,14 @@
-//! What a command does beside other processes, under a lease: the fold of a partition, and work in place of the overlay's writer.
+//! Folds one partition as a command of its own: takes its lease, and ends what a dead process has begun there.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::fold::Fold;
-use super::record::WRITER;
 use crate::commit::read_manifest;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lake::{OriginLayout, Partition};
-use crate::pipeline::follow;
-use crate::pipeline::lease::{Attempt, Lease, given_back};
+use crate::pipeline::lease::{Attempt, Lease};
 use crate::pipeline::rebuild::{self, rebuild_partition};
 use crate::pipeline::recovery::Recovery;
 use crate::store::Store;
@@ -47,31 +45,4 @@ pub(in crate::pipeline) async fn fold_under_lease(
     };
     let folded = Box::pin(folded).await;
     lease.end_after(folded).await.map(Some)
-}
-
-/// Takes the lease of the overlay's writer for a command that is no follower. Waits while another such command has it.
-///
-/// Fails with [`crate::error::ErrorKind::Lake`] if a follower has it, and with
-/// [`crate::error::ErrorKind::Interrupted`] after `stop`.
-pub(in crate::pipeline) async fn writer_lease(
-    store: &Store,
-    layout: &OriginLayout,
-    purpose: &str,
-    stop: &CancellationToken,
-) -> Result<Lease> {
-    loop {
-        match Lease::of_stem(store, layout, WRITER, purpose).await? {
-            Attempt::Taken(lease) => return Ok(lease),
-            Attempt::HeldBy(holder) if holder.purpose == follow::PURPOSE => {
-                let (name, process, host) = (layout.name(), holder.process_id, holder.host);
-                return Err(Error::lake(format!("process {process} on {host} follows {name} in {}", store.location()))
-                    .hint("end that follower, and run the same command again"));
-            }
-            Attempt::HeldBy(_) => {
-                let stems = [WRITER.to_owned()].into();
-                let waiting = stop.run_until_cancelled(given_back(store, layout, &stems)).await;
-                waiting.ok_or_else(Error::interrupted)??;
-            }
-        }
-    }
 }

@@ -9,6 +9,7 @@ use crate::error::{Doing, Error, Result};
 use crate::lake::{Delta, HeldOutcome, Manifest, OriginLayout, Overlay, Partition, Record};
 use crate::npm::{DocRow, PackageName};
 use crate::pipeline::lost::{REPAIR, lost_error};
+use crate::pipeline::verify::open_sound;
 use crate::shard::{ShardReader, doc_rows, find_rows, held_outcomes};
 use crate::store::{Store, blocking};
 use crate::table::{TableKind, schema};
@@ -56,7 +57,7 @@ impl HeldDelta {
         }
         let manifest = Manifest::from_json(&path, &text)?;
         let docs = own.shard(TableKind::Docs, &Delta::PARTITION);
-        let file = store.blocking().open_whole(&docs)?.ok_or_else(|| lost_error(&docs))?;
+        let file = open_sound(store, &own, &manifest, TableKind::Docs)?;
         let mut rows = Vec::new();
         for batch in ShardReader::open(TableKind::Docs, file, &schema(TableKind::Docs))? {
             rows.extend(doc_rows(&batch?).doing(|| format!("reading {docs}"))?);

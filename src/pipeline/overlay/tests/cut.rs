@@ -109,9 +109,9 @@ async fn of_two_cuts_at_once_each_has_the_same_partitions_or_is_refused() {
         let first = Box::pin(try_cut(&lake.store, &slow, of_first));
         let beside = slow.meanwhile(async {
             let mut added = BTreeSet::new();
-            for place in 0..6 {
-                edit(&server, 7, &all[place]);
-                added.insert(format!("{}-new", all[place]));
+            for name in all.iter().take(6) {
+                edit(&server, 7, name);
+                added.insert(format!("{name}-new"));
             }
             apply(&server, &lake.store, &added).await.unwrap();
             cut(&lake.store, &to, rows).await;

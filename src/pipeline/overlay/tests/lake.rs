@@ -217,6 +217,40 @@ async fn a_copy_has_the_overlay_too_and_follows_merges_and_folds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_followed_is_readable_at_every_step_and_no_follower_begins_meanwhile() {
+    let (server, lake, all) = changed(Backend::Disk).await;
+    let to = Backend::Disk.lake(&BTreeMap::new()).await.store;
+    let options = CopyOptions::default();
+    let copied =
+        async |to: &Store| Box::pin(copy(&lake.store, to, &options, Arc::default(), CancellationToken::new())).await;
+    copied(&to).await.unwrap();
+    // Each has a delta of its own with the same number.
+    edit(&server, 0, &all[2]);
+    apply(&server, &to, &[all[2].clone()].into()).await.unwrap();
+    to.put_record(&layout().follow(), &FollowRecord::empty()).await.unwrap();
+    edit(&server, 0, &all[3]);
+    apply(&server, &lake.store, &[all[3].clone()].into()).await.unwrap();
+    let numbers = |record: Overlay| record.deltas.iter().map(|delta| (delta.first, delta.last)).collect::<Vec<_>>();
+    assert_eq!(numbers(record(&to).await), numbers(record(&lake.store).await));
+    // It has written a part of the first delta that the two have in common.
+    let begins = |reached: &Reached| reached.path.contains("/0000000003-") && reached.path.contains("/manifest/");
+    let copying = super::beside::standing_at(&to, begins);
+    let beside = copying.meanwhile(async {
+        assert!(proof(&to, false).await.is_sound());
+        let attempt = Lease::of_stem(&to, &layout(), Layout::follow_lease(), "follow").await.unwrap();
+        assert!(matches!(attempt, Attempt::HeldBy(holder) if holder.purpose == "copy"));
+    });
+    let (copying, ()) = tokio::join!(copied(&copying), beside);
+    copying.unwrap();
+    assert_eq!(to.get(&layout().follow()).await.unwrap(), None);
+    assert_eq!(record(&to).await, record(&lake.store).await);
+    assert!(proof(&to, false).await.is_sound());
+    for table in TableKind::ALL {
+        assert_eq!(rows(&to, table).await, rows(&lake.store, table).await, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn documents_listings_and_status_see_base_and_overlay_as_one() {
     let (server, lake, all) = changed(Backend::Disk).await;
     let store = lake.store.clone();
