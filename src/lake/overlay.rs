@@ -69,9 +69,8 @@ impl Overlay {
         self.folded.get(stem).is_none_or(|folded| delta.last > *folded)
     }
 
-    /// Returns whether base shards that were read after this record and before the record `now`, of the partitions whose file
-    /// stems `is_of` holds for, have no newer rows than its deltas: none of them took over a delta meanwhile. One that did so
-    /// before has the rows of these deltas, and may have been changed after that.
+    /// Returns whether no partition took over a delta between this record and the record `now`. Only partitions whose file stems
+    /// satisfy `is_of` are compared. If one did, its base shards may have newer rows than the deltas of this record.
     pub fn holds_until(&self, now: &Overlay, is_of: impl Fn(&str) -> bool) -> bool {
         let taken_over = |record: &Overlay| -> BTreeMap<String, u64> {
             let of = record.folded.iter().filter(|(stem, _)| is_of(stem));

@@ -289,7 +289,7 @@ impl TableProvider for ShardTable {
         }
         let mut shards = self.kept(shards, &snapshot).await?;
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-        // Such a statement may need few rows of the first shard: it finds no ranges, and reads nothing ahead.
+        // The first shard may have all rows that the statement needs. So it does not look for ranges, and does not read ahead.
         let is_of_few = limit.is_some() || FirstRowsOf::has(state, self.kind);
         if let Some(view) = view.as_ref().filter(|_| self.location.opens_files) {
             let plain = ShardReaderFactory::plain(Some(self.kind), &self.location, &snapshot, &footers);

@@ -36,7 +36,7 @@ use self::partition::{Begun, Ended, PURPOSE, Work};
 use self::plan::Plan;
 use self::queries::copy_queries;
 pub use self::summary::{CopyOptions, CopySummary};
-use super::lease::{Lease, LeaseWatch, given_back, refuse_locked};
+use super::lease::{Lease, given_back, refuse_locked};
 use super::open::{check_moves, forget_age, note_age, open_lake, read_lake, sweep};
 use super::open_files::OpenFiles;
 use super::progress::Progress;
@@ -66,8 +66,6 @@ struct Sets {
     from: PartitionSet,
     /// That of the copy.
     to: PartitionSet,
-    /// Whether the copy is cut anew.
-    is_cut: bool,
 }
 
 /// Copies the lake `from` into `to`, so that `to` holds the same partitions with the same shards. `stop` ends it early
@@ -141,22 +139,9 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
     if !options.dry_run {
         summary.commits_recovered += ends.recovery().of_unheld(PURPOSE).await?;
     }
-    let Some(source) = read_partition_set(&ends.from, &ends.layout).await? else { return Ok(()) };
-    let sets = Sets {
-        is_cut: options.rows_per_partition.is_some(),
-        to: origin.partition_set(ends, &source, options).await?,
-        from: source,
-    };
-    if options.dry_run {
-        copy_tables(ends, &sets, options, summary).await?;
-    } else {
-        let writer = overlay::writer_if_needed(ends, sets.is_cut).await?;
-        let watch = writer.as_ref().map(Lease::watch);
-        let copied = Box::pin(copy_all_tables(ends, &sets, options, summary, watch.as_ref())).await;
-        match writer {
-            Some(writer) => writer.end_after(copied).await?,
-            None => copied?,
-        }
+    if let Some(from) = read_partition_set(&ends.from, &ends.layout).await? {
+        let sets = Sets { to: origin.partition_set(ends, &from, options).await?, from };
+        copy_base_and_overlay(ends, &sets, options, summary).await?;
     }
     if !ends.stop.is_cancelled() {
         events::copy_events(ends, options, summary).await.doing(|| "copying the events".to_owned())?;
@@ -168,34 +153,45 @@ async fn copy_origin(ends: &Ends, origin: &Origin, options: &CopyOptions, summar
     Ok(())
 }
 
-/// Copies the tables with the overlay. `writer` is the lease of the overlay's writer in the copy, if it is held.
-async fn copy_all_tables(
+/// Copies the tables with the overlay, under the lease of the copy's writer of the overlay if that is needed.
+async fn copy_base_and_overlay(
     ends: &Ends,
     sets: &Sets,
     options: &CopyOptions,
     summary: &mut CopySummary,
-    writer: Option<&LeaseWatch>,
 ) -> Result<()> {
-    let done = |summary: &CopySummary| summary.partitions_copied + summary.partitions_removed;
-    let before = done(summary);
-    if sets.is_cut {
-        copy_tables(ends, sets, options, summary).await?;
-        if !ends.stop.is_cancelled() {
-            // The partitions have the newest rows. An overlay there is of a follower of the copy.
-            overlay::put_record(ends, None, writer).await?;
+    if options.dry_run {
+        return copy_tables(ends, sets, options, summary).await;
+    }
+    let writer = overlay::writer_if_needed(ends, options).await?;
+    let watch = writer.as_ref().map(Lease::watch);
+    let copied = async {
+        let done = |summary: &CopySummary| summary.partitions_copied + summary.partitions_removed;
+        let before = done(summary);
+        if !options.is_cut() {
+            overlay::copy_with_overlay(ends, sets, options, summary, watch.as_ref()).await?;
+        } else {
+            copy_tables(ends, sets, options, summary).await?;
+            if !ends.stop.is_cancelled() {
+                // The partitions have the newest rows. An overlay there is of a follower of the copy.
+                overlay::put_record(ends, None, watch.as_ref()).await?;
+            }
         }
-    } else {
-        overlay::copy_with_overlay(ends, sets, options, summary, writer).await?;
+        if done(summary) > before {
+            // A follower that began meanwhile noted a place that belongs to other contents.
+            ends.to.delete(&ends.layout.follow()).await?;
+        }
+        Ok(())
+    };
+    let copied = Box::pin(copied).await;
+    match writer {
+        Some(writer) => writer.end_after(copied).await,
+        None => copied,
     }
-    if done(summary) > before {
-        // A follower that began meanwhile noted a place that belongs to other contents.
-        ends.to.delete(&ends.layout.follow()).await?;
-    }
-    Ok(())
 }
 
 async fn copy_tables(ends: &Ends, sets: &Sets, options: &CopyOptions, summary: &mut CopySummary) -> Result<()> {
-    let is_cut = sets.is_cut;
+    let is_cut = options.is_cut();
     let plan = match is_cut {
         true => Plan::of_cut(ends, &sets.from, &sets.to).await?,
         false => Plan::of(ends, &sets.to).await?,

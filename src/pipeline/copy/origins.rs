@@ -61,7 +61,7 @@ pub(super) async fn origins_to_copy(from: &Store, to: &Store, options: &CopyOpti
         let origin = Origin { layout, urls };
         origin.refuse_other_partitions(from, to, options.rows_per_partition).await?;
         refuse_followed(to, &origin.layout).await?;
-        if options.rows_per_partition.is_some() {
+        if options.is_cut() {
             origin.refuse_to_cut(from).await?;
         }
         origins.push(origin);

@@ -39,10 +39,12 @@ pub(super) async fn copy_with_overlay(
         }
         let deltas = before.as_ref().map_or(&[][..], |record| record.deltas.as_slice());
         if !deltas.is_empty() {
-            // Without a record, deltas have lost it. One that names other deltas of the same numbers is the copy's own.
-            let held = ends.to.create_record(&path, Overlay::empty()).await?;
-            let held = if held.is_none() { ends.to.read_record::<Overlay>(&path).await? } else { None };
-            if held.is_some_and(|held| held.deltas.iter().any(|own| is_other(own, deltas))) {
+            // Deltas without a record count as damage.
+            if ends.to.create_record(&path, Overlay::empty()).await?.is_none()
+                && let Some(held) = ends.to.read_record::<Overlay>(&path).await?
+                && held.deltas.iter().any(|own| is_other(own, deltas))
+            {
+                // The copy was followed. Its own deltas have the folders of these.
                 put_record(ends, Some(&Overlay::empty()), writer).await?;
             }
         }
@@ -77,10 +79,10 @@ pub(super) fn replaced_all_the_time(ends: &Ends) -> Error {
 
 /// Takes the lease of the writer of the copy's overlay, if the copy has an overlay or is to have one, or was followed. A follower
 /// that began while its partitions are replaced would miss changes.
-pub(super) async fn writer_if_needed(ends: &Ends, is_cut: bool) -> Result<Option<Lease>> {
+pub(super) async fn writer_if_needed(ends: &Ends, options: &CopyOptions) -> Result<Option<Lease>> {
     let (to, layout) = (&ends.to, &ends.layout);
     let of_source = ends.from.read_record::<Overlay>(&layout.overlay()).await?;
-    let brings_deltas = !is_cut && of_source.is_some_and(|record| !record.deltas.is_empty());
+    let brings_deltas = !options.is_cut() && of_source.is_some_and(|record| !record.deltas.is_empty());
     let is_needed =
         brings_deltas || to.entry(&layout.overlay()).await?.is_some() || to.entry(&layout.follow()).await?.is_some();
     match is_needed {

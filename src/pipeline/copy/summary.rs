@@ -19,6 +19,13 @@ pub struct CopyOptions {
     pub dry_run: bool,
 }
 
+impl CopyOptions {
+    /// Returns whether the names are cut anew.
+    pub(super) fn is_cut(&self) -> bool {
+        self.rows_per_partition.is_some()
+    }
+}
+
 /// The result of a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct CopySummary {

@@ -4,8 +4,8 @@ use super::*;
 use crate::lake::FollowRecord;
 use crate::pipeline::verify::{Fault, prepare_repair, repair_overlay, verify, verify_quickly};
 use crate::pipeline::{
-    ClearPart, Clearing, CopyOptions, LakeDocuments, LakeProof, LakeRows, Progress, RebuildOptions, copy, lake_status,
-    rebuild,
+    ClearPart, Clearing, CopyOptions, CopySummary, LakeDocuments, LakeProof, LakeRows, Progress, RebuildOptions, copy,
+    lake_status, rebuild,
 };
 
 /// A registry, and a lake with its last changes in two deltas: of six names, one of them new and one gone.
@@ -30,6 +30,10 @@ async fn proof(store: &Store, is_quick: bool) -> LakeProof {
         true => Box::pin(verify_quickly(store, None, progress, stop)).await.unwrap(),
         false => Box::pin(verify(store, None, progress, stop)).await.unwrap(),
     }
+}
+
+async fn copied(from: &Store, to: &Store) -> Result<CopySummary> {
+    Box::pin(copy(from, to, &CopyOptions::default(), Arc::default(), CancellationToken::new())).await
 }
 
 /// Returns the kinds of faults, and whether each file is of the overlay.
@@ -103,13 +107,12 @@ async fn a_record_that_is_lost_or_cut_is_made_again_from_the_deltas() {
         let found = proof(store, false).await;
         assert_eq!(faults(&found), [(Fault::Record, true)]);
         // No command treats it as a lake without an overlay.
-        let (to, options) = (Store::memory(), CopyOptions::default());
-        let copied = copy(store, &to, &options, Arc::default(), CancellationToken::new());
+        let to = Store::memory();
         let refusals = [
             LakeDocuments::open(store, &layout()).await.map(drop),
             LakeRows::open(store, &layout()).await.map(drop),
             lake_status(store).await.map(drop),
-            Box::pin(copied).await.map(drop),
+            copied(store, &to).await.map(drop),
             run(&server, store, &PIVOTS).await.map(drop),
         ];
         for refused in refusals {
@@ -157,8 +160,7 @@ async fn a_copy_beside_a_fold_and_an_ingest_has_the_newer_rows() {
     // It has the deltas, and no shard of the base yet.
     let begins = |reached: &Reached| reached.path.contains("/packuments/") && !reached.path.contains("/overlay/");
     let copying = super::beside::standing_at(&to, begins);
-    let options = CopyOptions::default();
-    let copied = Box::pin(copy(&lake.store, &copying, &options, Arc::default(), CancellationToken::new()));
+    let copied = Box::pin(copied(&lake.store, &copying));
     let beside = copying.meanwhile(async {
         fold_everything(&lake.store).await;
         assert_eq!((record(&lake.store).await.deltas, record(&lake.store).await.folded.len()), (Vec::new(), 0));
@@ -193,9 +195,7 @@ async fn a_foreign_folder_of_the_overlay_is_told_and_left_alone() {
 async fn a_copy_has_the_overlay_too_and_follows_merges_and_folds() {
     let (server, lake, all) = changed(Backend::Disk).await;
     let to = Backend::Memory.lake(&BTreeMap::new()).await.store;
-    let options = CopyOptions::default();
-    let copied =
-        async || Box::pin(copy(&lake.store, &to, &options, Arc::default(), CancellationToken::new())).await.unwrap();
+    let copied = async || copied(&lake.store, &to).await.unwrap();
     copied().await;
     let quiet = fresh(&server).await;
     assert_same_rows(&to, &quiet.store, "in a copy").await;
@@ -220,10 +220,7 @@ async fn a_copy_has_the_overlay_too_and_follows_merges_and_folds() {
 async fn a_copy_that_was_followed_is_readable_at_every_step_and_no_follower_begins_meanwhile() {
     let (server, lake, all) = changed(Backend::Disk).await;
     let to = Backend::Disk.lake(&BTreeMap::new()).await.store;
-    let options = CopyOptions::default();
-    let copied =
-        async |to: &Store| Box::pin(copy(&lake.store, to, &options, Arc::default(), CancellationToken::new())).await;
-    copied(&to).await.unwrap();
+    copied(&lake.store, &to).await.unwrap();
     // Each has a delta of its own with the same number.
     edit(&server, 0, &all[2]);
     apply(&server, &to, &[all[2].clone()].into()).await.unwrap();
@@ -240,7 +237,7 @@ async fn a_copy_that_was_followed_is_readable_at_every_step_and_no_follower_begi
         let attempt = Lease::of_stem(&to, &layout(), Layout::follow_lease(), "follow").await.unwrap();
         assert!(matches!(attempt, Attempt::HeldBy(holder) if holder.purpose == "copy"));
     });
-    let (copying, ()) = tokio::join!(copied(&copying), beside);
+    let (copying, ()) = tokio::join!(copied(&lake.store, &copying), beside);
     copying.unwrap();
     assert_eq!(to.get(&layout().follow()).await.unwrap(), None);
     assert_eq!(record(&to).await, record(&lake.store).await);
